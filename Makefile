@@ -1,0 +1,62 @@
+# Everything runs in .venv, with the exact versions of requirements.lock.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CHECKED := boards firmware host tests tools
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint format mpy bench lists lock clean
+
+help: ## this list
+	@awk -F ': .*## ' '/^[a-z]+: .*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+$(VENV)/stamp: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'Writ needs Python 3.11 or newer, and $(PYTHON) is none.'; \
+	  echo 'Name another one: make PYTHON=python3.12 ...'; exit 1; }
+	@echo 'Preparing $(VENV) (once, about half a minute)'
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { \
+	  rm -rf $(VENV); \
+	  echo 'This Python cannot make a virtual environment.'; \
+	  echo 'On Debian, Ubuntu and Raspberry Pi OS: sudo apt install python3-venv'; exit 1; }
+	@$(PIP) install --require-hashes --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+venv: $(VENV)/stamp ## the environment, .venv
+
+demo: venv ## a whole scope on this machine; KEEP=1 leaves it running to play with
+	@$(BIN)/writ demo $(if $(KEEP),--keep)
+
+test: lint mpy ## what CI runs: lint, types, all tests
+	@$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
+
+lint: venv ## ruff and mypy
+	@$(BIN)/ruff check --quiet $(CHECKED)
+	@$(BIN)/ruff format --quiet --check $(CHECKED) || { \
+	  $(BIN)/ruff format --check $(CHECKED); echo 'make format mends it'; exit 1; }
+	@$(BIN)/mypy
+
+format: venv ## mend the format, and what ruff can fix
+	@$(BIN)/ruff check --quiet --fix $(CHECKED)
+	@$(BIN)/ruff format $(CHECKED)
+
+mpy: venv ## the device's modules, compiled into build/mpy
+	@$(BIN)/python tools/build_mpy.py $(if $(LINES),--lines)
+
+bench: mpy ## measure speed, bytes and memory
+	@$(BIN)/python tools/bench.py $(ARGS)
+
+lists: venv ## rewrite firmware/manifest.py and package.json after a module came or went
+	@$(BIN)/python tools/device_files.py
+
+lock: ## rewrite requirements.lock with the newest versions (needs uv)
+	@uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet \
+	  --output-file requirements.lock >/dev/null
+
+clean: ## remove what make made
+	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .hypothesis .ruff_cache *.egg-info
+	@find $(CHECKED) -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
