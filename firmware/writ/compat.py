@@ -1,0 +1,102 @@
+"""What differs between MicroPython and CPython: the only file that catches ImportError.
+
+Everything else in the package is one source. Nothing here imports from the package, but for the
+stand-in for `cryptolib`.
+"""
+
+import gc
+import hashlib
+import os
+import sys
+import time
+
+MICROPYTHON = sys.implementation.name == "micropython"
+
+try:
+    from micropython import const
+except ImportError:
+
+    def const(value):
+        """MicroPython's compile-time constant; the value itself elsewhere."""
+        return value
+
+
+try:
+    from cryptolib import aes as _aes
+
+    def aes_ecb(key):
+        """An object whose `encrypt(blocks)` is AES-128-ECB; `key` is 16 bytes."""
+        return _aes(key, 1)
+
+    def aes_cbc(key, iv):
+        """An object whose `encrypt(blocks)` is AES-128-CBC; `key` and `iv` are 16 bytes."""
+        return _aes(key, 2, iv)
+except ImportError:
+    from .aes import aes_cbc, aes_ecb  # noqa: F401
+
+try:
+    import Crypto  # noqa: F401
+
+    HAVE_PYCRYPTODOME = True
+except ImportError:
+    HAVE_PYCRYPTODOME = False
+
+
+def sha256(data):
+    """SHA-256 of `data` (bytes-like), 32 bytes."""
+    return hashlib.sha256(data).digest()
+
+
+def random_bytes(count):
+    """`count` bytes from the system's random generator."""
+    return os.urandom(count)
+
+
+if MICROPYTHON:
+    _ticks_ms = time.ticks_ms
+    _ticks_diff = time.ticks_diff
+    tidy = gc.collect
+
+    def save_heap():
+        """Collect garbage often: what lives long then lies together, and large pieces stay free."""
+        gc.threshold(16384)
+
+    def sync(handle):
+        """Flush an open file to the medium; ESP32's littlefs does so on close."""
+        handle.flush()
+else:
+
+    def tidy():
+        """Collect garbage now; CPython knows best when."""
+
+    def save_heap():
+        """Collect garbage often; CPython knows best how often."""
+
+    def _ticks_ms():
+        return time.monotonic_ns() // 1000000
+
+    def _ticks_diff(later, earlier):
+        return later - earlier
+
+    def sync(handle):
+        """Flush an open file to the medium."""
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+class Clock:
+    """Milliseconds since it was made. Never wraps, where `ticks_ms` wraps within days.
+
+    It must be asked at least once in six days, half the period of MicroPython's ticks.
+    """
+
+    def __init__(self):
+        self._last = _ticks_ms()
+        self._now_ms = 0
+
+    def now_ms(self):
+        """Milliseconds since the clock was made, as an int that only grows."""
+        ticks = _ticks_ms()
+        self._now_ms += _ticks_diff(ticks, self._last)
+        self._last = ticks
+        return self._now_ms

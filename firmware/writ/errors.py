@@ -1,0 +1,312 @@
+"""Every way in which Writ says no: the only home of rejections and their codes.
+
+A `Rejection` is the peer's fault (bad input); a `UsageError` is the caller's.
+Codes are stable: they appear in counters, in logs and on the wire (docs/wire.md).
+"""
+
+
+class WritError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+    code = 0
+
+
+class UsageError(WritError):
+    """The caller used the interface wrongly; no peer can cause this."""
+
+    code = 1
+
+
+class Rejection(WritError):
+    """Input that was refused. `code` is stable; the class's name is the rejection's name."""
+
+    code = 2
+
+
+# Encoding, 10..19
+class TooLarge(Rejection):
+    """More bytes or items than limits.py allows."""
+
+    code = 10
+
+
+class Truncated(Rejection):
+    """The input ends before the item does."""
+
+    code = 11
+
+
+class NotCanonical(Rejection):
+    """Not the one deterministic encoding (RFC 8949, section 4.2.1)."""
+
+    code = 12
+
+
+class Unsupported(Rejection):
+    """A CBOR type that this protocol never uses (float, tag, undefined...)."""
+
+    code = 13
+
+
+class TooDeep(Rejection):
+    """Nested deeper than limits.py allows."""
+
+    code = 14
+
+
+class TrailingBytes(Rejection):
+    """Bytes after the end of the item."""
+
+    code = 15
+
+
+# Capsules, 20..39
+class BadShape(Rejection):
+    """Well-formed CBOR, but not the structure that the format names."""
+
+    code = 20
+
+
+class UnknownKind(Rejection):
+    """A capsule kind that this version does not apply."""
+
+    code = 21
+
+
+class WrongScope(Rejection):
+    """Belongs to another scope."""
+
+    code = 22
+
+
+class RolledBack(Rejection):
+    """An epoch older than the one in force, or a beacon older than the newest."""
+
+    code = 23
+
+
+class WrongPrevious(Rejection):
+    """Does not follow from the policy in force."""
+
+    code = 24
+
+
+class EpochGap(Rejection):
+    """An amendment for an epoch that is not the next one."""
+
+    code = 25
+
+
+class Forked(Rejection):
+    """Another policy for the epoch in force: two certified states, which must not be."""
+
+    code = 26
+
+
+class Expired(Rejection):
+    """Its time is over."""
+
+    code = 27
+
+
+class NotYetValid(Rejection):
+    """Its time has not come."""
+
+    code = 28
+
+
+class BadSignature(Rejection):
+    """The signature does not verify."""
+
+    code = 29
+
+
+class Revoked(Rejection):
+    """The node is revoked by the policy in force."""
+
+    code = 30
+
+
+class NotOurs(Rejection):
+    """A member capsule for another node's key."""
+
+    code = 31
+
+
+class Rationed(Rejection):
+    """The ration of expensive checks is used up; try later."""
+
+    code = 32
+
+
+class AlreadyKnown(Rejection):
+    """Exactly what is in force already; nothing to do."""
+
+    code = 33
+
+
+class KnownBad(Rejection):
+    """Failed its signature check before; not checked again."""
+
+    code = 34
+
+
+class NoScope(Rejection):
+    """This node has no charter yet."""
+
+    code = 35
+
+
+# Policy verdicts, 40..49
+class NotAllowed(Rejection):
+    """No rule of the policy allows it (default deny)."""
+
+    code = 40
+
+
+class NotFresh(Rejection):
+    """The rule wants a newer beacon than the node has."""
+
+    code = 41
+
+
+class NeedsAction(Rejection):
+    """The rule wants a certified action capsule."""
+
+    code = 42
+
+
+class NotMember(Rejection):
+    """The peer has no valid member capsule."""
+
+    code = 43
+
+
+class NoPolicy(Rejection):
+    """No policy in force yet; everything is denied."""
+
+    code = 44
+
+
+# Sessions, 60..79
+class UnknownContext(Rejection):
+    """No OSCORE context for this key identifier."""
+
+    code = 60
+
+
+class Replayed(Rejection):
+    """Sequence number used before or older than the replay window."""
+
+    code = 61
+
+
+class DecryptionFailed(Rejection):
+    """The AEAD tag does not match."""
+
+    code = 62
+
+
+class EchoRequired(Rejection):
+    """Freshness is not proved yet (RFC 9175); `echo` is the value to return, or None."""
+
+    code = 63
+    echo = None
+
+
+class SequenceExhausted(Rejection):
+    """The context has used all its sequence numbers; a new handshake is due."""
+
+    code = 64
+
+
+class BadPoint(Rejection):
+    """Not a point of the curve, or one of small order."""
+
+    code = 70
+
+
+class WrongSuite(Rejection):
+    """No EDHOC cipher suite in common; `suites` tells what the peer supports."""
+
+    code = 71
+    suites = (2,)
+
+
+class UnknownCredential(Rejection):
+    """The peer named a credential that is not known here."""
+
+    code = 72
+
+
+class BadMac(Rejection):
+    """The EDHOC MAC does not match: not the peer that it claims to be."""
+
+    code = 73
+
+
+class OutOfOrder(Rejection):
+    """A handshake message that does not fit the state."""
+
+    code = 74
+
+
+class CriticalEad(Rejection):
+    """A critical EAD item that is not understood (RFC 9528, section 3.8)."""
+
+    code = 75
+
+
+class PeerFailed(Rejection):
+    """The peer answered with an error of its own.
+
+    error: EDHOC's (code, info), or None; text: the payload of a CoAP error, bytes.
+    """
+
+    code = 76
+    error = None
+    text = b""
+
+
+# CoAP, 80..89
+class BadMessage(Rejection):
+    """Not a CoAP message (RFC 7252, section 3)."""
+
+    code = 80
+
+
+class BadOption(Rejection):
+    """A critical option that is unknown or malformed (RFC 7252, section 5.4)."""
+
+    code = 81
+
+
+class BlockMismatch(Rejection):
+    """A block that does not continue the transfer (RFC 7959)."""
+
+    code = 82
+
+
+class TableFull(Rejection):
+    """A table of limits.py is full."""
+
+    code = 83
+
+
+class TimedOut(Rejection):
+    """No answer within the time that RFC 7252 allows."""
+
+    code = 84
+
+
+# Storage, 90..99
+class StoreDamaged(Rejection):
+    """No slot of a record is whole."""
+
+    code = 90
+
+
+class StoreFailed(Rejection):
+    """The flash did not take a write: it is full, or worn out."""
+
+    code = 91

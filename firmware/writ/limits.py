@@ -1,0 +1,91 @@
+"""Every limit of the device core, each with its reason: the only home of limits.
+
+A microcontroller with 110 kB of heap sets most of them. Units are in the names.
+"""
+
+# CBOR: the deepest structure is a capsule's route list (claims, claim, routes, route, links).
+CBOR_DEPTH_MAX = 8
+# Items in one array or map: a policy's largest list is 64 revoked ids.
+CBOR_ITEMS_MAX = 128
+
+# A capsule must be held, hashed and checked in RAM at once. A charter of 13 governors is about
+# 650 bytes, a policy of 16 rules with 64 revoked ids about 1,000.
+CAPSULE_BYTES_MAX = 1280
+# Names are shown, typed and carried in every member capsule.
+NAME_BYTES_MAX = 24
+# RFC 9528 lets an id be longer; a short one keeps a frame short.
+GOVERNORS_MAX = 13
+RULES_MAX = 32
+ROUTES_MAX = 16
+REVOKED_MAX = 64
+# Role bits 0..29: the largest set that is a small integer on a 32-bit MicroPython.
+ROLES_MAX = 30
+PATH_BYTES_MAX = 48
+# Amendments kept after the last whole policy; beyond it a node asks for the whole one.
+AMENDMENTS_MAX = 4
+AMENDMENT_OPS_MAX = 16
+
+# A short prefix of a policy's digest: it exposes a fork, the signature is what gives authority.
+HEAD_BYTES = 6
+# Digests of capsules that failed; remembered so that a repeat costs no signature check.
+KNOWN_BAD_MAX = 8
+
+# Member capsules of other nodes, with their keys (about 400 bytes of RAM each).
+PEERS_MAX = 16
+# Open OSCORE sessions (about 700 bytes of RAM each); the oldest unused one gives way.
+SESSIONS_MAX = 6
+# Of them, those whose keys the operator gave: they give way to none, so others need room beside.
+PRESHARED_MAX = 4
+# Handshakes under way: each holds an ephemeral key and two digests.
+HANDSHAKES_MAX = 2
+HANDSHAKE_TIMEOUT_MS = 30000
+# Connection identifiers become OSCORE ids: nonce length (13) less 6 (RFC 8613, section 3.3).
+CONNECTION_ID_BYTES_MAX = 7
+# Stock peers take 4 EAD items a message; twice that leaves room without letting one fill the heap.
+EAD_ITEMS_MAX = 8
+
+# Replay window of RFC 8613, section 7.4.
+REPLAY_WINDOW_BITS = 32
+# Sequence numbers reserved by one flash write: 1/64 of a write a message, 127 lost a reset at most.
+SEQUENCE_RESERVE = 64
+# RFC 8613, section 7.2.1 allows 2**40 - 1; 2**23 keeps the AES-CCM usage limits with room to spare
+# (draft-ietf-core-oscore-key-limits) and any partial IV within three bytes.
+SEQUENCE_MAX = 8388607
+
+# Expensive operations a stranger may cause: a bucket of so many, refilled one each so many ms.
+# The first is for all strangers together; the second for each neighbour, and four times as much for
+# all: a flood takes part of a device's time and leaves the rest to its members.
+HANDSHAKE_BURST = 4
+HANDSHAKE_REFILL_MS = 4000
+SIGNATURE_BURST = 8
+SIGNATURE_REFILL_MS = 2000
+# With fewer handshakes than this left in the bucket a stranger must return an Echo first.
+HANDSHAKE_ECHO_BELOW = 3
+ECHO_LIFETIME_MS = 60000
+# Neighbours whose ration is counted one by one; the least recent gives way.
+NEIGHBOURS_MAX = 12
+
+# A receive buffer is one piece of heap, and a heap that has run for a week has few large pieces.
+# A stock client's block of 512 bytes fits with its headers and OSCORE; larger bodies go in blocks.
+DATAGRAM_BYTES_MAX = 640
+TOKEN_BYTES_MAX = 8
+# "host:port" as another node tells it; a host name of the longest sensible kind.
+ADDRESS_BYTES_MAX = 64
+# Members whose address is remembered: more than sessions, since whoever has none gives way.
+ADDRESSES_MAX = 16
+OPTIONS_MAX = 24
+OPTION_BYTES_MAX = 270
+# Blocks of 2**(4 + 4) = 256 bytes by default: three fit the frames of slow links with headers.
+BLOCK_SZX = 4
+BODY_BYTES_MAX = 2048
+TRANSFERS_MAX = 2
+# Messages remembered for deduplication, and requests under way at one time.
+DEDUP_MAX = 12
+REQUESTS_MAX = 8
+OBSERVERS_MAX = 4
+# A notification in so many is confirmable, so that a vanished observer is noticed (RFC 7641, 4.5).
+OBSERVE_CON_EVERY = 8
+
+# Records in flash: the largest is a policy's payload with an amendment, each as long as a capsule
+# may be. Writing one takes about five times as much of the heap.
+RECORD_BYTES_MAX = 2560
