@@ -1,0 +1,47 @@
+"""The primitives, and the one place that chooses where they come from.
+
+`pure` needs SHA-256 and AES from `compat` and Python's integers; it is what devices run.
+`pycryptodome` is the same interface over C code, for CPython. Both give the same bytes and the
+same verdicts. Callers write `crypto.f(...)` and never import a function out of here, because `use`
+may switch it; a native module for a device would be one more name for `use`.
+"""
+
+import os
+
+from .. import compat
+from ..compat import random_bytes, sha256  # noqa: F401
+from ..errors import UsageError
+
+_NAMES = (
+    "sha512 hmac_sha256 hkdf_extract hkdf_expand ed25519_verify p256_generate p256_public p256_y "
+    "p256_ecdh es256_sign es256_verify aes_ccm_encrypt aes_ccm_decrypt"
+)
+
+# "pure" or "pycryptodome"
+backend = None
+
+
+def use(name):
+    """Take all primitives from the backend `name`, "pure" or "pycryptodome", from now on."""
+    global backend
+    if name == "pure":
+        from . import aead, ed25519, hashes, p256
+
+        modules = (hashes, ed25519, p256, aead)
+    elif name == "pycryptodome" and compat.HAVE_PYCRYPTODOME:
+        from . import pycryptodome
+
+        modules = (pycryptodome,)
+    else:
+        raise UsageError("no crypto backend " + name)
+    for function in _NAMES.split():
+        for module in modules:
+            if hasattr(module, function):
+                globals()[function] = getattr(module, function)
+    backend = name
+
+
+if compat.HAVE_PYCRYPTODOME:
+    use(os.getenv("WRIT_CRYPTO") or "pycryptodome")
+else:
+    use("pure")

@@ -1,0 +1,167 @@
+"""The primitives over pycryptodome, for CPython; never put on a device.
+
+Same interface, strictness and verdicts as the pure modules beside it, whose docstrings count here
+too: where pycryptodome is laxer (cofactored EdDSA, aliases of a point), it is not asked.
+"""
+
+from Crypto.Cipher import AES
+from Crypto.Hash import HMAC, SHA256, SHA512
+from Crypto.PublicKey import ECC
+from Crypto.PublicKey.ECC import EccPoint
+from Crypto.Signature import DSS, eddsa
+
+from ..compat import random_bytes
+from ..errors import BadPoint, DecryptionFailed, UsageError
+
+_ED_ORDER = 2**252 + 27742317777372353535851937790883648493
+_ED_BASE = EccPoint(
+    0x216936D3CD6E53FEC0A4E231FDD6DC5C692CC7609525A7B2C9562D608F25D51A,
+    0x6666666666666666666666666666666666666666666666666666666666666658,
+    "Ed25519",
+)
+_ED_NEUTRAL = EccPoint(0, 1, "Ed25519")
+
+_P = 2**256 - 2**224 + 2**192 + 2**96 - 1
+_N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def sha512(data):
+    """SHA-512 of `data`, 64 bytes (FIPS 180-4)."""
+    return SHA512.new(data).digest()
+
+
+def hmac_sha256(key, data):
+    """HMAC-SHA-256, 32 bytes (RFC 2104)."""
+    return HMAC.new(key, data, SHA256).digest()
+
+
+def hkdf_extract(salt, ikm):
+    """HKDF's pseudorandom key, 32 bytes (RFC 5869, section 2.2)."""
+    return hmac_sha256(salt or bytes(32), ikm)
+
+
+def hkdf_expand(prk, info, length):
+    """`length` bytes of HKDF's output, at most 8160 (RFC 5869, section 2.3)."""
+    # Written out: pycryptodome's HKDF has extraction built in.
+    if length > 8160:
+        raise UsageError("HKDF gives at most 8160 bytes")
+    output = block = b""
+    while len(output) < length:
+        block = hmac_sha256(prk, block + info + bytes((len(output) // 32 + 1,)))
+        output += block
+    return output[:length]
+
+
+def _ed_encode(point):
+    x, y = point.xy
+    return (int(y) | (int(x) & 1) << 255).to_bytes(32, "little")
+
+
+def _ed_key(public):
+    # None for what is no canonical encoding of a point (pycryptodome checks it), and for points of
+    # small order
+    try:
+        a = eddsa.import_public_key(bytes(public)).pointQ
+    except ValueError:
+        return None
+    return None if a * 8 == _ED_NEUTRAL else a
+
+
+def ed25519_verify(public, message, signature):
+    """Whether `signature` (64 bytes) by `public` (32 bytes) fits `message`; never raises."""
+    if len(public) != 32 or len(signature) != 64:
+        return False
+    s = int.from_bytes(signature[32:], "little")
+    if s >= _ED_ORDER:
+        return False
+    a = _ed_key(public)
+    if a is None:
+        return False
+    k = int.from_bytes(sha512(signature[:32] + public + message), "little") % _ED_ORDER
+    # Cofactorless, like the pure module: eddsa.verify would multiply by the cofactor.
+    return _ed_encode(_ED_BASE * s + -a * k) == signature[:32]
+
+
+def _private(private):
+    d = int.from_bytes(private, "big")
+    if len(private) != 32 or not 0 < d < _N:
+        raise UsageError("not a P-256 private key")
+    return d
+
+
+def _point(x, y_is_odd):
+    if len(x) != 32 or int.from_bytes(x, "big") >= _P:
+        raise BadPoint()
+    try:
+        sec1 = (b"\x03" if y_is_odd else b"\x02") + x
+        return ECC.import_key(sec1, curve_name="P-256").pointQ
+    except ValueError:
+        raise BadPoint() from None
+
+
+def p256_generate():
+    """A new private key, 32 bytes."""
+    while True:
+        private = random_bytes(32)
+        if 0 < int.from_bytes(private, "big") < _N:
+            return private
+
+
+def p256_public(private):
+    """(x of 32 bytes, whether y is odd) of the public key."""
+    x, y = ECC.construct(curve="P-256", d=_private(private)).pointQ.xy
+    return int(x).to_bytes(32, "big"), int(y) & 1 == 1
+
+
+def p256_y(x, y_is_odd):
+    """y (32 bytes) of the point with this `x`; raises `BadPoint`."""
+    return int(_point(x, y_is_odd).y).to_bytes(32, "big")
+
+
+def p256_ecdh(private, x):
+    """The shared x coordinate, 32 bytes; raises `BadPoint`."""
+    return int((_point(x, False) * _private(private)).x).to_bytes(32, "big")
+
+
+def es256_sign(private, message):
+    """ECDSA with P-256 and SHA-256, deterministic (RFC 6979): r and s, 64 bytes."""
+    key = ECC.construct(curve="P-256", d=_private(private))
+    return DSS.new(key, "deterministic-rfc6979").sign(SHA256.new(message))
+
+
+def es256_verify(x, y_is_odd, message, signature):
+    """Whether `signature` (64 bytes) fits `message`; never raises."""
+    if len(signature) != 64:
+        return False
+    try:
+        point = _point(x, y_is_odd)
+        key = ECC.construct(curve="P-256", point_x=int(point.x), point_y=int(point.y))
+        DSS.new(key, "fips-186-3").verify(SHA256.new(message), signature)
+    except (BadPoint, ValueError):
+        return False
+    return True
+
+
+def _ccm(key, nonce, aad):
+    if len(key) != 16 or len(nonce) != 13:
+        raise UsageError("AES-CCM takes 16 bytes of key, 13 of nonce")
+    return AES.new(key, AES.MODE_CCM, nonce=nonce, mac_len=8).update(aad)
+
+
+def aes_ccm_encrypt(key, nonce, aad, plaintext):
+    """Ciphertext and 8 bytes of tag (AES-CCM-16-64-128)."""
+    cipher = _ccm(key, nonce, aad)
+    if len(plaintext) > 65535:
+        raise UsageError("AES-CCM-16 takes at most 65535 bytes")
+    return b"".join(cipher.encrypt_and_digest(plaintext))
+
+
+def aes_ccm_decrypt(key, nonce, aad, ciphertext):
+    """The plaintext of what `aes_ccm_encrypt` gave; raises `DecryptionFailed`."""
+    cipher = _ccm(key, nonce, aad)
+    if not 8 <= len(ciphertext) <= 65543:
+        raise DecryptionFailed()
+    try:
+        return cipher.decrypt_and_verify(ciphertext[:-8], ciphertext[-8:])
+    except ValueError:
+        raise DecryptionFailed() from None
