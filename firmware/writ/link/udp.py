@@ -1,0 +1,78 @@
+"""UDP over IPv4 as a link: addresses are "host:port" strings."""
+
+import select
+import socket
+import sys
+
+from ..limits import DATAGRAM_BYTES_MAX
+
+_MICROPYTHON = sys.implementation.name == "micropython"
+
+
+def split(address):
+    """("host", port) of "host:port", or of "host" with port 5683. Raises `ValueError`."""
+    host, _, port = address.rpartition(":") if ":" in address else (address, "", "5683")
+    port = int(port)
+    if not 0 <= port < 65536:
+        raise ValueError("port")
+    return host, port
+
+
+class UdpLink:
+    """A bound socket. `receive` waits for one datagram at most so many milliseconds."""
+
+    def __init__(self, listen="0.0.0.0:5683"):
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(self._sockaddr(listen))
+        self._socket.setblocking(False)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+        self._cache = {}
+
+    def _sockaddr(self, address):
+        host, port = split(address)
+        return socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)[0][-1]
+
+    def receive(self, timeout_ms):
+        """(datagram, address) or None."""
+        if not self._poll.poll(timeout_ms):
+            return None
+        try:
+            data, source = self._socket.recvfrom(DATAGRAM_BYTES_MAX + 1)
+        except OSError:
+            # an ICMP error of an earlier datagram surfaces here; the message layer retransmits
+            return None
+        return data, self._text(source)
+
+    def _text(self, source):
+        # the unix port of MicroPython gives a raw sockaddr
+        if isinstance(source, tuple):
+            return "%s:%d" % (source[0], source[1])
+        return "%d.%d.%d.%d:%d" % (
+            source[4],
+            source[5],
+            source[6],
+            source[7],
+            source[2] << 8 | source[3],
+        )
+
+    def send(self, address, data):
+        """Send one datagram; what cannot be sent now is lost, as on any radio."""
+        sockaddr = self._cache.get(address)
+        try:
+            if sockaddr is None:
+                sockaddr = self._sockaddr(address)
+                if len(self._cache) >= 16:
+                    self._cache.clear()
+                self._cache[address] = sockaddr
+            self._socket.sendto(data, sockaddr)
+        except (OSError, ValueError):
+            pass
+
+    def port(self):
+        """The local port (CPython only: MicroPython has no getsockname)."""
+        return self._socket.getsockname()[1]
+
+    def close(self):
+        """Close the socket."""
+        self._socket.close()
