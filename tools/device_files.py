@@ -1,0 +1,65 @@
+"""Which files of firmware/writ a device gets, and the two lists that say so.
+
+`python tools/device_files.py` rewrites firmware/manifest.py (for freezing into a MicroPython image)
+and firmware/package.json (for mip) after a module came or went; tests/host/test_layout.py compares.
+"""
+
+import json
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FIRMWARE = ROOT / "firmware"
+
+# Modules of writ that only CPython ever imports, relative to firmware/writ.
+HOST_ONLY = frozenset({"aes.py", "crypto/pycryptodome.py"})
+
+
+def device_files() -> list[str]:
+    """The device's modules, relative to firmware/, sorted: ["writ/__init__.py", ...]."""
+    package = FIRMWARE / "writ"
+    names = (path.relative_to(package).as_posix() for path in package.rglob("*.py"))
+    return sorted(f"writ/{name}" for name in names if name not in HOST_ONLY)
+
+
+def version() -> str:
+    """The project's version, from pyproject.toml."""
+    project: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project["version"]
+
+
+def manifest_text() -> str:
+    """firmware/manifest.py, as MicroPython's `FROZEN_MANIFEST` takes it."""
+    names = (name.removeprefix("writ/") for name in device_files())
+    lines = "".join(f'        "{name}",\n' for name in names)
+    return (
+        '"""Freeze manifest: FROZEN_MANIFEST of a MicroPython build. '
+        'Written by tools/device_files.py."""\n\n'
+        f'metadata(version="{version()}")  # noqa: F821\n'
+        "package(  # noqa: F821\n"
+        '    "writ",\n'
+        "    files=(\n"
+        f"{lines}"
+        "    ),\n"
+        "    opt=3,\n"
+        ")\n"
+    )
+
+
+def package_text() -> str:
+    """firmware/package.json, as `mip install` takes it; its addresses are relative to itself."""
+    urls = ",\n".join(f"    {json.dumps([name, name])}" for name in device_files())
+    return (
+        f'{{\n  "version": {json.dumps(version())},\n  "deps": [],\n  "urls": [\n{urls}\n  ]\n}}\n'
+    )
+
+
+def main() -> None:
+    """Rewrite both lists."""
+    (FIRMWARE / "manifest.py").write_text(manifest_text())
+    (FIRMWARE / "package.json").write_text(package_text())
+    print(f"{len(device_files())} device files listed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,321 @@
+"""Rewrite the device's modules so that they hold less heap: linking, as a C compiler would do it.
+
+Three rewrites, by syntax tree, that change no behaviour:
+
+- An integer constant of one module that another one uses (`limits.X`, `from .coap import GET`)
+  becomes the number itself, and its definition goes, but for those that an app may want.
+- Private names (`_like_this`) and the names of positional arguments get short ones, shared where
+  they do not meet: MicroPython keeps every name that it ever saw, and an argument's too, in a table
+  that doubles when it is full.
+- A rejection of errors.py becomes a row in a table, made into its class when it is first used:
+  most of them never are, and a class costs 300 bytes.
+
+The people who read and debug see the sources as they are; devices and the device suite run this.
+"""
+
+import ast
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+# A class in the device's errors.py: "code name", made on first use.
+_LAZY = """
+def __getattr__(name):
+    at = _ROWS.find("," + name + ":")
+    if at < 0:
+        raise AttributeError(name)
+    at += len(name) + 2
+    made = type(name, (Rejection,), {"code": int(_ROWS[at : at + 2])})
+    globals()[name] = made
+    return made
+"""
+
+
+# Constants that an app on a device may want, and that stay: with these it is asked, or answers.
+_PUBLIC = {
+    "writ.coap": frozenset(
+        {
+            *("GET", "POST", "PUT", "DELETE", "CREATED", "DELETED", "CHANGED", "CONTENT"),
+            *("BAD_REQUEST", "FORBIDDEN", "NOT_FOUND", "INTERNAL", "UNAVAILABLE"),
+        }
+    )
+}
+
+
+def _is_constant_name(name: str) -> bool:
+    return name.isupper() and not name.startswith("_")
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name != "_"
+
+
+def private_names(tree: ast.Module) -> set[str]:
+    """All `_names` of a module: of functions, classes, globals, attributes and arguments."""
+    found = set()
+    for node in ast.walk(tree):
+        for field in ("id", "attr", "name", "arg", "asname"):
+            value = getattr(node, field, None)
+            if isinstance(value, str) and _is_private(value):
+                found.add(value)
+    return found
+
+
+def _short_names() -> Iterator[str]:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    for count in range(1, 3):
+        for pick in itertools.product(letters, repeat=count):
+            yield "_" + "".join(pick)
+
+
+def shorten(groups: list[set[str]], reserved: set[str]) -> dict[str, str]:
+    """{private name: short name}; two names that occur in one group never share a short one."""
+    result: dict[str, str] = {}
+    everything = sorted(
+        set().union(*groups), key=lambda name: (-sum(name in g for g in groups), name)
+    )
+    for name in everything:
+        beside = set().union(*(group for group in groups if name in group)) - {name}
+        taken = {result[other] for other in beside if other in result} | reserved
+        result[name] = next(short for short in _short_names() if short not in taken)
+    return result
+
+
+def _integer(node: ast.expr, known: dict[str, int]) -> int | None:
+    # the value of an expression of integers and known constants, or None
+    for part in ast.walk(node):
+        if isinstance(part, ast.Constant) and type(part.value) is int:
+            continue
+        if isinstance(part, ast.Name) and part.id in known:
+            continue
+        if not isinstance(
+            part, ast.BinOp | ast.UnaryOp | ast.operator | ast.unaryop | ast.expr_context
+        ):
+            return None
+    value = eval(compile(ast.Expression(node), "constant", "eval"), {}, dict(known))
+    return value if type(value) is int else None
+
+
+def constants_of(tree: ast.Module) -> dict[str, int]:
+    """The integer constants that a module defines at its top level."""
+    known: dict[str, int] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target = node.targets[0]
+            if isinstance(target, ast.Name) and _is_constant_name(target.id):
+                value = _integer(node.value, known)
+                if value is not None:
+                    known[target.id] = value
+    return known
+
+
+def lazy_rejections(tree: ast.Module) -> dict[str, int]:
+    """{name: code} of the classes in errors.py that are nothing but a code on `Rejection`."""
+    rows: dict[str, int] = {}
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef) or not node.bases:
+            continue
+        body = [item for item in node.body if not isinstance(item, ast.Expr)]
+        base = node.bases[0]
+        if isinstance(base, ast.Name) and base.id == "Rejection" and len(body) == 1:
+            code = body[0]
+            assert isinstance(code, ast.Assign) and isinstance(code.value, ast.Constant)
+            assert isinstance(code.value.value, int) and 10 <= code.value.value <= 99
+            rows[node.name] = code.value.value
+    return rows
+
+
+def keywords(trees: Iterable[ast.Module]) -> set[str]:
+    """The argument names that some call passes by keyword."""
+    return {
+        node.arg
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg
+    }
+
+
+def shorten_arguments(function: ast.FunctionDef | ast.Lambda, kept: set[str]) -> None:
+    """Rename the arguments without a default that are not in `kept`, in place, body included."""
+    required = function.args.args
+    if function.args.defaults:
+        required = required[: -len(function.args.defaults)]
+    names = [item.arg for item in required if item.arg not in kept]
+    inside = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    inside |= {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
+    spare = (short[1:] for short in _short_names() if short[1:] not in inside)
+    renamed = dict(zip(names, spare, strict=False))
+    for node in ast.walk(function):
+        if isinstance(node, ast.Name) and node.id in renamed:
+            node.id = renamed[node.id]
+        elif isinstance(node, ast.arg) and node.arg in renamed:
+            # also of an inner function that has an argument of the same name
+            node.arg = renamed[node.arg]
+
+
+class Linker:
+    """Rewrites modules of one package. root: the folder that holds the package `writ`.
+
+    callers: sources outside it whose keyword arguments must go on working.
+    """
+
+    def __init__(self, root: Path, callers: Iterable[Path] = (), package: str = "writ") -> None:
+        self._trees: dict[str, ast.Module] = {}
+        for path in sorted((root / package).rglob("*.py")):
+            self._trees[self._module(path.relative_to(root))] = ast.parse(path.read_text())
+        self._constants = {name: constants_of(tree) for name, tree in self._trees.items()}
+        self._errors = f"{package}.errors"
+        self._lazy = lazy_rejections(self._trees[self._errors])
+        outside = [ast.parse(path.read_text()) for path in callers]
+        self._keywords = keywords([*self._trees.values(), *outside])
+        self.short = shorten(self._groups(), {"_ROWS"})
+
+    @staticmethod
+    def _module(path: Path) -> str:
+        parts = list(path.with_suffix("").parts)
+        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+    def link(self, text: str) -> str:
+        """The source of a program beside the package, linked against what `source` makes of it."""
+        tree = _Rewriter(self, None).visit(ast.parse(text))
+        # attributes and methods may be the package's; a program's own globals never are
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                node.attr = self.short.get(node.attr, node.attr)
+            elif isinstance(node, ast.ClassDef):
+                for item in node.body:
+                    if isinstance(item, ast.FunctionDef):
+                        item.name = self.short.get(item.name, item.name)
+        return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+
+    def _groups(self) -> list[set[str]]:
+        # the private names that may meet: those of one module, and of a class and its base
+        names = {module: private_names(tree) for module, tree in self._trees.items()}
+        groups = list(names.values())
+        for module, tree in self._trees.items():
+            bases = {
+                base.id
+                for node in ast.walk(tree)
+                if isinstance(node, ast.ClassDef)
+                for base in node.bases
+                if isinstance(base, ast.Name)
+            }
+            for node in tree.body:
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    imported = {alias.asname or alias.name for alias in node.names}
+                    if imported & bases:
+                        base = ".".join([*module.split(".")[: -node.level], node.module])
+                        groups.append(names[module] | names.get(base, set()))
+        return groups
+
+    def source(self, name: str) -> str:
+        """The rewritten source of a file, named relative to root ("writ/cbor.py")."""
+        path = Path(name)
+        module = self._module(path)
+        tree = ast.parse(ast.unparse(self._trees[module]))
+        if module == self._errors:
+            return self._errors_source(tree)
+        rewriter = _Rewriter(self, module, path.name == "__init__.py")
+        tree = rewriter.visit(tree)
+        tree.body = [node for node in tree.body if not self._is_folded(module, node)]
+        self._shorten(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.Lambda):
+                shorten_arguments(node, self._keywords)
+        return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+
+    def _shorten(self, tree: ast.Module) -> None:
+        for node in ast.walk(tree):
+            for field in ("id", "attr", "name", "arg", "asname"):
+                value = getattr(node, field, None)
+                if isinstance(value, str) and value in self.short:
+                    setattr(node, field, self.short[value])
+            if isinstance(node, ast.Global | ast.Nonlocal):
+                node.names = [self.short.get(name, name) for name in node.names]
+
+    def _is_folded(self, module: str, node: ast.stmt) -> bool:
+        return (
+            isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and node.targets[0].id in self._constants[module]
+            and node.targets[0].id not in _PUBLIC.get(module, ())
+        )
+
+    def _errors_source(self, tree: ast.Module) -> str:
+        tree.body = [
+            node
+            for node in tree.body
+            if not (isinstance(node, ast.ClassDef) and node.name in self._lazy)
+        ]
+        rows = "".join(f",{name}:{code}" for name, code in self._lazy.items())
+        return f"{ast.unparse(tree)}\n_ROWS = {rows!r}\n{_LAZY}"
+
+    def constant(self, module: str, name: str) -> int | None:
+        """The constant `name` of `module`, or None."""
+        return self._constants.get(module, {}).get(name)
+
+    def is_module(self, name: str) -> bool:
+        """Whether the package has this module."""
+        return name in self._trees
+
+    def is_lazy(self, module: str, name: str) -> bool:
+        """Whether `module`.`name` is a rejection that is made on first use."""
+        return module == self._errors and name in self._lazy
+
+
+class _Rewriter(ast.NodeTransformer):
+    # module: None for a program beside the package
+    def __init__(self, linker: Linker, module: str | None, is_package: bool = False) -> None:
+        self._linker = linker
+        parts = module.split(".") if module else []
+        self._package = parts if is_package else parts[:-1]
+        self._values: dict[str, int] = dict(linker._constants[module]) if module else {}
+        self._modules: dict[str, str] = {}  # local name -> module
+        self._rejections: set[str] = set()
+
+    def _absolute(self, node: ast.ImportFrom) -> str:
+        base = self._package[: len(self._package) - node.level + 1] if node.level else []
+        return ".".join(base + (node.module.split(".") if node.module else []))
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | list[ast.AST] | None:
+        source = self._absolute(node)
+        kept = []
+        errors_needed = False
+        for alias in node.names:
+            local = alias.asname or alias.name
+            value = self._linker.constant(source, alias.name)
+            if value is not None:
+                self._values[local] = value
+                continue
+            if node.level and self._linker.is_lazy(source, alias.name):
+                self._rejections.add(local)
+                errors_needed = True
+                continue
+            if self._linker.is_module(f"{source}.{alias.name}"):
+                self._modules[local] = f"{source}.{alias.name}"
+            kept.append(alias)
+        result: list[ast.AST] = []
+        if errors_needed:
+            result.append(
+                ast.ImportFrom(module=None, names=[ast.alias("errors")], level=node.level)
+            )
+        if kept:
+            node.names = kept
+            result.append(node)
+        return result or None
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if isinstance(node.ctx, ast.Load):
+            if node.id in self._values:
+                return ast.Constant(self._values[node.id])
+            if node.id in self._rejections:
+                return ast.Attribute(ast.Name("errors", ast.Load()), node.id, ast.Load())
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        if isinstance(node.value, ast.Name) and node.value.id in self._modules:
+            value = self._linker.constant(self._modules[node.value.id], node.attr)
+            if value is not None and isinstance(node.ctx, ast.Load):
+                return ast.Constant(value)
+        self.generic_visit(node)
+        return node
