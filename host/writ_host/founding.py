@@ -1,0 +1,219 @@
+"""The founding ceremony: the governors of a roster make their group key, file by file.
+
+Files in the shared folder, each a signed envelope (identity.py) with the roster's id as ceremony:
+
+    NAME.round1.cbor     commitments to NAME's polynomial, and proof of possession
+    NAME.round2.cbor     fingerprint of all round-1 files, and a sealed share for each other one
+    NAME.confirm.cbor    fingerprint, group key and verifying shares, after the voice check
+    NAME.complaint.cbor  who sent NAME something wrong, and what; it ends the ceremony
+
+A governor keeps its own state in its store, saved before anything is published, so a step that
+crashed is simply run again. The share counts only when every governor has confirmed the same key.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+
+from . import sealed, wire
+from .dkg import Dkg, Round1, spoken
+from .errors import (
+    CeremonyFailed,
+    CheatingGovernor,
+    Disagreement,
+    FileInTheWay,
+    Malformed,
+    Refused,
+    Unsealable,
+)
+from .folder import Folder, Store
+from .frost import PublicKeyPackage
+from .group import Random
+from .identity import Identity, envelope, open_envelope
+from .progress import Progress, Wait
+from .roster import STORE_BYTES_MAX, Roster, Seat
+
+COMPLAINT_BYTES_MAX = 200
+
+
+def _sealing_info(roster: Roster, sender: int, recipient: int) -> bytes:
+    return wire.dump(["writ-round2", roster.id, sender, recipient])
+
+
+def _public_digest(public: PublicKeyPackage) -> bytes:
+    shares = [public.verifying_shares[i] for i in sorted(public.verifying_shares)]
+    return hashlib.sha256(wire.dump([public.group_key, public.threshold, shares])).digest()
+
+
+class Founding:
+    """One governor's part of a founding ceremony.
+
+    `compare(fingerprint) -> bool` asks the operator whether all governors read out the same
+    digits; it is asked once, before the confirmation. Raises `UnknownGovernor` when the identity
+    is not on the roster, `FileInTheWay` when the store belongs to another ceremony.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        identity: Identity,
+        roster: Roster,
+        store: Store,
+        compare: Callable[[str], bool],
+        random: Random = os.urandom,
+    ) -> None:
+        self.folder = folder
+        self.identity = identity
+        self.roster = roster
+        self.store = store
+        self.compare = compare
+        self.me = roster.identifier(identity.name)
+        if identity.public != roster.governors[self.me - 1]:
+            raise FileInTheWay(
+                f"the roster lists other keys for {identity.name}",
+                "Do not go on: have the roster made again from everybody's public records.",
+            )
+        self.seat: Seat | None = None
+        self._outbox: dict[str, bytes] = {}
+        data = self._saved = store.load()
+        if data is None:
+            count = len(roster.governors)
+            self._dkg = Dkg.begin(roster.id, self.me, roster.threshold, count, random)
+        else:
+            self._restore(data)
+
+    def step(self) -> Progress:
+        """Do all that can be done now. Safe to repeat, also after a crash.
+
+        Raises `CheatingGovernor` (who then is also named in our complaint file), `CeremonyFailed`,
+        `Disagreement`, `Refused`, or what reading a file raises.
+        """
+        if self.seat is not None:
+            return Progress("done", done=True)
+        self._heed_complaints()
+        self._send("round1", self._dkg.round1().to_item)
+        if waiting := self._read_all("round1", self._take_round1):
+            return Progress("round1", waiting)
+        fingerprint = spoken(self._dkg.fingerprint())
+        self._send("round2", self._round2)
+        if waiting := self._read_all("round2", self._take_round2):
+            return Progress("round2", waiting, fingerprint=fingerprint)
+        key, public = self._dkg.finish()
+        if "confirm" not in self._outbox and not self.compare(fingerprint):
+            raise Refused("the fingerprint differs from the others'", Disagreement.advice)
+        confirmation = [self._dkg.fingerprint(), _public_digest(public)]
+        self._send("confirm", lambda: list(confirmation))
+
+        def take_confirmation(sender: int, body: object) -> None:
+            if body != confirmation:
+                raise Disagreement(f"{self.roster.name(sender)} confirms another key than ours")
+
+        if waiting := self._read_all("confirm", take_confirmation):
+            return Progress("confirm", waiting, fingerprint=fingerprint)
+        seat = Seat(self.roster, key, public)
+        # Replaces the polynomial: from here on only the share exists.
+        self.store.save(seat.to_bytes())
+        self.seat = seat
+        return Progress("done", done=True, fingerprint=fingerprint)
+
+    def run(self, wait: Wait) -> Seat:
+        """Step until done; `wait(progress)` shows it and sleeps, or raises to stop."""
+        while not (progress := self.step()).done:
+            wait(progress)
+        assert self.seat is not None
+        return self.seat
+
+    def _file(self, name: str, step: str) -> str:
+        return f"{name}.{step}.cbor"
+
+    def _send(self, step: str, make: Callable[[], list[object]]) -> None:
+        if step not in self._outbox:
+            body = wire.dump(make())
+            self._outbox[step] = envelope(self.identity, self.roster.id, step, body)
+            self._save()
+        self.folder.publish(self._file(self.identity.name, step), self._outbox[step])
+
+    def _read_all(self, step: str, take: Callable[[int, object], None]) -> tuple[str, ...]:
+        """Give every other governor's message to `take`; returns who has not sent it yet."""
+        waiting = []
+        for governor in self.roster.governors:
+            if governor.name == self.identity.name:
+                continue
+            data = self.folder.read(self._file(governor.name, step))
+            if data is None:
+                waiting.append(governor.name)
+                continue
+            _, body = open_envelope(data, self.roster.by_name, self.roster.id, governor.name, step)
+            try:
+                take(self.roster.identifier(governor.name), wire.load(body))
+            except (CheatingGovernor, Malformed, Unsealable) as error:
+                # The envelope is signed, so what is wrong inside is the sender's doing.
+                self._complain(governor.name, step, error)
+        self._save()
+        return tuple(waiting)
+
+    def _take_round1(self, sender: int, body: object) -> None:
+        self._dkg.receive_round1(sender, Round1.from_item(body, self.roster.threshold))
+
+    def _round2(self) -> list[object]:
+        shares = {
+            recipient: sealed.seal(
+                self.roster.governors[recipient - 1].seal_key,
+                _sealing_info(self.roster, self.me, recipient),
+                share,
+            )
+            for recipient, share in self._dkg.round2().items()
+        }
+        return [self._dkg.fingerprint(), shares]
+
+    def _take_round2(self, sender: int, body: object) -> None:
+        fingerprint, shares = wire.a_list(body, 2)
+        if fingerprint != self._dkg.fingerprint():
+            raise Disagreement(f"{self.roster.name(sender)} saw other round-1 messages than we did")
+        sealed_share = wire.some_bytes(wire.a_map(shares).get(self.me))
+        info = _sealing_info(self.roster, sender, self.me)
+        self._dkg.receive_round2(sender, self.identity.unseal(info, sealed_share))
+
+    def _complain(self, accused: str, step: str, error: Exception) -> None:
+        what = f"{step}: {error}"[:COMPLAINT_BYTES_MAX]
+        self._send("complaint", lambda: [self.roster.identifier(accused), what])
+        raise CheatingGovernor([self.roster.identifier(accused)], f"({accused}) {what}") from error
+
+    def _heed_complaints(self) -> None:
+        """A complaint is one governor's word against another's; in both cases it is over."""
+        for name in self.roster.names:
+            data = self.folder.read(self._file(name, "complaint"))
+            if data is None:
+                continue
+            _, body = open_envelope(data, self.roster.by_name, self.roster.id, name, "complaint")
+            number, text = wire.a_list(wire.load(body), 2)
+            accused = self.roster.name(wire.an_int(number, 1, len(self.roster.governors)))
+            what = wire.a_text(text, COMPLAINT_BYTES_MAX)
+            raise CeremonyFailed(f"{name} complains about {accused}: {what}")
+
+    def _save(self) -> None:
+        state = ["writ-founding", self.roster.id, self._dkg.to_bytes(), dict(self._outbox)]
+        data = wire.dump(state)
+        # Encrypting takes a while, on purpose; most steps change nothing.
+        if data != self._saved:
+            self.store.save(data)
+            self._saved = data
+
+    def _restore(self, data: bytes) -> None:
+        other = FileInTheWay(
+            "the state file belongs to another ceremony", "Use a fresh state file."
+        )
+        if Seat.is_seat(data):
+            seat = Seat.from_bytes(data)
+            if seat.roster != self.roster:
+                raise other
+            self.seat = seat
+            return
+        ceremony, state, outbox = wire.tagged(wire.load(data, STORE_BYTES_MAX), "writ-founding", 4)
+        if ceremony != self.roster.id:
+            raise other
+        self._dkg = Dkg.from_bytes(wire.some_bytes(state))
+        if (self._dkg.identifier, self._dkg.context) != (self.me, self.roster.id):
+            raise other
+        for step, message in wire.a_map(outbox).items():
+            self._outbox[wire.a_text(step, 24)] = wire.some_bytes(message)

@@ -1,0 +1,75 @@
+"""Strict reading of what governors write: CBOR in, checked Python values out, or `Malformed`.
+
+The encoding is the device core's deterministic CBOR; each `a_...` function takes a decoded item
+and returns it with its type and bounds proven.
+"""
+
+from writ import cbor
+from writ.errors import Rejection
+
+from .errors import Malformed
+
+# The largest honest file is a proposal of 32 capsules of 1,280 bytes.
+FILE_BYTES_MAX = 65536
+
+
+def dump(item: object) -> bytes:
+    """The deterministic encoding of `item` (RFC 8949, section 4.2.1)."""
+    encoded: bytes = cbor.encode(item)
+    return encoded
+
+
+def load(data: bytes, bytes_max: int = FILE_BYTES_MAX) -> object:
+    """The one item that `data` encodes. Raises `Malformed`."""
+    if len(data) > bytes_max:
+        raise Malformed(f"longer than {bytes_max} bytes")
+    try:
+        item: object = cbor.decode(data)
+    except Rejection as error:
+        raise Malformed(f"not deterministic CBOR ({type(error).__name__})") from None
+    return item
+
+
+def a_list(item: object, size: int | None = None, size_max: int = 128) -> list[object]:
+    """A list of exactly `size`, or of at most `size_max` items."""
+    if not isinstance(item, list) or len(item) > size_max or size not in (None, len(item)):
+        raise Malformed("not the list that it should be")
+    return item
+
+
+def a_map(item: object, size_max: int = 128) -> dict[object, object]:
+    """A map of at most `size_max` entries."""
+    if not isinstance(item, dict) or len(item) > size_max:
+        raise Malformed("not the map that it should be")
+    return item
+
+
+def some_bytes(item: object, size: int | None = None, size_max: int = FILE_BYTES_MAX) -> bytes:
+    """Bytes of exactly `size`, or of at most `size_max`."""
+    if not isinstance(item, bytes) or len(item) > size_max or size not in (None, len(item)):
+        raise Malformed("not the bytes that they should be")
+    return item
+
+
+def an_int(item: object, least: int, most: int) -> int:
+    """An integer from `least` to `most`."""
+    if type(item) is not int or not least <= item <= most:
+        raise Malformed(f"not a number from {least} to {most}")
+    return item
+
+
+def a_text(item: object, bytes_max: int) -> str:
+    """1 to `bytes_max` bytes of printable text: safe to show on a terminal."""
+    if not isinstance(item, str) or not 1 <= len(item.encode()) <= bytes_max:
+        raise Malformed("not the text that it should be")
+    if not item.isprintable():
+        raise Malformed("text with control characters")
+    return item
+
+
+def tagged(item: object, tag: str, size: int) -> list[object]:
+    """The items after `tag` in a list [tag, ...] of `size` items, the tag included."""
+    items = a_list(item, size)
+    if items[0] != tag:
+        raise Malformed(f"not a {tag}")
+    return items[1:]
