@@ -1,0 +1,74 @@
+"""Live values of the machine that this process runs on, and a pump that exists in memory only.
+
+Linux tells of itself in /proc and /sys. Elsewhere (macOS) MicroPython knows its own heap and its
+running time only, and the other resources are not there.
+"""
+
+import gc
+
+from writ import coap
+
+
+def setup(node):
+    """Serve what this machine has; config.json may pick from it: "serve": ["load", "pump"]."""
+    all_paths = ("load", "memory", "network", "temperature", "heap", "uptime", "pump")
+    state = ["off"]
+
+    def pump(request):
+        if request.method == coap.PUT:
+            if request.payload not in (b"on", b"off"):
+                return coap.BAD_REQUEST, b"on or off"
+            state[0] = request.payload.decode()
+        return state[0]
+
+    for path in node.config.get("serve", all_paths):
+        if path == "pump":
+            node.resource(path, methods=("GET", "PUT"))(pump)
+        elif value(node, path) is not None:
+            # who observes is told each second; who asks gets the value of that moment
+            node.resource(path, period_s=1)(lambda request: value(node, request.path))
+
+
+def value(node, path):
+    """What is measured at this moment, as text; None where this machine cannot tell."""
+    if path == "uptime":
+        return "%d seconds up" % (node.clock.now_ms() // 1000)
+    if path == "heap":
+        gc.collect()
+        if hasattr(gc, "mem_free"):
+            return "%d bytes free" % gc.mem_free()
+        return "%d objects alive" % len(gc.get_objects())
+    if path == "load":
+        found = _line("/proc/loadavg")
+        return found and found.split()[0]
+    if path == "memory":
+        found = _line("/proc/meminfo", "MemAvailable")
+        return found and "%d MB available" % (int(found.split()[1]) // 1024)
+    if path == "temperature":
+        found = _line("/sys/class/thermal/thermal_zone0/temp")
+        return found and "%.1f degrees" % (int(found) / 1000)
+    if path == "network":
+        if _line("/proc/net/dev") is None:
+            return None
+        received = sent = 0
+        with open("/proc/net/dev") as handle:
+            for line in handle:
+                # all interfaces together: the first and the ninth number after each name
+                counts = line.partition(":")[2].split()
+                if counts:
+                    received += int(counts[0])
+                    sent += int(counts[8])
+        return "%d bytes in, %d out" % (received, sent)
+    return None
+
+
+def _line(file, start=""):
+    # the first line of a file that begins so, or None
+    try:
+        with open(file) as handle:
+            for line in handle:
+                if line.startswith(start):
+                    return line
+    except OSError:
+        pass
+    return None
