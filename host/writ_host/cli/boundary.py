@@ -1,0 +1,143 @@
+"""The boundary between what goes wrong and what a person is told: never a traceback.
+
+One line says what happened, one what to do next, on stderr; with --json {"error": {...}} on stdout.
+"""
+
+import errno
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from writ.errors import Rejection, TimedOut, UsageError, WritError
+
+from ..errors import (
+    HostError,
+    NeedsPerson,
+    NotReachable,
+    RefusedByNode,
+    Stalled,
+    WeakPassphrase,
+    WrongPassphrase,
+)
+from ..refusals import advice_for, words_for
+
+REFUSED = 1
+USAGE = 2
+UNREACHABLE = 3
+PERSON = 4
+BUG = 5
+INTERRUPTED = 130
+
+# The first class that fits decides.
+_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (NotReachable, UNREACHABLE),
+    (TimedOut, UNREACHABLE),
+    (NeedsPerson, PERSON),
+    (WrongPassphrase, PERSON),
+    (WeakPassphrase, PERSON),
+    (Stalled, PERSON),
+    (UsageError, USAGE),
+    (HostError, REFUSED),
+    (WritError, REFUSED),
+    (OSError, REFUSED),
+)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is said of an error, and the exit code. name: stable, for programs."""
+
+    name: str
+    message: str
+    advice: str
+    exit_code: int
+    code: int | None = None  # of a rejection (writ.errors)
+
+
+def run_guarded(run: Callable[[], Any], as_json: bool) -> int:
+    """Call `run` and return the exit code; what it raised has been reported by then."""
+    try:
+        result = run()
+    except BrokenPipeError:
+        # whoever read our output has seen enough
+        return 0
+    except (click.Abort, KeyboardInterrupt):
+        report(Trouble("Interrupted", "interrupted", "", INTERRUPTED), as_json)
+        return INTERRUPTED
+    except click.ClickException as error:
+        trouble = _usage(error)
+    except Exception as error:  # noqa: BLE001 - the boundary: a bug too is told in a line
+        trouble = explain(error)
+    else:
+        # what Context.exit was called with comes back as the result
+        return result if isinstance(result, int) else 0
+    report(trouble, as_json)
+    return trouble.exit_code
+
+
+def explain(error: Exception) -> Trouble:
+    """An error in words. With WRIT_DEBUG set a bug shows its traceback too."""
+    name = type(error).__name__
+    exit_code = next((code for kind, code in _CODES if isinstance(error, kind)), BUG)
+    if exit_code == BUG:
+        if os.environ.get("WRIT_DEBUG"):
+            traceback.print_exception(error)
+        advice = "Please report it, with what WRIT_DEBUG=1 shows."
+        return Trouble(name, f"bug in writ: {name}: {error}", advice, BUG)
+    if isinstance(error, Rejection):
+        return Trouble(name, words_for(error), advice_for(error), exit_code, error.code)
+    if isinstance(error, RefusedByNode):
+        return Trouble(error.name or name, str(error), error.advice, exit_code, error.code)
+    if isinstance(error, HostError):
+        return Trouble(name, str(error), error.advice, exit_code)
+    if isinstance(error, OSError):
+        return Trouble(name, _os_words(error), _os_advice(error), exit_code)
+    return Trouble(name, str(error) or words_for(error), "writ --help shows the usage.", exit_code)
+
+
+def _usage(error: click.ClickException) -> Trouble:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "writ"
+    return Trouble(
+        type(error).__name__, error.format_message(), f"See {path} --help.", error.exit_code
+    )
+
+
+def _os_words(error: OSError) -> str:
+    words = error.strerror or str(error)
+    return f"{error.filename}: {words}" if error.filename else words
+
+
+def _os_advice(error: OSError) -> str:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "Check who owns it, and as whom you run writ."
+    if error.errno == errno.ENOENT:
+        return "Check the path; --scope and --node say which folder is meant."
+    if error.errno == errno.EADDRINUSE:
+        return 'Another program has that port: change "listen" in config.json, or stop it.'
+    return "Mend that and run the command again."
+
+
+def report(trouble: Trouble, as_json: bool) -> None:
+    """Tell about trouble: two lines on stderr, or one document on stdout."""
+    if as_json:
+        error = {
+            "name": trouble.name,
+            "code": trouble.code,
+            "message": trouble.message,
+            "advice": trouble.advice,
+            "exit_code": trouble.exit_code,
+        }
+        click.echo(json.dumps({"error": error}))
+        return
+    from .output import printable
+
+    print(f"writ: {printable(trouble.message)}", file=sys.stderr)
+    if trouble.advice:
+        print(f"      {printable(trouble.advice)}", file=sys.stderr)

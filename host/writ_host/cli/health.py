@@ -1,0 +1,109 @@
+"""`writ ping NODE` and `writ status [NODE]`: does it answer, and how is it doing."""
+
+import time
+from pathlib import Path
+
+import click
+
+from .. import denial, nodestatus, words
+from ..errors import Malformed, NotReachable
+from ..nodedir import GET, NodeDir, Reply
+from ..target import Target, parse
+from .call import complete_node, open_caller
+from .options import node_option, scope_option, timeout_option
+from .output import Output, command
+
+_target = click.argument("target", metavar="NODE", shell_complete=complete_node)
+
+
+@command()
+@_target
+@node_option
+@scope_option
+@timeout_option
+@click.option(
+    "--count", type=click.IntRange(1, 1000), default=1, show_default=True, help="How often."
+)
+@click.option(
+    "--interval",
+    "interval_s",
+    type=click.FloatRange(0, 60),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long between two.",
+)
+def ping(
+    out: Output,
+    target: str,
+    node: Path,
+    scope: Path,
+    timeout_s: float,
+    count: int,
+    interval_s: float,
+) -> None:
+    """Whether a member answers, how fast, and at which policy epoch it is.
+
+    NODE is a name, or coap://HOST:PORT. The first answer may include a handshake.
+    """
+    goal = parse(target, with_path=False)
+    asked = Target(goal.name, goal.address, "writ/beacon")
+    took_ms = []
+    with open_caller(node, scope) as folder:
+        for number in range(count):
+            if number:
+                time.sleep(interval_s)
+            try:
+                reply = folder.call(asked, GET, b"", timeout_s)
+            except NotReachable as error:
+                out.event({"node": str(goal), "ms": None}, str(error))
+                continue
+            took_ms.append(reply.took_ms)
+            _tell_pong(out, folder, reply)
+    if not took_ms:
+        raise NotReachable(f"{goal} did not answer {'once' if count == 1 else f'{count} times'}")
+    if count > 1:
+        times = f"{min(took_ms):.0f}/{sum(took_ms) / len(took_ms):.0f}/{max(took_ms):.0f}"
+        out.line(f"{len(took_ms)} of {count} answered; {times} ms least/mean/most")
+
+
+def _tell_pong(out: Output, folder: NodeDir, reply: Reply) -> None:
+    own = folder.node.authority.epoch
+    known = {True: ", as here", False: f" (here: {own})"}[reply.epoch == own]
+    epoch = f"epoch {reply.epoch}{known}" if reply.epoch else "it told no epoch"
+    event = {
+        "node": reply.peer.name,
+        "address": reply.address,
+        "ms": round(reply.took_ms, 1),
+        "epoch": reply.epoch,
+        "own_epoch": own,
+    }
+    out.event(
+        event, f"{reply.peer.name} at {reply.address} answered in {reply.took_ms:.0f} ms, {epoch}"
+    )
+
+
+@command()
+@click.argument("target", metavar="[NODE]", required=False, shell_complete=complete_node)
+@node_option
+@scope_option
+@timeout_option
+def status(out: Output, target: str | None, node: Path, scope: Path, timeout_s: float) -> None:
+    """How NODE is doing, in its own words; without NODE, what this node's folder says."""
+    if target is None:
+        facts = nodestatus.of_folder(node)
+        out.fields(nodestatus.folder_words(facts))
+        out.json(facts)
+        return
+    goal = parse(target, with_path=False)
+    asked = Target(goal.name, goal.address, "writ/status")
+    with open_caller(node, scope) as folder:
+        reply = folder.call(asked, GET, b"", timeout_s)
+        if not reply.is_success:
+            raise denial.refusal(folder, asked, reply, GET)
+        own = folder.node.authority.epoch
+    told = words.as_cbor(reply.payload)
+    if not isinstance(told, dict):
+        raise Malformed(f"{goal}: its status is no map", "Another version of Writ may run there.")
+    out.fields({"address": reply.address, **nodestatus.status_words(told, own)})
+    out.json({**told, "address": reply.address, "ms": round(reply.took_ms, 1)})

@@ -1,0 +1,103 @@
+"""A Click group that imports its commands when they are used, and the boundary for all errors."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+from click.shell_completion import CompletionItem
+
+from .boundary import run_guarded
+
+Sections = Mapping[str, Mapping[str, tuple[str, str]]]
+
+
+class LazyGroup(click.Group):
+    """sections: {title: {command: ("module:attribute", help)}}; modules are below `package`."""
+
+    def __init__(self, *, package: str, sections: Sections, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self._package = package
+        self._sections = sections
+        self._lazy = {name: spec for part in sections.values() for name, spec in part.items()}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._lazy:
+            return None
+        module, attribute = self._lazy[cmd_name][0].split(":")
+        command: click.Command = getattr(import_module(f"{self._package}.{module}"), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, part in self._sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, text) for name, (_, text) in part.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # click's own would import every command for its help
+        found = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in self._lazy.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib import metadata  # slow to import, and wanted here alone
+
+        click.echo(f"writ {metadata.version('writ')}")
+        ctx.exit()
+
+
+class Main(LazyGroup):
+    """The outermost group: whatever a command raises becomes a few lines and an exit code."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(
+            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+            params=[
+                click.Option(
+                    ["--version"],
+                    is_flag=True,
+                    expose_value=False,
+                    is_eager=True,
+                    callback=_show_version,
+                    help="Show the version and exit.",
+                )
+            ],
+            **attributes,
+        )
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        words = list(sys.argv[1:] if args is None else args)
+
+        def run() -> Any:
+            return click.Group.main(self, words, prog_name, complete_var, False, **extra)
+
+        if not standalone_mode:
+            return run()
+        as_json = "--json" in words[: words.index("--")] if "--" in words else "--json" in words
+        return _exit(run_guarded(run, as_json))
+
+
+def _exit(code: int) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # the reader (head, less) has seen enough; nothing is left to say at interpreter exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

@@ -1,0 +1,37 @@
+"""Names on the command line, checked before anything is begun. Callbacks for Click's parameters."""
+
+import click
+
+from writ.capsule import check_name
+from writ.errors import Rejection
+
+from .. import identity
+from ..errors import Malformed
+
+
+def node_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """What a member may be called (writ.capsule.check_name)."""
+    try:
+        return value if value is None else str(check_name(value))
+    except Rejection:
+        words = f"{value!r} is no name: 1 to 24 of a-z, 0-9, - _ ."
+        raise click.BadParameter(words, ctx, param) from None
+
+
+def scope_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """What a scope or a governor may be called (writ_host.identity.check_name)."""
+    try:
+        return identity.check_name(value)
+    except Malformed:
+        words = f"{value!r} is no name: 1 to 24 of a-z, 0-9 and inner hyphens"
+        raise click.BadParameter(words, ctx, param) from None
+
+
+def scope_names(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
+    """Several governors' names, with commas between them."""
+    if value is None:
+        return None
+    found = [scope_name(ctx, param, word.strip()) for word in value.split(",")]
+    if len(set(found)) < len(found):
+        raise click.BadParameter("the same name twice", ctx, param)
+    return found

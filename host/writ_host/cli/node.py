@@ -1,0 +1,83 @@
+"""`writ node run`: this machine as a node, the same agent as on a device."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from writ.store import Store
+
+from .. import hostsensors, nodeconfig
+from ..nodedir import NodeDir
+from ..noderun import RunningNode
+from ..target import check_address
+from .output import Output, command
+
+
+@click.group()
+def group() -> None:
+    """Run this machine as a node."""
+
+
+@command(group)
+@click.argument(
+    "directory",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="WRIT_NODE",
+    default=Path("."),
+)
+@click.option("--listen", metavar="HOST:PORT", help="Instead of config.json's, or 0.0.0.0:5683.")
+@click.option(
+    "--serve",
+    metavar="NAME,...",
+    help=f"Of {', '.join(hostsensors.SENSORS)}: all that this machine has, unless told; none.",
+)
+def run(out: Output, directory: Path, listen: str | None, serve: str | None) -> None:
+    """Run the node in DIR until SIGTERM or Ctrl-C. Who may read its sensors, the policy says."""
+    names = _sensors(serve)
+    if listen:
+        check_address(listen)
+    listen = listen or nodeconfig.read(directory).get("listen", "0.0.0.0:5683")
+
+    def tell(facts: dict[str, object], text: str) -> None:
+        out.event(facts, f"{facts['time']}  {text}")
+
+    def make(store: Store, config: dict[str, Any]) -> RunningNode:
+        return RunningNode(store, config, tell)
+
+    with NodeDir(directory, listen=listen, make=make) as folder:
+        node = cast(RunningNode, folder.node)
+        node.serve(names)
+        _tell_start(node, listen, names)
+        node.serve_until_signalled()
+        node.tell("stopped", "stopped")
+
+
+def _sensors(serve: str | None) -> list[str]:
+    if serve is None:
+        return hostsensors.available()
+    if serve == "none":
+        return []
+    return hostsensors.choose(name.strip() for name in serve.split(",") if name.strip())
+
+
+def _tell_start(node: RunningNode, listen: str, names: list[str]) -> None:
+    authority = node.authority
+    node.tell(
+        "started",
+        f"{node.name} listens at {listen} and serves {', '.join(names) or 'nothing'}",
+        name=node.name,
+        listen=listen,
+        serves=names,
+        epoch=authority.epoch,
+    )
+    if authority.me is None or authority.charter is None:
+        node.tell("waiting", "not a member yet: it waits for its capsules (writ member admit)")
+    else:
+        node.tell(
+            "member",
+            f"member of {authority.charter.name}, policy epoch {authority.epoch}",
+            scope=authority.charter.name,
+            node=authority.me.node_id,
+        )

@@ -1,0 +1,212 @@
+"""What commands print: people read tables and lines, programs read JSON, never both.
+
+    @command(group)                        # or @command() for one of the top level
+    @click.argument("name")
+    def show(out: Output, name: str) -> None:
+        "Help of the command."
+        out.fields({"name": name, ...})    # people only
+        out.json({"name": name, ...})      # --json only: one document
+
+With --json the stdout is one JSON document, or one JSON object a line where things go on happening
+(`event`). Texts may come from strangers: control characters and markup are shown, never obeyed.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import NeedsPerson
+
+
+def command(
+    group: click.Group | None = None, name: str | None = None, **attributes: Any
+) -> Callable[[Callable[..., None]], click.Command]:
+    """Decorator: a command, of `group` or on its own, with --json.
+
+    The function gets an `Output` as its first argument, the parameters by name after it.
+    """
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        @functools.wraps(function)
+        def run(as_json: bool, **parameters: Any) -> None:
+            function(Output(as_json), **parameters)
+
+        make = click.command if group is None else group.command
+        made = make(name, **attributes)(run)
+        made.params.append(
+            click.Option(["--json", "as_json"], is_flag=True, help="JSON on stdout, no prose.")
+        )
+        return made
+
+    return decorate
+
+
+class Bar:
+    """A step of long work: `advance` it, `say` what it is doing now."""
+
+    def __init__(self, bars: Bars | None, task: Any = None) -> None:
+        self._bars = bars
+        self._task = task
+
+    def advance(self, count: int = 1) -> None:
+        if self._bars:
+            self._bars.advance(self._task, count)
+
+    def say(self, text: str) -> None:
+        if self._bars:
+            self._bars.update(self._task, description=printable(text))
+
+
+class Output:
+    """Where a command's words go. as_json: only `json` and `event` print, and people's words don't.
+
+    is_live: whether a person watches a terminal, so that bars and live views make sense.
+    """
+
+    def __init__(self, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self.is_live = self.console.is_terminal and not as_json
+
+    # --- for people -------------------------------------------------------------------------------
+
+    def line(self, text: str = "", style: str | None = None) -> None:
+        """One line (or several) of prose."""
+        if not self.as_json:
+            self.console.print(printable(text), style=style if self.is_live else None)
+
+    def ok(self, text: str) -> None:
+        """What was done."""
+        self.line(text, "green")
+
+    def note(self, text: str) -> None:
+        """What to do next, or what is worth knowing."""
+        self.line(text, "dim")
+
+    def warn(self, text: str) -> None:
+        """What may be wrong, on stderr."""
+        if not self.as_json:
+            self.errors.print(f"warning: {printable(text)}", style="yellow", soft_wrap=True)
+
+    def fields(self, values: Mapping[str, object]) -> None:
+        """Labels and values, one a line, values aligned. None is left out."""
+        rows = {label: value for label, value in values.items() if value is not None}
+        width = max((len(label) for label in rows), default=0)
+        for label, value in rows.items():
+            if not self.as_json:
+                text = Text(label.ljust(width), style="bold" if self.is_live else "")
+                self.console.print(text.append("  " + _cell(value), style="not bold"))
+
+    def table(
+        self, columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = ""
+    ) -> None:
+        """A table: drawn on a terminal; columns two spaces apart, never cut, elsewhere."""
+        if self.as_json:
+            return
+        cells = [[_cell(value) for value in row] for row in rows]
+        if self.is_live:
+            table = Table(title=printable(title) or None, box=SIMPLE_HEAD, title_justify="left")
+            for column in columns:
+                table.add_column(column, overflow="fold")
+            for row in cells:
+                table.add_row(*[Text(cell) for cell in row])
+            self.console.print(table, soft_wrap=False)
+            return
+        if title:
+            self.line(title)
+        lines = [list(columns), *cells]
+        widths = [max(len(row[i]) for row in lines) for i in range(len(columns))]
+        for row in lines:
+            padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            self.line("  ".join(padded).rstrip())
+
+    @contextlib.contextmanager
+    def progress(self, label: str, total: int | None = None) -> Iterator[Bar]:
+        """A progress bar on stderr around long work; nothing where nobody watches."""
+        if self.as_json or not self.errors.is_terminal:
+            yield Bar(None)
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        if total is not None:
+            columns = (*columns, MofNCompleteColumn())  # type: ignore[assignment]
+        with Bars(*columns, console=self.errors, transient=True) as bars:
+            yield Bar(bars, bars.add_task(printable(label), total=total))
+
+    def confirm(self, question: str, yes: bool = False) -> None:
+        """Go on only if a person agrees. yes: they did already (--yes). Raises `NeedsPerson`."""
+        if yes:
+            return
+        if self.as_json or not sys.stdin.isatty():
+            raise NeedsPerson(
+                f"not confirmed: {question}", "Run it again with --yes if you mean it."
+            )
+        if not click.confirm(printable(question)):
+            raise NeedsPerson("not confirmed; nothing was done")
+
+    # --- for programs -----------------------------------------------------------------------------
+
+    def json(self, document: object) -> None:
+        """The one JSON document of this command; bytes become hex."""
+        if self.as_json:
+            click.echo(json.dumps(plain(document), indent=2))
+
+    def event(self, document: Mapping[str, object], text: str) -> None:
+        """One of many things that happen: a line of JSON, or a line of text. Flushed at once."""
+        if self.as_json:
+            click.echo(json.dumps(plain(document)))
+        else:
+            self.line(text)
+        sys.stdout.flush()
+
+
+def printable(text: str) -> str:
+    """`text` with every control character but the line feed made visible."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(_cell(item) for item in value)
+    return printable(str(value)).replace("\n", "\\n")
+
+
+def plain(value: object) -> Any:
+    """`value` as what JSON can hold: bytes as hex, paths as text, dataclasses as objects."""
+    if isinstance(value, bytes | bytearray):
+        return value.hex()
+    if isinstance(value, Path):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return {field.name: plain(getattr(value, field.name)) for field in fields}
+    if isinstance(value, Mapping):
+        return {_key(key): plain(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(plain(item) for item in value)
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def _key(key: object) -> str:
+    return key.hex() if isinstance(key, bytes) else str(key)

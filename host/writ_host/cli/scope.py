@@ -1,0 +1,209 @@
+"""`writ scope`: found a scope, look at it, certify a beacon."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import ceremony, certify, seats, words
+from ..dkg import spoken
+from ..errors import FileInTheWay
+from ..policyfile import PolicyFile
+from ..policytemplate import template
+from ..scopefolder import ScopeFolder, now_s
+from ..spreading import find_targets, give_beacon
+from .delivering import deliver, deliver_option, documents, finish
+from .names import scope_name, scope_names
+from .options import scope_option, timeout_option
+from .output import Output, command
+from .secret import secret_options, unlock
+from .signers import Who, open_signer, signing_options
+
+
+@click.group()
+def group() -> None:
+    """Found a scope, look at it, certify a beacon."""
+
+
+@command(group)
+@click.argument("name", callback=scope_name)
+@click.option("--governors", type=click.IntRange(1, 13), default=4, show_default=True)
+@click.option("--threshold", type=click.IntRange(1, 13), help="How many of them certify together.")
+@click.option(
+    "--names",
+    callback=scope_names,
+    metavar="A,B,...",
+    help="Their names; governor-1 and so on otherwise.",
+)
+@click.option("--local", is_flag=True, help="All governors live on this machine.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The scope's new folder; ./NAME otherwise.",
+)
+@click.option(
+    "--policy",
+    "policy_path",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="The first policy; a commented one is written otherwise.",
+)
+@secret_options
+def create(
+    out: Output,
+    name: str,
+    governors: int,
+    threshold: int | None,
+    names: list[str] | None,
+    local: bool,
+    folder: Path | None,
+    policy_path: Path | None,
+    passphrase_file: Path | None,
+    key_file: Path | None,
+) -> None:
+    """Found a scope: its key is made by all governors together, and nobody ever has it.
+
+    With --local all of them are on this machine, to begin with or for ever. Governors on machines
+    or sticks of their own found it with `writ ceremony`.
+    """
+    if not local:
+        raise click.UsageError(
+            "give --local to have all governors on this machine; otherwise each governor runs"
+            " `writ ceremony identity`, one of them `writ ceremony roster`, all of them"
+            " `writ ceremony found`"
+        )
+    listed = names or [f"governor-{number}" for number in range(1, governors + 1)]
+    limit = threshold or default_threshold(len(listed))
+    if not len(listed) < 2 * limit <= 2 * len(listed):
+        raise click.BadParameter(
+            "more than half of the governors, and not more than all", param_hint="--threshold"
+        )
+    path = folder or Path(name)
+    for taken in ("charter.cbor", "roster.cbor", "governors"):
+        if (path / taken).exists():
+            raise FileInTheWay(f"{path / taken} exists already", "Choose another --folder.")
+    text = policy_path.read_text("utf-8") if policy_path else template(name)
+    policy = PolicyFile.parse(text, str(policy_path or path / "policy.toml"))
+    key = unlock(out, passphrase_file, key_file, "the governors' seats", is_new=True)
+    with out.progress("distributed key generation", 3 + len(listed)) as bar:
+        local_governors = ceremony.found_local(name, listed, limit)
+        bar.advance()
+        bar.say("certifying charter and policy")
+        signer = certify.LocalSigner(local_governors)
+        charter = certify.charter_draft(local_governors[0].seat)
+        raws = certify.sign(certify.first_drafts(charter, policy), signer, f"scope {name}")
+        bar.advance()
+        bar.say("encrypting seats")
+        # the seats first: without them nobody could ever certify again
+        seats.save_seats(path / "governors", local_governors, key, lambda _: bar.advance())
+        roster = local_governors[0].seat.roster
+        (path / "roster.cbor").write_bytes(roster.to_bytes())
+        scope = ScopeFolder.create(path, raws[0])
+        for raw in raws[1:]:
+            scope.take(raw)
+        scope.policy_file.write_text(text, "utf-8")
+        bar.advance()
+    out.ok(f"founded {name} in {path}")
+    document = describe(scope)
+    _show(out, document)
+    out.note(f"next: look at {scope.policy_file}, then  writ member request DIR --name NAME")
+    out.json(document)
+
+
+def default_threshold(governors: int) -> int:
+    """The least that is safe with as many liars as a third allows: threshold > (n + f) / 2."""
+    return (governors + (governors - 1) // 3) // 2 + 1
+
+
+@command(group)
+@scope_option
+def show(out: Output, scope: Path) -> None:
+    """What a scope is, who governs it, and how new its policy and beacon are."""
+    document = describe(ScopeFolder.open(scope))
+    _show(out, document)
+    out.json(document)
+
+
+def describe(folder: ScopeFolder) -> dict[str, Any]:
+    """All that `scope show` says."""
+    charter, policy, beacon = folder.charter, folder.policy, folder.beacon
+    count = len(charter.governors)
+    dead, lying = certify.tolerance(count, charter.threshold)
+    members = folder.members()
+    return {
+        "name": charter.name,
+        "scope": charter.scope,
+        "folder": folder.path,
+        "fingerprint": spoken(folder.charter.group_key),
+        "group_key": charter.group_key,
+        "founded": charter.founded,
+        "governors": count,
+        "threshold": charter.threshold,
+        "may_be_dead": dead,
+        "may_lie": lying,
+        "seats_here": seats.names_in(folder.path / "governors"),
+        "beacon_age_max_s": charter.beacon_age_max_s,
+        "epoch": folder.epoch,
+        "head": folder.head,
+        "policy_issued": policy.issued if policy else None,
+        "beacon_time": beacon.time if beacon else None,
+        "members": len(members),
+        "requests": len(folder.requests()),
+        "revoked": folder.revoked_names(),
+    }
+
+
+def _show(out: Output, document: dict[str, Any]) -> None:
+    beacon = document["beacon_time"]
+    age = words.duration(now_s() - beacon) if beacon else ""
+    limit = words.duration(document["beacon_age_max_s"])
+    out.fields(
+        {
+            "scope": f"{document['name']} ({document['scope'].hex()})",
+            "folder": document["folder"],
+            "group key": document["group_key"],
+            "fingerprint": document["fingerprint"],
+            "founded": words.moment(document["founded"]),
+            "governors": f"{document['threshold']} of {document['governors']} certify",
+            "tolerates": f"{document['may_be_dead']} dead; {document['may_lie']} lying",
+            "seats here": document["seats_here"] or None,
+            "epoch": f"{document['epoch']} (head {document['head'].hex()})",
+            "beacon": f"{age} old; fresh for {limit}" if beacon else "none",
+            "members": document["members"],
+            "revoked": document["revoked"] or None,
+        }
+    )
+
+
+@command(group)
+@scope_option
+@signing_options
+@deliver_option
+@timeout_option
+def beacon(out: Output, scope: Path, who: Who, deliver: tuple[str, ...], timeout_s: float) -> None:
+    """Certify a beacon: the time of this moment, and the epoch in force.
+
+    Devices have no clock of their own; rules marked `fresh` deny when the beacon is too old.
+    """
+    folder = ScopeFolder.open(scope)
+    with folder.lock():
+        targets = find_targets(folder, deliver)
+        signer = open_signer(out, folder, who)
+        draft = certify.beacon_draft(folder)
+        certify.certify(folder, [draft], signer)
+    made = folder.beacon
+    assert made is not None
+    out.ok(f"certified: epoch {made.epoch} at {words.moment(made.time)}, {len(made.raw)} bytes")
+    deliveries = _hand_over(out, targets, folder, timeout_s)
+    out.json(
+        {
+            "epoch": made.epoch,
+            "time": made.time,
+            "capsule": made.raw,
+            "delivered": documents(deliveries),
+        }
+    )
+    finish(out, deliveries)
+
+
+def _hand_over(out: Output, targets: Any, folder: ScopeFolder, timeout_s: float) -> Any:
+    return deliver(out, targets, give_beacon(folder, timeout_s))

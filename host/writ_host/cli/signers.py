@@ -1,0 +1,153 @@
+"""Who certifies: the governors of this machine, or one governor in a ceremony with the others."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import seats
+from ..ceremony import DirectoryFolder, Progress, Proposal, Roster
+from ..certify import CeremonySigner, LocalSigner, Signer
+from ..errors import Stalled
+from ..pledges import Pledges
+from ..review import review
+from ..scopefolder import ScopeFolder
+from .output import Output
+from .secret import secret_options, unlock
+
+POLL_S = 0.3
+DEFAULT_KEYS = Path("~/.config/writ")
+
+
+@dataclass(frozen=True)
+class Who:
+    """The options of `signing_options`."""
+
+    governor: str | None
+    keys: Path | None
+    passphrase_file: Path | None
+    key_file: Path | None
+    wait_s: float | None
+
+    def keys_folder(self) -> Path:
+        """Where a governor of a ceremony has its keys."""
+        return (self.keys or DEFAULT_KEYS).expanduser()
+
+
+def keys_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: which governor, and where its keys are."""
+    function = secret_options(function)
+    function = click.option(
+        "--keys",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="WRIT_KEYS",
+        help=f"Where keys are: {DEFAULT_KEYS} with --as, else the scope's governors [WRIT_KEYS].",
+    )(function)
+    return click.option("--as", "governor", metavar="NAME", help="Which governor this is.")(
+        function
+    )
+
+
+def wait_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: how long to wait for other governors."""
+    return click.option(
+        "--wait",
+        "wait_s",
+        type=click.FloatRange(0),
+        metavar="SECONDS",
+        help="How long to wait for the other governors; until Ctrl-C otherwise.",
+    )(function)
+
+
+def signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: the options of `Who`; the command gets it as `who`."""
+
+    def run(*args: Any, **given: Any) -> Any:
+        if given.pop("local") and given["governor"]:
+            raise click.UsageError("--local and --as exclude each other")
+        names = ("governor", "keys", "passphrase_file", "key_file", "wait_s")
+        who = Who(**{option: given.pop(option) for option in names})
+        return function(*args, who=who, **given)
+
+    run.__doc__ = function.__doc__
+    run.__name__ = function.__name__
+    # options that were declared below this decorator
+    run.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+    local = click.option(
+        "--local", is_flag=True, help="All governors sign on this machine: the default."
+    )
+    return local(keys_options(wait_option(run)))
+
+
+class Waiter:
+    """Shows who is awaited, and sleeps. Raises `Stalled` after `wait_s`."""
+
+    def __init__(self, out: Output, wait_s: float | None) -> None:
+        self._out = out
+        self._end = None if wait_s is None else time.monotonic() + wait_s
+        self._shown: Progress | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        awaited = ", ".join(progress.waiting_for) or "the shared folder"
+        if progress != self._shown:
+            self._shown = progress
+            attempt = f", attempt {progress.attempt}" if progress.attempt > 1 else ""
+            self._out.note(f"{progress.step}{attempt}: waiting for {awaited} (Ctrl-C is safe)")
+            for name in progress.cheaters:
+                self._out.warn(f"{name} sent a wrong message and is left out")
+        if self._end is not None and time.monotonic() >= self._end:
+            raise Stalled(f"still waiting for {awaited}")
+        time.sleep(POLL_S)
+
+
+def ceremony_folder(scope: Path) -> DirectoryFolder:
+    """Where the governors of this scope's folder meet."""
+    path = scope / "ceremony"
+    path.mkdir(parents=True, exist_ok=True)
+    return DirectoryFolder(path)
+
+
+def open_signer(out: Output, folder: ScopeFolder, who: Who) -> Signer:
+    """The signer that the options mean. Raises what reading the seats raises."""
+    if who.governor is None:
+        keys = who.keys or folder.path / "governors"
+        if not seats.names_in(keys):
+            raise seats.NoSeat(
+                f"no governor's keys in {keys}",
+                "Governors on separate machines sign together: --as NAME, and --keys DIR.",
+            )
+        key = unlock(out, who.passphrase_file, who.key_file, "the governors' seats")
+        with out.progress("opening seats", folder.charter.threshold) as bar:
+            return LocalSigner(seats.open_quorum(keys, key, lambda _: bar.advance()))
+    roster = read_roster(folder.path)
+    keys = who.keys_folder()
+    name = seats.the_name(keys, who.governor)
+    key = unlock(out, who.passphrase_file, who.key_file, f"the keys of {name}")
+    local = seats.open_seat(keys, name, key, roster)
+
+    def approve(proposal: Proposal) -> bool:
+        # our own proposal: what it says was shown before, what it binds us to is remembered
+        states = review(local.seat, folder, proposal.items).pledges
+        pledges_of(keys, name).make(proposal.group_key, states)
+        out.note(f"proposal {proposal.tag}: the others run  writ ceremony sign")
+        return True
+
+    waiter = Waiter(out, who.wait_s)
+    meeting = ceremony_folder(folder.path)
+    return CeremonySigner(meeting, local.identity, local.seat, waiter, approve)
+
+
+def pledges_of(keys: Path, name: str) -> Pledges:
+    """What this governor has agreed to."""
+    return Pledges(keys / f"{name}.pledges")
+
+
+def read_roster(scope: Path) -> Roster:
+    """The roster in a scope's folder. Raises `HostError`."""
+    path = scope / "roster.cbor"
+    if not path.is_file():
+        raise seats.NoSeat(f"no roster in {scope}", "Make it: writ ceremony roster NAME.")
+    return Roster.from_bytes(path.read_bytes()[:65537])

@@ -1,0 +1,130 @@
+"""The demonstration's scope: its governors, its nodes, and the policies that it goes through."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SCOPE = "farm"
+GOVERNORS = ("anna", "ben", "carl", "dora")
+THRESHOLD = 3
+# anna is on holiday: any three of the four will do
+SIGNERS = ("ben", "carl", "dora")
+
+# Live values that this machine has (boards/unix/sensors.py): one that many read, one that is
+# private soon, and one more.
+_LINUX = Path("/proc/net/dev").exists()
+READING = "load" if _LINUX else "uptime"
+PRIVATE = "network" if _LINUX else "heap"
+OTHER = "memory" if _LINUX else "load"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A node's part in the play. serve: resources; ask: {"node/path": seconds}."""
+
+    name: str
+    role: str
+    words: str
+    serve: tuple[str, ...] = ()
+    ask: tuple[tuple[str, float], ...] = ()
+
+
+_MACHINE = ("load", "memory", "network", "temperature", "heap", "uptime")
+GATE, DESK, SOIL, TANK, PUMP, GUEST = (
+    Part(
+        "gate",
+        "gateway",
+        "gateway",
+        ("uptime",),
+        ((f"soil/{READING}", 2.0), (f"tank/{READING}", 2.0)),
+    ),
+    Part("desk", "operator", "operator's laptop"),
+    Part("soil", "sensor", "sensor", _MACHINE),
+    Part("tank", "sensor", "sensor, on a wire that is listened to", _MACHINE),
+    Part("pump", "actuator", "actuator, asks soil", ("pump", PRIVATE), ((f"soil/{READING}", 2.0),)),
+    Part("guest", "visitor", "a visitor's device", ("uptime",)),
+)
+DEVICES = (SOIL, TANK, PUMP, GUEST)
+
+_POLICY = """\
+# Who may do what on the farm. What no rule allows is denied.
+
+[roles]
+gateway = "reads and commands"
+operator = "a person's laptop"
+sensor = "measures"
+actuator = "moves water"
+visitor = "somebody else's device"
+
+[[rule]]
+from = ["gateway", "operator"]
+to = "any"
+resource = {read}
+methods = ["GET"]
+
+[[rule]]
+from = ["gateway", "operator"]
+to = "actuator"
+resource = "pump"
+methods = ["PUT"]
+fresh = true
+
+[[rule]]
+from = "actuator"
+to = "sensor"
+resource = {asked}
+methods = ["GET"]
+{visitors}
+[[test]]
+from = "gateway"
+to = "sensor"
+get = "@PRIVATE"
+expect = "{gateway}"
+
+[[test]]
+from = "visitor"
+to = "sensor"
+get = "@READING"
+expect = "{visitor}"
+
+[[test]]
+from = "visitor"
+to = "actuator"
+put = "pump"
+fresh = true
+expect = "deny"
+"""
+_VISITORS = """
+[[rule]]
+from = "visitor"
+to = "sensor"
+resource = "@READING"
+methods = ["GET"]
+"""
+
+
+def _words(paths: Sequence[str]) -> str:
+    return "[" + ", ".join(f'"{path}"' for path in paths) + "]"
+
+
+def first_policy() -> str:
+    """policy.toml of epoch 1: the gateway reads everything, visitors nothing."""
+    return _policy('"*"', (READING,), "", "allow", "deny")
+
+
+def second_policy(asked: Sequence[str] = (READING,)) -> str:
+    """policy.toml of epoch 2: visitors may read READING, the gateway no longer PRIVATE."""
+    read = [path for path in (*_MACHINE, "pump", "writ/status") if path != PRIVATE]
+    return _policy(_words(read), asked, _VISITORS, "deny", "allow")
+
+
+def last_policy() -> str:
+    """policy.toml of epoch 4: an actuator may ask the sensors for OTHER as well."""
+    return second_policy((READING, OTHER))
+
+
+def _policy(read: str, asked: Sequence[str], visitors: str, gateway: str, visitor: str) -> str:
+    text = _POLICY.format(
+        read=read, asked=_words(asked), visitors=visitors, gateway=gateway, visitor=visitor
+    )
+    return text.replace("@PRIVATE", PRIVATE).replace("@READING", READING)

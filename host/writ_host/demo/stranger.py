@@ -1,0 +1,107 @@
+"""Somebody without membership, who tries to get in: with nothing, and with what it signed itself.
+
+A whole node of the project's own code, with a real key and a real socket. It knows the charter,
+which is no secret, and everything that a member knows except how to make the group's signature.
+"""
+
+import time
+
+from Crypto.PublicKey import ECC
+from Crypto.Signature import eddsa
+
+from writ import agent, capsule, coap, crypto, edhoc_wire
+from writ.capsule import MEMBER, Member
+from writ.client import Answer
+from writ.errors import Rejection
+from writ.limits import HANDSHAKE_REFILL_MS
+from writ.policy import Policy
+from writ.store import Store
+
+from ..deliver import PlainClient
+from .board import RATIONED
+from .proofs import NotProved
+
+_ANSWER_S = 10.0
+
+
+class _Memory:
+    # a flash that forgets
+    def __init__(self) -> None:
+        self._data: dict[str, bytes] = {}
+
+    def read(self, name: str) -> bytes | None:
+        return self._data.get(name)
+
+    def write(self, name: str, data: bytes) -> None:
+        self._data[name] = bytes(data)
+
+
+class Stranger:
+    """Close it, or use `with`."""
+
+    def __init__(self, charter_raw: bytes) -> None:
+        self._key = ECC.generate(curve="Ed25519")
+        scope = capsule.scope_id(capsule.parse(charter_raw).payload)
+        config = {"name": "stranger", "scope": scope.hex(), "listen": "127.0.0.1:0"}
+        self._node = agent.Node(Store(_Memory()), config)
+        self._node.authority.receive(charter_raw, 0)
+        self._node.open()
+
+    def __enter__(self) -> "Stranger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._node.link:
+            self._node.link.close()
+
+    def forge(self, payload: bytes) -> bytes:
+        """A capsule as the governors would make it, but for the signature: a key of our own."""
+        signature = eddsa.new(self._key, "rfc8032").sign(capsule.signing_input(payload))
+        return bytes(capsule.assemble(payload, signature))
+
+    def get(self, address: str, path: str) -> tuple[str, str]:
+        """(code, text) of the answer to a plain GET."""
+        with PlainClient(address) as client:
+            answer = client.get(path)
+        return coap.code_text(answer.code), bytes(answer.payload).decode("utf-8", "replace")
+
+    def knock(self, address: str, path: str) -> str:
+        """Call as a member, by a capsule that we signed ourselves; why the handshake failed."""
+        node = self._node
+        key = crypto.p256_public(node.private)
+        payload = capsule.build(MEMBER, [1, 2], sub="gate", exp=capsule.TIME_MAX, key=key)
+        node.authority.me = Member(capsule.parse(self.forge(payload)))
+        said = RATIONED
+        while said == RATIONED:
+            answer = self._ask(address, path)
+            if not answer or not answer.rejection:
+                raise NotProved("a stranger's handshake was not refused")
+            said = getattr(answer.rejection, "text", b"")
+            if said == RATIONED:
+                time.sleep(HANDSHAKE_REFILL_MS / 1000)
+        return refused_because(said)
+
+    def _ask(self, address: str, path: str) -> Answer | None:
+        node = self._node
+        answers: list[Answer] = []
+        node.now_ms = node.clock.now_ms()
+        node.send(node.request(coap.GET, path, address=address, on_answer=answers.append))
+        until = time.monotonic() + _ANSWER_S
+        while not answers and time.monotonic() < until:
+            node.step(100)
+        return answers[0] if answers else None
+
+
+def refused_because(said: bytes) -> str:
+    """What an EDHOC error message says: the rejection's name."""
+    try:
+        return str(edhoc_wire.parse_error(said)[1])
+    except Rejection:
+        return said.decode("utf-8", "replace")
+
+
+def all_for_everybody(policy: Policy) -> bytes:
+    """The payload of the policy that an attacker would like to follow this one."""
+    everything = [[1, 1, "*", 127]]
+    body = [policy.epoch + 1, policy.head(), everything, [], [], {}]
+    return bytes(capsule.build(capsule.POLICY, body, iat=policy.issued + 1))

@@ -1,0 +1,76 @@
+"""What a caller calls: NAME/PATH, or coap://HOST:PORT/PATH for whoever answers there."""
+
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from writ.capsule import check_name
+from writ.errors import Rejection, UsageError
+from writ.limits import PATH_BYTES_MAX
+from writ.link import udp
+
+
+@dataclass(frozen=True)
+class Target:
+    """name: the member that must answer, or None for whoever is at `address` ("host:port")."""
+
+    name: str | None
+    address: str | None
+    path: str = ""
+    query: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        query = "?" + "&".join(self.query) if self.query else ""
+        place = self.name if self.name is not None else f"coap://{self.address}"
+        return f"{place}/{self.path}{query}" if self.path else str(place)
+
+
+def parse(text: str, with_path: bool = True) -> Target:
+    """The target that `text` names. Raises `UsageError`."""
+    if "://" in text:
+        target = _parse_uri(text)
+    else:
+        place, _, rest = text.partition("/")
+        path, _, query = rest.partition("?")
+        target = Target(_name(place, text), None, path, _query(query))
+    if with_path and not target.path:
+        raise UsageError(
+            f"{text}: which resource? Write NODE/PATH, such as {text.rstrip('/')}/temp"
+        )
+    if not with_path and target.path:
+        raise UsageError(f"{text}: a node is wanted here, without a path")
+    if len(target.path.encode()) > PATH_BYTES_MAX:
+        raise UsageError(f"{text}: a path has at most {PATH_BYTES_MAX} bytes")
+    return target
+
+
+def _parse_uri(text: str) -> Target:
+    # RFC 7252, section 6.4; UDP over IPv4 is the one link that an address can name
+    parts = urlsplit(text)
+    if parts.scheme != "coap":
+        raise UsageError(f"{text}: only coap:// addresses work")
+    address = check_address(parts.netloc)
+    query = tuple(unquote(item) for item in parts.query.split("&") if item)
+    return Target(None, address, unquote(parts.path).strip("/"), query)
+
+
+def check_address(text: str) -> str:
+    """`text` as "host:port", with CoAP's port where it names none. Raises `UsageError`."""
+    try:
+        host, port = udp.split(text)
+    except ValueError:
+        host, port = "", 0
+    if not host or not 0 < port < 65536 or any(c in host for c in "[]@:/ "):
+        raise UsageError(f"{text!r} is not HOST or HOST:PORT (IPv4 or a name)")
+    return f"{host}:{port}"
+
+
+def _name(place: str, text: str) -> str:
+    try:
+        return str(check_name(place))
+    except Rejection:
+        hint = f"; is coap://{text} meant?" if ":" in place else ""
+        raise UsageError(f"{text}: no node can be called {place!r}{hint}") from None
+
+
+def _query(text: str) -> tuple[str, ...]:
+    return tuple(item for item in text.split("&") if item)
