@@ -1,0 +1,44 @@
+"""The chooser: `crypto.use` and the names that it fills."""
+
+from harness import raises
+
+from writ import compat, crypto
+from writ.errors import UsageError
+
+_NAMES = (
+    "sha256 random_bytes sha512 hmac_sha256 hkdf_extract hkdf_expand ed25519_verify "
+    "p256_generate p256_public p256_y p256_ecdh es256_sign es256_verify "
+    "aes_ccm_encrypt aes_ccm_decrypt"
+)
+
+
+def test_every_backend_has_every_name():
+    before = crypto.backend
+    for name in ("pure", "pycryptodome") if compat.HAVE_PYCRYPTODOME else ("pure",):
+        crypto.use(name)
+        assert crypto.backend == name
+        for function in _NAMES.split():
+            assert callable(getattr(crypto, function))
+    crypto.use(before)
+
+
+def test_use_switches_the_functions():
+    before = crypto.backend
+    crypto.use("pure")
+    pure = crypto.ed25519_verify
+    crypto.use(before)
+    assert (crypto.ed25519_verify is pure) == (before == "pure")
+
+
+def test_an_unknown_backend_changes_nothing():
+    before = crypto.backend
+    verify = crypto.ed25519_verify
+    raises(UsageError, crypto.use, "none")
+    assert crypto.backend == before
+    assert crypto.ed25519_verify is verify
+
+
+def test_a_device_has_the_pure_backend():
+    if compat.MICROPYTHON:
+        assert crypto.backend == "pure"
+        raises(UsageError, crypto.use, "pycryptodome")

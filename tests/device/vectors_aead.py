@@ -1,0 +1,139 @@
+"""Vectors for AES-CCM-16-64-128 and AES-128, as hex."""
+
+# (key, nonce, associated data, plaintext, ciphertext and tag)
+CCM = (
+    # RFC 3610, section 8
+    (
+        "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf",
+        "00000003020100a0a1a2a3a4a5",
+        "0001020304050607",
+        "08090a0b0c0d0e0f101112131415161718191a1b1c1d1e",
+        "588c979a61c663d2f066d0c2c0f989806d5f6b61dac38417e8d12cfdf926e0",
+    ),
+    (
+        "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf",
+        "00000004030201a0a1a2a3a4a5",
+        "0001020304050607",
+        "08090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        "72c91a36e135f8cf291ca894085c87e3cc15c439c9e43a3ba091d56e10400916",
+    ),
+    (
+        "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf",
+        "00000005040302a0a1a2a3a4a5",
+        "0001020304050607",
+        "08090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20",
+        "51b1e5f44a197d1da46b0f8e2d282ae871e838bb64da8596574adaa76fbd9fb0c5",
+    ),
+    (
+        "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf",
+        "00000006050403a0a1a2a3a4a5",
+        "000102030405060708090a0b",
+        "0c0d0e0f101112131415161718191a1b1c1d1e",
+        "a28c6865939a9a79faaa5c4c2a9d4a91cdac8c96c861b9c9e61ef1",
+    ),
+    (
+        "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf",
+        "00000007060504a0a1a2a3a4a5",
+        "000102030405060708090a0b",
+        "0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        "dcf1fb7b5d9e23fb9d4e131253658ad86ebdca3e51e83f077d9c2d93",
+    ),
+    (
+        "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf",
+        "00000008070605a0a1a2a3a4a5",
+        "000102030405060708090a0b",
+        "0c0d0e0f101112131415161718191a1b1c1d1e1f20",
+        "6fc1b011f006568b5171a42d953d469b2570a4bd87405a0443ac91cb94",
+    ),
+    (
+        "d7828d13b2b0bdc325a76236df93cc6b",
+        "00412b4ea9cdbe3c9696766cfa",
+        "0be1a88bace018b1",
+        "08e8cf97d820ea258460e96ad9cf5289054d895ceac47c",
+        "4cb97f86a2a4689a877947ab8091ef5386a6ffbdd080f8e78cf7cb0cddd7b3",
+    ),
+    (
+        "d7828d13b2b0bdc325a76236df93cc6b",
+        "0033568ef7b2633c9696766cfa",
+        "63018f76dc8a1bcb",
+        "9020ea6f91bdd85afa0039ba4baff9bfb79c7028949cd0ec",
+        "4ccb1e7ca981befaa0726c55d378061298c85c92814abc33c52ee81d7d77c08a",
+    ),
+    (
+        "d7828d13b2b0bdc325a76236df93cc6b",
+        "00103fe41336713c9696766cfa",
+        "aa6cfa36cae86b40",
+        "b916e0eacc1c00d7dcec68ec0b3bbb1a02de8a2d1aa346132e",
+        "b1d23a2220ddc0ac900d9aa03c61fcf4a559a4417767089708a776796edb723506",
+    ),
+    (
+        "d7828d13b2b0bdc325a76236df93cc6b",
+        "00764c63b8058e3c9696766cfa",
+        "d0d0735c531e1becf049c244",
+        "12daac5630efa5396f770ce1a66b21f7b2101c",
+        "14d253c3967b70609b7cbb7c499160283245269a6f49975bcadeaf",
+    ),
+    (
+        "d7828d13b2b0bdc325a76236df93cc6b",
+        "00f8b678094e3b3c9696766cfa",
+        "77b60f011c03e1525899bcae",
+        "e88b6a46c78d63e52eb8c546efb5de6f75e9cc0d",
+        "5545ff1a085ee2efbf52b2e04bee1e2336c73e3f762c0c7744fe7e3c",
+    ),
+    (
+        "d7828d13b2b0bdc325a76236df93cc6b",
+        "00d560912d3f703c9696766cfa",
+        "cd9044d2b71fdb8120ea60c0",
+        "6435acbafb11a82e2f071d7ca4a5ebd93a803ba87f",
+        "009769ecabdf48625594c59251e6035722675e04c847099e5ae0704551",
+    ),
+    # NIST CAVS 11.0, VTT128.rsp
+    (
+        "368f35a1f80eaaacd6bb136609389727",
+        "842a8445847502ea77363a16b6",
+        "34396dfcfa6f742aea7040976bd596497a7a6fa4fb85ee8e4ca394d02095b7bf",
+        "1cccd55825316a94c5979e049310d1d717cdfb7624289dac",
+        "1a58094f0e8c6035a5584bfa8d1009c5f78fd2ca487ff222f6d1d897d6051618",
+    ),
+    (
+        "368f35a1f80eaaacd6bb136609389727",
+        "842a8445847502ea77363a16b6",
+        "25865c1b89f1973bfa680d8458df35a56993a7e81e407e061794004068e481ab",
+        "36004342dd74e7966692a848b2c11e1fc311eac9d9cef616",
+        "30949f55f6c9ed37065d7db6acc1c60d2353c375b5999998ceca422687f41550",
+    ),
+    # RFC 8613, appendix C.4
+    (
+        "f0910ed7295e6ad4b54fc793154302ff",
+        "4622d4dd6d944168eefb549868",
+        "8368456e63727970743040488501810a40411440",
+        "01b3747631",
+        "612f1092f1776f1c1668b3825e",
+    ),
+)
+
+# FIPS 197, appendix B and C.1: (key, plaintext, ciphertext)
+AES_ECB = (
+    (
+        "2b7e151628aed2a6abf7158809cf4f3c",
+        "3243f6a8885a308d313198a2e0370734",
+        "3925841d02dc09fbdc118597196a0b32",
+    ),
+    (
+        "000102030405060708090a0b0c0d0e0f",
+        "00112233445566778899aabbccddeeff",
+        "69c4e0d86a7b0430d8cdb78070b4c55a",
+    ),
+)
+
+# SP 800-38A, F.2.1: (key, IV, plaintext, ciphertext)
+AES_CBC = (
+    (
+        "2b7e151628aed2a6abf7158809cf4f3c",
+        "000102030405060708090a0b0c0d0e0f",
+        "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e5130c81c46a35ce411e5fbc1"
+        "191a0a52eff69f2445df4f9b17ad2b417be66c3710",
+        "7649abac8119b246cee98e9b12e9197d5086cb9b507219ee95db113a917678b273bed6b8e3c1743b7116e6"
+        "9e222295163ff1caa1681fac09120eca307586e1a7",
+    ),
+)
