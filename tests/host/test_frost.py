@@ -1,0 +1,328 @@
+"""FROST against RFC 9591, against plain verifiers, and against those who cheat."""
+
+import contextlib
+import copy
+import pickle
+from itertools import combinations
+
+import pytest
+from Crypto.PublicKey.ECC import EccPoint
+from Crypto.Signature import eddsa
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from vectors_frost import REPAIR, RFC9591
+
+from writ import crypto
+from writ.errors import UsageError
+from writ_host import group, repair
+from writ_host.errors import CheatingGovernor, Malformed
+from writ_host.frost import (
+    Commitment,
+    KeyPackage,
+    PublicKeyPackage,
+    SigningPackage,
+    aggregate,
+    commit,
+    is_valid,
+    lagrange,
+    sign,
+)
+
+MESSAGE = b"open the gate"
+
+
+def deal(threshold, count):
+    """Keys for tests, dealt by one who knows the secret (RFC 9591, appendix C)."""
+    coefficients = [group.random_scalar() for _ in range(threshold)]
+    group_key = group.point_to_bytes(group.base(coefficients[0]))
+    keys = {}
+    for i in range(1, count + 1):
+        share = sum(c * i**k for k, c in enumerate(coefficients)) % group.ORDER
+        keys[i] = KeyPackage(i, share, group_key, threshold)
+    shares = {i: key.verifying_share for i, key in keys.items()}
+    return keys, PublicKeyPackage(group_key, shares, threshold)
+
+
+def sign_all(keys, public, signers, message=MESSAGE):
+    """(package, shares) of an honest run."""
+    nonces = {i: commit(keys[i]) for i in signers}
+    commitments = [item.commitment for item in nonces.values()]
+    package = SigningPackage(public.group_key, public.threshold, message, commitments)
+    return package, {i: sign(keys[i], nonces[i], package) for i in signers}
+
+
+def fixed(*values):
+    """A random source that gives these bytes, once, and nothing else."""
+    left = list(values)
+    return lambda count: left.pop(0)
+
+
+def test_rfc9591_every_value():
+    group_key = bytes.fromhex(RFC9591["group_key"])
+    message = bytes.fromhex(RFC9591["message"])
+    keys = {
+        i: KeyPackage(i, group.scalar_from_bytes(bytes.fromhex(share)), group_key, 2)
+        for i, share in RFC9591["shares"].items()
+    }
+    nonces = {}
+    for i, wanted in RFC9591["signers"].items():
+        randomness = fixed(
+            bytes.fromhex(wanted["hiding_nonce_randomness"]),
+            bytes.fromhex(wanted["binding_nonce_randomness"]),
+        )
+        nonces[i] = commit(keys[i], randomness)
+        secret = bytes(nonces[i]._buffers[0]).hex()
+        assert secret == wanted["hiding_nonce"] + wanted["binding_nonce"]
+        assert nonces[i].commitment.hiding.hex() == wanted["hiding_nonce_commitment"]
+        assert nonces[i].commitment.binding.hex() == wanted["binding_nonce_commitment"]
+    # the order in which commitments arrive must not matter
+    commitments = [nonces[3].commitment, nonces[1].commitment]
+    package = SigningPackage(group_key, 2, message, commitments)
+    for i, wanted in RFC9591["signers"].items():
+        assert package.binding_factor_inputs()[i].hex() == wanted["binding_factor_input"]
+        factor = group.scalar_to_bytes(package.binding_factors[i])
+        assert factor.hex() == wanted["binding_factor"]
+    shares = {i: sign(keys[i], nonces[i], package) for i in nonces}
+    for i, wanted in RFC9591["signers"].items():
+        assert shares[i].hex() == wanted["sig_share"]
+    public = PublicKeyPackage(group_key, {i: k.verifying_share for i, k in keys.items()}, 2)
+    assert aggregate(public, package, shares).hex() == RFC9591["signature"]
+
+
+def test_every_threshold_subset_makes_a_plain_signature():
+    keys, public = deal(3, 4)
+    for signers in [*combinations(range(1, 5), 3), (1, 2, 3, 4)]:
+        package, shares = sign_all(keys, public, signers)
+        signature = aggregate(public, package, shares)
+        Ed25519PublicKey.from_public_bytes(public.group_key).verify(signature, MESSAGE)
+        eddsa.new(eddsa.import_public_key(public.group_key), "rfc8032").verify(MESSAGE, signature)
+        assert crypto.ed25519_verify(public.group_key, MESSAGE, signature)
+        assert is_valid(public.group_key, MESSAGE, signature)
+        with pytest.raises(InvalidSignature):
+            Ed25519PublicKey.from_public_bytes(public.group_key).verify(signature, b"no")
+        assert not is_valid(public.group_key, b"no", signature)
+
+
+def test_two_of_four_cannot_sign_for_three():
+    keys, public = deal(3, 4)
+    nonces = {i: commit(keys[i]) for i in (1, 2)}
+    commitments = [item.commitment for item in nonces.values()]
+    with pytest.raises(UsageError):
+        SigningPackage(public.group_key, public.threshold, MESSAGE, commitments)
+    # Two who leave the checks out and pretend a lower threshold get no signature either.
+    lying = {i: KeyPackage(i, keys[i].signing_share, public.group_key, 2) for i in (1, 2)}
+    package = SigningPackage(public.group_key, 2, MESSAGE, commitments)
+    with pytest.raises(UsageError):
+        sign(keys[1], nonces[1], package)
+    assert not nonces[1].spent
+    shares = {i: sign(lying[i], nonces[i], package) for i in (1, 2)}
+    two = PublicKeyPackage(public.group_key, public.verifying_shares, 2)
+    with pytest.raises(Malformed):
+        aggregate(two, package, shares)
+    with pytest.raises(UsageError):
+        aggregate(public, package, shares)
+
+
+@pytest.mark.parametrize("wrong", [b"", bytes(32), b"\xff" * 32, group.scalar_to_bytes(7)])
+def test_aggregate_names_the_cheater(wrong):
+    keys, public = deal(3, 4)
+    package, shares = sign_all(keys, public, (1, 2, 4))
+    with pytest.raises(CheatingGovernor) as caught:
+        aggregate(public, package, {**shares, 2: wrong})
+    assert caught.value.identifiers == (2,)
+    with pytest.raises(CheatingGovernor) as caught:
+        aggregate(public, package, {**shares, 2: wrong, 4: shares[1]})
+    assert caught.value.identifiers == (2, 4)
+
+
+def test_a_share_for_another_message_is_cheating():
+    keys, public = deal(2, 3)
+    nonces = {i: commit(keys[i]) for i in (1, 2)}
+    commitments = [item.commitment for item in nonces.values()]
+    package = SigningPackage(public.group_key, 2, MESSAGE, commitments)
+    other = SigningPackage(public.group_key, 2, b"shut the gate", commitments)
+    shares = {1: sign(keys[1], nonces[1], package), 2: sign(keys[2], nonces[2], other)}
+    with pytest.raises(CheatingGovernor) as caught:
+        aggregate(public, package, shares)
+    assert caught.value.identifiers == (2,)
+
+
+def test_nonces_sign_once():
+    keys, public = deal(2, 2)
+    nonces = {i: commit(keys[i]) for i in (1, 2)}
+    commitments = [item.commitment for item in nonces.values()]
+    buffer = nonces[1]._buffers[0]
+    sign(keys[1], nonces[1], SigningPackage(public.group_key, 2, MESSAGE, commitments))
+    assert buffer == bytes(64)
+    assert nonces[1].spent
+    for message in (MESSAGE, b"another"):
+        with pytest.raises(UsageError):
+            sign(keys[1], nonces[1], SigningPackage(public.group_key, 2, message, commitments))
+    nonces[2].discard()
+    with pytest.raises(UsageError):
+        nonces[2].take()
+
+
+@pytest.mark.parametrize("leak", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_nonces_are_never_copied_or_shown(leak):
+    nonces = commit(deal(1, 1)[0][1])
+    secret = bytes(nonces._buffers[0])
+    with pytest.raises(UsageError):
+        leak(nonces)
+    assert secret.hex() not in repr(nonces) and str(list(secret)) not in repr(nonces)
+
+
+def test_a_share_is_not_shown():
+    key = deal(1, 1)[0][1]
+    assert str(key.signing_share) not in repr(key)
+
+
+def test_sign_refuses_a_package_without_its_own_nonces():
+    keys, public = deal(2, 3)
+    nonces = {i: commit(keys[i]) for i in (1, 2, 3)}
+    # commitments swapped under us: signing would use our nonces under others' factors
+    foreign = [commit(keys[1]).commitment, nonces[2].commitment]
+    with pytest.raises(UsageError):
+        sign(keys[1], nonces[1], SigningPackage(public.group_key, 2, MESSAGE, foreign))
+    absent = [nonces[2].commitment, nonces[3].commitment]
+    with pytest.raises(UsageError):
+        sign(keys[1], nonces[1], SigningPackage(public.group_key, 2, MESSAGE, absent))
+    with pytest.raises(UsageError):
+        SigningPackage(public.group_key, 2, MESSAGE, [nonces[1].commitment] * 2)
+    other = deal(2, 2)[1]
+    package = SigningPackage(
+        other.group_key, 2, MESSAGE, [nonces[1].commitment, nonces[2].commitment]
+    )
+    with pytest.raises(UsageError):
+        sign(keys[1], nonces[1], package)
+    assert not nonces[1].spent
+
+
+def test_aggregate_wants_exactly_the_signers():
+    keys, public = deal(2, 3)
+    package, shares = sign_all(keys, public, (1, 2))
+    for wrong in ({1: shares[1]}, {**shares, 3: shares[1]}, {}):
+        with pytest.raises(UsageError):
+            aggregate(public, package, wrong)
+
+
+LOW_ORDER = [
+    # the eight points of small order, then encodings that are not canonical
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0000000000000000000000000000000000000000000000000000000000000080",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "0100000000000000000000000000000000000000000000000000000000000080",
+    "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "0200000000000000000000000000000000000000000000000000000000000000",
+]
+
+
+@pytest.mark.parametrize("encoded", LOW_ORDER)
+def test_points_that_are_no_elements(encoded):
+    with pytest.raises(Malformed):
+        group.point_from_bytes(bytes.fromhex(encoded))
+
+
+def test_a_point_of_mixed_order_is_refused():
+    low = eddsa.import_public_key(bytes.fromhex(LOW_ORDER[4])).pointQ
+    mixed = group.point_to_bytes(group.base(5) + low)
+    assert isinstance(eddsa.import_public_key(mixed).pointQ, EccPoint)
+    with pytest.raises(Malformed):
+        group.point_from_bytes(mixed)
+    with pytest.raises(Malformed):
+        Commitment(1, mixed, group.point_to_bytes(group.base(2)))
+
+
+def test_scalars_and_the_identity():
+    top = group.scalar_to_bytes(group.ORDER - 1)
+    assert group.scalar_from_bytes(top) == group.ORDER - 1
+    for bad in (group.scalar_to_bytes(group.ORDER), b"\xff" * 32, bytes(31), bytes(33), None, 5):
+        with pytest.raises(Malformed):
+            group.scalar_from_bytes(bad)
+    with pytest.raises(Malformed):
+        group.point_to_bytes(group.IDENTITY)
+    assert group.base(group.ORDER).is_point_at_infinity()
+
+
+def test_is_valid_is_strict():
+    keys, public = deal(1, 1)
+    package, shares = sign_all(keys, public, (1,))
+    signature = aggregate(public, package, shares)
+    response = int.from_bytes(signature[32:], "little") + group.ORDER
+    malleable = signature[:32] + response.to_bytes(32, "little")
+    assert not is_valid(public.group_key, MESSAGE, malleable)
+    assert not is_valid(public.group_key, MESSAGE, signature + b"\0")
+    assert not is_valid(bytes(32), MESSAGE, signature)
+
+
+def test_lagrange_wants_distinct_identifiers():
+    for identifiers in ([1, 2, 2], [2, 3]):
+        with pytest.raises(UsageError):
+            lagrange(1, identifiers)
+
+
+@given(st.binary(max_size=40) | st.binary(min_size=32, max_size=32))
+@settings(max_examples=200, deadline=None)
+def test_decoders_raise_only_malformed(data):
+    for decode, encode in (
+        (group.point_from_bytes, group.point_to_bytes),
+        (group.scalar_from_bytes, group.scalar_to_bytes),
+    ):
+        with contextlib.suppress(Malformed):
+            assert encode(decode(data)) == data
+
+
+# Repairing a lost share
+
+
+def test_repair_vectors():
+    deltas = [bytes.fromhex(value) for value in REPAIR["deltas"]]
+    assert repair.sigma(deltas).hex() == REPAIR["sigma"]
+    sigmas = [bytes.fromhex(value) for value in REPAIR["sigmas"]]
+    assert repair.sigma(sigmas).hex() == REPAIR["share"]
+
+
+def repaired(keys, public, helpers, participant):
+    given = {helper: repair.deltas(keys[helper], helpers, participant) for helper in helpers}
+    sigmas = [repair.sigma(given[sender][me] for sender in helpers) for me in helpers]
+    return repair.recover(public, participant, sigmas), sigmas
+
+
+def test_repair_gives_the_lost_share_back():
+    keys, public = deal(3, 5)
+    for helpers in ((2, 3, 4), (5, 1, 3), (1, 2, 3, 5)):
+        assert repaired(keys, public, helpers, 4 if 4 not in helpers else 1)[0].signing_share == (
+            keys[4 if 4 not in helpers else 1].signing_share
+        )
+
+
+def test_a_newcomer_signs_with_its_issued_share():
+    keys, public = deal(3, 4)
+    newcomer, _ = repaired(keys, public, (1, 2, 4), 9)
+    shares = {**public.verifying_shares, 9: repair.verifying_share(public, 9)}
+    wider = PublicKeyPackage(public.group_key, shares, 3)
+    package, answers = sign_all({**keys, 9: newcomer}, wider, (2, 3, 9))
+    assert crypto.ed25519_verify(public.group_key, MESSAGE, aggregate(wider, package, answers))
+
+
+def test_a_lying_helper_is_noticed():
+    keys, public = deal(2, 3)
+    _, sigmas = repaired(keys, public, (1, 2), 3)
+    for wrong in (sigmas[:1], [sigmas[0], sigmas[0]], [sigmas[0], b"\xff" * 32]):
+        with pytest.raises(Malformed):
+            repair.recover(public, 3, wrong)
+
+
+@pytest.mark.parametrize("helpers", [(1, 2), (1, 2, 2), (1, 2, 4), (2, 3, 5)])
+def test_repair_refuses_impossible_helpers(helpers):
+    keys, _ = deal(3, 5)
+    with pytest.raises(UsageError):
+        repair.deltas(keys[1], helpers, 4)

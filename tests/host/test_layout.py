@@ -1,0 +1,244 @@
+"""The tree's own rules: who may import whom, what a device can run, stable codes, short files."""
+
+import ast
+import json
+from fnmatch import fnmatch
+from inspect import signature
+from pathlib import Path
+
+import device_files
+import pytest
+
+from writ import crypto, errors
+
+ROOT = device_files.ROOT
+PACKAGES = {"writ": ROOT / "firmware", "writ_host": ROOT / "host"}
+LINES_MAX = 600
+
+# What MicroPython's boards bring along, as far as Writ uses it.
+DEVICE_STANDARD = set(
+    """asyncio binascii cryptolib deflate errno esp esp32 espnow gc hashlib io json machine
+    micropython network ntptime os random rp2 select socket struct sys time""".split()  # noqa: SIM905
+)
+
+# The rings of the device core, from the inside out, and which rings each may import besides itself.
+# A module in no ring is in the ring "node"; only the shell joins it with links.
+RINGS = {
+    "leaf": ("aes", "compat", "errors", "limits"),
+    "cbor": ("cbor",),
+    "crypto": ("crypto", "crypto.*"),
+    "authority": ("authority", "capsule", "policy", "ration", "store"),
+    "wire": ("blockwise", "coap", "edhoc*", "exchange", "linkformat", "observe", "oscore"),
+    "link": ("link", "link.*"),
+    "shell": ("writ", "agent", "main"),
+}
+MAY_IMPORT = {
+    "leaf": (),
+    "cbor": ("leaf",),
+    "crypto": ("leaf",),
+    "authority": ("leaf", "cbor", "crypto"),
+    "wire": ("leaf", "cbor", "crypto"),
+    "link": ("leaf", "cbor", "crypto"),
+    "node": ("leaf", "cbor", "crypto", "authority", "wire"),
+    "shell": ("leaf", "cbor", "crypto", "authority", "wire", "link", "node"),
+}
+
+
+def ring(name: str) -> str:
+    """The ring of module `name` ("writ.coap" -> "wire")."""
+    inner = name.removeprefix("writ.")
+    for found, patterns in RINGS.items():
+        if any(fnmatch(inner, pattern) for pattern in patterns):
+            return found
+    return "node"
+
+
+def module_names(package: str) -> dict[str, Path]:
+    """Every module of `package`: {"writ.crypto.aead": path, "writ": .../__init__.py, ...}."""
+    base = PACKAGES[package]
+    found = {}
+    for path in (base / package).rglob("*.py"):
+        parts = path.relative_to(base).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = module_names("writ")
+
+
+def imports(name: str, source: str, is_package: bool, modules: dict[str, Path]) -> set[str]:
+    """The modules that `source`, being module `name`, imports anywhere, relative ones resolved."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = name.split(".")
+                parts = parts[: len(parts) - node.level + is_package]
+                base = ".".join(parts + base.split(".") if base else parts)
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                found.add(inner if inner in modules else base)
+    return found - {name}
+
+
+def complaints(name: str, source: str, is_package: bool = False) -> list[str]:
+    """What is wrong with `source` as the device module `name`."""
+    said = []
+    for target in sorted(imports(name, source, is_package, MODULES)):
+        root = target.split(".")[0]
+        if root == "writ":
+            outer, inner = ring(name), ring(target)
+            if inner != outer and inner not in MAY_IMPORT[outer]:
+                said.append(f"{name} imports {target}: the ring {outer!r} must not know {inner!r}")
+        elif root == "Crypto":
+            if name not in ("writ.compat", "writ.crypto.pycryptodome"):
+                said.append(f"{name} imports {target}: only one backend may")
+        elif root not in DEVICE_STANDARD:
+            said.append(f"{name} imports {target}: no device has it")
+    for node in ast.walk(ast.parse(source)):
+        where = f"{name}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.ImportFrom) and node.level:
+            said += [
+                f"{where} imports {alias.name}: private, and gone if it is a const"
+                for alias in node.names
+                if alias.name.startswith("_")
+            ]
+        elif isinstance(node, ast.Assert):
+            said.append(f"{where} asserts: -O3 leaves asserts out")
+        elif isinstance(node, ast.Name) and node.id == "ImportError" and name != "writ.compat":
+            said.append(f"{where} names ImportError: what differs belongs into compat")
+        elif isinstance(node, ast.AnnAssign) or (
+            isinstance(node, ast.FunctionDef)
+            and (node.returns or any(arg.annotation for arg in node.args.args))
+        ):
+            said.append(f"{where} has a type hint")
+    return said
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_device_module_keeps_the_rules(name: str) -> None:
+    path = MODULES[name]
+    assert complaints(name, path.read_text(), path.name == "__init__.py") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("writ.errors", "from . import cbor"),
+        ("writ.compat", "from .cbor import encode"),
+        ("writ.cbor", "from . import crypto"),
+        ("writ.crypto.aead", "from ..capsule import parse"),
+        ("writ.crypto.aead", "from .. import policy"),
+        ("writ.capsule", "def late():\n    from . import coap"),
+        ("writ.oscore", "from .authority import Authority"),
+        ("writ.edhoc", "from . import authority"),
+        ("writ.coap", "import writ.node"),
+        ("writ.link.udp", "from ..node import Node"),
+        ("writ.link.udp", "from .. import node"),
+        ("writ.link.udp", "from writ import Node"),
+        ("writ.node", "from .link.udp import UdpLink"),
+        ("writ.node", "from . import agent"),
+        ("writ.policy", "import typing"),
+        ("writ.policy", "import writ_host.cli"),
+        ("writ.node", "from Crypto.Hash import SHA512"),
+        ("writ.node", "from .coap import _MASK"),
+        ("writ.node", "assert granted"),
+        ("writ.node", "try:\n    import machine\nexcept ImportError:\n    machine = None"),
+        ("writ.node", "def now() -> int:\n    return 0"),
+    ],
+)
+def test_each_rule_bites(name: str, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for absent in ("agent", "node", "authority", "capsule", "coap", "policy"):
+        monkeypatch.setitem(MODULES, f"writ.{absent}", Path())
+    assert len(complaints(name, source)) == 1
+
+
+def test_imports_have_no_cycle() -> None:
+    graph = {
+        name: imports(name, path.read_text(), path.name == "__init__.py", MODULES)
+        & set(MODULES)
+        # a package's face names its parts, and they name it through `writ`
+        - {"writ"}
+        for name, path in MODULES.items()
+    }
+    assert len(graph) > 10
+    while graph:
+        free = {name for name, targets in graph.items() if not targets & set(graph)}
+        assert free, f"a cycle among {sorted(graph)}"
+        for name in free:
+            del graph[name]
+
+
+def test_host_imports_no_tests_and_no_tools() -> None:
+    for name, path in module_names("writ_host").items():
+        found = imports(name, path.read_text(), path.name == "__init__.py", MODULES)
+        roots = {target.split(".")[0] for target in found}
+        assert not roots & {"tests", "tools", "harness", "build_mpy", "device_files"}, name
+
+
+def test_device_lists_match_the_tree() -> None:
+    advice = "a module came or went: run `make lists`"
+    firmware = device_files.FIRMWARE
+    assert (firmware / "manifest.py").read_text() == device_files.manifest_text(), advice
+    assert (firmware / "package.json").read_text() == device_files.package_text(), advice
+
+
+def test_device_lists_say_what_their_readers_expect() -> None:
+    frozen: list[str] = []
+
+    def package(name: str, files: tuple[str, ...], opt: int) -> None:
+        frozen.extend(f"{name}/{file}" for file in files)
+
+    source = (device_files.FIRMWARE / "manifest.py").read_text()
+    exec(source, {"metadata": lambda version: None, "package": package})
+    urls = json.loads((device_files.FIRMWARE / "package.json").read_text())["urls"]
+    assert frozen == [target for target, _ in urls] == [origin for _, origin in urls]
+    assert "writ/cbor.py" in frozen
+    for name in device_files.HOST_ONLY:
+        assert (device_files.FIRMWARE / "writ" / name).is_file()
+        assert f"writ/{name}" not in frozen
+
+
+def test_rejections_have_a_code_of_their_own() -> None:
+    classes = [
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, errors.WritError)
+    ]
+    codes: dict[int, str] = {}
+    for cls in classes:
+        assert "code" in vars(cls), f"{cls.__name__} inherits its code"
+        assert codes.setdefault(cls.code, cls.__name__) == cls.__name__
+        assert 0 <= cls.code <= 255 and cls.__doc__
+    assert len(codes) > 20
+
+
+def test_files_stay_short() -> None:
+    paths = [
+        path
+        for folder in ("firmware", "host", "tools", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+        if not path.name.startswith("vectors_")
+    ]
+    lengths = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in paths}
+    assert lengths
+    assert {path: lines for path, lines in lengths.items() if lines > LINES_MAX} == {}
+
+
+@pytest.mark.parametrize("backend", ["pure", "pycryptodome"])
+def test_crypto_stub_tells_the_truth(backend: str) -> None:
+    stub = ast.parse((ROOT / "firmware/writ/crypto/__init__.pyi").read_text())
+    hinted = {
+        node.name: len(node.args.args) for node in stub.body if isinstance(node, ast.FunctionDef)
+    }
+    before = crypto.backend
+    crypto.use(backend)
+    try:
+        real = {name: len(signature(getattr(crypto, name)).parameters) for name in hinted}
+    finally:
+        crypto.use(before)
+    assert real == hinted
+    assert set(crypto._NAMES.split()) < set(hinted)
