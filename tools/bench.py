@@ -1,0 +1,83 @@
+"""`make bench`: measures Writ beside its peers, on this machine, in one run.
+
+Prints a table and writes build/bench.json: a list of {"name", "value", "unit", "goal", "peer",
+"peer_value", "interpreter"}. Times are the best of several runs; the machine's speed is in them.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import build_mpy
+from device_files import ROOT
+from measure import groupkey, interpreters, sizes
+from measure.row import Row
+from rich.console import Console
+from rich.table import Table
+
+OUTPUT = ROOT / "build/bench.json"
+
+
+def table(rows: list[Row]) -> Table:
+    """The rows for people."""
+    result = Table(title="Writ beside its peers, in one run on this machine")
+    for title, justify in (
+        ("figure", "left"),
+        ("value", "right"),
+        ("goal", "right"),
+        ("peer", "left"),
+        ("its value", "right"),
+        ("interpreter", "left"),
+    ):
+        result.add_column(title, justify="right" if justify == "right" else "left", no_wrap=True)
+    for row in rows:
+        colour = "" if row.goal is None else "green" if row.holds() else "red"
+        value = f"{row.value:,g} {row.unit}"
+        result.add_row(
+            row.name,
+            f"[{colour}]{value}[/]" if colour else value,
+            "" if row.goal is None else f"{row.goal:,g}",
+            row.peer or "",
+            "" if row.peer_value is None else f"{row.peer_value:,g}",
+            row.interpreter or "",
+        )
+    return result
+
+
+def main() -> None:
+    """Measure, print, write. Exits with 1 if a goal is missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("--only", choices=("bytes", "times", "heap", "group"))
+    options = parser.parse_args()
+    console = Console()
+    console.width = max(console.width, 120)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as name:
+        tree = Path(name)
+        build_mpy.build(tree)
+        parts: dict[str, Callable[[], list[Row]]] = {
+            "bytes": sizes.measure,
+            "times": lambda: interpreters.measure_times(tree),
+            "heap": lambda: interpreters.measure_heap(tree),
+            "group": groupkey.measure,
+        }
+        for part, measure in parts.items():
+            if options.only in (None, part):
+                with console.status(f"measuring {part}"):
+                    rows += measure()
+    console.print(table(rows))
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps([row.to_item() for row in rows], indent=1) + "\n")
+    console.print(f"written to {options.output}")
+    missed = [row.name for row in rows if not row.holds()]
+    if missed:
+        console.print(f"goals missed: {', '.join(missed)}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

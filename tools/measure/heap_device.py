@@ -1,0 +1,43 @@
+"""A device that tells how much heap it holds: `micropython heap_device.py FOLDER`.
+
+`peak` is the most that was in use, garbage not counted, at any call of a primitive.
+"""
+
+import gc
+import json
+import sys
+
+import writ
+
+node = writ.Node.load(sys.argv[1])
+from writ import crypto  # noqa: E402
+
+peak = 0
+
+
+def watch(name):
+    plain = getattr(crypto, name)
+
+    def watched(*arguments):
+        global peak
+        gc.collect()
+        peak = max(peak, gc.mem_alloc())
+        return plain(*arguments)
+
+    setattr(crypto, name, watched)
+
+
+for name in ("p256_ecdh", "p256_public", "ed25519_verify", "hkdf_expand", "aes_ccm_decrypt"):
+    watch(name)
+node.open()
+gc.collect()
+idle = gc.mem_alloc()
+
+
+@node.resource("temp")
+def temp(request):
+    return json.dumps({"idle": idle, "peak": peak, "epoch": node.authority.epoch})
+
+
+print("ready")
+node.run()

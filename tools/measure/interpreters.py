@@ -1,0 +1,223 @@
+"""Runs on_device.py on each interpreter, and the device's agent in heaps of every size."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from device_files import FIRMWARE
+
+from writ import coap
+from writ.agent import Node
+from writ.store import FileFlash, Store
+
+from .row import Row
+from .scope import TestScope
+
+HERE = Path(__file__).resolve().parent
+GOAL_HEAP = 160 * 1024
+
+
+def find_micropython() -> str | None:
+    """MicroPython's unix port: beside this interpreter, else on PATH."""
+    beside = Path(sys.executable).with_name("micropython")
+    return str(beside) if beside.exists() else shutil.which("micropython")
+
+
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def reticulum_for_micropython(folder: Path) -> bool:
+    """Put Reticulum's pure25519 into `folder`, in words that MicroPython understands.
+
+    Text only: `x[::-1]` is spelt `bytes(reversed(x))`, imports are redirected, and the two
+    recursive multiplications are unrolled into the same doublings and additions, since recursion
+    256 deep needs a larger stack. The arithmetic is Reticulum's.
+    """
+    try:
+        import RNS.Cryptography.pure25519.basic as basic
+    except ImportError:
+        return False
+    source = Path(str(basic.__file__)).parent
+    turned = r"((?:\w+(?:\.\w+)*)(?:\([^()]*\))?(?:\[:?\d*\])?)\[::-1\]"
+    text = re.sub(turned, r"bytes(reversed(\1))", (source / "basic.py").read_text())
+    text = text.replace("import binascii, hashlib, itertools", "import binascii, hashlib")
+    (folder / "rns_basic.py").write_text(text + _UNROLLED)
+    text = re.sub(turned, r"bytes(reversed(\1))", (source / "eddsa.py").read_text())
+    text = text.replace(
+        "from RNS.Cryptography.Hashes import sha512", "from writ.crypto import sha512"
+    )
+    (folder / "rns_eddsa.py").write_text(text.replace("from .basic", "from rns_basic"))
+    return True
+
+
+_UNROLLED = """
+
+def _unrolled(add):
+    def multiply(point, scalar):
+        bit = 1
+        while bit <= scalar:
+            bit <<= 1
+        result = xform_affine_to_extended((0, 1))
+        while bit > 1:
+            bit >>= 1
+            result = double_element(result)
+            if scalar & bit:
+                result = add(result, point)
+        return result
+    return multiply
+
+scalarmult_element = _unrolled(_add_elements_nonunfied)
+scalarmult_element_safe_slow = _unrolled(add_elements)
+"""
+
+
+def _provision(folder: Path, scope: TestScope) -> None:
+    for name, address, roles, epoch in (("gateway", 1, 2, 2), ("soil", 17, 4, 1)):
+        store = Store(FileFlash(str(folder / name)))
+        scope.provision(store, name, address, roles, epoch)
+
+
+def _figures(command: list[str], environment: dict[str, str]) -> dict[str, float]:
+    done = subprocess.run(
+        command,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    return {name: float(value) for name, value in map(str.split, done.stdout.splitlines())}
+
+
+def measure_times(tree: Path) -> list[Row]:
+    """Times on MicroPython, CPython with the pure backend, and CPython with pycryptodome."""
+    firmware = str(FIRMWARE)
+    micropython = find_micropython()
+    runs: list[tuple[str, list[str], dict[str, str]]] = []
+    script = str(HERE / "on_device.py")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        peer = folder / "peer"
+        peer.mkdir()
+        has_peer = reticulum_for_micropython(peer)
+        if micropython:
+            runs.append(
+                (
+                    "micropython",
+                    [micropython, "-X", "heapsize=2M", script],
+                    {"MICROPYPATH": f"{tree}:.frozen"},
+                )
+            )
+        for backend in ("pure", "pycryptodome"):
+            environment = {"PYTHONPATH": firmware, "WRIT_CRYPTO": backend}
+            runs.append((f"cpython-{backend}", [sys.executable, script], environment))
+        rows = []
+        for interpreter, command, environment in runs:
+            home = folder / interpreter
+            home.mkdir()
+            _provision(home, TestScope())
+            rounds = "5" if interpreter == "micropython" else "15"
+            arguments = [str(home), rounds]
+            if has_peer and interpreter != "cpython-pycryptodome":
+                arguments.append(str(peer))
+            found = _figures(command + arguments, environment)
+            reticulum = found.pop("us.reticulum_verify", None)
+            for figure, value in found.items():
+                row = Row(figure, round(value, 1), "us", interpreter=interpreter)
+                if figure.startswith("us.ed25519_verify") and reticulum is not None:
+                    row.peer, row.peer_value = "Reticulum pure25519", round(reticulum, 1)
+                    row.goal = round(reticulum / 2, 1)
+                rows.append(row)
+    return rows
+
+
+def try_heap(tree: Path, heap: int, seconds: float = 8.0) -> dict[str, int] | None:
+    """What a device in a heap of `heap` bytes says of its heap, or None if it did not manage.
+
+    The device is a real process on a real socket. It must do a handshake with this process, answer
+    a request, notice the newer epoch, pull and apply that policy, and answer again in it.
+    """
+    micropython = find_micropython()
+    assert micropython is not None
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _provision(folder, TestScope())
+        ports = {"gateway": _free_port(), "soil": _free_port()}
+        for node, port in ports.items():
+            config = {"name": node, "listen": f"127.0.0.1:{port}"}
+            (folder / node / "config.json").write_text(json.dumps(config))
+        device = subprocess.Popen(
+            [micropython, "-X", f"heapsize={heap}", str(HERE / "heap_device.py"), f"{name}/soil"],
+            env={**os.environ, "MICROPYPATH": f"{tree}:.frozen"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        gateway = Node.load(f"{name}/gateway")
+        gateway.open()
+        try:
+            return _exercise(gateway, f"127.0.0.1:{ports['soil']}", device, seconds)
+        finally:
+            gateway.link.close()
+            device.kill()
+            device.wait()
+            if device.stdout:
+                device.stdout.close()
+
+
+def _exercise(
+    gateway: Node, address: str, device: "subprocess.Popen[str]", seconds: float
+) -> dict[str, int] | None:
+    deadline = time.monotonic() + seconds
+    assert device.stdout is not None
+    if device.stdout.readline().strip() != "ready":
+        return None
+    told: dict[str, int] = {}
+    while time.monotonic() < deadline and device.poll() is None:
+        answers: list[coap.Message] = []
+        gateway.now_ms = gateway.clock.now_ms()
+        gateway.send(gateway.request(coap.GET, "temp", address=address, on_answer=answers.append))
+        while not answers and time.monotonic() < deadline and device.poll() is None:
+            gateway.step(100)
+        if not answers or answers[0].code != coap.CONTENT:
+            return None
+        told = {key: int(value) for key, value in json.loads(answers[0].payload).items()}
+        if told["epoch"] == gateway.authority.epoch:
+            return told
+        for _ in range(5):
+            gateway.step(20)
+    return None
+
+
+def measure_heap(tree: Path) -> list[Row]:
+    """Heap held when idle, at the peak of a handshake, and the smallest heap that does it all."""
+    if find_micropython() is None:
+        return []
+    told = try_heap(tree, 256 * 1024)
+    assert told is not None, "the agent does not even run in 256 kB"
+    step = 1024
+    low, high = told["idle"] // step, 256
+    while high - low > 1:
+        middle = (low + high) // 2
+        if try_heap(tree, middle * step, 4.0):
+            high = middle
+        else:
+            low = middle
+    return [
+        Row("bytes.heap_idle", told["idle"], "B", interpreter="micropython"),
+        Row("bytes.heap_peak", told["peak"], "B", interpreter="micropython"),
+        Row("bytes.heap_smallest", high * step, "B", GOAL_HEAP, interpreter="micropython"),
+    ]
