@@ -1,0 +1,332 @@
+"""The rules by which a replica votes, locks, signs and decides.
+
+They are Tendermint's ("The latest gossip on BFT consensus", arXiv 1807.04938, Algorithm 1;
+"line n" below is a line of it), with these differences, argued in docs/consensus.md: a quorum is
+the group key's threshold; a precommit is a FROST share, so the decision is the group's signature;
+prevote quorums travel as proofs; there is no precommit for nil.
+"""
+
+from . import messages
+from .committee import Committee
+from .effects import Accuse, Decide, Effect, Send, SetTimer, Write
+from .messages import NO_ROUND, ROUND_MAX, Message, Offer, Prevote, Proposal, Session, Share
+from .promise import Promise
+from .roast import Purse, Sessions
+from .signer import Signer
+from .state import PRECOMMIT, PREVOTE, PROPOSE, Accept, Chain, HeightState, Timing
+from .value import Value
+from .votes import Verifier
+
+
+class Rules:
+    """One replica's state, and what follows from it; replica.py brings the messages."""
+
+    def __init__(
+        self,
+        committee: Committee,
+        signer: Signer,
+        chain: Chain,
+        accept: Accept,
+        record: bytes | None,
+        token: bytes,
+        timing: Timing | None = None,
+    ) -> None:
+        self.committee = committee
+        self.signer = signer
+        self.chain = chain
+        self.accept = accept
+        self.timing = timing or Timing()
+        self.me = signer.identifier
+        self.promise = Promise() if record is None else Promise.from_bytes(record)
+        self.state = HeightState(committee, chain.height)
+        self._token = token
+        self._answered: set[int] | None = set()
+        self._abstain_through = -1
+        self._purse = Purse(signer)
+        self._verifier = Verifier(committee, signer)
+        self._accused: set[tuple[int, str]] = set()
+        self._effects: list[Effect] = []
+        self._now_ms = 0
+        self._deadline_ms: int | None = None
+        self._resend_at_ms = 0
+        self._timer_ms: int | None = None
+
+    # --- effects ----------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> bool:
+        """False while this governor must not promise anything: it may have forgotten promises."""
+        return self._answered is None and self.state.height > self._abstain_through
+
+    def _flush(self) -> list[Effect]:
+        due = self._resend_at_ms
+        if self._deadline_ms is not None:
+            due = min(due, self._deadline_ms)
+        if due != self._timer_ms:
+            self._timer_ms = due
+            self._effects.append(SetTimer(due))
+        effects, self._effects = self._effects, []
+        return effects
+
+    def _send(self, message: Message, to: int | None = None) -> None:
+        self._effects.append(Send(to, messages.encode(message)))
+
+    def _write(self) -> None:
+        self.promise.counter += 1
+        self._effects.append(Write(self.promise.to_bytes()))
+
+    def _accuse(self, number: int, what: str, *proof: Message) -> None:
+        if (number, what) not in self._accused:
+            self._accused.add((number, what))
+            self._effects.append(Accuse(number, what, tuple(map(messages.encode, proof))))
+
+    # --- rules ------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Apply the upon-rules until none applies."""
+        while self.active and self.state.awake and self._rule():
+            pass
+
+    def _rule(self) -> bool:
+        return (
+            self._rule_join()
+            or self._rule_propose()
+            or self._rule_prevote()
+            or self._rule_nil()
+            or self._rule_lock()
+            or self._rule_hurry()
+            or self._rule_coordinate()
+            or self._rule_share()
+            or self._rule_decide()
+        )
+
+    def _start_round(self, round_: int) -> None:
+        """Lines 11 to 21."""
+        self.state.enter(min(round_, ROUND_MAX))
+        self._purse.discard()
+        self._arm(PROPOSE)
+
+    def _arm(self, step: str) -> None:
+        self.state.step = step
+        self._deadline_ms = self._now_ms + self.timing.of(step, self.state.round)
+
+    def _rule_join(self) -> bool:
+        """Lines 55 and 56: f + 1 others are in a later round."""
+        round_ = self.state.round_to_join()
+        if round_ is None:
+            return False
+        self._start_round(round_)
+        return True
+
+    def _rule_propose(self) -> bool:
+        """Lines 14 to 19. Sent only after our own prevote for it is durable."""
+        state, promise = self.state, self.promise
+        if state.step != PROPOSE or self.committee.proposer(state.height, state.round) != self.me:
+            return False
+        if state.round in state.proposals or state.round in promise.prevotes:
+            return False
+        proof: tuple[Prevote, ...] = ()
+        valid_round = NO_ROUND
+        if promise.valid is not None:
+            value, valid_round, proof = promise.valid, promise.valid_round, promise.proof
+        else:
+            wanted = self._candidate()
+            if wanted is None:
+                return False
+            value = wanted
+        unsigned = Proposal(self.me, state.height, state.round, value, valid_round, proof)
+        scope = self.committee.scope
+        state.proposals[state.round] = messages.sealed(unsigned, self.signer, scope)
+        return True
+
+    def _candidate(self) -> Value | None:
+        candidates = self.state.candidates
+        for number in sorted(candidates, key=lambda number: (number != self.me, number)):
+            if self.accept(candidates[number]) is None:
+                return candidates[number]
+        return None
+
+    def _rule_prevote(self) -> bool:
+        """Lines 22 to 33."""
+        state = self.state
+        proposal = state.proposals.get(state.round)
+        if state.step != PROPOSE or proposal is None:
+            return False
+        if state.round in self.promise.prevotes:
+            return False
+        good = self.accept(proposal.value) is None and self._may_prevote(proposal)
+        if not good and proposal.sender == self.me:
+            del state.proposals[state.round]
+        self._prevote(proposal.value if good else None)
+        return True
+
+    def _may_prevote(self, proposal: Proposal) -> bool:
+        """The lock rule: lines 23 and 29."""
+        promise = self.promise
+        return (
+            promise.locked_round == NO_ROUND
+            or promise.locked == proposal.value.digest
+            or promise.locked_round <= proposal.valid_round
+        )
+
+    def _prevote(self, value: Value | None) -> None:
+        """Promise it, then say it: lines 24 to 26, 30 to 32, 59."""
+        state = self.state
+        digest = None if value is None else value.digest
+        self.promise.prevotes[state.round] = digest
+        self._write()
+        proposal = state.proposals.get(state.round)
+        if proposal is not None and proposal.sender == self.me:
+            self._send(proposal)
+        self._cast(state.round, digest, 0 if value is None else len(value.payloads))
+        state.step = PREVOTE
+        self._deadline_ms = None
+
+    def _cast(self, round_: int, digest: bytes | None, payloads: int) -> None:
+        commitments = self._purse.fresh(payloads) if payloads else ()
+        place = self.me, self.state.height, round_
+        unsigned = Prevote(*place, digest, self.promise.counter, commitments)
+        prevote = messages.sealed(unsigned, self.signer, self.committee.scope)
+        self.state.own[round_] = prevote
+        self.state.votes.add(prevote, self.state.round)
+        self._send(prevote)
+
+    def _rule_hurry(self) -> bool:
+        """Lines 34 and 35: a quorum has voted for this or that, and will not wait for ever."""
+        state = self.state
+        voted = len(state.votes.of(state.round)) >= self.committee.threshold
+        if state.step != PREVOTE or self._deadline_ms is not None or not voted:
+            return False
+        self._arm(PREVOTE)
+        return True
+
+    def _rule_nil(self) -> bool:
+        """Lines 44 to 46: a quorum for nil. Nobody can lock in this round any more: on."""
+        state = self.state
+        if state.step == PROPOSE or state.votes.quorum(state.round) != b"":
+            return False
+        if state.round >= ROUND_MAX:
+            return False
+        self._start_round(state.round + 1)
+        return True
+
+    def _rule_lock(self) -> bool:
+        """Lines 36 to 43: a quorum of prevotes for a value that we know and accept."""
+        state, promise = self.state, self.promise
+        if state.step == PROPOSE or promise.valid_round >= state.round:
+            return False
+        found = self._quorum()
+        if found is None or self.accept(found[0]) is not None:
+            return False
+        promise.valid, promise.proof = found
+        promise.valid_round = state.round
+        if state.step == PREVOTE:
+            promise.locked, promise.locked_round = found[0].digest, state.round
+            self._write()
+            self._arm(PRECOMMIT)
+        return True
+
+    def _quorum(self) -> tuple[Value, tuple[Prevote, ...]] | None:
+        state = self.state
+        lock = state.locks.get(state.round)
+        if lock is not None:
+            return lock.value, lock.proof
+        digest = state.votes.quorum(state.round)
+        value = state.value(state.round, digest) if digest else None
+        if value is None:
+            return None
+        return value, state.votes.certificate(state.round, value.digest)
+
+    # --- signing: the precommit -------------------------------------------------------------------
+
+    @property
+    def _is_locked_now(self) -> bool:
+        return self.state.step == PRECOMMIT and self.promise.locked_round == self.state.round
+
+    def _sessions(self, round_: int, digest: bytes) -> Sessions[Offer] | None:
+        key = round_, digest
+        if key not in self.state.sessions:
+            value = self.state.value(round_, digest)
+            if value is None:
+                return None
+            threshold = self.committee.threshold
+            self.state.sessions[key] = Sessions(self.signer, threshold, value.payloads)
+        return self.state.sessions[key]
+
+    def _rule_coordinate(self) -> bool:
+        """The proposer chooses who signs, once it is locked itself."""
+        state = self.state
+        digest = self.promise.locked
+        if not self._is_locked_now or digest is None:
+            return False
+        if self.committee.proposer(state.height, state.round) != self.me:
+            return False
+        sessions = self._sessions(state.round, digest)
+        if sessions is None:
+            return False
+        for number, prevote in state.votes.of(state.round).items():
+            if prevote.digest == digest:
+                sessions.offer(number, prevote.commitments, prevote)
+        chosen = sessions.choose()
+        if chosen is None:
+            return False
+        session = Session(state.height, state.round, digest, tuple(chosen.values()))
+        state.opened.append(session)
+        self._send(session)
+        self._take_session(self.me, session)
+        return True
+
+    def _rule_share(self) -> bool:
+        """Line 40: precommit the value that we locked in this round, in a session of this round."""
+        state = self.state
+        if not self._is_locked_now:
+            return False
+        for session in state.asked:
+            mine = next(o.commitments for o in session.offers if o.sender == self.me)
+            sessions = state.sessions[session.round, session.digest]
+            if session.digest == self.promise.locked and mine in self._purse:
+                state.asked.remove(session)
+                shares = sessions.sign(session.id, self._purse.take(mine))
+                self._precommit(session, shares)
+                return True
+        return False
+
+    def _precommit(self, session: Session, shares: tuple[bytes, ...]) -> None:
+        fresh = self._purse.fresh(len(shares))
+        place = self.me, session.height, session.round, session.digest
+        unsigned = Share(*place, self.promise.counter, session.id, shares, fresh)
+        share = messages.sealed(unsigned, self.signer, self.committee.scope)
+        self.state.answered.append(share)
+        self._send(share)
+        self._take_share(self.me, share)
+
+    def _rule_decide(self) -> bool:
+        """Line 49: a session is complete, and the group has signed."""
+        for (round_, digest), sessions in self.state.sessions.items():
+            value = self.state.value(round_, digest)
+            if sessions.signatures is not None and value is not None:
+                self._decide(value, sessions.signatures)
+                return True
+        return False
+
+    def _decide(self, value: Value, signatures: tuple[bytes, ...]) -> None:
+        """Lines 50 to 54."""
+        self._effects.append(Decide(self.state.height, value, signatures))
+        if self.committee.proposer(self.state.height, self.state.round) == self.me:
+            self._send(messages.Decided(value, signatures))
+        self._enter_height(self.state.height + 1)
+
+    def _enter_height(self, height: int) -> None:
+        self._purse.discard()
+        self.state = HeightState(self.committee, height)
+        self.promise.next_height(height)
+        self._deadline_ms = None
+        self._resend_at_ms = self._now_ms + self.timing.resend_ms
+
+    # What a session or a share does when it arrives, our own included: replica.py.
+
+    def _take_session(self, sender: int, session: Session) -> None:
+        raise NotImplementedError
+
+    def _take_share(self, sender: int, share: Share) -> None:
+        raise NotImplementedError

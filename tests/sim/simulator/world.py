@@ -1,0 +1,374 @@
+"""The event loop: governors, the network between them, their disks and clocks, and the checks."""
+
+import hashlib
+import heapq
+import random
+from functools import lru_cache
+from itertools import count
+
+from simulator import keys, values
+from simulator.liars import Liar
+from simulator.notary import Notary, Violation, Watched
+from simulator.trace import describe
+from writ_host.consensus import messages
+from writ_host.consensus.certify import CERTIFY_TYPE_MIN, RESEND_MS, Certifier, beacon_reason
+from writ_host.consensus.committee import Committee
+from writ_host.consensus.effects import (
+    Certified,
+    Certify,
+    Decide,
+    Propose,
+    Received,
+    Refused,
+    Send,
+    SetTimer,
+    Tick,
+    Write,
+)
+from writ_host.consensus.promise import Promise
+from writ_host.consensus.replica import Replica
+
+# Once the network is whole, every height must be decided within so much of the world's time.
+HEALED_MS_MAX = 240_000
+SKEW_MAX_S = 300
+
+# What production does for each message, done once for each distinct one: the world carries bytes.
+messages.decode = lru_cache(8192)(messages.decode)
+read_promise = lru_cache(512)(Promise.from_bytes)
+
+
+class AnyThreshold(Committee):
+    """A committee that a mutation made unsafe."""
+
+    def __post_init__(self):
+        pass
+
+
+class Disk:
+    """What survives a crash: the record, the decisions; and what was written but not synced."""
+
+    def __init__(self):
+        self.record = None
+        self.unsynced = None
+        self.decided = {}
+
+    @property
+    def height(self):
+        return len(self.decided) + 1
+
+    def decision(self, height):
+        return self.decided.get(height)
+
+    @property
+    def head(self):
+        decided = self.decided.get(self.height - 1)
+        return values.head_of(decided.value) if decided else values.GENESIS
+
+
+class Governor:
+    """One governor's process and its disk. `replica` is None while it is down."""
+
+    def __init__(self, world, number, signer):
+        self.world = world
+        self.number = number
+        self.signer = Watched(signer, world.notary)
+        self.disk = Disk()
+        self.offset, self.rate = world.plan.clocks.get(number, (0, 1.0))
+        self.rng = random.Random(f"{world.plan.seed}:{number}")
+        self.behaviours = world.plan.liars.get(number)
+        self.replica = None
+        self.certifier = None
+        self.life = 0
+
+    @property
+    def honest(self):
+        return self.behaviours is None
+
+    def clock_ms(self):
+        return int(100_000 + self.offset + self.rate * self.world.now_ms)
+
+    def accept(self, value):
+        return values.reason_against(value, self.disk.head)
+
+    def accept_unordered(self, payloads):
+        clock_s = self.clock_ms() // 1000
+        place = self.disk.height - 1, self.disk.head
+        reasons = [beacon_reason(one, clock_s, SKEW_MAX_S, *place) for one in payloads]
+        return next((reason for reason in reasons if reason), None)
+
+    def start(self):
+        world = self.world
+        self.life += 1
+        self.disk.unsynced = None
+        token = self.rng.randbytes(16)
+        cls = world.plan.replica or Replica
+        args = world.committee, self.signer, self.disk, self.accept, self.disk.record, token
+        self.replica = cls(*args) if self.honest else Liar(self, args)
+        self.certifier = Certifier(world.committee, self.signer, self.accept_unordered)
+        self.carry_out(self.replica.start(self.clock_ms()))
+        self.plan_wish()
+
+    def crash(self, down_ms):
+        if self.replica is None:
+            return
+        self.world.log(self.number, f"crashes for {down_ms} ms")
+        self.replica = self.certifier = None
+        self.life += 1
+        self.world.at(down_ms, self.start)
+
+    def step(self, event):
+        if self.replica is None:
+            return
+        now_ms = self.clock_ms()
+        if isinstance(event, Certify) or (
+            isinstance(event, Received) and _type_of(event.data) >= CERTIFY_TYPE_MIN
+        ):
+            effects = self.certifier.step(event, now_ms)
+        else:
+            effects = self.replica.step(event, now_ms)
+        self.carry_out(effects)
+
+    def certify_tick(self, life):
+        if life == self.life and self.certifier.busy:
+            self.carry_out(self.certifier.step(Tick(), self.clock_ms()))
+            self.world.at(RESEND_MS, self.certify_tick, life)
+
+    def certify(self):
+        if self.replica is not None and self.disk.height > 1:
+            wanted = values.make_beacon(
+                self.disk.height - 1, self.disk.head, self.clock_ms() // 1000
+            )
+            self.step(Certify((wanted,)))
+            self.world.at(RESEND_MS, self.certify_tick, self.life)
+
+    # --- effects, in order, and a crash between any two of them -----------------------------------
+
+    def carry_out(self, effects):
+        for effect in effects:
+            if isinstance(effect, Write | Decide) and self.honest and self.world.unlucky():
+                if self.rng.random() < 0.5:
+                    self.store(effect)
+                self.crash(self.rng.randrange(20, 2000))
+                return
+            self.perform(effect)
+
+    def store(self, effect):
+        if isinstance(effect, Decide):
+            self.world.check_decision(self, effect)
+            self.disk.decided[effect.height] = effect
+        elif self.world.plan.late_writes:
+            self.disk.unsynced = effect.record
+            self.world.at(self.rng.randrange(1, 400), self.sync, self.life, effect.record)
+        else:
+            self.disk.record = effect.record
+
+    def sync(self, life, record):
+        if life == self.life and self.disk.unsynced is record:
+            self.disk.record = record
+
+    def perform(self, effect):
+        world = self.world
+        if world.trace is not None and not isinstance(effect, SetTimer):
+            world.log(self.number, describe(effect))
+        if isinstance(effect, Send):
+            if self.honest:
+                world.check_promise(self, effect.data)
+            targets = world.others(self.number) if effect.to is None else (effect.to,)
+            for target in targets:
+                world.transmit(self.number, target, effect.data)
+        elif isinstance(effect, Write | Decide):
+            self.store(effect)
+            if isinstance(effect, Decide):
+                self.plan_wish()
+        elif isinstance(effect, SetTimer):
+            delay = (effect.at_ms - self.clock_ms()) / self.rate
+            world.at(max(1, int(delay) + 1), self.tick, self.life, effect.at_ms)
+        elif isinstance(effect, Certified):
+            world.check_certified(self, effect)
+        elif isinstance(effect, Refused):
+            pass
+
+    def tick(self, life, at_ms):
+        if life != self.life:
+            return
+        if self.clock_ms() < at_ms:
+            self.world.at(1, self.tick, life, at_ms)
+        else:
+            self.step(Tick())
+
+    # --- what its operator wants ------------------------------------------------------------------
+
+    def plan_wish(self):
+        if self.disk.height <= self.world.plan.heights:
+            pause = self.rng.randrange(1, self.world.plan.idle_ms)
+            self.world.at(pause, self.wish, self.life, self.disk.height)
+
+    def wish(self, life, height):
+        if life == self.life and height == self.disk.height:
+            self.step(Propose(self.world.new_value(self)))
+
+
+@lru_cache(8192)
+def _type_of(data):
+    # every message is [type, ...] with few items: the second byte is the type
+    return data[1] if len(data) > 1 else 0
+
+
+class World:
+    """One run of one plan. `trace`: a list that gets a line for everything that happens."""
+
+    def __init__(self, plan, trace=None):
+        self.plan = plan
+        self.trace = trace
+        self.now_ms = 0
+        self.steps = 0
+        self.rng = random.Random(f"world:{plan.seed}")
+        self._events = []
+        self._order = count()
+        honest = frozenset(range(1, plan.count + 1)) - set(plan.liars)
+        self.notary = Notary(plan.threshold, honest, plan.watch_promises)
+        make = keys.real if plan.real_keys else keys.symbolic
+        scope, signers = make(plan.count, plan.threshold, self.rng)
+        self.committee = AnyThreshold(scope, plan.count, plan.threshold)
+        self.proposed = set()
+        self.decided = {}
+        self.certified = 0
+        self.rounds = 0
+        self.governors = {s.identifier: Governor(self, s.identifier, s) for s in signers}
+
+    @property
+    def honest(self):
+        return [one for one in self.governors.values() if one.honest]
+
+    def others(self, number):
+        return [other for other in self.governors if other != number]
+
+    def at(self, delay_ms, action, *args):
+        heapq.heappush(
+            self._events, (self.now_ms + delay_ms, next(self._order), action, args)
+        )
+
+    def log(self, number, text):
+        if self.trace is not None:
+            self.trace.append(f"{self.now_ms:>7} ms  governor {number}  {text}")
+
+    def unlucky(self):
+        return self.now_ms < self.plan.heal_ms and self.rng.random() < self.plan.crash_at_write
+
+    def new_value(self, governor):
+        name = f"state {len(self.proposed)} of {governor.number}"
+        amended = governor.rng.random() < 0.5
+        value = values.make_value(governor.disk.height, governor.disk.head, name, amended)
+        self.proposed.add(value.digest)
+        return value
+
+    # --- the network ------------------------------------------------------------------------------
+
+    def transmit(self, sender, target, data):
+        rng = self.rng
+        faulty = self.now_ms < self.plan.heal_ms
+        copies = 1
+        if faulty:
+            if rng.random() < self.plan.loss or self.is_cut(sender, target):
+                return
+            copies += rng.random() < self.plan.duplicate
+        for _ in range(copies):
+            delay = rng.randint(*self.plan.delay_ms) if faulty else rng.randint(1, 40)
+            self.at(delay, self.governors[target].step, Received(sender, data))
+
+    def is_cut(self, one, other):
+        return any(
+            start <= self.now_ms < end and sides[one] != sides[other]
+            for start, end, sides in self.plan.partitions
+        )
+
+    # --- checks -----------------------------------------------------------------------------------
+
+    def check_promise(self, governor, data):
+        """What an honest governor says of its own, it has on disk."""
+        if data[1] not in (messages.Prevote.TYPE, messages.Share.TYPE):
+            return
+        if not self.plan.watch_promises:
+            return
+        said = messages.decode(data)
+        record = read_promise(governor.disk.record) if governor.disk.record else Promise()
+        if isinstance(said, messages.Prevote):
+            kept = record.prevotes.get(said.round, "nothing") == said.digest
+        else:
+            kept = (record.locked_round, record.locked) == (said.round, said.digest)
+        if not kept or record.height != said.height:
+            raise Violation(f"governor {governor.number} said what is not on its disk: {said}")
+
+    def check_decision(self, governor, decide):
+        digest = decide.value.digest
+        if digest not in self.proposed and governor.honest:
+            raise Violation(f"governor {governor.number} decided what nobody proposed")
+        known = self.decided.setdefault(decide.height, digest)
+        if known != digest and governor.honest:
+            raise Violation(f"height {decide.height} was decided twice")
+        if governor.honest and governor.disk.height != decide.height:
+            raise Violation(f"governor {governor.number} decided {decide.height} out of turn")
+        signed = zip(decide.value.payloads, decide.signatures, strict=True)
+        if not all(governor.signer.is_valid(payload, one) for payload, one in signed):
+            raise Violation(f"governor {governor.number} decided without the group's signature")
+
+    def check_certified(self, governor, certified):
+        for payload in certified.payloads:
+            time_s = messages.wire.load(payload)[6]
+            near = sum(
+                abs(time_s - one.clock_ms() // 1000) <= SKEW_MAX_S + 60 for one in self.honest
+            )
+            if near < self.plan.threshold - len(self.plan.liars):
+                raise Violation("a beacon was certified whose time honest clocks refuse")
+        self.certified += governor.honest
+
+    # --- the run ----------------------------------------------------------------------------------
+
+    def run(self):
+        """Until every honest governor has decided every height. Raises `Violation`."""
+        try:
+            self._run()
+        except Violation as error:
+            raise Violation(f"seed {self.plan.seed}, {self.now_ms} ms: {error}") from None
+        return self
+
+    def _run(self):
+        for governor in self.governors.values():
+            self.at(self.rng.randrange(100), governor.start)
+        for at_ms, number, down_ms in self.plan.crashes:
+            self.at(at_ms, self.governors[number].crash, down_ms)
+        for _ in range(3):
+            asker = self.rng.choice(list(self.governors.values()))
+            self.at(self.rng.randrange(self.plan.heal_ms), asker.certify)
+        asked_last = False
+        while not self.finished():
+            if not self._events or self.now_ms > self.plan.heal_ms + HEALED_MS_MAX:
+                raise Violation(f"no end: {self.where()}")
+            self.now_ms, _, action, args = heapq.heappop(self._events)
+            action(*args)
+            self.steps += 1
+            if self.decided.keys() >= set(range(1, self.plan.heights + 1)) and not asked_last:
+                if all(one.disk.height > self.plan.heights for one in self.honest):
+                    asked_last = True
+                    self.certified = 0
+                    if all(one.replica for one in self.honest) and self.now_ms > self.plan.heal_ms:
+                        self.honest[0].certify()
+                    else:
+                        self.certified = 1
+        self.digest = hashlib.sha256(repr(sorted(self.decided.items())).encode()).hexdigest()
+
+    def finished(self):
+        last = self.plan.heights
+        return self.certified and all(one.disk.height > last for one in self.honest)
+
+    def where(self):
+        parts = []
+        for number, one in self.governors.items():
+            place = "down"
+            if one.replica is not None:
+                state = one.replica.state
+                place = f"{state.height}/{state.round} {state.step}"
+                place += "" if one.replica.active else " abstains"
+                place += "" if state.awake else " asleep"
+            parts.append(f"{number}: {place}" + ("" if one.honest else " (lies)"))
+        return ", ".join(parts)
