@@ -15,6 +15,7 @@ from writ.limits import AMENDMENT_OPS_MAX
 from writ.policy import Policy, check_amendment
 
 from .ceremony import Item, Local, Proposal, Signing, propose, sign_local
+from .consensus.committee import tolerance as tolerance
 from .errors import HostError
 from .folder import Folder
 from .identity import Identity
@@ -242,11 +243,3 @@ def _change(
     drafts += [_policy_draft(new), beacon]
     found = diff(old, new, folder.names()) if old else None
     return PolicyChange(old, new, ops, drafts, found)
-
-
-def tolerance(governors: int, threshold: int) -> tuple[int, int]:
-    """(how many may be dead, how many may lie) while the scope still works and stays safe.
-
-    Dead: the others still reach the threshold. Lying: threshold > (governors + lying) / 2.
-    """
-    return governors - threshold, max(0, 2 * threshold - governors - 1)

@@ -125,19 +125,21 @@ class Rules:
             return False
         if state.round in state.proposals or state.round in promise.prevotes:
             return False
-        proof: tuple[Prevote, ...] = ()
-        valid_round = NO_ROUND
-        if promise.valid is not None:
-            value, valid_round, proof = promise.valid, promise.valid_round, promise.proof
-        else:
-            wanted = self._candidate()
-            if wanted is None:
-                return False
-            value = wanted
-        unsigned = Proposal(self.me, state.height, state.round, value, valid_round, proof)
+        wanted = self._wanted()
+        if wanted is None:
+            return False
+        unsigned = Proposal(self.me, state.height, state.round, *wanted)
         scope = self.committee.scope
         state.proposals[state.round] = messages.sealed(unsigned, self.signer, scope)
         return True
+
+    def _wanted(self) -> tuple[Value, int, tuple[Prevote, ...]] | None:
+        """Lines 15 to 18: the valid value with its proof, else somebody's candidate."""
+        promise = self.promise
+        if promise.valid is not None:
+            return promise.valid, promise.valid_round, promise.proof
+        value = self._candidate()
+        return None if value is None else (value, NO_ROUND, ())
 
     def _candidate(self) -> Value | None:
         candidates = self.state.candidates

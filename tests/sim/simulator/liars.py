@@ -9,7 +9,7 @@ from dataclasses import replace
 from simulator import values
 from writ_host.consensus import messages
 from writ_host.consensus.certify import ANSWER, ASK
-from writ_host.consensus.effects import Received, Send
+from writ_host.consensus.effects import Propose, Received, Send
 from writ_host.consensus.messages import (
     Decided,
     Lock,
@@ -25,6 +25,7 @@ from writ_host.consensus.replica import Replica
 from writ_host.errors import HostError
 
 LOG_MAX = 200
+TWINS = "twins"
 
 
 class Lawless(Replica):
@@ -43,6 +44,12 @@ class Liar:
         self.args = args
         self.inner = Lawless(*args)
         self.inner._answered = None
+        self.twin = None
+        if TWINS in governor.behaviours:
+            self.twin = Lawless(*args)
+            self.twin._answered = None
+        others = governor.world.others(governor.number)
+        self.side = set(self.rng.sample(others, self.rng.randrange(1, len(others))))
         self.scope = governor.world.committee.scope
         self.heard = []
         self.twists = [BEHAVIOURS[name] for name in governor.behaviours]
@@ -56,13 +63,41 @@ class Liar:
         return True
 
     def start(self, now_ms):
-        return self.lie(self.inner.start(now_ms))
+        return self.lie(self.inner.start(now_ms) + self.second(lambda twin: twin.start(now_ms)))
 
     def step(self, event, now_ms):
         if isinstance(event, Received):
             self.heard.append(event.data)
             del self.heard[:-LOG_MAX]
-        return self.lie(self.inner.step(event, now_ms))
+            if self.twin is not None and event.sender in self.side:
+                return self.lie(self.second(lambda twin: twin.step(event, now_ms)))
+        if isinstance(event, Propose) and self.twin is not None:
+            other = Propose(self.governor.world.new_value(self.governor))
+            return self.lie(
+                self.first(self.inner.step(event, now_ms))
+                + self.second(lambda twin: twin.step(other, now_ms))
+            )
+        effects = self.first(self.inner.step(event, now_ms))
+        if not isinstance(event, Received):
+            effects += self.second(lambda twin: twin.step(event, now_ms))
+        return self.lie(effects)
+
+    def first(self, effects):
+        """With a twin, the first one speaks to one side only."""
+        return effects if self.twin is None else self.aside(effects, lambda to: to not in self.side)
+
+    def second(self, act):
+        """What the twin says, to the other side, as the same governor."""
+        return [] if self.twin is None else self.aside(act(self.twin), lambda to: to in self.side)
+
+    def aside(self, effects, wanted):
+        said = []
+        for effect in effects:
+            if isinstance(effect, Send):
+                said += [Send(to, effect.data) for to in self.targets(effect) if wanted(to)]
+            else:
+                said.append(effect)
+        return said
 
     def lie(self, effects):
         said = []
@@ -230,6 +265,11 @@ def chatter(liar, effect, message):
     return [effect, Send(liar.targets(effect)[0], liar.rng.choice(noise))]
 
 
+def twins(liar, effect, message):
+    """Two replicas with the same keys, each for one side of the room (`Liar.second`)."""
+    return [effect]
+
+
 def be_silent(liar, effect, message):
     """Says nothing at all."""
     return []
@@ -246,6 +286,7 @@ BEHAVIOURS = {
     "forget": forget,
     "chatter": chatter,
     "be_silent": be_silent,
+    TWINS: twins,
 }
 
 __all__ = ["BEHAVIOURS", "Liar"]

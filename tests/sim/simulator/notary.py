@@ -1,8 +1,9 @@
 """The world's witness: it sees every signature that is made, and knows what must never be.
 
-`Watched` wraps any signer and reports to the `Notary`: two votes of an honest governor in a round,
-a nonce that signs twice, and two states of one epoch that the group has signed, or could have
-(every honest signer of a session has answered: the liars can complete it in secret).
+`Watched` wraps any signer and reports to the `Notary`, and so does the world when a message leaves a
+governor. Found are two votes of an honest one in a round, a broken lock, a nonce that signs twice,
+and two states of one epoch that the group has signed, or could have: once every honest signer of a
+session has answered, the liars can complete it in secret.
 """
 
 import hashlib
@@ -19,30 +20,45 @@ class Violation(Exception):
 
 @dataclass
 class Notary:
-    """honest: whose behaviour is judged; watch_promises: also judge votes, not only results."""
+    """honest: whose behaviour is judged; watch_votes: also judge single votes, not only results."""
 
     threshold: int
     honest: frozenset[int]
-    watch_promises: bool = True
+    watch_votes: bool = True
     votes: dict[tuple, bytes | None] = field(default_factory=dict)
     voters: dict[tuple, set] = field(default_factory=lambda: defaultdict(set))
     locks: dict[tuple, tuple] = field(default_factory=dict)
+    made: dict[tuple, object] = field(default_factory=dict)
     spent: set = field(default_factory=set)
     shared: dict[bytes, set] = field(default_factory=lambda: defaultdict(set))
     certified: dict[int, tuple] = field(default_factory=dict)
-    signatures: int = 0
 
     def saw_signature(self, number, data):
-        self.signatures += 1
+        """A liar's vote counts from the moment that it can exist."""
+        if number in self.honest:
+            return
         kind = cbor.decode(data)
         if kind[0] == "writ-prevote":
             _, _, _, height, round_, digest, *_ = kind
             self.voters[height, round_, digest].add(number)
-            if number in self.honest and self.watch_promises:
-                self._judge_vote(number, height, round_, digest)
-        elif kind[0] == "writ-share" and number in self.honest:
-            _, _, _, height, round_, digest, *_ = kind
-            self.locks[number, height] = round_, digest
+
+    def saw_vote(self, vote):
+        """An honest governor's own prevote leaves it."""
+        self.voters[vote.height, vote.round, vote.digest].add(vote.sender)
+        if self.watch_votes:
+            self._judge_vote(vote.sender, vote.height, vote.round, vote.digest)
+
+    def saw_precommit(self, share):
+        """An honest governor's own share message leaves it."""
+        self.locks[share.sender, share.height] = share.round, share.digest
+        for one in share.shares:
+            package = self.made.get((share.sender, one))
+            if package is None:
+                continue
+            answered = self.shared[package.key]
+            answered.add(share.sender)
+            if answered >= self.honest & package.members:
+                self.saw_group_signature(package.payload)
 
     def _judge_vote(self, number, height, round_, digest):
         known = self.votes.setdefault((number, height, round_), digest)
@@ -55,16 +71,14 @@ class Notary:
         if not any(len(self.voters[height, r, digest]) >= self.threshold for r in rounds):
             raise Violation(f"governor {number} broke its lock of {height}/{locked_round}")
 
-    def saw_share(self, number, package, commitment):
+    def saw_share(self, number, package, commitment, share):
+        """A share was computed; a crash may still keep it from leaving."""
         if number not in self.honest:
             return
         if commitment in self.spent:
             raise Violation(f"governor {number} signed twice with one nonce")
         self.spent.add(commitment)
-        answered = self.shared[package.key]
-        answered.add(number)
-        if answered >= self.honest & package.members:
-            self.saw_group_signature(package.payload)
+        self.made[number, share] = package
 
     def saw_group_signature(self, payload):
         epoch, state = state_of(payload)
@@ -118,13 +132,12 @@ class Watched:
         return WatchedPackage(inner, key, frozenset(commitments), payload)
 
     def share(self, package, nonce):
-        self.notary.saw_share(self.identifier, package, nonce.commitment)
-        return self.inner.share(package.inner, nonce.inner)
+        share = self.inner.share(package.inner, nonce.inner)
+        self.notary.saw_share(self.identifier, package, nonce.commitment, share)
+        return share
 
     def share_is_valid(self, package, number, share):
         return self.inner.share_is_valid(package.inner, number, share)
 
     def aggregate(self, package, shares):
-        signature = self.inner.aggregate(package.inner, shares)
-        self.notary.saw_group_signature(package.payload)
-        return signature
+        return self.inner.aggregate(package.inner, shares)

@@ -3,11 +3,16 @@
 import random
 from dataclasses import dataclass, field
 
-from simulator.liars import BEHAVIOURS
+from simulator.liars import BEHAVIOURS, TWINS
+from writ_host.consensus import messages
 
 # (governors, threshold): one and two liars are tolerated.
 SIZES = ((4, 3), (7, 5))
 HEIGHTS = 3
+# What a network that wants harm loses: the messages that make locks and decisions known.
+CRITICAL = tuple(
+    cls.TYPE for cls in (messages.Prevote, messages.Session, messages.Share, messages.Decided)
+) + (messages.Lock.TYPE, messages.Share.TYPE)
 
 
 @dataclass
@@ -24,6 +29,9 @@ class Plan:
     delay_ms: tuple = (1, 60)
     loss: float = 0.0
     duplicate: float = 0.0
+    # type of message -> how many of them are lost on the way to `deaf` governors
+    targeted: dict = field(default_factory=dict)
+    deaf: frozenset = frozenset()
     # (from, to, groups): messages between groups are lost
     partitions: list = field(default_factory=list)
     # (at, governor, how long it is down)
@@ -36,7 +44,9 @@ class Plan:
     # what a mutation changes: the class of the honest replicas, when writes reach the disk
     replica: type | None = None
     late_writes: bool = False
-    watch_promises: bool = True
+    # also judge single votes, and what the disk holds when they leave: not only what comes of it
+    watch_votes: bool = True
+    watch_disk: bool = True
 
 
 def plan(seed, count=None, behaviours=None, real_keys=False):
@@ -50,19 +60,29 @@ def plan(seed, count=None, behaviours=None, real_keys=False):
     found.loss = rng.choice((0.0, 0.0, 0.05, 0.2, 0.4))
     found.duplicate = rng.choice((0.0, 0.05, 0.2))
     found.idle_ms = rng.choice((50, 500, 2000))
+    if rng.random() < 0.7:
+        for kind in rng.sample(CRITICAL, rng.randrange(1, 4)):
+            found.targeted[kind] = rng.choice((0.5, 0.9, 1.0))
+        found.deaf = frozenset(rng.sample(numbers, rng.randrange(1, size[0] + 1)))
     found.clocks = {i: (rng.randrange(-2000, 2000), rng.uniform(0.9, 1.1)) for i in numbers}
-    found.crash_at_write = rng.choice((0.0, 0.0, 0.02, 0.1))
-    for _ in range(rng.choice((0, 0, 1, 3))):
-        found.crashes.append(
-            (rng.randrange(found.heal_ms), rng.choice(numbers), rng.randrange(50, 3000))
-        )
-    for _ in range(rng.choice((0, 1, 2, 4))):
-        start = rng.randrange(found.heal_ms)
-        sides = {i: rng.randrange(rng.choice((2, 2, 3))) for i in numbers}
-        found.partitions.append((start, start + rng.randrange(200, 4000), sides))
+    found.crash_at_write = rng.choice((0.0, 0.0, 0.05, 0.2))
+    if rng.random() < 0.5:
+        at_ms = rng.randrange(500)
+        while at_ms < found.heal_ms:
+            found.crashes.append((at_ms, rng.choice(numbers), rng.randrange(50, 1500)))
+            at_ms += rng.randrange(50, 2000)
+    if rng.random() < 0.7:
+        at_ms, longest_ms = 0, rng.choice((1000, 3000, 9000))
+        while at_ms < found.heal_ms:
+            end = at_ms + rng.randrange(100, longest_ms)
+            parts = rng.choice((2, 2, 3))
+            found.partitions.append((at_ms, end, {i: rng.randrange(parts) for i in numbers}))
+            at_ms = end + rng.choice((0, rng.randrange(1000)))
     faulty = size[0] - size[1]
     liars = rng.sample(numbers, rng.choice((0, faulty, faulty)))
     names = behaviours or sorted(BEHAVIOURS)
     for number in liars:
         found.liars[number] = tuple(rng.sample(names, min(len(names), rng.choice((1, 2, 3)))))
+        if behaviours is None and rng.random() < 0.25:
+            found.liars[number] = (TWINS,)
     return found

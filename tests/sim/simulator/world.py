@@ -30,6 +30,8 @@ from writ_host.consensus.replica import Replica
 
 # Once the network is whole, every height must be decided within so much of the world's time.
 HEALED_MS_MAX = 240_000
+# ... and within so many rounds of one height: every governor's turn comes twice, and then some.
+ROUNDS_MAX = 24
 SKEW_MAX_S = 300
 
 # What production does for each message, done once for each distinct one: the world carries bytes.
@@ -78,7 +80,9 @@ class Governor:
         self.behaviours = world.plan.liars.get(number)
         self.replica = None
         self.certifier = None
+        # counts starts and crashes: what was planned in an earlier life does not happen
         self.life = 0
+        self.ticks = set()
 
     @property
     def honest(self):
@@ -99,6 +103,7 @@ class Governor:
     def start(self):
         world = self.world
         self.life += 1
+        self.ticks = set()
         self.disk.unsynced = None
         token = self.rng.randbytes(16)
         cls = world.plan.replica or Replica
@@ -126,6 +131,8 @@ class Governor:
             effects = self.certifier.step(event, now_ms)
         else:
             effects = self.replica.step(event, now_ms)
+            if self.honest:
+                self.world.see_round(self)
         self.carry_out(effects)
 
     def certify_tick(self, life):
@@ -158,7 +165,7 @@ class Governor:
             self.disk.decided[effect.height] = effect
         elif self.world.plan.late_writes:
             self.disk.unsynced = effect.record
-            self.world.at(self.rng.randrange(1, 400), self.sync, self.life, effect.record)
+            self.world.at(self.rng.randrange(1, 3000), self.sync, self.life, effect.record)
         else:
             self.disk.record = effect.record
 
@@ -180,7 +187,8 @@ class Governor:
             self.store(effect)
             if isinstance(effect, Decide):
                 self.plan_wish()
-        elif isinstance(effect, SetTimer):
+        elif isinstance(effect, SetTimer) and effect.at_ms not in self.ticks:
+            self.ticks.add(effect.at_ms)
             delay = (effect.at_ms - self.clock_ms()) / self.rate
             world.at(max(1, int(delay) + 1), self.tick, self.life, effect.at_ms)
         elif isinstance(effect, Certified):
@@ -194,6 +202,7 @@ class Governor:
         if self.clock_ms() < at_ms:
             self.world.at(1, self.tick, life, at_ms)
         else:
+            self.ticks.discard(at_ms)
             self.step(Tick())
 
     # --- what its operator wants ------------------------------------------------------------------
@@ -226,7 +235,7 @@ class World:
         self._events = []
         self._order = count()
         honest = frozenset(range(1, plan.count + 1)) - set(plan.liars)
-        self.notary = Notary(plan.threshold, honest, plan.watch_promises)
+        self.notary = Notary(plan.threshold, honest, plan.watch_votes)
         make = keys.real if plan.real_keys else keys.symbolic
         scope, signers = make(plan.count, plan.threshold, self.rng)
         self.committee = AnyThreshold(scope, plan.count, plan.threshold)
@@ -234,6 +243,7 @@ class World:
         self.decided = {}
         self.certified = 0
         self.rounds = 0
+        self._rounds = {}
         self.governors = {s.identifier: Governor(self, s.identifier, s) for s in signers}
 
     @property
@@ -247,6 +257,17 @@ class World:
         heapq.heappush(
             self._events, (self.now_ms + delay_ms, next(self._order), action, args)
         )
+
+    def see_round(self, governor):
+        """Rounds since the network healed are few, whatever liars do."""
+        replica = governor.replica
+        if replica is None or self.now_ms < self.plan.heal_ms:
+            return
+        place = governor.number, replica.state.height
+        first = self._rounds.setdefault(place, replica.state.round)
+        self.rounds = max(self.rounds, replica.state.round - first)
+        if self.rounds > ROUNDS_MAX:
+            raise Violation(f"more than {ROUNDS_MAX} rounds: {self.where()}")
 
     def log(self, number, text):
         if self.trace is not None:
@@ -271,6 +292,9 @@ class World:
         if faulty:
             if rng.random() < self.plan.loss or self.is_cut(sender, target):
                 return
+            aimed = self.plan.targeted.get(_type_of(data))
+            if aimed is not None and target in self.plan.deaf and rng.random() < aimed:
+                return
             copies += rng.random() < self.plan.duplicate
         for _ in range(copies):
             delay = rng.randint(*self.plan.delay_ms) if faulty else rng.randint(1, 40)
@@ -288,9 +312,13 @@ class World:
         """What an honest governor says of its own, it has on disk."""
         if data[1] not in (messages.Prevote.TYPE, messages.Share.TYPE):
             return
-        if not self.plan.watch_promises:
-            return
         said = messages.decode(data)
+        if isinstance(said, messages.Prevote):
+            self.notary.saw_vote(said)
+        else:
+            self.notary.saw_precommit(said)
+        if not self.plan.watch_disk:
+            return
         record = read_promise(governor.disk.record) if governor.disk.record else Promise()
         if isinstance(said, messages.Prevote):
             kept = record.prevotes.get(said.round, "nothing") == said.digest
@@ -308,6 +336,8 @@ class World:
             raise Violation(f"height {decide.height} was decided twice")
         if governor.honest and governor.disk.height != decide.height:
             raise Violation(f"governor {governor.number} decided {decide.height} out of turn")
+        for payload in decide.value.payloads:
+            self.notary.saw_group_signature(payload)
         signed = zip(decide.value.payloads, decide.signatures, strict=True)
         if not all(governor.signer.is_valid(payload, one) for payload, one in signed):
             raise Violation(f"governor {governor.number} decided without the group's signature")
