@@ -1,6 +1,7 @@
 """Run governors' consensus through seeded worlds of faults and liars (tests/sim/simulator).
 
-Without --seed: a range of seeds on all cores; each failure prints its seed. With --seed: that run again, with its whole trace. Exits with 1 when anything broke.
+Without --seed: a range of seeds on all cores; each failure prints its seed. With --seed: that run
+again, with its whole trace. Exits with 1 when anything broke.
 """
 
 import argparse

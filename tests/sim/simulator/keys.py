@@ -1,4 +1,4 @@
-"""Two kinds of keys for the world: symbolic (fast, unforgeable by construction) and the real ones."""
+"""Two kinds of keys for the world: symbolic (fast, unforgeable by construction) and real ones."""
 
 import hashlib
 

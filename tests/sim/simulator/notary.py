@@ -1,6 +1,6 @@
 """The world's witness: it sees every signature that is made, and knows what must never be.
 
-`Watched` wraps any signer and reports to the `Notary`, and so does the world when a message leaves a
+`Watched` wraps any signer and reports to the `Notary`; so does the world when a message leaves a
 governor. Found are two votes of an honest one in a round, a broken lock, a nonce that signs twice,
 and two states of one epoch that the group has signed, or could have: once every honest signer of a
 session has answered, the liars can complete it in secret.

@@ -11,8 +11,15 @@ SIZES = ((4, 3), (7, 5))
 HEIGHTS = 3
 # What a network that wants harm loses: the messages that make locks and decisions known.
 CRITICAL = tuple(
-    cls.TYPE for cls in (messages.Prevote, messages.Session, messages.Share, messages.Decided)
-) + (messages.Lock.TYPE, messages.Share.TYPE)
+    cls.TYPE
+    for cls in (
+        messages.Prevote,
+        messages.Session,
+        messages.Share,
+        messages.Decided,
+        messages.Lock,
+    )
+)
 
 
 @dataclass
@@ -36,6 +43,8 @@ class Plan:
     partitions: list = field(default_factory=list)
     # (at, governor, how long it is down)
     crashes: list = field(default_factory=list)
+    # governor -> (when a backup of its disk is made, when it is restored); it counts as a liar
+    restores: dict = field(default_factory=dict)
     crash_at_write: float = 0.0
     # local time = offset + rate x world time
     clocks: dict = field(default_factory=dict)
@@ -81,6 +90,11 @@ def plan(seed, count=None, behaviours=None, real_keys=False):
     faulty = size[0] - size[1]
     liars = rng.sample(numbers, rng.choice((0, faulty, faulty)))
     names = behaviours or sorted(BEHAVIOURS)
+    if len(liars) < faulty and rng.random() < 0.5:
+        number = rng.choice([number for number in numbers if number not in liars])
+        saved_ms = rng.randrange(found.heal_ms)
+        restored_ms = min(found.heal_ms - 1, saved_ms + rng.randrange(1, 2000))
+        found.restores[number] = saved_ms, restored_ms
     for number in liars:
         found.liars[number] = tuple(rng.sample(names, min(len(names), rng.choice((1, 2, 3)))))
         if behaviours is None and rng.random() < 0.25:

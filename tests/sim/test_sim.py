@@ -1,0 +1,54 @@
+"""A few seeds of what `make sim` runs by the thousand, and each kind of liar by itself."""
+
+import pytest
+from simulator.liars import BEHAVIOURS
+from simulator.plan import plan
+from simulator.world import World
+
+
+@pytest.mark.parametrize("start", range(1, 161, 20))
+def test_seeds(start):
+    for seed in range(start, start + 20):
+        World(plan(seed)).run()
+
+
+@pytest.mark.parametrize("behaviour", sorted(BEHAVIOURS))
+def test_each_kind_of_liar(behaviour):
+    lied = 0
+    for seed in range(1, 13):
+        found = plan(seed, behaviours=(behaviour,))
+        lied += bool(found.liars)
+        World(found).run()
+    assert lied > 3
+
+
+@pytest.mark.parametrize("seed", [2, 3, 12])
+def test_real_keys(seed):
+    World(plan(seed, real_keys=True)).run()
+
+
+def test_a_seed_is_the_same_run_again():
+    first, second = [], []
+    World(plan(7), first).run()
+    World(plan(7), second).run()
+    assert first == second and len(first) > 100
+
+
+def test_the_worlds_are_not_peaceful():
+    """The faults do hit: crashes, later rounds, second sessions, accusations, changes of lock."""
+    trace = []
+    for seed in range(1, 61):
+        World(plan(seed), trace).run()
+    text = "\n".join(trace)
+    for what in (
+        "crashes",
+        "proposed twice",
+        "voted twice",
+        "wrong signature share",
+        "-> all: session 1/1",
+        "-> all: session 1/2",
+        "gets an old backup",
+        "gives a certification up",
+    ):
+        assert what in text, what
+    assert any("proposal" in line and "valid -1" not in line for line in trace)
