@@ -51,9 +51,7 @@ def call(node, verb, target, payload=""):
 
     def arrived(answer):
         what = {"method": verb, "target": target, "epoch": node.authority.epoch}
-        if answer is None:
-            what["text"] = "nobody knows where that is"
-        elif answer.rejection:
+        if answer.rejection:
             what["text"] = type(answer.rejection).__name__
             # what the peer said without protection; its word only
             what["raw"] = getattr(answer.rejection, "text", b"").hex()

@@ -95,10 +95,3 @@ def install(directory: Path, raws: Iterable[bytes], scope: bytes) -> list[str]:
         return taken
     finally:
         lock.release()
-
-
-def node_id_of(directory: Path) -> bytes:
-    """The node id (8 bytes) of the node in this folder. Raises `HostError`."""
-    nodeconfig.read(directory)
-    x, _ = crypto.p256_public(load_key(Store(PrivateFlash(str(directory)))))
-    return bytes(capsules.node_id(x))
