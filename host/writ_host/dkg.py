@@ -13,10 +13,8 @@ A broadcast that some governor told differently to different people shows in `fi
 import hashlib
 import hmac
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-
-from Crypto.PublicKey.ECC import EccPoint
 
 from writ.errors import UsageError
 from writ.limits import GOVERNORS_MAX
@@ -25,11 +23,14 @@ from . import wire
 from .errors import CheatingGovernor, Disagreement, Malformed
 from .frost import CONTEXT, KeyPackage, PublicKeyPackage
 from .group import (
-    IDENTITY,
     ORDER,
+    Point,
     Random,
+    add,
     base,
     hash_to_scalar,
+    multiply,
+    multiply_add,
     point_from_bytes,
     point_to_bytes,
     random_scalar,
@@ -59,26 +60,36 @@ class Round1:
     def from_item(cls, item: object, threshold: int) -> "Round1":
         """Raises `Malformed`, also for a polynomial of another degree."""
         commitments, proof = wire.a_list(item, 2)
-        points = tuple(wire.some_bytes(point) for point in wire.a_list(commitments, threshold))
-        for point in points:
-            point_from_bytes(point)
-        return cls(points, wire.some_bytes(proof, 64))
+        points = wire.a_list(commitments, threshold)
+        return cls(tuple(map(point_from_bytes, points)), wire.some_bytes(proof, 64))
 
 
 def polynomial(coefficients: Sequence[int], at: int) -> int:
     """The value of the polynomial, constant term first, at `at`."""
     value = 0
     for coefficient in reversed(coefficients):
-        value = (value * at + coefficient) % ORDER
+        value = multiply_add(value, at, coefficient)
     return value
 
 
-def committed_polynomial(commitments: Sequence[bytes], at: int) -> EccPoint:
+def committed_polynomial(commitments: Sequence[bytes], at: int) -> Point:
     """The generator times that value, from the commitments alone."""
-    value = IDENTITY
-    for commitment in reversed(commitments):
-        value = value * at + point_from_bytes(commitment)
+    *lower, value = map(point_from_bytes, commitments)
+    for commitment in reversed(lower):
+        value = add([multiply(at, value), commitment])
     return value
+
+
+def public_package(polynomials: Iterable[Sequence[bytes]], count: int) -> PublicKeyPackage:
+    """The keys of governors 1 to `count` whose shares are values of the sum of `polynomials`.
+
+    These are given as commitments, constant term first. Raises `Malformed` for a sum that is the
+    identity.
+    """
+    columns = zip(*polynomials, strict=True)
+    total = [point_to_bytes(add(map(point_from_bytes, column))) for column in columns]
+    shares = {i: point_to_bytes(committed_polynomial(total, i)) for i in range(1, count + 1)}
+    return PublicKeyPackage(total[0], shares, len(total))
 
 
 def _proof_challenge(identifier: int, commitment: bytes, nonce: bytes) -> int:
@@ -90,7 +101,7 @@ def prove(identifier: int, secret: int, random: Random = os.urandom) -> bytes:
     nonce = random_scalar(random)
     point = point_to_bytes(base(nonce))
     challenge = _proof_challenge(identifier, point_to_bytes(base(secret)), point)
-    return point + scalar_to_bytes((nonce + secret * challenge) % ORDER)
+    return point + scalar_to_bytes(multiply_add(secret, challenge, nonce))
 
 
 def proof_is_valid(identifier: int, package: Round1) -> bool:
@@ -100,8 +111,9 @@ def proof_is_valid(identifier: int, package: Round1) -> bool:
         response = scalar_from_bytes(package.proof[32:])
     except Malformed:
         return False
-    challenge = _proof_challenge(identifier, package.commitments[0], package.proof[:32])
-    return base(response) == nonce + point_from_bytes(package.commitments[0]) * challenge
+    secret = point_from_bytes(package.commitments[0])
+    challenge = _proof_challenge(identifier, secret, nonce)
+    return base(response) == add([nonce, multiply(challenge, secret)])
 
 
 def spoken(digest: bytes) -> str:
@@ -215,13 +227,8 @@ class Dkg:
         Raises `Malformed` when the sum is the identity.
         """
         self._need(not self.missing_round1(), "round 1 is not complete")
-        columns = zip(*(package.commitments for package in self._packages.values()), strict=True)
-        sums = [sum((point_from_bytes(item) for item in rest), IDENTITY) for rest in columns]
-        total = [point_to_bytes(point) for point in sums]
-        shares = {
-            i: point_to_bytes(committed_polynomial(total, i)) for i in range(1, self.count + 1)
-        }
-        return PublicKeyPackage(total[0], shares, self.threshold)
+        polynomials = [package.commitments for package in self._packages.values()]
+        return public_package(polynomials, self.count)
 
     def finish(self) -> tuple[KeyPackage, PublicKeyPackage]:
         """This governor's key and the public one, when all shares are in."""

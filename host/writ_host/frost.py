@@ -1,7 +1,8 @@
 """FROST(Ed25519, SHA-512), RFC 9591: `threshold` governors make one plain Ed25519 signature.
 
 A pure core: no I/O, no clock, and randomness only through an argument. Section numbers below are
-the RFC's. Keys, commitments and shares travel as bytes and are checked where they are decoded.
+the RFC's. Keys, commitments and shares travel as bytes. Each point is checked once, by whatever
+first holds it, and is a `Point` from then on.
 """
 
 import hashlib
@@ -10,21 +11,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from Crypto.PublicKey.ECC import EccPoint
-
 from writ.errors import UsageError
 
 from .errors import CheatingGovernor, Malformed
 from .group import (
     ORDER,
+    Point,
     Random,
+    add,
     base,
     hash_to_scalar,
-    linear,
+    multiply,
+    multiply_add,
     point_from_bytes,
     point_to_bytes,
     scalar_from_bytes,
     scalar_to_bytes,
+    signature_is_valid,
 )
 
 CONTEXT = b"FROST-ED25519-SHA512-v1"
@@ -57,16 +60,27 @@ class KeyPackage:
 
 @dataclass(frozen=True)
 class PublicKeyPackage:
-    """What everybody may know: the group's key and each governor's verifying share, 32 B each."""
+    """What everybody may know: the group's key and each governor's verifying share, 32 B each.
+
+    Raises `Malformed` for what is no point.
+    """
 
     group_key: bytes
     verifying_shares: Mapping[int, bytes]
     threshold: int
 
+    def __post_init__(self) -> None:
+        shares = {i: point_from_bytes(share) for i, share in self.verifying_shares.items()}
+        object.__setattr__(self, "group_key", point_from_bytes(self.group_key))
+        object.__setattr__(self, "verifying_shares", shares)
+
 
 @dataclass(frozen=True)
 class Commitment:
-    """A governor's public nonces for one signature (5.1): two encoded points of 32 bytes."""
+    """A governor's public nonces for one signature (5.1): two encoded points of 32 bytes.
+
+    Raises `Malformed` for what is none.
+    """
 
     identifier: int
     hiding: bytes
@@ -74,8 +88,8 @@ class Commitment:
 
     def __post_init__(self) -> None:
         check_identifier(self.identifier)
-        point_from_bytes(self.hiding)
-        point_from_bytes(self.binding)
+        object.__setattr__(self, "hiding", point_from_bytes(self.hiding))
+        object.__setattr__(self, "binding", point_from_bytes(self.binding))
 
 
 class Nonces:
@@ -157,8 +171,7 @@ def is_valid(group_key: bytes, message: bytes, signature: bytes) -> bool:
         response = scalar_from_bytes(signature[32:])
     except Malformed:
         return False
-    challenge = hash_to_scalar(signature[:32], group_key, message)
-    return base(response) == commitment + public * challenge
+    return signature_is_valid(public, message, commitment, response)
 
 
 class SigningPackage:
@@ -187,9 +200,8 @@ class SigningPackage:
             identifier: hash_to_scalar(CONTEXT, b"rho", text)
             for identifier, text in self.binding_factor_inputs().items()
         }
-        self.group_commitment = point_to_bytes(
-            linear([term for item in ordered for term in self._nonce_terms(item)])
-        )
+        self._nonces = {item.identifier: self._nonce(item) for item in ordered}
+        self.group_commitment = point_to_bytes(add(self._nonces.values()))
         self.challenge = hash_to_scalar(self.group_commitment, group_key, message)
 
     def binding_factor_inputs(self) -> dict[int, bytes]:
@@ -205,9 +217,11 @@ class SigningPackage:
         )
         return {identifier: prefix + scalar_to_bytes(identifier) for identifier in self.commitments}
 
-    def _nonce_terms(self, item: Commitment) -> list[tuple[int, EccPoint]]:
+    def _nonce(self, item: Commitment) -> Point:
+        """The public half of what this governor's share is blinded with."""
         factor = self.binding_factors[item.identifier]
-        return [(1, point_from_bytes(item.hiding)), (factor, point_from_bytes(item.binding))]
+        bound = multiply(factor, point_from_bytes(item.binding))
+        return add([point_from_bytes(item.hiding), bound])
 
     def weight(self, identifier: int) -> int:
         """What a governor's share is multiplied by: Lagrange coefficient times challenge."""
@@ -219,9 +233,8 @@ class SigningPackage:
             response = scalar_from_bytes(share)
         except Malformed:
             return False
-        terms = self._nonce_terms(self.commitments[identifier])
-        terms.append((self.weight(identifier), point_from_bytes(verifying_share)))
-        return base(response) == linear(terms)
+        weighted = multiply(self.weight(identifier), point_from_bytes(verifying_share))
+        return base(response) == add([self._nonces[identifier], weighted])
 
 
 def sign(key: KeyPackage, nonces: Nonces, package: SigningPackage) -> bytes:
@@ -235,12 +248,9 @@ def sign(key: KeyPackage, nonces: Nonces, package: SigningPackage) -> bytes:
     if package.commitments.get(key.identifier) != nonces.commitment:
         raise UsageError("the package does not hold these nonces' commitment")
     hiding, binding = nonces.take()
-    response = (
-        hiding
-        + binding * package.binding_factors[key.identifier]
-        + key.signing_share * package.weight(key.identifier)
-    )
-    return scalar_to_bytes(response % ORDER)
+    blinding = multiply_add(binding, package.binding_factors[key.identifier], hiding)
+    response = multiply_add(key.signing_share, package.weight(key.identifier), blinding)
+    return scalar_to_bytes(response)
 
 
 def aggregate(
@@ -259,9 +269,9 @@ def aggregate(
         total = sum(scalar_from_bytes(share) for share in shares.values()) % ORDER
     except Malformed:
         total = 0
-    signature = package.group_commitment + scalar_to_bytes(total)
-    if is_valid(public.group_key, package.message, signature):
-        return signature
+    group_key = point_from_bytes(public.group_key)
+    if signature_is_valid(group_key, package.message, package.group_commitment, total):
+        return package.group_commitment + scalar_to_bytes(total)
     cheaters = [
         identifier
         for identifier, share in shares.items()

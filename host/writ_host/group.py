@@ -1,16 +1,18 @@
-"""The prime-order group of Ed25519, as FROST sees it (RFC 9591, section 6.1).
+"""The prime-order group of Ed25519, as FROST sees it (RFC 9591, section 6.1), on libsodium.
 
-Scalars are Python integers modulo `ORDER`, elements are pycryptodome points; only here are they
-turned into bytes and back. Python integers are not constant-time and cannot be wiped: a governor
-signs a few times a day on a machine of its own, and nobody else may measure it.
+Scalars are Python integers modulo `ORDER`, elements are `Point`s. Products with a secret, and
+points made of one, are computed by libsodium in constant time (`base`, `multiply`,
+`multiply_add`). The integers around them are not constant-time and cannot be wiped: a governor
+signs on a machine of its own, and nobody else may measure it.
 """
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import reduce
 
-from Crypto.PublicKey.ECC import EccPoint
-from Crypto.Signature import eddsa
+from nacl import bindings as sodium
+from nacl.exceptions import BadSignatureError
 
 from .errors import Malformed
 
@@ -21,8 +23,19 @@ POINT_BYTES = 32
 # Where randomness comes from; tests put fixed bytes in its place.
 Random = Callable[[int], bytes]
 
-GENERATOR: EccPoint = eddsa.import_public_key(b"\x58" + b"\x66" * 31).pointQ
-IDENTITY: EccPoint = GENERATOR.point_at_infinity()
+
+class Point(bytes):
+    """An element of the group, as its 32 bytes (RFC 8032, section 5.1.2).
+
+    Only this module makes them, so whoever holds one knows that it was checked. `+` joins bytes,
+    as ever; the group's own addition is `add`.
+    """
+
+    __slots__ = ()
+
+
+IDENTITY = Point(b"\x01".ljust(POINT_BYTES, b"\0"))
+GENERATOR = Point(b"\x58" + b"\x66" * 31)
 
 
 def scalar_to_bytes(scalar: int) -> bytes:
@@ -40,56 +53,85 @@ def scalar_from_bytes(data: object) -> int:
     return scalar
 
 
+def _reduced(data: bytes) -> int:
+    return int.from_bytes(sodium.crypto_core_ed25519_scalar_reduce(data), "little")
+
+
 def random_scalar(random: Random = os.urandom) -> int:
     """A uniform scalar, never zero: 64 random bytes modulo the order."""
     while True:
-        scalar = int.from_bytes(random(64), "little") % ORDER
+        scalar = _reduced(random(64))
         if scalar:
             return scalar
 
 
 def hash_to_scalar(*parts: bytes) -> int:
     """SHA-512 over the parts, little-endian, modulo the order."""
-    return int.from_bytes(hashlib.sha512(b"".join(parts)).digest(), "little") % ORDER
+    return _reduced(hashlib.sha512(b"".join(parts)).digest())
 
 
-def base(scalar: int) -> EccPoint:
+def multiply_add(a: int, b: int, c: int) -> int:
+    """The scalar a * b + c."""
+    product = sodium.crypto_core_ed25519_scalar_mul(scalar_to_bytes(a), scalar_to_bytes(b))
+    total = sodium.crypto_core_ed25519_scalar_add(product, scalar_to_bytes(c))
+    return int.from_bytes(total, "little")
+
+
+def base(scalar: int) -> Point:
     """The generator times `scalar`."""
-    return GENERATOR * scalar
+    scalar %= ORDER
+    # libsodium refuses to compute the identity, here and in `multiply`.
+    if scalar == 0:
+        return IDENTITY
+    return Point(sodium.crypto_scalarmult_ed25519_base_noclamp(scalar_to_bytes(scalar)))
 
 
-def point_to_bytes(point: EccPoint) -> bytes:
-    """32 bytes (RFC 8032, section 5.1.2). Raises `Malformed` for the identity."""
-    x, y = point.xy
-    if x == 0 and y == 1:
+def multiply(scalar: int, point: Point) -> Point:
+    """`point` times `scalar`."""
+    scalar %= ORDER
+    if scalar == 0 or point == IDENTITY:
+        return IDENTITY
+    return Point(sodium.crypto_scalarmult_ed25519_noclamp(scalar_to_bytes(scalar), point))
+
+
+def add(points: Iterable[Point]) -> Point:
+    """The sum of one or more `points`."""
+    encoded: Iterable[bytes] = points
+    return Point(reduce(sodium.crypto_core_ed25519_add, encoded))
+
+
+def point_to_bytes(point: Point) -> Point:
+    """The point itself, fit to be sent. Raises `Malformed` for the identity."""
+    if point == IDENTITY:
         raise Malformed("the identity has no encoding here")
-    return (y | (x & 1) << 255).to_bytes(POINT_BYTES, "little")
+    return point
 
 
-def point_from_bytes(data: object) -> EccPoint:
+def point_from_bytes(data: object) -> Point:
     """The element in 32 bytes (RFC 9591, section 6.1, DeserializeElement).
 
     Raises `Malformed` for another size, a non-canonical encoding, a point off the curve, the
     identity, and every point outside the prime-order subgroup.
     """
+    if isinstance(data, Point):
+        return point_to_bytes(data)
     if not isinstance(data, bytes) or len(data) != POINT_BYTES:
         raise Malformed("a point has 32 bytes")
+    # In libsodium before 2025-12-30 this took points of twice the prime order (CVE-2025-69277).
+    if not sodium.crypto_core_ed25519_is_valid_point(data):
+        raise Malformed("not the canonical encoding of a point of the prime-order subgroup")
+    return Point(data)
+
+
+def signature_is_valid(public: Point, message: bytes, commitment: Point, response: int) -> bool:
+    """True when `commitment` and `response` are an Ed25519 signature (RFC 8032, section 5.1.7).
+
+    Neither point is the identity. That both are of the prime-order subgroup makes the verdict
+    the same with and without cofactor, so that all verifiers agree.
+    """
+    signed = commitment + scalar_to_bytes(response) + message
     try:
-        point = eddsa.import_public_key(data).pointQ
-    except ValueError:
-        raise Malformed("not a point of Ed25519") from None
-    # Re-encoding refuses the identity and whatever is not the one canonical form.
-    if point_to_bytes(point) != data:
-        raise Malformed("not the canonical encoding of a point")
-    # times (order - 1), as a library might reduce a scalar modulo the order itself
-    if point * (ORDER - 1) != -point:
-        raise Malformed("not a point of the prime-order subgroup")
-    return point
-
-
-def linear(terms: list[tuple[int, EccPoint]]) -> EccPoint:
-    """The sum of scalar times point over `terms`."""
-    total = IDENTITY
-    for scalar, point in terms:
-        total = total + point * (scalar % ORDER)
-    return total
+        sodium.crypto_sign_open(signed, public)
+    except BadSignatureError:
+        return False
+    return True

@@ -15,8 +15,10 @@ from .frost import KeyPackage, PublicKeyPackage, check_identifier, lagrange
 from .group import (
     ORDER,
     Random,
+    add,
     base,
-    linear,
+    multiply,
+    multiply_add,
     point_from_bytes,
     point_to_bytes,
     random_scalar,
@@ -43,7 +45,7 @@ def deltas(
     """
     _check_helpers(helpers, participant, key.threshold)
     # The Lagrange coefficient at the participant's place instead of zero.
-    part = lagrange(key.identifier, helpers, participant) * key.signing_share
+    part = multiply_add(key.signing_share, lagrange(key.identifier, helpers, participant), 0)
     *others, last = sorted(helpers)
     values = {helper: random_scalar(random) for helper in others}
     values[last] = (part - sum(values.values())) % ORDER
@@ -63,14 +65,11 @@ def verifying_share(public: PublicKeyPackage, participant: int) -> bytes:
     if participant in public.verifying_shares:
         return public.verifying_shares[participant]
     known = sorted(public.verifying_shares)[: public.threshold]
-    return point_to_bytes(
-        linear(
-            [
-                (lagrange(i, known, participant), point_from_bytes(public.verifying_shares[i]))
-                for i in known
-            ]
-        )
+    terms = (
+        multiply(lagrange(i, known, participant), point_from_bytes(public.verifying_shares[i]))
+        for i in known
     )
+    return point_to_bytes(add(terms))
 
 
 def recover(public: PublicKeyPackage, participant: int, sigmas: Iterable[bytes]) -> KeyPackage:

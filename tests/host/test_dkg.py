@@ -117,7 +117,7 @@ def test_rogue_key_needs_a_proof():
     """Ben commits to (his point - Anna's): the sum would be his alone."""
     anna, _ = begin(1, 2)
     theirs = group.point_from_bytes(anna.round1().commitments[0])
-    rogue = group.point_to_bytes(group.base(99) + -theirs)
+    rogue = group.add([group.base(99), group.multiply(group.ORDER - 1, theirs)])
     with pytest.raises(CheatingGovernor):
         anna.receive_round1(2, Round1((rogue,), prove(2, 99)))
 

@@ -6,17 +6,18 @@ import pickle
 from itertools import combinations
 
 import pytest
-from Crypto.PublicKey.ECC import EccPoint
 from Crypto.Signature import eddsa
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nacl.bindings import crypto_core_ed25519_add
 from vectors_frost import REPAIR, RFC9591
 
 from writ import crypto
 from writ.errors import UsageError
 from writ_host import group, repair
+from writ_host.consensus import signer
 from writ_host.errors import CheatingGovernor, Malformed
 from writ_host.frost import (
     Commitment,
@@ -29,6 +30,8 @@ from writ_host.frost import (
     lagrange,
     sign,
 )
+from writ_host.identity import Identity
+from writ_host.roster import Roster, Seat
 
 MESSAGE = b"open the gate"
 
@@ -231,14 +234,59 @@ def test_points_that_are_no_elements(encoded):
         group.point_from_bytes(bytes.fromhex(encoded))
 
 
-def test_a_point_of_mixed_order_is_refused():
-    low = eddsa.import_public_key(bytes.fromhex(LOW_ORDER[4])).pointQ
-    mixed = group.point_to_bytes(group.base(5) + low)
-    assert isinstance(eddsa.import_public_key(mixed).pointQ, EccPoint)
+@pytest.mark.parametrize("low", LOW_ORDER[1:8])
+@pytest.mark.parametrize("scalar", [1, 5, group.ORDER - 1])
+def test_a_point_of_mixed_order_is_refused(low, scalar):
+    """With the second of them, the point of order two, libsodium erred (CVE-2025-69277)."""
+    good = group.base(scalar)
+    mixed = crypto_core_ed25519_add(good, bytes.fromhex(low))
+    # a point of the curve, in its one encoding: only its order is wrong
+    assert eddsa.import_public_key(mixed).export_key(format="raw") == mixed
+    keys, public = deal(1, 1)
+    for refuses in (
+        lambda: group.point_from_bytes(mixed),
+        lambda: Commitment(1, mixed, good),
+        lambda: Commitment(1, good, mixed),
+        lambda: PublicKeyPackage(mixed, {}, 1),
+        lambda: PublicKeyPackage(good, {1: mixed}, 1),
+        lambda: sign_all(keys, public, (1,))[0].share_is_valid(1, bytes(32), mixed),
+    ):
+        with pytest.raises(Malformed):
+            refuses()
+
+
+def test_a_signature_under_points_of_mixed_order_is_none():
+    """Verifiers that multiply by the cofactor take such a signature, others do not."""
+    low = bytes.fromhex(LOW_ORDER[1])
+    secret = nonce = 7
+    key, mixed = group.base(secret), crypto_core_ed25519_add(group.base(nonce), low)
+    challenge = group.hash_to_scalar(mixed, key, MESSAGE)
+    response = group.multiply_add(secret, challenge, nonce)
+    signature = mixed + group.scalar_to_bytes(response)
+    eddsa.new(eddsa.import_public_key(key), "rfc8032").verify(MESSAGE, signature)
+    assert not is_valid(key, MESSAGE, signature)
+
+
+@pytest.mark.parametrize("y", range(19))
+@pytest.mark.parametrize("sign_bit", [0, 1 << 255])
+def test_encodings_that_are_not_canonical(y, sign_bit):
+    """Each y that fits in 255 bits twice; several are on the curve."""
     with pytest.raises(Malformed):
-        group.point_from_bytes(mixed)
-    with pytest.raises(Malformed):
-        Commitment(1, mixed, group.point_to_bytes(group.base(2)))
+        group.point_from_bytes((2**255 - 19 + y | sign_bit).to_bytes(32, "little"))
+
+
+@given(st.integers(0, group.ORDER - 1), st.integers(0, group.ORDER - 1))
+@settings(max_examples=25, deadline=None)
+def test_the_group_is_the_one_of_another_library(a, b):
+    generator = eddsa.import_public_key(group.GENERATOR).pointQ
+
+    def encoded(point):
+        return (int(point.y) | (int(point.x) & 1) << 255).to_bytes(32, "little")
+
+    assert group.base(a) == encoded(generator * a)
+    assert group.multiply(b, group.base(a)) == encoded(generator * (a * b % group.ORDER))
+    assert group.add([group.base(a), group.base(b)]) == encoded(generator * a + generator * b)
+    assert group.multiply_add(a, b, 5) == (a * b + 5) % group.ORDER
 
 
 def test_scalars_and_the_identity():
@@ -247,9 +295,22 @@ def test_scalars_and_the_identity():
     for bad in (group.scalar_to_bytes(group.ORDER), b"\xff" * 32, bytes(31), bytes(33), None, 5):
         with pytest.raises(Malformed):
             group.scalar_from_bytes(bad)
-    with pytest.raises(Malformed):
-        group.point_to_bytes(group.IDENTITY)
-    assert group.base(group.ORDER).is_point_at_infinity()
+    for refuse in (group.point_to_bytes, group.point_from_bytes):
+        with pytest.raises(Malformed):
+            refuse(group.IDENTITY)
+    five, minus_five = group.base(5), group.base(group.ORDER - 5)
+    for identity in (
+        group.base(0),
+        group.base(group.ORDER),
+        group.multiply(0, five),
+        group.multiply(group.ORDER, five),
+        group.multiply(7, group.IDENTITY),
+        group.add([five, minus_five]),
+        group.add([group.IDENTITY, group.IDENTITY]),
+    ):
+        assert identity == group.IDENTITY
+    assert group.add([group.IDENTITY, five]) == group.add([five]) == five
+    assert group.base(1) == group.GENERATOR
 
 
 def test_is_valid_is_strict():
@@ -278,6 +339,79 @@ def test_decoders_raise_only_malformed(data):
     ):
         with contextlib.suppress(Malformed):
             assert encode(decode(data)) == data
+
+
+# What a signer remembers, so that it works nothing out twice
+
+
+@pytest.fixture
+def signers():
+    people = [Identity.generate(f"g{i}") for i in (1, 2, 3)]
+    roster = Roster.create("farm", 2, [one.public for one in people])
+    keys, public = deal(2, 3)
+    return [
+        signer.FrostSigner(one, Seat(roster, keys[i], public)) for i, one in enumerate(people, 1)
+    ]
+
+
+def test_a_remembered_signature_is_for_its_author_and_its_data_only(signers):
+    one, other, _ = signers
+    made = one.sign(b"this")
+    assert one.verify(1, b"this", made) and other.verify(1, b"this", made)
+    for judge in (one, other):
+        assert not judge.verify(1, b"that", made)
+        assert not judge.verify(2, b"this", made)
+        assert not judge.verify(1, b"this", made[:-1] + bytes([made[-1] ^ 1]))
+
+
+def test_a_bad_commitment_is_never_remembered_as_good(signers):
+    one = signers[0]
+    good = one.commit()[0]
+    for bad in (
+        b"",
+        good[:63],
+        good + b"\0",
+        bytes(64),
+        good[:32] + b"\xff" * 32,
+        bytes(32) + good,
+    ):
+        for _ in range(2):
+            assert not one.check_commitment(bad)
+            with pytest.raises(Malformed):
+                one.package(MESSAGE, {1: good, 2: bad})
+    assert one.check_commitment(good)
+
+
+def test_a_remembered_package_is_for_its_payload_and_its_signers_only(signers):
+    one, other, third = (each.commit()[0] for each in signers)
+    packages = [
+        signers[0].package(payload, chosen)
+        for payload, chosen in (
+            (b"this", {1: one, 2: other}),
+            (b"that", {1: one, 2: other}),
+            (b"this", {1: other, 2: one}),
+            (b"this", {1: one, 3: other}),
+            (b"this", {1: one, 2: third}),
+        )
+    ]
+    assert len({package.challenge for package in packages}) == len(packages)
+    assert signers[0].package(b"this", {2: other, 1: one}) is packages[0]
+
+
+def test_a_full_memory_forgets_and_goes_on(signers, monkeypatch):
+    for name in ("SIGNED_KEPT", "COMMITMENTS_KEPT", "PACKAGES_KEPT"):
+        monkeypatch.setattr(signer, name, 2)
+    again = [signer.FrostSigner(one._identity, one._seat) for one in signers[:2]]
+    made = [one.sign(bytes([i])) for one in again for i in range(5)]
+    assert again[0].verify(1, b"\0", made[0])
+    nonces = [[one.commit() for _ in range(5)] for one in again]
+    for (first, own), (second, others) in zip(*nonces, strict=True):
+        package = again[0].package(MESSAGE, {1: first, 2: second})
+        shares = {1: again[0].share(package, own), 2: again[1].share(package, others)}
+        assert again[1].is_valid(MESSAGE, again[0].aggregate(package, shares))
+    for one in again:
+        assert len(one._signed._facts) == len(one._points._facts) == 2
+    assert len(again[0]._packages._facts) == 2
 
 
 # Repairing a lost share

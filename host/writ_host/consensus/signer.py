@@ -6,22 +6,32 @@ process: only `commitment` does.
 """
 
 import os
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Hashable, Mapping
+from typing import Generic, Protocol, TypeVar
 
 from writ.capsule import signing_input
 
 from ..errors import CheatingGovernor, Malformed
 from ..frost import Commitment, Nonces, SigningPackage, aggregate, is_valid, sign
 from ..frost import commit as frost_commit
-from ..group import Random
+from ..group import Random, point_from_bytes
 from ..identity import Identity
 from ..roster import Seat
+from .value import BATCH_MAX
 
 # hiding and binding commitment, 32 bytes each
 COMMITMENT_BYTES = 64
 SHARE_BYTES = 32
 SIGNATURE_BYTES = 64
+# Own signatures come back in the sessions and proofs of others.
+SIGNED_KEPT = 64
+# A commitment comes as an offer and in sessions: a batch of 13 governors, twice.
+COMMITMENTS_KEPT = 1024
+# Whoever coordinates is mostly one of the signers: the same packages twice.
+PACKAGES_KEPT = BATCH_MAX
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
 
 class Nonce(Protocol):
@@ -68,6 +78,23 @@ class Signer(Protocol):
         """True when the group signed `payload`."""
 
 
+class _Memory(Generic[K, T]):
+    """The newest `size` facts, so that nothing is worked out twice."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._facts: dict[K, T] = {}
+
+    def get(self, key: K) -> T | None:
+        return self._facts.get(key)
+
+    def keep(self, key: K, fact: T) -> T:
+        self._facts[key] = fact
+        if len(self._facts) > self._size:
+            del self._facts[next(iter(self._facts))]
+        return fact
+
+
 class FrostSigner:
     """The real one: Ed25519 of the governor's identity, FROST with its seat's share."""
 
@@ -76,11 +103,18 @@ class FrostSigner:
         self._identity = identity
         self._seat = seat
         self._random = random
+        self._signed: _Memory[bytes, bytes] = _Memory(SIGNED_KEPT)
+        self._points: _Memory[bytes, tuple[bytes, bytes]] = _Memory(COMMITMENTS_KEPT)
+        self._packages: _Memory[object, SigningPackage] = _Memory(PACKAGES_KEPT)
 
     def sign(self, data: bytes) -> bytes:
-        return self._identity.sign(data)
+        signature = self._identity.sign(data)
+        self._signed.keep(signature, data)
+        return signature
 
     def verify(self, identifier: int, data: bytes, signature: bytes) -> bool:
+        if identifier == self.identifier and self._signed.get(signature) == data:
+            return True
         governors = self._seat.roster.governors
         return 1 <= identifier <= len(governors) and governors[identifier - 1].verifies(
             data, signature
@@ -88,18 +122,32 @@ class FrostSigner:
 
     def commit(self) -> tuple[bytes, Nonce]:
         nonces = frost_commit(self._seat.key, self._random)
-        return nonces.commitment.hiding + nonces.commitment.binding, nonces
+        points = nonces.commitment.hiding, nonces.commitment.binding
+        commitment = b"".join(points)
+        self._points.keep(commitment, points)
+        return commitment, nonces
 
     def check_commitment(self, commitment: bytes) -> bool:
         try:
-            Commitment(1, commitment[:32], commitment[32:])
+            self._decoded(commitment)
         except Malformed:
             return False
         return True
 
+    def _decoded(self, commitment: bytes) -> tuple[bytes, bytes]:
+        return self._points.get(commitment) or self._points.keep(
+            commitment, (point_from_bytes(commitment[:32]), point_from_bytes(commitment[32:]))
+        )
+
     def package(self, payload: bytes, commitments: Mapping[int, bytes]) -> SigningPackage:
+        key = payload, tuple(sorted(commitments.items()))
+        return self._packages.get(key) or self._packages.keep(
+            key, self._new_package(payload, commitments)
+        )
+
+    def _new_package(self, payload: bytes, commitments: Mapping[int, bytes]) -> SigningPackage:
         public = self._seat.public
-        listed = [Commitment(number, c[:32], c[32:]) for number, c in commitments.items()]
+        listed = [Commitment(i, *self._decoded(one)) for i, one in commitments.items()]
         return SigningPackage(public.group_key, public.threshold, signing_input(payload), listed)
 
     def share(self, package: Package, nonce: Nonce) -> bytes:
