@@ -180,44 +180,62 @@ def test_every_promise_is_written_before_it_is_sent(signers):
 
 def test_a_restart_in_the_middle_keeps_the_vote_and_makes_new_nonces(signers):
     room = Room(signers)
-    room.step(1, Propose(value(1, "red")))
     proposer = room.committee.proposer(1, 0)
+    voter = proposer % 4 + 1
     room.step(proposer, Propose(value(1, "red")))
-    first = room.sent(proposer, Prevote)[-1]
-    room.start(proposer)
+    room.deaf = {proposer}
+    while not room.sent(voter, Prevote):
+        sender, to, data = room.mail.pop(0)
+        room.step(to, Received(sender, data))
+    first = room.sent(voter, Prevote)[-1]
+    room.start(voter)
     room.deliver()
-    again = room.sent(proposer, Prevote)[-1]
+    again = room.sent(voter, Prevote)[-1]
     assert (again.round, again.digest) == (first.round, first.digest)
     assert again.commitments != first.commitments
 
 
+def test_prevotes_and_shares_go_to_the_proposer_and_to_whoever_lacks_them(signers):
+    room = Room(signers)
+    proposer = room.committee.proposer(1, 0)
+    room.step(proposer, Propose(value(1)))
+    room.deaf = {number for number in range(1, 5) if number != proposer}
+    for sender, to, data in [letter for letter in room.mail if letter[1] not in (0, proposer)]:
+        room.step(to, Received(sender, data))
+    said = room.said(Send)
+    for number in room.deaf:
+        to = [e.to for n, e in said if n == number and isinstance(messages.decode(e.data), Prevote)]
+        assert to == [proposer]
+    # it dies: the others find by each other's status what they lack, lock, and go on without it
+    room.mail.clear()
+    room.deaf = {proposer}
+    room.wait(6000)
+    assert sum(1 in chain for chain in room.chains.values()) == 3
+
+
 def test_an_old_backup_is_noticed_and_abstains_until_the_height_is_decided(signers):
     room = Room(signers)
-    old = room.records[2]
-    room.deaf = {4}
-    room.step(1, Propose(value(1)))
-    for _ in range(3):  # prevotes arrive, decisions do not
+    proposer = room.committee.proposer(1, 0)
+    me = proposer % 4 + 1
+    old = room.records[me]
+    room.step(proposer, Propose(value(1)))
+    while not room.sent(me, Prevote):
         sender, to, data = room.mail.pop(0)
         room.step(to, Received(sender, data))
-    room.step(2, Propose(value(1)))
-    while not room.sent(2, Prevote):
-        sender, to, data = room.mail.pop(0)
-        room.step(to, Received(sender, data))
-    for sender, to, data in [letter for letter in room.mail if letter[0] == 2]:
+    for sender, to, data in [letter for letter in room.mail if letter[0] == me]:
         room.step(to, Received(sender, data))
     room.mail.clear()
-    assert Promise.from_bytes(room.records[2]).counter > Promise.from_bytes(old).counter
-    room.records[2] = old
-    before = len(room.sent(2, Prevote))
-    room.start(2)
+    assert Promise.from_bytes(room.records[me]).counter > Promise.from_bytes(old).counter
+    room.records[me] = old
+    before = len(room.sent(me, Prevote))
+    room.start(me)
     room.deliver()
-    assert not room.replicas[2].active
-    room.deaf = set()
+    assert not room.replicas[me].active
     room.wait(20000)
     assert all(1 in chain for chain in room.chains.values()), "the other three went on"
-    assert len(room.sent(2, Prevote)) == before
-    assert room.replicas[2].active
-    room.step(2, Propose(value(2)))
+    assert len(room.sent(me, Prevote)) == before
+    assert room.replicas[me].active
+    room.step(me, Propose(value(2)))
     room.deliver()
     assert all(2 in chain for chain in room.chains.values())
 
@@ -338,6 +356,26 @@ def test_two_who_refuse_end_it_with_their_reasons(signers):
     assert refused == Refused(MEMBERS, ((3, "not today"), (4, "not today")))
 
 
+def test_only_who_is_silent_is_asked_again_and_ever_more_rarely(signers):
+    people = certifiers(signers)
+    begun = people[2].step(Certify(MEMBERS), 0)
+    (ask,) = [effect.data for effect in begun if isinstance(effect, Send)]
+    (offer,) = people[1].step(Received(2, ask), 0)
+    people[2].step(Received(1, offer.data), 0)
+    asked = [
+        sorted(effect.to for effect in people[2].step(Tick(), 400 * tick)) for tick in range(1, 17)
+    ]
+    assert {tuple(one) for one in asked if one} == {(3, 4)}
+    assert [tick for tick, one in enumerate(asked, 1) if one] == [1, 2, 4, 8, 16]
+    # chosen and silent: it may have lost both, job and session
+    (offer,) = people[3].step(Received(2, ask), 0)
+    picked = people[2].step(Received(3, offer.data), 0)
+    assert sorted(effect.to for effect in picked) == [1, 3]
+    again = [people[2].step(Tick(), 400 * tick) for tick in range(17, 25)][-1]
+    said = sorted((effect.to, wire.load(effect.data)[0]) for effect in again)
+    assert said == [(1, 16), (1, 19), (3, 16), (3, 19), (4, 16)]
+
+
 @pytest.mark.parametrize(
     ("time_s", "epoch", "head", "reason"),
     [
@@ -369,6 +407,36 @@ def test_a_restarted_signer_may_offer_again_until_it_is_chosen(signers):
     assert sessions.choose() == {1: offers[1], 2: newer, 3: third}
     sessions.offer(2, offers[2], offers[2])
     assert sessions.choose() is None
+
+
+NO_POINTS = (b"\xff" * 64,)
+
+
+def test_commitments_that_are_no_points_are_left_out_when_a_session_needs_them(signers):
+    sessions = Sessions(signers[0], 3, (b"payload",))
+    offers = {n: (signers[n - 1].commit()[0],) for n in (1, 3, 4)}
+    sessions.offer(1, offers[1], 1)
+    sessions.offer(2, NO_POINTS, 2)
+    sessions.offer(3, offers[3], 3)
+    assert sessions.choose() is None
+    sessions.offer(4, offers[4], 4)
+    assert sessions.choose() == {1: 1, 3: 3, 4: 4}
+    # who was left out may do better
+    better = (signers[1].commit()[0],)
+    sessions.offer(2, better, 2)
+    assert sessions.choose() is None and not sessions.cheaters
+
+
+def test_a_session_of_others_with_commitments_that_are_no_points_ends_quietly(signers):
+    sessions = Sessions(signers[3], 3, (b"payload",))
+    members = {n: (signers[n - 1].commit()[0],) for n in (1, 2)} | {3: NO_POINTS}
+    assert sessions.add(b"name", members)
+    for number in members:
+        sessions.put(b"name", number, (bytes(32),))
+    sessions.check_unfinished()
+    assert sessions.signatures is None and not sessions.cheaters
+    # who is a member itself does not even begin
+    assert not Sessions(signers[0], 3, (b"payload",)).add(b"name", members)
 
 
 # --- committee, codec -----------------------------------------------------------------------------

@@ -45,8 +45,8 @@ def test_the_worlds_are_not_peaceful():
         "proposed twice",
         "voted twice",
         "wrong signature share",
-        "-> all: session 1/1",
-        "-> all: session 1/2",
+        ": session 1/1",
+        ": session 1/2",
         "gets an old backup",
         "gives a certification up",
     ):

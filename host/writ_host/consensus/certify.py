@@ -36,6 +36,9 @@ CERTIFY_BYTES_MAX = 49152
 # Of one coordinator, at one time; the oldest gives way.
 JOBS_MAX = 8
 RESEND_MS = 400
+# Ticks after which a job that somebody refused, or that nobody finished, makes room for others.
+REFUSED_TICKS = 20
+UNFINISHED_TICKS = 100
 
 Accept = Callable[[Sequence[bytes]], str | None]
 
@@ -64,9 +67,21 @@ class _Job:
 
     payloads: tuple[bytes, ...]
     sessions: Sessions[Commitments]
-    picks: list[list[object]] = field(default_factory=list)
+    # sessions with their members, and what these are told
+    picks: list[tuple[bytes, set[int], list[object]]] = field(default_factory=list)
+    offered: set[int] = field(default_factory=set)
     reasons: dict[int, str] = field(default_factory=dict)
     heard: set[tuple[bytes, int]] = field(default_factory=set)
+    ticks: int = 0
+
+    def is_over(self) -> bool:
+        """Whether too few answer: with who refused, those who are silent keep it from ending."""
+        return self.ticks >= (REFUSED_TICKS if self.reasons else UNFINISHED_TICKS)
+
+    def is_due(self) -> bool:
+        """Whether who is silent is asked again: after 1, 2, 4 and all 8 ticks."""
+        self.ticks += 1
+        return self.ticks in (1, 2, 4) or self.ticks % 8 == 0
 
 
 @dataclass
@@ -104,6 +119,11 @@ class Certifier:
         """True while it wants a `Tick` every RESEND_MS."""
         return bool(self._jobs)
 
+    @property
+    def job_count(self) -> int:
+        """How many certifications are under way; with JOBS_MAX the next one ends the oldest."""
+        return len(self._jobs)
+
     def step(self, event: Event, now_ms: int) -> list[Effect]:
         """What follows from an event."""
         if isinstance(event, Certify):
@@ -139,6 +159,7 @@ class Certifier:
             pass
         elif items[0] == OFFER:
             offer = byte_strings(items[2], COMMITMENT_BYTES, BATCH_MAX)
+            self._jobs[job].offered.add(sender)
             self._jobs[job].sessions.offer(sender, offer, offer)
             self._advance(job)
         elif items[0] == REFUSE:
@@ -188,12 +209,13 @@ class Certifier:
             if chosen is None:
                 return
             members = {number: chosen[number] for number in sorted(chosen)}
-            sessions.add(session_id([job], members), members)
+            name = session_id([job], members)
+            sessions.add(name, members)
             listed = [[number, list(members[number])] for number in members]
-            found.picks.append([PICK, job, listed])
+            found.picks.append((name, set(members) - {self.me}, [PICK, job, listed]))
             for number in members:
                 if number != self.me:
-                    self._send(number, *found.picks[-1])
+                    self._send(number, PICK, job, listed)
             if self.me in members:
                 self._take_pick(self.me, job, listed)
                 if job not in self._jobs:
@@ -215,10 +237,22 @@ class Certifier:
     def _repeat(self) -> None:
         """Ask again whoever said nothing, and look who keeps others waiting."""
         for job, found in list(self._jobs.items()):
+            if found.is_over():
+                self._give_up(job)
+                continue
+            if not found.is_due():
+                continue
             found.sessions.check_unfinished()
-            self._send(None, ASK, job, list(found.payloads))
-            for pick in found.picks:
-                self._send(None, *pick)
+            awaited = set(self.committee.numbers) - found.offered - {self.me}
+            for name, members, pick in found.picks:
+                silent = {number for number in members if (name, number) not in found.heard}
+                for number in sorted(silent):
+                    # it may have restarted, and know neither session nor job
+                    self._send(number, ASK, job, list(found.payloads))
+                    self._send(number, *pick)
+                awaited -= silent
+            for number in sorted(awaited):
+                self._send(number, ASK, job, list(found.payloads))
             self._advance(job)
 
     # --- the signer's part ------------------------------------------------------------------------

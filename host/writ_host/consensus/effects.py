@@ -24,9 +24,14 @@ class Tick:
 
 @dataclass(frozen=True)
 class Propose:
-    """This governor wants `value` to be the next epoch."""
+    """Somebody wants `value` to be the next epoch.
+
+    sender: the governor whose proposal it is, as the caller was told and tells the others itself;
+    None for this one, which then tells them.
+    """
 
     value: Value
+    sender: int | None = None
 
 
 @dataclass(frozen=True)

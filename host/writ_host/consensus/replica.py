@@ -53,10 +53,13 @@ class Replica(Rules):
         self._now_ms = max(now_ms, self._now_ms)
         if self.chain.height > self.state.height:
             self._enter_height(self.chain.height)
+        self._join_begun()
         if isinstance(event, Received):
             self._receive(event)
         elif isinstance(event, Propose):
-            self._submit(self.me, event.value)
+            self._submit(event.sender or self.me, event.value)
+            if event.sender is None and self.state.candidates.get(self.me) is event.value:
+                self._send(Submit(event.value))
         elif isinstance(event, Tick):
             self._timer_ms = None
             self._tick()
@@ -81,7 +84,7 @@ class Replica(Rules):
         elif isinstance(message, Seen):
             self._take_seen(sender, message)
         elif isinstance(message, Decided):
-            self._take_decided(message)
+            self._take_decided(sender, message)
         elif isinstance(message, Submit):
             if message.value.epoch == height:
                 self._submit(sender, message.value)
@@ -111,8 +114,6 @@ class Replica(Rules):
         if value.epoch != self.state.height or self.accept(value) is not None:
             return
         self.state.candidates[sender] = value
-        if sender == self.me:
-            self._send(Submit(value))
         self._wake()
 
     def _wake(self) -> None:
@@ -160,6 +161,9 @@ class Replica(Rules):
         earlier = self.state.votes.add(prevote, self.state.round)
         if earlier is not None:
             self._accuse(prevote.sender, "voted twice in a round", earlier, prevote)
+        elif self.promise.locked_round < prevote.round and self._coordinates(prevote.round):
+            # looked at while other votes are awaited, not once all wait for the session
+            all(map(self.signer.check_commitment, prevote.commitments))
 
     def _take_session(self, sender: int, session: Session) -> None:
         state = self.state
@@ -234,14 +238,17 @@ class Replica(Rules):
         if self.accept(lock.value) is None:
             self._wake()
 
-    def _take_decided(self, decided: Decided) -> None:
+    def _take_decided(self, sender: int, decided: Decided) -> None:
         value = decided.value
         if value.epoch != self.state.height or len(value.payloads) != len(decided.signatures):
             return
         pairs = zip(value.payloads, decided.signatures, strict=True)
         if all(self.signer.is_valid(payload, signature) for payload, signature in pairs):
+            slept = not self.state.awake
             self._decide(value, decided.signatures)
-            self._send_status()
+            if slept:
+                # whoever catches up asks for the next one
+                self._send_status(sender)
 
     # --- time, and help for those who lag ---------------------------------------------------------
 
@@ -277,13 +284,14 @@ class Replica(Rules):
             self._send(Submit(mine))
         self._send_status()
 
-    def _send_status(self) -> None:
+    def _send_status(self, to: int | None = None) -> None:
         state = self.state
         has_value = state.round in state.proposals
         voters = state.votes.voters(state.round)
         place = state.height, state.round
         valid_round = self.promise.valid_round
-        self._send(Status(*place, state.awake and self.active, has_value, voters, valid_round))
+        status = Status(*place, state.awake and self.active, has_value, voters, valid_round)
+        self._send(status, to)
 
     def _take_status(self, sender: int, status: Status) -> None:
         """Somebody at our height: join it if it is ahead, help it if it lacks something."""

@@ -57,7 +57,7 @@ class Purse:
 @dataclass
 class _Session:
     members: Mapping[int, Commitments]
-    packages: list[Package]
+    packages: list[Package] | None  # None until somebody needs them
     shares: dict[int, Commitments] = field(default_factory=dict)
     valid: set[int] = field(default_factory=set)
     over: bool = False
@@ -75,6 +75,7 @@ class Sessions(Generic[T]):
         self._free: dict[int, T] = {}
         self._next: dict[int, tuple[bytes, Commitments, T]] = {}
         self._known: dict[int, Commitments] = {}
+        self._unchecked: set[int] = set()  # of those that are free
         self.cheaters: set[int] = set()
         self.signatures: tuple[bytes, ...] | None = None
 
@@ -88,9 +89,11 @@ class Sessions(Generic[T]):
         busy = number in self._known and number not in self._free
         if number in self.cheaters or busy or self._known.get(number) == commitments:
             return
-        if self._fit(commitments):
+        # whether they are points is looked at when a session needs them
+        if len(commitments) == len(self._payloads):
             self._known[number] = commitments
             self._free[number] = proof
+            self._unchecked.add(number)
 
     def _fit(self, commitments: Commitments) -> bool:
         return len(commitments) == len(self._payloads) and all(
@@ -101,10 +104,21 @@ class Sessions(Generic[T]):
         """The signers of a new session, or None while too few are free."""
         if len(self._free) < self._threshold or len(self._sessions) >= SESSIONS_MAX:
             return None
-        chosen = dict(list(self._free.items())[: self._threshold])
-        for number in chosen:
-            del self._free[number]
-        return chosen
+        chosen: list[int] = []
+        for number in list(self._free):
+            if len(chosen) < self._threshold and self._may_sign(number):
+                chosen.append(number)
+        if len(chosen) < self._threshold:
+            return None
+        return {number: self._free.pop(number) for number in chosen}
+
+    def _may_sign(self, number: int) -> bool:
+        if number in self._unchecked:
+            self._unchecked.remove(number)
+            if not self._fit(self._known[number]):
+                del self._free[number], self._known[number]
+                return False
+        return True
 
     def promise_next(self, number: int, session: bytes, commitments: Commitments, proof: T) -> None:
         """What came with a share; it counts once that share has proved right."""
@@ -121,8 +135,10 @@ class Sessions(Generic[T]):
     def _check(self, session: _Session, number: int) -> None:
         if number in session.valid or number in self.cheaters:
             return
-        shares = session.shares[number]
-        for package, share in zip(session.packages, shares, strict=True):
+        packages = self._prepare(session)
+        if not packages:
+            return
+        for package, share in zip(packages, session.shares[number], strict=True):
             if not self._signer.share_is_valid(package, number, share):
                 self.cheaters.add(number)
                 return
@@ -148,23 +164,32 @@ class Sessions(Generic[T]):
             return False
         if any(len(one) != len(self._payloads) for one in members.values()):
             return False
-        try:
-            packages = [
-                self._signer.package(payload, {number: one[i] for number, one in members.items()})
-                for i, payload in enumerate(self._payloads)
-            ]
-        except Malformed:
+        session = _Session(members, None)
+        # who does not sign rarely needs what is signed: the coordinator tells what came of it
+        if self._signer.identifier in members and not self._prepare(session):
             return False
-        self._sessions[name] = _Session(members, packages)
+        self._sessions[name] = session
         for number in members:
             shares = self._early.get(number, {}).pop(name, None)
             if shares is not None:
                 self.put(name, number, shares)
         return True
 
+    def _prepare(self, session: _Session) -> list[Package]:
+        """What is signed in the session; empty where its commitments are none, and it is over."""
+        if session.packages is None:
+            try:
+                session.packages = [
+                    self._signer.package(payload, {n: one[i] for n, one in session.members.items()})
+                    for i, payload in enumerate(self._payloads)
+                ]
+            except Malformed:
+                session.packages, session.over = [], True
+        return session.packages
+
     def sign(self, name: bytes, nonces: Sequence[Nonce]) -> Commitments:
         """This governor's shares in the session; the nonces are spent."""
-        packages = self._sessions[name].packages
+        packages = self._prepare(self._sessions[name])
         return tuple(
             self._signer.share(package, nonce)
             for package, nonce in zip(packages, nonces, strict=True)
@@ -187,15 +212,18 @@ class Sessions(Generic[T]):
             self._combine(session)
 
     def _combine(self, session: _Session) -> None:
+        packages = self._prepare(session)
         session.over = True
+        if not packages:
+            return
         signatures = []
-        for i, package in enumerate(session.packages):
+        for i, package in enumerate(packages):
             try:
                 listed = {number: shares[i] for number, shares in session.shares.items()}
                 signatures.append(self._signer.aggregate(package, listed))
             except CheatingGovernor as error:
                 self.cheaters.update(error.identifiers)
-        if len(signatures) == len(session.packages):
+        if len(signatures) == len(self._payloads):
             self.signatures = tuple(signatures)
             return
         for number in session.members:

@@ -62,6 +62,8 @@ class Rules:
         due = self._resend_at_ms
         if self._deadline_ms is not None:
             due = min(due, self._deadline_ms)
+        if self.state.begun:
+            due = self._now_ms
         if due != self._timer_ms:
             self._timer_ms = due
             self._effects.append(SetTimer(due))
@@ -70,6 +72,12 @@ class Rules:
 
     def _send(self, message: Message, to: int | None = None) -> None:
         self._effects.append(Send(to, messages.encode(message)))
+
+    def _send_to_proposer(self, message: Message, round_: int) -> None:
+        """It puts these together for all; whoever lacks one says so in its next status."""
+        proposer = self.committee.proposer(self.state.height, round_)
+        if proposer != self.me:
+            self._send(message, proposer)
 
     def _write(self) -> None:
         self.promise.counter += 1
@@ -100,6 +108,10 @@ class Rules:
             or self._rule_decide()
         )
 
+    def _coordinates(self, round_: int) -> bool:
+        """Whether it is our turn, as proposer and as coordinator of the signing session."""
+        return self.committee.proposer(self.state.height, round_) == self.me
+
     def _start_round(self, round_: int) -> None:
         """Lines 11 to 21."""
         self.state.enter(min(round_, ROUND_MAX))
@@ -121,7 +133,7 @@ class Rules:
     def _rule_propose(self) -> bool:
         """Lines 14 to 19. Sent only after our own prevote for it is durable."""
         state, promise = self.state, self.promise
-        if state.step != PROPOSE or self.committee.proposer(state.height, state.round) != self.me:
+        if state.step != PROPOSE or not self._coordinates(state.round):
             return False
         if state.round in state.proposals or state.round in promise.prevotes:
             return False
@@ -191,7 +203,10 @@ class Rules:
         prevote = messages.sealed(unsigned, self.signer, self.committee.scope)
         self.state.own[round_] = prevote
         self.state.votes.add(prevote, self.state.round)
-        self._send(prevote)
+        if digest is None:
+            self._send(prevote)
+        else:
+            self._send_to_proposer(prevote, round_)
 
     def _rule_hurry(self) -> bool:
         """Lines 34 and 35: a quorum has voted for this or that, and will not wait for ever."""
@@ -261,7 +276,7 @@ class Rules:
         digest = self.promise.locked
         if not self._is_locked_now or digest is None:
             return False
-        if self.committee.proposer(state.height, state.round) != self.me:
+        if not self._coordinates(state.round):
             return False
         sessions = self._sessions(state.round, digest)
         if sessions is None:
@@ -274,9 +289,16 @@ class Rules:
             return False
         session = Session(state.height, state.round, digest, tuple(chosen.values()))
         state.opened.append(session)
-        self._send(session)
-        self._take_session(self.me, session)
+        state.begun.append(session)
+        for number in chosen:
+            if number != self.me:
+                self._send(session, number)
         return True
+
+    def _join_begun(self) -> None:
+        """Sign in the sessions that we opened: a step later, while the others do the same."""
+        while self.state.begun:
+            self._take_session(self.me, self.state.begun.pop(0))
 
     def _rule_share(self) -> bool:
         """Line 40: precommit the value that we locked in this round, in a session of this round."""
@@ -299,7 +321,7 @@ class Rules:
         unsigned = Share(*place, self.promise.counter, session.id, shares, fresh)
         share = messages.sealed(unsigned, self.signer, self.committee.scope)
         self.state.answered.append(share)
-        self._send(share)
+        self._send_to_proposer(share, session.round)
         self._take_share(self.me, share)
 
     def _rule_decide(self) -> bool:
@@ -314,7 +336,7 @@ class Rules:
     def _decide(self, value: Value, signatures: tuple[bytes, ...]) -> None:
         """Lines 50 to 54."""
         self._effects.append(Decide(self.state.height, value, signatures))
-        if self.committee.proposer(self.state.height, self.state.round) == self.me:
+        if self._coordinates(self.state.round):
             self._send(messages.Decided(value, signatures))
         self._enter_height(self.state.height + 1)
 

@@ -76,8 +76,9 @@ class HeightState:
     locks: dict[int, Lock] = field(default_factory=dict)
     own: dict[int, Prevote] = field(default_factory=dict)
     sessions: dict[tuple[int, bytes], Sessions[Offer]] = field(default_factory=dict)
-    # of the current round: opened by us, waiting for our share, our shares
+    # of the current round: opened by us, and not joined yet; waiting for our share, our shares
     opened: list[Session] = field(default_factory=list)
+    begun: list[Session] = field(default_factory=list)
     asked: list[Session] = field(default_factory=list)
     answered: list[Share] = field(default_factory=list)
     heard: dict[tuple[bytes, int], Share] = field(default_factory=dict)
@@ -92,7 +93,7 @@ class HeightState:
     def enter(self, round_: int) -> None:
         """Begin a round; what only older ones needed is forgotten."""
         self.round, self.step = round_, PROPOSE
-        self.opened, self.asked, self.answered = [], [], []
+        self.opened, self.begun, self.asked, self.answered = [], [], [], []
         self.votes.forget_before(round_ - 1)
         for rounds in (self.proposals, self.locks, self.own):
             for old in [number for number in rounds if number < round_ - 1]:

@@ -8,7 +8,7 @@ ordered at all is said here, because an ordered kind that went through `certify`
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from writ import cbor
 from writ.capsule import ACTION, AMENDMENT, BEACON, MEMBER, POLICY, RELEASE, SUCCESSION, WRIT
@@ -26,10 +26,17 @@ PAYLOADS_MAX = 4
 BATCH_MAX = 32
 EPOCH_MAX = 0xFFFFFFFF
 DIGEST_BYTES = 32
+# A payload is looked into at each step that it takes.
+BODIES_KEPT = 256
 
 
 def body_of(payload: bytes) -> list[object]:
     """The body, its first item the kind, of a capsule's payload. Raises `Malformed`."""
+    return list(_body_of(bytes(payload)))
+
+
+@lru_cache(BODIES_KEPT)
+def _body_of(payload: bytes) -> tuple[object, ...]:
     try:
         claims = cbor.decode(payload)
     except Rejection as error:
@@ -37,7 +44,7 @@ def body_of(payload: bytes) -> list[object]:
     body = claims.get(WRIT) if isinstance(claims, dict) else None
     if not isinstance(body, list) or not body or type(body[0]) is not int:
         raise Malformed("not the payload of a capsule")
-    return body
+    return tuple(body)
 
 
 def check_unordered(payloads: Sequence[bytes]) -> None:

@@ -1,6 +1,5 @@
 """The prevotes that a replica has seen at one height, a bounded window of rounds."""
 
-import hashlib
 from collections.abc import Iterable
 
 from .committee import Committee
@@ -70,19 +69,18 @@ class Verifier:
     def __init__(self, committee: Committee, signer: Signer) -> None:
         self._committee = committee
         self._signer = signer
-        self._verified: dict[bytes, None] = {}
+        self._verified: dict[Prevote | Proposal | Share, None] = {}
 
     def check(self, message: Prevote | Proposal | Share) -> bool:
         """True when its author is a governor and signed it."""
         if message.sender not in self._committee.numbers:
             return False
-        text = message.text(self._committee.scope)
-        known = hashlib.sha256(message.signature + text).digest()
-        if known in self._verified:
+        if message in self._verified:
             return True
+        text = message.text(self._committee.scope)
         if not self._signer.verify(message.sender, text, message.signature):
             return False
-        self._verified[known] = None
+        self._verified[message] = None
         if len(self._verified) > VERIFIED_MAX:
             del self._verified[next(iter(self._verified))]
         return True
