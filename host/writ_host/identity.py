@@ -1,7 +1,9 @@
-"""Who a governor is: an Ed25519 key that signs its messages and an X25519 key that seals to it.
+"""Who a governor is: three keys, and how it signs what it says.
 
-The public record goes into the roster; the private one stays in an encrypted file. Every message
-of a ceremony travels in an envelope that says who wrote it, for which ceremony and which step:
+An Ed25519 key signs its messages, to an X25519 key others seal, and by a P-256 key its process and
+the others' know each other (EDHOC). The public record goes into the roster; the private one stays
+in an encrypted file. Every message of a ceremony travels in an envelope that says who wrote it, for
+which ceremony and which step:
 
     envelope = [ "writ-envelope", ceremony: bstr .size 32, sender: tstr, step: tstr, body: bstr,
                  signature: bstr .size 64 ]      ; Ed25519 over the same list without signature
@@ -11,11 +13,13 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from Crypto.PublicKey import ECC
-from Crypto.Signature import eddsa
+from nacl import bindings
+from nacl.exceptions import BadSignatureError
 
-from writ.errors import UsageError
+from writ import crypto
+from writ.errors import BadPoint, UsageError
 from writ.limits import NAME_BYTES_MAX
 
 from . import sealed, wire
@@ -23,8 +27,11 @@ from .errors import BadEnvelope, Malformed, UnknownGovernor, WrongCeremony
 from .group import Random, point_from_bytes
 
 CEREMONY_BYTES = 32
+NODE_KEY_BYTES = 33
 STEP_BYTES_MAX = 24
 _TAG = "writ-envelope"
+# FIPS 186-5: the order of P-256's group
+_P256_ORDER = 2**256 - 2**224 + 2**192 - 0x4319055258E8617B0C46353D039CDAAF
 # Lower case only, as names become file names, and some systems do not tell the cases apart.
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
 
@@ -37,25 +44,60 @@ def check_name(name: object) -> str:
     return text
 
 
+def check_node_key(item: object) -> bytes:
+    """A compressed P-256 public key, 33 bytes (SEC 1, section 2.3.3). Else `Malformed`."""
+    key = wire.some_bytes(item, NODE_KEY_BYTES)
+    try:
+        crypto.p256_y(key[1:], key[0] == 3)
+    except BadPoint:
+        raise Malformed("not a P-256 public key") from None
+    if key[0] not in (2, 3):
+        raise Malformed("a P-256 key begins with 2 or 3")
+    return key
+
+
+def node_key(private: bytes) -> bytes:
+    """The compressed public key (33 B) of a P-256 private key (32 B)."""
+    x, y_is_odd = crypto.p256_public(private)
+    return bytes((3 if y_is_odd else 2,)) + x
+
+
+def _node_private(random: Random) -> bytes:
+    # one in 2**32 is no private key
+    while True:
+        private = random(32)
+        if _is_node_private(private):
+            return private
+
+
+def _is_node_private(private: bytes) -> bool:
+    return 0 < int.from_bytes(private, "big") < _P256_ORDER
+
+
 @dataclass(frozen=True)
 class Governor:
-    """A governor's public record: its name and two keys of 32 bytes."""
+    """A governor's public record: its name, two keys of 32 bytes and its node's of 33."""
 
     name: str
     verify_key: bytes
     seal_key: bytes
+    node_key: bytes
 
     def to_item(self) -> list[object]:
-        """As a CBOR item: [name, Ed25519 key, X25519 key]."""
-        return [self.name, self.verify_key, self.seal_key]
+        """As a CBOR item: [name, Ed25519 key, X25519 key, P-256 key]."""
+        return [self.name, self.verify_key, self.seal_key, self.node_key]
 
     @classmethod
     def from_item(cls, item: object) -> "Governor":
         """Raises `Malformed`, also for keys that no honest governor has."""
-        name, verify_key, seal_key = wire.a_list(item, 3)
+        name, verify_key, seal_key, node_key = wire.a_list(item, 4)
         point_from_bytes(verify_key)
-        checked = sealed.check_public(wire.some_bytes(seal_key, sealed.PUBLIC_BYTES))
-        return cls(check_name(name), wire.some_bytes(verify_key, 32), checked)
+        return cls(
+            check_name(name),
+            wire.some_bytes(verify_key, 32),
+            sealed.check_public(wire.some_bytes(seal_key, sealed.PUBLIC_BYTES)),
+            check_node_key(node_key),
+        )
 
     def to_bytes(self) -> bytes:
         """The file that a governor gives to whoever writes the roster."""
@@ -64,42 +106,52 @@ class Governor:
     @classmethod
     def from_bytes(cls, data: bytes) -> "Governor":
         """Raises `Malformed`."""
-        return cls.from_item(wire.tagged(wire.load(data, 256), "writ-governor", 4))
+        return cls.from_item(wire.tagged(wire.load(data, 256), "writ-governor", 5))
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
-        """True when this governor signed `message`."""
+        """True when this governor signed `message`; never raises."""
+        # libsodium does not look at the sizes; it refuses S >= L and keys of small order
+        if len(signature) != 64 or len(self.verify_key) != 32:
+            return False
         try:
-            eddsa.new(eddsa.import_public_key(self.verify_key), "rfc8032").verify(
-                message, signature
-            )
-        except ValueError:
+            bindings.crypto_sign_open(signature + message, self.verify_key)
+        except BadSignatureError:
             return False
         return True
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A governor's private keys: two seeds of 32 bytes, never shown."""
+    """A governor's private keys: two seeds and a P-256 key of 32 bytes, never shown."""
 
     name: str
     sign_seed: bytes = field(repr=False)
     seal_seed: bytes = field(repr=False)
+    node_private: bytes = field(repr=False)
 
     @classmethod
     def generate(cls, name: str, random: Random = os.urandom) -> "Identity":
         """A new identity. Raises `Malformed` for a name that cannot be one."""
-        return cls(check_name(name), random(32), random(32))
+        return cls(check_name(name), random(32), random(32), _node_private(random))
 
-    @property
+    @cached_property
+    def _sign_keys(self) -> tuple[bytes, bytes]:
+        # (public, and private as libsodium wants it: seed and public key)
+        return bindings.crypto_sign_seed_keypair(self.sign_seed)
+
+    @cached_property
     def public(self) -> Governor:
         """What the others may know."""
-        key = ECC.construct(curve="Ed25519", seed=self.sign_seed).public_key()
-        return Governor(self.name, key.export_key(format="raw"), sealed.public_key(self.seal_seed))
+        return Governor(
+            self.name,
+            self._sign_keys[0],
+            sealed.public_key(self.seal_seed),
+            node_key(self.node_private),
+        )
 
     def sign(self, message: bytes) -> bytes:
         """An Ed25519 signature, 64 bytes; deterministic (RFC 8032)."""
-        key = ECC.construct(curve="Ed25519", seed=self.sign_seed)
-        return eddsa.new(key, "rfc8032").sign(message)
+        return bindings.crypto_sign(message, self._sign_keys[1])[:64]
 
     def unseal(self, info: bytes, data: bytes) -> bytes:
         """What somebody sealed to us. Raises `Unsealable`."""
@@ -107,13 +159,18 @@ class Identity:
 
     def to_bytes(self) -> bytes:
         """The private record: to be encrypted by the caller."""
-        return wire.dump(["writ-identity", self.name, self.sign_seed, self.seal_seed])
+        return wire.dump(
+            ["writ-identity", self.name, self.sign_seed, self.seal_seed, self.node_private]
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Identity":
         """Raises `Malformed`."""
-        name, sign_seed, seal_seed = wire.tagged(wire.load(data, 256), "writ-identity", 4)
-        return cls(check_name(name), wire.some_bytes(sign_seed, 32), wire.some_bytes(seal_seed, 32))
+        name, *seeds = wire.tagged(wire.load(data, 256), "writ-identity", 5)
+        sign_seed, seal_seed, node_private = [wire.some_bytes(seed, 32) for seed in seeds]
+        if not _is_node_private(node_private):
+            raise Malformed("not a P-256 private key")
+        return cls(check_name(name), sign_seed, seal_seed, node_private)
 
 
 def envelope(identity: Identity, ceremony: bytes, step: str, body: bytes) -> bytes:

@@ -1,7 +1,8 @@
 """Who governs a scope: the roster, and what a governor holds once the scope is founded (its seat).
 
 roster = [ "writ-roster", scope: tstr, threshold, nonce: bstr .size 16,
-           [+ [name, Ed25519 key, X25519 key]] ]      ; identifier = place in the list, from 1
+           [+ [name, Ed25519 key, X25519 key, P-256 key]] ]
+identifier = place in the list, from 1
 """
 
 import hashlib
@@ -55,6 +56,9 @@ class Roster:
         for keys in ("name", "verify_key", "seal_key"):
             if len({getattr(governor, keys) for governor in self.governors}) != count:
                 raise Malformed(f"two governors with the same {keys}")
+        # the x coordinate is what names a node: a key and its negative would have one name
+        if len({governor.node_key[1:] for governor in self.governors}) != count:
+            raise Malformed("two governors with the same node_key")
 
     @classmethod
     def create(

@@ -2,8 +2,11 @@
 
 import os
 import stat
+from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from ed25519_reference import TORSION, L, encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -199,7 +202,7 @@ def test_sealing_keys_of_small_order_are_refused(public):
     with pytest.raises(Malformed):
         sealed.check_public(public)
     with pytest.raises(Malformed):
-        Governor.from_item(["eve", ANNA.public.verify_key, public])
+        Governor.from_item(["eve", ANNA.public.verify_key, public, ANNA.public.node_key])
 
 
 def test_hpke_reads_what_another_library_sealed():
@@ -218,8 +221,64 @@ def test_hpke_reads_what_another_library_sealed():
 def test_identity_round_trip():
     assert Identity.from_bytes(ANNA.to_bytes()) == ANNA
     assert Governor.from_bytes(ANNA.public.to_bytes()) == ANNA.public
-    for secret in (ANNA.sign_seed, ANNA.seal_seed):
+    for secret in (ANNA.sign_seed, ANNA.seal_seed, ANNA.node_private):
         assert repr(secret) not in repr(ANNA) and secret not in ANNA.public.to_bytes()
+
+
+X = ANNA.public.node_key[1:]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [X, b"\4" + X, b"\0" + X, b"\2" + b"\xff" * 32, b"\2" + X + b"\0", b"", "key", None],
+    ids=["x", "full", "no sign", "no point", "long", "empty", "text", "none"],
+)
+def test_node_keys_that_are_none(key):
+    with pytest.raises(Malformed):
+        Governor.from_item([*ANNA.public.to_item()[:3], key])
+    Governor.from_item([*ANNA.public.to_item()[:3], BEN.public.node_key])
+
+
+@pytest.mark.parametrize("private", [bytes(32), b"\xff" * 32, b"short"])
+def test_node_keys_that_no_identity_has(private):
+    with pytest.raises(Malformed):
+        Identity.from_bytes(replace(ANNA, node_private=private).to_bytes())
+
+
+def test_what_a_generator_gives_becomes_a_node_key():
+    given = [b"1" * 32, b"2" * 32, bytes(32), b"\xff" * 32, b"3" * 32]
+    assert Identity.generate("anna", lambda count: given.pop(0)).node_private == b"3" * 32
+
+
+def test_signatures_are_those_of_rfc_8032():
+    """Of another library, both ways."""
+    signature = ANNA.sign(b"message")
+    Ed25519PublicKey.from_public_bytes(ANNA.public.verify_key).verify(signature, b"message")
+    theirs = Ed25519PrivateKey.from_private_bytes(BEN.sign_seed).sign(b"message")
+    assert theirs == BEN.sign(b"message") and BEN.public.verifies(b"message", theirs)
+    assert ANNA.public.verifies(b"", ANNA.sign(b""))
+
+
+def test_verifies_is_strict_and_never_raises():
+    governor, signature = ANNA.public, ANNA.sign(b"message")
+    assert governor.verifies(b"message", signature)
+    assert not governor.verifies(b"massage", signature)
+    assert not BEN.public.verifies(b"message", signature)
+    for position in range(64):
+        wrong = bytearray(signature)
+        wrong[position] ^= 1
+        assert not governor.verifies(b"message", bytes(wrong))
+    # S + L is the same number modulo L, and not canonical
+    s = int.from_bytes(signature[32:], "little") + L
+    assert not governor.verifies(b"message", signature[:32] + s.to_bytes(32, "little"))
+    for size in (0, 1, 31, 63, 65, 96):
+        assert not governor.verifies(b"message", (signature * 2)[:size])
+    # a signature of all zeros fits keys of small order; and keys that are no points
+    for point in TORSION:
+        for key in (encode(point), b"\xff" * 32, b"", bytes(31), bytes(33)):
+            small = replace(governor, verify_key=key)
+            assert not small.verifies(b"message", encode(point) + bytes(32))
+            assert not small.verifies(b"message", signature)
 
 
 @pytest.mark.parametrize(
