@@ -7,7 +7,18 @@ Sans-IO: a store and the time are handed in.
 
 from . import capsule as capsules
 from . import cbor, crypto
-from .capsule import AMENDMENT, BEACON, CHARTER, MEMBER, POLICY, Beacon, Charter, Member
+from .capsule import (
+    ACTION,
+    AMENDMENT,
+    BEACON,
+    CHARTER,
+    MEMBER,
+    POLICY,
+    SUCCESSION,
+    Beacon,
+    Charter,
+    Member,
+)
 from .errors import (
     AlreadyKnown,
     BadSignature,
@@ -17,6 +28,7 @@ from .errors import (
     KnownBad,
     NoPolicy,
     NoScope,
+    NotMember,
     NotOurs,
     NotYetValid,
     Rationed,
@@ -41,36 +53,44 @@ from .ration import Rations
 class Authority:
     """Charter, policy in force, own membership, newest beacon, and a cache of other members.
 
+    epoch: that in force, 0 before the first policy; head: its 6 bytes, then None; group_key: 32
+    bytes, the charter's or its successor's, which is in force since `key_epoch`.
+
     store: a `store.Store`. scope: the 8-byte scope id this node was told to trust, needed only
     until its charter is on flash; a node without either trusts nobody.
     """
 
     def __init__(self, store, own_x=None, scope=None):
-        self._store = store
+        self.store = store
         self.own_x = own_x
         self.scope = scope
         self.charter = None
+        self.group_key = None
+        self.key_epoch = 0
         self.policy = None
+        self.epoch = 0
         self.head = None
         self.beacon = None
         self.me = None
-        self.peers = {}  # node id -> Member; all of them verified
-        self._recent = []  # node ids of `peers`, least recently used first
-        self._known_bad = []
+        self.actions = None  # `actions.Actions`, once there was one
+        self.forget()
         self._rations = Rations(SIGNATURE_BURST, SIGNATURE_REFILL_MS)
         # strangers, who change their address as they like, must not use up what members have
         self._strangers = Rations(SIGNATURE_BURST, SIGNATURE_REFILL_MS)
         self._time_s = 0
         self._time_ms = None
-        self._beacon_ms = None  # when the beacon came; None if it is from flash
         self._load()
 
     # --- what is in force -------------------------------------------------------------------
 
-    @property
-    def epoch(self):
-        """The epoch in force; 0 before the first policy."""
-        return self.policy.epoch if self.policy else 0
+    def forget(self):
+        """Drop what the group key in force until now has said of single nodes, and of the time."""
+        self.peers = {}  # node id -> Member; all of them verified
+        self._recent = []  # node ids of `peers`, least recently used first
+        self._known_bad = []
+        self._beacon_ms = None  # when the beacon came; None if it is from flash
+        if self.actions:
+            self.actions.forget()
 
     def now_s(self, now_ms):
         """The least time that it can be, in Unix seconds: newest certified time plus ticks."""
@@ -92,8 +112,13 @@ class Authority:
         age_s = self.beacon_age_s(now_ms)
         return age_s is not None and age_s <= self.charter.beacon_age_max_s
 
-    def check_member(self, member, now_ms):
-        """Raises `Revoked`, `Expired` or `NotYetValid` unless `member` is one at this moment."""
+    def check_member(self, member, now_ms, any_key=False):
+        """Raises `NotMember`, `Revoked`, `Expired` or `NotYetValid` unless `member` is one now.
+
+        any_key: whether a capsule will do that was certified before the last succession.
+        """
+        if member.key_epoch != self.key_epoch and not any_key:
+            raise NotMember()
         if self._is_revoked(member.node_id):
             raise Revoked()
         now_s = self.now_s(now_ms)
@@ -102,10 +127,11 @@ class Authority:
         if member.not_before > now_s:
             raise NotYetValid()
 
-    def authorise(self, member, method, path, now_ms):
+    def authorise(self, member, method, path, now_ms, has_action=False):
         """Judge one request by the policy in force now; returns the number of the allowing rule.
 
-        Raises `NoPolicy`, `Revoked`, `Expired`, `NotAllowed`, `NotFresh` or `NeedsAction`.
+        has_action: whether an action for it is here. Raises `NoPolicy`, what `check_member` does,
+        `NotAllowed`, `NotFresh` or `NeedsAction`.
         """
         if self.policy is None or self.me is None:
             raise NoPolicy()
@@ -117,10 +143,22 @@ class Authority:
             method,
             path,
             self.is_fresh(now_ms),
+            has_action,
         )
         if reason:
             raise reason()
         return rule
+
+    def order(self, request, rejection, now_ms):
+        """Judge a `node.Request` that was refused for `rejection`, with the action that waits.
+
+        Raises `rejection` where none does. Whether its payload fits too, all of it will show.
+        """
+        method, path = request.method, request.path
+        if not (self.actions and self.actions.find(method, path, self.now_s(now_ms))):
+            raise rejection
+        request.rule = self.authorise(request.peer, method, path, now_ms, True)
+        request.is_ordered = True
 
     def peer(self, node_id):
         """The cached `Member` with this node id, or None."""
@@ -151,22 +189,46 @@ class Authority:
     def _is_revoked(self, node_id):
         return self.policy is not None and node_id in self.policy.revoked
 
+    def _record(self):
+        # (payload, base, amendments) of the policy, b"" for what there is not
+        record = self.store.load("policy")
+        return cbor.decode(record) if record else (b"", b"", [])
+
     def capsule_for(self, epoch):
         """The capsule (bytes) that takes a node from `epoch` on, or None.
 
-        The amendment that follows `epoch` if it is here, else the whole policy if it is newer.
+        The amendment that follows `epoch` if it is here, else the whole policy if it is newer; but
+        first the succession between, without which that could not be verified.
         """
-        record = self._store.load("policy")
-        if not record:
-            return None
-        _, base, amendments = cbor.decode(record)
+        _, base, amendments = self._record()
         for raw in amendments:
             if self._epoch_of(raw) == epoch + 1:
                 return raw
-        return base if base and self._epoch_of(base) > epoch else None
+        newest = self._epoch_of(base)
+        if self.key_epoch > epoch:
+            from .succession import after
+
+            key = after(self.store, epoch)
+            if newest <= epoch or key.epoch < newest:
+                return key.raw
+        return base if newest > epoch else None
+
+    def capsule_by_digest(self, start):
+        """The capsule (bytes) here whose digest begins with `start` (16 bytes), or None."""
+        _, base, amendments = self._record()
+        held = [self.store.load("charter"), base] + amendments
+        held += [item.raw for item in [self.me, self.beacon] + list(self.peers.values()) if item]
+        if self.key_epoch:
+            from .succession import chain
+
+            held += chain(self.store)
+        for raw in held:
+            if raw and capsules.digest(raw)[:16] == start:
+                return raw
+        return None
 
     def _epoch_of(self, raw):
-        return capsules.parse(raw).body[1]
+        return capsules.parse(raw).body[1] if raw else 0
 
     # --- the way in -------------------------------------------------------------------------
 
@@ -184,7 +246,7 @@ class Authority:
         else:
             if self.charter is None:
                 raise NoScope()
-            key = self.charter.group_key
+            key = self.group_key
             if capsule.hint and not self.charter.scope.startswith(capsule.hint):
                 raise WrongScope()
             if kind == MEMBER:
@@ -195,12 +257,18 @@ class Authority:
                 body = self._check_amendment(capsule)
             elif kind == BEACON:
                 view = self._check_beacon(capsule)
+            elif kind == SUCCESSION:
+                from . import succession
+
+                view = succession.check_succession(self, capsule)
+            elif kind == ACTION:
+                view = self._check_action(capsule, now_ms)
             else:
-                # succession, action, release and grant have their place here
+                # release and grant have their place here
                 raise UnknownKind()
         self._verify(capsule, key, now_ms, neighbour)
         if kind == CHARTER:
-            self._store.save("charter", capsule.raw)
+            self.store.save("charter", capsule.raw)
             self._set_charter(view)
         elif kind == MEMBER:
             self._apply_member(view)
@@ -212,8 +280,13 @@ class Authority:
         elif kind == AMENDMENT:
             # what does not fit the state is refused here, and costs a stranger's check before
             self._apply_amendment(self.policy.amended(body), capsule.raw)
-        else:
+        elif kind == BEACON:
             self._apply_beacon(view, now_ms)
+        elif kind == ACTION:
+            self.actions.add(view)
+        else:
+            succession.apply(self, view)
+            self._advance(view.issued, now_ms)
         return capsule
 
     def _verify(self, capsule, key, now_ms, neighbour):
@@ -248,10 +321,20 @@ class Authority:
             if known.raw == capsule.raw:
                 raise AlreadyKnown()
             # a renewal expires later, so that of two capsules it is clear which one is newer
-            if member.expires <= known.expires:
+            if member.expires <= known.expires and known.key_epoch == self.key_epoch:
                 raise RolledBack()
+        # if its signature is right, it is by the key in force
+        member.key_epoch = self.key_epoch
         self.check_member(member, now_ms)
         return member
+
+    def _check_action(self, capsule, now_ms):
+        if self.actions is None:
+            from .actions import Actions
+
+            self.actions = Actions(self.store)
+        own_id = self.own_x and capsules.node_id(self.own_x)
+        return self.actions.check(capsule, own_id, self.now_s(now_ms))
 
     def _check_policy(self, capsule):
         policy = Policy(capsule.claims)
@@ -260,10 +343,10 @@ class Authority:
         if policy.epoch == self.epoch:
             if capsules.head(capsule.payload) != self.head:
                 raise Forked()
-            if self._base_epoch() == policy.epoch:
+            if self._epoch_of(self._record()[1]) == policy.epoch:
                 raise AlreadyKnown()
         elif policy.epoch == self.epoch + 1:
-            if policy.previous != self._previous():
+            if policy.previous != self.previous():
                 raise WrongPrevious()
         return policy
 
@@ -294,25 +377,33 @@ class Authority:
                 raise RolledBack()
         if beacon.epoch < self.epoch:
             raise RolledBack()
-        if beacon.epoch == self.epoch and beacon.head != self._previous():
+        if beacon.epoch == self.epoch and beacon.head != self.previous():
             raise Forked()
         return beacon
 
-    def _previous(self):
-        # the head in force: the policy's, or the charter's before the first policy
+    def previous(self):
+        """The head in force (6 bytes), which the next capsule names: at first the charter's."""
         return self.head or self.charter.head
 
     # --- effects: flash first, then memory --------------------------------------------------
 
     def _apply_member(self, member):
         if member.x == self.own_x:
-            self._store.save("member", member.raw)
+            self.store.save("member", member.raw)
             self.me = member
             return
         self.remember(member)
 
     def remember(self, member):
-        """Cache a verified `Member`; the least recently used gives way (limits.PEERS_MAX)."""
+        """Cache a verified `Member`; the least recently used gives way (limits.PEERS_MAX).
+
+        One from flash that the group key in force has not certified is left out.
+        """
+        if member.key_epoch != self.key_epoch:
+            from .succession import vouch
+
+            if not vouch(self, member):
+                return
         if member.node_id in self.peers:
             self._recent.remove(member.node_id)
         elif len(self._recent) >= PEERS_MAX:
@@ -321,7 +412,7 @@ class Authority:
         self._recent.append(member.node_id)
 
     def _apply_amendment(self, policy, raw):
-        _, base, amendments = cbor.decode(self._store.load("policy"))
+        _, base, amendments = self._record()
         amendments.append(raw)
         payload = policy.payload()
         size = len(payload) + len(base) + sum([len(item) for item in amendments])
@@ -334,7 +425,7 @@ class Authority:
         self._set_policy(policy, payload)
 
     def _apply_beacon(self, beacon, now_ms):
-        self._store.save("beacon", beacon.raw)
+        self.store.save("beacon", beacon.raw)
         self.beacon = beacon
         self._beacon_ms = now_ms
         self._advance(beacon.time, now_ms)
@@ -345,47 +436,50 @@ class Authority:
         self._time_ms = now_ms
 
     def _save_policy(self, payload, base, amendments):
-        self._store.save("policy", cbor.encode([payload, base, amendments]))
+        self.store.save("policy", cbor.encode([payload, base, amendments]))
 
     def _set_policy(self, policy, payload):
         self.policy = policy
+        self.epoch = policy.epoch
         self.head = capsules.head(payload)
 
     def _set_charter(self, charter):
         self.charter = charter
+        self.group_key = charter.group_key
         self.scope = charter.scope
         self._time_s = max(self._time_s, charter.founded)
-
-    def _base_epoch(self):
-        record = self._store.load("policy")
-        base = cbor.decode(record)[1] if record else b""
-        return self._epoch_of(base) if base else 0
 
     # --- start ------------------------------------------------------------------------------
 
     def _load(self):
         # what is on this node's flash was verified before it was written
-        raw = self._store.load("charter")
+        raw = self.store.load("charter")
         if not raw:
             return
         charter = Charter(capsules.parse(raw))
         if self.scope is not None and self.scope != charter.scope:
             raise WrongScope()
         self._set_charter(charter)
-        record = self._store.load("policy")
-        if record:
-            payload, base, _ = cbor.decode(record)
+        payload, base, _ = self._record()
+        if payload or base:
             payload = payload or capsules.parse(base).payload
             self._set_policy(Policy(capsules.parse_claims(payload)), payload)
-        raw = self._store.load("member")
+            self._time_s = max(self._time_s, self.policy.issued)
+        if self.store.load("keys"):
+            from .succession import restore
+
+            restore(self)
+        raw = self.store.load("member")
         if raw:
             member = Member(capsules.parse(raw))
             if member.x != self.own_x:
                 raise NotOurs()
             self.me = member
-        raw = self._store.load("beacon")
+            if self.key_epoch:
+                from .succession import vouch
+
+                vouch(self, member)
+        raw = self.store.load("beacon")
         if raw:
             self.beacon = Beacon(capsules.parse(raw))
             self._time_s = max(self._time_s, self.beacon.time)
-        if self.policy:
-            self._time_s = max(self._time_s, self.policy.issued)

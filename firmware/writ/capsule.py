@@ -11,6 +11,7 @@ from .limits import (
     GOVERNORS_MAX,
     HEAD_BYTES,
     NAME_BYTES_MAX,
+    PATH_BYTES_MAX,
     ROLES_MAX,
 )
 
@@ -203,6 +204,8 @@ _CLAIMS = {
     POLICY: (IAT, WRIT),
     AMENDMENT: (WRIT,),
     BEACON: (IAT, WRIT),
+    SUCCESSION: (IAT, WRIT),
+    ACTION: (EXP, WRIT),
 }
 
 
@@ -253,8 +256,11 @@ class Member:
     """Who a node is, from a parsed member capsule. Raises `BadShape`.
 
     node_id: 8 bytes; x: 32 bytes, y_is_odd: bool (P-256 key); name: str; address: 1..65534;
-    roles: bit mask; expires: Unix seconds; not_before: Unix seconds or 0.
+    roles: bit mask; expires: Unix seconds; not_before: Unix seconds or 0; key_epoch: since which
+    epoch the group key that certified it is in force, as far as is known.
     """
+
+    key_epoch = 0
 
     def __init__(self, capsule):
         check(capsule.kind == MEMBER and len(capsule.body) == 3)
@@ -293,3 +299,44 @@ class Beacon:
         self.time = capsule.claims[IAT]
         self.epoch = check_uint(capsule.body[1], TIME_MAX)
         self.head = check_bytes(capsule.body[2], HEAD_BYTES)
+
+
+class Succession:
+    """A new group key, certified by the old one, from a parsed capsule. Raises `BadShape`.
+
+    epoch: int; previous: 6 bytes; charter_digest: 32 bytes, of the new governors' charter;
+    group_key: 32 bytes; issued: Unix seconds; head: what the next policy names as previous.
+    """
+
+    def __init__(self, capsule):
+        check(capsule.kind == SUCCESSION and len(capsule.body) == 5)
+        _, epoch, previous, charter_digest, group_key = capsule.body
+        self.raw = capsule.raw
+        self.head = head(capsule.payload)
+        self.epoch = check_uint(epoch, TIME_MAX)
+        check(epoch > 0)
+        self.previous = check_bytes(previous, HEAD_BYTES)
+        self.charter_digest = check_bytes(charter_digest, 32)
+        self.group_key = check_bytes(group_key, 32)
+        self.issued = capsule.claims[IAT]
+
+
+class Action:
+    """A command that its target executes once, from a parsed capsule. Raises `BadShape`.
+
+    target: node id, 8 bytes; method: CoAP code 1..7; path: str; digest: SHA-256 of the payload;
+    nonce: 8 bytes; expires: Unix seconds.
+    """
+
+    def __init__(self, capsule):
+        check(capsule.kind == ACTION and len(capsule.body) == 6)
+        _, target, method, path, payload_digest, nonce = capsule.body
+        self.raw = capsule.raw
+        self.target = check_bytes(target, NODE_ID_BYTES)
+        self.method = check_uint(method, 7)
+        check(method > 0)
+        check(isinstance(path, str) and 0 < len(path.encode()) <= PATH_BYTES_MAX)
+        self.path = path
+        self.digest = check_bytes(payload_digest, 32)
+        self.nonce = check_bytes(nonce, 8)
+        self.expires = capsule.claims[EXP]

@@ -157,6 +157,18 @@ class NoScope(Rejection):
     code = 35
 
 
+class WrongTarget(Rejection):
+    """An action for another node."""
+
+    code = 36
+
+
+class ActionSpent(Rejection):
+    """An action that was carried out already."""
+
+    code = 37
+
+
 # Policy verdicts, 40..49
 class NotAllowed(Rejection):
     """No rule of the policy allows it (default deny)."""
@@ -266,6 +278,18 @@ class PeerFailed(Rejection):
     code = 76
     error = None
     text = b""
+
+
+class WrongAnswer(Rejection):
+    """What a host peer gave is perhaps true, and not what it was asked for."""
+
+    code = 77
+
+
+class StalePeer(Rejection):
+    """A host peer whose epoch or beacon is older than ours."""
+
+    code = 78
 
 
 # CoAP, 80..89

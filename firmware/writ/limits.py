@@ -1,7 +1,14 @@
 """Every limit of the device core, each with its reason: the only home of limits.
 
-A microcontroller with 110 kB of heap sets most of them. Units are in the names.
+A microcontroller with 110 kB of heap sets most of them. Units are in the names. A host, which
+serves a field of devices, has larger tables, at the end, unless the environment has
+WRIT_LIMITS=device. A device is linked with the plain numbers (tools/shrink.py), and never loads
+this file.
 """
+
+import os
+
+from .compat import MICROPYTHON
 
 # CBOR: the deepest structure is a capsule's route list (claims, claim, routes, route, links).
 CBOR_DEPTH_MAX = 8
@@ -27,6 +34,12 @@ AMENDMENT_OPS_MAX = 16
 
 # A short prefix of a policy's digest: it exposes a fork, the signature is what gives authority.
 HEAD_BYTES = 6
+# Group keys one after the other, kept so that who slept meanwhile can be led through them.
+SUCCESSIONS_MAX = 8
+# Actions that wait for the request they are for: a person gives one, or the two of an exchange.
+ACTIONS_MAX = 2
+# Nonces of executed actions that have not expired: one write of flash each, so they are few a day.
+ACTIONS_SPENT_MAX = 8
 # Digests of capsules that failed; remembered so that a repeat costs no signature check.
 KNOWN_BAD_MAX = 8
 
@@ -89,3 +102,21 @@ OBSERVE_CON_EVERY = 8
 # Records in flash: the largest is a policy's payload with an amendment, each as long as a capsule
 # may be. Writing one takes about five times as much of the heap.
 RECORD_BYTES_MAX = 2560
+
+if not MICROPYTHON and os.getenv("WRIT_LIMITS") != "device":
+    # What a thousand devices need of one host: their capsules and addresses, sessions with those
+    # that speak at the same time, and a morning when all of them come back at once. All tables are
+    # searched from end to end, which takes well under a millisecond at these sizes.
+    PEERS_MAX = 1024
+    SESSIONS_MAX = 256
+    HANDSHAKES_MAX = 16
+    HANDSHAKE_BURST = 64
+    HANDSHAKE_REFILL_MS = 50
+    SIGNATURE_BURST = 64
+    SIGNATURE_REFILL_MS = 50
+    NEIGHBOURS_MAX = 512
+    ADDRESSES_MAX = 1024
+    TRANSFERS_MAX = 64
+    DEDUP_MAX = 512
+    REQUESTS_MAX = 64
+    OBSERVERS_MAX = 128

@@ -12,11 +12,11 @@ from .coap import Message
 from .errors import (
     BadOption,
     EchoRequired,
-    NotAllowed,
+    NeedsAction,
+    NotFresh,
     NotMember,
     Rationed,
     Rejection,
-    Replayed,
     TimedOut,
     TooLarge,
     UnknownContext,
@@ -59,7 +59,8 @@ class Request:
     """What a resource is called with.
 
     method: CoAP code (coap.GET...); path: str; query: list of str; payload: bytes;
-    peer: the `Member` who asks; address: where from; rule: number of the rule that allowed it.
+    peer: the `Member` who asks; address: where from; rule: number of the rule that allowed it;
+    is_ordered: whether a certified action was used up for it.
     """
 
     def __init__(self, message, payload, peer, address):
@@ -70,6 +71,7 @@ class Request:
         self.peer = peer
         self.address = address
         self.rule = None
+        self.is_ordered = False
 
 
 class _Resource:
@@ -252,7 +254,11 @@ class Node:
 
     def _renew(self, session):
         # its peer, by the newest capsule: renewed, perhaps, or with other roles
-        session.peer = self.authority.peer(session.peer.node_id) or session.peer
+        newest = self.authority.peer(session.peer.node_id)
+        if newest and newest.raw != session.peer.raw:
+            session.peer = newest
+            # the peers are not on flash, but in the records of sessions
+            session.context.reserve(session.context.limit)
         return session.peer
 
     # --- responses to what we asked -----------------------------------------------------------
@@ -423,7 +429,11 @@ class Node:
             if message.code not in _SAFE and block_decode(message.option(coap.BLOCK2) or b"")[0]:
                 # nothing is kept between blocks: it would be done again for each of them
                 raise BadOption()
-            self._permit(request, now_ms)
+            try:
+                self._permit(request, now_ms)
+            except (NeedsAction, NotFresh) as rejection:
+                # of two rules one may want an action, and nothing fresh
+                self.authority.order(request, rejection, now_ms)
             # the first block of an upload is judged like the last one, before any is kept
             body, early = self.uploads.receive(session.peer.node_id, message, now_ms)
             if early:
@@ -443,7 +453,7 @@ class Node:
         # raises unless the policy in force allows the request; governance is every member's
         path = request.path
         if self.governance.is_open(request) or (path == _CORE and request.method == coap.GET):
-            self.authority.check_member(request.peer, now_ms)
+            self.authority.check_member(request.peer, now_ms, True)
         else:
             request.rule = self.authority.authorise(request.peer, request.method, path, now_ms)
 
@@ -452,6 +462,9 @@ class Node:
         found = self.governance.serve(request, now_ms)
         if found:
             return found
+        if request.is_ordered:
+            # on flash when this returns: what follows is done once or, if power fails now, never
+            self.authority.actions.spend(request, self.authority.now_s(now_ms))
         if request.method == coap.GET:
             if request.path == PREFIX + "/status":
                 return coap.CONTENT, cbor.encode(self.status(now_ms))
@@ -564,24 +577,24 @@ class Node:
 
 def _refusal(rejection):
     # code and name in words: 4.03 "40 NotAllowed"; strangers learn no more than members
-    response = Message(coap.ACK, _CODES.get(type(rejection), coap.BAD_REQUEST))
-    if response.code == coap.BAD_REQUEST and rejection.code in (27, 28, 30, 41, 42, 44):
-        response.code = coap.FORBIDDEN
+    code = rejection.code
+    kind = coap.FORBIDDEN if code in _FORBIDDEN else _CODES.get(code, coap.BAD_REQUEST)
+    response = Message(coap.ACK, kind)
     echo = getattr(rejection, "echo", None)
     if echo:
         response.add(coap.ECHO, echo)
-    response.payload = ("%d %s" % (rejection.code, type(rejection).__name__)).encode()
+    response.payload = ("%d %s" % (code, type(rejection).__name__)).encode()
     return response
 
 
+# By code, since to name a class is to make it. A request that is Replayed (61) may have been done
+_FORBIDDEN = (27, 28, 30, 37, 40, 41, 42, 44, 61)
 _CODES = {
-    NotMember: coap.UNAUTHORIZED,
-    UnknownContext: coap.UNAUTHORIZED,
-    EchoRequired: coap.UNAUTHORIZED,
-    Rationed: coap.TOO_MANY,
-    TooLarge: coap.TOO_LARGE,
-    BadOption: coap.BAD_OPTION,
-    NotAllowed: coap.FORBIDDEN,
-    # unlike the codes that say that a session is lost: this request may have been done already
-    Replayed: coap.FORBIDDEN,
+    10: coap.TOO_LARGE,
+    32: coap.TOO_MANY,
+    43: coap.UNAUTHORIZED,
+    60: coap.UNAUTHORIZED,
+    63: coap.UNAUTHORIZED,
+    81: coap.BAD_OPTION,
+    83: coap.UNAVAILABLE,
 }

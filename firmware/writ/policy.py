@@ -46,12 +46,16 @@ METHODS_MASK = 127
 # Parameters of a policy
 PARAM_ROLE_NAMES = 1
 PARAM_GRANTS = 2
+# Of governors only, devices keep them: who must agree to what, and which shares are in force
+PARAM_APPROVALS = 3
+PARAM_COMMITTEE = 4
 
 # Operations of an amendment; a bare node id revokes, being the commonest and the shortest
 OP_RESTORE = 0
 OP_GRANT = 1
 OP_ADD_RULE = 2
 OP_REMOVE_RULE = 3
+OP_SET = 4
 
 
 def check_rule(rule):
@@ -84,7 +88,8 @@ class Policy:
     """One policy state: what a policy capsule holds, or what an amendment made of it.
 
     epoch: int; previous: 6 bytes; rules, routes: lists; revoked: sorted list of node ids;
-    role_names: names of roles 1, 2, ...; grants: {node id: extra roles}; issued: Unix seconds.
+    role_names: names of roles 1, 2, ...; grants: {node id: extra roles}; issued: Unix seconds;
+    approvals: list or None; committee: 8 bytes or None.
     """
 
     def __init__(self, claims):
@@ -108,6 +113,10 @@ class Policy:
             last = node
         self.revoked = revoked
         check(isinstance(params, dict))
+        for key in params:
+            # an empty parameter has one encoding: its absence
+            check(check_uint(key, PARAM_COMMITTEE) > 0 and params[key])
+        self.params = params
         self.role_names = params.get(PARAM_ROLE_NAMES, [])
         self.grants = params.get(PARAM_GRANTS, {})
         check(isinstance(self.role_names, list) and len(self.role_names) < ROLES_MAX)
@@ -116,22 +125,17 @@ class Policy:
         check(isinstance(self.grants, dict) and len(self.grants) <= REVOKED_MAX)
         for node in self.grants:
             check(check_bytes(node, NODE_ID_BYTES) and check_uint(self.grants[node], ROLES_MASK))
-        # an empty parameter has one encoding: its absence
-        check(params == _params(self.role_names, self.grants))
+        self.approvals = params.get(PARAM_APPROVALS)
+        self.committee = params.get(PARAM_COMMITTEE)
+        check(self.approvals is None or isinstance(self.approvals, list))
+        check(self.committee is None or check_bytes(self.committee, 8))
         self.issued = claims[IAT]
 
     def payload(self):
         """The one payload (bytes) of this state, whichever way it was reached."""
         return build(
             POLICY,
-            [
-                self.epoch,
-                self.previous,
-                self.rules,
-                self.routes,
-                self.revoked,
-                _params(self.role_names, self.grants),
-            ],
+            [self.epoch, self.previous, self.rules, self.routes, self.revoked, self.params],
             iat=self.issued,
         )
 
@@ -152,7 +156,8 @@ class Policy:
         """
         rules = list(self.rules)
         revoked = set(self.revoked)
-        grants = dict(self.grants)
+        params = dict(self.params)
+        grants = params[PARAM_GRANTS] = dict(self.grants)
         for op in body[3:]:
             if isinstance(op, bytes):
                 check(op not in revoked)
@@ -169,25 +174,21 @@ class Policy:
             elif code == OP_ADD_RULE:
                 check(subject not in rules)
                 rules.append(subject)
+            elif code == OP_SET:
+                params[subject] = op[2]
+                if op[2] is None:
+                    del params[subject]
             else:
                 check(subject in rules)
                 rules.remove(subject)
-        params = _params(self.role_names, grants)
+        if not grants:
+            del params[PARAM_GRANTS]
         body = [POLICY, body[1], body[2], rules, self.routes, sorted(revoked), params]
         # through the parser, so that an amendment can make no state that a capsule could not
         policy = Policy(cbor.decode(cbor.encode({IAT: self.issued, WRIT: body})))
         if len(assemble(policy.payload(), bytes(64))) > CAPSULE_BYTES_MAX:
             raise TooLarge()
         return policy
-
-
-def _params(role_names, grants):
-    params = {}
-    if role_names:
-        params[PARAM_ROLE_NAMES] = role_names
-    if grants:
-        params[PARAM_GRANTS] = grants
-    return params
 
 
 def check_amendment(body):
@@ -201,13 +202,16 @@ def check_amendment(body):
             continue
         check(isinstance(op, list) and len(op) >= 2)
         code = check_uint(op[0], 255)
-        if code > OP_REMOVE_RULE:
+        if code > OP_SET:
             raise UnknownKind()
-        check(len(op) == (3 if code == OP_GRANT else 2))
+        check(len(op) == (3 if code == OP_GRANT or code == OP_SET else 2))
         if code == OP_RESTORE or code == OP_GRANT:
             check_bytes(op[1], NODE_ID_BYTES)
             if code == OP_GRANT:
                 check_uint(op[2], ROLES_MASK)
+        elif code == OP_SET:
+            # what the value may be, the state that it makes will show
+            check(check_uint(op[1], PARAM_COMMITTEE) >= PARAM_APPROVALS)
         else:
             check_rule(op[1])
     return body
