@@ -1,12 +1,13 @@
 """Rewrite the device's modules so that they hold less heap: linking, as a C compiler would do it.
 
-Three rewrites, by syntax tree, that change no behaviour:
+Four rewrites, by syntax tree, that change no behaviour:
 
 - An integer constant of one module that another one uses (`limits.X`, `from .coap import GET`)
   becomes the number itself, and its definition goes, but for those that an app may want.
 - Private names (`_like_this`) and the names of positional arguments get short ones, shared where
   they do not meet: MicroPython keeps every name that it ever saw, and an argument's too, in a table
   that doubles when it is full.
+- A public name that no app can know gets one that MicroPython has in its ROM (freenames.py).
 - A rejection of errors.py becomes a row in a table, made into its class when it is first used:
   most of them never are, and a class costs 300 bytes.
 
@@ -17,6 +18,8 @@ import ast
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from freenames import free_names
 
 # A class in the device's errors.py: "code name", made on first use.
 _LAZY = """
@@ -156,10 +159,17 @@ def shorten_arguments(function: ast.FunctionDef | ast.Lambda, kept: set[str]) ->
 class Linker:
     """Rewrites modules of one package. root: the folder that holds the package `writ`.
 
-    callers: sources outside it whose keyword arguments must go on working.
+    callers: programs that are linked with it, whose keyword arguments must go on working.
+    unlinked: programs that use it as it is, and know its names.
     """
 
-    def __init__(self, root: Path, callers: Iterable[Path] = (), package: str = "writ") -> None:
+    def __init__(
+        self,
+        root: Path,
+        callers: Iterable[Path] = (),
+        unlinked: Iterable[Path] = (),
+        package: str = "writ",
+    ) -> None:
         self._trees: dict[str, ast.Module] = {}
         for path in sorted((root / package).rglob("*.py")):
             self._trees[self._module(path.relative_to(root))] = ast.parse(path.read_text())
@@ -167,8 +177,11 @@ class Linker:
         self._errors = f"{package}.errors"
         self._lazy = lazy_rejections(self._trees[self._errors])
         outside = [ast.parse(path.read_text()) for path in callers]
-        self._keywords = keywords([*self._trees.values(), *outside])
+        strangers = [ast.parse(path.read_text()) for path in unlinked]
+        self._keywords = keywords([*self._trees.values(), *outside, *strangers])
+        kept = self._keywords.union(self._lazy, *self._constants.values())
         self.short = shorten(self._groups(), {"_ROWS"})
+        self.short |= free_names(self._trees, outside, strangers, kept)
 
     @staticmethod
     def _module(path: Path) -> str:
@@ -182,10 +195,18 @@ class Linker:
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
                 node.attr = self.short.get(node.attr, node.attr)
+            elif isinstance(node, ast.ImportFrom) and self.is_module(node.module or ""):
+                for alias in node.names:
+                    if alias.name in self.short:
+                        alias.asname = alias.asname or alias.name
+                        alias.name = self.short[alias.name]
             elif isinstance(node, ast.ClassDef):
                 for item in node.body:
                     if isinstance(item, ast.FunctionDef):
                         item.name = self.short.get(item.name, item.name)
+                    elif isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
+                        name = item.targets[0]
+                        name.id = self.short.get(name.id, name.id)
         return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
     def _groups(self) -> list[set[str]]:

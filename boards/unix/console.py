@@ -1,8 +1,9 @@
 """The board's console: one command a line on stdin, what happens as JSON lines on stdout.
 
     get NAME/PATH      put NAME/PATH VALUE      observe NAME/PATH      cut RECORD
+    act NAME/PATH VALUE      renew [SECONDS]      beacon
 
-NAME may be a host:port.
+NAME may be a host:port. `act` is a put that needs an action: host peers are asked for one first.
 """
 
 import json
@@ -10,6 +11,7 @@ import select
 import sys
 
 from writ import coap
+from writ.errors import UsageError
 
 
 def tell(event, **what):
@@ -42,13 +44,57 @@ def command(node, flash, line):
         tell("cut", path=words[1])
     elif len(words) > 1 and words[0] in ("get", "put", "observe"):
         call(node, words[0], words[1], words[2] if len(words) > 2 else "")
+    elif len(words) > 2 and words[0] == "act":
+        act(node, words[1], words[2])
+    elif words[:1] == ["renew"] and len(words) < 3:
+        wait_s = int(words[1]) if len(words) > 1 else 600
+        node.delegate.renew(_teller(node, "renew", node.name), wait_s)
+    elif words == ["beacon"]:
+        node.delegate.beacon(_teller(node, "beacon", node.name))
     else:
         tell("error", text=line)
 
 
 def call(node, verb, target, payload=""):
     """Call `target` ("soil/load", "127.0.0.1:5683/load"); the answer is told when it comes."""
+    arrived = _teller(node, verb, target)
+    name, _, path = target.partition("/")
+    method = coap.PUT if verb == "put" else coap.GET
+    if ":" not in name and verb != "observe":
+        return node.ask(name, method, path, payload.encode(), arrived)
+    member = node.authority.peer_by(name=name)
+    wanted = member and member.node_id
+    address = node.where(wanted) if member else name
+    if not address or ":" not in address:
+        raise UsageError("no address known of " + name)
+    observe = True if verb == "observe" else None
+    return node.send(
+        node.request(
+            method, path, payload.encode(), address, wanted, observe=observe, on_answer=arrived
+        )
+    )
 
+
+def act(node, target, payload):
+    """Have `target` ("sluice/gate") do what no member may order alone; told when it is done."""
+    arrived = _teller(node, "act", target)
+    name, _, path = target.partition("/")
+    payload = payload.encode()
+
+    def certified(answer):
+        if answer.rejection or not answer.is_success():
+            return arrived(answer)
+        tell("action", target=target, raw=answer.payload.hex())
+        return node.delegate.act(name, coap.PUT, path, payload, answer.payload, arrived)
+
+    member = node.authority.peer_by(name=name)
+    if member is None:
+        raise UsageError("no member of this name is known here: " + name)
+    node.delegate.ask_action(member.node_id, coap.PUT, path, payload, certified)
+
+
+def _teller(node, verb, target):
+    # tells of an answer when it is called with it
     def arrived(answer):
         what = {"method": verb, "target": target, "epoch": node.authority.epoch}
         if answer.rejection:
@@ -64,18 +110,4 @@ def call(node, verb, target, payload=""):
                 what["raw"] = answer.payload.hex()
         tell("answer", **what)
 
-    name, _, path = target.partition("/")
-    method = coap.PUT if verb == "put" else coap.GET
-    if ":" not in name and verb != "observe":
-        return node.ask(name, method, path, payload.encode(), arrived)
-    member = node.authority.peer_by(name=name)
-    wanted = member and member.node_id
-    address = node.where(wanted) if member else name
-    if ":" not in address:
-        return arrived(None)
-    observe = True if verb == "observe" else None
-    return node.send(
-        node.request(
-            method, path, payload.encode(), address, wanted, observe=observe, on_answer=arrived
-        )
-    )
+    return arrived

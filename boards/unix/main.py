@@ -14,7 +14,7 @@ from writ.compat import save_heap
 save_heap()
 
 from writ.agent import Node  # noqa: E402, I001 - the large pieces of the heap first
-from writ.errors import UsageError  # noqa: E402
+from writ.errors import WritError  # noqa: E402
 from writ.store import FileFlash, Store  # noqa: E402
 
 import console  # noqa: E402
@@ -63,9 +63,9 @@ def main(directory, lines):
                 console.command(node, flash, line)
         except StopIteration:
             return
-        except UsageError as error:
+        except WritError as error:
             # such as a name that nobody has told of yet
-            console.tell("error", text=str(error))
+            console.tell("error", text=str(error) or type(error).__name__)
 
 
 if __name__ == "__main__":

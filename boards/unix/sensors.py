@@ -1,4 +1,4 @@
-"""Live values of the machine that this process runs on, and a pump that exists in memory only.
+"""Live values of the machine that this process runs on; a pump and a sluice, in memory only.
 
 Linux tells of itself in /proc and /sys. Elsewhere (macOS) MicroPython knows its own heap and its
 running time only, and the other resources are not there.
@@ -11,8 +11,9 @@ from writ import coap
 
 def setup(node):
     """Serve what this machine has; config.json may pick from it: "serve": ["load", "pump"]."""
-    all_paths = ("load", "memory", "network", "temperature", "heap", "uptime", "pump")
+    all_paths = ("load", "memory", "network", "temperature", "heap", "uptime", "pump", "sluice")
     state = ["off"]
+    moved = ["closed", 0]
 
     def pump(request):
         if request.method == coap.PUT:
@@ -21,9 +22,19 @@ def setup(node):
             state[0] = request.payload.decode()
         return state[0]
 
+    def sluice(request):
+        if request.method == coap.PUT:
+            if request.payload not in (b"open", b"closed"):
+                return coap.BAD_REQUEST, b"open or closed"
+            moved[0] = request.payload.decode()
+            moved[1] += 1
+        return "%s, moved %d times" % (moved[0], moved[1])
+
     for path in node.config.get("serve", all_paths):
         if path == "pump":
             node.resource(path, methods=("GET", "PUT"))(pump)
+        elif path == "sluice":
+            node.resource(path, methods=("GET", "PUT"))(sluice)
         elif value(node, path) is not None:
             # who observes is told each second; who asks gets the value of that moment
             node.resource(path, period_s=1)(lambda request: value(node, request.path))

@@ -8,9 +8,8 @@ import json
 
 from . import crypto
 from .capsule import check_name
-from .client import Answer
-from .compat import Clock, tidy
-from .errors import NotMember, Rejection, UsageError
+from .compat import Clock, tidy, unload
+from .errors import UsageError
 from .link.udp import UdpLink
 from .node import Node as Core
 from .store import FileFlash, Store
@@ -18,6 +17,8 @@ from .store import FileFlash, Store
 # how often a gateway is asked for news when there is no other traffic
 _HELLO_MS = 30000
 _HELLO_AGAIN_MS = 4000
+# how often a membership that is near its end is asked to be renewed
+_RENEW_AGAIN_MS = 3600000
 
 
 def load_key(store):
@@ -44,10 +45,21 @@ class Node(Core):
         self.config = config
         self.clock = Clock()
         self.link = None
-        for entry in config.get("oscore", []):
-            self._preshare(entry)
+        entries = config.get("oscore")
+        if entries:
+            from .preshared import preshare_all
+
+            preshare_all(self, entries)
         self._gateways = list(config.get("gateways", []))
         self._hello_ms = 0
+        self._delegate = None
+        self._delegated = ({}, [])  # what outlives it: peers' standings, and what is under way
+        # how long before its end the membership is renewed, if there is anybody to ask
+        self._renew_s = 86400 * config.get("renew_days", 30)
+        if not (config.get("governors") or self._gateways):
+            self._renew_s = 0
+        self._renew_ms = 0
+        self._is_full = False  # whether the last step had no room to receive
         self._running = False
 
     @classmethod
@@ -62,24 +74,14 @@ class Node(Core):
             raise UsageError("no JSON: config.json in " + directory) from None
         return cls(Store(FileFlash(directory)), config)
 
-    def _preshare(self, entry):
-        # {"member": capsule, "secret":, "salt":, "id": ours, "peer_id":, "context": or absent}, hex
-        try:
-            secret, salt, own_id, peer_id, raw = [
-                bytes.fromhex(entry.get(key, ""))
-                for key in ("secret", "salt", "id", "peer_id", "member")
-            ]
-            context = entry.get("context")
-            context = None if context is None else bytes.fromhex(context)
-        except (AttributeError, TypeError, ValueError):
-            raise UsageError('config.json: an entry of "oscore" is not in hex') from None
-        if len(secret) < 16:
-            raise UsageError("config.json: an OSCORE secret has 16 bytes or more")
-        try:
-            self.sessions.preshare(raw, (secret, salt, own_id, peer_id, context))
-        except Rejection as rejection:
-            # not admitted (yet): no reason to leave all others unserved
-            self.count(rejection)
+    @property
+    def delegate(self):
+        """What this node leaves to host peers: a `delegate.Delegate`, made when it is used."""
+        if self._delegate is None:
+            from .delegate import Delegate
+
+            self._delegate = Delegate(self, self._delegated)
+        return self._delegate
 
     def open(self):
         """Bind the socket, once."""
@@ -98,16 +100,33 @@ class Node(Core):
             wait_ms = min(wait_ms, due_ms)
         found = None
         try:
-            found = self.link.receive(wait_ms)
+            if self._is_full:
+                # time goes on: what is due ends what takes the room that a datagram needs
+                self._is_full = False
+            else:
+                found = self.link.receive(wait_ms)
             now_ms = self.clock.now_ms()
             if found:
                 self.send(self.receive(found[0], found[1], now_ms))
+                found = None
             self.send(self.tick(now_ms))
+            if self._delegate:
+                self.send(self._delegate.tick(now_ms))
+                if not self._delegated[1]:
+                    # its code is the largest piece of what is used once in months
+                    self._delegate = None
+                    unload("delegate")
+            if self._renew_s and now_ms >= self._renew_ms and self._is_near_its_end(now_ms):
+                self._renew_ms = now_ms + _RENEW_AGAIN_MS
+                self.delegate.renew()
         except MemoryError as error:
             # a message lost, which its sender repeats, and not a device that has stopped
             self.count(error)
+            self._is_full = not found
             if found:
                 self.exchanges.forget()
+            # what is kept leaves too little room: else it would never hear anything again
+            self.sessions.give_way()
         # now, while next to nothing is held, rather than in the middle of a handshake
         tidy()
         if self._gateways and self.authority.me and self.now_ms >= self._hello_ms:
@@ -118,6 +137,15 @@ class Node(Core):
                     # a handshake may fail where many begin at once, as after a power cut
                     self._hello_ms = self.now_ms + _HELLO_AGAIN_MS
                 self.send(self.governance.ask_beacon(address))
+
+    def _is_near_its_end(self, now_ms):
+        me = self.authority.me
+        if me and me.key_epoch != self.authority.key_epoch:
+            from .succession import vouch
+
+            # certified by governors of before: others do not take it any more
+            return not vouch(self.authority, me)
+        return me and me.expires - self.authority.now_s(now_ms) < self._renew_s
 
     def run(self):
         """Serve until `stop` is called."""
@@ -141,18 +169,6 @@ class Node(Core):
             return
         if not self._gateways:
             raise UsageError("nobody to ask where " + name + " is")
-        via = list(self._gateways)
+        from .naming import ask
 
-        def found(member, address):
-            if member and address:
-                self.later(
-                    lambda now_ms: self.request(
-                        method, path, payload, address, member.node_id, on_answer=on_answer
-                    )
-                )
-            elif via:
-                self.later(lambda now_ms: self.governance.resolve(name, via.pop(0), found))
-            elif on_answer:
-                on_answer(Answer(0, rejection=NotMember()))
-
-        self.send(self.governance.resolve(name, via.pop(0), found))
+        self.send(ask(self, self._gateways, name, method, path, payload, on_answer))

@@ -9,8 +9,11 @@ from .blockwise import Download, Upload, block_encode
 from .coap import Message
 from .errors import (
     BadMac,
+    BadSignature,
     BlockMismatch,
     DecryptionFailed,
+    KnownBad,
+    NotMember,
     PeerFailed,
     Rejection,
     Replayed,
@@ -24,6 +27,8 @@ from .limits import BLOCK_SZX, REQUESTS_MAX
 
 _TRIES_MAX = 4
 EDHOC_PATH = ".well-known/edhoc"
+# Below it are the resources by which governance moves
+PREFIX = "writ"
 FORMAT_EDHOC = 64  # application/edhoc+cbor-seq (RFC 9668, section 8)
 
 
@@ -75,11 +80,13 @@ class Call:
         """Whether what was sent last may be sent again in another session.
 
         A refusal in plain may be forged, and what it refuses be done: POST and PATCH are then for
-        the caller to repeat. A block that others follow does nothing yet.
+        the caller to repeat. A block that others follow does nothing yet; a capsule or a statement
+        does the same twice as once.
         """
         block1, _ = self.upload.next()
         more = block1 is not None and block1[-1:] and block1[-1] & 8
-        return more or self.method not in (coap.POST, coap.PATCH, coap.IPATCH)
+        is_same = self.method not in (coap.POST, coap.PATCH, coap.IPATCH)
+        return more or is_same or (self.path + "/").startswith(PREFIX + "/")
 
 
 class _Greeting:
@@ -117,11 +124,12 @@ class Client:
         elif session.address is None:
             session.address = call.address
         if session.address is None:
-            self._finish(call, rejection=UnknownContext())
+            self.finish(call, rejection=UnknownContext())
             return []
         return self._send(call, session, now_ms)
 
-    def _finish(self, call, code=0, payload=b"", peer=None, observe=None, rejection=None):
+    def finish(self, call, code=0, payload=b"", peer=None, observe=None, rejection=None):
+        """Give a call's answer to who made it."""
         if rejection:
             self._node.count(rejection)
         if call.on_answer:
@@ -131,14 +139,14 @@ class Client:
                 # the boundary to the caller's code, as for a resource: the node goes on
                 self._node.count(error)
 
-    def _retry(self, call, rejection, now_ms):
-        # begin anew, in a new session if there is none; what goes on failing ends at some time
+    def retry(self, call, rejection, now_ms):
+        """Begin anew, in a new session if there is none; what goes on failing ends at some time."""
         call.tries += 1
         if call.standing:
             self._node.exchanges.end(call.standing[0], call.standing[1])
             call.standing = None
         if call.tries > _TRIES_MAX:
-            self._finish(call, rejection=rejection)
+            self.finish(call, rejection=rejection)
             return []
         call.begin()
         return self.call(call, now_ms)
@@ -150,7 +158,7 @@ class Client:
         greeting = self._greetings.get((call.address, call.wanted))
         if greeting:
             if len(greeting.calls) >= REQUESTS_MAX:
-                self._finish(call, rejection=TableFull())
+                self.finish(call, rejection=TableFull())
             else:
                 greeting.calls.append(call)
             return []
@@ -159,7 +167,7 @@ class Client:
         try:
             initiator, message_1 = node.handshaker.start(by_value, by_kid)
         except Rejection as rejection:
-            self._finish(call, rejection=rejection)
+            self.finish(call, rejection=rejection)
             return []
         greeting = _Greeting(call.address, call.wanted, by_value, by_kid, initiator, message_1)
         greeting.calls.append(call)
@@ -173,9 +181,13 @@ class Client:
         if echo:
             message.add(coap.ECHO, echo)
         message.payload = b"\xf5" + greeting.message_1
-        return self._submit(message, greeting.address, greeting, now_ms)
+        return self.submit(message, greeting.address, greeting, now_ms)
 
-    def _submit(self, message, address, context, now_ms):
+    def submit(self, message, address, context, now_ms):
+        """Send a request; its answer goes to `answered` with this context.
+
+        A context that is a function gets (message, or None if there is no answer, and now_ms).
+        """
         exchanges = self._node.exchanges
         try:
             exchanges.begin(message, address, context)
@@ -212,15 +224,18 @@ class Client:
                 calls[0].wanted,
             )
         except Rejection as rejection:
+            if isinstance(rejection, (BadSignature, KnownBad)):
+                # certified by a key that came after ours, perhaps
+                return self._lead(address, calls, rejection, now_ms)
             # a kid means the capsule known here, and the peer has a newer one, perhaps
             again = greeting.by_kid and isinstance(rejection, BadMac)
             out = []
             for call in calls:
                 if again:
                     call.by_kid = False
-                    out += self._retry(call, rejection, now_ms)
+                    out += self.retry(call, rejection, now_ms)
                 else:
-                    self._finish(call, rejection=rejection)
+                    self.finish(call, rejection=rejection)
             return out
         # so far only what the peer sent in plain speaks for it (RFC 9528, section 5.4.2)
         session.is_proven = False
@@ -231,6 +246,11 @@ class Client:
         if news:
             out += node.notice(session, news.epoch, now_ms)
         return out
+
+    def _lead(self, address, calls, rejection, now_ms):
+        from .leading import lead
+
+        return lead(self, PREFIX, address, calls, rejection, now_ms)
 
     def _peer_error(self, message):
         # what an unprotected error means; it is the peer's word only, and costs at most a retry
@@ -250,7 +270,7 @@ class Client:
     def _send(self, call, session, now_ms, message_3=None):
         node = self._node
         if not node.sessions.is_open(session):
-            return self._retry(call, UnknownContext(), now_ms)
+            return self.retry(call, UnknownContext(), now_ms)
         message = Message(coap.CON, call.method)
         if call.observe is False and call.standing:
             # a deregistration has the token of what it ends (RFC 7641, section 3.6)
@@ -279,19 +299,24 @@ class Client:
             self._check_peer(call, session, now_ms)
             sealed, binding = session.context.protect_request(message)
         except UsageError:
-            self._finish(call, rejection=TooLarge())
+            self.finish(call, rejection=TooLarge())
             return []
         except Rejection as rejection:
-            # a peer that may be renewed, or used up numbers: a new handshake gives new keys
             node.count(rejection)
+            if isinstance(rejection, NotMember) and call.tries < _TRIES_MAX:
+                # by the key before the last succession; by the new one now? A handshake tells, and
+                # this session serves until then for all that speaks for itself
+                call.tries += 1
+                return self._greet(call, now_ms)
+            # a peer that may be renewed, or used up numbers: a new handshake gives new keys
             node.sessions.drop(session)
-            return self._retry(call, rejection, now_ms)
+            return self.retry(call, rejection, now_ms)
         node.sessions.touch(session)
         if message_3 is not None:
             # EDHOC and OSCORE in one message (RFC 9668)
             sealed.add(coap.EDHOC)
             sealed.payload = message_3 + sealed.payload
-        return self._submit(sealed, session.address, (call, session, binding), now_ms)
+        return self.submit(sealed, session.address, (call, session, binding), now_ms)
 
     def _check_peer(self, call, session, now_ms):
         # what a revoked or expired member says counts no more; but capsules speak for themselves
@@ -300,6 +325,9 @@ class Client:
 
     def answered(self, context, message, address, now_ms):
         """Handle a response that belongs to a request of this client."""
+        if callable(context):
+            self._node.exchanges.end(address, message.token)
+            return context(message, now_ms)
         if isinstance(context, _Greeting):
             return self._answer_2(context, message, now_ms)
         call, session, binding = context
@@ -327,7 +355,7 @@ class Client:
         except Rejection as rejection:
             call.standing = None
             node.exchanges.end(address, message.token)
-            self._finish(call, peer=session.peer, rejection=rejection)
+            self.finish(call, peer=session.peer, rejection=rejection)
             return out
         node.exchanges.end(address, message.token, observe)
         if observe:
@@ -347,7 +375,7 @@ class Client:
         try:
             if inner.code == coap.INCOMPLETE and call.upload.next()[0]:
                 # the peer has lost the blocks before this one, and done nothing
-                return self._retry(call, BlockMismatch(), now_ms)
+                return self.retry(call, BlockMismatch(), now_ms)
             if not call.upload.feed(inner):
                 return self._send(call, session, now_ms)
             if inner.code >> 5 == 2:
@@ -362,16 +390,16 @@ class Client:
                 self._node.count(rejection)
                 return []
             if call.may_repeat():
-                return self._retry(call, rejection, now_ms)
-            self._finish(call, peer=session.peer, rejection=rejection)
+                return self.retry(call, rejection, now_ms)
+            self.finish(call, peer=session.peer, rejection=rejection)
             return []
         except Rejection as rejection:
-            self._finish(call, peer=session.peer, rejection=rejection)
+            self.finish(call, peer=session.peer, rejection=rejection)
             return []
         if call.standing:
             call.tries = 0
         observe = call.number if call.standing else None
-        self._finish(call, inner.code, body, session.peer, observe)
+        self.finish(call, inner.code, body, session.peer, observe)
         return []
 
     def _refused(self, call, session, message, address, now_ms):
@@ -383,7 +411,9 @@ class Client:
             return []
         node.exchanges.end(address, message.token)
         error = self._peer_error(message)
-        lost = message.code == coap.UNAUTHORIZED
+        # Replayed: a copy of this node is ahead in the session, and never lets it catch up. Whoever
+        # sees the token can forge this, as all below: it costs a handshake, which has its ration
+        lost = message.code == coap.UNAUTHORIZED or message.payload[:3] == b"61 "
         if session.is_proven:
             # its key identifier may mean another session by now
             lost = lost or message.code == coap.BAD_REQUEST
@@ -394,13 +424,18 @@ class Client:
             lost = True
         if lost or not session.is_proven:
             node.sessions.drop(session)
+        authority = node.authority
+        if not session.is_proven and authority.me.key_epoch != authority.key_epoch:
+            return self._lead(address, [call], error, now_ms)
         if lost and call.may_repeat():
-            return self._retry(call, error, now_ms)
-        self._finish(call, peer=session.peer, rejection=error)
+            return self.retry(call, error, now_ms)
+        self.finish(call, peer=session.peer, rejection=error)
         return []
 
     def failed(self, context, rejection):
         """A request timed out, was reset, or could not be sent."""
+        if callable(context):
+            return context(None, self._node.now_ms)
         if isinstance(context, _Greeting):
             self._close(context)
             calls = context.calls
@@ -411,7 +446,7 @@ class Client:
                 # the peer has no such session, as far as we know
                 self._node.sessions.drop(session)
         for call in calls:
-            self._finish(call, rejection=rejection)
+            self.finish(call, rejection=rejection)
         return []
 
     def introduce(self, node_id):

@@ -61,6 +61,13 @@ if MICROPYTHON:
         """Collect garbage often: what lives long then lies together, and large pieces stay free."""
         gc.threshold(16384)
 
+    def unload(name):
+        """Forget a module of this package; its code goes when nothing refers to it any more."""
+        sys.modules.pop(__name__[:5] + name, None)
+        package = sys.modules[__name__[:4]]
+        if hasattr(package, name):
+            delattr(package, name)
+
     def sync(handle):
         """Flush an open file to the medium; ESP32's littlefs does so on close."""
         handle.flush()
@@ -71,6 +78,9 @@ else:
 
     def save_heap():
         """Collect garbage often; CPython knows best how often."""
+
+    def unload(name):
+        """Forget a module of this package; where there is room it stays."""
 
     def _ticks_ms():
         return time.monotonic_ns() // 1000000

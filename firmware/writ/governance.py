@@ -4,13 +4,14 @@ Any member may fetch and hand over capsules: none is believed for who brought it
 """
 
 from . import capsule, cbor, coap, crypto
+from .client import PREFIX
 from .compat import const
-from .errors import AlreadyKnown, EpochGap, Forked, NotMember, Rejection, WrongPrevious
-from .limits import ADDRESS_BYTES_MAX
+from .errors import AlreadyKnown, EpochGap, Forked, Rejection, WrongPrevious
 
-PREFIX = "writ"
 # A peer that claimed an epoch and did not deliver it is asked again after so long
 _PULL_AGAIN_MS = const(15000)
+# And twice as long each time that its answer was of no use, up to 2**7 times
+_PULL_TRIES_MAX = const(7)
 # Another peer with news is asked when the first one has taken so long
 _PULL_PATIENCE_MS = const(5000)
 # No call lasts longer
@@ -24,7 +25,12 @@ def member_request(private, name):
     """
     x, odd = crypto.p256_public(private)
     key = {1: 2, -1: 1, -2: x, -3: odd}
-    payload = cbor.encode({capsule.SUB: capsule.check_name(name), capsule.CNF: {1: key}})
+    return signed(private, {capsule.SUB: capsule.check_name(name), capsule.CNF: {1: key}})
+
+
+def signed(private, claims):
+    """What a node says for itself (bytes): COSE_Sign1 over `claims` by its own key, ES256."""
+    payload = cbor.encode(claims)
     signature = crypto.es256_sign(private, capsule.signing_input(payload, capsule.ES256))
     return capsule.assemble(payload, signature, capsule.ES256)
 
@@ -45,30 +51,34 @@ class Governance:
         """Whether every member may make this request; all others are the policy's business."""
         path = request.path
         if request.method == coap.POST:
-            return path == PREFIX
+            return path == PREFIX or path == PREFIX + "/propose"
         return (
             request.method == coap.GET
-            and path.startswith(PREFIX + "/")
+            and (path + "/").startswith(PREFIX + "/")
             and path != PREFIX + "/status"
         )
 
     def serve(self, request, now_ms):
         """(code, payload) for a request below "writ" from a member, or from a stranger.
 
-        request.peer is None for a stranger, who may hand over capsules and fetch this node's
-        request for membership, nothing else. Returns None where the caller must judge by policy.
+        request.peer is None for a stranger, who may hand over capsules, fetch this node's request
+        for membership and be led through a change of keys, nothing else. Returns None where the
+        caller must judge by policy.
         """
         authority = self._node.authority
         path = request.path
         if not self.is_open(request):
             return None
-        if request.method == coap.POST:
+        if request.method == coap.POST and path == PREFIX:
             who = request.peer.node_id if request.peer else request.address
             return self._take(request.payload, now_ms, who)
         if path == PREFIX + "/request":
             if self._request is None:
                 self._request = member_request(self._node.private, self._node.name)
             return coap.CONTENT, self._request
+        if path == PREFIX:
+            found = self._find_lead(request)
+            return (coap.CONTENT, found) if found else (coap.NOT_FOUND, b"")
         if request.peer is None:
             return None
         found = None
@@ -80,6 +90,9 @@ class Governance:
             found = self._node.store.load("charter")
         elif path == PREFIX + "/member":
             found = self._find_member(request.query)
+        elif path == PREFIX + "/capsule":
+            found = self._find_capsule(request.query)
+        # statements are for host peers: a device has no ear for them
         return (coap.CONTENT, found) if found else (coap.NOT_FOUND, b"")
 
     def _epoch_asked(self, request):
@@ -88,6 +101,11 @@ class Governance:
             if item[:2] == "e=" and 2 < len(item) < 13 and not item[2:].strip("0123456789"):
                 return int(item[2:])
         return 0
+
+    def _find_lead(self, request):
+        from .leading import find
+
+        return find(self._node.authority, request.query, self._epoch_asked(request))
 
     def _find_member(self, query):
         # [capsule, address or null]: where the name was heard last; the handshake proves it
@@ -100,6 +118,16 @@ class Governance:
                 member = authority.peer_by(name=name)
                 if member:
                     return cbor.encode([member.raw, self._node.where(member.node_id)])
+        return None
+
+    def _find_capsule(self, query):
+        for item in query:
+            if item[:2] == "d=":
+                try:
+                    digest = bytes.fromhex(item[2:])
+                except ValueError:
+                    return None
+                return self._node.authority.capsule_by_digest(digest)
         return None
 
     def _take(self, raw, now_ms, who):
@@ -133,17 +161,20 @@ class Governance:
 
         def arrived(answer):
             self._busy_ms = 0
-            self._asked[peer] = node.now_ms + _PULL_AGAIN_MS
+            self._asked[peer] = node.now_ms + (_PULL_AGAIN_MS << session.tries)
             if answer.code != coap.CONTENT:
                 return
+            # who serves what is old for ever is asked ever more seldom
+            session.tries = min(session.tries + 1, _PULL_TRIES_MAX)
             before = node.authority.epoch
             try:
                 node.authority.receive(answer.payload, node.now_ms, peer)
             except (EpochGap, WrongPrevious, Forked) as rejection:
-                # an amendment that does not fit here: the whole policy will
+                # an amendment that does not fit here: the whole policy will, which is what follows
+                # the key in force; from 0 on a succession would come first, which is here
                 node.count(rejection)
-                if epoch:
-                    node.later(self._pull, session, 0)
+                if epoch != node.authority.key_epoch:
+                    node.later(self._pull, session, node.authority.key_epoch)
                 return
             except Rejection as rejection:
                 node.count(rejection)
@@ -151,7 +182,9 @@ class Governance:
             if node.authority.epoch == before:
                 # something true, but not what was asked for
                 return
+            session.tries = 0
             del self._asked[peer]
+            # successions and amendments follow one on the other
             if session.seen_epoch > node.authority.epoch:
                 node.later(self._pull, session, node.authority.epoch)
             else:
@@ -200,36 +233,6 @@ class Governance:
 
         `on_found(member, address)` is called, with (None, None) where it does not know.
         """
-        node = self._node
+        from .naming import resolve
 
-        def arrived(answer):
-            found = (None, None)
-            if answer.code == coap.CONTENT:
-                try:
-                    item = cbor.decode(answer.payload)
-                    capsule.check(isinstance(item, list) and len(item) == 2)
-                    found = self._found(name, item[0], item[1], answer.peer, via)
-                except Rejection as rejection:
-                    node.count(rejection)
-            on_found(found[0], found[1])
-
-        return node.request(
-            coap.GET, PREFIX + "/member", address=via, query=["n=" + name], on_answer=arrived
-        )
-
-    def _found(self, name, raw, address, peer, via):
-        # the capsule is verified like any other; a wrong address is found out by the handshake
-        node = self._node
-        try:
-            node.authority.receive(raw, node.now_ms, peer.node_id)
-        except AlreadyKnown:
-            pass
-        member = node.authority.peer_by(raw=raw)
-        if member is None or member.name != name:
-            # true, perhaps, but not who was asked for
-            raise NotMember()
-        if peer.node_id == member.node_id:
-            return member, via
-        if not isinstance(address, str) or not 0 < len(address) <= ADDRESS_BYTES_MAX:
-            return member, None
-        return member, None if " " in address else address
+        return resolve(self._node, name, via, on_found)

@@ -5,8 +5,8 @@ after. A stock peer, which sends no Writ EAD, gets a CCS of this node's key, and
 member whose capsule names its key. Sans-IO.
 """
 
-from . import cbor, crypto
-from .capsule import CNF, SUB, TIME_MAX, Member, check, check_bytes, check_uint, parse
+from . import cbor
+from .capsule import TIME_MAX, Member, check, check_bytes, check_uint, parse
 from .edhoc import Initiator, Responder
 from .errors import (
     AlreadyKnown,
@@ -27,24 +27,6 @@ _SCOPE_HINT_BYTES = 4
 _BY_VALUE = b"\x01"
 # The label by which stock peers ask for the same (draft-ietf-ace-edhoc-oscore-profile-09, 4.14)
 _STOCK_BY_VALUE = 15
-
-
-def own_ccs(me, y):
-    """This node's CCS (RFC 9528, section 3.5.2) for stock peers: bytes.
-
-    me: the own `Member`; y: the key's y coordinate, 32 bytes.
-    """
-    key = {1: 2, 2: me.kid(), -1: 1, -2: me.x, -3: y}
-    return cbor.encode({SUB: me.name, CNF: {1: key}})
-
-
-def ccs_key(raw):
-    """The x coordinate (32 bytes) that a CCS (bytes) names. Raises a `Rejection`."""
-    claims = cbor.decode(raw)
-    check(isinstance(claims, dict) and isinstance(claims.get(CNF), dict))
-    key = claims[CNF].get(1)
-    check(isinstance(key, dict) and key.get(1) == 2 and key.get(-1) == 1)
-    return check_bytes(key.get(-2), 32)
 
 
 class News:
@@ -76,6 +58,13 @@ def _read_news(ead):
     return News(epoch, check_bytes(value[end:], HEAD_BYTES))
 
 
+def _stock():
+    # where all peers are Writ nodes it costs no heap
+    from . import stock
+
+    return stock
+
+
 class Handshaker:
     """What both roles need: the own key and credential, and whom a credential belongs to."""
 
@@ -83,7 +72,7 @@ class Handshaker:
         self.authority = authority
         self.sessions = sessions
         self.private = private
-        self._y = None
+        self._ccs = None  # (own member, its CCS), once a stock peer wanted it
         self.pending = {}  # own connection id -> (Responder, address, is_writ, started_ms)
         self._started = []  # own connection ids of handshakes that this node began
 
@@ -97,10 +86,9 @@ class Handshaker:
         me = self._own()
         if is_writ:
             return ("kcwt" if by_value else "kid", None if by_value else me.kid()), me.raw
-        if self._y is None:
-            self._y = crypto.p256_y(me.x, me.y_is_odd)
-        ccs = own_ccs(me, self._y)
-        return ("kccs" if by_value else "kid", None if by_value else me.kid()), ccs
+        if self._ccs is None or self._ccs[0] is not me:
+            self._ccs = me, _stock().ccs_of(me)
+        return ("kccs" if by_value else "kid", None if by_value else me.kid()), self._ccs[1]
 
     def _resolve(self, id_cred, is_writ, now_ms):
         # (cred, member) of the peer; the member capsule is verified before anything follows from it
@@ -114,7 +102,7 @@ class Handshaker:
                 # the key decides, and the newest capsule of it: others may have that before it
                 pass
         if form == "kccs":
-            x = ccs_key(value)
+            x = _stock().ccs_key(value)
         if form != "kid":
             member = authority.peer_by(x=x)
             if member is None:
@@ -128,7 +116,7 @@ class Handshaker:
             raise UnknownCredential()
         if is_writ:
             return member.raw, member
-        return own_ccs(member, crypto.p256_y(member.x, member.y_is_odd)), member
+        return _stock().ccs_of(member), member
 
     # --- responder ------------------------------------------------------------------------------
 

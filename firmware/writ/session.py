@@ -8,22 +8,19 @@ Records: "s0", "s1"... of handshakes; "p" and a digest of the keys of preshared 
 from . import capsule as capsules
 from . import cbor, crypto
 from .capsule import Member
-from .errors import (
-    AlreadyKnown,
-    StoreDamaged,
-    StoreFailed,
-    TableFull,
-    UnknownContext,
-    UsageError,
-    WritError,
-)
-from .limits import PRESHARED_MAX, SEQUENCE_RESERVE, SESSIONS_MAX
+from .errors import StoreDamaged, StoreFailed, UnknownContext, WritError
+from .limits import SEQUENCE_RESERVE, SESSIONS_MAX
 from .oscore import Context
 
 # Ids that EDHOC carries in one byte: CBOR integers -24..23 (RFC 9528, section 3.3.2)
-_ONE_BYTE_IDS = tuple(range(24)) + tuple(range(32, 56))
+_ONE_BYTE_IDS = bytes(range(24)) + bytes(range(32, 56))
 # A peer whose restart cost it its session makes a second one; more would crowd out others
 _SESSIONS_A_PEER = 2
+
+
+def _names():
+    # of the records
+    return ["s%d" % slot for slot in range(SESSIONS_MAX)]
 
 
 class Session:
@@ -31,7 +28,8 @@ class Session:
 
     peer: verified `Member`; address: where its last authentic message came from, or None;
     echo: the value the peer must return before it is believed fresh, or None;
-    seen_epoch: the newest epoch it claimed; is_proven: whether it has shown that it has the keys;
+    seen_epoch: the newest epoch it claimed; tries: how often in a row it gave nothing of use when
+    asked for that; is_proven: whether it has shown that it has the keys;
     is_writ: False for a stock peer, which authenticates by a CCS and knows no epochs;
     record: name of its record; is_preshared: its keys are from the operator, it gives way to none.
     """
@@ -45,6 +43,7 @@ class Session:
         self.is_writ = is_writ
         self.echo = None
         self.seen_epoch = 0
+        self.tries = 0
         self.is_proven = True
         self.keys = None
 
@@ -57,8 +56,8 @@ class Sessions:
         self._authority = authority
         self._sessions = []  # least recently used first
         self._ids = {}  # record -> recipient id of its last session, which may come back from flash
-        for slot in range(SESSIONS_MAX):
-            self._restore("s%d" % slot)
+        for record in _names():
+            self._restore(record)
 
     def __iter__(self):
         return iter(self._sessions)
@@ -75,9 +74,8 @@ class Sessions:
         if len(mine) >= _SESSIONS_A_PEER:
             self.drop(mine[0])
         self._make_room()
-        used = [s.record for s in self._sessions]
-        names = ["s%d" % i for i in range(SESSIONS_MAX)]
-        record = [name for name in names if name not in used][0]
+        used = {s.record for s in self._sessions}
+        record = [name for name in _names() if name not in used][0]
         return self._begin(self._make(record, peer, keys, address, is_writ, 0))
 
     def _begin(self, session):
@@ -102,41 +100,9 @@ class Sessions:
         One secret for two sessions is a `UsageError` too: each of the peers could pass for the
         other one, and both sessions might use one key with one nonce.
         """
-        secret, salt, sender_id, recipient_id, id_context = keys
-        # named by all that the sender key comes from, and by nothing else
-        name = crypto.sha256(cbor.encode([secret, salt, sender_id, id_context]))
-        record = "p" + name[:6].hex()
-        saved = self._store.load(record)
-        peer = Member(capsules.parse(raw))
-        limit = 0
-        known = None
-        if saved:
-            known, _, _, limit = cbor.decode(saved)
-            known = Member(capsules.parse(known))
-        if known and known.node_id == peer.node_id and known.expires >= peer.expires:
-            # verified when it was saved; renewed meanwhile, perhaps
-            peer = known
-        else:
-            try:
-                self._authority.receive(raw, 0)
-            except AlreadyKnown:
-                pass
-        rival = self.by_kid(recipient_id)
-        preshared = [s for s in self._sessions if s.is_preshared]
-        for other in preshared:
-            if other is rival or (other.keys[:2], other.keys[4]) == (keys[:2], id_context):
-                raise UsageError("two preshared sessions with one id or one secret")
-        if len(preshared) >= PRESHARED_MAX:
-            raise TableFull()
-        self.drop(rival)
-        self._make_room()
-        session = self._make(record, self._recall(peer), keys, None, False, limit)
-        if saved:
-            self._distrust(session)
-            return session
-        # both slots: without the only one the same keys would count from 0 again
-        self._begin(session)
-        return self._begin(session)
+        from .preshared import preshare
+
+        return preshare(self, raw, keys)
 
     def _recall(self, peer):
         # the newest verified capsule of this member
@@ -153,7 +119,12 @@ class Sessions:
 
     def _make_room(self):
         if len(self._sessions) >= SESSIONS_MAX:
-            self.drop(self._replaceable()[0])
+            self.give_way()
+
+    def give_way(self):
+        """Drop the least recently used session, if there is one that is not preshared."""
+        for session in self._replaceable()[:1]:
+            self.drop(session)
 
     def _make(self, record, peer, keys, address, is_writ, sequence):
         secret, salt, sender_id, recipient_id, id_context = keys
@@ -232,10 +203,15 @@ class Sessions:
         return None
 
     def new_id(self, taken):
-        """A one-byte connection identifier that no session uses and that is not in `taken`."""
+        """A connection identifier that no session uses and that is not in `taken`: one byte."""
+        taken = taken + list(self._ids.values())
         start = crypto.random_bytes(1)[0]
         for i in range(len(_ONE_BYTE_IDS)):
             identity = bytes((_ONE_BYTE_IDS[(start + i) % len(_ONE_BYTE_IDS)],))
-            if identity not in taken and identity not in self._ids.values():
+            if identity not in taken:
                 return identity
-        raise TableFull()
+        while True:
+            # a host may have more sessions than that; then it costs two bytes more
+            identity = crypto.random_bytes(2)
+            if identity not in taken:
+                return identity

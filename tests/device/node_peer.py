@@ -4,13 +4,17 @@ What needs more than one node is in tests/host/test_node_*.py. The names are suc
 has too, since MicroPython's table of names doubles with a few more.
 """
 
-import vectors_node
+from writ.compat import save_heap, tidy
 
-from writ import capsule, cbor, coap, crypto, edhoc
-from writ.compat import tidy
-from writ.node import Node
-from writ.oscore import Context
-from writ.store import Store
+# as the agent does, before the large pieces come
+save_heap()
+
+import vectors_node  # noqa: E402
+
+from writ import capsule, cbor, coap, crypto, edhoc  # noqa: E402
+from writ.node import Node  # noqa: E402
+from writ.oscore import Context  # noqa: E402
+from writ.store import Store  # noqa: E402
 
 _SCOPE = capsule.scope_id(capsule.parse(vectors_node.CHARTER).payload)
 _LABEL = 65000

@@ -19,6 +19,7 @@ from writ.policy import (
     OP_GRANT,
     OP_REMOVE_RULE,
     OP_RESTORE,
+    OP_SET,
     Policy,
     check_amendment,
 )
@@ -154,9 +155,14 @@ def test_malformed_amendments():
         [OP_ADD_RULE, [2, 4, "temp", 0]],
         [OP_REMOVE_RULE, [2, 4, "te*mp", 1]],
         [OP_REMOVE_RULE, {}],
+        [OP_SET, 4],
+        [OP_SET, 2, {}],
+        [OP_SET, 5, b"12345678"],
+        [OP_SET, True, b"12345678"],
+        [OP_SET, 4, b"12345678", 1],
     ):
         raises(BadShape, check_amendment, [3, 4, HEAD, op])
-    raises(UnknownKind, check_amendment, [3, 4, HEAD, [4, NODES[1]]])
+    raises(UnknownKind, check_amendment, [3, 4, HEAD, [5, NODES[1]]])
     raises(UnknownKind, check_amendment, [3, 4, HEAD, [255, NODES[1], 1]])
 
 

@@ -2,6 +2,8 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -57,23 +59,104 @@ def test_heap_that_is_full_while_receiving_is_survived(tmp_path: Path) -> None:
         raise MemoryError
 
     node.link.receive = full
+    gone = []
+    node.sessions.give_way = lambda: gone.append("oldest")
     node.step(0)
-    assert node.counters == {"MemoryError": 1}
+    # else it would never have room to receive again
+    assert node.counters == {"MemoryError": 1} and gone == ["oldest"]
+
+
+def test_heap_that_never_has_room_to_receive_does_not_stop_the_time(tmp_path: Path) -> None:
+    node = node_in(tmp_path)
+    node.clock = Clock()
+
+    def full(timeout_ms: int) -> None:
+        raise MemoryError
+
+    node.link.receive = full
+    for now in range(1000, 5000, 1000):
+        node.clock.now = now
+        node.step(0)
+    # each second step: what has timed out gives its room back
+    assert node.now_ms == 4000 and node.counters == {"MemoryError": 2}
+
+
+class Clock:
+    """A clock that is set."""
+
+    now = 0
+
+    def now_ms(self) -> int:
+        return self.now
+
+
+class Spy:
+    """In the place of a delegate: when it was asked to renew."""
+
+    def __init__(self, node: agent.Node) -> None:
+        self.node = node
+        self.renewed: list[int] = []
+
+    def renew(self) -> None:
+        self.renewed.append(self.node.now_ms)
+
+    def tick(self, now_ms: int) -> list[tuple[str, bytes]]:
+        return [("governor:1", b"tick")]
+
+
+def member(expires: int) -> Any:
+    return SimpleNamespace(expires=expires, key_epoch=0)
+
+
+def renewals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **config: object) -> list[int]:
+    """When a node asks for renewal whose membership ends 30 days and 10 seconds from its start."""
+    node = node_in(tmp_path, **config)
+    node.authority.me = member(30 * 86400 + 10)
+    node.clock = Clock()
+    spy = node._delegate = Spy(node)
+    node._delegated[1].append("a task")
+    monkeypatch.setattr(node.governance, "ask_beacon", lambda address: [])
+    for now in range(0, 7300000, 5000):
+        node.clock.now = now
+        node.step(0)
+    # it has its time, in each step, until nothing is under way
+    assert len(node.link.sent) == 1460
+    node._delegated[1].clear()
+    node.step(0)
+    assert node._delegate is None
+    return spy.renewed
+
+
+def test_membership_that_ends_soon_is_renewed_once_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for config in ({"gateways": ["g:1"]}, {"governors": ["g:1"]}):
+        assert renewals(tmp_path, monkeypatch, **config) == [15000, 3615000, 7215000]
+
+
+def test_membership_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # with nobody to ask, where it is not wanted, and where there is time yet
+    for config in (
+        {},
+        {"gateways": ["g:1"], "renew_days": 0},
+        {"governors": ["g"], "renew_days": 29},
+    ):
+        assert renewals(tmp_path, monkeypatch, **config) == []
+
+
+def test_delegate_is_made_when_it_is_first_used(tmp_path: Path) -> None:
+    node = node_in(tmp_path, gateways=["a:1"], governors=["b:1"])
+    assert node._delegate is None
+    assert node.delegate is node.delegate and node.delegate._peers == ["b:1"]
 
 
 def test_gateway_is_greeted_again_soon_until_there_is_a_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node = node_in(tmp_path, gateways=["gate:1"])
+    node = node_in(tmp_path, gateways=["gate:1"], renew_days=0)
     node.authority.me = object()
     greeted = []
     has_session: list[bool] = []
-
-    class Clock:
-        now = 0
-
-        def now_ms(self) -> int:
-            return self.now
 
     node.clock = Clock()
     monkeypatch.setattr(

@@ -32,6 +32,40 @@ def test_a_captured_request_is_replayed_by_name_from_any_address():
     assert code(net.ask("gw", "soil", "temp")) == "2.05"
 
 
+@pytest.mark.parametrize("method", [coap.GET, coap.POST])
+def test_whoever_was_overtaken_in_its_session_by_a_copy_of_itself_begins_anew(method):
+    net, calls = field()
+    gw, soil = net.nodes["gw"], net.nodes["soil"]
+    net.ask("gw", "soil", "temp")
+    (session,) = gw.sessions
+    before = session.context.sequence
+    for _ in range(50):
+        net.ask("gw", "soil", "temp")
+    session.context.sequence = before
+    del calls[:]
+    answer = net.ask("gw", "soil", "temp", method, b"on")
+    # what may have been done is for the caller to repeat
+    assert code(answer) == ("2.05" if method == coap.GET else "PeerFailed")
+    assert len(calls) == (method == coap.GET)
+    assert code(net.ask("gw", "soil", "temp", method, b"on")) in ("2.05", "2.04")
+    assert soil.counters == {"Replayed": 1} and session not in list(gw.sessions)
+
+
+def test_a_forged_word_of_a_replay_costs_a_handshake_at_most():
+    net, calls = field()
+    net.ask("gw", "soil", "temp")
+    net.call("gw", "soil", "temp")
+    _, _, data = net.log[-1]
+    asked = coap.decode(data)
+    net.queue.clear()
+    forged = coap.Message(coap.ACK, coap.FORBIDDEN, asked.mid, asked.token, b"61 Replayed")
+    del net.log[:]
+    net.inject("soil", "gw", forged.encode())
+    net.run(1000)
+    assert len(calls) == 2 and len(net.log) == 4
+    assert code(net.ask("gw", "soil", "temp")) == "2.05"
+
+
 def test_a_captured_handshake_gets_nobody_in():
     net, calls = field()
     net.ask("gw", "soil", "temp")

@@ -1,6 +1,8 @@
 """What tools/shrink.py makes of the device's modules must mean the same as the sources."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import build_mpy
@@ -60,8 +62,15 @@ def package(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def unlinked(tmp_path: Path) -> list[Path]:
+    """A program that knows two public names."""
+    path = tmp_path / "unlinked.py"
+    path.write_text("from writ.limits import NAMES\nfrom writ.user import check\n")
+    return [path]
+
+
 def linked(package: Path, tmp_path: Path) -> dict[str, str]:
-    linker = Linker(package)
+    linker = Linker(package, unlinked=unlinked(tmp_path))
     return {name: linker.source(f"writ/{name}.py") for name in ("errors", "limits", "user")}
 
 
@@ -90,7 +99,7 @@ def test_the_linked_package_behaves_as_the_sources(
 ) -> None:
     output = tmp_path / "out" / "linked"
     output.mkdir(parents=True)
-    linker = Linker(package)
+    linker = Linker(package, unlinked=unlinked(tmp_path))
     for name in ("__init__", "errors", "limits", "user"):
         text = linker.source(f"writ/{name}.py")
         (output / f"{name}.py").write_text(text)
@@ -111,20 +120,117 @@ def test_names_that_meet_stay_apart() -> None:
 
 
 def test_a_real_module_loses_nothing_public() -> None:
-    linker = Linker(build_mpy.FIRMWARE)
+    linker = build_mpy.linker()
     for name in ("node", "authority", "coap", "edhoc", "crypto/ed25519"):
         before = ast.parse((build_mpy.FIRMWARE / f"writ/{name}.py").read_text())
         after = ast.parse(linker.source(f"writ/{name}.py"))
 
-        def public(tree: ast.Module) -> set[str]:
+        def public(tree: ast.Module) -> list[str]:
             kinds = (ast.FunctionDef, ast.ClassDef)
-            return {
+            return [
                 node.name
                 for node in ast.walk(tree)
                 if isinstance(node, kinds) and not node.name.startswith("_")
-            }
+            ]
 
-        assert public(before) == public(after)
+        assert [linker.short.get(name, name) for name in public(before)] == public(after)
+
+
+def test_what_an_app_may_know_keeps_its_name() -> None:
+    short = build_mpy.linker().short
+    known = "Node Request Answer Member resource request payload peer method path query rule"
+    known += " receive is_ordered ask step stop send notify address roles node_id is_success"
+    known += " rejection CONTENT CHANGED BAD_REQUEST NotAllowed Rejection UsageError ed25519_verify"
+    for name in known.split():
+        assert name not in short, name
+    # and others have not, or there were no use in it
+    assert len([name for name in short if not name.startswith("_")]) > 150
+    assert "protect_request" in short and "capsule_for" in short
+
+
+def test_no_two_names_become_one() -> None:
+    linker = build_mpy.linker()
+    free = {name: new for name, new in linker.short.items() if not name.startswith("_")}
+    assert len(set(free.values())) == len(free)
+    # nor does one become what something else is called, there or in a program beside it
+    paths = [*build_mpy.FIRMWARE.glob("writ/**/*.py"), *build_mpy.ROOT.glob("tests/device/*.py")]
+    words = set()
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            words |= {getattr(node, field, None) for field in ("id", "attr", "name", "arg")}
+    assert not words & set(free.values())
+
+
+PUBLIC = """
+class Tool:
+    handle = 1
+
+    def turn_round(self, turns, softly=False):
+        self.turned = turns
+        return [turns, softly, self.handle]
+
+
+def make_tool():
+    tool = Tool()
+    tool.digest = "turned_off"
+    return tool
+"""
+BESIDE = """
+from writ.tool import make_tool
+from writ import tool as tools
+
+
+class Mine:
+    handle = 2
+
+    def turn_round(self, turns):
+        return turns
+
+
+def turned():
+    made = make_tool()
+    assert isinstance(made, tools.Tool)
+    assert made.turn_round(3, softly=True) == [3, True, 1] and made.turned == 3
+    return [Mine().turn_round(4), Mine().handle, made.digest, tools.make_tool().handle]
+"""
+
+
+def test_public_names_that_no_app_knows_become_free_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "writ"
+    folder.mkdir()
+    for name, text in (("__init__", ""), ("errors", ERRORS), ("tool", PUBLIC)):
+        (folder / f"{name}.py").write_text(text)
+    beside = tmp_path / "beside.py"
+    beside.write_text(BESIDE)
+    linker = Linker(tmp_path, [beside])
+    # foreign attributes, keywords, a program's own globals: these stay
+    assert not {"digest", "softly", "turned", "turned_off"} & set(linker.short)
+    assert {"Tool", "make_tool", "turn_round", "handle"} <= set(linker.short)
+    linked = {name: linker.source(f"writ/{name}.py") for name in ("__init__", "errors", "tool")}
+    assert "turn_round" not in linked["tool"] and "handle" not in linked["tool"]
+    output = tmp_path / "out"
+    (output / "writ").mkdir(parents=True)
+    for name, text in linked.items():
+        (output / "writ" / f"{name}.py").write_text(text)
+    (output / "beside.py").write_text(linker.link(BESIDE))
+    code = "import beside; print(beside.turned())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=output, env={}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[4, 2, 'turned_off', 1]\n"
+
+
+def test_a_program_that_is_not_linked_keeps_every_word_it_has(tmp_path: Path) -> None:
+    folder = tmp_path / "writ"
+    folder.mkdir()
+    for name, text in (("__init__", ""), ("errors", ERRORS), ("tool", PUBLIC)):
+        (folder / f"{name}.py").write_text(text)
+    script = tmp_path / "script.py"
+    script.write_text("from writ.tool import make_tool\nmake_tool().turn_round(1)\n")
+    short = Linker(tmp_path, unlinked=[script]).short
+    assert "make_tool" not in short and "turn_round" not in short and "handle" in short
 
 
 def test_constants_are_integers_of_the_top_level() -> None:

@@ -1,0 +1,179 @@
+"""Names that cost a device nothing, and which names of its modules may be called so.
+
+MicroPython keeps every name that it meets in a table on the heap, but for those that it was built
+with. So a public name that nobody outside the linked sources can know becomes one of these: which
+one does not matter, as long as it means nothing else there. 200 names less are 2 kB of heap, and
+they are what keeps the table from its next doubling, which costs 7 kB.
+"""
+
+import ast
+import builtins
+import gc
+import hashlib
+import io
+import json
+import os
+import re
+import select
+import socket
+import sys
+import time
+from collections.abc import Iterable, Iterator
+
+# What an app may use: these classes with all that they have, and whatever these modules define.
+_APP_CLASSES = {
+    "writ": {"Node"},
+    "writ.agent": {"Node"},
+    "writ.capsule": {"Member"},
+    "writ.client": {"Answer"},
+    "writ.delegate": {"Delegate"},
+    "writ.node": {"Node", "Request"},
+}
+_APP_MODULES = {"writ.errors"}
+
+# Names of builtins and of standard modules, in the ROM of every usual port (unix, ESP32, RP2).
+# Where one is missing it is one more name, no more.
+_ROM = """
+AF_INET AF_INET6 AF_UNIX ARRAY AUTO ArithmeticError AssertionError AttributeError BFINT16 BFINT32
+BFINT8 BFUINT16 BFUINT32 BFUINT8 BF_LEN BF_POS BIG_ENDIAN BaseException BytesIO CERT_NONE
+CERT_OPTIONAL CERT_REQUIRED CancelledError DeflateIO EACCES EADDRINUSE EAGAIN EALREADY EBADF
+ECONNABORTED ECONNREFUSED ECONNRESET EEXIST EHOSTUNREACH EINPROGRESS EINVAL EIO EISDIR ENOBUFS
+ENODEV ENOENT ENOMEM ENOTCONN EOFError EOPNOTSUPP EPERM ETIMEDOUT Ellipsis Event Exception FLOAT32
+FLOAT64 GZIP GeneratorExit INT INT16 INT32 INT64 INT8 IOBase IOQueue IP_ADD_MEMBERSHIP
+IP_DROP_MEMBERSHIP ImportError IndentationError IndexError KeyError KeyboardInterrupt LITTLE_ENDIAN
+LONG LONGLONG Lock LookupError Loop MSG_DONTROUTE MSG_DONTWAIT MSG_PEEK MemoryError NATIVE NameError
+NotImplemented NotImplementedError OSError OrderedDict OverflowError POLLERR POLLHUP POLLIN POLLOUT
+PROTOCOL_DTLS_CLIENT PROTOCOL_DTLS_SERVER PROTOCOL_TLS_CLIENT PROTOCOL_TLS_SERVER PTR RAW RingIO
+RuntimeError SHORT SOCK_DGRAM SOCK_RAW SOCK_STREAM SOL_SOCKET SO_BROADCAST SO_ERROR SO_KEEPALIVE
+SO_LINGER SO_REUSEADDR SSLContext Server Signal SingletonGenerator StopAsyncIteration StopIteration
+Stream StreamReader StreamWriter StringIO SyntaxError SystemExit Task TaskQueue ThreadSafeFlag
+TimeoutError TypeError UINT UINT16 UINT32 UINT64 UINT8 ULONG ULONGLONG USHORT UnicodeError VOID
+ValueError ZLIB ZeroDivisionError a2b_base64 abs accept aclose acos acosh acquire add addressof aes
+all allocate_lock any append appendleft argv array asin asinh asyncio atan atan2 atanh atexit awrite
+awritestr b2a_base64 bin binascii bind bool buffer builtins bytearray bytearray_at byteorder bytes
+bytes_at calcsize call_exception_handler callable ceil center chdir choice chr classmethod clear
+clock close cmath collect collections compile complex connect const copy copysign core cos cosh
+count crc32 create_task cryptolib cur_task current_task decode decrypt default_exception_handler
+deflate degrees delattr deleter deque dict difference difference_update digest dir disable discard
+divmod drain dump dumps e enable encode encrypt endswith enumerate erf erfc errno errorcode eval
+event exc_info exec execfile executable exit exp expm1 extend fabs factorial fileno filter find
+float floor flush fmod format frexp from_bytes fromhex fromkeys frozenset gamma gather gc get
+get_event_loop get_exception_handler get_extra_info get_ident getaddrinfo getattr getcwd getenv
+getrandbits getter getvalue globals gmtime hasattr hash hashlib heap_lock heap_unlock heapify
+heappop heappush heapq help hex hexlify id idle ilistdir implementation index inet_ntop inet_pton
+inf input insert int intersection intersection_update io ioctl ipoll is_set isalpha isclose isdigit
+isdisjoint isenabled isfinite isinf isinstance islower isnan isspace issubclass issubset issuperset
+isupper items iter join json kbd_intr keys ldexp len lgamma libc_ver list listdir listen load
+load_cert_chain load_verify_locations loads locals localtime locked log log10 log2 lower lstrip
+machine makefile map match math max maxsize md5 mem16 mem32 mem8 mem_alloc mem_current mem_free
+mem_info mem_peak mem_total memoryview micropython min mkdir mkfs mktime modf modify modules mount
+name namedtuple nan new_event_loop next object oct off on open open_connection opt_level ord os pack
+pack_into partition path peek phase pi platform polar poll poller pop popitem popleft pow print
+print_exception property ps1 ps2 push putenv python_compiler qstr_info queue_read queue_write
+radians randint random randrange range re read readexactly readinto readline readlines rect recv
+recvfrom register release remove rename replace repr reverse reversed rfind rindex rmdir round
+rpartition rsplit rstrip run run_forever run_until_complete schedule search seed seek select send
+sendall sendto sep set set_exception_handler setattr setblocking setdefault setsockopt setter
+settimeout sha1 sha256 sin sinh sizeof sleep sleep_ms sleep_us slice sockaddr socket soft_reset sort
+sorted split splitlines sqrt ssl stack_size stack_use start start_new_thread start_server startswith
+stat staticmethod statvfs stderr stdin stdout step stop str stream stream_awrite strip struct sub
+sum super symmetric_difference symmetric_difference_update sys system tan tanh tau tell threshold
+ticks ticks_add ticks_cpu ticks_diff ticks_ms ticks_us time time_ns time_pulse_us tls to_bytes trunc
+tuple type uctypes umount unhexlify uniform union unlink unpack unpack_from unregister unsetenv
+update upper urandom value values verify_mode version version_info vfs wait wait_closed wait_for
+wait_for_ms wait_io_event wrap_socket write zip
+"""
+
+# What attributes of objects that are not the package's may be called.
+_FOREIGN: frozenset[str] = frozenset().union(
+    *(
+        dir(item)
+        for item in (
+            *(value for value in vars(builtins).values() if isinstance(value, type)),
+            *(builtins, gc, hashlib, io, json, os, select, socket, sys, time),
+            *(hashlib.sha256(), io.BytesIO, io.FileIO, io.TextIOWrapper, socket.socket),
+            *((select.poll(),) if hasattr(select, "poll") else ()),
+        )
+    ),
+)
+
+
+def _strings(tree: ast.Module) -> Iterator[str]:
+    # the words in strings, which may name something; docstrings do not
+    docs = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body:
+            docs.add(id(getattr(node.body[0], "value", None)))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+            yield from re.findall(r"\w+", node.value)
+
+
+def _words(tree: ast.Module) -> set[str]:
+    # every identifier of a source
+    return {
+        value
+        for node in ast.walk(tree)
+        for field in ("id", "attr", "name", "arg", "asname")
+        if isinstance(value := getattr(node, field, None), str)
+    }
+
+
+def _defined(tree: ast.AST) -> set[str]:
+    # functions, classes, methods, their attributes, and globals
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr)
+        if isinstance(node, ast.Module | ast.ClassDef):
+            for item in node.body:
+                if isinstance(item, ast.Assign):
+                    found |= {name.id for name in item.targets if isinstance(name, ast.Name)}
+    return found
+
+
+def _app_names(module: str, tree: ast.Module) -> set[str]:
+    if module in _APP_MODULES:
+        return _defined(tree)
+    found = set()
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name in _APP_CLASSES.get(module, ()):
+            found |= _defined(node)
+    return found
+
+
+def _globals(tree: ast.Module) -> set[str]:
+    return _defined(
+        ast.Module([item for item in tree.body if not isinstance(item, ast.ClassDef)], [])
+    )
+
+
+def free_names(
+    package: dict[str, ast.Module],
+    callers: Iterable[ast.Module],
+    unlinked: Iterable[ast.Module],
+    keep: set[str],
+) -> dict[str, str]:
+    """{public name of the package: a name that costs nothing}.
+
+    package: its modules by name; callers: programs that are linked with it, whose own globals stay;
+    unlinked: programs that are not, whose every word stays; keep: names that must stay.
+    """
+    callers, unlinked = list(callers), list(unlinked)
+    kept = set(keep)
+    for module, tree in package.items():
+        kept |= {*module.split("."), *_strings(tree), *_app_names(module, tree)}
+    for tree in callers:
+        kept |= {*_strings(tree), *_globals(tree)}
+    for tree in unlinked:
+        kept |= {*_strings(tree), *_words(tree)}
+    seen = kept.union(*(_words(tree) for tree in [*package.values(), *callers]))
+    rom = _ROM.split()
+    free = [word for word in rom if word not in seen and len(word) > 1]
+    public = set().union(*(_defined(tree) for tree in package.values())) - kept - _FOREIGN
+    public -= set(rom)
+    # the longest first: there may be more of them than free ones
+    wanted = sorted(public, key=lambda name: (-len(name), name))
+    return dict(zip((name for name in wanted if name[0] != "_"), free, strict=False))
