@@ -10,7 +10,17 @@ from typing import Any
 
 from writ import capsule as capsules
 from writ import cbor, crypto
-from writ.capsule import AMENDMENT, BEACON, CHARTER, ES256, KIND_NAMES, MEMBER, POLICY
+from writ.capsule import (
+    ACTION,
+    AMENDMENT,
+    BEACON,
+    CHARTER,
+    ES256,
+    KIND_NAMES,
+    MEMBER,
+    POLICY,
+    SUCCESSION,
+)
 from writ.errors import BadSignature, Rejection
 from writ.policy import METHODS, Policy, check_amendment
 
@@ -23,7 +33,7 @@ from .scopefolder import ScopeFolder
 # Bytes, as the design wants them; an amendment's is for the revocation of one node.
 GOALS = {"member": 150, "amendment": 100, "beacon": 96, "policy": 400}
 # What a successor names as previous; an amendment's state is that of the policy beside it.
-_WITH_HEAD = (CHARTER, POLICY)
+_WITH_HEAD = (CHARTER, POLICY, SUCCESSION)
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,10 @@ def _check_body(capsule: capsules.Capsule) -> None:
         check_amendment(capsule.body)
     elif capsule.kind == BEACON:
         capsules.Beacon(capsule)
+    elif capsule.kind == SUCCESSION:
+        capsules.Succession(capsule)
+    elif capsule.kind == ACTION:
+        capsules.Action(capsule)
 
 
 def _guess(parts: Sequence[Part]) -> str:
@@ -188,6 +202,10 @@ def _methods(value: Any) -> str:
     return ", ".join(name for bit, name in METHODS.items() if value & bit)
 
 
+def _method(value: Any) -> str:
+    return METHODS.get(1 << value >> 1, "") if type(value) is int and 0 < value < 8 else ""
+
+
 def _flags(value: Any) -> str:
     words = {1: "fresh beacon", 2: "certified action", 3: "fresh beacon and certified action"}
     return words.get(value, "") if type(value) is int else ""
@@ -263,10 +281,27 @@ def _operation(names: _Names) -> Field:
         if code in (2, 3):
             words = "add a rule" if code == 2 else "remove a rule"
             return Field(words, items=(op, _rule(names)))
+        if code == 4:
+            key = Field("parameter: 3 who must agree, 4 the committee")
+            value = _approvals(names, "its value")
+            return Field("set a parameter of the policy", items=(op, key, value))
         return Field("unknown operation")
 
     # a bare node id is a revocation, the commonest operation
     return Field("revoke", items=(Field("operation"),), choose=choose, show=_words_of_id(names))
+
+
+def _approvals(names: _Names, meaning: str) -> Field:
+    rule = Field(
+        "approval rule",
+        items=(
+            Field("for", show=_kind),
+            Field("operators"),
+            Field("with these roles and no others", show=names.mask),
+            Field("only who is a member already", show=lambda v: "yes" if v == 1 else "no"),
+        ),
+    )
+    return Field(meaning, items=(Field("operators where no rule fits"),), each=rule)
 
 
 def _words_of_id(names: _Names) -> Callable[[Any], str]:
@@ -283,6 +318,8 @@ def _bodies(names: _Names) -> dict[int, Field]:
     params = {
         1: Field("names of roles 1, 2, ...", each=Field("role")),
         2: Field("extra roles of nodes", each=Field("roles", show=names.mask)),
+        3: _approvals(names, "who must agree"),
+        4: Field("committee: governors and shares in force, where not the charter's"),
     }
     return {
         CHARTER: Field(
@@ -317,6 +354,27 @@ def _bodies(names: _Names) -> dict[int, Field]:
         ),
         AMENDMENT: Field("amendment", items=(_KIND, _EPOCH, _PREVIOUS), each=_operation(names)),
         BEACON: Field("beacon", items=(_KIND, _EPOCH, Field("head of the policy in force"))),
+        SUCCESSION: Field(
+            "succession",
+            items=(
+                _KIND,
+                _EPOCH,
+                _PREVIOUS,
+                Field("new charter (SHA-256 over its payload)"),
+                Field("new group key (Ed25519)"),
+            ),
+        ),
+        ACTION: Field(
+            "action",
+            items=(
+                _KIND,
+                Field("target's node id", show=names.node),
+                Field("method", show=_method),
+                Field("path"),
+                Field("payload (SHA-256)"),
+                Field("nonce: executed once"),
+            ),
+        ),
     }
 
 

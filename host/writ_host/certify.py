@@ -5,6 +5,7 @@ checks of a device. What follows from what (epochs, heads, amendment and whole p
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ from .folder import Folder
 from .identity import Identity
 from .policydiff import Diff, diff, successor
 from .policyfile import PolicyFile
+from .policytoml import PolicyError
 from .progress import Wait
 from .proposal import ITEMS_MAX
 from .roster import Roster, Seat
@@ -41,10 +43,14 @@ class WrongGovernors(HostError):
 
 @dataclass(frozen=True)
 class Draft:
-    """A payload that wants certifying, and its label for people."""
+    """A payload that wants certifying, and its label for people.
+
+    evidence: what the subject itself signed of it (a request for membership), or nothing.
+    """
 
     label: str
     payload: bytes
+    evidence: bytes = b""
 
 
 class Signer(Protocol):
@@ -56,6 +62,19 @@ class Signer(Protocol):
 
     def sign(self, title: str, items: Sequence[Item]) -> list[bytes]:
         """A signature (64 B) for each item, in order."""
+
+
+class Broker(ABC):
+    """Whoever has drafts certified elsewhere, and brings the capsules."""
+
+    @property
+    @abstractmethod
+    def group_key(self) -> bytes:
+        """32 bytes."""
+
+    @abstractmethod
+    def certified(self, drafts: Sequence[Draft], title: str) -> list[bytes]:
+        """A capsule for each draft, in order; of a beacon also a newer one than was drafted."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +131,10 @@ def to_items(drafts: Iterable[Draft]) -> list[Item]:
     return [Item(draft.label, capsules.signing_input(draft.payload)) for draft in drafts]
 
 
-def sign(drafts: Sequence[Draft], signer: Signer, title: str = "") -> list[bytes]:
+def sign(drafts: Sequence[Draft], signer: Signer | Broker, title: str = "") -> list[bytes]:
     """The drafts as capsules. Raises what the signer raises."""
+    if isinstance(signer, Broker):
+        return signer.certified(drafts, title)
     found: list[bytes] = []
     for start in range(0, len(drafts), ITEMS_MAX):
         part = drafts[start : start + ITEMS_MAX]
@@ -127,7 +148,7 @@ def sign(drafts: Sequence[Draft], signer: Signer, title: str = "") -> list[bytes
 
 
 def certify(
-    folder: ScopeFolder, drafts: Sequence[Draft], signer: Signer, title: str = ""
+    folder: ScopeFolder, drafts: Sequence[Draft], signer: Signer | Broker, title: str = ""
 ) -> list[bytes]:
     """The drafts as capsules, each checked as by a device and kept in the folder.
 
@@ -142,7 +163,7 @@ def certify(
 
 def check_signer(folder: ScopeFolder, group_key: bytes) -> None:
     """Raises `WrongGovernors` unless this group key is the folder's."""
-    if group_key != folder.charter.group_key:
+    if group_key != folder.group_key:
         raise WrongGovernors("these governors hold the key of another scope")
 
 
@@ -202,16 +223,25 @@ class PolicyChange:
 
 def _content(policy: Policy) -> list[Any]:
     # all but epoch, previous head and time
-    return [policy.rules, policy.routes, policy.revoked, policy.role_names, policy.grants]
+    found: Any = policy
+    listed = [found.rules, found.routes, found.revoked, found.role_names, found.grants]
+    return [*listed, found.approvals, found.committee]
 
 
 def policy_change(folder: ScopeFolder, file: PolicyFile) -> PolicyChange:
     """What certifying this policy file would change. Raises `PolicyError` as `PolicyFile` does."""
     old = folder.policy
+    governors = len(folder.charter.governors)
+    if file.approvals.most > governors:
+        raise PolicyError(
+            f"{file.source.name}: {file.approvals.most} operators, there are {governors} governors",
+            "An operator is a person at a governor: nobody could ever approve this.",
+        )
     revoked = file.revoked_ids(folder.all_members())
     if old is None:
         return _change(folder, None, file.policy(1, folder.head, now_s(), revoked), None)
-    new, ops = successor(file, old, now_s(), revoked, old.grants)
+    at = folder.epoch, folder.head
+    new, ops = successor(file, old, now_s(), revoked, old.grants, at)
     return _change(folder, old, new, ops)
 
 
@@ -226,7 +256,7 @@ def revocation(folder: ScopeFolder, members: Sequence[Member]) -> PolicyChange:
             f"{len(ids)} members to revoke at one time",
             f"Name 1 to {AMENDMENT_OPS_MAX} members that are not revoked yet.",
         )
-    body = check_amendment([AMENDMENT, old.epoch + 1, old.head(), *ids])
+    body = check_amendment([AMENDMENT, folder.epoch + 1, folder.head, *ids])
     return _change(folder, old, old.amended(body), ids)
 
 

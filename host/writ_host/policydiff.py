@@ -18,6 +18,9 @@ from writ.policy import (
     OP_GRANT,
     OP_REMOVE_RULE,
     OP_RESTORE,
+    OP_SET,
+    PARAM_APPROVALS,
+    PARAM_COMMITTEE,
     ROLE_MEMBER,
     Policy,
     check_amendment,
@@ -27,7 +30,15 @@ from writ.policy import (
 
 from .policyfile import PolicyFile
 from .policyreader import path_covers
-from .policytext import bits, method_words, node_words, role_name, role_words, route_words
+from .policytext import (
+    approval_rows,
+    bits,
+    method_words,
+    node_words,
+    role_name,
+    role_words,
+    route_words,
+)
 from .policytoml import listing
 
 # A verdict has a bit for each circumstance in which a request is allowed; bit 0: nothing special,
@@ -72,7 +83,8 @@ class Change:
 class Diff:
     """All that differs, in words. A change of conditions may both allow and forbid.
 
-    allowed, forbidden: by rules; roles, routes, grants: one line each; revoked, restored: nodes.
+    allowed, forbidden: by rules; roles, routes, grants, approvals, governors: one line each;
+    revoked, restored: nodes.
     """
 
     allowed: tuple[Change, ...]
@@ -82,6 +94,8 @@ class Diff:
     grants: tuple[str, ...]
     revoked: tuple[str, ...]
     restored: tuple[str, ...]
+    approvals: tuple[str, ...]
+    governors: tuple[str, ...]
 
     def __bool__(self) -> bool:
         """Whether anything differs but the order and the wording of rules."""
@@ -90,6 +104,8 @@ class Diff:
     def lines(self) -> list[str]:
         """Everything, one line each, what needs most care first; one line if there is nothing."""
         sections = (
+            ("governors", self.governors),
+            ("approvals", self.approvals),
             ("roles", self.roles),
             ("newly allowed", [change.words for change in self.allowed]),
             ("newly forbidden", [change.words for change in self.forbidden]),
@@ -114,6 +130,8 @@ def diff(old: Policy, new: Policy, names: Mapping[bytes, str] | None = None) -> 
         tuple(_grant_changes(old, new, names)),
         tuple(node_words(node, names) for node in sorted(after - before)),
         tuple(node_words(node, names) for node in sorted(before - after)),
+        tuple(_approval_changes(old, new)),
+        tuple(_governor_changes(old, new)),
     )
 
 
@@ -267,6 +285,29 @@ def _role_changes(old: Policy, new: Policy) -> Iterable[str]:
             yield f"role {place + 1} was {was} and is now {now}: its members keep the number"
 
 
+def _approval_changes(old: Policy, new: Policy) -> Iterable[str]:
+    before, after = approval_rows(old), approval_rows(new)
+    if before == after:
+        return
+    # of two rules for the same the first counts
+    was, now = dict(reversed(before)), dict(reversed(after))
+    for what, operators in after:
+        if was.get(what) != operators:
+            yield f"{what}: {operators} (was: {was.get(what, 'no rule of its own')})"
+    for what, operators in before:
+        if what not in now:
+            yield f"{what}: no rule of its own any more (was: {operators})"
+    common = [what for what, _ in before if what in now]
+    if common != [what for what, _ in after if what in was]:
+        yield "the rules come in another order, and the first that fits counts"
+
+
+def _governor_changes(old: Policy, new: Policy) -> Iterable[str]:
+    if old.committee != new.committee:
+        was, now = (one.hex() if one else "the charter's" for one in (old.committee, new.committee))
+        yield f"other governors or shares are in force: {now} (was: {was})"
+
+
 def _route_changes(old: Policy, new: Policy) -> Iterable[str]:
     for number in sorted({route[0] for route in [*old.routes, *new.routes]}):
         before = [route for route in old.routes if route[0] == number]
@@ -287,13 +328,17 @@ def _grant_changes(old: Policy, new: Policy, names: Mapping[bytes, str] | None) 
             yield f"{node_words(node, names)} loses {role_words(old, lost, 'and')}"
 
 
-def amendment_for(old: Policy, new: Policy) -> list[Any] | None:
+def amendment_for(
+    old: Policy, new: Policy, at: tuple[int, bytes] | None = None
+) -> list[Any] | None:
     """The operations that turn `old` into exactly `new`, if an amendment can and is smaller.
 
     Exactly: the payload that devices compute from it is `new.payload()`, so `new` must be of the
-    next epoch, follow `old`'s head and have its `issued`. None where only a whole policy will do.
+    next epoch, follow the head in force and have the `issued` of `old`. None where only a whole
+    policy will do. at: epoch and head in force, where a succession came after `old`.
     """
-    if new.epoch != old.epoch + 1 or new.previous != old.head():
+    epoch, head = at or (old.epoch, old.head())
+    if new.epoch != epoch + 1 or new.previous != head:
         return None
     before, after = set(old.revoked), set(new.revoked)
     ops: list[Any] = sorted(after - before)
@@ -301,6 +346,12 @@ def amendment_for(old: Policy, new: Policy) -> list[Any] | None:
     for node in sorted({*old.grants, *new.grants}):
         if old.grants.get(node, 0) != new.grants.get(node, 0):
             ops.append([OP_GRANT, node, new.grants.get(node, 0)])
+    for key, was, now in (
+        (PARAM_APPROVALS, old.approvals, new.approvals),
+        (PARAM_COMMITTEE, old.committee, new.committee),
+    ):
+        if was != now:
+            ops.append([OP_SET, key, now])
     # rules are added at the end only: what stays is a beginning of the new ones, in the old order
     kept = 0
     for rule in old.rules:
@@ -325,14 +376,20 @@ def successor(
     issued: int,
     revoked_ids: Iterable[bytes] = (),
     grants: Mapping[bytes, int] | None = None,
+    at: tuple[int, bytes] | None = None,
 ) -> tuple[Policy, list[Any] | None]:
     """The state that follows `old` by a policy file, and its amendment where one can lead there.
 
     A state that an amendment leads to keeps the `issued` of `old`; any other has the one given.
-    Raises as `PolicyFile.policy` does.
+    at: as for `amendment_for`. The committee stays. Raises as `PolicyFile.policy` does.
     """
+    epoch, head = at or (old.epoch, old.head())
     ids = list(revoked_ids)
-    state = file.policy(old.epoch + 1, old.head(), old.issued, ids, grants)
-    if ops := amendment_for(old, state):
-        return state, ops
-    return file.policy(old.epoch + 1, old.head(), issued, ids, grants), None
+
+    def state(issued: int) -> Policy:
+        return file.policy(epoch + 1, head, issued, ids, grants, old.committee)
+
+    amended = state(old.issued)
+    if ops := amendment_for(old, amended, at):
+        return amended, ops
+    return state(issued), None

@@ -12,7 +12,15 @@ from typing import Any, Protocol
 from writ import capsule
 from writ.errors import Rejection, UsageError
 from writ.limits import CAPSULE_BYTES_MAX, HEAD_BYTES, REVOKED_MAX, ROUTES_MAX, RULES_MAX
-from writ.policy import PARAM_GRANTS, PARAM_ROLE_NAMES, ROLE_MEMBER, Policy, decide
+from writ.policy import (
+    PARAM_APPROVALS,
+    PARAM_COMMITTEE,
+    PARAM_GRANTS,
+    PARAM_ROLE_NAMES,
+    ROLE_MEMBER,
+    Policy,
+    decide,
+)
 
 from .policyreader import Test, Written, read_policy, role_mask
 from .policytext import explain, method_words
@@ -76,12 +84,14 @@ class PolicyFile(Written):
         issued: int,
         revoked_ids: Iterable[bytes] = (),
         grants: Mapping[bytes, int] | None = None,
+        committee: bytes | None = None,
     ) -> Policy:
         """The state that devices will hold, made by their own parser.
 
         epoch: from 1; previous_head: 6 bytes; issued: Unix seconds; revoked_ids: 8 bytes each, as
-        `self.revoked_ids` finds them; grants: {node id: mask of extra roles}. Raises `PolicyError`
-        where the devices' limits are exceeded, `UsageError` for arguments of another shape.
+        `self.revoked_ids` finds them; grants: {node id: mask of extra roles}; committee: 8 bytes,
+        None while the charter's governors are in force. Raises `PolicyError` where the devices'
+        limits are exceeded, `UsageError` for arguments of another shape.
         """
         revoked = sorted(set(revoked_ids))
         granted = {node: mask for node, mask in (grants or {}).items() if mask}
@@ -89,6 +99,10 @@ class PolicyFile(Written):
         params: dict[int, Any] = {PARAM_ROLE_NAMES: list(self.roles)} if self.roles else {}
         if granted:
             params[PARAM_GRANTS] = granted
+        if (approvals := self.approvals.to_wire()) is not None:
+            params[PARAM_APPROVALS] = approvals
+        if committee is not None:
+            params[PARAM_COMMITTEE] = committee
         rules = [row for row, _ in self.wire]
         routes = [list(route.row) for route in self.routes]
         try:
@@ -113,10 +127,11 @@ class PolicyFile(Written):
         issued: int,
         revoked_ids: Iterable[bytes] = (),
         grants: Mapping[bytes, int] | None = None,
+        committee: bytes | None = None,
     ) -> bytes:
         """The payload to certify. Arguments and errors are those of `policy`."""
-        payload: bytes = self.policy(epoch, previous_head, issued, revoked_ids, grants).payload()
-        return payload
+        state = self.policy(epoch, previous_head, issued, revoked_ids, grants, committee)
+        return bytes(state.payload())
 
     def _check_limits(self, revoked: int, granted: int) -> None:
         for key, what, count, most, advice in (

@@ -12,12 +12,16 @@ from writ.errors import BadShape
 from writ.limits import NAME_BYTES_MAX, PATH_BYTES_MAX, ROLES_MAX
 from writ.policy import FRESH, METHODS, QUORUM, ROLE_MEMBER
 
+from .approvalrules import (
+    APPROVAL_RULES_MAX,
+    KINDS,
+    OPERATORS_MAX,
+    ApprovalRule,
+    Approvals,
+)
 from .policytext import ANY, LINKS
 from .policytoml import Source, Table, read_toml, suggestion
 
-# What an approval rule may be about: an amendment is a policy, a charter is made by ceremony.
-APPROVAL_KINDS = ("member", "policy", "beacon", "action", "release", "succession")
-OPERATORS_MAX = 13
 VERDICTS = ("allow", "deny", "NotAllowed", "NotFresh", "NeedsAction", "Revoked")
 
 _METHOD_BITS = {name: bit for bit, name in METHODS.items()}
@@ -57,41 +61,6 @@ class Route:
 
     line: int | None
     row: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class ApprovalRule:
-    """Who must agree to certify a capsule of `kind`; 0 operators: the governors by themselves.
-
-    roles: mask, for members: covers capsules with these roles and no others; renew: covers only
-    who is a member already.
-    """
-
-    line: int | None
-    kind: str
-    operators: int
-    roles: int
-    renew: bool
-
-
-@dataclass(frozen=True)
-class Approvals:
-    """The approval rules, and how many operators it takes where none of them covers."""
-
-    rules: tuple[ApprovalRule, ...] = ()
-    operators: int = 1
-
-    def operators_for(self, kind: str, roles: int = 0, renewal: bool = False) -> int:
-        """How many operators must say yes; the first rule that covers the capsule decides.
-
-        kind: one of APPROVAL_KINDS; roles: the mask in a member capsule; renewal: whether it is
-        for the key of a member, and with no role that this member does not have.
-        """
-        for rule in self.rules:
-            covered = kind != "member" or not roles & ~(rule.roles | ROLE_MEMBER)
-            if rule.kind == kind and covered and (renewal or not rule.renew):
-                return rule.operators
-        return self.operators
 
 
 @dataclass(frozen=True)
@@ -250,11 +219,15 @@ def _routes(root: Table, roles: dict[str, str]) -> tuple[Route, ...]:
 
 def _approvals(root: Table, roles: dict[str, str]) -> Approvals:
     approvals = root.table("approvals", ("operators", "rule"))
-    found = []
-    for table in approvals.tables("rule", _APPROVAL, _TOP):
+    found: list[ApprovalRule] = []
+    tables = approvals.tables("rule", _APPROVAL, _TOP)
+    for table in tables:
+        if len(found) == APPROVAL_RULES_MAX:
+            message = f"{len(tables)} approval rules, a policy holds {APPROVAL_RULES_MAX}"
+            raise table.error("", message, "Join some: a rule may name several roles.")
         kind = table.text("kind")
-        if kind not in APPROVAL_KINDS:
-            advice = f"{suggestion(kind, APPROVAL_KINDS)}Known here: {', '.join(APPROVAL_KINDS)}."
+        if kind not in KINDS:
+            advice = f"{suggestion(kind, KINDS)}Known here: {', '.join(KINDS)}."
             raise table.error("kind", f"unknown kind '{kind}'", advice)
         for key in ("roles", "renew"):
             if kind != "member" and table.has(key):

@@ -40,7 +40,8 @@ resource = "set/*"
 methods = ["PUT", "POST"]
 fresh = true
 
-# Who may be certified how: `operators` people must say yes; 0 leaves it to the governors.
+# Who may be certified how: `operators` people, each at a governor of their own, must say yes; 0
+# leaves it to the governors. They go by what is certified, so a change here is one of the policy.
 [approvals]
 operators = 1
 

@@ -10,6 +10,8 @@ from typing import Any
 from writ.errors import NeedsAction, NotAllowed, NotFresh
 from writ.policy import FRESH, METHODS, QUORUM, ROLE_MEMBER, Policy, decide, path_matches
 
+from .approvalrules import ApprovalRule, Approvals
+from .errors import Malformed
 from .policytoml import listing
 
 ANY = "any"
@@ -22,6 +24,7 @@ _CONDITIONS = {
     QUORUM: "with a certified action",
     FRESH | QUORUM: "with a fresh beacon and a certified action",
 }
+_ARTICLES = {"action": "an"}
 _WHY = {
     NotFresh: "the newest beacon is too old",
     NeedsAction: "this needs a certified action",
@@ -77,6 +80,41 @@ def route_words(policy: Policy, route: list[int]) -> str:
         f"from {role_words(policy, send)}, relayed by {role_words(policy, relay)},"
         f" over {link_words(links)}, {hops} hops, {airtime / 10:g} % airtime, priority {priority}"
     )
+
+
+def approvals_of(policy: Policy) -> Approvals | None:
+    """The approval rules of a policy, None where they are in no form that we know."""
+    try:
+        return Approvals.from_wire(policy.approvals)
+    except Malformed:
+        return None
+
+
+def approval_rule_words(policy: Policy, rule: ApprovalRule) -> str:
+    """What an approval rule is about: "renewing who is sensor or pump, and no more"."""
+    if rule.kind != "member":
+        return f"{_ARTICLES.get(rule.kind, 'a')} {rule.kind}"
+    doing = "renewing" if rule.renew else "admitting or renewing"
+    return f"{doing} who is {role_words(policy, rule.roles)}, and no more"
+
+
+def operator_words(operators: int) -> str:
+    """ "nobody is asked", "1 operator", "2 operators"."""
+    if operators == 0:
+        return "nobody is asked"
+    return "1 operator" if operators == 1 else f"{operators} operators"
+
+
+def approval_rows(policy: Policy) -> list[tuple[str, str]]:
+    """What is to be certified, and how many must agree; the first line that fits counts."""
+    approvals = approvals_of(policy)
+    if approvals is None:
+        return [("anything", "unknown: rules of a newer version")]
+    rows = [
+        (approval_rule_words(policy, rule), operator_words(rule.operators))
+        for rule in approvals.rules
+    ]
+    return [*rows, ("all else", operator_words(approvals.operators))]
 
 
 def explain(
@@ -136,7 +174,8 @@ class Description:
     """A policy as rows of a table, every cell a word or a few.
 
     rules: number, from, methods, resource, to, condition. routes: class, send, relay, links,
-    hops, airtime, priority. grants: node, roles.
+    hops, airtime, priority. grants: node, roles. approvals: what for, how many operators.
+    committee: of governors that are not the charter's, hex.
     """
 
     title: str
@@ -145,6 +184,8 @@ class Description:
     routes: tuple[tuple[str, ...], ...]
     revoked: tuple[str, ...]
     grants: tuple[tuple[str, str], ...]
+    approvals: tuple[tuple[str, str], ...]
+    committee: str | None
 
 
 def decompile(policy: Policy, names: Mapping[bytes, str] | None = None) -> Description:
@@ -182,6 +223,8 @@ def decompile(policy: Policy, names: Mapping[bytes, str] | None = None) -> Descr
             (node_words(node, names), role_words(policy, policy.grants[node], "and"))
             for node in sorted(policy.grants)
         ),
+        tuple(approval_rows(policy)),
+        policy.committee.hex() if policy.committee else None,
     )
 
 
