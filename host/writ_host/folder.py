@@ -41,6 +41,13 @@ class Store(Protocol):
         """Keep `data`, durably, in place of what was there."""
 
 
+class SeatStore(Store, Protocol):
+    """Where a governor's seat is; what may take its place one day is kept beside it."""
+
+    def beside(self, suffix: str) -> Store:
+        """The store of that name beside this one, always the same one."""
+
+
 class MemoryFolder:
     """A folder that nobody else sees: for tests and for governors on one machine."""
 
@@ -114,12 +121,16 @@ class MemoryStore:
 
     def __init__(self, data: bytes | None = None) -> None:
         self.data = data
+        self.others: dict[str, MemoryStore] = {}
 
     def load(self) -> bytes | None:
         return self.data
 
     def save(self, data: bytes) -> None:
         self.data = data
+
+    def beside(self, suffix: str) -> "MemoryStore":
+        return self.others.setdefault(suffix, MemoryStore())
 
 
 class KeyfileStore:
@@ -138,3 +149,6 @@ class KeyfileStore:
 
     def save(self, data: bytes) -> None:
         keyfile.write(self.path, self.KIND, data, self._key)
+
+    def beside(self, suffix: str) -> "KeyfileStore":
+        return KeyfileStore(self.path.with_name(f"{self.path.name}.{suffix}"), self._key)

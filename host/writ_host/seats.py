@@ -1,5 +1,8 @@
 """Governors' keys on this machine: NAME.key (identity) and NAME.seat in one folder, encrypted.
 
+Beside NAME.seat, NAME.seat.next holds the secrets of ceremonies under way between daemons, and the
+seats that may take its place.
+
 A scope that was founded on one machine keeps all of them in its `governors` folder; a governor on
 a machine or stick of its own keeps one pair in a folder of its own.
 """
@@ -60,12 +63,17 @@ def the_name(keys: Path, name: str | None, suffix: str = ".key") -> str:
     return name
 
 
-def open_seat(keys: Path, name: str, key: keyfile.Unlock, roster: Roster | None = None) -> Local:
-    """One governor's identity and seat. Raises `NoSeat` before its founding is done."""
+def open_identity(keys: Path, name: str, key: keyfile.Unlock) -> Identity:
+    """One governor's identity. Raises `NoSeat` where there is none, or as `keyfile.read` does."""
     path = identity_path(keys, name)
     if not path.exists():
         raise NoSeat(f"no keys of {name} in {keys}")
-    identity = load_identity(path, key)
+    return load_identity(path, key)
+
+
+def open_seat(keys: Path, name: str, key: keyfile.Unlock, roster: Roster | None = None) -> Local:
+    """One governor's identity and seat. Raises `NoSeat` before its founding is done."""
+    identity = open_identity(keys, name, key)
     seat = load_seat(seat_store(keys, name, key))
     if seat is None:
         raise NoSeat(f"{name} has no seat yet", "Finish the founding: writ ceremony found.")

@@ -4,7 +4,8 @@ Files, N being the attempt, all signed envelopes (identity.py) with the proposal
 but for the last, which the group's signatures prove:
 
     TAG.NAME.commitN.cbor  NAME's nonce commitments, one pair for each item
-    TAG.selectN.cbor       who signs: written once, by whoever first sees enough commitments
+    TAG.selectN.cbor       who signs: written once, by whoever first sees enough commitments, or
+                           in a folder of gossip (governor/gossip.py) by the one whose turn it is
     TAG.NAME.shareN.cbor   NAME's signature shares
     TAG.NAME.refuse.cbor   NAME's operator said no
     TAG.signed.cbor        the signatures
@@ -94,6 +95,8 @@ class Signing:
                 self._start(newest)
             commitments = self._commitments(self.attempt)
             chosen = self._chosen(self.attempt) or self._choose(commitments)
+            if chosen is None and len(commitments) >= self.seat.public.threshold:
+                return self._progress("select")
             if chosen is None:
                 absent = set(self._numbers()) - set(commitments) - self._refusals()
                 return self._progress("commit", absent - self.cheaters)

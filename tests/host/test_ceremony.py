@@ -1,5 +1,6 @@
 """Founding: governors who crash and cheat, and folders that lie."""
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -341,12 +342,22 @@ def test_rosters_that_cannot_be(threshold, count):
         Roster.create("farm", threshold, people)
 
 
+KEYS_OF_AN_IDENTITY = ("name", "sign_seed", "seal_seed", "node_private")
+
+
 def test_roster_with_a_double_is_refused():
     anna = Identity.generate("anna")
-    twin = Identity("twin", anna.sign_seed, Identity.generate("x").seal_seed)
-    for pair in ((anna, anna), (anna, twin), (anna, Identity.generate("anna"))):
+    fresh = Identity.generate("ben")
+    doubles = [replace(fresh, **{key: getattr(anna, key)}) for key in KEYS_OF_AN_IDENTITY]
+    for other in (anna, *doubles):
         with pytest.raises(Malformed):
-            Roster.create("farm", 2, [one.public for one in pair])
+            Roster.create("farm", 2, [anna.public, other.public])
+    # the negative of a node key has the same node id
+    key = anna.public.node_key
+    negative = replace(fresh.public, node_key=bytes((5 - key[0],)) + key[1:])
+    with pytest.raises(Malformed, match="node_key"):
+        Roster.create("farm", 2, [anna.public, negative])
+    Roster.create("farm", 2, [anna.public, fresh.public])
 
 
 def test_roster_and_seat_round_trip(governors):
