@@ -123,7 +123,8 @@ class Admission:
         key = self.request.x, self.request.y_is_odd
         body = [self.address, self.roles]
         payload = capsules.build(MEMBER, body, sub=self.name, exp=self.expires, key=key)
-        return Draft(f"member {self.name} ({self.request.node_id.hex()})", payload)
+        label = f"member {self.name} ({self.request.node_id.hex()})"
+        return Draft(label, payload, self.request.raw)
 
 
 def admission(

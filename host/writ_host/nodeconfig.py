@@ -52,22 +52,31 @@ def check_listen(value: str) -> None:
     target.check_address(value.removesuffix(":0"))
 
 
-def _check_gateways(value: list[str]) -> None:
+def _check_addresses(value: list[str]) -> None:
     if not isinstance(value, list):
         raise TypeError("not a list")
     for address in value:
         target.check_address(address)
 
 
+def _check_days(value: int) -> None:
+    if type(value) is not int or value < 0:
+        raise ValueError("not a number")
+
+
 _CHECKS = {
     "name": check_name,
     "scope": _check_scope,
     "listen": check_listen,
-    "gateways": _check_gateways,
+    "gateways": _check_addresses,
+    "governors": _check_addresses,
+    "renew_days": _check_days,
 }
 _WANTED = {
     "name": "a name (1 to 24 of a-z, 0-9, - _ .)",
     "scope": "a scope id (16 hex digits)",
     "listen": "HOST:PORT",
     "gateways": 'a list of "HOST:PORT"',
+    "governors": 'a list of "HOST:PORT"',
+    "renew_days": "a number of days, 0 for never",
 }

@@ -146,6 +146,7 @@ class NodeDir:
             config = {**self.config, "listen": listen or "0.0.0.0:0"}
             if listen is None:
                 config["gateways"] = []
+                config["renew_days"] = 0
             self.node = make(Store(PrivateFlash(str(path))), config)
             self._recall()
             self.node.open()

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from writ import errors
-from writ.capsule import Member
 from writ.errors import Rejection
 from writ.node import METHOD_NAMES
 from writ.store import Store
@@ -76,6 +75,10 @@ class RunningNode(HostNode):
     def step(self, wait_ms: int = 1000) -> None:
         """As the agent; what changed in its authority is told."""
         super().step(wait_ms)
+        self.tell_changes()
+
+    def tell_changes(self) -> None:
+        """Tell what has changed since the last time."""
         self._tell_refusals(self.now_ms)
         facts = self._facts()
         if facts != self._told:
@@ -103,14 +106,16 @@ class RunningNode(HostNode):
                 shown = moment(value) if isinstance(value, int) and key != "epoch" else value
                 self.tell(key, texts[key].format(shown), **{key: value})
 
-    def _authorise_told(self, member: Member, method: int, path: str, now_ms: int) -> int:
+    def _authorise_told(
+        self, member: Any, method: int, path: str, now_ms: int, has_action: bool = False
+    ) -> int:
         # notifications are judged too, and are not worth a line each
         if self._source is None:
-            return int(self._authorise_untold(member, method, path, now_ms))
+            return int(self._authorise_untold(member, method, path, now_ms, has_action))
         asked = f"{METHOD_NAMES[method] if method < len(METHOD_NAMES) else method} {path}"
         facts = {"peer": member.name, "address": self._source, "request": asked}
         try:
-            rule = int(self._authorise_untold(member, method, path, now_ms))
+            rule = int(self._authorise_untold(member, method, path, now_ms, has_action))
         except Rejection as rejection:
             name = type(rejection).__name__
             if self._may_list(now_ms):

@@ -1,6 +1,7 @@
 """A scope's folder: all that its governors certified, and what people keep beside it.
 
     charter.cbor  beacon.cbor  policies/00002.cbor  amendments/00002.cbor  members/NAME.cbor
+    successions/00003.cbor (each with the last policy before it: the way to the key in force)
     policy.toml (what people edit)   book.toml (NAME = "host:port")   requests/NAME.cbor
     roster.cbor   governors/NAME.key, NAME.seat (encrypted)   ceremony/ (files of ceremonies)
 
@@ -26,6 +27,7 @@ from writ.capsule import (
     CHARTER,
     MEMBER,
     POLICY,
+    SUCCESSION,
     Beacon,
     Capsule,
     Charter,
@@ -120,14 +122,29 @@ class ScopeFolder:
         return folder
 
     def _load(self) -> None:
-        # the beacon first: it may be older than the policy, and its time still counts
-        policies = [file for file in self._files("policies") if file.stem.isdecimal()]
-        newest = sorted(policies, key=lambda file: int(file.stem))[-1:]
-        order = [self.path / "beacon.cbor", *newest]
-        for file in order:
+        # the beacon before the newest policy: it may be older, and its time still counts
+        order = self._way()
+        at = len(order) - (1 if order and order[-1].parent.name == "policies" else 0)
+        for file in [*order[:at], self.path / "beacon.cbor", *order[at:]]:
             if file.is_file():
                 with _checking(file):
                     self.authority.receive(read_capsule(file), self._clock.now_ms())
+
+    def _way(self) -> list[Path]:
+        """The files that lead from the charter to what is in force, in order."""
+        found: list[Path] = []
+        policies = self._numbered_files("policies")
+        since = 0
+        for epoch, file in sorted(self._numbered_files("successions").items()):
+            before = [one for one in policies if since < one < epoch]
+            found += [policies[one] for one in before and [max(before)]]
+            found.append(file)
+            since = epoch
+        newest = [one for one in policies if one > since]
+        return found + [policies[one] for one in newest and [max(newest)]]
+
+    def _numbered_files(self, name: str) -> dict[int, Path]:
+        return {int(file.stem): file for file in self._files(name) if file.stem.isdecimal()}
 
     def _files(self, name: str) -> list[Path]:
         return sorted((self.path / name).glob("*.cbor"))
@@ -150,6 +167,23 @@ class ScopeFolder:
         return bytes(self.authority.head or self.charter.head)
 
     @property
+    def group_key(self) -> bytes:
+        """What certifies now: the charter's key, or its successor's (32 bytes)."""
+        return bytes(self.authority.group_key or self.charter.group_key)
+
+    def _group_keys(self) -> list[bytes]:
+        # the one in force first
+        later = [
+            capsules.Succession(capsules.parse(read_capsule(file))).group_key
+            for file in self._files("successions")
+        ]
+        return [*reversed(later), self.charter.group_key]
+
+    def is_outdated(self, member: Member) -> bool:
+        """Whether only an old group key has signed this member's capsule: no node believes it."""
+        return not _is_signed(capsules.parse(member.raw), self.group_key)
+
+    @property
     def beacon(self) -> Beacon | None:
         """The newest beacon."""
         return self.authority.beacon
@@ -158,11 +192,11 @@ class ScopeFolder:
     def _members(self) -> dict[bytes, tuple[Path, Member]]:
         # by node id; verified, whether revoked and expired or not
         found = {}
+        keys = self._group_keys()
         for file in [*self._files("members/old"), *self._files("members")]:
             with _checking(file):
                 capsule = capsules.parse(read_capsule(file))
-                key, signed = self.charter.group_key, capsule.signing_input()
-                if not crypto.ed25519_verify(key, signed, capsule.signature):
+                if not any(_is_signed(capsule, key) for key in keys):
                     raise BadSignature()
                 member = Member(capsule)
                 found[member.node_id] = (file, member)
@@ -217,16 +251,19 @@ class ScopeFolder:
 
     def capsules(self, member: Member | None = None) -> list[bytes]:
         """All that a new node needs, in order: charter, policy, member, beacon."""
-        found = [self.charter_raw]
-        if (whole := self.policy_capsule()) is not None:
-            found.append(whole)
+        found = [self.charter_raw, *(raw for _, raw in self.way())]
         if member is not None:
             found.append(member.raw)
         return found + self.beacon_capsules()
 
+    def way(self) -> list[tuple[str, bytes]]:
+        """[("policy" or "succession", capsule)]: from the charter to what is in force."""
+        kinds = {"policies": "policy", "successions": "succession"}
+        return [(kinds[file.parent.name], read_capsule(file)) for file in self._way()]
+
     def policy_capsule(self) -> bytes | None:
         """The whole policy in force, as a capsule."""
-        file = self.path / _numbered("policies", self.epoch)
+        file = self.path / _numbered("policies", self.policy.epoch if self.policy else 0)
         return read_capsule(file) if file.is_file() else None
 
     def amendment_capsule(self) -> bytes | None:
@@ -261,6 +298,10 @@ class ScopeFolder:
             self._keep_policy(capsule)
         elif capsule.kind == AMENDMENT:
             self._amendment = capsule
+        elif capsule.kind == SUCCESSION:
+            # the beacon goes first: it counts no more, and would not verify when it is read again
+            (self.path / "beacon.cbor").unlink(missing_ok=True)
+            self._write(_numbered("successions", capsule.body[1]), capsule.raw)
         elif capsule.kind == BEACON:
             self._write("beacon.cbor", capsule.raw)
         elif capsule.kind == CHARTER:
@@ -352,6 +393,10 @@ class ScopeFolder:
             top += ("" if not top or top.endswith("\n") else "\n") + line
         text = top + rest
         self._write("book.toml", text.encode())
+
+
+def _is_signed(capsule: Capsule, key: bytes) -> bool:
+    return bool(crypto.ed25519_verify(key, capsule.signing_input(), capsule.signature))
 
 
 def _numbered(name: str, epoch: int) -> str:

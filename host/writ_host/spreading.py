@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from writ.errors import Rejection
+from writ.errors import Rejection, RolledBack
 
 from .admission import read_request
 from .deliver import Outcome, fetch_request, hand_over, hand_over_policy
@@ -104,7 +104,14 @@ def give_policy(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str], l
     if whole is None:
         raise HostError("there is no policy yet", "Certify one first: writ policy certify.")
 
+    way = folder.way()
+
     def give(_: str, address: str) -> list[Outcome]:
+        if len(way) > 1:
+            return [
+                *_hand_over_way(address, way, timeout_s),
+                *hand_over(address, [("beacon", raw) for raw in beacons], timeout_s),
+            ]
         return hand_over_policy(address, whole, amendment, beacons, timeout_s)
 
     return give
@@ -123,15 +130,24 @@ def give_all(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str], list
         member = folder.member(name)
         if member is not None:
             _check_who(address, member.node_id, timeout_s)
-        raws = [("charter", folder.charter_raw)]
-        if (whole := folder.policy_capsule()) is not None:
-            raws.append(("policy", whole))
-        if member is not None:
-            raws.append(("member", member.raw))
+        found = hand_over(address, [("charter", folder.charter_raw)], timeout_s)
+        found += _hand_over_way(address, folder.way(), timeout_s)
+        raws = [("member", member.raw)] if member is not None else []
         raws += [("beacon", raw) for raw in folder.beacon_capsules()]
-        return hand_over(address, raws, timeout_s)
+        return found + hand_over(address, raws, timeout_s)
 
     return give
+
+
+def _hand_over_way(
+    address: str, way: Sequence[tuple[str, bytes]], timeout_s: float
+) -> list[Outcome]:
+    # after a succession most nodes are further than its beginning: that is as good as known
+    found = hand_over(address, way, timeout_s)
+    return [
+        Outcome(one.what, "known") if one.reason is RolledBack and one is not found[-1] else one
+        for one in found
+    ]
 
 
 def _check_who(address: str, node_id: bytes, timeout_s: float) -> None:

@@ -204,12 +204,11 @@ def test_a_policy_that_does_not_follow_is_not_signed(governors: Governors) -> No
 def test_two_policies_of_one_epoch_are_not_signed_by_one_governor(governors: Governors) -> None:
     governors.charter()
     folder = ScopeFolder.open(governors.scope)
+    issued, params = folder.policy.issued, {1: folder.policy.role_names}
     tags = [
         governors.propose_raw(
             name,
-            capsule.build(
-                POLICY, [2, folder.head, [[1, 1, path, 1]], [], [], {}], iat=folder.policy.issued
-            ),
+            capsule.build(POLICY, [2, folder.head, [[1, 1, path, 1]], [], [], params], iat=issued),
         )
         for name, path in (("bob", "one"), ("cem", "two"))
     ]

@@ -9,6 +9,7 @@ from .lazy import Main
 _SECTIONS = {
     "Authority": {
         "scope": ("scope:group", "Found a scope, look at it, certify a beacon."),
+        "governor": ("governor:group", "Run a governor, and decide what needs a person."),
         "ceremony": ("ceremony:group", "Found and certify with governors on separate machines."),
         "policy": ("policy:group", "Check, compare, certify and show the policy."),
         "member": ("member:group", "Ask for membership, admit, list and revoke."),
@@ -41,7 +42,7 @@ Exit codes:
   130  interrupted
 
 Every command takes --json. Defaults come from the environment: WRIT_SCOPE, WRIT_NODE,
-WRIT_PASSPHRASE_FILE, WRIT_KEY_FILE.
+WRIT_GOVERNOR, WRIT_PASSPHRASE_FILE, WRIT_KEY_FILE.
 """
 
 main = Main(

@@ -25,6 +25,7 @@ from ..ceremony import (
     propose,
 )
 from ..ceremonystatus import founding_state, proposal_states
+from ..consensus.committee import check_threshold
 from ..dkg import spoken
 from ..errors import FileInTheWay, HostError, NeedsPerson
 from ..policyfile import PolicyFile
@@ -110,6 +111,7 @@ def roster(out: Output, name: str, threshold: int | None, scope: Path, yes: bool
     if not governors:
         raise HostError(f"no governor's record in {scope}", "First: writ ceremony identity NAME.")
     limit = threshold or default_threshold(len(governors))
+    check_threshold(len(governors), limit)
     made = Roster.create(name, limit, governors)
     dead, lying = certify.tolerance(len(governors), limit)
     rows = [(one.name, spoken(one.verify_key)) for one in made.governors]

@@ -25,9 +25,10 @@ from .output import Output, command
 def demo(ctx: click.Context, out: Output, plain: bool, keep: bool, folder: Path | None) -> None:
     """A farm on this machine: founded, read, changed, attacked and cut off, with proofs.
 
-    A gateway and four devices, each a process of its own, talk over UDP on the loopback interface.
-    Nothing outside a temporary folder is touched, and all processes end with the command. The exit
-    code is 1 if anything that should hold did not.
+    Four governors, a gateway and six devices, each a process of its own, talk over UDP on the
+    loopback interface; governors are killed, replaced, and made to lie. Nothing outside a temporary
+    folder is touched, and all processes end with the command. The exit code is 1 if anything that
+    should hold did not.
     """
     if folder:
         play.stop(folder)
@@ -78,6 +79,7 @@ def _tell(out: Output, field: Field, ledger: Ledger, is_live: bool) -> None:
             "seconds": round(took_s, 1),
             "devices": field.device.words,
             "folder": field.path,
+            "took_s": {step: round(seconds, 1) for step, seconds in ledger.took_s.items()},
             "proofs": [
                 {
                     "step": proof.step,

@@ -25,7 +25,7 @@ from .names import node_name
 from .options import scope_option, timeout_option, yes_option
 from .output import Output, command
 from .policy import finish_change, run_change
-from .signers import Who, open_signer, signing_options
+from .signers import Who, open_scope, open_signer, signing_options
 
 _folder = click.Path(file_okay=False, path_type=Path)
 
@@ -162,7 +162,7 @@ def admit(
         raise click.UsageError("--name, --out and --deliver go with one REQUEST")
     if roles and no_role:
         raise click.UsageError("--role and --no-role exclude each other")
-    folder = ScopeFolder.open(scope)
+    folder = open_scope(out, scope, who)
     with folder.lock():
         admissions = _admissions(folder, requests, roles, no_role, name, expires)
         out.table(
@@ -181,6 +181,8 @@ def admit(
     targets = [(one.name, book[one.name]) for one in admissions if one.name in book]
     if deliver:
         targets = [(admissions[0].name, found) for _, found in find_targets(folder, deliver)]
+    if not (target or no_deliver or targets):
+        out.note("handed to nobody yet: --out DIR, or --deliver HOST:PORT, does that")
     done = delivering.deliver(out, targets, give_all(folder, timeout_s))
     for one in done:
         if one.is_good:
@@ -256,7 +258,9 @@ def _document(folder: ScopeFolder, one: Any) -> dict[str, Any]:
 def _state(folder: ScopeFolder, member: Any) -> str:
     if folder.is_revoked(member):
         return "revoked"
-    return "expired" if member.expires <= now_s() else "ok"
+    if member.expires <= now_s():
+        return "expired"
+    return "old key" if folder.is_outdated(member) else "ok"
 
 
 @command(group, "list")
@@ -342,7 +346,7 @@ def revoke(
     Based on the certified policy, so that what policy.toml holds by now waits for its own
     certification; the node ids are added to its `revoked`.
     """
-    folder = ScopeFolder.open(scope)
+    folder = open_scope(out, scope, who)
     with folder.lock():
         targets = find_targets(folder, deliver)
         members = [_member(folder, name) for name in names]

@@ -1,5 +1,7 @@
 """Names on the command line, checked before anything is begun. Callbacks for Click's parameters."""
 
+from pathlib import Path
+
 import click
 
 from writ.capsule import check_name
@@ -35,3 +37,14 @@ def scope_names(ctx: click.Context, param: click.Parameter, value: str | None) -
     if len(set(found)) < len(found):
         raise click.BadParameter("the same name twice", ctx, param)
     return found
+
+
+def record_files(ctx: click.Context, param: click.Parameter, value: str) -> list[Path]:
+    """Files with commas between them, all there."""
+    paths = [Path(word.strip()) for word in value.split(",") if word.strip()]
+    for path in paths:
+        if not path.is_file():
+            raise click.BadParameter(f"there is no file {path}", ctx, param)
+    if len(set(paths)) < len(paths):
+        raise click.BadParameter("the same file twice", ctx, param)
+    return paths

@@ -86,8 +86,11 @@ class Output:
 
     def line(self, text: str = "", style: str | None = None) -> None:
         """One line (or several) of prose."""
-        if not self.as_json:
-            self.console.print(printable(text), style=style if self.is_live else None)
+        if self.is_live:
+            self.console.print(printable(text), style=style)
+        elif not self.as_json:
+            # a log: a busy governor has better things to do than to lay out its lines
+            print(printable(text), file=self.console.file, flush=True)
 
     def ok(self, text: str) -> None:
         """What was done."""

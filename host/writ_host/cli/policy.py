@@ -18,7 +18,7 @@ from .boundary import REFUSED
 from .delivering import deliver_option
 from .options import scope_option, timeout_option, yes_option
 from .output import Output, command
-from .signers import Who, open_signer, signing_options
+from .signers import Who, open_scope, open_signer, signing_options
 
 _file_argument = click.argument(
     "file", required=False, type=click.Path(dir_okay=False, path_type=Path)
@@ -117,6 +117,8 @@ def _document(folder: ScopeFolder, change: certify.PolicyChange) -> dict[str, An
         "grants": found.grants if found else [],
         "revoked": found.revoked if found else [],
         "restored": found.restored if found else [],
+        "approvals": found.approvals if found else [],
+        "governors": found.governors if found else [],
     }
 
 
@@ -141,7 +143,7 @@ def certify_(
     A change that an amendment can express is certified as amendment and as whole policy; both lead
     to one state. A beacon of the new epoch goes with it.
     """
-    folder = ScopeFolder.open(scope)
+    folder = open_scope(out, scope, who)
     with folder.lock():
         targets = find_targets(folder, deliver)
         written = PolicyFile.load(file or folder.policy_file)
@@ -222,6 +224,8 @@ def show(out: Output, scope: Path) -> None:
             "roles": ", ".join(found.roles) or "none",
             "revoked": ", ".join(found.revoked) or "nobody",
             "granted": "; ".join(f"{node}: {roles}" for node, roles in found.grants) or None,
+            "to certify": "; ".join(f"{what}: {operators}" for what, operators in found.approvals),
+            "governors": found.committee and f"those of the shares {found.committee}",
         }
     )
     keys = ("number", "from", "methods", "resource", "to", "condition")
@@ -235,5 +239,7 @@ def show(out: Output, scope: Path) -> None:
             "routes": found.routes,
             "revoked": found.revoked,
             "grants": dict(found.grants),
+            "approvals": found.approvals,
+            "committee": found.committee,
         }
     )

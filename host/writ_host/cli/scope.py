@@ -5,19 +5,24 @@ from typing import Any
 
 import click
 
+from writ.limits import GOVERNORS_MAX
+
 from .. import ceremony, certify, seats, words
+from ..consensus.committee import UnsafeThreshold, check_threshold
 from ..dkg import spoken
 from ..errors import FileInTheWay
+from ..keyfile import Unlock
 from ..policyfile import PolicyFile
 from ..policytemplate import template
 from ..scopefolder import ScopeFolder, now_s
 from ..spreading import find_targets, give_beacon
 from .delivering import deliver, deliver_option, documents, finish
-from .names import scope_name, scope_names
+from .founding import found_online
+from .names import record_files, scope_name, scope_names
 from .options import scope_option, timeout_option
 from .output import Output, command
 from .secret import secret_options, unlock
-from .signers import Who, open_signer, signing_options
+from .signers import Who, open_scope, open_signer, signing_options, wait_option
 
 
 @click.group()
@@ -27,15 +32,19 @@ def group() -> None:
 
 @command(group)
 @click.argument("name", callback=scope_name)
-@click.option("--governors", type=click.IntRange(1, 13), default=4, show_default=True)
+@click.option(
+    "--governors",
+    metavar="A.toml,B.toml,...|N",
+    help="The records of the governors whose daemons run; with --local how many, 4 otherwise.",
+)
 @click.option("--threshold", type=click.IntRange(1, 13), help="How many of them certify together.")
 @click.option(
     "--names",
     callback=scope_names,
     metavar="A,B,...",
-    help="Their names; governor-1 and so on otherwise.",
+    help="With --local: their names; governor-1 and so on otherwise.",
 )
-@click.option("--local", is_flag=True, help="All governors live on this machine.")
+@click.option("--local", is_flag=True, help="All governors live on this machine, without daemons.")
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
@@ -47,43 +56,85 @@ def group() -> None:
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     help="The first policy; a commented one is written otherwise.",
 )
+@wait_option
 @secret_options
 def create(
     out: Output,
     name: str,
-    governors: int,
+    governors: str | None,
     threshold: int | None,
     names: list[str] | None,
     local: bool,
     folder: Path | None,
     policy_path: Path | None,
+    wait_s: float | None,
     passphrase_file: Path | None,
     key_file: Path | None,
 ) -> None:
     """Found a scope: its key is made by all governors together, and nobody ever has it.
 
-    With --local all of them are on this machine, to begin with or for ever. Governors on machines
-    or sticks of their own found it with `writ ceremony`.
+    The governors' daemons run on their machines (writ governor run); each operator compares a
+    fingerprint by voice and approves. With --local all governors are on this machine, to begin
+    with or for ever. Without network between them: writ ceremony.
     """
-    if not local:
-        raise click.UsageError(
-            "give --local to have all governors on this machine; otherwise each governor runs"
-            " `writ ceremony identity`, one of them `writ ceremony roster`, all of them"
-            " `writ ceremony found`"
-        )
-    listed = names or [f"governor-{number}" for number in range(1, governors + 1)]
-    limit = threshold or default_threshold(len(listed))
-    if not len(listed) < 2 * limit <= 2 * len(listed):
-        raise click.BadParameter(
-            "more than half of the governors, and not more than all", param_hint="--threshold"
-        )
     path = folder or Path(name)
+    if not local:
+        if governors is None or governors.isdecimal():
+            raise click.UsageError(
+                "give --governors a.toml,b.toml,... (each governor runs `writ governor init` and"
+                " `writ governor run` and sends its record), or --local to have all governors on"
+                " this machine"
+            )
+        records = record_files(click.get_current_context(), _GOVERNORS, governors)
+        limit = _threshold(len(records), threshold)
+        text = policy_path.read_text("utf-8") if policy_path else template(name)
+        policy = PolicyFile.parse(text, str(policy_path or path / "policy.toml"))
+        scope = found_online(out, name, records, limit, policy, path, wait_s)
+        if not scope.policy_file.exists():
+            scope.policy_file.write_text(text, "utf-8")
+        _finish(out, scope)
+        return
+    if governors is not None and not governors.isdecimal():
+        raise click.UsageError("--local makes its own governors: give a number, or --names")
+    count = int(governors or 4)
+    if not 1 <= count <= GOVERNORS_MAX:
+        raise click.BadParameter(f"1 to {GOVERNORS_MAX}", param_hint="--governors")
+    listed = names or [f"governor-{number}" for number in range(1, count + 1)]
+    limit = _threshold(len(listed), threshold)
     for taken in ("charter.cbor", "roster.cbor", "governors"):
         if (path / taken).exists():
             raise FileInTheWay(f"{path / taken} exists already", "Choose another --folder.")
     text = policy_path.read_text("utf-8") if policy_path else template(name)
     policy = PolicyFile.parse(text, str(policy_path or path / "policy.toml"))
     key = unlock(out, passphrase_file, key_file, "the governors' seats", is_new=True)
+    scope = _found_local(out, name, listed, limit, policy, path, key)
+    scope.policy_file.write_text(text, "utf-8")
+    _finish(out, scope)
+
+
+# for messages of parameters that are looked at later than Click does
+_GOVERNORS = click.Option(["--governors"])
+
+
+def _threshold(governors: int, threshold: int | None) -> int:
+    """What was asked for, or the default. Raises `BadParameter` for what is not safe."""
+    limit = threshold or default_threshold(governors)
+    try:
+        check_threshold(governors, limit)
+    except UnsafeThreshold as error:
+        raise click.BadParameter(f"{error}. {error.advice}", param_hint="--threshold") from None
+    return limit
+
+
+def _found_local(
+    out: Output,
+    name: str,
+    listed: list[str],
+    limit: int,
+    policy: PolicyFile,
+    path: Path,
+    key: Unlock,
+) -> ScopeFolder:
     with out.progress("distributed key generation", 3 + len(listed)) as bar:
         local_governors = ceremony.found_local(name, listed, limit)
         bar.advance()
@@ -100,9 +151,12 @@ def create(
         scope = ScopeFolder.create(path, raws[0])
         for raw in raws[1:]:
             scope.take(raw)
-        scope.policy_file.write_text(text, "utf-8")
         bar.advance()
-    out.ok(f"founded {name} in {path}")
+    return scope
+
+
+def _finish(out: Output, scope: ScopeFolder) -> None:
+    out.ok(f"founded {scope.charter.name} in {scope.path}")
     document = describe(scope)
     _show(out, document)
     out.note(f"next: look at {scope.policy_file}, then  writ member request DIR --name NAME")
@@ -133,8 +187,8 @@ def describe(folder: ScopeFolder) -> dict[str, Any]:
         "name": charter.name,
         "scope": charter.scope,
         "folder": folder.path,
-        "fingerprint": spoken(folder.charter.group_key),
-        "group_key": charter.group_key,
+        "fingerprint": spoken(folder.group_key),
+        "group_key": folder.group_key,
         "founded": charter.founded,
         "governors": count,
         "threshold": charter.threshold,
@@ -184,7 +238,7 @@ def beacon(out: Output, scope: Path, who: Who, deliver: tuple[str, ...], timeout
 
     Devices have no clock of their own; rules marked `fresh` deny when the beacon is too old.
     """
-    folder = ScopeFolder.open(scope)
+    folder = open_scope(out, scope, who)
     with folder.lock():
         targets = find_targets(folder, deliver)
         signer = open_signer(out, folder, who)

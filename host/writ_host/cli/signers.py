@@ -1,4 +1,4 @@
-"""Who certifies: the governors of this machine, or one governor in a ceremony with the others."""
+"""Who certifies: governors of this machine, one governor in a ceremony, or a governor's daemon."""
 
 import time
 from collections.abc import Callable
@@ -7,19 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from .. import seats
 from ..ceremony import DirectoryFolder, Progress, Proposal, Roster
-from ..certify import CeremonySigner, LocalSigner, Signer
+from ..certify import Broker, CeremonySigner, LocalSigner, Signer
 from ..errors import Stalled
 from ..pledges import Pledges
 from ..review import review
 from ..scopefolder import ScopeFolder
+from .daemonsigner import GovernorSigner, catch_up, connect, read_daemon
 from .output import Output
 from .secret import secret_options, unlock
 
 POLL_S = 0.3
 DEFAULT_KEYS = Path("~/.config/writ")
+# In place of a daemon's folder: somebody else signs, whatever the scope's folder says.
+NOBODY = Path("/")
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Who:
     passphrase_file: Path | None
     key_file: Path | None
     wait_s: float | None
+    daemon: Path | None = None
 
     def keys_folder(self) -> Path:
         """Where a governor of a ceremony has its keys."""
@@ -66,9 +71,12 @@ def signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: the options of `Who`; the command gets it as `who`."""
 
     def run(*args: Any, **given: Any) -> Any:
-        if given.pop("local") and given["governor"]:
-            raise click.UsageError("--local and --as exclude each other")
-        names = ("governor", "keys", "passphrase_file", "key_file", "wait_s")
+        ways = (given["local"], given["governor"], _is_said("daemon"))
+        if sum(map(bool, ways)) > 1:
+            raise click.UsageError("--local, --as and --governor exclude each other")
+        if given.pop("local") or given["governor"]:
+            given["daemon"] = NOBODY
+        names = ("governor", "keys", "passphrase_file", "key_file", "wait_s", "daemon")
         who = Who(**{option: given.pop(option) for option in names})
         return function(*args, who=who, **given)
 
@@ -77,9 +85,23 @@ def signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     # options that were declared below this decorator
     run.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
     local = click.option(
-        "--local", is_flag=True, help="All governors sign on this machine: the default."
+        "--local", is_flag=True, help="All governors sign here: the default without a daemon."
     )
-    return local(keys_options(wait_option(run)))
+    daemon = click.option(
+        "--governor",
+        "daemon",
+        metavar="DIR",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="WRIT_GOVERNOR",
+        help="The governor's daemon that proposes it [WRIT_GOVERNOR, or the scope's `governor`].",
+    )
+    return daemon(local(keys_options(wait_option(run))))
+
+
+def _is_said(name: str) -> bool:
+    # on the command line: what the environment says gives way
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
 
 
 class Waiter:
@@ -110,8 +132,29 @@ def ceremony_folder(scope: Path) -> DirectoryFolder:
     return DirectoryFolder(path)
 
 
-def open_signer(out: Output, folder: ScopeFolder, who: Who) -> Signer:
+def open_scope(out: Output, scope: Path, who: Who) -> ScopeFolder:
+    """The scope's folder, brought up to date where a daemon is the one that certifies."""
+    folder = ScopeFolder.open(scope)
+    daemon = daemon_of(folder.path, who)
+    if daemon is not None:
+        with folder.lock(), connect(daemon) as client:
+            if count := catch_up(folder, client):
+                out.note(f"took {count} capsules that the governors had certified")
+    return folder
+
+
+def daemon_of(scope: Path, who: Who) -> Path | None:
+    """The folder of the daemon that certifies for a scope's folder, None where nobody's does."""
+    if who.daemon is not None or who.governor is not None:
+        return None if who.daemon == NOBODY else who.daemon
+    return read_daemon(scope)
+
+
+def open_signer(out: Output, folder: ScopeFolder, who: Who) -> Signer | Broker:
     """The signer that the options mean. Raises what reading the seats raises."""
+    daemon = daemon_of(folder.path, who)
+    if daemon is not None:
+        return GovernorSigner(out, folder, daemon, who.wait_s)
     if who.governor is None:
         keys = who.keys or folder.path / "governors"
         if not seats.names_in(keys):

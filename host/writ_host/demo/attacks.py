@@ -1,4 +1,4 @@
-"""Steps 5 and 6: attacks, a power cut in the middle of a write, and life without the gateway."""
+"""Step 5: attacks, and a power cut in the middle of a write."""
 
 import signal
 import time
@@ -7,18 +7,15 @@ from writ import coap, oscore
 from writ.errors import BadSignature, DecryptionFailed, Replayed, RolledBack, Truncated
 from writ.limits import SEQUENCE_RESERVE
 
-from ..deliver import Outcome, hand_over, hand_over_policy
+from ..deliver import Outcome, hand_over
 from ..scopefolder import read_capsule
-from ..words import duration
 from . import farm
-from .farm import GATE, PRIVATE, PUMP, READING, SOIL, TANK
+from .changing import SPREAD_S, certify_policy, tell_gate
+from .farm import GATE, READING, TANK
 from .field import Field
 from .proofs import Ledger, NotProved
 from .relay import Heard, used_twice
-from .steps import SPREAD_S, certify_policy
 from .stranger import Stranger, all_for_everybody
-
-# --- step 5 ---------------------------------------------------------------------------------------
 
 
 def attack(field: Field, ledger: Ledger) -> None:
@@ -109,14 +106,9 @@ def _cut_power(field: Field, ledger: Ledger) -> None:
     tank.tell("cut policy")
     tank.wait_for("cut")
     old_epoch = field.scope.epoch
-    certify_policy(field, farm.last_policy())
+    certify_policy(field, farm.other_policy(field.scope.policy_file.read_text()))
     epoch = field.scope.epoch
-    hand_over_policy(
-        field.address(GATE),
-        field.scope.policy_capsule() or b"",
-        field.scope.amendment_capsule(),
-        field.scope.beacon_capsules(),
-    )
+    tell_gate(field)
     code = tank.wait(SPREAD_S)
     cut_at = time.monotonic()
     slots = sorted(tank.folder.glob("policy.?"), key=lambda path: path.stat().st_mtime_ns)
@@ -177,44 +169,3 @@ def _span(numbers: list[int]) -> str:
     if not numbers:
         return "none"
     return f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
-
-
-# --- step 6 ---------------------------------------------------------------------------------------
-
-
-def without_gateway(field: Field, ledger: Ledger) -> None:
-    """The gateway is killed; two devices go on, and say how old their policy is."""
-    gate, pump = field[GATE], field[PUMP]
-    ledger.say("the gateway is killed")
-    gate.kill()
-    mark = pump.mark()
-    values = []
-    for _ in range(2):
-        told = pump.wait_for("answer", mark, SPREAD_S, target=f"soil/{READING}")
-        mark = pump.events.index(next(one for one in pump.events[mark:] if one.what is told)) + 1
-        values.append(f"{told.get('code')} {told.get('text')}")
-    ledger.prove(
-        "two devices still talk to each other",
-        gate.pid is None and all(value.startswith("2.05 ") for value in values),
-        f"the gateway is gone; pump reads soil/{READING}: {', '.join(values)}",
-    )
-    refused = field.call(SOIL, PRIVATE)
-    reason = refused.reason.__name__ if refused.reason else coap.code_text(refused.code)
-    ledger.prove(
-        "and go on enforcing",
-        reason == "NotAllowed",
-        f"the operator asks soil for {PRIVATE}: {reason}",
-    )
-    ages = {part.name: field.status(part) for part in (SOIL, PUMP)}
-    told_ages = [
-        f"{name}: epoch {one['epoch']}, its policy certified"
-        f" {duration(one['time'] - one['policy'])} ago, confirmed by a beacon"
-        f" {duration(one['beacon_age_s'])} ago"
-        for name, one in ages.items()
-        if isinstance(one["policy"], int) and isinstance(one["beacon_age_s"], int)
-    ]
-    ledger.prove(
-        "each says how old its policy is",
-        len(told_ages) == 2 and all(one["epoch"] == field.scope.epoch for one in ages.values()),
-        "; ".join(told_ages),
-    )

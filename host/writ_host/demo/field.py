@@ -5,21 +5,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from writ import cbor, coap
 
 from .. import provision
-from ..ceremony import Local
-from ..certify import LocalSigner
 from ..errors import HostError
+from ..keyfile import KeyFile
 from ..nodedir import NodeDir, Reply
 from ..scopefolder import ScopeFolder
 from ..target import Target
 from . import farm
-from .board import Board, Event, Program, clean_environment
+from .board import Board
+from .governors import Council, program
+from .process import Event, Process, Program, clean_environment
 from .relay import HOST, Relay, free_port
 
 # On this 64-bit build they hold about what 96 kB do on a microcontroller; an ESP32 has 110.
@@ -31,11 +32,11 @@ _BOARD = _ROOT / "boards/unix"
 class Field:
     """Folder, processes and sockets. Close it, or use `with`.
 
-    scope: the scope's folder, once it is founded; signers: the governors who are at hand.
+    scope: the scope's folder, once it is founded; council: its governors.
     """
 
     def __init__(
-        self, on_event: Callable[[Board, Event], None] = lambda board, event: None
+        self, on_event: Callable[[Process, Event], None] = lambda process, event: None
     ) -> None:
         if not (_BOARD / "main.py").is_file():
             raise HostError(
@@ -43,20 +44,22 @@ class Field:
                 "Clone the repository and run: make demo",
             )
         self.path = Path(tempfile.mkdtemp(prefix="writ-demo-"))
-        self.governors: list[Local] = []
         self._scope: ScopeFolder | None = None
         self._desk: NodeDir | None = None
         try:
             self.device, self.host = self._programs()
+            KeyFile.create(self.key_file)
+            self._governor = program(_ROOT, self.key_file)
         except BaseException:
             shutil.rmtree(self.path, ignore_errors=True)
             raise
         self.boards: dict[str, Board] = {}
-        for part in (farm.GATE, *farm.DEVICES):
-            program = self.host if part is farm.GATE else self.device
+        for part in (farm.GATE, *farm.DEVICES, *farm.LATE):
+            how = self.host if part is farm.GATE else self.device
             address = f"{HOST}:{free_port()}"
-            board = Board(part.name, self.path / "nodes" / part.name, address, program, on_event)
+            board = Board(part.name, self.path / "nodes" / part.name, address, how, on_event)
             self.boards[part.name] = board
+        self.council = Council(self.path, self._governor, on_event)
         self.relay = Relay(self.boards[farm.TANK.name].address)
 
     def __enter__(self) -> "Field":
@@ -69,9 +72,15 @@ class Field:
         """End all processes, close all sockets, remove the folder and the keys in it."""
         for board in self.boards.values():
             board.stop()
+        self.council.stop()
         self.close_desk()
         self.relay.close()
         shutil.rmtree(self.path, ignore_errors=True)
+
+    @property
+    def key_file(self) -> Path:
+        """What unlocks the governors' keys."""
+        return self.path / "governors.key"
 
     # --- how nodes are run ------------------------------------------------------------------------
 
@@ -112,8 +121,11 @@ class Field:
         """Where others find this node ("host:port")."""
         return self.relay.address if part is farm.TANK else self[part].address
 
-    def flash(self, part: farm.Part, scope_id: bytes) -> None:
-        """Give a node what it is born with: its name, the scope it trusts, where a gateway is."""
+    def flash(self, part: farm.Part, scope_id: bytes, governors: Sequence[str] = ()) -> None:
+        """Give a node what it is born with: its name, the scope it trusts, whom it may ask.
+
+        governors: names, instead of those of its part.
+        """
         gate = self[farm.GATE].address
         if part is farm.TANK:
             gate = self.relay.behind(gate)
@@ -122,6 +134,7 @@ class Field:
             scope=scope_id.hex(),
             listen=self[part].address,
             gateways=None if part is farm.GATE else [gate],
+            governors=self.council.listen(*(governors or part.governors)) or None,
             serve=list(part.serve),
             ask=dict(part.ask) or None,
         )
@@ -137,11 +150,6 @@ class Field:
     @scope.setter
     def scope(self, folder: ScopeFolder) -> None:
         self._scope = folder
-
-    @property
-    def signer(self) -> LocalSigner:
-        """The three governors who are at hand."""
-        return LocalSigner([one for one in self.governors if one.seat.name in farm.SIGNERS])
 
     # --- the operator -----------------------------------------------------------------------------
 

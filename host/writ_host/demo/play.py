@@ -14,18 +14,23 @@ from types import FrameType
 from writ.errors import WritError
 
 from ..errors import HostError, NotReachable
-from . import attacks, steps
-from .farm import GATE, PUMP, SOIL, TANK
+from . import acting, alone, attacks, founding, handover, losses, lying, steps
+from .farm import ANNA, BEN, CARL, GATE, PUMP, SLUICE, SOIL, SUCCESSOR, TANK, WELL
 from .field import Field
 from .proofs import Ledger
 
 STEPS: tuple[Callable[[Field, Ledger], None], ...] = (
-    steps.found_and_admit,
+    founding.found_and_admit,
     steps.read_and_refuse,
     steps.change_policy,
     steps.revoke,
     attacks.attack,
-    attacks.without_gateway,
+    losses.lose_one,
+    losses.lose_two,
+    handover.replace,
+    acting.act,
+    lying.lie,
+    alone.be_alone,
 )
 _PID = "demo.pid"
 _STOP_S = 15.0
@@ -56,9 +61,10 @@ def ended_by_sigterm() -> Iterator[None]:
 
 
 def keep_running(field: Field, tell: Callable[[str], None]) -> None:
-    """Start the gateway again, say how to play, and serve until Ctrl-C or `stop`."""
+    """Start gateway and governors again, say how to play, and serve until Ctrl-C or `stop`."""
+    field.council.start(ANNA, BEN, CARL, SUCCESSOR)
     field[GATE].start()
-    for part in (SOIL, TANK, PUMP):
+    for part in (SOIL, TANK, PUMP, SLUICE, WELL):
         # or it would know where they are only after they have greeted it
         field[GATE].ask(f"get {field.address(part)}/uptime")
     field.close_desk()
@@ -76,11 +82,12 @@ def how_to_play(field: Field) -> str:
     """Commands for a second terminal."""
     here = Path(sys.argv[0]).resolve()
     on_path = shutil.which("writ")
+    governors = field.path / "governors"
     lines = [
-        "The field goes on running. In a second terminal:",
+        "The field goes on running, and all governors are honest. In a second terminal:",
         "",
         f"  export WRIT_SCOPE={field.scope.path} WRIT_NODE={field.desk_path}",
-        f"  export WRIT_KEY_FILE={field.path / 'governors.key'}",
+        f"  export WRIT_GOVERNOR={governors / ANNA} WRIT_KEY_FILE={field.key_file}",
     ]
     if here.name == "writ" and (on_path is None or Path(on_path).resolve() != here):
         lines.append(f"  export PATH={here.parent}:$PATH")
@@ -92,9 +99,19 @@ def how_to_play(field: Field) -> str:
         "  writ observe tank/load             each second; Ctrl-C ends it",
         "  writ status pump                   its epoch, how old its policy is, what it refused",
         "  writ member list                   the guest is revoked",
+        "  writ governor status --watch       who of the governors is up, and what that tolerates",
+        "  writ governor log                  what was decided, who agreed, who was accused",
         f"  edit {field.scope.policy_file}",
         "  writ policy diff                   what your change means, in words",
-        "  writ policy certify --deliver gate three governors sign; the others hear of it",
+        "  writ policy certify --deliver gate or: writ member revoke well --deliver gate",
+        "  writ member request lamp --name lamp && writ member admit lamp --role sensor",
+        "",
+        "These wait for operators, a new member for one: be anna, then ben, in a third terminal.",
+        "",
+        f"  writ governor pending {governors / ANNA}",
+        f"  writ governor approve {governors / ANNA} ID",
+        f"  writ governor approve {governors / BEN} ID",
+        f"  kill -9 {field.council[CARL].pid:<27}carl; three of four go on deciding",
         "",
         f"Ctrl-C here ends it, or from anywhere: writ demo --stop {field.path}",
     ]

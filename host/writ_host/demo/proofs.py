@@ -8,12 +8,17 @@ from dataclasses import dataclass, field
 from ..errors import HostError
 
 TITLES = (
-    "Found the scope and admit the devices",
+    "Found the scope among four governors, and admit the devices",
     "Read, observe, and refuse who may not",
     "Change the policy by telling one node",
     "Revoke a device",
     "Attack, and cut the power",
-    "Go on without the gateway",
+    "Kill one governor of four",
+    "Kill another one, and wait for both",
+    "Replace a governor",
+    "Do what takes two people",
+    "Let a governor lie",
+    "Go on without the gateway, and without governors",
 )
 
 
@@ -77,5 +82,5 @@ class Ledger:
 
     @property
     def holds(self) -> bool:
-        """Whether all six steps were gone through and every row held."""
+        """Whether all steps were gone through and every row held."""
         return len(self.took_s) == len(TITLES) and all(proof.held for proof in self.proofs)

@@ -12,13 +12,28 @@ from rich.table import Table
 from rich.text import Text
 
 from . import farm
-from .board import Board, Event
+from .governors import Governor
+from .process import Event, Process
 from .proofs import TITLES, Ledger, Proof
 
 # Long enough to read a claim while its evidence stands beside it; only where somebody watches.
-READ_S = 0.9
+READ_S = 0.4
+# So that all of it fits a terminal of 40 lines.
+_CLAIMS_SHOWN = 6
 _REFRESH_HZ = 8
 _FRESH_S = 2.0
+_PARTS = (farm.GATE, *farm.DEVICES, *farm.LATE)
+_GOVERNORS = (*farm.GOVERNORS, farm.SUCCESSOR)
+_DEAD = Text("dead", style="bold red")
+# Of a governor.
+_SHORT = {
+    "started": "started",
+    "seated": "governs",
+    "decided": "decided",
+    "proposed": "a proposal waits for operators",
+    "share": "got a new share",
+    "retired": "retired: others govern now",
+}
 
 
 class Lines:
@@ -33,8 +48,8 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def on_event(self, board: Board, event: Event) -> None:
-        """A node told something: not shown here."""
+    def on_event(self, process: Process, event: Event) -> None:
+        """A process told something: not shown here."""
 
     def on_change(self, ledger: Ledger, what: str) -> None:
         """A step, a word or a proof."""
@@ -49,9 +64,9 @@ class Lines:
 
 
 class _Node:
-    # what the picture shows of a node
+    # what the picture shows of a process
     def __init__(self) -> None:
-        self.board: Board | None = None
+        self.process: Process | None = None
         self.epoch = 0
         self.epoch_at = 0.0
         self.news = ""
@@ -63,7 +78,7 @@ class Picture:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._nodes = {part.name: _Node() for part in (farm.GATE, *farm.DEVICES)}
+        self._nodes = {name: _Node() for name in (*_GOVERNORS, *(part.name for part in _PARTS))}
         self._ledger: Ledger | None = None
         self._lock = threading.Lock()
         self._live = Live(
@@ -80,15 +95,15 @@ class Picture:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def on_event(self, board: Board, event: Event) -> None:
-        """A node told something; called by that node's reader."""
+    def on_event(self, process: Process, event: Event) -> None:
+        """A process told something; called by its reader."""
         with self._lock:
-            node = self._nodes[board.name]
-            node.board = board
+            node = self._nodes[process.name]
+            node.process = process
             epoch = event.what.get("epoch")
             if isinstance(epoch, int) and epoch != node.epoch:
                 node.epoch, node.epoch_at = epoch, event.at
-            if news := _news(event.what):
+            if news := _news(process.name, event.what):
                 node.news, node.news_at = news, event.at
 
     def on_change(self, ledger: Ledger, what: str) -> None:
@@ -106,55 +121,66 @@ class Picture:
         seconds = f"{time.monotonic() - ledger.started:.0f} s"
         title = f"Writ: a {farm.SCOPE} on this machine"
         return Group(
-            Panel(self._field(ledger), title=title, subtitle=seconds, box=ROUNDED, expand=True),
+            Panel(self._field(), title=title, subtitle=seconds, box=ROUNDED, expand=True),
             self._steps(ledger),
         )
 
-    def _field(self, ledger: Ledger) -> Table:
+    def _field(self) -> Table:
         table = Table(box=None, expand=True, show_header=False, padding=(0, 1))
         for _ in range(3):
             table.add_column(no_wrap=True)
         table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        names = Text("  ").join(
-            Text(name, style="green" if name in farm.SIGNERS else "dim") for name in farm.GOVERNORS
-        )
-        table.add_row(Text("governors", style="bold"), "any 3 of 4 sign", "", names)
         with self._lock:
-            for part in (farm.GATE, *farm.DEVICES):
-                table.add_row(*self._row(part, self._nodes[part.name]))
+            for name in _GOVERNORS:
+                table.add_row(*self._governor(name, self._nodes[name]))
+            for part in _PARTS:
+                table.add_row(*self._node(part, self._nodes[part.name]))
         return table
 
-    def _row(self, part: farm.Part, node: _Node) -> list[Text]:
-        now = time.monotonic()
-        gone = node.board is not None and node.board.pid is None
-        epoch = Text("not born yet" if node.board is None else "no member yet", style="dim")
-        if gone:
-            epoch = Text("gone", style="bold red")
-        elif node.epoch:
-            style = "bold green" if now - node.epoch_at < _FRESH_S else "green"
-            epoch = Text(f"epoch {node.epoch} for {now - node.epoch_at:.0f} s", style=style)
-        fresh = now - node.news_at < _FRESH_S
-        return [
-            Text(part.name, style="red" if gone else "bold"),
-            Text(part.words, style="dim"),
-            epoch,
-            Text("" if gone else node.news, style="" if fresh else "dim"),
-        ]
+    def _governor(self, name: str, node: _Node) -> list[Text]:
+        if node.process is None:
+            return self._row(name, "governor", Text("not asked yet", style="dim"), node)
+        epoch = Text("no share yet", style="dim")
+        if node.epoch:
+            epoch = Text(f"epoch {node.epoch}, height {node.epoch + 1}", style=_shade(node))
+        if isinstance(node.process, Governor) and node.process.is_liar:
+            return self._row(name, "governor that lies", epoch, node, "bold magenta")
+        return self._row(name, "governor", epoch, node)
+
+    def _node(self, part: farm.Part, node: _Node) -> list[Text]:
+        epoch = Text("not born yet" if node.process is None else "no member yet", style="dim")
+        if node.epoch:
+            age_s = time.monotonic() - node.epoch_at
+            epoch = Text(f"epoch {node.epoch} for {age_s:.0f} s", style=_shade(node))
+        return self._row(part.name, part.words, epoch, node)
+
+    @staticmethod
+    def _row(name: str, words: str, epoch: Text, node: _Node, style: str = "bold") -> list[Text]:
+        if node.process is not None and node.process.pid is None:
+            return [Text(name, style="red"), Text(words, style="dim"), _DEAD, Text()]
+        fresh = time.monotonic() - node.news_at < _FRESH_S
+        news = Text(node.news, style="" if fresh else "dim")
+        return [Text(name, style=style), Text(words, style="dim"), epoch, news]
 
     def _steps(self, ledger: Ledger) -> RenderableType:
         lines: list[RenderableType] = []
-        for number, title in enumerate(TITLES, 1):
-            if number in ledger.took_s:
-                took = f"{ledger.took_s[number]:.0f} s"
-                lines.append(Text(f" ✔ {number}  {title}  ({took})", style="green"))
-            elif number > ledger.step:
-                lines.append(Text(f"   {number}  {title}", style="dim"))
-            else:
-                lines.append(Text(f" ▶ {number}  {title}", style="bold"))
-                mine = [proof for proof in ledger.proofs if proof.step == number]
-                lines += [_short(proof, proof is mine[-1]) for proof in mine]
-                lines.append(Text(f"      … {ledger.words}", style="cyan"))
+        if ledger.took_s:
+            held = sum(proof.held and proof.step in ledger.took_s for proof in ledger.proofs)
+            words = f" ✔ {len(ledger.took_s)} of {len(TITLES)} steps, {held} claims held"
+            lines.append(Text(words, style="green"))
+        if ledger.step and ledger.step not in ledger.took_s:
+            lines.append(Text(f" ▶ {ledger.step}  {TITLES[ledger.step - 1]}", style="bold"))
+            mine = [proof for proof in ledger.proofs if proof.step == ledger.step]
+            lines += [_short(proof, proof is mine[-1]) for proof in mine[-_CLAIMS_SHOWN:]]
+            lines.append(Text(f"      … {ledger.words}", style="cyan"))
+        if ledger.step < len(TITLES):
+            lines.append(Text(f"   {ledger.step + 1}  {TITLES[ledger.step]}", style="dim"))
         return Group(*lines)
+
+
+def _shade(node: _Node) -> str:
+    is_new = time.monotonic() - node.epoch_at < _FRESH_S
+    return "bold green" if is_new else "green"
 
 
 def _short(proof: Proof, with_evidence: bool) -> Text:
@@ -166,10 +192,12 @@ def _short(proof: Proof, with_evidence: bool) -> Text:
     return text
 
 
-def _news(what: dict[str, Any]) -> str:
-    # one node's evidence, in a few words
+def _news(name: str, what: dict[str, Any]) -> str:
+    # one process' evidence, in a few words
     if what["event"] == "start":
         return "booted"
+    if name in _GOVERNORS:
+        return _news_of_governor(name, what)
     if what["event"] == "epoch":
         heard = " and ".join(what.get("peers", []))
         return f"epoch {what['epoch']}, heard of from {heard}" if heard else "took a new policy"
@@ -179,6 +207,14 @@ def _news(what: dict[str, Any]) -> str:
         return f"observes {what['target']}: {what.get('text')}"
     said = " ".join(str(what[key]) for key in ("code", "text") if what.get(key))
     return f"{what['method']} {what['target']}: {said}"
+
+
+def _news_of_governor(name: str, what: dict[str, Any]) -> str:
+    if what["event"] == "agreed":
+        return "its operator agreed" if what.get("governor") == name else ""
+    if what["event"] == "accused":
+        return f"accuses {what.get('governor')}"
+    return _SHORT.get(what["event"], "")
 
 
 def proof_table(console: Console, ledger: Ledger) -> None:

@@ -1,0 +1,361 @@
+"""`writ governor`: make a governor, run its daemon, look at it, and decide what it is asked."""
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from .. import keyfile, provision, seats
+from ..dkg import spoken
+from ..errors import NotReachable
+from ..governor import layout as layouts
+from ..governor.control import ControlClient, ControlFailed, Document
+from ..governor.layout import Layout
+from ..governor.record import Record
+from ..target import check_address
+from . import governorview as view
+from .livepage import live_page
+from .names import record_files, scope_name
+from .options import yes_option
+from .output import Output, command
+from .secret import secret_options, unlock
+
+WATCH_S = 1.0
+
+directory_argument = click.argument(
+    "directory",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="WRIT_GOVERNOR",
+)
+watch_option = click.option("--watch", is_flag=True, help="Go on showing it, until Ctrl-C.")
+reason_option = click.option(
+    "--reason", default="", metavar="TEXT", help="Why: signed, and kept in the log."
+)
+
+
+def _split(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> tuple[Path, str]:
+    # (the governor's folder, the id): the folder may be left to the environment
+    if len(words) == 1 and os.environ.get("WRIT_GOVERNOR"):
+        words = (os.environ["WRIT_GOVERNOR"], *words)
+    if len(words) != 2:
+        raise click.UsageError("give DIR and ID; DIR may be left to WRIT_GOVERNOR", ctx)
+    return Path(words[0]), words[1]
+
+
+what_argument = click.argument(
+    "what", metavar="[DIR] ID", nargs=-1, required=True, callback=_split, type=str
+)
+
+
+@click.group()
+def group() -> None:
+    """Run a governor of a scope, and decide what needs a person.
+
+    \b
+    Each governor:   writ governor init DIR --name NAME, then  writ governor run DIR
+    One of them:     writ scope create SCOPE --governors a.toml,b.toml,...
+    Each:            writ governor pending DIR, then  writ governor approve DIR ID
+
+    DIR may be left to WRIT_GOVERNOR.
+    """
+
+
+@command(group)
+@directory_argument
+@click.option("--name", required=True, callback=scope_name, help="The governor's name.")
+@click.option(
+    "--peers",
+    metavar="HOST:PORT",
+    help=f"Where the other governors reach it; this machine, port {layouts.PEERS_PORT} otherwise.",
+)
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help=f"Where devices reach it; this machine, port {layouts.LISTEN_PORT} otherwise.",
+)
+@secret_options
+def init(
+    out: Output,
+    directory: Path,
+    name: str,
+    peers: str | None,
+    listen: str | None,
+    passphrase_file: Path | None,
+    key_file: Path | None,
+) -> None:
+    """Make a governor's folder: its keys, its settings, and the record that the others need."""
+    folder = Layout(directory)
+    peers = check_address(peers or f"{layouts.own_host()}:{layouts.PEERS_PORT}")
+    listen = check_address(listen or f"{layouts.own_host()}:{layouts.LISTEN_PORT}")
+    if peers == listen:
+        raise click.UsageError("--peers and --listen are two sockets: give two ports")
+    folder.check_new()
+    key = unlock(out, passphrase_file, key_file, f"the keys of {name}", is_new=True)
+    identity = seats.new_identity(directory, name, key)
+    record = Record(identity.public, peers, listen)
+    path = folder.record(name)
+    keyfile.write_atomically(path, record.to_toml().encode(), 0o644)
+    folder.node.mkdir(mode=0o700, exist_ok=True)
+    provision.write_config(folder.node, {"name": name, "listen": listen})
+    folder.create(name, peers, listen)
+    voice = spoken(identity.public.verify_key)
+    out.ok(f"made the governor {name} in {directory}")
+    out.fields({"record": path, "fingerprint": voice, "peers": peers, "listen": listen})
+    out.note(f"next: send {path.name} to whoever founds the scope; read the fingerprint to them")
+    out.note(f"and run it:  writ governor run {directory}")
+    out.json(
+        {
+            "name": name,
+            "folder": directory,
+            "record": path,
+            "fingerprint": voice,
+            "peers": peers,
+            "listen": listen,
+        }
+    )
+
+
+@command(group)
+@directory_argument
+@click.option(
+    "--metrics", metavar="HOST:PORT", help="Prometheus metrics over HTTP; else as governor.toml."
+)
+@secret_options
+def run(
+    out: Output,
+    directory: Path,
+    metrics: str | None,
+    passphrase_file: Path | None,
+    key_file: Path | None,
+) -> None:
+    """Run the governor in DIR until SIGTERM or Ctrl-C."""
+    # here, since it takes long to import and all other commands do without
+    from ..governor.daemon import Daemon
+
+    folder = Layout(directory)
+    settings = folder.read()
+    if metrics:
+        check_address(metrics)
+    key = unlock(out, passphrase_file, key_file, f"the keys of {settings.name}")
+    identity = seats.open_identity(directory, settings.name, key)
+    store = seats.seat_store(directory, settings.name, key)
+
+    def tell(facts: dict[str, object], text: str) -> None:
+        out.event({**facts, "text": text}, f"{facts['time']}  {text}")
+
+    settings = dataclasses.replace(settings, metrics=metrics or settings.metrics)
+    try:
+        daemon = Daemon(folder, settings, identity, store, tell, settings.metrics)
+    except OSError:
+        for address in ("peers", "metrics"):
+            settings.check_free(address)
+        raise
+    with daemon:
+        # bound only once there is a scope: too late to hear of it
+        settings.check_free("listen")
+        daemon.run()
+
+
+@command(group)
+@directory_argument
+@watch_option
+def status(out: Output, directory: Path, watch: bool) -> None:
+    """The scope, who of the governors is up, what that tolerates, and what waits."""
+    _show(out, directory, "status", view.status, watch)
+
+
+@command(group)
+@directory_argument
+@watch_option
+def pending(out: Output, directory: Path, watch: bool) -> None:
+    """What waits for a certificate or for people, and what it means."""
+    _show(out, directory, "pending", view.pending, watch)
+
+
+@command(group)
+@directory_argument
+@click.option("--last", type=click.IntRange(1, 1000), default=20, show_default=True)
+@watch_option
+def log(out: Output, directory: Path, last: int, watch: bool) -> None:
+    """What was decided, certified, approved and denied here, and why."""
+    with _client(directory) as client:
+        entries = client.ask("log", last=last)["entries"]
+        if not watch:
+            for entry in entries:
+                out.line(view.log_line(entry))
+            out.json({"entries": entries})
+            return
+        for entry in entries:
+            out.event(entry, view.log_line(entry))
+        for event in client.watch():
+            out.event(event, view.event_line(event))
+    raise NotReachable(
+        f"the daemon has stopped in {directory}", f"Start it: writ governor run {directory}"
+    )
+
+
+@command(group)
+@what_argument
+@reason_option
+@yes_option
+def approve(out: Output, what: tuple[Path, str], reason: str, yes: bool) -> None:
+    """Say yes to what `pending` lists as ID (its first digits do); signed and logged."""
+    _decide(out, *what, reason, yes, True)
+
+
+@command(group)
+@what_argument
+@reason_option
+@yes_option
+def deny(out: Output, what: tuple[Path, str], reason: str, yes: bool) -> None:
+    """Say no to what `pending` lists as ID (its first digits do); signed and logged."""
+    _decide(out, *what, reason, yes, False)
+
+
+def _decide(out: Output, directory: Path, id: str, reason: str, yes: bool, is_yes: bool) -> None:
+    with _client(directory) as client:
+        found = client.ask("find", id=id)
+        for line in view.item(found):
+            out.line(line)
+        out.confirm(_question(found, is_yes), yes)
+        after = client.ask("decide", id=found["id"], yes=is_yes, reason=reason)
+    word = "approved" if is_yes else "denied"
+    out.ok(f"{word}: {found['title']}")
+    if waiting := view.awaited(after):
+        out.note(waiting)
+    out.json({"id": found["id"], "decided": word, **after})
+
+
+def _question(found: Document, is_yes: bool) -> str:
+    if not is_yes:
+        return "Deny it?"
+    if found.get("fingerprint"):
+        return "Did all governors read out this fingerprint to each other?"
+    return "Approve it?"
+
+
+# --- changes of governors -------------------------------------------------------------------------
+
+
+@command(group)
+@directory_argument
+@click.option(
+    "--add",
+    multiple=True,
+    metavar="RECORD",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="The record (NAME.toml) of one more governor; may be repeated.",
+)
+@click.option("--remove", multiple=True, metavar="NAME", help="Who leaves; may be repeated.")
+@yes_option
+def change(
+    out: Output, directory: Path, add: tuple[Path, ...], remove: tuple[str, ...], yes: bool
+) -> None:
+    """Take governors in, or let them go, with the same group key: devices notice nothing.
+
+    The threshold stays. Whoever deals or comes approves the ceremony; then two operators approve
+    the policy that puts the new shares in force.
+    """
+    if not add and not remove:
+        raise click.UsageError("say who comes (--add RECORD) or goes (--remove NAME)")
+    records = [Record.load(path).to_toml() for path in add]
+    _propose(out, directory, "change", yes, add=records, remove=list(remove))
+    _tell_next(out, directory)
+
+
+@command(group)
+@directory_argument
+@yes_option
+def refresh(out: Output, directory: Path, yes: bool) -> None:
+    """Give all governors new shares of the same group key: shares that leaked become worthless."""
+    _propose(out, directory, "refresh", yes)
+    _tell_next(out, directory)
+
+
+@command(group)
+@directory_argument
+@click.option(
+    "--governors",
+    required=True,
+    callback=record_files,
+    metavar="A.toml,...",
+    help="The records of all who govern from then on.",
+)
+@click.option("--threshold", type=click.IntRange(1, 13), help="How many of them certify together.")
+@yes_option
+def succeed(
+    out: Output, directory: Path, governors: list[Path], threshold: int | None, yes: bool
+) -> None:
+    """Found a new group key among other governors, certified by the old: after a betrayal."""
+    records = [Record.load(path).to_toml() for path in governors]
+    _propose(out, directory, "succeed", yes, governors=records, threshold=threshold)
+
+
+def _tell_next(out: Output, directory: Path) -> None:
+    out.note("not in force yet: two operators approve the policy that says so:")
+    out.note(f"  writ governor pending {directory}, then  writ governor approve DIR ID")
+
+
+def _propose(out: Output, directory: Path, do: str, yes: bool, **parameters: object) -> None:
+    with _client(directory) as client:
+        document = client.ask(do, dry=True, **parameters)
+        for line in document["lines"]:
+            out.line(line)
+        out.confirm("Propose this to the governors?", yes)
+        made = client.ask(do, dry=False, **parameters)
+        out.ok(f"proposed: {made['title']}")
+        out.note("each governor:  writ governor pending DIR, then  writ governor approve DIR ID")
+        follow_ceremony(out, client, made["id"])
+        found = client.ask("find", id=made["id"])
+    out.json(found)
+
+
+def follow_ceremony(out: Output, client: ControlClient, id: str) -> None:
+    """Show a ceremony until it is done. Raises `ControlFailed` when it fails."""
+    shown = ""
+    while True:
+        found = client.ask("find", id=id)
+        line = view.ceremony_line(found)
+        if line != shown:
+            out.note(line)
+            shown = line
+        if found["state"] in ("done", "failed", "refused"):
+            break
+        time.sleep(WATCH_S)
+    if found["state"] != "done":
+        raise ControlFailed("CeremonyFailed", f"{found['title']}: {found['state']}", "See the log.")
+    out.ok(f"done: {found['title']}")
+
+
+# --- showing --------------------------------------------------------------------------------------
+
+
+def _client(directory: Path) -> ControlClient:
+    folder = Layout(directory)
+    folder.read()
+    return ControlClient(folder.control)
+
+
+def _show(
+    out: Output,
+    directory: Path,
+    do: str,
+    lines: Callable[[Document], list[str]],
+    watch: bool,
+) -> None:
+    with _client(directory) as client:
+        if not watch:
+            document = client.ask(do)
+            for line in lines(document):
+                out.line(line)
+            out.json(document)
+            return
+        with live_page(out) as draw:
+            while True:
+                document = client.ask(do)
+                draw(document, lines(document))
+                time.sleep(WATCH_S)

@@ -1,0 +1,149 @@
+"""What a governor's daemon says, in lines for people. Documents are those of the control socket."""
+
+import time
+from collections.abc import Sequence
+
+from .. import words
+from ..governor.control import Document
+
+# A peer that said nothing for so long counts as away.
+AWAY_S = 15
+_DECISIONS_SHOWN = 5
+_SIGNATURES = "waiting for the other governors' signatures"
+
+
+def status(found: Document) -> list[str]:
+    """What `writ governor status` shows."""
+    rows = [
+        ("governor", f"{found['name']} ({found['state']})"),
+        ("peers", found["peers"]),
+        ("listen", found["listen"]),
+    ]
+    if found["state"] == "seated":
+        rows += _seated(found)
+    waiting = found["pending"] + found["ceremonies"]
+    rows.append(("pending", f"{waiting}: writ governor pending" if waiting else "nothing"))
+    lines = _aligned(rows)
+    if found.get("governors"):
+        lines += ["", *_governors(found["governors"])]
+    if found.get("decisions"):
+        lines += ["", "last decisions"]
+        lines += [f"  {log_line(one)}" for one in found["decisions"][-_DECISIONS_SHOWN:]]
+    return lines
+
+
+def _seated(found: Document) -> list[tuple[str, str]]:
+    up, threshold = found["up"], found["threshold"]
+    spare = up - threshold
+    if spare < 0:
+        now = f"{up} of {found['count']} up: nothing can be certified until {-spare} more are"
+    else:
+        lying = max(0, min(spare, found["may_lie"]))
+        left = f"{spare} more may die, or {lying} lie" if spare else "just enough"
+        now = f"{up} of {found['count']} up: {left}"
+    age = found["beacon_age_s"]
+    return [
+        ("scope", f"{found['scope']} ({found['scope_id']})"),
+        ("fingerprint", found["fingerprint"]),
+        ("epoch", f"{found['epoch']} (head {found['head']})"),
+        ("deciding", f"height {found['height']}, round {found['round']}"),
+        ("quorum", f"{threshold} of {found['count']} certify"),
+        ("now", now),
+        ("beacon", "none" if age is None else f"{words.duration(age)} old"),
+    ]
+
+
+def _governors(listed: Sequence[Document]) -> list[str]:
+    cells = []
+    for one in listed:
+        heard = one["heard_s"]
+        if one["me"]:
+            state = "this one"
+        elif heard is None:
+            state = "not heard yet"
+        else:
+            state = "up" if heard < AWAY_S else "away"
+            state += f", heard {words.duration(heard)} ago"
+        accused = one.get("accused")
+        cells.append((str(one["number"]), one["name"], state + (f"; {accused}" if accused else "")))
+    return table(("", "governor", "state"), cells)
+
+
+def pending(found: Document) -> list[str]:
+    """What `writ governor pending` shows."""
+    listed = [*found["ceremonies"], *found["proposals"]]
+    if not listed:
+        return ["nothing is pending"]
+    lines: list[str] = []
+    for one in listed:
+        lines += [*([""] if lines else []), *item(one)]
+    return lines
+
+
+def item(one: Document) -> list[str]:
+    """A proposal, or a ceremony: what it says, and who has agreed."""
+    lines = [f"{one['id'][:8]}  {one['title']}"]
+    lines += [f"  {line}" for line in one["lines"]]
+    if one.get("fingerprint"):
+        lines.append(f"  fingerprint  {one['fingerprint']}")
+        lines.append("  compare it by voice with the other governors before you approve")
+    for said in one.get("approvals", ()):
+        verb = "approved" if said["yes"] else "denied"
+        because = f": {said['reason']}" if said["reason"] else ""
+        lines.append(f"  {verb} by {said['governor']}, {words.moment(said['time'])}{because}")
+    if one.get("reason") and not one["reason"].endswith("operators agreed"):
+        lines.append(f"  not to be signed here: {one['reason']}")
+    if waiting := awaited(one):
+        lines.append(f"  {waiting}")
+    elif one["state"] != "open":
+        lines.append(f"  {one['state']}")
+    return lines
+
+
+def awaited(one: Document) -> str:
+    """Who is awaited, "" for nobody."""
+    if one["what"] == "ceremony":
+        names = ", ".join(one["waiting_for"])
+        if one.get("asks"):
+            return f"waiting for you: writ governor approve DIR {one['id'][:8]}"
+        return f"waiting for {names}" if names else ""
+    if one["state"] != "open":
+        return ""
+    yes = sum(1 for said in one["approvals"] if said["yes"])
+    denied = ", ".join(said["governor"] for said in one["approvals"] if not said["yes"])
+    but = f" (denied by {denied})" if denied else ""
+    if yes >= one["operators"]:
+        return _SIGNATURES + but
+    noun = "operator" if one["operators"] == 1 else "operators"
+    return f"{yes} of {one['operators']} {noun}{but}: writ governor approve DIR {one['id'][:8]}"
+
+
+def ceremony_line(one: Document) -> str:
+    """The state of a ceremony in a line."""
+    waiting = awaited(one)
+    return f"{one['title']}: {one['state']}" + (f", {waiting}" if waiting else "")
+
+
+def log_line(entry: Document) -> str:
+    """One entry of the log."""
+    return f"{words.moment(entry['time_s'])}  {entry['text']}"
+
+
+def event_line(event: Document) -> str:
+    """One event as it happens."""
+    return f"{event.get('time', words.moment(int(time.time())))}  {event.get('text', '')}"
+
+
+def _aligned(rows: Sequence[tuple[str, str]]) -> list[str]:
+    width = max(len(label) for label, _ in rows)
+    return [f"{label.ljust(width)}  {value}" for label, value in rows]
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns two spaces apart."""
+    lines = [list(columns), *[list(row) for row in rows]]
+    widths = [max(len(row[i]) for row in lines) for i in range(len(columns))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in lines
+    ]

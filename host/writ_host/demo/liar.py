@@ -1,0 +1,97 @@
+"""A governor's process with a liar's core: for the demonstration, and for nothing else.
+
+It has its own keys, and nobody else's. Its signature shares are wrong, it votes for and against,
+as proposer it proposes two values, and a device that asks to be renewed gets what it signed alone.
+"""
+
+from writ import capsule as capsules
+from writ import coap
+from writ.capsule import IAT, MEMBER, POLICY
+from writ.errors import Rejection
+
+from ..consensus import messages
+from ..consensus.messages import Prevote, Proposal, sealed
+from ..consensus.signer import FrostSigner, Nonce, Package
+from ..consensus.value import Value
+from ..errors import HostError
+from ..governor import core, daemon
+from ..governor.context import Context, Out, Send
+from ..governor.seating import committee_scope
+from ..governor.statement import RENEW, Statement
+from . import lifeline
+
+
+class WrongSigner(FrostSigner):
+    """Its shares are none."""
+
+    def share(self, package: Package, nonce: Nonce) -> bytes:
+        honest = super().share(package, nonce)
+        return bytes((honest[0] ^ 1,)) + honest[1:]
+
+
+class LyingContext(Context):
+    """Whatever its governor promises goes out with its opposite."""
+
+    def flush(self) -> list[Out]:
+        outs: list[Out] = []
+        for out in super().flush():
+            outs += self._twice(out) if isinstance(out, Send) else [out]
+        return outs
+
+    def _twice(self, out: Send) -> list[Out]:
+        try:
+            message = messages.decode(out.data)
+        except HostError:
+            return [out]
+        if not isinstance(message, Prevote | Proposal) or message.sender != self.me:
+            return [out]
+        signer = FrostSigner(self.identity, self.seat)
+        opposite: Prevote | Proposal = _opposite(message)
+        data = messages.encode(sealed(opposite, signer, committee_scope(self.seat)))
+        if isinstance(message, Prevote):
+            return [out, Send(out.to, data)]
+        # each of the others believes another one, until it hears of the second
+        others = [out.to] if out.to is not None else set(range(1, self.count + 1)) - {self.me}
+        pairs = [(out.data, data) if number % 2 else (data, out.data) for number in others]
+        return [Send(to, one) for to, pair in zip(others, pairs, strict=True) for one in pair]
+
+
+def _opposite(message: Prevote | Proposal) -> Prevote | Proposal:
+    place = message.sender, message.height, message.round
+    if isinstance(message, Prevote):
+        digest = bytes(32) if message.digest is None else None
+        return Prevote(*place, digest, message.counter, ())
+    return Proposal(*place, _other(message.value), message.valid_round, message.proof)
+
+
+def _other(value: Value) -> Value:
+    """Another value for the same epoch."""
+    if len(value.payloads) > 1:
+        return Value(value.payloads[-1:])
+    claims = capsules.parse_claims(value.payloads[0])
+    body = claims[capsules.WRIT][1:]
+    return Value((capsules.build(POLICY, body, iat=claims[IAT] + 1),))
+
+
+class LyingCore(core.Core):
+    """Its answers to devices are certified by itself alone."""
+
+    def ask(self, statement: bytes, now_ms: int) -> tuple[int, bytes, list[Out]]:
+        try:
+            said = Statement.parse(statement)
+        except Rejection:
+            return super().ask(statement, now_ms)
+        member = self.ledger.member(said.node_id)
+        if said.op != RENEW or member is None:
+            return super().ask(statement, now_ms)
+        expires, key = capsules.TIME_MAX, (member.x, member.y_is_odd)
+        body = [member.address, member.roles]
+        payload = capsules.build(MEMBER, body, sub=member.name, exp=expires, key=key)
+        signature = self.context.identity.sign(capsules.signing_input(payload))
+        return coap.CHANGED, capsules.assemble(payload, signature), []
+
+
+if __name__ == "__main__":
+    vars(core).update(FrostSigner=WrongSigner, Context=LyingContext)
+    vars(daemon).update(Core=LyingCore)
+    lifeline.main()

@@ -1,0 +1,122 @@
+"""Putting new shares in force: the policy, or the succession, that names them, proposed till done.
+
+Every governor that has a new share of the same group key proposes the same policy, byte for byte,
+so it makes no difference who is up. A succession has a time in it: whoever began it proposes it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from writ import capsule as capsules
+from writ import crypto
+from writ.capsule import AMENDMENT, POLICY, SUCCESSION
+from writ.errors import Rejection
+from writ.policy import OP_SET, PARAM_COMMITTEE, check_amendment
+
+from .. import wire
+from ..errors import HostError
+from .ceremonies import CNext
+from .core import Core
+from .proposals import REFUSED
+
+_TITLE = "other governors, or shares"
+
+# Payloads, title, evidence; the proposal's id.
+Propose = Callable[[Sequence[bytes], str, bytes], bytes]
+
+
+@dataclass
+class _Waiting:
+    out: CNext
+    epoch: int = -1  # in which it was proposed last
+    id: bytes = b""
+
+
+class Takeover:
+    """The new shares of one daemon that are not in force yet."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[bytes, _Waiting] = {}
+        self._told: set[str] = set()
+
+    def add(self, out: CNext) -> None:
+        """One more."""
+        self._waiting[out.digest] = _Waiting(out)
+
+    def genesis(self, group_key: bytes) -> list[bytes]:
+        """The capsules that came with the shares of this group key."""
+        for one in self._waiting.values():
+            if one.out.seat.public.group_key == group_key:
+                return list(one.out.genesis)
+        return []
+
+    def clear(self) -> None:
+        """Other shares are in force: those that waited are worth nothing."""
+        self._waiting.clear()
+
+    def tick(self, core: Core, is_ours: Callable[[CNext], bool], propose: Propose) -> list[str]:
+        """Propose what is not proposed in this epoch; what went wrong, in words, each once.
+
+        That is tried again with the next tick.
+        """
+        problems = []
+        again = carried_over(core)
+        if again:
+            try:
+                propose(again, "the policy under the new group key", b"")
+            except (HostError, Rejection) as error:
+                problems.append(f"the policy can not be certified anew: {error!r}")
+        for digest, one in list(self._waiting.items()):
+            view = core.proposal(one.id) if one.id else None
+            if view is not None and view.state == REFUSED:
+                # people said no: their word counts in the next epoch too
+                del self._waiting[digest]
+                continue
+            if one.epoch == core.epoch or (one.out.genesis and not is_ours(one.out)):
+                continue
+            try:
+                one.id = self._propose(core, one.out, propose)
+                one.epoch = core.epoch
+            except (HostError, Rejection) as error:
+                problems.append(f"the new shares can not be put in force: {error!r}")
+        new = [one for one in problems if one not in self._told]
+        self._told = set(problems)
+        return new
+
+    def _propose(self, core: Core, out: CNext, propose: Propose) -> bytes:
+        if out.genesis:
+            payload = succession(core, out.genesis[0], out.seat.public.group_key)
+            return propose([payload], "succession to another group key", wire.dump(out.genesis[:1]))
+        return propose(new_committee(core, out.digest), _TITLE, b"")
+
+
+def carried_over(core: Core) -> list[bytes]:
+    """After a succession: the policy in force once more, under the new key; [] where there is one.
+
+    Devices that slept hold an older one, and only the new key's governors can give them this. It
+    is the same for each governor that proposes it.
+    """
+    chain = core.context.chain
+    if chain.policy is None or chain.policy.epoch == chain.epoch:
+        return []
+    claims = capsules.parse_claims(chain.policy.payload())
+    body = [chain.epoch + 1, chain.head, *claims[capsules.WRIT][3:]]
+    return [capsules.build(POLICY, body, iat=claims[capsules.IAT])]
+
+
+def new_committee(core: Core, digest: bytes) -> list[bytes]:
+    """[amendment, policy]: the policy in force, with these governors (digest of 8 B)."""
+    if core.policy is None:
+        raise HostError("there is no policy yet", "Certify one first: writ policy certify.")
+    body = check_amendment(
+        [AMENDMENT, core.epoch + 1, core.head, [OP_SET, PARAM_COMMITTEE, digest]]
+    )
+    return [capsules.build(AMENDMENT, body[1:]), core.policy.amended(body).payload()]
+
+
+def succession(core: Core, charter: bytes, group_key: bytes) -> bytes:
+    """The payload that hands the scope on to the key of another charter (a capsule)."""
+    digest = crypto.sha256(capsules.parse(charter).payload)
+    body = [core.epoch + 1, core.head, digest, group_key]
+    payload: bytes = capsules.build(SUCCESSION, body, iat=core.context.clock_s())
+    return payload
