@@ -1,7 +1,9 @@
 """`make bench`: measures Writ beside its peers, on this machine, in one run.
 
 Prints a table and writes build/bench.json: a list of {"name", "value", "unit", "goal", "peer",
-"peer_value", "interpreter"}. Times are the best of several runs; the machine's speed is in them.
+"peer_value", "interpreter"}. Times are the best of several runs, or percentiles where the name says
+so; the machine's speed, and what else it does, is in them. `value` is null for what cannot be
+measured here.
 """
 
 import argparse
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import build_mpy
 from device_files import ROOT
-from measure import groupkey, interpreters, sizes
+from measure import governing, groupkey, interpreters, sizes
 from measure.row import Row
 from rich.console import Console
 from rich.table import Table
@@ -35,7 +37,7 @@ def table(rows: list[Row]) -> Table:
         result.add_column(title, justify="right" if justify == "right" else "left", no_wrap=True)
     for row in rows:
         colour = "" if row.goal is None else "green" if row.holds() else "red"
-        value = f"{row.value:,g} {row.unit}"
+        value = "not measured" if row.value is None else f"{row.value:,g} {row.unit}"
         result.add_row(
             row.name,
             f"[{colour}]{value}[/]" if colour else value,
@@ -51,7 +53,7 @@ def main() -> None:
     """Measure, print, write. Exits with 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=OUTPUT)
-    parser.add_argument("--only", choices=("bytes", "times", "heap", "group"))
+    parser.add_argument("--only", choices=("bytes", "times", "heap", "group", "governors"))
     options = parser.parse_args()
     console = Console()
     console.width = max(console.width, 120)
@@ -64,6 +66,7 @@ def main() -> None:
             "times": lambda: interpreters.measure_times(tree),
             "heap": lambda: interpreters.measure_heap(tree),
             "group": groupkey.measure,
+            "governors": lambda: governing.measure(tree),
         }
         for part, measure in parts.items():
             if options.only in (None, part):

@@ -6,14 +6,15 @@ from typing import Any
 
 @dataclass
 class Row:
-    """name: stable, others read it; goal: at most this, in the same unit, or None.
+    """name: stable, others read it; value: None for what cannot be measured here (peer says why);
+    goal: at most this, in the same unit, or None.
 
     peer, peer_value: what the figure stands beside, measured in the same run; interpreter:
     micropython, cpython-pure or cpython-pycryptodome, where it applies.
     """
 
     name: str
-    value: float
+    value: float | None
     unit: str
     goal: float | None = None
     peer: str | None = None
@@ -25,5 +26,5 @@ class Row:
         return asdict(self)
 
     def holds(self) -> bool:
-        """Whether the goal is met; True where there is none."""
-        return self.goal is None or self.value <= self.goal
+        """Whether the goal is met; True where there is none, or nothing to measure."""
+        return self.goal is None or self.value is None or self.value <= self.goal

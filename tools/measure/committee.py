@@ -1,0 +1,319 @@
+"""Governors as they run: one process each, real ledgers, real sockets on loopback.
+
+The group key is made in this process, and ledgers begin with what it signs: founding over the
+network is not what is measured. All else is the daemon's own.
+"""
+
+import contextlib
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from device_files import ROOT
+
+from writ import capsule as capsules
+from writ import crypto
+from writ.capsule import AMENDMENT, MEMBER
+from writ.policy import OP_RESTORE, Policy, check_amendment
+from writ.store import Store
+from writ_host import keyfile, provision, seats
+from writ_host.ceremony import Local, found_local
+from writ_host.errors import NotReachable
+from writ_host.frost import lagrange
+from writ_host.governor.addresses import Addresses
+from writ_host.governor.control import ControlClient, Document
+from writ_host.governor.invitation import Invitation
+from writ_host.governor.joining import found
+from writ_host.governor.layout import Layout
+from writ_host.governor.ledger import Ledger
+from writ_host.governor.record import Record
+from writ_host.group import (
+    ORDER,
+    base,
+    hash_to_scalar,
+    multiply_add,
+    random_scalar,
+    scalar_to_bytes,
+)
+from writ_host.nodedir import PrivateFlash
+from writ_host.policyfile import PolicyFile
+
+from .loopback import HOST, environment, free_ports
+
+NAMES = (
+    "anna",
+    "ben",
+    "carl",
+    "dora",
+    "emil",
+    "fay",
+    "gus",
+    "hal",
+    "ida",
+    "jan",
+    "kim",
+    "leo",
+    "mia",
+)
+SCOPE = "hill-farm"
+START_S = 120.0
+MEMBER_S = 300 * 86400
+GOVERNOR, SENSOR = 2, 4
+
+# Nobody has to agree to a policy, nor to a renewal.
+POLICY = """
+[roles]
+governor = "certifies, and asks for readings"
+sensor = "measures"
+
+[[rule]]
+from = ["governor", "sensor"]
+to = "any"
+resource = "*"
+methods = ["GET"]
+
+[approvals]
+operators = 0
+
+[[approvals.rule]]
+kind = "member"
+roles = ["governor", "sensor"]
+renew = true
+operators = 0
+"""
+_COMMAND = "from writ_host.cli import main; main()"
+
+
+@dataclass(frozen=True)
+class Device:
+    """A member: its P-256 key (32 B), and what is certified of it."""
+
+    private: bytes
+    name: str
+    raw: bytes
+
+    @property
+    def node_id(self) -> bytes:
+        """8 bytes."""
+        return bytes(capsules.node_id(crypto.p256_public(self.private)[0]))
+
+
+@dataclass
+class Governor:
+    """One of them. process: None until it runs."""
+
+    local: Local
+    folder: Layout
+    peers: str
+    listen: str
+    metrics: str
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def ask(self, do: str, **parameters: object) -> Document:
+        """The answer of its daemon, on a connection of its own."""
+        with ControlClient(self.folder.control) as client:
+            return client.ask(do, **parameters)
+
+
+class Committee:
+    """`count` governors in a temporary folder, and members that exist on paper. Use `with`.
+
+    threshold: the least that is safe and lets as many die; policy: the text of policy.toml. Raises
+    `SystemExit` where one of them does not start.
+    """
+
+    def __init__(self, count: int, device_names: Sequence[str] = (), policy: str = POLICY) -> None:
+        self._stack = contextlib.ExitStack()
+        name = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="writ-bench-"))
+        self.path = Path(name)
+        self.key_path = self.path / "key"
+        self._key = keyfile.KeyFile.create(self.key_path)
+        local = found_local(SCOPE, NAMES[:count], 2 * count // 3 + 1)
+        self.governors = [self._governor(one) for one in local]
+        self._found(device_names, policy)
+
+    def __enter__(self) -> "Committee":
+        try:
+            for one in self.governors:
+                self.start(one)
+            self._meet()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in self.governors:
+            if one.process is not None:
+                one.process.kill()
+                one.process.wait()
+        self._stack.close()
+
+    # --- before they run --------------------------------------------------------------------------
+
+    def _governor(self, local: Local) -> Governor:
+        name = local.seat.name
+        peers, listen, metrics = (f"{HOST}:{port}" for port in free_ports(3))
+        return Governor(local, Layout(self.path / name), peers, listen, metrics)
+
+    def _found(self, device_names: Sequence[str], text: str) -> None:
+        records = [
+            Record(one.local.identity.public, one.peers, one.listen) for one in self.governors
+        ]
+        policy = PolicyFile.parse(text).policy(1, bytes(6), int(time.time()))
+        seat = self.governors[0].local.seat
+        invitation = Invitation.create(
+            SCOPE, seat.public.threshold, records, policy, int(time.time()), GOVERNOR
+        )
+        payloads = invitation.payloads(seat.public.group_key)
+        privates = [crypto.p256_generate() for _ in device_names]
+        for number, pair in enumerate(zip(device_names, privates, strict=True), 100):
+            payloads.append(_member(number, *pair))
+        raws = self.sign(payloads)
+        self.policy = Policy(capsules.parse(raws[1]).claims)
+        self.genesis = raws
+        made = raws[len(raws) - len(privates) :]
+        self.devices = [Device(*found) for found in zip(privates, device_names, made, strict=True)]
+        for one in self.governors:
+            self._make_folder(one, {record.governor.name: record.peers for record in records})
+
+    def _make_folder(self, one: Governor, addresses: dict[str, str]) -> None:
+        name, folder = one.local.seat.name, one.folder
+        folder.create(name, one.peers, one.listen)
+        first = self.governors[0].folder.ledger
+        if one.folder.ledger == first:
+            ledger = Ledger.open(first)
+            found(ledger, one.local.seat, self.genesis)
+            ledger.close()
+        else:
+            shutil.copy(first, one.folder.ledger)
+        path = seats.identity_path(folder.path, name)
+        keyfile.write(path, "identity", one.local.identity.to_bytes(), self._key)
+        seats.seat_store(folder.path, name, self._key).save(one.local.seat.to_bytes())
+        Addresses(folder.peers).set({key: at for key, at in addresses.items() if key != name})
+
+    def sign(self, payloads: Sequence[bytes]) -> list[bytes]:
+        """Capsules, signed by what the governors' shares are shares of: a thousand in a moment."""
+        keys = [one.local.seat.key for one in self.governors]
+        numbers = [key.identifier for key in keys[: keys[0].threshold]]
+        shares = zip(numbers, keys, strict=False)
+        secret = sum(lagrange(n, numbers) * key.signing_share for n, key in shares) % ORDER
+        return [_signed(payload, secret, keys[0].group_key) for payload in payloads]
+
+    def provision(self, device: Device, path: Path, listen: str) -> None:
+        """Make the folder of a node: its key, its config.json, and what is certified of it."""
+        scope = bytes(capsules.scope_id(capsules.parse(self.genesis[0]).payload))
+        path.mkdir()
+        config = {"name": device.name, "scope": scope.hex(), "listen": listen}
+        provision.write_config(path, config)
+        Store(PrivateFlash(str(path))).save("key", device.private)
+        provision.install(path, [*self.genesis[:2], device.raw], scope)
+
+    # --- processes --------------------------------------------------------------------------------
+
+    def start(self, one: Governor, program: Sequence[str] = ("-c", _COMMAND)) -> None:
+        """Run a daemon; what it says goes to DIR/log."""
+        command = [sys.executable, *program, "governor", "run", str(one.folder.path)]
+        options = ["--key-file", str(self.key_path), "--metrics", one.metrics]
+        paths = os.pathsep.join(str(ROOT / part) for part in ("firmware", "host"))
+        with open(one.folder.path / "log", "ab") as log:
+            one.process = subprocess.Popen(
+                [*command, *options],
+                env=environment(PYTHONPATH=paths),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def _meet(self) -> None:
+        """Wait until each has heard all the others and may promise something."""
+        for one in self.governors:
+            self.wait(functools.partial(self._is_ready, one), f"{one.folder.path.name} to be ready")
+
+    def _is_ready(self, one: Governor) -> bool:
+        for other in self.governors:
+            if other.process is not None and other.process.poll() is not None:
+                log = (other.folder.path / "log").read_text(errors="replace")
+                raise SystemExit(f"governor {other.folder.path.name} has ended:\n{log[-2000:]}")
+        with contextlib.suppress(NotReachable):
+            status = one.ask("status")
+            return status.get("up") == len(self.governors) and bool(status["is_active"])
+        return False
+
+    def wait(self, until: Callable[[], bool], what: str, timeout_s: float = START_S) -> None:
+        """Wait until something holds. Raises `SystemExit` when it does not in time."""
+        end = time.monotonic() + timeout_s
+        while not until():
+            if time.monotonic() > end:
+                raise SystemExit(f"waited {timeout_s:g} s in vain for {what}")
+            time.sleep(0.02)
+
+    def traffic(self) -> dict[str, float]:
+        """Sums over all governors of what their metrics say, by name; a second old at most."""
+        total: dict[str, float] = {}
+        for one in self.governors:
+            with urllib.request.urlopen(f"http://{one.metrics}/metrics", timeout=5) as answer:
+                for line in answer.read().decode().splitlines():
+                    if line.startswith("writ_"):
+                        name, _, value = line.rpartition(" ")
+                        name = name.partition("{")[0]
+                        total[name] = total.get(name, 0.0) + float(value)
+        return total
+
+    # --- what is proposed -------------------------------------------------------------------------
+
+    def revocation(self, node_id: bytes) -> list[bytes]:
+        """Amendment and whole policy that revoke a node, or restore one that is revoked.
+
+        What `writ member revoke` proposes; the state that follows counts as in force then.
+        """
+        op: object = [OP_RESTORE, node_id] if node_id in self.policy.revoked else node_id
+        head = self.policy.head()
+        body = check_amendment([AMENDMENT, self.policy.epoch + 1, head, op])
+        self.policy = self.policy.amended(body)
+        return [capsules.build(AMENDMENT, body[1:]), self.policy.payload()]
+
+
+def _member(address: int, name: str, private: bytes) -> bytes:
+    exp, key = int(time.time()) + MEMBER_S, crypto.p256_public(private)
+    made: bytes = capsules.build(MEMBER, [address, SENSOR], sub=name, exp=exp, key=key)
+    return made
+
+
+def _signed(payload: bytes, secret: int, group_key: bytes) -> bytes:
+    # Ed25519 (RFC 8032, section 5.1.6) with a random nonce
+    nonce = random_scalar()
+    commitment = base(nonce)
+    challenge = hash_to_scalar(commitment, group_key, capsules.signing_input(payload))
+    signature = commitment + scalar_to_bytes(multiply_add(secret, challenge, nonce))
+    made: bytes = capsules.assemble(payload, signature)
+    return made
+
+
+class Watch:
+    """A daemon's events, from when it is made. Close it, or use `with`."""
+
+    def __init__(self, governor: Governor) -> None:
+        self._client = ControlClient(governor.folder.control)
+        self._events = self._client.watch()
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.__exit__()
+
+    def wait_for(self, event: str, **facts: object) -> Document:
+        """The next event of this name with these facts."""
+        for told in self._events:
+            if told["event"] == event and all(told.get(k) == v for k, v in facts.items()):
+                return told
+        raise SystemExit("a governor has stopped")

@@ -1,0 +1,141 @@
+"""From the proposal of a revocation to the last of three devices that refuses the revoked member.
+
+The devices are real: MicroPython processes with a small heap, as `make demo` runs them. As with
+`writ member revoke`, whoever proposed it hands the certified amendment to all of them; then the
+member asks each one once more, in a session that it has had before.
+"""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import build_mpy
+from device_files import ROOT
+
+from writ import coap
+from writ.client import Answer
+from writ.errors import Revoked
+from writ_host.deliver import hand_over
+from writ_host.demo.board import Board
+from writ_host.demo.process import Program
+from writ_host.governor.control import ControlClient
+from writ_host.nodedir import NodeDir
+from writ_host.refusals import parse_reason
+
+from .committee import Committee, Device, Watch
+from .interpreters import find_micropython
+from .loopback import HOST, environment, free_ports
+from .row import Row
+from .times import Times
+
+HEAP = "192k"
+BOARDS = ("soil", "tank", "pump")
+# One member is revoked in each round; a device answers four handshakes, then one in four seconds.
+GUESTS = tuple(f"guest-{number}" for number in range(1, 6))
+PATH = "uptime"
+WAIT_S = 30.0
+
+
+def measure(tree: Path) -> list[Row]:
+    """tree: where the device's modules are compiled."""
+    name = "ms.enforce_4_p50"
+    micropython = find_micropython()
+    if micropython is None:
+        return [Row(name, None, "ms", peer="MicroPython is not installed")]
+    with Committee(4, [*BOARDS, *GUESTS]) as committee, contextlib.ExitStack() as stack:
+        program = _program(micropython, shutil.copytree(tree, committee.path / "firmware"))
+        boards = [_board(committee, one, program) for one in committee.devices[: len(BOARDS)]]
+        for board in boards:
+            stack.callback(board.stop)
+            board.start()
+        members = committee.devices[len(BOARDS) :]
+        guests = [stack.enter_context(_guest(committee, one)) for one in members]
+        for guest in guests:
+            _meet(guest, boards)
+        seconds = [
+            _revoke(committee, member, guest, boards)
+            for member, guest in zip(members, guests, strict=True)
+        ]
+    return [Row(name, Times(seconds).ms(50), "ms", interpreter="micropython")]
+
+
+def _program(micropython: str, modules: Path) -> Program:
+    source = ROOT / "boards/unix"
+    names = [path.name for path in source.glob("*.py")]
+    build_mpy.build_programs(source, modules, names, build_mpy.OPTIMISATION)
+    command = [micropython, "-X", f"heapsize={HEAP}", "-m", "main"]
+    return Program(command, environment(MICROPYPATH=":.frozen"), "MicroPython", modules)
+
+
+def _board(committee: Committee, device: Device, program: Program) -> Board:
+    address = f"{HOST}:{free_ports(1)[0]}"
+    path = committee.path / device.name
+    board = Board(device.name, path, address, program)
+    committee.provision(device, path, address)
+    board.configure(serve=[PATH])
+    return board
+
+
+def _guest(committee: Committee, device: Device) -> NodeDir:
+    path = committee.path / device.name
+    committee.provision(device, path, f"{HOST}:{free_ports(1)[0]}")
+    return NodeDir(path)
+
+
+def _meet(guest: NodeDir, boards: Sequence[Board]) -> None:
+    """Open a session with each, as their rations allow."""
+    until = time.monotonic() + WAIT_S
+    waiting = list(boards)
+    while waiting:
+        answers = _ask(guest, waiting)
+        waiting = [board for board in waiting if answers[board.address].code != coap.CONTENT]
+        if time.monotonic() > until:
+            raise SystemExit(f"{waiting[0].name} opens no session")
+        if waiting:
+            time.sleep(0.5)
+
+
+def _ask(guest: NodeDir, boards: Sequence[Board]) -> dict[str, Answer]:
+    """The answers of all of them, by address; they are asked at once."""
+    answers: dict[str, Answer] = {}
+    node = guest.node
+    node.now_ms = node.clock.now_ms()
+    for board in boards:
+
+        def arrived(answer: Answer, address: str = board.address) -> None:
+            answers[address] = answer
+
+        node.send(node.request(coap.GET, PATH, b"", board.address, on_answer=arrived))
+    until = time.monotonic() + WAIT_S
+    while len(answers) < len(boards) and time.monotonic() < until:
+        node.step(100)
+    if len(answers) < len(boards):
+        raise SystemExit("a device does not answer")
+    return answers
+
+
+def _revoke(committee: Committee, member: Device, guest: NodeDir, boards: Sequence[Board]) -> float:
+    """Seconds from the proposal until the last board has refused the member."""
+    first = committee.governors[0]
+    payloads = [payload.hex() for payload in committee.revocation(member.node_id)]
+    with (
+        ControlClient(first.folder.control) as client,
+        Watch(first) as watch,
+        ThreadPoolExecutor(len(boards)) as pool,
+    ):
+        since = time.perf_counter()
+        found = client.ask("propose", payloads=payloads, title="bench")
+        while found["state"] == "open":
+            watch.wait_for("decided", epoch=committee.policy.epoch)
+            found = client.ask("find", id=found["id"])
+        amendment = bytes.fromhex(found["capsules"][0])
+        told = pool.map(lambda board: hand_over(board.address, [("it", amendment)]), boards)
+        assert all(outcome.is_good for (outcome,) in told)
+        answers = _ask(guest, boards)
+        took_s = time.perf_counter() - since
+    for answer in answers.values():
+        assert parse_reason(answer.payload or b"") is Revoked, answer
+    return took_s
