@@ -1,0 +1,144 @@
+"""Devices in one process, of either interpreter: device_program.py FOLDER...
+
+Each calls its neighbours, has itself renewed, and asks for actions that it hands to them. What it
+sees it tells in lines of JSON. All of it ends with stdin.
+"""
+
+import json
+import random
+import select
+import sys
+
+from writ.compat import save_heap
+
+save_heap()
+
+from writ.agent import Node  # noqa: E402, I001 - the large pieces of the heap first
+from writ import coap  # noqa: E402
+from writ.errors import WritError  # noqa: E402
+
+CALL_MS = 1500
+# A device executes few actions before those that it has executed expire.
+WISH_MS = 12000
+WISHES = 6
+ALIVE_MS = 5000
+WISH_S = 20
+# Who is a member for less longer wants to be renewed, as all are at first.
+LONG_S = 330 * 86400
+
+
+def tell(event, **what):
+    """Print one event."""
+    what["event"] = event
+    print(json.dumps(what))
+
+
+class Device:
+    """One agent, what it wants and what it has told."""
+
+    def __init__(self, folder):
+        node = self.node = Node.load(folder)
+        self.neighbours = node.config["neighbours"]
+        self.asked = []  # neighbours that have not answered yet
+        self.wishes = WISHES
+        self.told = None
+        self.alive_ms = 0
+        self.call_ms = random.randrange(CALL_MS)
+        self.wish_ms = random.randrange(WISH_MS)
+        node.resource("temp")(lambda request: b"21.5")
+        node.resource("sluice", ("PUT",))(self.move)
+        node.open()
+
+    def tell(self, event, **what):
+        """Tell something of this device."""
+        tell(event, name=self.node.name, **what)
+
+    def move(self, request):
+        """A resource: what only an action allows."""
+        self.tell("moved", order=request.payload.decode())
+        return b""
+
+    def turn(self, wait_ms):
+        """One step of the agent, and of what it is there for."""
+        node = self.node
+        node.step(wait_ms)
+        authority = node.authority
+        state = (authority.epoch, authority.head, authority.me.expires)
+        if state != self.told:
+            self.told = state
+            self.tell("state", epoch=state[0], head=state[1].hex(), expires=state[2])
+        if node.now_ms >= self.alive_ms:
+            self.alive_ms = node.now_ms + ALIVE_MS
+            self.tell("alive", counters=node.counters)
+        try:
+            if node.now_ms >= self.call_ms:
+                self.call_ms = node.now_ms + CALL_MS
+                self.call(random.choice(self.neighbours))
+            if node.now_ms >= self.wish_ms:
+                self.wish_ms = node.now_ms + WISH_MS
+                self.wish(random.choice(self.neighbours))
+        except WritError as error:
+            self.tell("error", text=type(error).__name__)
+
+    def call(self, name):
+        """Ask a neighbour for its temperature."""
+        if name in self.asked:
+            return
+
+        def arrived(answer):
+            self.asked.remove(name)
+            if answer.rejection:
+                self.tell("call", to=name, text=type(answer.rejection).__name__)
+            else:
+                self.tell("call", to=name, text=coap.code_text(answer.code))
+
+        self.asked.append(name)
+        self.node.ask(name, coap.GET, "temp", b"", arrived)
+
+    def wish(self, name):
+        """Want something of the governors: a renewal first, then a few actions."""
+        node = self.node
+        authority = node.authority
+        if authority.me.expires - authority.now_s(node.now_ms) < LONG_S:
+            node.delegate.renew(self.certified, WISH_S)
+            return
+        member = authority.peer_by(name=name)
+        if member is None or not self.wishes:
+            return
+        self.wishes -= 1
+        order = f"{node.name} {random.getrandbits(30):08x}"
+
+        def arrived(answer):
+            self.tell("ordered", order=order, text=coap.code_text(answer.code))
+
+        def certified(answer):
+            if self.certified(answer):
+                node.delegate.act(name, coap.PUT, "sluice", order.encode(), answer.payload, arrived)
+
+        node.delegate.ask_action(
+            member.node_id, coap.PUT, "sluice", order.encode(), certified, WISH_S
+        )
+
+    def certified(self, answer):
+        """Tell what the governors answered; whether it is a capsule."""
+        if answer.rejection or not answer.is_success():
+            text = type(answer.rejection).__name__ if answer.rejection else "refused"
+            self.tell("wish", text=text, raw=answer.payload.hex())
+            return False
+        self.tell("certified", raw=answer.payload.hex())
+        return True
+
+
+def main(folders):
+    """Serve and call until stdin ends."""
+    devices = [Device(folder) for folder in folders]
+    poll = select.poll()
+    poll.register(sys.stdin, select.POLLIN)
+    tell("start")
+    while not poll.poll(0):
+        for device in devices:
+            device.turn(20 // len(devices))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

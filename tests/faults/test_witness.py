@@ -1,0 +1,80 @@
+"""The witness objects to what must never be, so that silence of it means something."""
+
+from pathlib import Path
+
+from governor_rig import SENSOR, Village, member_payload
+from witness import Witness, chain_of
+
+from writ import crypto
+from writ_host.certify import Draft, LocalSigner, sign
+
+
+def village_and_witness(path: Path) -> tuple[Village, Witness]:
+    village = Village(path)
+    return village, Witness(village.group_key)
+
+
+def test_two_heads_of_an_epoch() -> None:
+    witness = Witness(bytes(32))
+    witness.state("anna", 3, "aa" * 6)
+    witness.state("soil", 3, "aa" * 6)
+    assert witness.problems == []
+    witness.state("tank", 3, "bb" * 6)
+    assert len(witness.problems) == 1
+
+
+def test_epoch_that_goes_back() -> None:
+    witness = Witness(bytes(32))
+    witness.state("soil", 3, "aa" * 6)
+    witness.state("soil", 2, "bb" * 6)
+    assert len(witness.problems) == 1
+
+
+def test_action_that_is_executed_twice() -> None:
+    witness = Witness(bytes(32))
+    for _ in range(2):
+        assert witness.problems == []
+        witness.heard({"event": "moved", "name": "sluice", "order": "open 1"})
+    assert len(witness.problems) == 1
+
+
+def test_capsule_that_nobody_signed(tmp_path: Path) -> None:
+    village, witness = village_and_witness(tmp_path)
+    raw = village.ledgers[1].policy_capsule()
+    assert raw is not None
+    witness.certified("anna", raw)
+    assert witness.problems == []
+    (tmp_path / "other").mkdir()
+    other = Village(tmp_path / "other")
+    forged = other.ledgers[1].policy_capsule()
+    assert forged is not None
+    witness.certified("anna", forged)
+    # by no key of this scope, and another head for epoch 1
+    assert len(witness.problems) == 2
+
+
+def test_capsule_that_a_governor_has_lost(tmp_path: Path) -> None:
+    village, witness = village_and_witness(tmp_path)
+    payload = member_payload(crypto.p256_generate(), "tank", 101, SENSOR)
+    (raw,) = sign([Draft("tank", payload)], LocalSigner(village.local))
+    witness.certified("tank", raw)
+    assert len(witness.missing(village.ledgers[1])) == 1
+    village.ledgers[1].add_capsules([raw])
+    assert witness.missing(village.ledgers[1]) == []
+
+
+def test_epoch_that_a_governor_has_lost(tmp_path: Path) -> None:
+    village, witness = village_and_witness(tmp_path)
+    village.down.add(4)
+    id = village.propose(1, village.revocation(bytes(8)))
+    village.step()
+    for number in (1, 2):
+        village.approve(number, id)
+    village.run(lambda: village.all_at(2))
+    for raw in village.ledgers[1].since(0, 100, 100_000)[1]:
+        witness.certified("anna", raw)
+    assert witness.missing(village.ledgers[1]) == []
+    # the policy and its amendment
+    assert len(witness.missing(village.ledgers[4])) == 2
+    assert len(chain_of(village.ledgers[1], village.group_key)) == 2
+    assert len(chain_of(village.ledgers[4], village.group_key)) == 1
