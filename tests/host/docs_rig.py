@@ -8,7 +8,18 @@ from pathlib import Path
 import signer
 from fakeflash import MemoryFlash
 
-from writ import capsule, coap, crypto, edhoc, edhoc_wire, errors, governance, handshake, policy
+from writ import (
+    capsule,
+    coap,
+    crypto,
+    delegate,
+    edhoc,
+    edhoc_wire,
+    errors,
+    governance,
+    handshake,
+    policy,
+)
 from writ.oscore import Context
 from writ.store import Store
 
@@ -98,6 +109,9 @@ def examples() -> dict[str, bytes]:
         signer.beacon_payload(2, state.head(), signer.FOUNDED + 24 * 3600)
     )
     found["request"] = governance.member_request(crypto.sha256(b"pump-1"), PUMP)
+    claims = {capsule.IAT: signer.FOUNDED + 24 * 3600}
+    claims[capsule.WRIT] = [delegate.RENEW, capsule.Member(capsule.parse(found["member"])).node_id]
+    found["renewal"] = governance.signed(crypto.sha256(b"pump-1"), claims)
     found["edhoc-error-1"] = edhoc_wire.to_error(errors.NotMember())
     found["edhoc-error-2"] = edhoc_wire.to_error(errors.WrongSuite())
     found["edhoc-error-3"] = edhoc_wire.to_error(errors.UnknownCredential())

@@ -16,7 +16,15 @@ SAMPLES = [
     signer.charter(),
     policy(),
     amendment(2, bytes(6), bytes(8), [0, bytes(8)], [1, bytes(8), 4], [2, [1, 1, "a", 1]]),
+    amendment(2, bytes(6), [4, 3, [2, [1, 0, 6, 1]]], [4, 4, bytes(8)]),
+    signer.certify(
+        signer.policy_payload(2, bytes(6), params={3: [1, [4, 0, 0, 0], [1, 0, 6, 1]], 4: bytes(8)})
+    ),
     member("t1", 3, 4),
+    signer.certify(
+        capsule.build(capsule.ACTION, [bytes(8), 3, "gate", bytes(32), bytes(8)], exp=9)
+    ),
+    signer.certify(capsule.build(capsule.SUCCESSION, [2, bytes(6), bytes(32), bytes(32)], iat=9)),
     member_request(crypto.sha256(b"t1"), "t1"),
 ]
 

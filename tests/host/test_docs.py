@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import signer
+import succession_rig
 from docs_rig import (
     CDDL,
     DOCS,
@@ -151,6 +152,12 @@ def sizes() -> dict[str, int]:
             signer.policy_payload(24, bytes(6), rules, routes, revoked, names)
         ),
     }
+    payload = succession_rig.succession_payload(23, bytes(6))
+    found["succession, epoch 2 to 23"] = size(payload)
+    for path in ("gate", "sluice/gate"):
+        body = [bytes(8), coap.PUT, path, bytes(32), bytes(8)]
+        payload = capsule.build(capsule.ACTION, body, exp=signer.EXPIRES)
+        found[f"action for `{path}`"] = size(payload)
     for least, most in ((2, 23), (24, 255), (256, 65535)):
         both = []
         for epoch in (least, most):
@@ -231,6 +238,7 @@ def test_cddl_of_operations_and_masks() -> None:
         "grant": policy.OP_GRANT,
         "add-rule": policy.OP_ADD_RULE,
         "remove-rule": policy.OP_REMOVE_RULE,
+        "set": policy.OP_SET,
     }
     for name, code in codes.items():
         assert rule(name).startswith(f"[{code}, ")
@@ -241,6 +249,9 @@ def test_cddl_of_operations_and_masks() -> None:
     assert f"flags: 1..{policy.FRESH | policy.QUORUM}" in rule("rule")
     assert f"? {policy.PARAM_ROLE_NAMES}: [1*{limits.ROLES_MAX - 1} name]" in rule("policy-params")
     assert f"? {policy.PARAM_GRANTS}: {{ 1*{limits.REVOKED_MAX} " in rule("policy-params")
+    assert f"? {policy.PARAM_APPROVALS}: [" in rule("policy-params")
+    assert f"? {policy.PARAM_COMMITTEE}: bstr .size 8" in rule("policy-params")
+    assert rule("set") == f"[4, {policy.PARAM_APPROVALS}..{policy.PARAM_COMMITTEE}, any]"
     for name in ("epoch", "unix-time", "seconds"):
         assert rule(name) == f"0..{capsule.TIME_MAX}"
     methods = ", ".join(f"{bit} {name}" for bit, name in policy.METHODS.items())

@@ -5,9 +5,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import action_rig
 import node_rig
 import pytest
 import signer
+import succession_rig
 from docs_rig import FENCE, HUB, PUMP, WIRE, groups, raw, rows, rule, ticked
 from fakeflash import MemoryFlash
 
@@ -19,9 +21,11 @@ from writ import (
     client,
     coap,
     crypto,
+    delegate,
     exchange,
     governance,
     limits,
+    preshared,
     session,
 )
 from writ.authority import Authority
@@ -77,7 +81,10 @@ def test_who_may_call_what(row: list[str]) -> None:
         more = {"query": (query,)} if query else {}
         inner = net.ask("gw", "soil", path, method, payload, **more)
         assert node_rig.code(inner) in codes_in(answers)
-        if who in ("member", "both"):
+        if path in ("writ/propose", "writ/capsule") or (path == "writ" and method == coap.GET):
+            # of what a device has not got
+            assert node_rig.code(inner) == "4.04"
+        elif who in ("member", "both"):
             assert inner.is_success()
         else:
             assert inner.payload == b"40 NotAllowed"
@@ -171,6 +178,16 @@ def test_times_in_the_text() -> None:
         (f"{exchange._ACK_TIMEOUT_MS // 1000} s to 3 s for the first", 1),
         ("doubled four times", exchange._TRANSMISSIONS_MAX == 5),
         ("four times at most", client._TRIES_MAX == 4),
+        (f"silent for {delegate._PATIENCE_MS // 1000} s,", 1),
+        (f"set back by {(delegate._SET_BACK_MS << 1) // 1000} s, one", 1),
+        (f"wrong by {(delegate._SET_BACK_MS << delegate._STRIKES_LIE) // 1000} s, and", 1),
+        (f"first, for {delegate._BEACON_S} s at most", 1),
+        ("34 minutes", delegate._SET_BACK_MS << delegate._STRIKES_MAX == 2048000),
+        (f"after {delegate._PAUSE_MS // 1000} s, 4 s and so on", 1),
+        (f"on to {delegate._PAUSE_MS_MAX // 1000} s;", 1),
+        ("every fourth time another peer", delegate._PENDING_MAX == 4),
+        ("32 minutes at most", governance._PULL_AGAIN_MS << governance._PULL_TRIES_MAX == 1920000),
+        ("asked once an hour", agent._RENEW_AGAIN_MS == 3600000),
         ("at most two from handshakes", session._SESSIONS_A_PEER == 2),
     )
     for words, holds in said:
@@ -196,6 +213,14 @@ def test_records_are_those_of_the_table() -> None:
     keys = (bytes(16), bytes(8), b"\x01", b"\x02", None)
     sessions.open(authority.peer_by(name=HUB), keys, "192.0.2.7:5683")
     sessions.preshare(raw("hub"), (bytes(16), bytes(8), b"\x03", b"\x04", None))
+    body = [capsule.node_id(x), coap.PUT, "gate", crypto.sha256(b"open"), bytes(8)]
+    order = signer.certify(capsule.build(capsule.ACTION, body, exp=signer.EXPIRES))
+    authority.receive(order, 0)
+    authority.actions.spend(action_rig.Request(), 0)
+    assert cbor.decode(store.load("acts")) == [0, [[bytes(8), signer.EXPIRES]]]
+    succession = succession_rig.succession_raw(3, authority.head)
+    authority.receive(succession, 0)
+    assert cbor.decode(store.load("keys")) == [succession]
     found = {name.partition(".")[0] for name in flash.files}
     table = [ticked(row[0]) for row in rows(WIRE, "record", "content")]
     single = {names[0] for names in table if len(names[0]) > 2}
@@ -204,12 +229,12 @@ def test_records_are_those_of_the_table() -> None:
     assert others[1] == "s0" and re.fullmatch("p[0-9a-f]{12}", others[0])
     assert {"p" + crypto.sha256(cbor.encode([*keys[:2], b"\x03", None])).hex()[:12]} < found
     payload, base, amendments = cbor.decode(store.load("policy"))
-    assert capsule.head(payload) == authority.head
+    assert capsule.head(payload) == authority.policy.head()
     assert (base, amendments) == (raw("policy"), [raw("revocation")])
     assert cbor.decode(store.load("s0")) == [raw("hub"), list(keys), True, limits.SEQUENCE_RESERVE]
     assert (store.load("charter"), store.load("beacon")) == (raw("charter"), raw("beacon"))
     assert store.load("key") == private and len(private) == 32
-    for name in ("policy-record", "session-record"):
+    for name in ("policy-record", "session-record", "keys-record", "acts-record"):
         assert rule(name).startswith("[")
 
 
@@ -225,7 +250,7 @@ def test_config_keys_are_those_that_the_agent_reads() -> None:
     named = [ticked(row[0])[0] for row in rows(WIRE, "key", "value")]
     assert set(named) == set(re.findall(r'config\.get\("(\w+)"', source))
     inner = [ticked(row[0])[0] for row in rows(WIRE, "key of an `oscore` entry", "value, in hex")]
-    body = source[source.index("def _preshare") : source.index("def open")]
+    body = Path(preshared.__file__).read_text()
     read = re.findall(r'entry\.get\("(\w+)"', body)
     read += re.findall(r'"(\w+)"', re.findall(r"for key in \((.*?)\)", body)[0])
     assert set(inner) == set(read)
