@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import interop_rig
 import pytest
 from attack_rig import FOUNDED, Hillside, Member, flipped, node_id, post, send, wait
 from attack_wire import Wire, later
@@ -201,7 +202,11 @@ def test_an_action_is_good_for_one_command_once(field: Hillside) -> None:
 # --- host peers -----------------------------------------------------------------------------------
 
 
-def test_a_malicious_host_peer_gains_nothing_by_being_asked(field: Hillside) -> None:
+def test_a_malicious_host_peer_gains_nothing_by_being_asked(
+    field: Hillside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # five sessions, and what it takes to delegate: 160 kB are the edge (docs/memory.md)
+    monkeypatch.setattr(interop_rig, "HEAP", "192k")
     law = field.law
     until = FOUNDED + 400 * 86400
     peers = {name: field.member(name, 0) for name in ("stale", "forger", "fool", "honest")}
