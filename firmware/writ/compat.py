@@ -41,6 +41,13 @@ try:
 except ImportError:
     HAVE_PYCRYPTODOME = False
 
+# pycryptodome stands in for what OpenSSL is laxer in
+HAVE_OPENSSL = HAVE_PYCRYPTODOME
+try:
+    import cryptography  # noqa: F401
+except ImportError:
+    HAVE_OPENSSL = False
+
 
 def sha256(data):
     """SHA-256 of `data` (bytes-like), 32 bytes."""

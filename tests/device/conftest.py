@@ -7,7 +7,7 @@ import pytest
 from writ import crypto
 
 
-@pytest.fixture(autouse=True, params=["pycryptodome", "pure"])
+@pytest.fixture(autouse=True, params=["openssl", "pycryptodome", "pure"])
 def crypto_backend(request: pytest.FixtureRequest) -> Iterator[None]:
     """Switch `writ.crypto` for one test and back."""
     before = crypto.backend

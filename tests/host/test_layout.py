@@ -21,6 +21,9 @@ DEVICE_STANDARD = set(
     micropython network ntptime os random rp2 select socket struct sys time""".split()  # noqa: SIM905
 )
 
+# Who may import a library that no device has, besides compat, which looks whether it is there.
+BACKENDS = {"Crypto": "writ.crypto.pycryptodome", "cryptography": "writ.crypto.openssl"}
+
 # The rings of the device core, from the inside out, and which rings each may import besides itself.
 # A module in no ring is in the ring "node"; only the shell joins it with links.
 RINGS = {
@@ -93,10 +96,10 @@ def complaints(name: str, source: str, is_package: bool = False) -> list[str]:
             outer, inner = ring(name), ring(target)
             if inner != outer and inner not in MAY_IMPORT[outer]:
                 said.append(f"{name} imports {target}: the ring {outer!r} must not know {inner!r}")
-        elif root == "Crypto":
-            if name not in ("writ.compat", "writ.crypto.pycryptodome"):
+        elif root in BACKENDS:
+            if name not in ("writ.compat", BACKENDS[root]):
                 said.append(f"{name} imports {target}: only one backend may")
-        elif name == "writ.crypto.pycryptodome":
+        elif name in BACKENDS.values():
             # no device has it, so it may use what none has
             pass
         elif root not in DEVICE_STANDARD:
@@ -231,7 +234,7 @@ def test_files_stay_short() -> None:
     assert {path: lines for path, lines in lengths.items() if lines > LINES_MAX} == {}
 
 
-@pytest.mark.parametrize("backend", ["pure", "pycryptodome"])
+@pytest.mark.parametrize("backend", ["pure", "pycryptodome", "openssl"])
 def test_crypto_stub_tells_the_truth(backend: str) -> None:
     stub = ast.parse((ROOT / "firmware/writ/crypto/__init__.pyi").read_text())
     hinted = {

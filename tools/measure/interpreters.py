@@ -103,7 +103,7 @@ def _figures(command: list[str], environment: dict[str, str]) -> dict[str, float
 
 
 def measure_times(tree: Path) -> list[Row]:
-    """Times on MicroPython, CPython with the pure backend, and CPython with pycryptodome."""
+    """Times on MicroPython, and CPython with each crypto backend."""
     firmware = str(FIRMWARE)
     micropython = find_micropython()
     runs: list[tuple[str, list[str], dict[str, str]]] = []
@@ -121,7 +121,7 @@ def measure_times(tree: Path) -> list[Row]:
                     {"MICROPYPATH": f"{tree}:.frozen"},
                 )
             )
-        for backend in ("pure", "pycryptodome"):
+        for backend in ("pure", "pycryptodome", "openssl"):
             environment = {"PYTHONPATH": firmware, "WRIT_CRYPTO": backend}
             runs.append((f"cpython-{backend}", [sys.executable, script], environment))
         rows = []
@@ -131,7 +131,7 @@ def measure_times(tree: Path) -> list[Row]:
             _provision(home, TestScope())
             rounds = "5" if interpreter == "micropython" else "15"
             arguments = [str(home), rounds]
-            if has_peer and interpreter != "cpython-pycryptodome":
+            if has_peer and interpreter in ("micropython", "cpython-pure"):
                 arguments.append(str(peer))
             found = _figures(command + arguments, environment)
             reticulum = found.pop("us.reticulum_verify", None)

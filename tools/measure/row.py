@@ -10,7 +10,7 @@ class Row:
     goal: at most this, in the same unit, or None.
 
     peer, peer_value: what the figure stands beside, measured in the same run; interpreter:
-    micropython, cpython-pure or cpython-pycryptodome, where it applies.
+    micropython, or cpython-pure, -pycryptodome or -openssl, where it applies.
     """
 
     name: str

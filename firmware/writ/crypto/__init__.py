@@ -1,8 +1,8 @@
 """The primitives, and the one place that chooses where they come from.
 
 `pure` needs SHA-256 and AES from `compat` and Python's integers; it is what devices run.
-`pycryptodome` is the same interface over C code, for CPython. Both give the same bytes and the
-same verdicts. Callers write `crypto.f(...)` and never import a function out of here, because `use`
+`pycryptodome` is the same interface over C code, for CPython, and `openssl` the same again, faster,
+where the package `cryptography` is. All give the same bytes and the same verdicts. Callers write `crypto.f(...)` and never import a function out of here, because `use`
 may switch it; a native module for a device would be one more name for `use`.
 """
 
@@ -17,12 +17,12 @@ _NAMES = (
     "p256_ecdh es256_sign es256_verify aes_ccm_encrypt aes_ccm_decrypt"
 )
 
-# "pure" or "pycryptodome"
+# "pure", "pycryptodome" or "openssl"
 backend = None
 
 
 def use(name):
-    """Take all primitives from the backend `name`, "pure" or "pycryptodome", from now on."""
+    """Take all primitives from the backend `name` from now on."""
     global backend
     if name == "pure":
         from . import aead, ed25519, hashes, p256
@@ -32,6 +32,11 @@ def use(name):
         from . import pycryptodome
 
         modules = (pycryptodome,)
+    elif name == "openssl" and compat.HAVE_OPENSSL:
+        from . import openssl, pycryptodome
+
+        # the later one counts
+        modules = (pycryptodome, openssl)
     else:
         raise UsageError("no crypto backend " + name)
     for function in _NAMES.split():
@@ -42,6 +47,6 @@ def use(name):
 
 
 if compat.HAVE_PYCRYPTODOME:
-    use(os.getenv("WRIT_CRYPTO") or "pycryptodome")
+    use(os.getenv("WRIT_CRYPTO") or ("openssl" if compat.HAVE_OPENSSL else "pycryptodome"))
 else:
     use("pure")

@@ -61,7 +61,7 @@ def _ed_encode(point):
 
 
 @lru_cache(64)
-def _ed_key(public):
+def ed_point(public):
     # None for what is no canonical encoding of a point (pycryptodome checks it), and for points of
     # small order; a scope has one group key, and to decode it takes half of a check
     try:
@@ -78,7 +78,7 @@ def ed25519_verify(public, message, signature):
     s = int.from_bytes(signature[32:], "little")
     if s >= _ED_ORDER:
         return False
-    a = _ed_key(bytes(public))
+    a = ed_point(bytes(public))
     if a is None:
         return False
     k = int.from_bytes(sha512(signature[:32] + public + message), "little") % _ED_ORDER
@@ -86,7 +86,7 @@ def ed25519_verify(public, message, signature):
     return _ed_encode(_ED_BASE * s + -a * k) == signature[:32]
 
 
-def _private(private):
+def private_number(private):
     d = int.from_bytes(private, "big")
     if len(private) != 32 or not 0 < d < _N:
         raise UsageError("not a P-256 private key")
@@ -113,7 +113,7 @@ def p256_generate():
 
 def p256_public(private):
     """(x of 32 bytes, whether y is odd) of the public key."""
-    x, y = ECC.construct(curve="P-256", d=_private(private)).pointQ.xy
+    x, y = ECC.construct(curve="P-256", d=private_number(private)).pointQ.xy
     return int(x).to_bytes(32, "big"), int(y) & 1 == 1
 
 
@@ -124,12 +124,12 @@ def p256_y(x, y_is_odd):
 
 def p256_ecdh(private, x):
     """The shared x coordinate, 32 bytes; raises `BadPoint`."""
-    return int((_point(x, False) * _private(private)).x).to_bytes(32, "big")
+    return int((_point(x, False) * private_number(private)).x).to_bytes(32, "big")
 
 
 def es256_sign(private, message):
     """ECDSA with P-256 and SHA-256, deterministic (RFC 6979): r and s, 64 bytes."""
-    key = ECC.construct(curve="P-256", d=_private(private))
+    key = ECC.construct(curve="P-256", d=private_number(private))
     return DSS.new(key, "deterministic-rfc6979").sign(SHA256.new(message))
 
 
