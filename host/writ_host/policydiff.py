@@ -141,6 +141,8 @@ _Rules = tuple[tuple[Any, ...], ...]
 
 
 def _changes(old: Policy, new: Policy) -> list[Change]:
+    if old.rules == new.rules:
+        return []
     # a role that no rule names is no more than "any"
     used = ROLE_MEMBER
     for rule in [*old.rules, *new.rules]:

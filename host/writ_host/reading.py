@@ -6,7 +6,7 @@ very bytes that would be signed.
 """
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -53,7 +53,7 @@ class Reading:
 
     policy, epoch, head: in force; clock_s: our own; skew_s: how far another clock may be off;
     seats: digests (8 B) of committees that a policy may name, None where all are fine;
-    governors: how many there are. lines: what it all means; problems: what is wrong with it.
+    governors: how many there are. said: what it all means; problems: what is wrong with it.
     Each method raises a `Rejection` for what no device would take.
     """
 
@@ -65,14 +65,23 @@ class Reading:
     skew_s: int
     seats: frozenset[bytes] | None = None
     governors: int = 0
-    lines: list[str] = field(default_factory=list)
+    said: list[str | Callable[[], Iterable[str]]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     amended: Policy | None = None
     before: list[Member] = field(default_factory=list)
 
-    def say(self, *words: str) -> None:
-        """What it means."""
-        self.lines += words
+    def say(self, *words: str | Callable[[], Iterable[str]]) -> None:
+        """What it means; a function where that takes long, and perhaps nobody asks."""
+        self.said += words
+
+    @property
+    def lines(self) -> list[str]:
+        """What it all means."""
+        found: list[str] = []
+        for words in self.said:
+            found += [words] if isinstance(words, str) else words()
+        self.said[:] = found
+        return found
 
     def object(self, words: str) -> None:
         """What is wrong with it."""
@@ -205,16 +214,19 @@ class Reading:
         self._approvals(policy)
         self._committee(policy)
         self.say(f"policy of epoch {policy.epoch}:")
-        if old is None:
-            self.say(*(f"  {rule_words(policy, number)}" for number in range(len(policy.rules))))
-            rows = approval_rows(policy)
-            self.say(*(f"  to certify {what}: {operators}" for what, operators in rows))
-            self.say(*(f"  revoked: {node}" for node in decompile(policy).revoked))
-        else:
-            self.say(*(f"  {line}" for line in diff(old, policy, self._names(old, policy)).lines()))
+        self.say(lambda: self._policy_words(old, policy))
         self.policy, self.epoch = policy, policy.epoch
         self.head, self.amended = capsules.head(capsule.payload), None
         return policy
+
+    def _policy_words(self, old: Any, policy: Any) -> list[str]:
+        if old is not None:
+            return [f"  {line}" for line in diff(old, policy, self._names(old, policy)).lines()]
+        return [
+            *(f"  {rule_words(policy, number)}" for number in range(len(policy.rules))),
+            *(f"  to certify {what}: {asked}" for what, asked in approval_rows(policy)),
+            *(f"  revoked: {node}" for node in decompile(policy).revoked),
+        ]
 
     def _names(self, *policies: Any) -> dict[bytes, str]:
         # of those that a comparison may name

@@ -84,14 +84,19 @@ class View:
 class Verdict:
     """reason: why not, whoever approves it; operators: how many people must say yes (0: none).
 
-    title, lines: what it means; kind: a capsule's, or "several".
+    title, reading: what it means; kind: a capsule's, or "several".
     """
 
     reason: str | None
     operators: int
     title: str
-    lines: list[str]
+    reading: Reading
     kind: str
+
+    @property
+    def lines(self) -> list[str]:
+        """What it means, for people."""
+        return self.reading.lines
 
 
 def judge(payloads: Sequence[bytes], evidence: bytes, view: View) -> Verdict:
@@ -108,7 +113,7 @@ def judge(payloads: Sequence[bytes], evidence: bytes, view: View) -> Verdict:
         "; ".join(problems) or None,
         GOVERNORS_MAX if problems else case.operators,
         "; ".join(case.titles)[:TITLE_CHARS_MAX] or "nothing that can be read",
-        case.reading.lines,
+        case.reading,
         case.kinds.pop() if len(case.kinds) == 1 else "several",
     )
 
