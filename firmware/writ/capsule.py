@@ -128,7 +128,8 @@ class Capsule:
 
 
 def _protected(alg):
-    return b"\xa1\x01" + cbor.encode(alg)
+    # {1: alg}; -8 and -7 are in one byte each
+    return bytes((0xA1, 0x01, 0x1F - alg))
 
 
 def signing_input(payload, alg=EDDSA):

@@ -140,9 +140,11 @@ class Context:
     # --- protection -------------------------------------------------------------------------------
 
     def _aad(self, kid, piv):
-        # RFC 8613, section 5.4: no class I options exist
-        external = cbor.encode([1, [10], kid, piv, b""])
-        return cbor.encode(["Encrypt0", b"", external])
+        # RFC 8613, section 5.4: ["Encrypt0", h'', << [1, [10], kid, piv, h''] >>], no class I
+        # options; all that varies is short, so that heads have one byte
+        external = b"\x85\x01\x81\x0a" + bytes((0x40 | len(kid),)) + kid
+        external += bytes((0x40 | len(piv),)) + piv + b"\x40"
+        return b"\x83\x68Encrypt0\x40" + bytes((0x40 | len(external),)) + external
 
     def _seal(self, message, option, nonce, kid, piv, code):
         inner = []
