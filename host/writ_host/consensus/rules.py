@@ -290,9 +290,9 @@ class Rules:
         session = Session(state.height, state.round, digest, tuple(chosen.values()))
         state.opened.append(session)
         state.begun.append(session)
-        for number in chosen:
-            if number != self.me:
-                self._send(session, number)
+        # it promises nothing, so that it need not wait for our own lock to be written
+        encoded = messages.encode(session)
+        self._effects[:0] = [Send(number, encoded) for number in chosen if number != self.me]
         return True
 
     def _join_begun(self) -> None:
@@ -335,9 +335,10 @@ class Rules:
 
     def _decide(self, value: Value, signatures: tuple[bytes, ...]) -> None:
         """Lines 50 to 54."""
-        self._effects.append(Decide(self.state.height, value, signatures))
         if self._coordinates(self.state.round):
+            # it proves itself, and its receiver writes while we do
             self._send(messages.Decided(value, signatures))
+        self._effects.append(Decide(self.state.height, value, signatures))
         self._enter_height(self.state.height + 1)
 
     def _enter_height(self, height: int) -> None:

@@ -25,6 +25,8 @@ SHARE_BYTES = 32
 SIGNATURE_BYTES = 64
 # Own signatures come back in the sessions and proofs of others.
 SIGNED_KEPT = 64
+# Commitments made ahead: for the vote and the share about an amendment and its policy.
+STOCK = 4
 # A commitment comes as an offer and in sessions: a batch of 13 governors, twice.
 COMMITMENTS_KEPT = 1024
 # Whoever coordinates is mostly one of the signers: the same packages twice.
@@ -104,6 +106,7 @@ class FrostSigner:
         self._seat = seat
         self._random = random
         self._signed: _Memory[bytes, bytes] = _Memory(SIGNED_KEPT)
+        self._stock: list[tuple[bytes, Nonce]] = []
         self._points: _Memory[bytes, tuple[bytes, bytes]] = _Memory(COMMITMENTS_KEPT)
         self._packages: _Memory[object, SigningPackage] = _Memory(PACKAGES_KEPT)
 
@@ -120,7 +123,15 @@ class FrostSigner:
             data, signature
         )
 
+    def prepare(self) -> None:
+        """Make some commitments ahead, while nobody waits for them."""
+        while len(self._stock) < STOCK:
+            self._stock.append(self._fresh())
+
     def commit(self) -> tuple[bytes, Nonce]:
+        return self._stock.pop() if self._stock else self._fresh()
+
+    def _fresh(self) -> tuple[bytes, Nonce]:
         nonces = frost_commit(self._seat.key, self._random)
         points = nonces.commitment.hiding, nonces.commitment.binding
         commitment = b"".join(points)

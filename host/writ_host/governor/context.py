@@ -16,10 +16,11 @@ from .state import ChainState
 
 @dataclass(frozen=True)
 class Send:
-    """To one governor, or to all others (None)."""
+    """To one governor, or to all others (None); early: nothing unwritten came before it."""
 
     to: int | None
     data: bytes
+    early: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,11 @@ class Context:
 
     def send(self, to: int | None, *items: object) -> None:
         """A message of the core (messages.py)."""
-        self.outs.append(Send(to, wire.dump(list(items))))
+        self.say(to, wire.dump(list(items)))
+
+    def say(self, to: int | None, data: bytes) -> None:
+        """A message that is encoded already."""
+        self.outs.append(Send(to, data, early=not self.ledger.is_dirty))
 
     def tell(self, name: str, text: str, **facts: object) -> None:
         """An event, for whoever watches."""

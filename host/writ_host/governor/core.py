@@ -105,7 +105,7 @@ class Core:
         self._forward: list[Proposal] = []
         self.is_seated = self._names_us()
         self.committee = Committee(committee_scope(seat), context.count, seat.public.threshold)
-        signer = FrostSigner(identity, seat, random)
+        signer = self._signer = FrostSigner(identity, seat, random)
         self.proposing = Proposing(context, self._bring_forward)
         self.certifying = Certifying(
             context, self.proposing, self.committee, signer, self._carry_out
@@ -213,6 +213,11 @@ class Core:
         if self.is_seated:
             self.certifying.tick()
         return self.context.flush()
+
+    def use_pause(self) -> None:
+        """Nobody waits for this governor just now: do what will be wanted soon."""
+        if self.is_seated:
+            self._signer.prepare()
 
     def next_ms(self, now_ms: int) -> int:
         """Milliseconds until `tick` has something to do."""
@@ -323,7 +328,7 @@ class Core:
         if isinstance(effect, effects.Write):
             self.ledger.save_promise(self._digest, effect.record)
         elif isinstance(effect, effects.Send):
-            context.outs.append(Send(effect.to, effect.data))
+            context.say(effect.to, effect.data)
         elif isinstance(effect, effects.SetTimer):
             self._replica_ms = effect.at_ms
         elif isinstance(effect, Decide):

@@ -232,6 +232,8 @@ class Daemon:
             self._keep_house()
         self.link.flush()
         self._tell_news()
+        if self.core is not None and not ready:
+            self.core.use_pause()
         if self._untaken and (not ready or len(self._untaken) > UNTAKEN_MAX):
             self._take_one()
         if self._in_force is not None:
@@ -307,7 +309,7 @@ class Daemon:
             if isinstance(out, Send):
                 for key, number in self._numbers.items():
                     if out.to in (None, number):
-                        self.link.post(key, out.data)
+                        self.link.post(key, out.data, out.early)
             elif isinstance(out, Reseat):
                 self._in_force = out.name
             else:

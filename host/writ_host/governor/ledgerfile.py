@@ -236,6 +236,11 @@ class LedgerFile:
                 self._undo("ROLLBACK")
                 raise
 
+    @property
+    def is_dirty(self) -> bool:
+        """Whether something was written that is not durable yet."""
+        return self._database.in_transaction
+
     def _begin(self) -> None:
         if not self._database.in_transaction:
             self._execute("BEGIN IMMEDIATE")

@@ -1,7 +1,8 @@
 """The UDP socket of governors among themselves: peering, and plain requests of those who found.
 
 Messages are handed on as they come; what is to be said waits for `flush`, when all that it follows
-from is durable, so that messages to one peer share datagrams.
+from is durable, so that messages to one peer share datagrams. What follows from nothing that is
+still to be written leaves before the disk is waited for.
 """
 
 import contextlib
@@ -50,6 +51,7 @@ class PeerSocket:
         self.peering = Peering(identity.node_private, identity.name)
         self.addresses = Addresses(known)
         self.peers: dict[bytes, str] = {}
+        self._late: list[tuple[bytes, bytes]] = []
         self._ledger = ledger
         self._now_ms = now_ms
         self._on_message = on_message
@@ -76,6 +78,8 @@ class PeerSocket:
         """The selector says that datagrams are there: one fsync for what all of them bring."""
         with self._ledger.at_once():
             answers = self._receive()
+            if self._ledger.is_dirty:
+                self._send_all(self.peering.flush(self._now_ms()))
         self._send_all(answers)
 
     def _receive(self) -> list[tuple[str, bytes]]:
@@ -101,8 +105,14 @@ class PeerSocket:
 
     # --- what goes out ----------------------------------------------------------------------------
 
-    def post(self, to: bytes, data: bytes) -> None:
-        """A message for the peer with this node key, with the next `flush`."""
+    def post(self, to: bytes, data: bytes, early: bool = False) -> None:
+        """A message for the peer with this node key, with the next `flush` at the latest.
+
+        early: nothing that is still to be written came before it.
+        """
+        if not early:
+            self._late.append((to, data))
+            return
         # who has no address yet is told later: all that matters is repeated
         with contextlib.suppress(UsageError):
             self.peering.send(to, data)
@@ -123,6 +133,9 @@ class PeerSocket:
         if self._ledger.failure is not None:
             # whatever was to be said may depend on what is not there
             raise self._ledger.failure
+        late, self._late = self._late, []
+        for to, data in late:
+            self.post(to, data, early=True)
         now_ms = self._now_ms()
         self._send_all(self._inviter.tick(now_ms))
         self._send_all(self.peering.flush(now_ms))
