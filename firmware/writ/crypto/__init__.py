@@ -2,8 +2,9 @@
 
 `pure` needs SHA-256 and AES from `compat` and Python's integers; it is what devices run.
 `pycryptodome` is the same interface over C code, for CPython, and `openssl` the same again, faster,
-where the package `cryptography` is. All give the same bytes and the same verdicts. Callers write `crypto.f(...)` and never import a function out of here, because `use`
-may switch it; a native module for a device would be one more name for `use`.
+where the package `cryptography` is. All give the same bytes and the same verdicts. Callers write
+`crypto.f(...)` and never import a function out of here, because `use` may switch it; a native
+module for a device would be one more name for `use`.
 """
 
 import os
