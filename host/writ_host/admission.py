@@ -8,13 +8,14 @@ compares the node id before admitting.
 import datetime
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from writ import capsule as capsules
 from writ import cbor, crypto
-from writ.capsule import CNF, ES256, MEMBER, ROLES_MASK, SUB, TIME_MAX, Member
+from writ.capsule import CNF, ES256, EXP, MEMBER, ROLES_MASK, SUB, TIME_MAX, WRIT, Member
 from writ.errors import BadShape, BadSignature, Rejection, TooLarge
 
+from . import proposed
 from .certify import Draft
 from .errors import HostError
 from .policytoml import listing, suggestion
@@ -126,6 +127,14 @@ class Admission:
         label = f"member {self.name} ({self.request.node_id.hex()})"
         return Draft(label, payload, self.request.raw)
 
+    def as_drafted(self, draft: Draft) -> "Admission":
+        """With time and short address of a draft that was proposed for the same wish before."""
+        claims = capsules.parse_claims(draft.payload)
+        found = replace(self, address=claims[WRIT][1], expires=claims[EXP])
+        known = found.renewed
+        is_taken = known is not None and capsules.parse(known.raw).payload == draft.payload
+        return replace(found, renewed=None) if is_taken else found
+
 
 def admission(
     folder: ScopeFolder,
@@ -168,6 +177,6 @@ def admission(
         if renewed is None:
             raise HostError(f"{name} has no role yet", "Say which: --role NAME, or --no-role.")
         roles = int(renewed.roles)
-    taken = {other.address for other in others}
+    taken = {other.address for other in others} | proposed.addresses(folder)
     address = int(renewed.address) if renewed else folder.next_address(taken)
     return Admission(request, name, address, roles, expires, renewed)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from writ import capsule as capsules
 from writ.capsule import AMENDMENT, BEACON, CHARTER, Member
+from writ.errors import Rejection
 from writ.limits import AMENDMENT_OPS_MAX
 from writ.policy import Policy, check_amendment
 
@@ -157,7 +158,12 @@ def certify(
     check_signer(folder, signer.group_key)
     raws = sign(drafts, signer, title)
     for raw in raws:
-        folder.take(raw)
+        try:
+            folder.take(raw)
+        except Rejection:
+            # certified elsewhere, and something newer is in force by now: that is here, too
+            if not (isinstance(signer, Broker) and folder.is_certified(raw)):
+                raise
     return raws
 
 
@@ -215,6 +221,13 @@ class PolicyChange:
     ops: list[Any] | None
     drafts: list[Draft] = field(default_factory=list)
     diff: Diff | None = None
+
+    @property
+    def content(self) -> list[Any]:
+        """What the new policy says, whatever its epoch, its time and what was before it."""
+        claims = capsules.parse_claims(self.new.payload())
+        found: list[Any] = claims[capsules.WRIT][3:]
+        return found
 
     def __bool__(self) -> bool:
         """Whether anything changes at all."""

@@ -114,6 +114,12 @@ class NeedsPerson(HostError):
     advice = "Run it where somebody can answer, or give the answer as an option."
 
 
+class Interrupted(HostError):
+    """A person ended the command with Ctrl-C while something that it began goes on."""
+
+    advice = "What was begun goes on: writ governor pending DIR."
+
+
 class NotReachable(HostError):
     """No answer came: the node is away, or the address is wrong."""
 

@@ -4,6 +4,7 @@
     successions/00003.cbor (each with the last policy before it: the way to the key in force)
     policy.toml (what people edit)   book.toml (NAME = "host:port")   requests/NAME.cbor
     roster.cbor   governors/NAME.key, NAME.seat (encrypted)   ceremony/ (files of ceremonies)
+    governor (the daemon that certifies)   proposed/ (what waits at it: proposed.py)
 
 No capsule in it is believed: each passes the checks of a device (`writ.authority.Authority`) when
 it comes in and whenever the folder is opened.
@@ -17,6 +18,7 @@ import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 from writ import capsule as capsules
 from writ import crypto
@@ -43,6 +45,7 @@ from .errors import DamagedFile, HostError, Malformed
 from .refusals import words_for
 
 ADDRESS_MAX = 65534
+_LOCK_POLL_S = 0.05
 _BOOK_LINE = '{} = "{}"\n'
 
 
@@ -178,6 +181,11 @@ class ScopeFolder:
             for file in self._files("successions")
         ]
         return [*reversed(later), self.charter.group_key]
+
+    def is_certified(self, raw: bytes) -> bool:
+        """Whether a group key of this scope has signed this capsule, in force by now or not."""
+        capsule = capsules.parse(raw)
+        return any(_is_signed(capsule, key) for key in self._group_keys())
 
     def is_outdated(self, member: Member) -> bool:
         """Whether only an old group key has signed this member's capsule: no node believes it."""
@@ -342,14 +350,24 @@ class ScopeFolder:
         keyfile.write_atomically(path, data, 0o644)
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Alone in the folder while something is certified. Raises `FolderInUse`."""
+    def lock(self, wait_s: float = 0) -> Iterator[None]:
+        """Alone in the folder, with what others have put in by now.
+
+        wait_s: how long whoever has it is waited for. Raises `FolderInUse`, and as `open` does.
+        """
+        end = time.monotonic() + wait_s
         with open(self.path / ".lock", "ab") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise FolderInUse(f"another writ is certifying in {self.path}") from None
+            while not _locks(handle):
+                if time.monotonic() >= end:
+                    raise FolderInUse(f"another writ is certifying in {self.path}")
+                time.sleep(_LOCK_POLL_S)
+            self._refresh()
             yield
+
+    def _refresh(self) -> None:
+        now = ScopeFolder.open(self.path)
+        self._clock, self.authority, self._amendment = now._clock, now.authority, None
+        self.__dict__.pop("_members", None)
 
     # --- what people keep beside ------------------------------------------------------------------
 
@@ -393,6 +411,14 @@ class ScopeFolder:
             top += ("" if not top or top.endswith("\n") else "\n") + line
         text = top + rest
         self._write("book.toml", text.encode())
+
+
+def _locks(handle: BinaryIO) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _is_signed(capsule: Capsule, key: bytes) -> bool:

@@ -18,6 +18,7 @@ from writ.errors import Rejection, TimedOut, UsageError, WritError
 
 from ..errors import (
     HostError,
+    Interrupted,
     NeedsPerson,
     NotReachable,
     RefusedByNode,
@@ -42,6 +43,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (WrongPassphrase, PERSON),
     (WeakPassphrase, PERSON),
     (Stalled, PERSON),
+    (Interrupted, INTERRUPTED),
     (UsageError, USAGE),
     (HostError, REFUSED),
     (WritError, REFUSED),

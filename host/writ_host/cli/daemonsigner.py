@@ -1,24 +1,38 @@
-"""Certifying by way of a governor's daemon: it proposes, governors and their operators decide."""
+"""Certifying by way of a governor's daemon: it proposes, governors and their operators decide.
 
+People take their time, so the scope's folder is free meanwhile, and what is proposed is kept in it
+(proposed.py): whoever stops waiting says the same again, and goes on.
+"""
+
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import NoReturn
+
+import click
 
 from writ import capsule as capsules
 from writ.errors import Rejection
 
-from .. import keyfile, wire
+from .. import keyfile, proposed, wire, words
 from ..certify import Broker, Draft, WrongGovernors
 from ..consensus.value import BATCH_MAX, ORDERED, body_of
-from ..errors import HostError, NeedsPerson, NotReachable
-from ..governor.control import ControlClient, Document
+from ..errors import HostError, Interrupted, NeedsPerson, NotReachable
+from ..governor.control import ControlClient, ControlFailed, Document
 from ..governor.layout import Layout
-from ..scopefolder import ScopeFolder
+from ..governor.proposals import proposal_id
+from ..proposed import Proposed
+from ..scopefolder import ScopeFolder, now_s
 from . import governorview as view
 from .output import Output
 
 POLL_S = 0.1
+# How long another command may take to put into the folder what it got.
+LOCK_WAIT_S = 10.0
+# With --no-wait: signatures of daemons that are up, where nobody is to be asked.
+NO_WAIT_S = 2.0
 # A file of the scope's folder: which daemon certifies, and how far the folder is.
 POINTER = "governor"
 _POINTER_BYTES_MAX = 4096
@@ -61,8 +75,13 @@ def write_daemon(scope: Path, daemon: Path) -> None:
 def catch_up(folder: ScopeFolder, client: ControlClient) -> int:
     """Take all that was certified and the folder does not know; how many that were.
 
-    Raises `WrongGovernors`.
+    The folder is locked for that, and no longer. Raises `WrongGovernors`, `FolderInUse`.
     """
+    with folder.lock(LOCK_WAIT_S):
+        return _catch_up(folder, client)
+
+
+def _catch_up(folder: ScopeFolder, client: ControlClient) -> int:
     state = client.ask("state")
     if state["scope_id"] != bytes(folder.charter.scope).hex():
         raise WrongGovernors(f"that daemon governs {state['scope']}, not {folder.charter.name}")
@@ -83,15 +102,26 @@ def catch_up(folder: ScopeFolder, client: ControlClient) -> int:
 class GovernorSigner(Broker):
     """Has drafts certified by proposing them to a daemon, and waits for what comes of them.
 
-    wait_s: None to wait until Ctrl-C. The scope's folder must be up to date (`catch_up`). Raises
-    `NotReachable`, `Stale`, `Denied` or `NeedsPerson`.
+    wait_s: None to wait until Ctrl-C; waits: False to leave once it is proposed; wish: the name of
+    what the command wants (proposed.py), "" where it is not kept. The scope's folder must be up to
+    date (`catch_up`), and is so again when `certified` returns. Raises `NotReachable`, `Stale`,
+    `Denied`, `NeedsPerson` or `Interrupted`.
     """
 
     def __init__(
-        self, out: Output, folder: ScopeFolder, daemon: Path, wait_s: float | None
+        self,
+        out: Output,
+        folder: ScopeFolder,
+        daemon: Path,
+        wait_s: float | None,
+        waits: bool = True,
+        wish: str = "",
     ) -> None:
         self._out = out
+        self._folder = folder
         self._daemon = daemon
+        self._waits = waits
+        self._wish = wish
         self._end = None if wait_s is None else time.monotonic() + wait_s
         with connect(daemon) as client:
             state = client.ask("state")
@@ -109,47 +139,99 @@ class GovernorSigner(Broker):
 
         Beacons need no proposal: the governors certify one of their own, now.
         """
-        found: list[bytes] = []
+        proposals = [part for part in _parts(drafts) if _sort(part[0]) != _BEACON]
+        known = {draft.payload: self._taken(draft) for part in proposals for draft in part}
+        missing = [part for part in proposals if not all(known[one.payload] for one in part)]
         with connect(self._daemon) as client:
-            for kind, group in groupby(drafts, _sort):
-                listed = list(group)
-                if kind == _BEACON:
-                    found += [self._beacon(client) for _ in listed]
-                    continue
-                for start in range(0, len(listed), BATCH_MAX):
-                    part = listed[start : start + BATCH_MAX]
-                    found += self._by_proposal(client, part, title or _title(part))
-        return found
+            if missing:
+                self._remember(drafts, title or _title(drafts))
+            with self._forgetting():
+                asked = [self._propose(client, part, title or _title(part)) for part in missing]
+                for after in self._wait(client, asked):
+                    for raw in map(bytes.fromhex, after["capsules"]):
+                        known[bytes(capsules.parse(raw).payload)] = raw
+            beacons = [self._beacon(client) for one in drafts if _sort(one) == _BEACON]
+            catch_up(self._folder, client)
+        self._forget()
+        return [
+            beacons.pop(0) if _sort(one) == _BEACON else known[one.payload] or self._the_taken(one)
+            for one in drafts
+        ]
 
-    def _by_proposal(self, client: ControlClient, drafts: list[Draft], title: str) -> list[bytes]:
+    def _taken(self, draft: Draft) -> bytes | None:
+        return proposed.taken(self._folder, draft.payload) if self._wish else None
+
+    def _the_taken(self, draft: Draft) -> bytes:
+        """Of one that the daemon only knows to be certified."""
+        raw = proposed.taken(self._folder, draft.payload)
+        if raw is None:
+            raise Stale(f"{draft.label}: something newer is in force")
+        return raw
+
+    def _remember(self, drafts: Sequence[Draft], title: str) -> None:
+        if not self._wish:
+            return
+        known = proposed.load(self._folder, self._wish)
+        if known is None or known.drafts != list(drafts):
+            proposed.save(self._folder, self._wish, Proposed(title, now_s(), list(drafts)))
+
+    def _forget(self) -> None:
+        if self._wish:
+            proposed.drop(self._folder, self._wish)
+
+    @contextlib.contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        """What comes to nothing is proposed anew by the next command."""
+        try:
+            yield
+        except (Stale, Denied, ControlFailed):
+            self._forget()
+            raise
+
+    def _propose(self, client: ControlClient, drafts: list[Draft], title: str) -> Document:
         evidence = [draft.evidence for draft in drafts]
-        proposal = client.ask(
+        return client.ask(
             "propose",
             payloads=[draft.payload for draft in drafts],
             title=title,
             evidence=wire.dump(evidence) if any(evidence) else b"",
         )
-        after = self._wait(client, proposal)
-        raws = [bytes.fromhex(one) for one in after["capsules"]]
-        by_payload = {bytes(capsules.parse(raw).payload): raw for raw in raws}
-        return [by_payload[draft.payload] for draft in drafts]
 
-    def _wait(self, client: ControlClient, found: Document) -> Document:
-        """The proposal when it is certified; meanwhile says whom it waits for."""
+    def _wait(self, client: ControlClient, asked: list[Document]) -> list[Document]:
+        """The proposals when all are certified; meanwhile says whom they wait for."""
         shown = ""
-        while found["state"] == "open":
-            line = view.awaited(found).replace(" DIR ", f" {self._daemon} ")
-            # signatures take a moment, which is not worth a line
-            if line != shown and "approve" in line:
-                self._out.note(line)
-                shown = line
-            self._sleep(line)
-            found = client.ask("find", id=found["id"])
-        if found["state"] == "stale":
-            raise Stale(f"{found['title']}: {found['reason'] or 'the policy moved on'}")
-        if found["state"] != "certified":
-            raise Denied(f"{found['title']}: {found['reason'] or found['state']}")
-        return found
+        try:
+            while waiting := [one for one in asked if one["state"] == "open"]:
+                line = self._awaited(waiting)
+                # signatures take a moment, which is not worth a line
+                if line != shown and "approve" in line and self._waits:
+                    self._out.note(line)
+                    shown = line
+                self._sleep(asked, line)
+                asked = [
+                    client.ask("find", id=one["id"]) if one["state"] == "open" else one
+                    for one in asked
+                ]
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"not waiting any more: {self._awaited(asked)}", self._advice(asked)
+            ) from None
+        for one in asked:
+            if one["state"] == "stale":
+                raise Stale(f"{one['title']}: {one['reason'] or 'the policy moved on'}")
+            if one["state"] != "certified":
+                raise Denied(f"{one['title']}: {one['reason'] or one['state']}")
+        return asked
+
+    def _awaited(self, waiting: Sequence[Document]) -> str:
+        lines = [view.awaited(one).replace(" DIR ", f" {self._daemon} ") for one in waiting]
+        return "; ".join(dict.fromkeys(line for line in lines if line))
+
+    def _advice(self, asked: Sequence[Document]) -> str:
+        id = next((one["id"] for one in asked if one["state"] == "open"), asked[0]["id"])[:8]
+        deny = f"writ governor deny {self._daemon} {id} ends it."
+        again = "Run the same command again to go on with it; " if self._wish else ""
+        return f"It stays proposed, whoever waits. {again}{deny}"
 
     def _beacon(self, client: ControlClient) -> bytes:
         before = client.ask("beacon")
@@ -157,19 +239,86 @@ class GovernorSigner(Broker):
             state = client.ask("state")
             if state["beacon"] and state["beacon"] != before["beacon"]:
                 return bytes.fromhex(state["beacon"])
-            self._sleep("")
+            self._sleep([], "")
 
-    def _sleep(self, awaited: str) -> None:
+    def _sleep(self, asked: Sequence[Document], awaited: str) -> None:
+        if not self._waits:
+            if self._end is None:
+                self._end = time.monotonic() + NO_WAIT_S
+            if "approve" in awaited or time.monotonic() >= self._end:
+                self._leave(asked, awaited)
         if self._end is None or time.monotonic() < self._end:
             time.sleep(POLL_S)
             return
-        advice = (
-            "What is proposed stays so: when it is certified, the next command with this scope"
-            " takes it."
-        )
         if "approve" in awaited:
-            raise NeedsPerson(f"not approved yet: {awaited}", advice)
+            raise NeedsPerson(f"not approved yet: {awaited}", self._advice(asked))
+        advice = (
+            "Run the same command again when they do: what was proposed stays so."
+            if asked
+            else "Run the same command again when they do."
+        )
         raise NotReachable("too few governors answer: writ governor status shows who", advice)
+
+    def _leave(self, asked: Sequence[Document], awaited: str) -> NoReturn:
+        """With --no-wait: say what was proposed, and end the command well."""
+        for one in asked:
+            self._out.ok(f"proposed {one['id'][:8]}: {one['title']}")
+        if awaited:
+            self._out.note(awaited)
+        if asked:
+            self._out.note(f"how far it is:  writ governor pending {self._daemon}")
+            self._out.note("the same command, run again, takes what comes of it")
+        else:
+            self._out.note("asked for: the next command with this scope takes the beacon")
+        self._out.json({"proposed": asked})
+        click.get_current_context().exit(0)
+
+
+def resume(out: Output, folder: ScopeFolder, daemon: Path | None, wish: str) -> list[Draft] | None:
+    """The drafts that were proposed for this wish and may still be certified, or are by now.
+
+    The folder is up to date. Raises `Denied` where they were refused since: once.
+    """
+    kept = None if daemon is None else proposed.load(folder, wish)
+    if daemon is None or kept is None:
+        return None
+    since = words.moment(kept.time_s)
+    wanted = [draft for draft in kept.drafts if _sort(draft) != _BEACON]
+    if all(proposed.taken(folder, draft.payload) for draft in wanted):
+        out.note(f"proposed {since}, and certified since: {kept.title}")
+        return kept.drafts
+    with connect(daemon) as client:
+        found = [_look(client, part) for part in _parts(wanted)]
+    states = {one["state"] for one in found if one}
+    if "open" in states and states <= {"open", "certified"} and None not in found:
+        ids = ", ".join(one["id"][:8] for one in found if one)
+        out.note(f"going on with {ids}, proposed {since}: {kept.title}")
+        return kept.drafts
+    proposed.drop(folder, wish)
+    for one in found:
+        if one and one["state"] == "refused":
+            raise Denied(
+                f"{one['title']}: {one['reason'] or 'refused'}",
+                "The same command, run again, proposes it anew. Who said no, and why:"
+                f" writ governor log {daemon}",
+            )
+    return None
+
+
+def _look(client: ControlClient, drafts: Sequence[Draft]) -> Document | None:
+    try:
+        return client.ask("find", id=proposal_id([draft.payload for draft in drafts]).hex())
+    except ControlFailed:
+        return None  # forgotten
+
+
+def _parts(drafts: Sequence[Draft]) -> list[list[Draft]]:
+    """What is proposed together."""
+    found = []
+    for _, group in groupby(drafts, _sort):
+        listed = list(group)
+        found += [listed[at : at + BATCH_MAX] for at in range(0, len(listed), BATCH_MAX)]
+    return found
 
 
 def _title(drafts: Sequence[Draft]) -> str:

@@ -9,7 +9,7 @@ from writ.capsule import check_name
 from writ.errors import Rejection
 
 from .. import admission as admitting
-from .. import certify, provision, words
+from .. import certify, proposed, provision, words
 from ..admission import Admission, Request, read_request
 from ..deliver import fetch_request
 from ..errors import HostError, UnknownNode
@@ -24,8 +24,8 @@ from .delivering import deliver_option
 from .names import node_name
 from .options import scope_option, timeout_option, yes_option
 from .output import Output, command
-from .policy import finish_change, run_change
-from .signers import Who, open_scope, open_signer, signing_options
+from .policy import finish_change, resumed, run_change
+from .signers import Who, certifying, going_on, open_scope, open_signer, signing_options
 
 _folder = click.Path(file_okay=False, path_type=Path)
 
@@ -163,14 +163,20 @@ def admit(
     if roles and no_role:
         raise click.UsageError("--role and --no-role exclude each other")
     folder = open_scope(out, scope, who)
-    with folder.lock():
+    with certifying(folder, who):
         admissions = _admissions(folder, requests, roles, no_role, name, expires)
+        wanted = [[one.name, one.request.node_id, one.roles] for one in admissions]
+        wish = proposed.wish("admit", wanted, expires)
+        kept = going_on(out, folder, who, wish)
+        if kept is not None:
+            pairs = zip(admissions, kept, strict=True)
+            admissions = [one.as_drafted(draft) for one, draft in pairs]
         out.table(
             ("name", "node id", "address", "roles", "until", ""),
             [_row(folder, one) for one in admissions],
         )
         out.confirm("Admit, having compared the node ids?", yes)
-        signer = open_signer(out, folder, who)
+        signer = open_signer(out, folder, who, wish)
         raws = certify.certify(folder, [one.draft for one in admissions], signer)
     out.ok(f"certified {len(raws)} member{'s' * (len(raws) > 1)}: {_sizes(raws)}")
     if target is not None:
@@ -347,13 +353,20 @@ def revoke(
     certification; the node ids are added to its `revoked`.
     """
     folder = open_scope(out, scope, who)
-    with folder.lock():
+    with certifying(folder, who):
         targets = find_targets(folder, deliver)
         members = [_member(folder, name) for name in names]
-        change = certify.revocation(folder, members)
-        said = ", ".join(f"{one.name} ({one.node_id.hex()})" for one in members)
-        out.confirm(f"Revoke {said} from epoch {change.new.epoch} on?", yes)
-        run_change(out, folder, change, who)
+        wish = proposed.wish("revoke", sorted(one.node_id for one in members))
+        if all(map(folder.is_revoked, members)):
+            out.ok(f"revoked already: {', '.join(one.name for one in members)}")
+            proposed.drop(folder, wish)
+        else:
+            change = resumed(out, folder, certify.revocation(folder, members), who, wish)
+            said = ", ".join(f"{one.name} ({one.node_id.hex()})" for one in members)
+            out.confirm(f"Revoke {said} from epoch {change.new.epoch} on?", yes)
+            if who.no_wait:
+                out.note(f"not in {folder.policy_file} before this command has run again")
+            run_change(out, folder, change, who, wish)
     is_noted = _note_in_file(folder, members, reason)
     if not is_noted:
         out.warn(f"add the node ids to `revoked` in {folder.policy_file}: it could not be changed")

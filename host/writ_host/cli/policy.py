@@ -1,11 +1,12 @@
 """`writ policy`: check, compare, certify and show who may do what to whom."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .. import certify
+from .. import certify, proposed
 from ..errors import HostError
 from ..policydiff import Diff
 from ..policyfile import PolicyFile
@@ -18,7 +19,7 @@ from .boundary import REFUSED
 from .delivering import deliver_option
 from .options import scope_option, timeout_option, yes_option
 from .output import Output, command
-from .signers import Who, open_scope, open_signer, signing_options
+from .signers import Who, certifying, going_on, open_scope, open_signer, signing_options
 
 _file_argument = click.argument(
     "file", required=False, type=click.Path(dir_okay=False, path_type=Path)
@@ -144,16 +145,18 @@ def certify_(
     to one state. A beacon of the new epoch goes with it.
     """
     folder = open_scope(out, scope, who)
-    with folder.lock():
+    with certifying(folder, who):
         targets = find_targets(folder, deliver)
         written = PolicyFile.load(file or folder.policy_file)
         _check_tests(folder, written)
         change = certify.policy_change(folder, written)
+        wish = proposed.wish("policy", *change.content)
+        change = resumed(out, folder, change, who, wish)
         _show_change(out, folder, change)
         document = _document(folder, change)
         if change:
             out.confirm(f"Certify this as epoch {change.new.epoch}?", yes)
-            run_change(out, folder, change, who)
+            run_change(out, folder, change, who, wish)
     finish_change(out, folder, targets, timeout_s, document)
 
 
@@ -168,11 +171,24 @@ def _check_tests(folder: ScopeFolder, written: PolicyFile) -> None:
         )
 
 
+def resumed(
+    out: Output, folder: ScopeFolder, change: certify.PolicyChange, who: Who, wish: str
+) -> certify.PolicyChange:
+    """The change as the same command has proposed it before, if that is not over."""
+    kept = going_on(out, folder, who, wish)
+    if kept is None:
+        return change
+    if not change:
+        proposed.drop(folder, wish)
+        return change
+    return dataclasses.replace(change, drafts=kept)
+
+
 def run_change(
-    out: Output, folder: ScopeFolder, change: certify.PolicyChange, who: Who
+    out: Output, folder: ScopeFolder, change: certify.PolicyChange, who: Who, wish: str
 ) -> list[bytes]:
-    """Have a change of policy certified, and say so."""
-    signer = open_signer(out, folder, who)
+    """Have a change of policy certified, and say so; wish: as in proposed.py."""
+    signer = open_signer(out, folder, who, wish)
     raws = certify.certify(folder, change.drafts, signer, f"policy of epoch {change.new.epoch}")
     sizes = ", ".join(
         f"{draft.label} ({len(raw)} bytes)" for draft, raw in zip(change.drafts, raws, strict=True)

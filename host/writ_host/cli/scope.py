@@ -22,7 +22,7 @@ from .names import record_files, scope_name, scope_names
 from .options import scope_option, timeout_option
 from .output import Output, command
 from .secret import secret_options, unlock
-from .signers import Who, open_scope, open_signer, signing_options, wait_option
+from .signers import Who, certifying, open_scope, open_signer, signing_options, wait_option
 
 
 @click.group()
@@ -239,7 +239,7 @@ def beacon(out: Output, scope: Path, who: Who, deliver: tuple[str, ...], timeout
     Devices have no clock of their own; rules marked `fresh` deny when the beacon is too old.
     """
     folder = open_scope(out, scope, who)
-    with folder.lock():
+    with certifying(folder, who):
         targets = find_targets(folder, deliver)
         signer = open_signer(out, folder, who)
         draft = certify.beacon_draft(folder)

@@ -1,7 +1,8 @@
 """Who certifies: governors of this machine, one governor in a ceremony, or a governor's daemon."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ from click.core import ParameterSource
 
 from .. import seats
 from ..ceremony import DirectoryFolder, Progress, Proposal, Roster
-from ..certify import Broker, CeremonySigner, LocalSigner, Signer
+from ..certify import Broker, CeremonySigner, Draft, LocalSigner, Signer
 from ..errors import Stalled
 from ..pledges import Pledges
 from ..review import review
 from ..scopefolder import ScopeFolder
-from .daemonsigner import GovernorSigner, catch_up, connect, read_daemon
+from .daemonsigner import GovernorSigner, catch_up, connect, read_daemon, resume
 from .output import Output
 from .secret import secret_options, unlock
 
@@ -36,6 +37,7 @@ class Who:
     key_file: Path | None
     wait_s: float | None
     daemon: Path | None = None
+    no_wait: bool = False
 
     def keys_folder(self) -> Path:
         """Where a governor of a ceremony has its keys."""
@@ -76,7 +78,11 @@ def signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
             raise click.UsageError("--local, --as and --governor exclude each other")
         if given.pop("local") or given["governor"]:
             given["daemon"] = NOBODY
-        names = ("governor", "keys", "passphrase_file", "key_file", "wait_s", "daemon")
+        if given["no_wait"] and given["wait_s"] is not None:
+            raise click.UsageError("--wait and --no-wait exclude each other")
+        if given["no_wait"] and given["daemon"] == NOBODY:
+            raise click.UsageError("--no-wait is for what a governor's daemon proposes")
+        names = ("governor", "keys", "passphrase_file", "key_file", "wait_s", "daemon", "no_wait")
         who = Who(**{option: given.pop(option) for option in names})
         return function(*args, who=who, **given)
 
@@ -95,7 +101,12 @@ def signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
         envvar="WRIT_GOVERNOR",
         help="The governor's daemon that proposes it [WRIT_GOVERNOR, or the scope's `governor`].",
     )
-    return daemon(local(keys_options(wait_option(run))))
+    no_wait = click.option(
+        "--no-wait",
+        is_flag=True,
+        help="Leave once it is proposed; the same command, run again, takes what comes of it.",
+    )
+    return daemon(local(keys_options(wait_option(no_wait(run)))))
 
 
 def _is_said(name: str) -> bool:
@@ -137,10 +148,25 @@ def open_scope(out: Output, scope: Path, who: Who) -> ScopeFolder:
     folder = ScopeFolder.open(scope)
     daemon = daemon_of(folder.path, who)
     if daemon is not None:
-        with folder.lock(), connect(daemon) as client:
-            if count := catch_up(folder, client):
-                out.note(f"took {count} capsules that the governors had certified")
+        with connect(daemon) as client:
+            count = catch_up(folder, client)
+        if count:
+            noun = "capsule" if count == 1 else "capsules"
+            out.note(f"took {count} {noun} that the governors had certified")
     return folder
+
+
+@contextlib.contextmanager
+def certifying(folder: ScopeFolder, who: Who) -> Iterator[None]:
+    """Alone in the folder where its own state is what keeps an epoch from having two policies.
+
+    Where a daemon certifies, the governors see to that, and others may use the folder.
+    """
+    if daemon_of(folder.path, who) is not None:
+        yield
+        return
+    with folder.lock():
+        yield
 
 
 def daemon_of(scope: Path, who: Who) -> Path | None:
@@ -150,11 +176,19 @@ def daemon_of(scope: Path, who: Who) -> Path | None:
     return read_daemon(scope)
 
 
-def open_signer(out: Output, folder: ScopeFolder, who: Who) -> Signer | Broker:
-    """The signer that the options mean. Raises what reading the seats raises."""
+def going_on(out: Output, folder: ScopeFolder, who: Who, wish: str) -> list[Draft] | None:
+    """What the same command has proposed before, if that is not over. As `resume`."""
+    return resume(out, folder, daemon_of(folder.path, who), wish)
+
+
+def open_signer(out: Output, folder: ScopeFolder, who: Who, wish: str = "") -> Signer | Broker:
+    """The signer that the options mean; wish: as in proposed.py.
+
+    Raises what reading the seats raises.
+    """
     daemon = daemon_of(folder.path, who)
     if daemon is not None:
-        return GovernorSigner(out, folder, daemon, who.wait_s)
+        return GovernorSigner(out, folder, daemon, who.wait_s, not who.no_wait, wish)
     if who.governor is None:
         keys = who.keys or folder.path / "governors"
         if not seats.names_in(keys):
