@@ -283,3 +283,28 @@ def test_garbage_raises_nothing(village: Village) -> None:
     ):
         core.receive(2, data, village.now_ms)
         core.receive(99, data, village.now_ms)
+
+
+def test_a_clock_that_is_off_is_told_at_both_sides(village: Village) -> None:
+    village.run(lambda: all(ledger.beacon() for ledger in village.ledgers.values()))
+    wrong = village.cores[4]
+    wrong.context.clock_s = lambda: now_s() + 1200
+    for number in (1, 4):
+        village.cores[number].certifying.beacon_ms = village.now_ms
+        village.step()
+    for number in (1, 2, 3):
+        (other,) = village.cores[number].certifying.clocks.wrong()
+        assert other == 4
+    assert village.cores[4].certifying.clocks.wrong().keys() == {1}
+    told = [(number, event.text) for number, event in village.events if event.name == "clock"]
+    assert {number for number, _ in told} == {1, 2, 3, 4}
+    assert "the clock of dora is 20 min ahead of ours" in dict(told)[1]
+    # what a liar says again and again is told once
+    for _ in range(5):
+        village.cores[4].certifying.beacon_ms = village.now_ms
+        village.step()
+    assert len([event for _, event in village.events if event.name == "clock"]) == len(told)
+    # and who mends its clock is not told about any more
+    wrong.context.clock_s = now_s
+    village.cores[4].certifying.beacon_ms = village.now_ms
+    village.run(lambda: not village.cores[1].certifying.clocks.wrong())

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 from .. import words
+from ..governor import clocks
 from ..governor.control import Document
 
 # A peer that said nothing for so long counts as away.
@@ -42,6 +43,11 @@ def _seated(found: Document) -> list[tuple[str, str]]:
         left = f"{spare} more may die, or {lying} lie" if spare else "just enough"
         now = f"{up} of {found['count']} up: {left}"
     age = found["beacon_age_s"]
+    off = [one for one in found["governors"] if one.get("clock_off_s")]
+    clock = []
+    if 2 * len(off) >= found["count"] - 1 and off:
+        names = ", ".join(one["name"] for one in off)
+        clock = [("clock", f"differs from that of {names}: is this machine's time right?")]
     return [
         ("scope", f"{found['scope']} ({found['scope_id']})"),
         ("fingerprint", found["fingerprint"]),
@@ -50,6 +56,7 @@ def _seated(found: Document) -> list[tuple[str, str]]:
         ("quorum", f"{threshold} of {found['count']} certify"),
         ("now", now),
         ("beacon", "none" if age is None else f"{words.duration(age)} old"),
+        *clock,
     ]
 
 
@@ -64,8 +71,11 @@ def _governors(listed: Sequence[Document]) -> list[str]:
         else:
             state = "up" if heard < AWAY_S else "away"
             state += f", heard {words.duration(heard)} ago"
-        accused = one.get("accused")
-        cells.append((str(one["number"]), one["name"], state + (f"; {accused}" if accused else "")))
+        if one.get("clock_off_s"):
+            state += f"; its clock is {clocks.in_words(one['clock_off_s'])}"
+        if one.get("accused"):
+            state += f"; {one['accused']}"
+        cells.append((str(one["number"]), one["name"], state))
     return table(("", "governor", "state"), cells)
 
 

@@ -12,6 +12,7 @@ from ..consensus.effects import Effect, Received, Tick
 from ..consensus.signer import Signer
 from ..consensus.value import BATCH_MAX, body_of
 from . import messages
+from .clocks import Clocks
 from .context import Context
 from .proposals import NOT_TOLD, OPEN, Proposal
 from .proposing import Proposing
@@ -47,6 +48,7 @@ class Certifying:
         self._alone: set[bytes] = set()  # those that spoilt a batch, or may have
         self._asked_ms: dict[int, int] = {}  # when each governor asked us last
         self._tick_ms = 0
+        self.clocks = Clocks(context)
         self._new_epoch_ms = 0  # when the beacon of a new epoch is due, 0 for none
         self.beacon_ms = 0
 
@@ -152,6 +154,7 @@ class Certifying:
         """A message of the certifier."""
         if messages.type_of(event.data) == ASK:
             self._asked_ms[event.sender] = self._context.now_ms
+            self.clocks.look(event.sender, event.data)
         self._carry_out(self._certifier.step(event, self._context.now_ms))
 
     def refused(self, effect: effects.Refused) -> None:

@@ -99,6 +99,7 @@ class Desk:
         daemon = self._daemon
         assert daemon.core is not None and daemon.seat is not None
         now_ms = daemon.now_ms()
+        clocks = daemon.core.certifying.clocks.wrong()
         listed = []
         for number, governor in enumerate(daemon.seat.roster.governors, 1):
             is_me = number == daemon.seat.key.identifier
@@ -113,6 +114,7 @@ class Desk:
                     "heard_s": heard_s,
                     "up": is_me or (heard_s is not None and heard_s < AWAY_S),
                     "accused": daemon.core.accused.get(number, ""),
+                    "clock_off_s": clocks.get(number),
                 }
             )
         return listed
@@ -294,6 +296,7 @@ class Desk:
             status = daemon.core.status()
             for key in ("epoch", "height", "round", "pending"):
                 gauges[key] = float(str(status[key]))
+            gauges["clocks_off"] = len(daemon.core.certifying.clocks.wrong())
             gauges["beacon_age_seconds"] = status["beacon_age_s"]  # type: ignore[assignment]
             counts = daemon.core.context.counters
             counters["decisions"] = counts.get("Decided", 0)

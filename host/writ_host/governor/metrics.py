@@ -39,6 +39,7 @@ _HELP = {
     "round": "Round of the height being decided.",
     "pending": "Proposals that wait.",
     "peers_heard": "Other governors heard within the last 15 seconds.",
+    "clocks_off": "Other governors whose clock differs from ours by more than the charter allows.",
     "beacon_age_seconds": "Age of the newest beacon by this machine's clock.",
     "decisions": "Ordered values decided.",
     "certified": "Capsules certified, by kind.",
