@@ -14,6 +14,7 @@ from writ.errors import BadSignature, TimedOut, UsageError
 from writ_host.cli import main
 from writ_host.cli.boundary import BUG, PERSON, REFUSED, UNREACHABLE, USAGE, explain, run_guarded
 from writ_host.cli.lazy import Main
+from writ_host.cli.livepage import wrapped
 from writ_host.cli.output import Output, command, plain
 from writ_host.errors import (
     HostError,
@@ -273,3 +274,13 @@ def test_completion_of_nodes(tmp_path: Path) -> None:
     }
     done = CliRunner().invoke(main, [], env=complete, prog_name="writ")
     assert done.stdout == "plain,pump\n"
+
+
+def test_a_live_page_cuts_nothing_off() -> None:
+    line = "  member soil-1, node id 131f53c5ad45387b, roles: sensor, until 2027-11-26 22:14 UTC"
+    parts = wrapped(line, 40)
+    assert len(parts) == 3 and all(len(part) <= 40 for part in parts)
+    assert " ".join(part.strip() for part in parts) == line.strip()
+    assert parts[0].startswith("  member") and parts[1].startswith("    ")
+    assert wrapped("", 80) == [""] and wrapped("x" * 200, 80)[0] == "x" * 80
+    assert wrapped("short", 80) == ["short"] and wrapped("\x1b[2J", 80) == ["\\x1b[2J"]

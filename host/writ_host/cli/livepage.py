@@ -1,6 +1,7 @@
 """A page that is drawn again and again while things go on."""
 
 import contextlib
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 
 from rich.live import Live
@@ -30,6 +31,15 @@ def live_page(out: Output) -> Iterator[Draw]:
     with Live(console=out.console, auto_refresh=False) as live:
 
         def draw(_: Mapping[str, object], lines: list[str]) -> None:
-            live.update(Text(printable("\n".join(lines))), refresh=True)
+            shown = [part for line in lines for part in wrapped(line, out.console.width)]
+            live.update(Text("\n".join(shown)), refresh=True)
 
         yield draw
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """The line in parts that fit the terminal, later ones indented: nothing is cut off."""
+    line = printable(line)
+    indent = " " * min(len(line) - len(line.lstrip()) + 2, width // 2)
+    found = textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)
+    return found or [""]
