@@ -37,6 +37,8 @@ SALT_BYTES = 16
 NONCE_BYTES = 12
 TAG_BYTES = 16
 _TAG = "writ-keyfile"
+_KEY_FILE = "Give it: --key-file FILE, or WRIT_KEY_FILE."
+_PASSPHRASE = "Leave --key-file and WRIT_KEY_FILE away, and it is asked for; or --passphrase-file."
 
 
 class Unlock(Protocol):
@@ -65,7 +67,7 @@ class Passphrase:
 
     def key(self, parameters: list[object]) -> bytes:
         if parameters[0] != 0:
-            raise WrongPassphrase("this file is locked with a key file, not a passphrase")
+            raise WrongPassphrase("locked with a key file, not a passphrase", _KEY_FILE)
         _, log_n, r, p, salt = wire.a_list(parameters, 5)
         # NFC, as keyboards differ in how they compose an accent.
         text = unicodedata.normalize("NFC", self.text).encode()
@@ -112,7 +114,7 @@ class KeyFile:
 
     def key(self, parameters: list[object]) -> bytes:
         if parameters[0] != 1:
-            raise WrongPassphrase("this file is locked with a passphrase, not a key file")
+            raise WrongPassphrase("locked with a passphrase, not a key file", _PASSPHRASE)
         salt = wire.some_bytes(wire.a_list(parameters, 2)[1], SALT_BYTES)
         derived = HKDF(self.content, 32, salt, SHA256, context=_TAG.encode())
         assert isinstance(derived, bytes)
@@ -159,7 +161,7 @@ def unlock(kind: str, data: bytes, key: Unlock) -> bytes:
     try:
         return cipher.decrypt_and_verify(body[:-TAG_BYTES], body[-TAG_BYTES:])
     except ValueError:
-        raise WrongPassphrase("the passphrase or key file does not open this file") from None
+        raise WrongPassphrase("the passphrase or key file does not open it") from None
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
@@ -211,4 +213,7 @@ def read(path: Path, kind: str, key: Unlock) -> bytes:
         data = read_bounded(path, KEYFILE_BYTES_MAX)
     except Malformed as error:
         raise DamagedFile(str(error)) from None
-    return unlock(kind, data, key)
+    try:
+        return unlock(kind, data, key)
+    except (DamagedFile, WrongPassphrase) as error:
+        raise type(error)(f"{path}: {error}", error.advice) from None

@@ -97,7 +97,35 @@ def test_a_wrong_key_does_not_start(tmp_path: Path) -> None:
     council.writ("governor", "init", "a", "--name", "a")
     (tmp_path / "other").write_bytes(os.urandom(32))
     error = council.writ("governor", "run", "a", "--key-file", "other", code=4)["error"]
-    assert error["name"] == "WrongPassphrase"
+    assert error["name"] == "WrongPassphrase" and "a/a.key" in error["message"]
+    error = council.writ("governor", "run", "a", "--key-file", "none", code=1)["error"]
+    assert "none: no such file" in error["message"] and "made with" in error["advice"]
+    (tmp_path / "words").write_text("a passphrase\n")
+    del council.environment["WRIT_KEY_FILE"]
+    run = ("governor", "run", "a")
+    error = council.writ(*run, "--passphrase-file", "words", code=4)["error"]
+    assert error["name"] == "WrongPassphrase" and "--key-file" in error["advice"]
+    assert council.writ(*run, code=4)["error"]["name"] == "NeedsPerson"
+
+
+def test_settings_that_are_none_are_told_before_any_key_is_asked_for(tmp_path: Path) -> None:
+    council = Council(tmp_path, "")
+    council.writ("governor", "init", "a", "--name", "a")
+    del council.environment["WRIT_KEY_FILE"]
+    path = tmp_path / "a/governor.toml"
+    text = path.read_text()
+
+    def said(changed: bytes) -> str:
+        path.write_bytes(changed)
+        error = council.writ("governor", "run", "a", code=1)["error"]
+        assert error["name"] == "BadSettings" and str(path.relative_to(tmp_path)) in error["message"]
+        return str(error["message"] + error["advice"])
+
+    assert "not UTF-8" in said(b"\xff\xfe")
+    assert "line 1" in said(b"name = \n")
+    other = said(text.replace('name = "a"', 'name = "b"').encode())
+    assert "no b.key" in other and "a.key" in other
+    assert "Cannot overwrite" in said((text + 'peers = "127.0.0.1:1"\n').encode())
 
 
 @pytest.mark.parametrize("taken", [0, 1])
@@ -220,6 +248,12 @@ def test_who_governs_already_can_not_come(council: Council) -> None:
     words = ("governor", "change", "a", "--add", council.path("b") / "b.toml", "--yes")
     error = council.writ(*words, code=1)["error"]
     assert "b governs already" in error["message"] and not council.waiting("a")
+    error = council.writ("governor", "change", "a", "--remove", "zoe", "--yes", code=1)["error"]
+    assert "zoe does not govern" in error["message"] and "a, b, c, d" in error["advice"]
+    both = ("--remove", "c", "--remove", "d")
+    error = council.writ("governor", "change", "a", *both, "--yes", code=1)["error"]
+    assert "3 must certify, and there would be 2" in error["message"]
+    assert "writ governor succeed" in error["advice"] and not council.waiting("a")
 
 
 def test_with_one_dead_all_goes_on_and_with_two_nothing(council: Council) -> None:

@@ -140,6 +140,7 @@ def run(
     settings = folder.read()
     if metrics:
         check_address(metrics)
+    folder.check_keys(settings.name)
     key = unlock(out, passphrase_file, key_file, f"the keys of {settings.name}")
     identity = seats.open_identity(directory, settings.name, key)
     store = seats.seat_store(directory, settings.name, key)

@@ -31,6 +31,13 @@ def secret_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        advice = "Give the one that the keys were made with: nothing else opens them."
+        raise HostError(f"{path}: no such file", advice)
+    return path
+
+
 def unlock(
     out: Output,
     passphrase_file: Path | None,
@@ -48,9 +55,9 @@ def unlock(
         if is_new and not key_file.exists():
             out.note(f"made {key_file}: whoever has it opens the seats, so keep it apart")
             return keyfile.KeyFile.create(key_file)
-        return keyfile.KeyFile.load(key_file)
+        return keyfile.KeyFile.load(_existing(key_file))
     if passphrase_file:
-        with open(passphrase_file, "rb") as file:
+        with open(_existing(passphrase_file), "rb") as file:
             line = file.read(PASSPHRASE_BYTES_MAX).split(b"\n")[0].rstrip(b"\r")
         try:
             return keyfile.Passphrase(line.decode())

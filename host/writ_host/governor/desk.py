@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from writ import capsule as capsules
 from writ import coap
 
+from ..consensus.committee import UnsafeThreshold, check_threshold
 from ..dkg import spoken
 from ..errors import HostError
 from . import messages
@@ -215,6 +216,8 @@ class Desk:
         texts = [*field(request, "add", list, []), *field(request, "governors", list, [])]
         records = [Record.from_toml(str(text)) for text in texts]
         remove = [str(name) for name in field(request, "remove", list, [])]
+        if daemon.state == "retired":
+            raise HostError("other governors are in force", "Give the command at one of them.")
         if kind == "change":
             self._check_new(records, remove)
         view, outs = daemon.ceremonies.propose_change(
@@ -233,15 +236,29 @@ class Desk:
         return _ceremony(view)
 
     def _check_new(self, records: Sequence[Record], remove: Sequence[str]) -> None:
+        self._daemon.the_core()
         seat = self._daemon.seat
-        names = {one.name for one in seat.roster.governors} if seat else set()
-        for record in records:
-            name = record.governor.name
+        assert seat is not None
+        names = seat.roster.names
+        for name in remove:
+            if name not in names:
+                raise HostError(f"{name} does not govern", f"Who does: {', '.join(names)}.")
+        comers = {record.governor.name for record in records}
+        for name in comers:
             if name in names and name not in remove:
                 raise HostError(
                     f"{name} governs already",
                     "Say who comes; writ governor refresh gives new shares to the same ones.",
                 )
+        threshold, count = seat.roster.threshold, len(set(names) - set(remove) | comers)
+        try:
+            check_threshold(count, threshold)
+        except UnsafeThreshold:
+            raise HostError(
+                f"{threshold} must certify, and there would be {count} governors",
+                f"With this threshold there are {threshold} to {2 * threshold - 1} of them."
+                " Another one is a succession: writ governor succeed.",
+            ) from None
 
     def _dealers(self, without: Sequence[str]) -> list[str] | None:
         """Who deals, this governor first: those who are up. None where too few are."""

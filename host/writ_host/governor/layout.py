@@ -7,6 +7,7 @@ peers.toml            where the other governors are (addresses.py)
 control.sock          where the operator's commands reach the daemon
 """
 
+import errno
 import socket
 import tomllib
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ from ..identity import check_name
 PEERS_PORT = 5685
 LISTEN_PORT = 5683
 _TOML_BYTES_MAX = 65536
+_NOT_OURS = (
+    "This machine does not have that address. Where others reach it by an address that is not its"
+    ' own, set bind = "0.0.0.0" in governor.toml.'
+)
 _KEYS = ("name", "peers", "listen", "bind", "metrics")
 _TEMPLATE = """\
 # A governor of a Writ scope. Its keys are beside this file, encrypted.
@@ -53,7 +58,7 @@ class BadSettings(Malformed):
 class AddressTaken(HostError):
     """A socket that cannot be bound."""
 
-    advice = "Stop what has it, or change governor.toml (bind: this machine's own address)."
+    advice = "Stop what has it (or run writ governor status DIR), or change governor.toml."
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,8 @@ class Settings:
             try:
                 probe.bind((host, port))
             except OSError as error:
-                raise AddressTaken(f"{key} {address}: {error.strerror or error}") from None
+                advice = _NOT_OURS if error.errno == errno.EADDRNOTAVAIL else None
+                raise AddressTaken(f"{key} {address}: {error.strerror or error}", advice) from None
 
 
 @dataclass(frozen=True)
@@ -129,9 +135,21 @@ class Layout:
             found = tomllib.loads(text)
         except (FileNotFoundError, NotADirectoryError):
             raise NoGovernor(f"{self.path} is no governor's folder (no {self.toml.name})") from None
+        except UnicodeDecodeError:
+            raise BadSettings(f"{self.toml}: not UTF-8 text") from None
         except (ValueError, Malformed) as error:
             raise BadSettings(f"{self.toml}: {error}") from None
         return _checked(found, self.toml)
+
+    def check_keys(self, name: str) -> None:
+        """Raises `BadSettings` where the governor that the settings name has no keys here."""
+        if (self.path / f"{name}.key").exists():
+            return
+        there = ", ".join(sorted(path.name for path in self.path.glob("*.key"))) or "none"
+        raise BadSettings(
+            f"{self.toml}: the name is {name}, and there is no {name}.key",
+            f"There is {there}: mend the name, or restore the folder (writ governor restore).",
+        )
 
     def check_new(self) -> None:
         """Raises `FileInTheWay` where a governor lives already."""
