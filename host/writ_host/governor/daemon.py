@@ -259,6 +259,7 @@ class Daemon:
         return min(wait for wait in waits if wait is not None) / 1000
 
     def _keep_house(self) -> None:
+        self.ledger.check_there()
         others = [*self._governors(), *self.former.listed()]
         self.link.learn(others)
         self._set_peers()
