@@ -118,7 +118,9 @@ def test_settings_that_are_none_are_told_before_any_key_is_asked_for(tmp_path: P
     def said(changed: bytes) -> str:
         path.write_bytes(changed)
         error = council.writ("governor", "run", "a", code=1)["error"]
-        assert error["name"] == "BadSettings" and str(path.relative_to(tmp_path)) in error["message"]
+        assert (
+            error["name"] == "BadSettings" and str(path.relative_to(tmp_path)) in error["message"]
+        )
         return str(error["message"] + error["advice"])
 
     assert "not UTF-8" in said(b"\xff\xfe")
@@ -180,7 +182,7 @@ def test_what_was_founded(council: Council) -> None:
     status = council.writ("governor", "status", "b")
     assert (status["state"], status["scope"], status["epoch"]) == ("seated", "farm", 1)
     # what people compare, where the scope was fetched from a network
-    assert status["fingerprint"] == shown["fingerprint"]
+    assert status["key_fingerprint"] == shown["key_fingerprint"]
     wait_for(lambda: council.ask("b", "status")["up"] == 4)
     assert (council.scope / "governor").read_text() == f"{council.path('a')}\n"
     # a scope needs no second founding, nor can its governors be invited again
@@ -371,12 +373,17 @@ def test_governors_change_while_the_group_key_stays(council: Council) -> None:
     words = ("governor", "change", "a", "--add", "e/e.toml", "--remove", "d", "--yes", "--json")
     command = council.begin(*words)
     council.approve("b", "c", "e")
-    assert finish(command)["state"] == "done"
     # whoever comes waits, and loses nothing of its share when it restarts
+    wait_for(lambda: council.events("e", "share"), council.log("e"))
     council.stop("e")
     council.start("e")
-    # two operators put the new shares in force
+    # two operators put the new shares in force, and see whose they are
+    wait_for(lambda: council.waiting("b"))
+    shown = council.run("governor", "pending", "b").stdout
+    assert "putting in force: e comes, d goes: farm" in shown and command.poll() is None
     council.approve("b", "c")
+    found = finish(command)
+    assert (found["state"], found["in_force"]) == ("done", True)
     wait_for(lambda: council.ask("e", "status")["state"] == "seated", council.log("e"))
     wait_for(lambda: council.ask("d", "status")["state"] == "retired", council.log("d"))
     # the newcomer's own node asks to be a member
@@ -404,8 +411,8 @@ def test_a_succession_replaces_the_group_key_and_policies_go_on(council: Council
     )
     command = council.begin(*words)
     council.approve("a", "b", "e")
-    assert finish(command)["state"] == "done"
     council.approve("b", "c")
+    assert finish(command)["in_force"]
     wait_for(lambda: council.ask("c", "status")["state"] == "retired", council.log("c"))
     wait_for(lambda: council.ask("e", "status")["count"] == 3, council.log("e"))
     # the policy in force is certified by the new key at once, without anybody's help

@@ -71,7 +71,7 @@ def test_who_stops_waiting_is_told_what_goes_on(council: Council) -> None:
     wait_for(lambda: council.waiting("b"))
     id = council.waiting("b")
     command.send_signal(signal.SIGINT)
-    out, err = command.communicate(timeout=20)
+    _, err = command.communicate(timeout=20)
     assert command.returncode == 130 and "Traceback" not in err
     assert id[:8] in err and "Run the same command again" in err and "stays proposed" in err
     error = council.writ(*words, "--wait", "0.1", code=4)["error"]
@@ -134,3 +134,52 @@ def test_what_became_stale_is_drafted_anew(council: Council) -> None:
 def test_waiting_options_say_what_they_are_for(council: Council) -> None:
     for words in (("--no-wait", "--wait", "3"), ("--no-wait", "--local")):
         assert council.writ("scope", "beacon", *words, code=2)["error"]
+
+
+# --- changes of governors -------------------------------------------------------------------------
+
+
+def test_a_change_that_is_not_waited_for_says_what_waits(council: Council) -> None:
+    made = council.writ("governor", "refresh", "a", "--yes", "--no-wait")
+    assert made["state"] != "done" and not made["in_force"] and made["id"]
+    denied = council.writ("governor", "deny", "a", made["id"][:8], "--yes", "--reason", "not now")
+    assert denied["decided"] == "denied"
+
+
+def test_a_refresh_that_operators_deny_ends_the_command(council: Council) -> None:
+    command = council.begin("governor", "refresh", "a", "--yes", "--wait", "50")
+    council.approve("b", "c")
+    wait_for(lambda: proposals(council))
+    (found,) = council.ask("a", "pending")["proposals"]
+    assert found["title"] == "putting in force: new shares: farm" and found["operators"] == 2
+    for name in "bc":
+        wait_for(lambda name=name: council.waiting(name))
+        council.writ("governor", "deny", name, found["id"][:8], "--yes", "--reason", "why?")
+    out, err = command.communicate(timeout=30)
+    assert command.returncode == 1, out + err
+    # whom it waited for, with the very command, and why it came to nothing
+    assert f"0 of 2 operators: writ governor approve a {found['id'][:8]}" in out
+    assert "too many operators denied it" in err and "The old shares stay in force" in err
+
+
+def test_who_stops_waiting_for_a_change_is_told_what_goes_on(council: Council) -> None:
+    command = council.begin("governor", "refresh", "a", "--yes")
+    council.approve("b", "c")
+    wait_for(lambda: proposals(council))
+    (found,) = council.ask("a", "pending")["proposals"]
+    wait_for(lambda: council.waiting("b"))
+    command.send_signal(signal.SIGINT)
+    _, err = command.communicate(timeout=30)
+    assert command.returncode == 130 and "Traceback" not in err
+    assert found["id"][:8] in err or "done" in err
+    council.approve("b", "c")
+    wait_for(lambda: council.ask("a", "force", names=_names(council))["in_force"])
+
+
+def _names(council: Council) -> str:
+    # of the committee that the policy in force names
+    folder = ScopeFolder.open(council.scope)
+    council.writ("scope", "beacon", "--wait", "20")
+    folder = ScopeFolder.open(council.scope)
+    assert folder.policy is not None
+    return bytes(folder.policy.committee or b"").hex()

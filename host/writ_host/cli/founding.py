@@ -23,6 +23,7 @@ from ..errors import (
     NeedsPerson,
     NotReachable,
 )
+from ..governor.ceremonyviews import in_words
 from ..governor.front import PATH
 from ..governor.invitation import INVITATION_BYTES_MAX, Invitation, Status
 from ..governor.layout import Layout
@@ -167,19 +168,19 @@ def _awaited(known: dict[str, Status | str]) -> str:
 def _words(one: Status | str) -> str:
     if isinstance(one, str):
         return one
-    return "its operator compares and approves" if one.state == "compare" else one.state
+    return "its operator compares and approves" if one.state == "compare" else in_words(one.state)
 
 
 def _page(invitation: Invitation, known: dict[str, Status | str]) -> list[str]:
-    rows = [
-        (name, _words(one), one.fingerprint if isinstance(one, Status) else "")
-        for name, one in known.items()
-    ]
+    rows = [(name, _words(one)) for name, one in known.items()]
     lines = [f"{invitation.title}: {invitation.roster.threshold} of {len(rows)} certify"]
-    lines += table(("governor", "state", "fingerprint"), rows)
+    lines += table(("governor", "state"), rows)
+    # once, and on a line of its own: a narrow terminal must not cut what people compare
+    spoken = {one.fingerprint for one in known.values() if isinstance(one, Status)} - {""}
+    lines += [f"ceremony fingerprint  {one}" for one in sorted(spoken)]
     if any(isinstance(one, Status) and one.state == "compare" for one in known.values()):
         tag = invitation.id.hex()[:8]
-        lines.append("read the fingerprint to each other, then at each governor:")
+        lines.append("read it to each other, then at each governor:")
         lines.append(f"  writ governor approve DIR {tag}")
     return lines
 
@@ -235,4 +236,4 @@ def _use_daemon(out: Output, scope: ScopeFolder, paths: Sequence[Path]) -> None:
         write_daemon(scope.path, path.parent)
         out.note(f"{path.parent} certifies for {scope.path} from now on")
         return
-    out.note("compare the fingerprint below with that of  writ governor status  at a governor")
+    out.note("compare the key fingerprint below with what  writ governor status  shows")

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,16 +13,18 @@ from .. import keyfile, provision, seats
 from ..dkg import spoken
 from ..errors import NotReachable
 from ..governor import layout as layouts
-from ..governor.control import ControlClient, ControlFailed, Document
+from ..governor.control import ControlClient, Document
 from ..governor.layout import Layout
 from ..governor.record import Record
 from ..target import check_address
 from . import governorview as view
+from .following import Follower
 from .livepage import live_page
 from .names import record_files, scope_name
 from .options import yes_option
 from .output import Output, command
 from .secret import secret_options, unlock
+from .signers import wait_option
 
 WATCH_S = 1.0
 
@@ -42,8 +45,14 @@ def _split(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -
     if len(words) == 1 and os.environ.get("WRIT_GOVERNOR"):
         words = (os.environ["WRIT_GOVERNOR"], *words)
     if len(words) != 2:
-        raise click.UsageError("give DIR and ID; DIR may be left to WRIT_GOVERNOR", ctx)
+        raise click.UsageError(f"give {param.metavar}; DIR may be left to WRIT_GOVERNOR", ctx)
     return Path(words[0]), words[1]
+
+
+def follow_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: how long to wait until a change is in force."""
+    no_wait = click.option("--no-wait", is_flag=True, help="Leave once it is proposed.")
+    return wait_option(no_wait(function))
 
 
 what_argument = click.argument(
@@ -104,7 +113,7 @@ def init(
     folder.create(name, peers, listen)
     voice = spoken(identity.public.verify_key)
     out.ok(f"made the governor {name} in {directory}")
-    out.fields({"record": path, "fingerprint": voice, "peers": peers, "listen": listen})
+    out.fields({"record": path, "own fingerprint": voice, "peers": peers, "listen": listen})
     out.note(f"next: send {path.name} to whoever founds the scope; read the fingerprint to them")
     out.note(f"and run it:  writ governor run {directory}")
     out.json(
@@ -252,29 +261,35 @@ def _question(found: Document, is_yes: bool) -> str:
     help="The record (NAME.toml) of one more governor; may be repeated.",
 )
 @click.option("--remove", multiple=True, metavar="NAME", help="Who leaves; may be repeated.")
+@follow_options
 @yes_option
 def change(
-    out: Output, directory: Path, add: tuple[Path, ...], remove: tuple[str, ...], yes: bool
+    out: Output,
+    directory: Path,
+    add: tuple[Path, ...],
+    remove: tuple[str, ...],
+    yes: bool,
+    wait_s: float | None,
+    no_wait: bool,
 ) -> None:
     """Take governors in, or let them go, with the same group key: devices notice nothing.
 
     The threshold stays. Whoever deals or comes approves the ceremony; then two operators approve
-    the policy that puts the new shares in force.
+    the policy that puts the new shares in force. The command says who is awaited, until it is.
     """
     if not add and not remove:
         raise click.UsageError("say who comes (--add RECORD) or goes (--remove NAME)")
     records = [Record.load(path).to_toml() for path in add]
-    _propose(out, directory, "change", yes, add=records, remove=list(remove))
-    _tell_next(out, directory)
+    _propose(out, directory, "change", yes, wait_s, no_wait, add=records, remove=list(remove))
 
 
 @command(group)
 @directory_argument
+@follow_options
 @yes_option
-def refresh(out: Output, directory: Path, yes: bool) -> None:
+def refresh(out: Output, directory: Path, yes: bool, wait_s: float | None, no_wait: bool) -> None:
     """Give all governors new shares of the same group key: shares that leaked become worthless."""
-    _propose(out, directory, "refresh", yes)
-    _tell_next(out, directory)
+    _propose(out, directory, "refresh", yes, wait_s, no_wait)
 
 
 @command(group)
@@ -287,49 +302,48 @@ def refresh(out: Output, directory: Path, yes: bool) -> None:
     help="The records of all who govern from then on.",
 )
 @click.option("--threshold", type=click.IntRange(1, 13), help="How many of them certify together.")
+@follow_options
 @yes_option
 def succeed(
-    out: Output, directory: Path, governors: list[Path], threshold: int | None, yes: bool
+    out: Output,
+    directory: Path,
+    governors: list[Path],
+    threshold: int | None,
+    yes: bool,
+    wait_s: float | None,
+    no_wait: bool,
 ) -> None:
     """Found a new group key among other governors, certified by the old: after a betrayal."""
     records = [Record.load(path).to_toml() for path in governors]
-    _propose(out, directory, "succeed", yes, governors=records, threshold=threshold)
+    _propose(
+        out, directory, "succeed", yes, wait_s, no_wait, governors=records, threshold=threshold
+    )
 
 
-def _tell_next(out: Output, directory: Path) -> None:
-    out.note("not in force yet: two operators approve the policy that says so:")
-    out.note(f"  writ governor pending {directory}, then  writ governor approve DIR ID")
-
-
-def _propose(out: Output, directory: Path, do: str, yes: bool, **parameters: object) -> None:
+def _propose(
+    out: Output,
+    directory: Path,
+    do: str,
+    yes: bool,
+    wait_s: float | None,
+    no_wait: bool,
+    **parameters: object,
+) -> None:
+    if no_wait and wait_s is not None:
+        raise click.UsageError("--wait and --no-wait exclude each other")
     with _client(directory) as client:
         document = client.ask(do, dry=True, **parameters)
         for line in document["lines"]:
             out.line(line)
         out.confirm("Propose this to the governors?", yes)
         made = client.ask(do, dry=False, **parameters)
-        out.ok(f"proposed: {made['title']}")
-        out.note("each governor:  writ governor pending DIR, then  writ governor approve DIR ID")
-        follow_ceremony(out, client, made["id"])
-        found = client.ask("find", id=made["id"])
+        id = made["id"][:8]
+        out.ok(f"proposed {id}: {made['title']}")
+        if made["fingerprint"]:
+            out.line(f"ceremony fingerprint  {made['fingerprint']}")
+        out.note(f"each operator who is awaited:  writ governor approve DIR {id}")
+        found = Follower(out, client, directory, wait_s, not no_wait).follow(made)
     out.json(found)
-
-
-def follow_ceremony(out: Output, client: ControlClient, id: str) -> None:
-    """Show a ceremony until it is done. Raises `ControlFailed` when it fails."""
-    shown = ""
-    while True:
-        found = client.ask("find", id=id)
-        line = view.ceremony_line(found)
-        if line != shown:
-            out.note(line)
-            shown = line
-        if found["state"] in ("done", "failed", "refused"):
-            break
-        time.sleep(WATCH_S)
-    if found["state"] != "done":
-        raise ControlFailed("CeremonyFailed", f"{found['title']}: {found['state']}", "See the log.")
-    out.ok(f"done: {found['title']}")
 
 
 # --- showing --------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from .. import words
 from ..governor import clocks
+from ..governor.ceremonyviews import in_words
 from ..governor.control import Document
 
 # A peer that said nothing for so long counts as away.
@@ -22,10 +23,12 @@ def status(found: Document) -> list[str]:
     ]
     if found["state"] == "seated":
         rows += _seated(found)
+    elif found["state"] == "retired":
+        rows.append(("retired", "others govern now; its node goes on serving devices"))
     waiting = found["pending"] + found["ceremonies"]
     rows.append(("pending", f"{waiting}: writ governor pending" if waiting else "nothing"))
     lines = _aligned(rows)
-    if found.get("governors"):
+    if found.get("governors") and found["state"] != "retired":
         lines += ["", *_governors(found["governors"])]
     if found.get("decisions"):
         lines += ["", "last decisions"]
@@ -40,7 +43,8 @@ def _seated(found: Document) -> list[tuple[str, str]]:
         now = f"{up} of {found['count']} up: nothing can be certified until {-spare} more are"
     else:
         lying = max(0, min(spare, found["may_lie"]))
-        left = f"{spare} more may die, or {lying} lie" if spare else "just enough"
+        left = f"{spare} more may die, " + (f"or {lying} lie" if lying else "none may lie")
+        left = left if spare else "just enough"
         now = f"{up} of {found['count']} up: {left}"
     age = found["beacon_age_s"]
     off = [one for one in found["governors"] if one.get("clock_off_s")]
@@ -50,7 +54,7 @@ def _seated(found: Document) -> list[tuple[str, str]]:
         clock = [("clock", f"differs from that of {names}: is this machine's time right?")]
     return [
         ("scope", f"{found['scope']} ({found['scope_id']})"),
-        ("fingerprint", found["fingerprint"]),
+        ("key fingerprint", found["key_fingerprint"]),
         ("epoch", f"{found['epoch']} (head {found['head']})"),
         ("deciding", f"height {found['height']}, round {found['round']}"),
         ("quorum", f"{threshold} of {found['count']} certify"),
@@ -95,18 +99,18 @@ def item(one: Document) -> list[str]:
     lines = [f"{one['id'][:8]}  {one['title']}"]
     lines += [f"  {line}" for line in one["lines"]]
     if one.get("fingerprint"):
-        lines.append(f"  fingerprint  {one['fingerprint']}")
+        lines.append(f"  ceremony fingerprint  {one['fingerprint']}")
         lines.append("  compare it by voice with the other governors before you approve")
     for said in one.get("approvals", ()):
         verb = "approved" if said["yes"] else "denied"
         because = f": {said['reason']}" if said["reason"] else ""
         lines.append(f"  {verb} by {said['governor']}, {words.moment(said['time'])}{because}")
-    if one.get("reason") and not one["reason"].endswith("operators agreed"):
+    if one.get("reason") and not one["reason"].endswith("operators approved"):
         lines.append(f"  not to be signed here: {one['reason']}")
     if waiting := awaited(one):
         lines.append(f"  {waiting}")
     elif one["state"] != "open":
-        lines.append(f"  {one['state']}")
+        lines.append(f"  {in_words(one['state'])}")
     return lines
 
 
@@ -131,7 +135,7 @@ def awaited(one: Document) -> str:
 def ceremony_line(one: Document) -> str:
     """The state of a ceremony in a line."""
     waiting = awaited(one)
-    return f"{one['title']}: {one['state']}" + (f", {waiting}" if waiting else "")
+    return f"{one['title']}: {in_words(one['state'])}" + (f", {waiting}" if waiting else "")
 
 
 def log_line(entry: Document) -> str:

@@ -16,6 +16,7 @@ from ..policyfile import PolicyFile
 from ..policytemplate import template
 from ..scopefolder import ScopeFolder, now_s
 from ..spreading import find_targets, give_beacon
+from .daemonsigner import read_daemon
 from .delivering import deliver, deliver_option, documents, finish
 from .founding import found_online
 from .names import record_files, scope_name, scope_names
@@ -174,6 +175,8 @@ def show(out: Output, scope: Path) -> None:
     """What a scope is, who governs it, and how new its policy and beacon are."""
     document = describe(ScopeFolder.open(scope))
     _show(out, document)
+    if (daemon := read_daemon(scope)) is not None:
+        out.note(f"as the folder knows it; what is in force now:  writ governor status {daemon}")
     out.json(document)
 
 
@@ -187,7 +190,7 @@ def describe(folder: ScopeFolder) -> dict[str, Any]:
         "name": charter.name,
         "scope": charter.scope,
         "folder": folder.path,
-        "fingerprint": spoken(folder.group_key),
+        "key_fingerprint": spoken(folder.group_key),
         "group_key": folder.group_key,
         "founded": charter.founded,
         "governors": count,
@@ -215,7 +218,7 @@ def _show(out: Output, document: dict[str, Any]) -> None:
             "scope": f"{document['name']} ({document['scope'].hex()})",
             "folder": document["folder"],
             "group key": document["group_key"],
-            "fingerprint": document["fingerprint"],
+            "key fingerprint": document["key_fingerprint"],
             "founded": words.moment(document["founded"]),
             "governors": f"{document['threshold']} of {document['governors']} certify",
             "tolerates": f"{document['may_be_dead']} dead; {document['may_lie']} lying",

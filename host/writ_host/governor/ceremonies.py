@@ -188,6 +188,10 @@ class Ceremonies:
         """Those under way; `asks` is true where this governor's operator is awaited."""
         return [run.view(self.clock_s()) for run in self._runs.values() if run.is_open]
 
+    def title(self, id: bytes) -> str:
+        """What a ceremony is, in a few words."""
+        return self._runs[id].title if id in self._runs else "new shares"
+
     def decide_on(self, id: bytes, yes: bool, reason: str, now_ms: int) -> list[COut]:
         """The operator's word on one ceremony. A yes is for the fingerprint that is shown now.
 
@@ -210,7 +214,9 @@ class Ceremonies:
             self._unseat(run)
         word = "approved" if yes else "denied"
         facts: dict[str, object] = {"ceremony": id.hex()[:16], "reason": text}
-        return [CEvent(word, f"{word}: {run.title}", facts), *self._advance(now_ms)]
+        said = f"{self.identity.name}'s operator {word} {run.title}"
+        event = CEvent(word, said + (f": {text}" if text else ""), facts)
+        return [event, *self._advance(now_ms)]
 
     def propose_change(
         self,

@@ -12,14 +12,14 @@ from ..errors import HostError, Refused, UnknownGovernor
 from ..frost import KeyPackage, PublicKeyPackage
 from ..identity import Governor, Identity
 from ..roster import Roster, Seat
-from .ceremonyviews import CeremonyView, CEvent, COut, Decision
+from .ceremonyviews import CeremonyView, CEvent, COut, Decision, in_words
 from .gossip import CSend, Files, Gossip, GossipFolder, Place
 from .invitation import Status
 from .seating import DIGEST_BYTES, digest_of
 
 DONE, FAILED, REFUSED = "done", "failed", "refused"
 # Names in a ceremony's files that are this daemon's own and never told.
-DECISION, RESULT = "!decision", "!result"
+DECISION, RESULT, TOLD = "!decision", "!result", "!told"
 
 
 def digest_of_public(roster: Roster, public: PublicKeyPackage) -> bytes:
@@ -87,6 +87,11 @@ class Run:
         raise NotImplementedError
 
     @property
+    def names(self) -> bytes:
+        """As in `CeremonyView`."""
+        raise NotImplementedError
+
+    @property
     def addresses(self) -> dict[bytes, str]:
         """By node key (33 B): "host:port", as the ceremony knows it, our own too."""
         raise NotImplementedError
@@ -135,7 +140,7 @@ class Run:
             except HostError as error:
                 self._fail(error)
             if (self.state, self.fingerprint, self.problem) != before:
-                self._tell("ceremony", f"{self.title}: {self.state} {self.problem}".rstrip())
+                self._tell_state()
         outs: list[COut] = list(self.outs)
         self.outs.clear()
         for gossip in self.gossips.values():
@@ -195,6 +200,14 @@ class Run:
         self.capsules = [wire.some_bytes(raw) for raw in wire.a_list(made)]
         self.state = DONE
 
+    def _tell_state(self) -> None:
+        problem = f" ({self.problem})" if self.problem else ""
+        text = f"{self.title}: {in_words(self.state)}{problem}"
+        # a restart goes through the same states again, which is no news
+        if self.files.get(self.id, TOLD) != text.encode():
+            self.files.put(self.id, TOLD, text.encode())
+            self._tell("ceremony", text)
+
     def _tell(self, name: str, text: str, **facts: object) -> None:
         self.outs.append(CEvent(name, text, {"ceremony": self.id.hex()[:16], **facts}))
 
@@ -210,6 +223,7 @@ class Run:
             self.asks,
             self.problem,
             self.progress(),
+            self.names,
         )
 
     def progress(self) -> tuple[tuple[str, str], ...]:

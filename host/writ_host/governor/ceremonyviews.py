@@ -7,6 +7,22 @@ from ..roster import Seat
 from .gossip import CSend
 
 _REASON_BYTES_MAX = 200
+# States of foundingrun.py and handoverrun.py, as people read them.
+_WORDS = {
+    "new": "begun",
+    "approve": "whoever deals or comes approves it",
+    "deal": "new shares are dealt",
+    "round1": "each governor makes its part of the key",
+    "compare": "all operators compare the fingerprint and approve it",
+    "round2": "the governors give each other their shares",
+    "confirm": "all confirm their shares",
+    "genesis": "the first capsules are signed",
+}
+
+
+def in_words(state: str) -> str:
+    """A ceremony's state, for people."""
+    return _WORDS.get(state, state)
 
 
 @dataclass(frozen=True)
@@ -59,7 +75,11 @@ COut = CSend | CEvent | CSeat | CNext | CInvite
 
 @dataclass(frozen=True)
 class CeremonyView:
-    """A ceremony, for people. asks: whether this governor's operator is awaited."""
+    """A ceremony, for people. asks: whether this governor's operator is awaited.
+
+    names: what a policy, or a succession, names to put in force what came of it: a committee's
+    digest (8 B) or a group key (32 B); b"" before it is done, and for a first founding.
+    """
 
     id: bytes
     title: str
@@ -70,6 +90,7 @@ class CeremonyView:
     asks: bool = False
     problem: str = ""
     governors: tuple[tuple[str, str], ...] = ()
+    names: bytes = b""
 
 
 @dataclass(frozen=True)

@@ -397,7 +397,7 @@ class Daemon:
         if out.genesis:
             group_key = out.seat.public.group_key.hex()
             self.ledger.set_meta(FOUNDERS + group_key, out.digest)
-        self.takeover.add(out)
+        self.takeover.add(out, self.ceremonies.title(out.ceremony))
         if self.core is None:
             self.newcomer.wait(out.seat)
 

@@ -3,7 +3,7 @@
     status   pending   log {last}   find {id}   decide {id, yes, reason}
     propose {payloads, title, evidence}      capsules {cursor}      state      beacon
     change {add, remove, threshold, dry}     refresh {dry}
-    succeed {governors, threshold, dry}
+    succeed {governors, threshold, dry}      force {names}
 
 Ids may be given by their first digits. All bytes are in hex.
 """
@@ -23,6 +23,7 @@ from .capsulestore import read_capsule
 from .control import Document, field
 from .metrics import Snapshot
 from .record import Record
+from .takeover import puts_in_force
 
 if TYPE_CHECKING:
     from .daemon import Daemon
@@ -53,6 +54,7 @@ class Desk:
             "change": self._change,
             "refresh": self._change,
             "succeed": self._change,
+            "force": self._force,
         }
 
     def answer(self, request: Document) -> Document:
@@ -84,10 +86,10 @@ class Desk:
         return {
             **core,
             **found,
-            "pending": core["pending"],
+            "pending": core["pending"] if daemon.core.is_seated else 0,
             "governors": governors,
             "group_key": daemon.core.context.chain.group_key,
-            "fingerprint": spoken(daemon.core.context.chain.group_key),
+            "key_fingerprint": spoken(daemon.core.context.chain.group_key),
             "count": len(governors),
             "up": up,
             "may_be_dead": core["tolerates_dead"],
@@ -122,7 +124,9 @@ class Desk:
 
     def _pending(self, _: Document) -> Document:
         core = self._daemon.core
-        proposals = [_proposal(view) for view in core.pending()] if core else []
+        # who governs no more decides nothing
+        listed = core.pending() if core is not None and core.is_seated else []
+        proposals = [_proposal(view) for view in listed]
         return {"proposals": proposals, "ceremonies": self._ceremonies()}
 
     def _ceremonies(self) -> list[Document]:
@@ -234,6 +238,17 @@ class Desk:
             daemon.begin_change(view.id)
         daemon.carry_ceremony(outs)
         return _ceremony(view)
+
+    def _force(self, request: Document) -> Document:
+        """Whether a ceremony's `names` is in force, and the open proposal that would put it so."""
+        names = field(request, "names", bytes)
+        core = self._daemon.the_core()
+        chain = core.context.chain
+        found = [one for one in core.proposing.table if names and puts_in_force(one, names)]
+        return {
+            "in_force": bool(names) and names in (chain.committee, chain.group_key),
+            "proposal": _proposal(core.proposing.show(found[-1])) if found else None,
+        }
 
     def _check_new(self, records: Sequence[Record], remove: Sequence[str]) -> None:
         self._daemon.the_core()

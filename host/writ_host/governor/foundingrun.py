@@ -78,6 +78,10 @@ class FoundingRun(Run):
         return self.state == "compare"
 
     @property
+    def names(self) -> bytes:
+        return self.group_key if self.invitation.succeeds else b""
+
+    @property
     def addresses(self) -> dict[bytes, str]:
         return self.invitation.peers
 

@@ -58,6 +58,10 @@ class HandoverRun(Run):
         )
 
     @property
+    def names(self) -> bytes:
+        return self.digest
+
+    @property
     def addresses(self) -> dict[bytes, str]:
         listed = zip(self.plan.new.governors, self.plan.peers, strict=True)
         return {governor.node_key: address for governor, address in listed}

@@ -243,8 +243,9 @@ class Invitation:
     @property
     def title(self) -> str:
         """What it is, in a few words."""
-        what = "found" if self.succeeds is None else "succeed"
-        return f"{what} {self.roster.scope}"
+        if self.succeeds is None:
+            return f"founding of {self.roster.scope}"
+        return f"another group key for {self.roster.scope}, of {', '.join(self.roster.names)}"
 
     def lines(self, now_s: int) -> list[str]:
         """What it means, for operators."""

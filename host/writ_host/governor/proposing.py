@@ -77,7 +77,7 @@ class Proposing:
         if verdict.operators and mine is not None and not mine.yes:
             return "my operator denied it"
         if proposal.yes < verdict.operators:
-            return f"{proposal.yes} of {verdict.operators} operators agreed"
+            return f"{proposal.yes} of {verdict.operators} operators approved"
         return None
 
     # --- this governor's own side -----------------------------------------------------------------
@@ -113,7 +113,7 @@ class Proposing:
             raise HostError(f"this proposal is {what}", advice)
         mine = proposal.approvals.get(context.me)
         if mine is not None:
-            said = "agreed to" if mine.yes else "denied"
+            said = "approved" if mine.yes else "denied"
             raise HostError(f"you have {said} this proposal already", "That can not be undone.")
         key, time_s = context.seat.public.group_key, context.clock_s()
         approval = Approval.make(context.identity, key, context.me, id, yes, reason, time_s)
@@ -179,7 +179,8 @@ class Proposing:
             self._save(proposal)
             people = "1 operator" if verdict.operators == 1 else f"{verdict.operators} operators"
             facts = {"id": proposal.id.hex(), "operators": verdict.operators}
-            self._context.tell("proposed", f"{proposal.title}: {people} must agree", **facts)
+            text = f"proposed: {proposal.title} ({proposal.id.hex()[:8]}); {people} must approve"
+            self._context.tell("proposed", text, **facts)
         for approval in said:
             self._context.ledger.save_approval(proposal.id, approval)
 
@@ -235,10 +236,9 @@ class Proposing:
         proposal.approvals[approval.number] = approval
         self._context.ledger.save_approval(proposal.id, approval)
         name = self._context.name(approval.number)
-        said = "agreed" if approval.yes else "denied"
+        said = "approved" if approval.yes else "denied"
         reason = f": {approval.reason}" if approval.reason else ""
-        what = f"agreed to {proposal.title}" if approval.yes else f"denied {proposal.title}"
-        text = f"{name}'s operator {what}{reason}"
+        text = f"{name}'s operator {said} {proposal.title}{reason}"
         self._context.record(said, text, id=proposal.id.hex(), governor=name)
 
     def advance(self, proposal: Proposal) -> None:

@@ -17,9 +17,10 @@ from .. import wire
 from ..errors import HostError
 from .ceremonies import CNext
 from .core import Core
-from .proposals import REFUSED
+from .messages import TITLE_BYTES_MAX
+from .proposals import REFUSED, Proposal
 
-_TITLE = "other governors, or shares"
+_TITLE = "putting in force: "
 
 # Payloads, title, evidence; the proposal's id.
 Propose = Callable[[Sequence[bytes], str, bytes], bytes]
@@ -28,6 +29,7 @@ Propose = Callable[[Sequence[bytes], str, bytes], bytes]
 @dataclass
 class _Waiting:
     out: CNext
+    title: str
     epoch: int = -1  # in which it was proposed last
     id: bytes = b""
 
@@ -39,9 +41,9 @@ class Takeover:
         self._waiting: dict[bytes, _Waiting] = {}
         self._told: set[str] = set()
 
-    def add(self, out: CNext) -> None:
-        """One more."""
-        self._waiting[out.digest] = _Waiting(out)
+    def add(self, out: CNext, title: str) -> None:
+        """One more; title: of the ceremony that it came of."""
+        self._waiting[out.digest] = _Waiting(out, (_TITLE + title)[:TITLE_BYTES_MAX])
 
     def genesis(self, group_key: bytes) -> list[bytes]:
         """The capsules that came with the shares of this group key."""
@@ -75,7 +77,7 @@ class Takeover:
             if one.epoch == core.epoch or (one.out.genesis and not is_ours(one.out)):
                 continue
             try:
-                one.id = self._propose(core, one.out, propose)
+                one.id = self._propose(core, one, propose)
                 one.epoch = core.epoch
             except (HostError, Rejection) as error:
                 problems.append(f"the new shares can not be put in force: {error!r}")
@@ -83,11 +85,21 @@ class Takeover:
         self._told = set(problems)
         return new
 
-    def _propose(self, core: Core, out: CNext, propose: Propose) -> bytes:
+    def _propose(self, core: Core, one: _Waiting, propose: Propose) -> bytes:
+        out = one.out
         if out.genesis:
             payload = succession(core, out.genesis[0], out.seat.public.group_key)
-            return propose([payload], "succession to another group key", wire.dump(out.genesis[:1]))
-        return propose(new_committee(core, out.digest), _TITLE, b"")
+            return propose([payload], one.title, wire.dump(out.genesis[:1]))
+        return propose(new_committee(core, out.digest), one.title, b"")
+
+
+def puts_in_force(proposal: Proposal, names: bytes) -> bool:
+    """Whether it would put in force a committee (digest of 8 B) or a group key (32 B)."""
+    for payload in proposal.payloads:
+        for item in capsules.parse_claims(payload)[capsules.WRIT][1:]:
+            if names == item or (isinstance(item, list) and names in item):
+                return True
+    return False
 
 
 def carried_over(core: Core) -> list[bytes]:
