@@ -346,6 +346,33 @@ def _propose(
     out.json(found)
 
 
+# --- backups --------------------------------------------------------------------------------------
+
+
+@command(group)
+@click.argument("what", metavar="[DIR] FILE", nargs=-1, required=True, callback=_split, type=str)
+def backup(out: Output, what: tuple[Path, str]) -> None:
+    """Write all of a governor that cannot be made again into FILE; it may go on running.
+
+    FILE has mode 0600 and is replaced as a whole. Who has it and the passphrase, or key file, has
+    the governor's share. What opens it is not in it.
+    """
+    # here, as it takes long to import
+    from .backup import save
+
+    save(out, what[0], Path(what[1]))
+
+
+@command(group)
+@click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+@click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+def restore(out: Output, file: Path, directory: Path) -> None:
+    """Make the governor's folder DIR out of a backup. The original must never run again."""
+    from .backup import load
+
+    load(out, file, directory)
+
+
 # --- showing --------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """What the daemon answers: to the operator's commands, to who founds a scope, and to Prometheus.
 
     status   pending   log {last}   find {id}   decide {id, yes, reason}
-    propose {payloads, title, evidence}      capsules {cursor}      state      beacon
+    propose {payloads, title, evidence}      capsules {cursor}      state      beacon      backup
     change {add, remove, threshold, dry}     refresh {dry}
     succeed {governors, threshold, dry}      force {names}
 
@@ -18,7 +18,7 @@ from writ import coap
 from ..consensus.committee import UnsafeThreshold, check_threshold
 from ..dkg import spoken
 from ..errors import HostError
-from . import messages
+from . import backup, messages
 from .capsulestore import read_capsule
 from .control import Document, field
 from .metrics import Snapshot
@@ -55,6 +55,7 @@ class Desk:
             "refresh": self._change,
             "succeed": self._change,
             "force": self._force,
+            "backup": self._backup,
         }
 
     def answer(self, request: Document) -> Document:
@@ -212,6 +213,13 @@ class Desk:
         core.certifying.beacon_ms = now_ms
         self._daemon.carry_out(core.tick(now_ms))
         return found
+
+    def _backup(self, _: Document) -> Document:
+        """A backup as of now, in the daemon's own folder, for the command to fetch and remove."""
+        daemon = self._daemon
+        path = daemon.folder.path / backup.MADE
+        found = backup.make(daemon.folder, daemon.settings.name, daemon.ledger, path)
+        return {**dataclasses.asdict(found), "made": path.name}
 
     def _change(self, request: Document) -> Document:
         """A change of governors: what it would be (dry), or begun."""
