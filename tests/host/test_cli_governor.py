@@ -1,5 +1,6 @@
 """Governors as processes: founding, deciding, losing one and two; and the commands for that."""
 
+import base64
 import json
 import os
 import signal
@@ -12,12 +13,15 @@ from pathlib import Path
 
 import pytest
 from council_rig import WRIT, Council, finish, free_ports, wait_for
+from prometheus_client.parser import text_string_to_metric_families
 
 from writ import capsule, cbor, coap
 from writ.store import Store
+from writ_host import seats
 from writ_host.dkg import spoken
 from writ_host.governor.record import Record
 from writ_host.governor.statement import RENEW, Statement
+from writ_host.keyfile import KeyFile
 from writ_host.nodedir import GET, POST, NodeDir, PrivateFlash, Reply
 from writ_host.scopefolder import ScopeFolder
 from writ_host.target import Target
@@ -79,6 +83,10 @@ def test_systemd_is_told_and_a_signal_ends_it(tmp_path: Path) -> None:
         council.environment["NOTIFY_SOCKET"] = str(tmp_path / "notify")
         council.start("a")
         assert ear.recv(100) == b"READY=1"
+        # nobody takes the devices' port before there is a scope to serve
+        host, port = listen.split(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other, pytest.raises(OSError):
+            other.bind((host, int(port)))
         # one daemon a folder
         second = council.writ("governor", "run", "a", code=1)["error"]
         assert second["name"] == "DaemonInUse" and "process" in second["message"]
@@ -344,6 +352,12 @@ def test_metrics_and_watching(council: Council) -> None:
     for name in ("epoch", "height", "pending", "beacon_age_seconds", "fsync_seconds_count"):
         assert f"\nwrit_governor_{name} " in text, name
     assert 'writ_governor_bytes_sent_total{governor="a"}' in text
+    # as Prometheus reads it: each family has its type and its help, each sample a number
+    families = list(text_string_to_metric_families(text))
+    assert len(families) > 15
+    for family in families:
+        assert family.name.startswith("writ_governor_") and family.documentation, family.name
+        assert family.type in ("gauge", "counter", "histogram") and family.samples, family.name
     watcher = subprocess.Popen(
         [*WRIT, "governor", "log", "c", "--watch", "--last", "1", "--json"],
         cwd=council.root,
@@ -365,6 +379,42 @@ def test_no_secret_is_ever_told(council: Council) -> None:
         assert text
         for line in text.splitlines():
             assert not {"payload", "share", "secret", "key"} & set(json.loads(line))
+
+
+def test_no_private_key_share_or_passphrase_is_where_it_is_not_encrypted(council: Council) -> None:
+    content = (council.root / "key").read_bytes()
+    key = KeyFile(content)
+    secrets = {b"the key file": content}
+    for name in "abcd":
+        one = seats.open_seat(council.path(name), name, key)
+        secrets[f"share of {name}".encode()] = one.seat.key.signing_share.to_bytes(32, "little")
+        mine = one.identity
+        for what in ("sign_seed", "seal_seed", "node_private"):
+            secrets[f"{what} of {name}".encode()] = getattr(mine, what)
+    said = [
+        council.run("governor", do, name, *words).stdout
+        for name in "ab"
+        for do in ("status", "pending", "log")
+        for words in ((), ("--json",))
+    ]
+    council.writ("governor", "backup", "a", "a.backup")
+    told = {f"what commands print ({number})": text.encode() for number, text in enumerate(said)}
+    told |= {f"the log of {name}": council.log(name)().encode() for name in "abcd"}
+    # all files but node/, which is a node's own folder and holds its key (docs/limits.md)
+    paths = [path for name in "abcd" for path in council.path(name).glob("*") if path.is_file()]
+    paths += [path for path in council.scope.glob("**/*") if path.is_file()]
+    told |= {str(path): path.read_bytes() for path in (*paths, council.root / "a.backup")}
+    assert any(name.endswith("ledger.db-wal") for name in told)
+    for what, secret in secrets.items():
+        number = int.from_bytes(secret, "little"), int.from_bytes(secret, "big")
+        forms = [secret, secret.hex().encode(), secret[::-1].hex().encode()]
+        forms += [
+            base64.b64encode(secret).rstrip(b"="),
+            base64.urlsafe_b64encode(secret).rstrip(b"="),
+        ]
+        forms += [str(one).encode() for one in number]
+        for where, data in told.items():
+            assert not any(form in data for form in forms), (what, where)
 
 
 def test_governors_change_while_the_group_key_stays(council: Council) -> None:

@@ -96,7 +96,10 @@ def init(
     passphrase_file: Path | None,
     key_file: Path | None,
 ) -> None:
-    """Make a governor's folder: its keys, its settings, and the record that the others need."""
+    """Make a governor's folder: keys, settings, and its record.
+
+    The others need the record, NAME.toml.
+    """
     folder = Layout(directory)
     peers = check_address(peers or f"{layouts.own_host()}:{layouts.PEERS_PORT}")
     listen = check_address(listen or f"{layouts.own_host()}:{layouts.LISTEN_PORT}")
@@ -161,12 +164,10 @@ def run(
     try:
         daemon = Daemon(folder, settings, identity, store, tell, settings.metrics)
     except OSError:
-        for address in ("peers", "metrics"):
+        for address in ("peers", "listen", "metrics"):
             settings.check_free(address)
         raise
     with daemon:
-        # bound only once there is a scope: too late to hear of it
-        settings.check_free("listen")
         daemon.run()
 
 
@@ -174,7 +175,7 @@ def run(
 @directory_argument
 @watch_option
 def status(out: Output, directory: Path, watch: bool) -> None:
-    """The scope, who of the governors is up, what that tolerates, and what waits."""
+    """The scope, which governors are up, and what waits."""
     _show(out, directory, "status", view.status, watch)
 
 
@@ -213,7 +214,10 @@ def log(out: Output, directory: Path, last: int, watch: bool) -> None:
 @reason_option
 @yes_option
 def approve(out: Output, what: tuple[Path, str], reason: str, yes: bool) -> None:
-    """Say yes to what `pending` lists as ID (its first digits do); signed and logged."""
+    """Say yes to what `pending` lists as ID; signed, and logged.
+
+    Its first digits do. It cannot be taken back.
+    """
     _decide(out, *what, reason, yes, True)
 
 
@@ -222,7 +226,10 @@ def approve(out: Output, what: tuple[Path, str], reason: str, yes: bool) -> None
 @reason_option
 @yes_option
 def deny(out: Output, what: tuple[Path, str], reason: str, yes: bool) -> None:
-    """Say no to what `pending` lists as ID (its first digits do); signed and logged."""
+    """Say no to what `pending` lists as ID; signed, and logged.
+
+    Its first digits do. It cannot be taken back.
+    """
     _decide(out, *what, reason, yes, False)
 
 
@@ -272,10 +279,11 @@ def change(
     wait_s: float | None,
     no_wait: bool,
 ) -> None:
-    """Take governors in, or let them go, with the same group key: devices notice nothing.
+    """Take governors in, or let them go, with the same group key.
 
-    The threshold stays. Whoever deals or comes approves the ceremony; then two operators approve
-    the policy that puts the new shares in force. The command says who is awaited, until it is.
+    Devices notice nothing. The threshold stays. Whoever deals or comes approves the ceremony; then
+    two operators approve the policy that puts the new shares in force. The command says who is
+    awaited, until it is.
     """
     if not add and not remove:
         raise click.UsageError("say who comes (--add RECORD) or goes (--remove NAME)")
@@ -288,7 +296,10 @@ def change(
 @follow_options
 @yes_option
 def refresh(out: Output, directory: Path, yes: bool, wait_s: float | None, no_wait: bool) -> None:
-    """Give all governors new shares of the same group key: shares that leaked become worthless."""
+    """Give all governors new shares of the same group key.
+
+    Shares that leaked become worthless, where fewer leaked than certify together.
+    """
     _propose(out, directory, "refresh", yes, wait_s, no_wait)
 
 
@@ -313,7 +324,7 @@ def succeed(
     wait_s: float | None,
     no_wait: bool,
 ) -> None:
-    """Found a new group key among other governors, certified by the old: after a betrayal."""
+    """Found another group key, certified by the old: after a betrayal."""
     records = [Record.load(path).to_toml() for path in governors]
     _propose(
         out, directory, "succeed", yes, wait_s, no_wait, governors=records, threshold=threshold
@@ -352,10 +363,10 @@ def _propose(
 @command(group)
 @click.argument("what", metavar="[DIR] FILE", nargs=-1, required=True, callback=_split, type=str)
 def backup(out: Output, what: tuple[Path, str]) -> None:
-    """Write all of a governor that cannot be made again into FILE; it may go on running.
+    """Write what cannot be made again into FILE.
 
-    FILE has mode 0600 and is replaced as a whole. Who has it and the passphrase, or key file, has
-    the governor's share. What opens it is not in it.
+    The governor may go on running. FILE has mode 0600 and is replaced as a whole. What opens the
+    keys, passphrase or key file, is not in it: who has both has the governor's share.
     """
     # here, as it takes long to import
     from .backup import save

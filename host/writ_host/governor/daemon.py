@@ -122,6 +122,8 @@ class Daemon:
             self.selector.register(self.link.link, selectors.EVENT_READ, self.link.ready)
             self.control = ControlServer(folder.control, self.selector, self.desk.answer)
             stack.callback(self.control.close)
+            # its node has it once there is a scope, and nobody else until then
+            self._kept = stack.enter_context(settings.keep("listen"))
             stack.callback(self._close_node)
             if metrics:
                 self.metrics.serve(metrics)
@@ -483,6 +485,7 @@ class Daemon:
             config.update(name=self.identity.name, scope=scope.hex(), listen=self.settings.listen)
             provision.write_config(path, config)
             bound = self.settings.bound(self.settings.listen)
+            self._kept.close()
             self.node_dir = NodeDir(path, listen=bound, make=self._make_node)
             self.selector.register(
                 self._node().socket, selectors.EVENT_READ, lambda _: self._node().serve_ready()

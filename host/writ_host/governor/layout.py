@@ -75,6 +75,17 @@ class Settings:
         """Where the socket that others reach at `address` is bound on this machine."""
         return f"{self.bind}:{address.rpartition(':')[2]}" if self.bind else address
 
+    def keep(self, key: str) -> socket.socket:
+        """A UDP socket that keeps the port of `key` until it is closed. Raises `OSError`."""
+        host, port = split(self.bound(getattr(self, key)))
+        kept = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            kept.bind((host, port))
+        except OSError:
+            kept.close()
+            raise
+        return kept
+
     def check_free(self, key: str) -> None:
         """Raises `AddressTaken` where `key` ("peers", "listen", "metrics") cannot be bound."""
         address = getattr(self, key)
