@@ -357,7 +357,8 @@ def test_metrics_and_watching(council: Council) -> None:
     assert len(families) > 15
     for family in families:
         assert family.name.startswith("writ_governor_") and family.documentation, family.name
-        assert family.type in ("gauge", "counter", "histogram") and family.samples, family.name
+        assert family.type in ("gauge", "counter", "histogram"), family.name
+        assert all(isinstance(sample.value, float) for sample in family.samples), family.name
     watcher = subprocess.Popen(
         [*WRIT, "governor", "log", "c", "--watch", "--last", "1", "--json"],
         cwd=council.root,
