@@ -95,7 +95,7 @@ def prove_policy(field: Field, ledger: Ledger) -> None:
 def _agreements(field: Field) -> int:
     """How often an operator has agreed to anything, as anna's log says."""
     entries = field.council[ANNA].ask("log", last=1000)["entries"]
-    return sum(one["event"] == "agreed" for one in entries)
+    return sum(one["event"] == "approved" for one in entries)
 
 
 def _days(until_s: int) -> str:

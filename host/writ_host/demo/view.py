@@ -210,8 +210,8 @@ def _news(name: str, what: dict[str, Any]) -> str:
 
 
 def _news_of_governor(name: str, what: dict[str, Any]) -> str:
-    if what["event"] == "agreed":
-        return "its operator agreed" if what.get("governor") == name else ""
+    if what["event"] == "approved" and "governor" in what:
+        return "its operator approved" if what.get("governor") == name else ""
     if what["event"] == "accused":
         return f"accuses {what.get('governor')}"
     return _SHORT.get(what["event"], "")
