@@ -11,6 +11,7 @@ from writ.capsule import MEMBER, Beacon, Member
 from writ.governance import member_request
 from writ_host import wire
 from writ_host.consensus.certify import ASK, PICK
+from writ_host.consensus.messages import NO_ROUND, Session, Share, Status
 from writ_host.consensus.value import body_of
 from writ_host.governor import messages
 from writ_host.governor.proposals import CERTIFIED, OPEN, REFUSED, STALE
@@ -90,6 +91,32 @@ def test_restarted_in_the_middle_everybody_goes_on(village: Village) -> None:
     for number in village.cores:
         village.restart(number)
     village.approve(3, id)
+    village.run(lambda: village.all_at(2))
+
+
+def test_what_was_voted_for_is_still_known_after_a_power_cut(tmp_path: Path) -> None:
+    """Two are locked on a value that all who heard of it had only in memory: nobody gets on."""
+    village = Village(tmp_path, policy=POLICY.replace("operators = 2", "operators = 0"))
+    first = village.cores[1].committee.proposer(2, 0)
+    voter, away = [number for number in village.cores if number != first][1:]
+    village.run(lambda: all(core.replica.active for core in village.cores.values()))
+    village.down.add(away)
+
+    def lose(sender: int, to: int, data: bytes) -> bool:
+        # the voter does not learn that all have voted, and nobody learns that two have signed
+        kind = messages.type_of(data)
+        return kind in (Share.TYPE, Status.TYPE) or (kind == Session.TYPE and to == voter)
+
+    village.lose = lose
+    village.propose(first, village.revocation(bytes(8)))
+    village.step()
+    promises = {number: core.replica.promise for number, core in village.cores.items()}
+    assert [promises[number].locked_round for number in (first, voter)] == [0, NO_ROUND]
+    assert sum(promise.locked_round == 0 for promise in promises.values()) == 2
+    assert promises[voter].prevotes[0] == promises[first].locked
+    for number in village.cores:
+        village.restart(number)
+    village.lose = lambda sender, to, data: False
     village.run(lambda: village.all_at(2))
 
 

@@ -98,7 +98,8 @@ class Core:
         self._summary_ms = 0
         self._retry_ms = 0
         self._cursors: dict[int, int] = {}
-        self._accepted: set[bytes] = set()  # digests of values that were accepted once
+        # by digest, the values that were accepted once
+        self._accepted: dict[bytes, Proposal | None] = {}
         self._amendment: tuple[bytes, bytes] | None = None
         self._failure: Exception | None = None
         self._depth = 0
@@ -302,7 +303,7 @@ class Core:
         else:
             reason = NOT_TOLD
         if reason is None or value.digest == self.replica.promise.locked:
-            self._accepted.add(value.digest)
+            self._accepted[value.digest] = proposal
             return None
         return reason
 
@@ -326,6 +327,7 @@ class Core:
     def _carry_out_one(self, effect: Effect) -> None:
         context = self.context
         if isinstance(effect, effects.Write):
+            self._keep_voted()
             self.ledger.save_promise(self._digest, effect.record)
         elif isinstance(effect, effects.Send):
             context.say(effect.to, effect.data)
@@ -340,6 +342,17 @@ class Core:
             self.certifying.refused(effect)
         else:
             self._accuse(effect)
+
+    def _keep_voted(self) -> None:
+        """What this governor votes for, it can show the others after a power cut, too.
+
+        If all lost it while some are locked on it, neither it nor anything else would be decided.
+        """
+        promise = self.replica.promise
+        for digest in (*promise.prevotes.values(), promise.locked):
+            proposal = self._accepted.get(digest) if digest else None
+            if proposal is not None and proposal.state == OPEN:
+                self.proposing.save(proposal)
 
     def _accuse(self, effect: effects.Accuse) -> None:
         self.accused[effect.identifier] = effect.what

@@ -176,7 +176,7 @@ class Proposing:
         verdict = self.verdict(proposal)
         said = proposal.approvals.values()
         if verdict.operators:
-            self._save(proposal)
+            self.save(proposal)
             people = "1 operator" if verdict.operators == 1 else f"{verdict.operators} operators"
             facts = {"id": proposal.id.hex(), "operators": verdict.operators}
             text = f"proposed: {proposal.title} ({proposal.id.hex()[:8]}); {people} must approve"
@@ -196,7 +196,8 @@ class Proposing:
         needed = max(operators, self._context.seat.public.threshold)
         return bool(operators) and self._context.count - proposal.no < needed
 
-    def _save(self, proposal: Proposal) -> None:
+    def save(self, proposal: Proposal) -> None:
+        """Keep it on the disk; raises `TableFull`."""
         if not proposal.is_saved:
             self._context.ledger.save_proposal(proposal)
             proposal.is_saved = True
@@ -232,7 +233,7 @@ class Proposing:
         self._context.record(state, text, id=proposal.id.hex())
 
     def _record(self, proposal: Proposal, approval: Approval) -> None:
-        self._save(proposal)
+        self.save(proposal)
         proposal.approvals[approval.number] = approval
         self._context.ledger.save_approval(proposal.id, approval)
         name = self._context.name(approval.number)
@@ -294,7 +295,7 @@ class Proposing:
                 continue
             if proposal.is_ordered:
                 # most that wait for no person are decided before this
-                self._save(proposal)
+                self.save(proposal)
             self.advance(proposal)
 
     # --- messages ---------------------------------------------------------------------------------
