@@ -26,7 +26,7 @@ from writ_host.consensus.effects import (
     Tick,
     Write,
 )
-from writ_host.consensus.messages import Prevote, Proposal, sealed
+from writ_host.consensus.messages import NO_ROUND, Prevote, Proposal, Status, Submit, sealed
 from writ_host.consensus.promise import Promise
 from writ_host.consensus.replica import Replica
 from writ_host.consensus.roast import Sessions
@@ -75,7 +75,10 @@ def signers():
 
 
 class Room:
-    """Four replicas. Messages wait in `mail` until `deliver`; `deaf` hear nothing."""
+    """Four replicas. Messages wait in `mail` until `deliver`; `deaf` hear nothing.
+
+    lost: which classes of messages are.
+    """
 
     def __init__(self, signers):
         self.signers = signers
@@ -85,6 +88,7 @@ class Room:
         self.records = dict.fromkeys(range(1, 5))
         self.mail, self.effects, self.now_ms = [], [], 0
         self.deaf = set()
+        self.lost = ()
         self.replicas = {}
         for number in self.chains:
             self.start(number)
@@ -112,8 +116,9 @@ class Room:
     def deliver(self):
         while self.mail:
             sender, to, data = self.mail.pop(0)
-            if to not in self.deaf and sender not in self.deaf:
-                self.step(to, Received(sender, data))
+            if {to, sender} & self.deaf or isinstance(messages.decode(data), self.lost):
+                continue
+            self.step(to, Received(sender, data))
 
     def wait(self, ms):
         for _ in range(ms // 100):
@@ -210,6 +215,32 @@ def test_prevotes_and_shares_go_to_the_proposer_and_to_whoever_lacks_them(signer
     room.mail.clear()
     room.deaf = {proposer}
     room.wait(6000)
+    assert sum(1 in chain for chain in room.chains.values()) == 3
+
+
+def test_three_of_four_go_on_when_two_restart_behind_the_one_who_joined_them(signers):
+    """Two have voted, entered the next round, and lost power: they are back where they voted.
+
+    The third had followed them into the next round, and the fourth is dead.
+    """
+    room = Room(signers)
+    dead, idle = (room.committee.proposer(1, round_) for round_ in (0, 1))
+    late, other = set(room.replicas) - {dead, idle}
+    room.deaf, room.lost = {late}, (Proposal, Submit)
+    for number in (dead, other):
+        room.step(number, Propose(value(1)))
+    while {room.replicas[number].state.round for number in (idle, other)} != {1}:
+        room.wait(100)
+    room.deaf, room.lost = {dead}, ()
+    status = messages.encode(Status(1, 1, True, False, 0, NO_ROUND))
+    for number in (idle, other):
+        room.step(late, Received(number, status))
+    assert room.replicas[late].state.round == 1
+    for number in (idle, other):
+        assert list(room.replicas[number].promise.prevotes) == [0]
+        room.start(number)
+    room.step(late, Propose(value(1)))
+    room.wait(60000)
     assert sum(1 in chain for chain in room.chains.values()) == 3
 
 

@@ -123,11 +123,19 @@ class Rules:
         self._deadline_ms = self._now_ms + self.timing.of(step, self.state.round)
 
     def _rule_join(self) -> bool:
-        """Lines 55 and 56: f + 1 others are in a later round."""
+        """Lines 55 and 56: f + 1 others are in a later round.
+
+        Whoever is in a round has voted in the one before, where those begin who restart: they lost
+        others' votes, and the one of who has overtaken them may be the last of a quorum.
+        """
         round_ = self.state.round_to_join()
         if round_ is None:
             return False
         self._start_round(round_)
+        if round_ - 1 not in self.promise.prevotes:
+            self.promise.prevotes[round_ - 1] = None
+            self._write()
+            self._cast(round_ - 1, None, 0)
         return True
 
     def _rule_propose(self) -> bool:
