@@ -244,6 +244,19 @@ def test_three_of_four_go_on_when_two_restart_behind_the_one_who_joined_them(sig
     assert sum(1 in chain for chain in room.chains.values()) == 3
 
 
+def test_who_is_woken_soon_tells_where_it_is(signers):
+    room = Room(signers)
+    room.wait(1000)
+    proposer = room.committee.proposer(1, 0)
+    asleep = proposer % 4 + 1
+    before = len(room.sent(asleep, Status))
+    room.lost = (Proposal,)
+    room.step(proposer, Propose(value(1)))
+    room.wait(500)
+    status = room.sent(asleep, Status)[before]
+    assert status.awake and not status.has_value
+
+
 def test_an_old_backup_is_noticed_and_abstains_until_the_height_is_decided(signers):
     room = Room(signers)
     proposer = room.committee.proposer(1, 0)

@@ -119,6 +119,8 @@ class Replica(Rules):
     def _wake(self) -> None:
         if not self.state.awake:
             self.state.awake = True
+            soon_ms = self._now_ms + self.timing.resend_ms
+            self._resend_at_ms = min(self._resend_at_ms, soon_ms)
             if self.active:
                 self._resume()
 
