@@ -5,6 +5,7 @@ package(  # noqa: F821
     "writ",
     files=(
         "__init__.py",
+        "acting.py",
         "actions.py",
         "agent.py",
         "authority.py",
@@ -22,6 +23,7 @@ package(  # noqa: F821
         "delegate.py",
         "edhoc.py",
         "edhoc_wire.py",
+        "errand.py",
         "errors.py",
         "exchange.py",
         "governance.py",

@@ -53,7 +53,8 @@ class Node(Core):
         self._gateways = list(config.get("gateways", []))
         self._hello_ms = 0
         self._delegate = None
-        self._delegated = ({}, [])  # what outlives it: peers' standings, and what is under way
+        # what outlives it: peers' standings, what is under way, and what was answered
+        self._delegated = ({}, [], [])
         # how long before its end the membership is renewed, if there is anybody to ask
         self._renew_s = 86400 * config.get("renew_days", 30)
         if not (config.get("governors") or self._gateways):
@@ -98,6 +99,8 @@ class Node(Core):
         due_ms = self.next_ms(self.clock.now_ms())
         if due_ms is not None:
             wait_ms = min(wait_ms, due_ms)
+        if self._has_errand_due(self.clock.now_ms()):
+            wait_ms = 0
         found = None
         try:
             if self._is_full:
@@ -110,12 +113,8 @@ class Node(Core):
                 self.send(self.receive(found[0], found[1], now_ms))
                 found = None
             self.send(self.tick(now_ms))
-            if self._delegate:
-                self.send(self._delegate.tick(now_ms))
-                if not self._delegated[1]:
-                    # its code is the largest piece of what is used once in months
-                    self._delegate = None
-                    unload("delegate")
+            for call in self._delegate_due(now_ms):
+                self.send(self.request(*call))
             if self._renew_s and now_ms >= self._renew_ms and self._is_near_its_end(now_ms):
                 self._renew_ms = now_ms + _RENEW_AGAIN_MS
                 self.delegate.renew()
@@ -137,6 +136,26 @@ class Node(Core):
                     # a handshake may fail where many begin at once, as after a power cut
                     self._hello_ms = self.now_ms + _HELLO_AGAIN_MS
                 self.send(self.governance.ask_beacon(address))
+
+    def _has_errand_due(self, now_ms):
+        if not self._delegated[1]:
+            return False
+        from .errand import is_due
+
+        return is_due(self._delegated, now_ms)
+
+    def _delegate_due(self, now_ms):
+        # calls that are to be made. The code that says so is gone again when they begin: it is the
+        # largest piece of what is used once in months, and a handshake needs the room
+        calls = []
+        if self._delegate or self._has_errand_due(now_ms):
+            calls = self.delegate.tick(now_ms)
+            self._delegate = None
+            unload("delegate")
+            if not self._delegated[1]:
+                self._delegated[2].clear()
+                unload("errand")
+        return calls
 
     def _is_near_its_end(self, now_ms):
         me = self.authority.me

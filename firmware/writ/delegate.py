@@ -2,8 +2,8 @@
 
 None of them is believed. An answer counts if it is certified and is what was asked for; a peer that
 is silent, behind, or answers something else gives way to the next one for a growing time, and the
-same statement goes there. With no peer in reach the node goes on as it is. Loaded when first used;
-sans-IO: `tick` is called with the time, answers come through the node.
+same statement goes there. With no peer in reach the node goes on as it is. Loaded while something
+is to be decided; errand.py keeps what is under way. Sans-IO: `tick` is called with the time.
 """
 
 from . import capsule as capsules
@@ -21,7 +21,8 @@ from .capsule import (
     confirmation_key,
 )
 from .client import PREFIX, Answer
-from .compat import const
+from .compat import const, unload
+from .errand import Errand, listener
 from .errors import (
     AlreadyKnown,
     BadSignature,
@@ -63,8 +64,7 @@ _TASKS_MAX = const(4)
 _BEACON_S = const(30)
 # Another peer is asked when one has not answered for so long: three transmissions (RFC 7252, 4.2)
 _PATIENCE_MS = const(10000)
-# Who answers "pending" is asked again after so long, twice as long each time up to the most
-_PAUSE_MS = const(2000)
+# The longest pause before who answers "pending" is asked again
 _PAUSE_MS_MAX = const(64000)
 # After so many times it is another one's turn: to say "pending" for ever is a way to withhold
 _PENDING_MAX = const(4)
@@ -73,26 +73,6 @@ _SET_BACK_MS = const(8000)
 _STRIKES_MAX = const(8)
 # For an answer that is not what it should be; silence is one
 _STRIKES_LIE = const(3)
-
-
-class _Task:
-    # one operation under way
-    def __init__(self, kind, want, payload, on_done, end_ms):
-        self._kind = kind
-        self._want = want  # what the answer must be, see _is_asked
-        self._payload = payload  # the statement; or the query of a GET
-        self._on_done = on_done
-        self._end_ms = end_ms
-        self._due_ms = 0  # when something is to be done
-        self._pause_ms = _PAUSE_MS
-        self._peer = None  # who is given time to answer
-        self._again = None  # who is asked again, having said "pending"
-        self._pending = 0  # how often in a row
-        self._waiting = []  # all who were asked and have not answered yet
-        self._asked = {}  # address -> how often
-        self._refused = []  # who has refused
-        self._code = 0  # of the newest answer that was no capsule, with its text
-        self._text = b""
 
 
 class Delegate:
@@ -106,9 +86,9 @@ class Delegate:
     def __init__(self, node, kept=None):
         self._node = node
         self._peers = node.config.get("governors") or node.config.get("gateways", [])
-        # address -> (strikes, set back until); and what is under way. Kept by the node: this module
-        # comes and goes, and an app may hold a `Delegate` of before
-        self._standing, self._tasks = kept or ({}, [])
+        # address -> (strikes, set back until); what is under way; what was answered. Kept by the
+        # node: this module comes and goes, and an app may hold a `Delegate` of before
+        self._standing, self._tasks, self._answers = kept or ({}, [], [])
 
     # --- operations -------------------------------------------------------------------------------
 
@@ -163,28 +143,11 @@ class Delegate:
         target: "host:port" or a name; on_answer: gets the answer to the request, or the refusal of
         the action. Nobody but the action's target is spoken to. Raises a `Rejection` for no action.
         """
-        node = self._node
-        wanted = capsules.Action(capsules.parse(action)).target
+        from .acting import act
 
-        def handed(answer):
-            if not answer.is_success():
-                if on_answer:
-                    on_answer(answer)
-                return
-            node.later(
-                lambda now_ms: node.request(
-                    method, path, payload, node.where(wanted), wanted, on_answer=on_answer
-                )
-            )
-
-        if ":" in target:
-            node.later(
-                lambda now_ms: node.request(
-                    coap.POST, PREFIX, action, target, wanted, on_answer=handed
-                )
-            )
-        else:
-            node.ask(target, coap.POST, PREFIX, action, handed)
+        # a module of its own: a call may take long, and what is called at its end keeps the module
+        act(self._node, target, method, path, payload, action, on_answer)
+        unload("acting")
 
     def _me(self):
         me = self._node.authority.me
@@ -193,81 +156,80 @@ class Delegate:
         return me
 
     def _state(self, op, want, facts, on_done, timeout_s):
-        node = self._node
-        me = self._me().node_id
-
-        def begin(answer):
-            # signed once: whoever gets it gets the same
-            claims = {IAT: node.authority.now_s(node.now_ms), WRIT: [op, me] + facts}
-            self._begin(op, want, signed(node.private, claims), on_done, timeout_s)
-
-        if node.authority.is_fresh(node.now_ms):
-            begin(None)
+        self._me()
+        wish = (op, want, facts, on_done, timeout_s)
+        if self._node.authority.is_fresh(self._node.now_ms):
+            self._sign(*wish)
         else:
             # governors refuse what seems to be old: first the time, if anybody can tell it
-            self.beacon(begin, _BEACON_S)
+            self._begin(_NEWEST, None, None, None, _BEACON_S, wish)
 
-    def _begin(self, kind, want, payload, on_done, timeout_s):
+    def _sign(self, op, want, facts, on_done, timeout_s):
+        # once: whoever gets it gets the same
         node = self._node
-        task = _Task(kind, want, payload, on_done, node.now_ms + 1000 * timeout_s)
-        if len(self._tasks) >= _TASKS_MAX or kind in [other._kind for other in self._tasks]:
+        claims = {
+            IAT: node.authority.now_s(node.now_ms),
+            WRIT: [op, node.authority.me.node_id] + facts,
+        }
+        self._begin(op, want, signed(node.private, claims), on_done, timeout_s)
+
+    def _begin(self, kind, want, payload, on_done, timeout_s, then=None):
+        node = self._node
+        task = Errand(kind, want, payload, on_done, node.now_ms + 1000 * timeout_s, then)
+        if len(self._tasks) >= _TASKS_MAX or kind in [other.kind for other in self._tasks]:
             self._finish(task, Answer(0, rejection=TableFull()))
             return
         self._tasks.append(task)
-        node.later(self.tick)
-        node._delegate = self
 
     # --- whom to ask, and when --------------------------------------------------------------------
 
     def tick(self, now_ms):
-        """What is due by now: [(address, datagram)]."""
-        out = []
+        """What is due by now: [arguments of `Node.request`]."""
+        calls = []
+        while self._answers:
+            self._arrived(*self._answers.pop(0))
         for task in list(self._tasks):
-            if now_ms >= min(task._due_ms, task._end_ms):
-                out += self._go(task, now_ms)
-        return out
+            if now_ms >= min(task.due_ms, task.end_ms):
+                calls += self._go(task, now_ms)
+        return calls
 
     def _go(self, task, now_ms):
-        if task._peer and now_ms >= task._due_ms:
+        if task.peer and now_ms >= task.due_ms:
             # its answer counts however late it comes, but nobody waits for it any more
-            self._set_back(task._peer, TimedOut(), 1)
-            task._peer = None
-        if now_ms >= task._end_ms:
-            self._finish(task, Answer(task._code, task._text, rejection=TimedOut()))
+            self._set_back(task.peer, TimedOut(), 1)
+            task.peer = None
+        if now_ms >= task.end_ms:
+            self._finish(task, Answer(task.code, task.text, rejection=TimedOut()))
             return []
-        address = task._again or self._pick(task, now_ms)
-        task._again = None
+        address = task.again or self._pick(task, now_ms)
+        task.again = None
         if address is None:
             return []
-        task._peer = address
-        task._asked[address] = task._asked.get(address, 0) + 1
-        task._waiting.append(address)
-        task._due_ms = now_ms + _PATIENCE_MS
-
-        def arrived(answer):
-            self._arrived(task, address, answer)
-
-        request = self._node.request
-        if task._kind == _NEWEST:
-            return request(coap.GET, PREFIX + "/beacon", b"", address, on_answer=arrived)
-        if task._kind == _FETCH:
+        task.peer = address
+        task.asked[address] = task.asked.get(address, 0) + 1
+        task.waiting.append(address)
+        task.due_ms = now_ms + _PATIENCE_MS
+        method, path, payload, query = coap.GET, PREFIX + "/beacon", b"", ()
+        if task.kind == _FETCH:
             path = PREFIX + "/capsule"
-            query = (task._payload,)
-            return request(coap.GET, path, b"", address, query=query, on_answer=arrived)
-        return request(coap.POST, PREFIX + "/propose", task._payload, address, on_answer=arrived)
+            query = (task.payload,)
+        elif task.kind != _NEWEST:
+            method, path, payload = coap.POST, PREFIX + "/propose", task.payload
+        on_answer = listener(self._answers, task, address)
+        return [(method, path, payload, address, None, query, None, on_answer)]
 
     def _pick(self, task, now_ms):
         # whom to ask now, or None: then the task waits, or is over
         best = None
-        task._due_ms = task._end_ms
+        task.due_ms = task.end_ms
         for address in self._peers:
-            if address in task._waiting or address in task._refused:
+            if address in task.waiting or address in task.refused:
                 continue
             strikes, until_ms = self._standing.get(address, (0, 0))
-            asked = task._asked.get(address, 0)
+            asked = task.asked.get(address, 0)
             back_ms = max(0, until_ms - now_ms)
             if back_ms and asked:
-                task._due_ms = min(task._due_ms, until_ms)
+                task.due_ms = min(task.due_ms, until_ms)
                 continue
             # who is set back is asked once, after all others
             key = (back_ms, asked, strikes, self._node.sessions.by_address(address) is None)
@@ -275,10 +237,10 @@ class Delegate:
                 best = (key, address)
         if best:
             return best[1]
-        if task._refused:
+        if task.refused:
             # nobody is left who might say something else
-            rejection = NotFresh() if task._kind == _NEWEST else None
-            self._finish(task, Answer(task._code, task._text, rejection=rejection))
+            rejection = NotFresh() if task.kind == _NEWEST else None
+            self._finish(task, Answer(task.code, task.text, rejection=rejection))
         return None
 
     def _set_back(self, address, rejection, strikes):
@@ -290,9 +252,11 @@ class Delegate:
     def _finish(self, task, answer):
         if task in self._tasks:
             self._tasks.remove(task)
-        if task._on_done:
+        if task.then:
+            self._sign(*task.then)
+        if task.on_done:
             try:
-                task._on_done(answer)
+                task.on_done(answer)
             except Exception as error:  # noqa: BLE001
                 # the boundary to the caller's code, as for a resource: the node goes on
                 self._node.count(error)
@@ -303,11 +267,11 @@ class Delegate:
         node = self._node
         if task not in self._tasks:
             return
-        task._waiting.remove(address)
-        is_late = task._peer != address
+        task.waiting.remove(address)
+        is_late = task.peer != address
         if not is_late:
-            task._peer = None
-            task._due_ms = 0
+            task.peer = None
+            task.due_ms = 0
         rejection = answer.rejection
         if rejection is None:
             try:
@@ -319,7 +283,7 @@ class Delegate:
                 node.count(error)
                 node.sessions.give_way()
                 self._pause(task)
-                task._again = address
+                task.again = address
                 return
         if isinstance(rejection, (TableFull, Rationed, StoreFailed)):
             # no fault of the peer
@@ -330,11 +294,10 @@ class Delegate:
         elif rejection is not None:
             is_lie = answer.is_success() and not isinstance(rejection, StalePeer)
             self._set_back(address, rejection, _STRIKES_LIE if is_lie else 1)
-        node.later(self.tick)
 
     def _pause(self, task):
-        task._due_ms = self._node.now_ms + task._pause_ms
-        task._pause_ms = min(2 * task._pause_ms, _PAUSE_MS_MAX)
+        task.due_ms = self._node.now_ms + task.pause_ms
+        task.pause_ms = min(2 * task.pause_ms, _PAUSE_MS_MAX)
 
     def _judge(self, task, address, answer, is_late):
         # ends the task, or says how it goes on; raises what sets the peer back
@@ -342,27 +305,27 @@ class Delegate:
         code = answer.code
         if answer.is_success() and code != coap.VALID:
             return self._accept(task, address, answer, is_late)
-        is_refusal = code == coap.FORBIDDEN or (code == coap.NOT_FOUND and task._kind < RENEW)
+        is_refusal = code == coap.FORBIDDEN or (code == coap.NOT_FOUND and task.kind < RENEW)
         if not (is_refusal or code == coap.VALID or code == coap.UNAVAILABLE):
             raise PeerFailed()
         session = node.sessions.by_peer(answer.peer.node_id)
         if session and session.seen_epoch < node.authority.epoch:
             # what it says follows from what is no longer in force
             raise StalePeer()
-        task._code = code
-        task._text = answer.payload
+        task.code = code
+        task.text = answer.payload
         if is_refusal:
-            task._refused.append(address)
+            task.refused.append(address)
         elif not is_late:
             self._pause(task)
-            task._pending += 1
-            if code == coap.VALID and task._pending % _PENDING_MAX:
-                task._again = address
+            task.pending += 1
+            if code == coap.VALID and task.pending % _PENDING_MAX:
+                task.again = address
 
     def _accept(self, task, address, answer, is_late):
         authority = self._node.authority
         now_ms = self._node.now_ms
-        kind = task._kind
+        kind = task.kind
         found = capsules.parse(answer.payload)
         raw = found.raw
         rejection = None
@@ -391,7 +354,7 @@ class Delegate:
         if kind == RENEW:
             raw = authority.me.raw
         elif kind == ADMIT:
-            raw = authority.peer_by(x=task._want[1][0]).raw
+            raw = authority.peer_by(x=task.want[1][0]).raw
         elif kind == REVOKE_ME and authority.me.node_id not in authority.policy.revoked:
             # nobody has verified it; if it is true, the node is behind and pulls what is between
             if not is_late:
@@ -399,15 +362,15 @@ class Delegate:
             return
         elif kind == _NEWEST and not authority.is_fresh(now_ms):
             # true, and too old; others may have a newer one
-            task._refused.append(address)
+            task.refused.append(address)
             return
         self._standing.pop(address, None)
         self._finish(task, Answer(answer.code, raw, answer.peer, rejection=rejection))
 
     def _is_asked(self, task, found):
         # whether it says what was asked for; nothing of it is verified yet
-        kind = task._kind
-        want = task._want
+        kind = task.kind
+        want = task.want
         me = self._node.authority.me
         if kind == _NEWEST:
             return found.kind == BEACON

@@ -3,7 +3,7 @@
 import signer
 from fakeflash import MemoryFlash
 
-from writ import capsule, cbor, coap, compat, crypto
+from writ import capsule, cbor, coap, compat, crypto, errand
 from writ.authority import Authority
 from writ.client import Answer
 from writ.delegate import Delegate
@@ -75,7 +75,8 @@ class Rig:
         self.take(self.policy)
         self.take(signer.certify(signer.beacon_payload(1, self.authority.head, signer.FOUNDED)))
         self._later = []
-        self.delegate = Delegate(self)
+        self.kept = ({}, [], [])
+        self.delegate = Delegate(self, self.kept)
 
     def take(self, raw):
         """What the operator hands over."""
@@ -98,7 +99,15 @@ class Rig:
         self.later(lambda now: self.request(method, path, payload, name, on_answer=on_answer))
 
     def request(
-        self, method, path, payload=b"", address=None, wanted=None, query=(), on_answer=None
+        self,
+        method,
+        path,
+        payload=b"",
+        address=None,
+        wanted=None,
+        query=(),
+        observe=None,
+        on_answer=None,
     ):
         call = (address, method, path, payload, query)
         self.calls.append(call)
@@ -130,12 +139,19 @@ class Rig:
         for second in range(seconds + 1):
             if second:
                 self.now_ms += 1000
-            assert self.delegate.tick(self.now_ms) == []
-            while self._later:
-                later = self._later
-                self._later = []
-                for function, args in later:
-                    assert function(*args, self.now_ms) == []
+            self.turn()
+
+    def turn(self):
+        """What is due at this moment, and all that follows from it."""
+        is_due = True
+        while is_due:
+            for call in self.delegate.tick(self.now_ms):
+                assert self.request(*call) == []
+            later = self._later
+            self._later = []
+            for function, args in later:
+                assert function(*args, self.now_ms) == []
+            is_due = later or errand.is_due(self.kept, self.now_ms)
 
     def addresses(self):
         """Who was asked, in order."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from writ import agent
+from writ import agent, delegate
 from writ.coap import CON, GET, Message, decode
 
 
@@ -91,17 +91,21 @@ class Clock:
 
 
 class Spy:
-    """In the place of a delegate: when it was asked to renew."""
+    """In the place of each delegate that is made: when one was asked to renew."""
 
-    def __init__(self, node: agent.Node) -> None:
-        self.node = node
+    def __init__(self) -> None:
         self.renewed: list[int] = []
+
+    def __call__(self, node: agent.Node, kept: Any) -> "Spy":
+        self.node = node
+        return self
 
     def renew(self) -> None:
         self.renewed.append(self.node.now_ms)
 
-    def tick(self, now_ms: int) -> list[tuple[str, bytes]]:
-        return [("governor:1", b"tick")]
+    def tick(self, now_ms: int) -> list[tuple[str, ...]]:
+        # its code is gone again when what it wants sent is made
+        return [("what", "it asks for")]
 
 
 def member(expires: int) -> Any:
@@ -113,17 +117,27 @@ def renewals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **config: object) 
     node = node_in(tmp_path, **config)
     node.authority.me = member(30 * 86400 + 10)
     node.clock = Clock()
-    spy = node._delegate = Spy(node)
-    node._delegated[1].append("a task")
+    spy = Spy()
+    monkeypatch.setattr(delegate, "Delegate", spy)
+    errand = SimpleNamespace(due_ms=0, end_ms=1 << 40)
+    node._delegated[1].append(errand)
+    asked: list[object] = []
+
+    def request(*words: object) -> list[tuple[str, bytes]]:
+        assert node._delegate is None
+        asked.append(words)
+        return [("governor:1", b"tick")]
+
+    monkeypatch.setattr(node, "request", request)
     monkeypatch.setattr(node.governance, "ask_beacon", lambda address: [])
     for now in range(0, 7300000, 5000):
         node.clock.now = now
         node.step(0)
-    # it has its time, in each step, until nothing is under way
-    assert len(node.link.sent) == 1460
-    node._delegated[1].clear()
+    # it has its time when something is due
+    assert len(node.link.sent) == len(asked) == 1460
+    errand.due_ms = node.clock.now + 1
     node.step(0)
-    assert node._delegate is None
+    assert len(asked) == 1460 and node._delegate is None
     return spy.renewed
 
 

@@ -17,6 +17,7 @@ from writ import coap
 from writ.agent import Node
 from writ.store import FileFlash, Store
 
+from . import delegating
 from .row import Row
 from .scope import TestScope
 
@@ -204,7 +205,8 @@ def _exercise(
 
 def measure_heap(tree: Path) -> list[Row]:
     """Heap held when idle, at the peak of a handshake, and the smallest heap that does it all."""
-    if find_micropython() is None:
+    micropython = find_micropython()
+    if micropython is None:
         return []
     told = try_heap(tree, 256 * 1024)
     assert told is not None, "the agent does not even run in 256 kB"
@@ -220,4 +222,5 @@ def measure_heap(tree: Path) -> list[Row]:
         Row("bytes.heap_idle", told["idle"], "B", interpreter="micropython"),
         Row("bytes.heap_peak", told["peak"], "B", interpreter="micropython"),
         Row("bytes.heap_smallest", high * step, "B", GOAL_HEAP, interpreter="micropython"),
+        *delegating.measure(micropython, tree, low * step),
     ]

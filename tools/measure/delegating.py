@@ -1,0 +1,146 @@
+"""The smallest heap in which a device delegates: of its three host peers one is dead, one lies."""
+
+import hashlib
+import json
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from writ import capsule, cbor, coap
+from writ.agent import Node
+from writ.governance import PREFIX, Governance
+from writ.store import FileFlash, Store
+
+from .loopback import HOST, environment, free_ports
+from .row import Row
+from .scope import FOUNDED, TestScope
+
+HERE = Path(__file__).resolve().parent
+GOAL_HEAP = 160 * 1024
+# A dead peer is given 10 s, and the machine may be slow. A heap that is just too small may do once.
+TRY_S = 40.0
+TRIES = 2
+LARGEST = 192 * 1024
+YEAR_S = 365 * 86400
+STRANGE_ROLE = 16
+RENEW, ASK_ACTION = 16, 19
+
+
+class _Governance(Governance):
+    # takes statements, and has the scope's one key certify, or lies
+    def serve(self, request: Any, now_ms: int) -> Any:
+        if request.path != PREFIX + "/propose" or request.peer is None:
+            return super().serve(request, now_ms)
+        wish = cbor.decode(cbor.decode(request.payload)[2])[capsule.WRIT]
+        return coap.CHANGED, self._node.certify(request.peer, wish)
+
+
+class HostPeer(Node):
+    """A host peer of a scope with one key. lies: with a role that nobody asked for."""
+
+    def __init__(self, path: Path, config: dict[str, Any], scope: TestScope, lies: bool) -> None:
+        super().__init__(Store(FileFlash(str(path))), config)
+        self.governance = _Governance(self)
+        self._scope = scope
+        self._lies = lies
+        self.actions: list[str] = []
+        self.open()
+
+    @property
+    def node_id(self) -> str:
+        """Its node id, in hex."""
+        me: Any = self.authority.me
+        return str(me.node_id.hex())
+
+    def close(self) -> None:
+        """Close the socket."""
+        link: Any = self.link
+        link.close()
+
+    def certify(self, member: Any, wish: list[Any]) -> bytes:
+        """The capsule that this statement asks for."""
+        if wish[0] == RENEW:
+            key = member.x, member.y_is_odd
+            roles = member.roles | (STRANGE_ROLE if self._lies else 0)
+            exp = FOUNDED + 2 * YEAR_S
+            body = [member.address, roles]
+            payload = capsule.build(capsule.MEMBER, body, sub=member.name, exp=exp, key=key)
+        else:
+            target = bytes(8) if self._lies else wish[2]
+            body = [target, *wish[3:], bytes(8)]
+            payload = capsule.build(capsule.ACTION, body, exp=FOUNDED + 600)
+        raw = self._scope.sign(payload)
+        self.actions.append(hashlib.sha256(raw).hexdigest())
+        return raw
+
+
+def try_heap(micropython: str, tree: Path, heap: int) -> bool:
+    """Whether a device in a heap of `heap` bytes has what it asked for, all of it, in TRY_S."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, scope = Path(name), TestScope()
+        ports = free_ports(4)
+        dead, *governors = [f"{HOST}:{port}" for port in ports[:3]]
+        peers = []
+        for number, address in enumerate(governors):
+            path = folder / f"peer{number}"
+            scope.provision(Store(FileFlash(str(path))), path.name, number + 1, 2)
+            config = {"name": path.name, "listen": address}
+            peers.append(HostPeer(path, config, scope, lies=not number))
+            peers[-1].authority.receive(scope.beacon(), 0)
+        soil = {
+            "name": "soil",
+            "listen": f"{HOST}:{ports[3]}",
+            "governors": [dead, *governors],
+            "renew_days": 400,
+        }
+        scope.provision(Store(FileFlash(str(folder / "soil"))), "soil", 17, 4)
+        (folder / "soil/config.json").write_text(json.dumps(soil))
+        script, target = str(HERE / "delegating_device.py"), peers[1].node_id
+        device = subprocess.Popen(
+            [micropython, "-X", f"heapsize={heap}", script, str(folder / "soil"), target],
+            env=environment(MICROPYPATH=f"{tree}:.frozen"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            return _exercise(peers, soil["listen"], device)
+        finally:
+            device.kill()
+            device.wait()
+            for peer in peers:
+                peer.close()
+
+
+def _exercise(peers: list[HostPeer], address: Any, device: "subprocess.Popen[bytes]") -> bool:
+    deadline = time.monotonic() + TRY_S
+    honest = peers[1]
+    answers: list[Any] = []
+    asks_s = 0.0
+    while time.monotonic() < deadline and device.poll() is None:
+        for peer in peers:
+            peer.step(10)
+        if answers and answers[-1].code == coap.CONTENT:
+            told = json.loads(answers.pop().payload)
+            if told["expires"] > FOUNDED + YEAR_S and told.get("action") in honest.actions:
+                return True
+        if honest.actions and time.monotonic() >= asks_s:
+            asks_s = time.monotonic() + 0.5
+            honest.send(honest.request(coap.GET, "temp", address=address, on_answer=answers.append))
+    return False
+
+
+def measure(micropython: str, tree: Path, low: int) -> list[Row]:
+    """low: a heap, in bytes, that is too small."""
+    step = 1024
+    few, enough = low // step, LARGEST // step
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        if all(try_heap(micropython, tree, middle * step) for _ in range(TRIES)):
+            enough = middle
+        else:
+            few = middle
+    value = enough * step
+    name = "bytes.heap_smallest_delegating"
+    return [Row(name, value, "B", GOAL_HEAP, interpreter="micropython")]
