@@ -16,7 +16,7 @@ from writ_host.consensus.value import body_of
 from writ_host.governor import messages
 from writ_host.governor.proposals import CERTIFIED, OPEN, REFUSED, STALE
 from writ_host.governor.proposing import NotAccepted
-from writ_host.governor.statement import ACT, RENEW, REVOKE, Statement
+from writ_host.governor.statement import ACT, ADMIT, RENEW, REVOKE, Statement
 from writ_host.scopefolder import now_s
 
 
@@ -134,6 +134,27 @@ def test_a_member_is_admitted_by_one_operator_with_its_request_only(village: Vil
     assert (member.name, member.roles) == ("tank", SENSOR)
     assert all(ledger.member(member.node_id).raw == raw for ledger in village.ledgers.values())
     assert all(raw in village.news[n] for n in village.cores)
+
+
+def test_who_asked_for_a_neighbour_is_given_its_capsule(village: Village) -> None:
+    """It was drafted anew each time that the device asked, and nobody was ever told."""
+    private = crypto.p256_generate()
+    asked = member_request(private, "probe"), b"code 17"
+    statement = Statement.make(village.soil.private, ADMIT, *asked, issued=now_s()).raw
+    assert village.ask(1, statement) == (coap.VALID, b"")
+    (waiting,) = village.cores[1].pending()
+    village.run(lambda: village.cores[2].proposal(waiting.id) is not None)
+    village.approve(2, waiting.id)
+    village.run(lambda: village.view(1, waiting.id).state == CERTIFIED)
+    village.step()
+    for number in village.cores:
+        code, raw = village.ask(number, statement)
+        assert code == coap.CHANGED and Member(capsules.parse(raw)).name == "probe"
+    assert not village.cores[1].pending()
+    # under another name it is another wish
+    asked = member_request(private, "other"), b"code 17"
+    other = Statement.make(village.soil.private, ADMIT, *asked, issued=now_s()).raw
+    assert village.ask(1, other)[0] != coap.CHANGED
 
 
 def test_an_operator_counts_once_whatever_its_number_was_before(village: Village) -> None:

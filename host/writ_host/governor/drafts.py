@@ -82,9 +82,23 @@ def _done_already(context: Context, statement: Statement, member: Any) -> bytes 
         # signed by a key of the past: after a succession all are certified anew as they are
         return b"" if known is None or known.is_outdated else bytes(member.raw)
     policy = context.chain.policy
+    if statement.op == ADMIT:
+        return _admitted(context, statement)
     if statement.op == REVOKE and policy is not None and statement.node_id in policy.revoked:
         return context.ledger.policy_capsule()
     return None
+
+
+def _admitted(context: Context, statement: Statement) -> bytes | None:
+    """The capsule of whom a statement would admit, where it is a member already, by that name."""
+    request, policy = statement.request, context.chain.policy
+    known = context.ledger.known(capsules.node_id(request.x))
+    if known is None or known.is_outdated:
+        return None
+    found: Any = known.member
+    gone = found.expires <= context.clock_s() or (policy and found.node_id in policy.revoked)
+    is_same = (found.name, found.y_is_odd) == (request.name, request.y_is_odd)
+    return bytes(found.raw) if is_same and not gone else None
 
 
 def _known(proposing: Proposing, raw: bytes) -> Proposal | None:
