@@ -34,6 +34,7 @@ package(  # noqa: F821
         "link/udp.py",
         "linkformat.py",
         "naming.py",
+        "neighbour.py",
         "node.py",
         "observe.py",
         "oscore.py",

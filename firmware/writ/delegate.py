@@ -108,7 +108,8 @@ class Delegate:
     def admit(self, request, voucher=b"", on_done=None, timeout_s=600):
         """Ask to admit the neighbour who gave `request`; voucher: what speaks for it, 64 bytes.
 
-        The capsule is for the caller to hand over. Raises a `Rejection` for what is no request.
+        The capsule is for the caller to hand over, by `welcome`. Raises a `Rejection` for what is
+        no request.
         """
         if len(voucher) > _VOUCHER_BYTES_MAX:
             raise UsageError("a voucher of 64 bytes at most")
@@ -121,8 +122,33 @@ class Delegate:
         want = (check_name(claims.get(SUB)), confirmation_key(claims.get(CNF)))
         self._state(ADMIT, want, [request, voucher], on_done, timeout_s)
 
+    def meet(self, address, on_answer):
+        """Ask who is at `address`, a neighbour and no member yet, for its request: `admit` has it.
+
+        It is asked in plain, and nothing of the answer is verified.
+        """
+        from .neighbour import meet
+
+        meet(self._node, address, on_answer)
+        unload("neighbour")
+
+    def welcome(self, address, raw, on_answer=None):
+        """Hand the charter to who is no member yet, then `raw`, the capsule that admits it."""
+        from .neighbour import welcome
+
+        welcome(self._node, address, raw, on_answer)
+        unload("neighbour")
+
     def ask_action(self, target, method, path, payload, on_done, timeout_s=600):
-        """Ask for a certified command to the node with id `target`, for a rule marked quorum."""
+        """Ask for a certified command to one node, for a rule marked quorum.
+
+        target: its node id, or its name. Raises `UsageError` for a name that is not known here.
+        """
+        if isinstance(target, str):
+            member = self._node.authority.peer_by(name=target)
+            if member is None:
+                raise UsageError("no member of this name is known here: " + target)
+            target = member.node_id
         want = (target, method, path, crypto.sha256(payload))
         self._state(ASK_ACTION, want, list(want), on_done, timeout_s)
 

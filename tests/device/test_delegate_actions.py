@@ -6,7 +6,7 @@ from harness import raises
 
 from writ import capsule, coap, crypto
 from writ.client import Answer
-from writ.errors import BadShape
+from writ.errors import BadShape, UsageError
 
 TARGET = b"sluice-1"
 NOW_S = signer.FOUNDED + 1
@@ -94,3 +94,14 @@ def test_an_action_that_is_refused_is_not_followed_by_the_request():
     raises(BadShape, rig.delegate.act, "host:1", coap.PUT, "gate", b"", member_raw(exp=SOON))
     rig.run(1)
     assert len(rig.calls) == 1
+
+
+def test_a_target_by_its_name():
+    rig = Rig(a=PENDING)
+    x = b"x" * 32
+    wish = ("sluice", coap.PUT, "gate", b"open", None)
+    raises(UsageError, rig.delegate.ask_action, *wish)
+    rig.take(member_raw(x, "sluice", 9))
+    rig.delegate.ask_action(*wish)
+    rig.run()
+    assert rig.claims()[-65537][2:5] == [capsule.node_id(x), coap.PUT, "gate"]
