@@ -23,9 +23,11 @@ from interop_rig import PlainKey
 from node_hostile import FIRST_MESSAGES, capsule_post, message_1
 
 from writ import capsule, cbor, coap, crypto
+from writ.agent import load_key
 from writ.blockwise import block_encode
 from writ.limits import BODY_BYTES_MAX, CAPSULE_BYTES_MAX, HANDSHAKE_BURST
 from writ.policy import OP_ADD_RULE
+from writ.store import FileFlash, Store
 from writ_host.deliver import PlainClient
 
 STATE = ("epoch", "head", "policy", "beacon")
@@ -83,8 +85,13 @@ def test_an_older_state_does_not_come_back(field: Hillside) -> None:
     old.append(law.policies[1])
     old.append(law.beacon())
     law.amend([OP_ADD_RULE, [*RULES[0][:2], "level/*", 1]])
-    newest = [law.policies[2], law.beacon()]
-    assert post(device.address, *newest) == ["taken", "taken"]
+    store = Store(FileFlash(str(device.path)))
+    # of the same epoch, and of this node's own membership, there are older ones, too
+    old += [law.beacon(), store.load("member")]
+    mine = capsule.Member(capsule.parse(old[-1]))
+    later = law.member(load_key(store), mine.name, mine.address, mine.roles, days=2)
+    newest = [law.policies[2], law.beacon(), later]
+    assert post(device.address, *newest) == ["taken", "taken", "taken"]
     assert lost.say(device.address, "temp") == "Revoked"
     for _ in range(2):
         assert set(post(device.address, *old)) == {"RolledBack"}
