@@ -9,7 +9,7 @@ from writ import crypto
 from writ.capsule import AMENDMENT, MEMBER, Member
 from writ.policy import check_amendment
 from writ_host import certify, wire
-from writ_host.ceremony import Local, found_local
+from writ_host.ceremony import Identity, Local, MemoryFolder, MemoryStore, found_local
 from writ_host.certify import Draft, LocalSigner
 from writ_host.consensus.effects import Decide
 from writ_host.consensus.value import Value
@@ -25,7 +25,10 @@ from writ_host.governor.core import (
 )
 from writ_host.governor.ledger import Ledger
 from writ_host.governor.seating import digest_of
+from writ_host.governor.takeover import new_committee
 from writ_host.policyfile import PolicyFile
+from writ_host.resharing import Handover
+from writ_host.resharingplan import Plan
 from writ_host.scopefolder import now_s
 
 NAMES = ("anna", "ben", "carl", "dora", "emil", "fay", "gus")
@@ -177,6 +180,40 @@ class Village:
                 self.handle(to, self.cores[to].receive(sender, data, self.now_ms))
             if not self.queue:
                 return
+
+    # --- other governors --------------------------------------------------------------------------
+
+    def reshare(self, identities: list[Identity]) -> list[Local]:
+        """What a ceremony deals to these: their seats of the same group key; 1, 2 and 3 deal."""
+        old = {one.identity.name: one for one in self.local}
+        people = [one.public for one in identities]
+        peers = [f"{one.name}.example:5685" for one in identities]
+        plan = Plan.create(self.local[0].seat, people, peers, NAMES[:3])
+        folder, machines = MemoryFolder(), []
+        for one in identities:
+            seat = old[one.name].seat if one.name in old else None
+            machines.append(Handover(folder, one, plan, seat, MemoryStore(), lambda: True))
+        for _ in range(3):
+            for machine in machines:
+                machine.step()
+        made = zip(identities, machines, strict=True)
+        return [Local(one, machine.seat, folder) for one, machine in made if machine.seat]
+
+    def put_in_force(self, new: list[Local]) -> None:
+        """Have the old governors decide that these follow; whoever is down hears nothing of it."""
+        digest = digest_of(new[0].seat)
+        up = [number for number in self.cores if number not in self.down]
+        for number in up:
+            self.cores[number].set_next_seats([digest])
+        id = self.propose(1, new_committee(self.cores[1], digest))
+        self.step()
+        for number in up[:2]:
+            self.approve(number, id)
+        self.run(lambda: all(self.reseats.get(number) == digest for number in up))
+        self.local = [*new, *self.local[len(new) :]]
+        for number in range(1, len(new) + 1):
+            if number in up:
+                self.start(number)
 
     # --- proposals --------------------------------------------------------------------------------
 

@@ -155,6 +155,7 @@ def test_numbers_of_the_daemon() -> None:
     assert f"the next one tries {certifying.BEACON_TURN_MS // 1000} s later" in text
     assert f"Every {core.SUMMARY_MS // 1000} s governors tell each other" in text
     assert f"{ledger.CHAIN_KEPT:,} of them are kept" in text
+    assert f"is told no decision for {core.SKIP_MS // 1000} s" in text
     assert f"Each {Timing().resend_ms} ms a governor that is awake" in text
     assert f"Up to {BATCH_MAX} payloads share a session" in text
     table = rows(CONSENSUS, "governors", "threshold", "dead", "lying", "both")

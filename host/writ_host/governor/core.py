@@ -41,6 +41,9 @@ from .state import ChainState
 # How often governors tell each other how far they are, and look after what waits.
 SUMMARY_MS = 5000
 RETRY_MS = 3000
+# Whoever is behind is told decision by decision, each within a status (consensus/state.py: 5 s).
+# When none came for so long, and the group has signed a later policy, nobody tells them any more.
+SKIP_MS = 15000
 # Under this and a group key in the ledger's small things: the committee (8 B) that made the key.
 FOUNDERS = "founders-"
 
@@ -101,6 +104,8 @@ class Core:
         # by digest, the values that were accepted once
         self._accepted: dict[bytes, Proposal | None] = {}
         self._amendment: tuple[bytes, bytes] | None = None
+        self._ahead: Any = None  # the newest policy that the group signed beyond our height
+        self._skip_ms = 0  # when it is gone to, unless a decision comes before
         self._failure: Exception | None = None
         self._depth = 0
         self._forward: list[Proposal] = []
@@ -213,6 +218,8 @@ class Core:
             self.proposing.tick()
         if self.is_seated:
             self.certifying.tick()
+        if self._ahead is not None and now_ms >= self._skip_ms:
+            self._skip()
         return self.context.flush()
 
     def use_pause(self) -> None:
@@ -227,6 +234,8 @@ class Core:
             times += [self._retry_ms, self.certifying.next_ms()]
             if self._replica_ms is not None:
                 times.append(self._replica_ms)
+        if self._ahead is not None:
+            times.append(self._skip_ms)
         return max(0, min(times) - now_ms)
 
     @_one_commit
@@ -270,6 +279,13 @@ class Core:
             return drafts.UNAVAILABLE, b"", []
         code, body = drafts.answer(self.context, self.proposing, statement)
         return code, body, self.context.flush()
+
+    @_one_commit
+    def learn(self, raw: bytes, now_ms: int) -> list[Out]:
+        """A capsule that came another way than from the governors, and proves itself as theirs."""
+        self.context.now_ms = now_ms
+        self._take_news([raw])
+        return self.context.flush()
 
     @_one_commit
     def set_next_seats(self, digests: Sequence[bytes]) -> None:
@@ -367,6 +383,9 @@ class Core:
         context.chain = context.chain.after(decide)
         self._accepted.clear()
         self._amendment = None
+        self._skip_ms = context.now_ms + SKIP_MS
+        if self._ahead is not None and int(self._ahead.body[1]) <= decide.height:
+            self._ahead = None
         context.tally("Decided")
         text = f"epoch {decide.height} is certified"
         context.record("decided", text, epoch=decide.height, head=self.head.hex())
@@ -462,9 +481,12 @@ class Core:
                 self.certifying.plan_beacon()
 
     def _take_ordered(self, capsule: Any) -> None:
-        """Who was away goes through the epochs one by one."""
+        """Who was away goes through the epochs one by one, as long as somebody tells them."""
         epoch = int(capsule.body[1])
-        if epoch > self.ledger.height and capsule.kind == POLICY and not self.is_seated:
+        if epoch > self.ledger.height and capsule.kind == POLICY:
+            if self.is_seated:
+                self._hold(capsule)
+                return
             # a newcomer need not have each of them: the group has signed where they led
             self.ledger.skip_to(epoch)
         if epoch != self.ledger.height:
@@ -482,6 +504,32 @@ class Core:
         self._decided(Decide(epoch, Value(payloads), signatures))
         if self.is_seated:
             self._step(Tick())
+
+    def _hold(self, capsule: Any) -> None:
+        if self._ahead is None:
+            self._skip_ms = self.context.now_ms + SKIP_MS
+        elif int(capsule.body[1]) <= int(self._ahead.body[1]):
+            return
+        self._ahead = capsule
+
+    def _skip(self) -> None:
+        """Go where the group has signed that the epochs led; never back.
+
+        Honest governors vote in an epoch only when those before are decided, so all below it are,
+        whatever they were. No promise is given up: those of decided epochs bind nobody, and who
+        governs next is what this policy says.
+        """
+        capsule, self._ahead = self._ahead, None
+        first, epoch = self.ledger.height, int(capsule.body[1])
+        if epoch < first or not self._is_signed(capsule):
+            return
+        if epoch > first:
+            text = f"epochs {first} to {epoch - 1} were decided without us; on with epoch {epoch}"
+            self.context.record("skipped", text, first=first, last=epoch - 1)
+        self.ledger.skip_to(epoch)
+        self._take_ordered(capsule)
+        # what was read beyond it was perhaps signed by a key that we did not know yet
+        self._cursors.clear()
 
 
 def _read_chain(ledger: Ledger) -> ChainState:

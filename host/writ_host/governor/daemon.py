@@ -268,9 +268,18 @@ class Daemon:
         if self.core is None:
             self._join()
         self._put_in_force()
+        self._learn_from_node()
         if self.core is not None:
             self._tell_problem(self.memberships.tick(self.core, self.now_ms()))
         self.metrics.publish(self.desk.snapshot())
+
+    def _learn_from_node(self) -> None:
+        """Whoever governs no more may have no peer that says so: its node hears it as all nodes."""
+        core, node = self.core, self.node
+        if core is not None and node is not None and node.authority.epoch > core.epoch:
+            raw = node.authority.capsule_for(core.epoch)
+            if raw is not None:
+                self.carry_out(core.learn(bytes(raw), self.now_ms()))
 
     def _tell_problem(self, problem: str) -> None:
         # what is tried again and again is told once
