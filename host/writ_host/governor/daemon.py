@@ -52,8 +52,6 @@ QUIET_MS = 2
 UNTAKEN_MAX = 32
 GROUP_KEY_BYTES = 32
 AMENDED = KIND_NAMES[AMENDMENT]
-# Under this and an id in the ledger's small things: a change of governors that was begun here.
-BEGUN = "begun-"
 
 OnEvent = Callable[[dict[str, object], str], None]
 
@@ -415,15 +413,8 @@ class Daemon:
     def _put_in_force(self) -> None:
         if self.core is None or not self.core.is_seated:
             return
-        for problem in self.takeover.tick(self.core, self._began, self.propose):
+        for problem in self.takeover.tick(self.core, self.propose):
             self.tell("problem", problem)
-
-    def begin_change(self, id: bytes) -> None:
-        """A change of governors was begun here: this daemon sees to it that it ends."""
-        self.ledger.set_meta(BEGUN + id.hex()[:16], b"1")
-
-    def _began(self, out: CNext) -> bool:
-        return bool(self.ledger.meta(BEGUN + out.ceremony.hex()[:16]))
 
     def _join(self) -> None:
         """Ask for the charter, without which a newcomer's core cannot begin."""

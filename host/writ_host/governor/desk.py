@@ -242,8 +242,6 @@ class Desk:
             dealers=self._dealers([*remove, *(one.governor.name for one in records)]),
             charter=daemon.the_core().context.chain.charter if kind == "succeed" else None,
         )
-        if not field(request, "dry", bool):
-            daemon.begin_change(view.id)
         daemon.carry_ceremony(outs)
         return _ceremony(view)
 

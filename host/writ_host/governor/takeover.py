@@ -1,11 +1,12 @@
 """Putting new shares in force: the policy, or the succession, that names them, proposed till done.
 
-Every governor that has a new share of the same group key proposes the same policy, byte for byte,
-so it makes no difference who is up. A succession has a time in it: whoever began it proposes it.
+Every governor that has a new share proposes the same, byte for byte, so it makes no difference who
+is up, nor whether whoever began it still is.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from writ import capsule as capsules
 from writ import crypto
@@ -56,7 +57,7 @@ class Takeover:
         """Other shares are in force: those that waited are worth nothing."""
         self._waiting.clear()
 
-    def tick(self, core: Core, is_ours: Callable[[CNext], bool], propose: Propose) -> list[str]:
+    def tick(self, core: Core, propose: Propose) -> list[str]:
         """Propose what is not proposed in this epoch; what went wrong, in words, each once.
 
         That is tried again with the next tick.
@@ -74,7 +75,7 @@ class Takeover:
                 # people said no: their word counts in the next epoch too
                 del self._waiting[digest]
                 continue
-            if one.epoch == core.epoch or (one.out.genesis and not is_ours(one.out)):
+            if one.epoch == core.epoch:
                 continue
             try:
                 one.id = self._propose(core, one, propose)
@@ -127,8 +128,16 @@ def new_committee(core: Core, digest: bytes) -> list[bytes]:
 
 
 def succession(core: Core, charter: bytes, group_key: bytes) -> bytes:
-    """The payload that hands the scope on to the key of another charter (a capsule)."""
-    digest = crypto.sha256(capsules.parse(charter).payload)
+    """The payload that hands the scope on to the key of another charter (a capsule).
+
+    Its time is the charter's, or that of the policy in force if that is later: all who propose it
+    propose the same.
+    """
+    made: Any = capsules.parse(charter)
+    digest = crypto.sha256(made.payload)
     body = [core.epoch + 1, core.head, digest, group_key]
-    payload: bytes = capsules.build(SUCCESSION, body, iat=core.context.clock_s())
+    time_s = int(made.claims[capsules.IAT])
+    if core.policy is not None:
+        time_s = max(time_s, int(core.policy.issued))
+    payload: bytes = capsules.build(SUCCESSION, body, iat=time_s)
     return payload
