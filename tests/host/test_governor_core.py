@@ -11,7 +11,7 @@ from writ.capsule import MEMBER, Beacon, Member
 from writ.governance import member_request
 from writ_host import wire
 from writ_host.consensus.certify import ASK, PICK
-from writ_host.consensus.messages import NO_ROUND, Session, Share, Status
+from writ_host.consensus.messages import NO_ROUND, Lock, Session, Share, Status
 from writ_host.consensus.value import body_of
 from writ_host.governor import messages
 from writ_host.governor.proposals import CERTIFIED, OPEN, REFUSED, STALE
@@ -183,6 +183,39 @@ def test_operators_deny(village: Village) -> None:
     village.approve(1, id, yes=False)
     village.run(lambda: {village.view(n, id).state for n in village.cores} == {REFUSED})
     assert village.all_at(1)
+
+
+@pytest.mark.parametrize("denying", [1, 2])
+def test_denied_after_one_had_locked_it_and_the_epoch_is_not_stuck(
+    village: Village, denying: int
+) -> None:
+    first = village.cores[1].replica.committee.proposer(2, 0)
+    dead, *voters = [number for number in village.cores if number != first]
+    village.down.add(dead)
+    # all three vote for it, and only the round's proposer learns of that
+    kept = {Session.TYPE, Share.TYPE, Lock.TYPE, Status.TYPE}
+    village.lose = lambda sender, to, data: data[1] in kept
+    id = village.propose(first, village.revocation(village.soil.member.node_id))
+    village.step()
+    village.approve(first, id)
+    village.approve(voters[0], id)
+    village.run(lambda: village.cores[first].replica.promise.locked is not None)
+    assert all(village.cores[number].replica.promise.prevotes[0] for number in voters)
+    assert not any(village.cores[number].replica.promise.locked for number in voters)
+    # one of them is told no, and has forgotten that it accepted it; the fourth is gone for good
+    village.lose = lambda sender, to, data: False
+    said = voters[1:] + [dead] * (denying - 1)
+    for number in said:
+        village.down.discard(number)
+        if number == dead:
+            village.run(lambda: village.cores[dead].proposal(id) is not None)
+        village.approve(number, id, yes=False)
+        if number == dead:
+            village.down.add(dead)
+    village.restart(voters[1])
+    village.run(lambda: village.all_at(2), seconds=240)
+    for number in (first, *voters):
+        assert village.view(number, id).state == CERTIFIED
 
 
 def test_a_device_renews_itself_without_anybody(village: Village) -> None:

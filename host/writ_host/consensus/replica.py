@@ -143,8 +143,9 @@ class Replica(Rules):
         if proposal.valid_round != NO_ROUND and not self._proves(proposal):
             return
         state.proposals[round_] = proposal
+        self._learn(proposal.value, proposal.valid_round, proposal.proof)
         self._replay()
-        if self.accept(proposal.value) is None:
+        if proposal.valid_round != NO_ROUND or self._accepts(proposal.value):
             self._wake()
 
     def _proves(self, proposal: Proposal) -> bool:
@@ -234,11 +235,17 @@ class Replica(Rules):
         if state.round - 1 <= lock.round <= state.round + ROUNDS_AHEAD_MAX:
             state.locks[lock.round] = lock
             self._replay()
+        self._learn(lock.value, lock.round, lock.proof)
+        self._wake()
+
+    def _learn(self, value: Value, round_: int, proof: tuple[Prevote, ...]) -> None:
+        """A quorum voted for it in an earlier round, as is proven: whoever proposes may carry it.
+
+        That of our own round is looked at by `_rule_lock`.
+        """
         promise = self.promise
-        if promise.valid_round < lock.round < state.round and self.accept(lock.value) is None:
-            promise.valid, promise.valid_round, promise.proof = lock.value, lock.round, lock.proof
-        if self.accept(lock.value) is None:
-            self._wake()
+        if promise.valid_round < round_ < self.state.round:
+            promise.valid, promise.valid_round, promise.proof = value, round_, proof
 
     def _take_decided(self, sender: int, decided: Decided) -> None:
         value = decided.value

@@ -176,11 +176,21 @@ class Rules:
             return False
         if state.round in self.promise.prevotes:
             return False
-        good = self.accept(proposal.value) is None and self._may_prevote(proposal)
+        proven = proposal.valid_round != NO_ROUND
+        good = (proven or self._accepts(proposal.value)) and self._may_prevote(proposal)
         if not good and proposal.sender == self.me:
             del state.proposals[state.round]
         self._prevote(proposal.value if good else None)
         return True
+
+    def _accepts(self, value: Value) -> bool:
+        """Ours to judge, until a quorum has voted for it: then refusing could only block.
+
+        Some may be locked on it, and can vote for nothing else. In the first round with a quorum
+        for it, at least t - f honest governors have judged it by themselves and found it good.
+        """
+        valid = self.promise.valid
+        return (valid is not None and valid.digest == value.digest) or self.accept(value) is None
 
     def _may_prevote(self, proposal: Proposal) -> bool:
         """The lock rule: lines 23 and 29."""
@@ -236,12 +246,12 @@ class Rules:
         return True
 
     def _rule_lock(self) -> bool:
-        """Lines 36 to 43: a quorum of prevotes for a value that we know and accept."""
+        """Lines 36 to 43: a quorum of prevotes for a value that we know."""
         state, promise = self.state, self.promise
         if state.step == PROPOSE or promise.valid_round >= state.round:
             return False
         found = self._quorum()
-        if found is None or self.accept(found[0]) is not None:
+        if found is None:
             return False
         promise.valid, promise.proof = found
         promise.valid_round = state.round

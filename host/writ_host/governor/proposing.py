@@ -11,7 +11,7 @@ from .approvals import Approval
 from .context import Context
 from .judge import Verdict, judge
 from .messages import APPROVE, PROPOSE, WANT
-from .proposals import CERTIFIED, LIFETIME_S, OPEN, REFUSED, STALE, Proposal, Proposals
+from .proposals import CERTIFIED, LIFETIME_S, OPEN, REFUSED, STALE, Proposal, Proposals, proposal_id
 
 # In one message, so that it is not long.
 PROPOSALS_A_MESSAGE = 16
@@ -275,6 +275,11 @@ class Proposing:
             elif stays:
                 proposal.verdict = None
                 self.advance(proposal)
+        refused = self.table.get(proposal_id(payloads))
+        if refused is not None and refused.state == REFUSED:
+            # a quorum had voted for it by the time that so many denied it
+            refused.capsules = raws
+            self.close(refused, CERTIFIED)
 
     def after_capsule(self, payload: bytes, raw: bytes) -> None:
         """An unordered capsule was certified."""

@@ -50,6 +50,8 @@ class Plan:
     clocks: dict = field(default_factory=dict)
     # a governor may wait so long before it proposes for a new height
     idle_ms: int = 1500
+    # how likely a governor's operator denies a value of before the network heals, for good
+    picky: float = 0.0
     # what a mutation changes: the class of the honest replicas, when writes reach the disk
     replica: type | None = None
     late_writes: bool = False
@@ -87,6 +89,8 @@ def plan(seed, count=None, behaviours=None, real_keys=False):
             parts = rng.choice((2, 2, 3))
             found.partitions.append((at_ms, end, {i: rng.randrange(parts) for i in numbers}))
             at_ms = end + rng.choice((0, rng.randrange(1000)))
+    # drawn apart: the rest of a seed's world is the same with and without
+    found.picky = random.Random(f"picky:{seed}").choice((0.0, 0.0, 0.2, 0.5))
     faulty = size[0] - size[1]
     liars = rng.sample(numbers, rng.choice((0, faulty, faulty)))
     names = behaviours or sorted(BEHAVIOURS)

@@ -2,6 +2,7 @@
 
 import heapq
 import random
+from collections import defaultdict
 from functools import lru_cache
 from itertools import count
 
@@ -32,6 +33,10 @@ HEALED_MS_MAX = 240_000
 # ... and within so many rounds of one height: every governor's turn comes twice, and then some.
 ROUNDS_MAX = 24
 SKEW_MAX_S = 300
+# An operator may take so long to deny a value that the governor has accepted until then.
+OPINION_MS_MAX = 3000
+# While values are denied somebody proposes another one; seldom, since each is a new value.
+WISH_AGAIN_MS = 5000
 
 # Reading is a pure function of the bytes: once for each distinct message is enough, and faster.
 messages.decode = lru_cache(8192)(messages.decode)
@@ -82,6 +87,8 @@ class Governor:
         # counts starts and crashes: what was planned in an earlier life does not happen
         self.life = 0
         self.ticks = set()
+        # by digest: when the operator denies it, None for never; who was crashed knows it still
+        self.opinions = {}
 
     @property
     def honest(self):
@@ -91,7 +98,22 @@ class Governor:
         return int(100_000 + self.offset + self.rate * self.world.now_ms)
 
     def accept(self, value):
-        return values.reason_against(value, self.disk.head)
+        reason = values.reason_against(value, self.disk.head)
+        denied_ms = self.opinion(value.digest)
+        if reason is None and denied_ms is not None and denied_ms <= self.world.now_ms:
+            reason = "its operator denied it"
+        if reason is None and self.honest:
+            self.world.liked[value.digest].add(self.number)
+        return reason
+
+    def opinion(self, digest):
+        world = self.world
+        if digest not in self.opinions:
+            rng = random.Random(f"opinion:{world.plan.seed}:{self.number}:{digest.hex()}")
+            picky = world.plan.picky if world.now_ms < world.plan.heal_ms else 0
+            denies = rng.random() < picky
+            self.opinions[digest] = world.now_ms + rng.randrange(OPINION_MS_MAX) if denies else None
+        return self.opinions[digest]
 
     def accept_unordered(self, payloads):
         clock_s = self.clock_ms() // 1000
@@ -222,6 +244,8 @@ class Governor:
     def wish(self, life, height):
         if life == self.life and height == self.disk.height:
             self.step(Propose(self.world.new_value(self)))
+            if self.world.plan.picky:
+                self.world.at(WISH_AGAIN_MS, self.wish, life, height)
 
 
 @lru_cache(8192)
@@ -247,6 +271,7 @@ class World:
         scope, signers = make(plan.count, plan.threshold, self.rng)
         self.committee = AnyThreshold(scope, plan.count, plan.threshold)
         self.proposed = set()
+        self.liked = defaultdict(set)
         self.decided = {}
         self.certified = 0
         self.rounds = 0
@@ -336,6 +361,9 @@ class World:
         digest = decide.value.digest
         if digest not in self.proposed and governor.honest:
             raise Violation(f"governor {governor.number} decided what nobody proposed")
+        faulty = len(self.plan.liars) + len(self.plan.restores)
+        if governor.honest and len(self.liked[digest]) < self.plan.threshold - faulty:
+            raise Violation(f"height {decide.height}: decided what too few found good")
         known = self.decided.setdefault(decide.height, digest)
         if known != digest and governor.honest:
             raise Violation(f"height {decide.height} was decided twice")
