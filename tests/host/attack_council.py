@@ -1,8 +1,10 @@
 """Governors as processes, with real ledgers and sockets, and what a thief does with their keys."""
 
+import contextlib
 import socket
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +199,25 @@ class Puppet:
         while not until():
             assert time.monotonic() < deadline, "it did not happen in time"
             self._turn()
+
+    @contextlib.contextmanager
+    def repeating(self, *items: Any) -> Iterator[None]:
+        """Meanwhile say the same, as often as the network takes it."""
+        stopped = threading.Event()
+
+        def flood() -> None:
+            while not stopped.is_set():
+                for _ in range(8):
+                    self.say(*items)
+                self._turn()
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()
 
     def _turn(self) -> None:
         now_ms = int(time.monotonic() * 1000)

@@ -1,6 +1,8 @@
 """Attacks with the keys of governors, who are processes here: rows of docs/security.md."""
 
+import re
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +15,10 @@ from measure.committee import Committee
 
 from writ import capsule, coap, crypto
 from writ.capsule import BEACON, SUCCESSION
+from writ.governance import member_request
 from writ.policy import Policy
 from writ.store import FileFlash, Store
+from writ_host import wire
 from writ_host.consensus.certify import ASK, REFUSE
 from writ_host.governor.approvals import Approval
 from writ_host.governor.messages import APPROVE, CAPSULES, PROPOSE
@@ -130,6 +134,32 @@ def test_a_lying_governor_is_believed_by_nobody(field: Countryside, committee: C
     assert found["state"] == "certified"
     honest = committee.governors[:DORA]
     wait(lambda: {one.ask("state")["head"] for one in honest} == {committee.policy.head().hex()})
+
+
+def test_a_flooding_governor_takes_nobody_elses_turn(committee: Committee) -> None:
+    honest = committee.governors[:DORA]
+    down(committee, DORA)
+    # each of these costs a check of a device's signature, and there is no end of them
+    false = []
+    for number in range(16):
+        private = crypto.p256_generate()
+        name, key = f"eve-{number}", crypto.p256_public(private)
+        until = int(time.time()) + 86400
+        wish = capsule.build(capsule.MEMBER, [900 + number, 4], sub=name, exp=until, key=key)
+        request = bytearray(member_request(private, name))
+        request[-1] ^= 1
+        false.append(Proposal((wish,), "eve", wire.dump([bytes(request)]), 4, 0))
+    message = [PROPOSE, [[4, *one.to_item()] for one in false]]
+    with Puppet(committee, DORA) as thief, thief.repeating(*message):
+        wait(lambda: all(counters(one).get("NotAccepted", 0) > 500 for one in honest))
+        for _ in range(2):
+            found = decide(committee, committee.revocation(crypto.random_bytes(8)), ANNA, BEN)
+            assert found["state"] == "certified"
+        for one in honest:
+            text = urllib.request.urlopen(f"http://{one.metrics}/metrics").read().decode()
+            listed = re.findall(r'datagrams_unread_total{governor="(.+)"} (\S+)', text)
+            unread = {name for name, count in listed if float(count)}
+            assert unread == {"dora"} and 'peering_total{name="Rationed"}' in text
 
 
 def _mine(path: Path) -> capsule.Member:

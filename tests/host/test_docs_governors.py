@@ -32,8 +32,10 @@ from writ_host.governor import (
     peerframes,
     peerhandshake,
     peersession,
+    peersocket,
     proposals,
     proposing,
+    turns,
 )
 from writ_host.governor import messages as core_messages
 from writ_host.governor.peering import Peering
@@ -158,6 +160,8 @@ def test_numbers_of_the_daemon() -> None:
     assert f"is told no decision for {core.SKIP_MS // 1000} s" in text
     assert f"Each {Timing().resend_ms} ms a governor that is awake" in text
     assert f"Up to {BATCH_MAX} payloads share a session" in text
+    assert f"Of whom {turns.WAITING_BYTES_MAX >> 20} MB wait" in text
+    assert f"A turn is {1000 * peersocket.TURN_S:g} ms" in text
     table = rows(CONSENSUS, "governors", "threshold", "dead", "lying", "both")
     for row in table:
         count, threshold, dead, lying, both = map(int, row)

@@ -330,6 +330,9 @@ class Desk:
                 names.get(key, key.hex()[:16]): getattr(stats, stat)
                 for key, stats in peering.stats.items()
             }
+        by_label["datagrams_unread", "governor"] = {
+            names.get(key, key.hex()[:16]): stats.unread for key, stats in peering.stats.items()
+        }
         if daemon.core is not None:
             status = daemon.core.status()
             for key in ("epoch", "height", "round", "pending"):

@@ -49,6 +49,7 @@ _HELP = {
     "peering": "What happened among governors, by name.",
     "datagrams_sent": "Datagrams sent, by governor.",
     "datagrams_received": "Datagrams received, by governor.",
+    "datagrams_unread": "Datagrams dropped since too much of that governor waited.",
     "bytes_sent": "Bytes sent, by governor.",
     "bytes_received": "Bytes received, by governor.",
 }

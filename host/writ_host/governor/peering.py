@@ -71,6 +71,8 @@ class Peering:
         self.counters: dict[str, int] = {}
         self.stats: dict[bytes, Stats] = {}
         self.heard: dict[bytes, tuple[str, int]] = {}
+        # whose datagrams are not even opened: it has sent more than can be handled
+        self.unread: set[bytes] = set()
         self._private = private
         self._credential = Credential(self.key)
         self._doorman = Doorman(private, self._credential)
@@ -281,6 +283,9 @@ class Peering:
         if session is None:
             # silence: its owner greets again when nothing comes back
             raise UnknownContext()
+        if session.peer.key in self.unread:
+            session.peer.stats.unread += 1
+            raise Rationed()
         inner, is_newest = session.open(message)
         peer = session.peer
         peer.unanswered_ms = None

@@ -39,7 +39,10 @@ REKEY_LATER_MS = 60_000
 
 @dataclass
 class Stats:
-    """Of one peer; only what was authentic counts as received."""
+    """Of one peer; only what was authentic counts as received.
+
+    unread: datagrams that came while so much waited that they were dropped as they were.
+    """
 
     datagrams_in: int = 0
     datagrams_out: int = 0
@@ -47,6 +50,7 @@ class Stats:
     bytes_out: int = 0
     messages_in: int = 0
     messages_out: int = 0
+    unread: int = 0
 
 
 @dataclass(eq=False)

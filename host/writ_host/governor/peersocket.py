@@ -1,12 +1,13 @@
 """The UDP socket of governors among themselves: peering, and plain requests of those who found.
 
-Messages are handed on as they come; what is to be said waits for `flush`, when all that it follows
-from is durable, so that messages to one peer share datagrams. What follows from nothing that is
-still to be written leaves before the disk is waited for.
+Messages are handed on as they come, by turns of the peers (turns.py); what is to be said waits for
+`flush`, when all that it follows from is durable, so that messages to one peer share datagrams.
+What follows from nothing that is still to be written leaves before the disk is waited for.
 """
 
 import contextlib
 import socket
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -18,10 +19,15 @@ from .addresses import Addresses
 from .front import Front, Inviter, Serve, is_for_front, is_for_inviter
 from .peering import Peering
 from .timedledger import TimedLedger
+from .turns import Turns
 
 # Of one wake-up, so that answers share datagrams and nobody starves the other sockets.
 DATAGRAMS_AT_ONCE = 256
 DATAGRAM_BYTES_MAX = 2048
+# Messages are handled for so long before devices, operators and time have their turn; and so long
+# before the socket is looked at again, whose buffer a flood fills in some ms.
+TURN_S = 0.05
+LOOK_S = 0.002
 # A burst of catch-up from twelve peers; the kernel grants what it is configured to.
 SOCKET_BYTES = 1 << 20
 
@@ -52,6 +58,9 @@ class PeerSocket:
         self.addresses = Addresses(known)
         self.peers: dict[bytes, str] = {}
         self._late: list[tuple[bytes, bytes]] = []
+        self._turns = Turns()
+        self._has_had_turn = False
+        self.peering.unread = self._turns.full
         self._ledger = ledger
         self._now_ms = now_ms
         self._on_message = on_message
@@ -76,11 +85,27 @@ class PeerSocket:
 
     def ready(self, _: int) -> None:
         """The selector says that datagrams are there: one fsync for what all of them bring."""
+        self._has_had_turn = True
         with self._ledger.at_once():
             answers = self._receive()
+            answers += self._handle()
             if self._ledger.is_dirty:
                 self._send_all(self.peering.flush(self._now_ms()))
         self._send_all(answers)
+
+    def _handle(self) -> list[tuple[str, bytes]]:
+        """Hand on what waits, as much as fits a turn; what strangers are answered meanwhile."""
+        answers: list[tuple[str, bytes]] = []
+        began_s = looked_s = since_s = time.perf_counter()
+        while since_s - began_s < TURN_S and (found := self._turns.next()) is not None:
+            self._on_message(*found, self._now_ms())
+            done_s = time.perf_counter()
+            self._turns.took(found[0], done_s - since_s)
+            since_s = done_s
+            if since_s - looked_s > LOOK_S:
+                answers += self._receive()
+                looked_s = since_s = time.perf_counter()
+        return answers
 
     def _receive(self) -> list[tuple[str, bytes]]:
         """What strangers are answered; what peers are told waits for `flush`."""
@@ -100,7 +125,7 @@ class PeerSocket:
                 answers += self._inviter.receive(datagram, source, now_ms)
             else:
                 for sender, message in self.peering.receive(datagram, source, now_ms):
-                    self._on_message(sender, message, now_ms)
+                    self._turns.add(sender, message)
         return answers
 
     # --- what goes out ----------------------------------------------------------------------------
@@ -130,6 +155,10 @@ class PeerSocket:
 
     def flush(self) -> None:
         """Send what waits. Raises `LedgerFailed` when the disk failed."""
+        if self._turns and not self._has_had_turn:
+            # what did not fit the turn before
+            self.ready(0)
+        self._has_had_turn = False
         if self._ledger.failure is not None:
             # whatever was to be said may depend on what is not there
             raise self._ledger.failure
@@ -142,6 +171,8 @@ class PeerSocket:
 
     def next_ms(self, now_ms: int) -> int | None:
         """Milliseconds until `flush` has something to do, None for never."""
+        if self._turns:
+            return 0
         times = (self.peering.next_ms(now_ms), self._inviter.next_ms(now_ms))
         return min((one for one in times if one is not None), default=None)
 
