@@ -57,6 +57,13 @@ class Plan:
             raise BadPlan("another scope or another threshold, or the same roster again")
         if sorted(set(self.dealers)) != list(self.dealers) or len(self.dealers) != old.threshold:
             raise BadPlan(f"{old.threshold} different governors deal")
+        staying = sum(one in old.governors for one in new.governors)
+        if staying < min(old.threshold, len(new.governors)):
+            # of all that a quorum has promised, one who stays must tell whoever comes
+            raise BadPlan(
+                f"{staying} governors stay, and {old.threshold} must when others come",
+                "Replace one after the other, with the same shares in force in between.",
+            )
         if len(self.peers) != len(new.governors):
             raise Malformed("a plan has an address for each new governor")
         for name in self.dealer_names:

@@ -33,6 +33,7 @@ from writ_host.governor import (
     peerhandshake,
     peersession,
     peersocket,
+    promised,
     proposals,
     proposing,
     turns,
@@ -143,6 +144,8 @@ def test_numbers_of_the_guide() -> None:
     many, people = proposals.OPEN_EACH_MAX, proposals.PEOPLE_EACH_MAX
     assert f"{many:,} that wait for nobody, {people} that wait for people" in limits
     assert f"more than {ledger.CHAIN_KEPT:,} decisions" in limits
+    assert f"it believes {promised.TOLD_EACH_MAX:,} promises" in limits
+    assert promised.PATIENCE_S == 7 * 86400 and "for a week at most" in limits
     assert f"certified anew within a minute or two, {BATCH_MAX} at a time" in limits
 
 
@@ -274,10 +277,11 @@ def test_consensus_messages_have_these_fields() -> None:
 def test_types_of_messages() -> None:
     listed = rows(GOVERNORS, "types", "what", "of")
     ranges = [tuple(map(int, re.findall(r"\d+", row[0]))) for row in listed]
-    consensus, unordered, proposed, files, changes = [(one[0], one[-1]) for one in ranges]
+    consensus, unordered, proposed, told, files, changes = [(one[0], one[-1]) for one in ranges]
     assert consensus == (min(messages._CLASSES), max(messages._CLASSES))
     assert unordered == (certify.ASK, certify.ANSWER)
     assert proposed == (core_messages.PROPOSE, core_messages.SUMMARY)
+    assert told == (core_messages.ASK_PLEDGES, core_messages.PLEDGES)
     assert files == (gossip.HAVE, gossip.FILE) and changes == (ceremonies.CHANGE,) * 2
     for row in listed:
         assert (ROOT / "host/writ_host" / ticked(row[2])[0]).is_file()

@@ -38,6 +38,7 @@ from ..reading import Known
 from .ledgerfile import LedgerFile, TableFull
 
 DIGEST_BYTES = 16
+NODE_BYTES = 8
 # What is certified is looked at by several in a row.
 PARSED_KEPT = 64
 # So many share a commit: the answer to a pull, or two batches of renewals.
@@ -332,12 +333,28 @@ class CapsuleStore(LedgerFile):
                 kept = self.row("SELECT node, until FROM pledges WHERE key = ?", key)
                 holder = rows[key][0] if key in rows else kept and kept[0]
                 binds = key in rows or bool(kept and kept[1] > now and kept[0] not in gone)
+                what = f"the address {address}" if address else f"the name {member.name}"
                 if binds and holder != node:
-                    what = f"the address {address}" if address else f"the name {member.name}"
                     return f"{what} is promised to another node"
+                if self._is_told(key, member, now, gone):
+                    return f"{what} may be promised to another node, others say"
                 if kept is None or kept[0] != node or kept[1] < end:
                     rows[key] = node, address, end
         return self._write_pledges(rows)
+
+    def _is_told(self, key: str, member: Any, now: int, gone: frozenset[bytes]) -> bool:
+        """Whether others told of a pledge for another node (promised.py) that may still bind."""
+        told = self.rows(
+            "SELECT node FROM pledges WHERE key > ? AND key < ? AND until > ?",
+            *(key + "/", key + "0", now),
+        )
+        others = {node for (node,) in told} - gone - {bytes(member.node_id)}
+        known: Any = self.member(bytes(member.node_id)) if others else None
+        if known is None or known.expires <= now:
+            return bool(others)
+        # nothing can be certified against what is
+        has = known.name == member.name if key[0] == "n" else known.address == member.address
+        return bool(others) and not has
 
     def _write_pledges(self, rows: dict[str, tuple[bytes, int | None, int]]) -> str | None:
         if not rows:

@@ -14,6 +14,7 @@ from ..consensus.value import BATCH_MAX, body_of
 from . import messages
 from .clocks import Clocks
 from .context import Context
+from .promised import Promised
 from .proposals import NOT_TOLD, OPEN, Proposal
 from .proposing import Proposing
 
@@ -44,6 +45,7 @@ class Certifying:
         self._proposing = proposing
         self._carry_out = carry_out
         self._certifier = Certifier(committee, signer, self._reason_against)
+        self.promised = Promised(context)
         self._ready: dict[bytes, int] = {}  # ids of proposals -> not before
         self._alone: set[bytes] = set()  # those that spoilt a batch, or may have
         self._asked_ms: dict[int, int] = {}  # when each governor asked us last
@@ -60,6 +62,7 @@ class Certifying:
                 reason = self._reason_against_beacon(payload)
             else:
                 reason = self._reason_against_one(payload)
+                reason = reason or self.promised.reason_against(payload)
             if reason is not None:
                 return reason
         # durable before a share is offered: no two nodes with one name or one short address

@@ -32,7 +32,18 @@ from .certifying import Certifying
 from .context import Context, Event, NewCapsule, Out, Reseat, Send
 from .ledger import Ledger
 from .ledgerfile import LedgerFailed, LedgerInUse
-from .messages import APPROVE, CAPSULES, CERTIFY_FROM, CORE_FROM, PROPOSE, PULL, SUMMARY, WANT
+from .messages import (
+    APPROVE,
+    ASK_PLEDGES,
+    CAPSULES,
+    CERTIFY_FROM,
+    CORE_FROM,
+    PLEDGES,
+    PROPOSE,
+    PULL,
+    SUMMARY,
+    WANT,
+)
 from .proposals import NOT_TOLD, OPEN, Proposal, proposal_id
 from .proposing import NotAccepted, PendingView, Proposing
 from .seating import committee_scope, digest_of
@@ -210,6 +221,8 @@ class Core:
         if now_ms >= self._summary_ms:
             self._summary_ms = now_ms + SUMMARY_MS
             self.context.send(None, SUMMARY, self.ledger.cursor, self.proposing.summary())
+            if self.is_seated:
+                self.certifying.promised.tick()
         if self.is_seated and self._replica_ms is not None and now_ms >= self._replica_ms:
             self._replica_ms = None
             self._step(Tick())
@@ -417,6 +430,13 @@ class Core:
         if kind in (PROPOSE, APPROVE, WANT):
             if self.is_seated:
                 self.proposing.take(sender, kind, items[1])
+        elif kind in (ASK_PLEDGES, PLEDGES):
+            if self.is_seated and 1 <= sender <= self.context.count:
+                promised = self.certifying.promised
+                if kind == PLEDGES:
+                    promised.take(sender, items)
+                else:
+                    promised.tell(sender, items[1])
         elif kind == PULL:
             cursor = wire.an_int(items[1], 0, messages.CURSOR_MAX)
             most, size_max = messages.CAPSULES_MAX, messages.CAPSULES_BYTES_MAX

@@ -38,6 +38,7 @@ from .layout import Layout, Settings
 from .memberships import Memberships
 from .metrics import Metrics
 from .peersocket import PeerSocket
+from .promised import NEW
 from .running import notify, signalled
 from .scopenode import ScopeNode
 from .seating import digest_of
@@ -406,6 +407,9 @@ class Daemon:
         if out.genesis:
             group_key = out.seat.public.group_key.hex()
             self.ledger.set_meta(FOUNDERS + group_key, out.digest)
+        elif self.core is None or not self.core.is_seated:
+            # what was promised while it did not govern, it is told before it promises anything
+            self.ledger.set_meta(NEW, b"")
         self.takeover.add(out, self.ceremonies.title(out.ceremony))
         if self.core is None:
             self.newcomer.wait(out.seat)

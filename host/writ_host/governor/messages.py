@@ -8,6 +8,7 @@
     summary  = [ 37, cursor: uint, [* [ id, operators: uint, said: uint ]] ]
                ; how far we are, and what is open here: how many operators must agree to it, and
                ; whose word is here (bit mask of numbers)
+    ask-pledges = [ 38, ... ], pledges = [ 39, ... ]      ; promised.py
 
 Types below 32 are consensus's, those from 48 the ceremonies'. Who sends is known from the session;
 approvals are signed besides, since they are passed on.
@@ -17,7 +18,7 @@ from writ.limits import CAPSULE_BYTES_MAX, GOVERNORS_MAX
 
 from .. import wire
 
-PROPOSE, APPROVE, CAPSULES, PULL, WANT, SUMMARY = range(32, 38)
+PROPOSE, APPROVE, CAPSULES, PULL, WANT, SUMMARY, ASK_PLEDGES, PLEDGES = range(32, 40)
 CERTIFY_FROM, CORE_FROM, CEREMONY_FROM = 16, 32, 48
 TYPE_MAX = 63
 
@@ -31,6 +32,7 @@ TITLE_BYTES_MAX = 120
 # One statement or request a payload; the longest are those of devices.
 EVIDENCE_BYTES_MAX = 32 * 800
 _SIZES = {PROPOSE: 2, APPROVE: 2, CAPSULES: 3, PULL: 2, WANT: 2, SUMMARY: 3}
+_SIZES |= {ASK_PLEDGES: 2, PLEDGES: 3}
 
 
 def type_of(data: bytes) -> int:
@@ -46,7 +48,7 @@ def type_of(data: bytes) -> int:
 def read(data: bytes) -> list[object]:
     """The items of a message of the core, type first, their number checked. Raises `Malformed`."""
     items = wire.a_list(wire.load(data))
-    kind = wire.an_int(items[0] if items else None, PROPOSE, SUMMARY)
+    kind = wire.an_int(items[0] if items else None, PROPOSE, PLEDGES)
     return wire.a_list(items, _SIZES[kind])
 
 
