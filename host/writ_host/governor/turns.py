@@ -56,7 +56,7 @@ class Turns:
         return peer, message
 
     def took(self, peer: bytes, seconds: float) -> None:
-        """How long the message of this peer took; to be said before the next one."""
+        """What the message of this peer cost; to be said before the next one."""
         if self._waiting:
             self._used_s[peer] += seconds
         else:
