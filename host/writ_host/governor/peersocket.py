@@ -27,7 +27,7 @@ DATAGRAM_BYTES_MAX = 2048
 # Seconds of this thread, not of a busy machine. Messages are handled for so long before devices,
 # operators and time have their turn; and so long before the socket is looked at again, whose buffer
 # a flood fills in some ms.
-TURN_S = 0.05
+TURN_S = 0.2
 LOOK_S = 0.002
 # A burst of catch-up from twelve peers; the kernel grants what it is configured to.
 SOCKET_BYTES = 1 << 20

@@ -260,6 +260,7 @@ def chatter(liar, effect, message):
         effect.data[: len(effect.data) // 2 + 2],
         messages.wire.dump([ASK, job, [late]]),
         messages.wire.dump([ASK, job, ordered]),
+        messages.wire.dump([ASK, job, list(values.make_members("smuggled"))]),
         messages.wire.dump([ANSWER, job, job * 2, [job * 2], [job * 4]]),
     ]
     return [effect, Send(liar.targets(effect)[0], liar.rng.choice(noise))]

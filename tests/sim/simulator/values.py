@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from writ import cbor
-from writ.capsule import AMENDMENT, BEACON, IAT, POLICY, WRIT, head
+from writ.capsule import ACTION, AMENDMENT, BEACON, EXP, IAT, MEMBER, POLICY, SUB, WRIT, head
 from writ_host.consensus.value import ORDERED, Value
 
 GENESIS = b"\0" * 6
@@ -24,6 +24,16 @@ def make_value(height, previous, name, amended=True):
 
 def make_beacon(height, newest, time_s):
     return cbor.encode({IAT: time_s, WRIT: [BEACON, height, newest]})
+
+
+def make_members(name):
+    """A membership and an action, which are certified together."""
+    member = cbor.encode({SUB: name, EXP: 2, WRIT: [MEMBER, 1, 2]})
+    return member, cbor.encode({EXP: 2, WRIT: [ACTION, bytes(8), 3, name, bytes(32), bytes(8)]})
+
+
+def is_beacon(data):
+    return _body(data)[0] == BEACON
 
 
 @lru_cache(4096)

@@ -118,7 +118,12 @@ class Governor:
     def accept_unordered(self, payloads):
         clock_s = self.clock_ms() // 1000
         place = self.disk.height - 1, self.disk.head
-        reasons = [beacon_reason(one, clock_s, SKEW_MAX_S, *place) for one in payloads]
+        reasons = [
+            beacon_reason(one, clock_s, SKEW_MAX_S, *place)
+            if values.is_beacon(one)
+            else (None if one in self.world.wished else "nobody proposed it")
+            for one in payloads
+        ]
         return next((reason for reason in reasons if reason), None)
 
     def start(self):
@@ -171,11 +176,19 @@ class Governor:
 
     def certify(self):
         if self.replica is not None and self.disk.height > 1:
-            wanted = values.make_beacon(
-                self.disk.height - 1, self.disk.head, self.clock_ms() // 1000
-            )
-            self.step(Certify((wanted,)))
-            self.world.at(RESEND_MS, self.certify_tick, self.life)
+            place = self.disk.height - 1, self.disk.head
+            self.ask_for((values.make_beacon(*place, self.clock_ms() // 1000),))
+
+    def admit(self):
+        """What needs no epoch, and no clock: two payloads in one session."""
+        if self.replica is not None:
+            wanted = values.make_members(f"node {self.world.now_ms} of {self.number}")
+            self.world.wished.update(wanted)
+            self.ask_for(wanted)
+
+    def ask_for(self, payloads):
+        self.step(Certify(payloads))
+        self.world.at(RESEND_MS, self.certify_tick, self.life)
 
     # --- effects, in order, and a crash between any two of them -----------------------------------
 
@@ -272,6 +285,8 @@ class World:
         self.committee = AnyThreshold(scope, plan.count, plan.threshold)
         self.proposed = set()
         self.liked = defaultdict(set)
+        # unordered payloads that were proposed, beacons apart
+        self.wished = set()
         self.decided = {}
         self.certified = 0
         self.rounds = 0
@@ -377,6 +392,10 @@ class World:
 
     def check_certified(self, governor, certified):
         for payload in certified.payloads:
+            if not values.is_beacon(payload):
+                if payload not in self.wished:
+                    raise Violation("a member or an action was certified that nobody proposed")
+                continue
             time_s = messages.wire.load(payload)[6]
             near = sum(
                 abs(time_s - one.clock_ms() // 1000) <= SKEW_MAX_S + 60 for one in self.honest
@@ -405,13 +424,15 @@ class World:
             self.at(restored_ms, self.governors[number].restore)
         for _ in range(3):
             asker = self.rng.choice(list(self.governors.values()))
-            self.at(self.rng.randrange(self.plan.heal_ms), asker.certify)
+            ask = self.rng.choice((asker.certify, asker.admit))
+            self.at(self.rng.randrange(self.plan.heal_ms), ask)
         self.go_on(lambda: all(one.disk.height > self.plan.heights for one in self.honest))
         asker = self.honest[0]
         if self.now_ms > self.plan.heal_ms and asker.replica is not None:
-            self.certified = 0
-            asker.certify()
-            self.go_on(lambda: self.certified)
+            for ask in (asker.certify, asker.admit):
+                self.certified = 0
+                ask()
+                self.go_on(lambda: self.certified)
 
     def go_on(self, is_done):
         while not is_done():
