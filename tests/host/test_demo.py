@@ -68,7 +68,13 @@ CLAIMS = {
         "a replay is refused by name",
         "after a power cut",
     ),
-    10: ("a device joins", "the policy changes", "and name ", "only the honest answer"),
+    10: (
+        "a device joins",
+        "renews itself",
+        "the policy changes",
+        "and name ",
+        "only the honest answer",
+    ),
     11: ("talk to each other", "no host peer", "how old"),
 }
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 from writ import coap
 
-from .. import certify
+from .. import admission, certify
 from ..certify import PolicyChange
 from ..deliver import Outcome, hand_over_policy
 from ..errors import HostError
 from ..policyfile import PolicyFile
+from ..scopefolder import now_s
 from . import farm
 from .farm import GATE
 from .field import Field
@@ -35,6 +36,14 @@ def certify_policy(field: Field, text: str) -> PolicyChange:
     change = draft_policy(field, text)
     certify.certify(field.scope, change.drafts, field.council)
     return change
+
+
+def propose_desk(field: Field, lifetime: str, title: str) -> str:
+    """Propose to renew the operator's laptop, which wants an operator's word; the id."""
+    request = admission.read_request(field.make_desk())
+    later = admission.expiry(lifetime, now_s())
+    wanted = admission.admission(field.scope, request, None, later, None)
+    return field.council.propose([wanted.draft], title)
 
 
 def tell_gate(field: Field) -> list[Outcome]:

@@ -45,10 +45,10 @@ GATE, DESK, SOIL, TANK, PUMP, GUEST, SLUICE, WELL = (
     ),
     Part("desk", "operator", "operator's laptop"),
     Part("soil", "sensor", "sensor", _MACHINE, (), (ANNA, BEN, CARL)),
-    Part("tank", "sensor", "sensor, on a wire that is listened to", _MACHINE),
+    Part("tank", "sensor", "sensor, wire tapped", _MACHINE),
     Part("pump", "actuator", "actuator, asks soil", ("pump", PRIVATE), ((f"soil/{READING}", 2.0),)),
-    Part("guest", "visitor", "a visitor's device", ("uptime",)),
-    Part("sluice", "actuator", "actuator, obeys two people", ("sluice",)),
+    Part("guest", "visitor", "visitor's device", ("uptime",)),
+    Part("sluice", "actuator", "actuator, wants two", ("sluice",), (), (ANNA, BEN, CARL)),
     Part("well", "sensor", "sensor, comes late", ("uptime",)),
 )
 # Those who are there from the beginning, and who joins later.

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from writ.errors import Rejection
 
-from .. import admission, seats
+from .. import seats
 from ..errors import CheatingGovernor
 from ..frost import SigningPackage, aggregate, commit, sign
 from ..governor.control import ControlFailed, Document
 from ..keyfile import KeyFile
 from ..roster import Seat
-from ..scopefolder import now_s
-from .changing import Watch, tell_gate
+from .changing import Watch, propose_desk, tell_gate
 from .farm import ANNA, BEN, CARL, DORA, PUMP, SOIL, SUCCESSOR, TANK
 from .field import Field
 from .founding import listing
@@ -29,7 +28,7 @@ def replace(field: Field, ledger: Ledger) -> None:
     council = field.council
     ledger.say("emil starts a governor; anna proposes to take it in and to let dora go")
     old_key, old_seat = council.group_key, _seat(field, DORA)
-    waiting = _propose_renewal(field)
+    waiting = propose_desk(field, "365d", "keep the desk for a year")
     council.make([SUCCESSOR])
     record = council[SUCCESSOR].record.read_text()
     made = council[ANNA].ask("change", add=[record], remove=[DORA], dry=False)
@@ -62,14 +61,6 @@ def replace(field: Field, ledger: Ledger) -> None:
     _prove_old_share(field, ledger, old_seat)
     council[DORA].wait_for("retired", timeout_s=CEREMONY_S)
     council[DORA].stop()
-
-
-def _propose_renewal(field: Field) -> str:
-    """Something that waits for an operator while the governors change: its id."""
-    request = admission.read_request(field.make_desk())
-    later = admission.expiry("365d", now_s())
-    wanted = admission.admission(field.scope, request, None, later, None)
-    return field.council.propose([wanted.draft], "keep the desk for a year")
 
 
 def _prove_proposal(field: Field, ledger: Ledger, id: str) -> None:

@@ -7,7 +7,7 @@ from .. import certify
 from ..words import duration
 from . import farm
 from .board import said
-from .changing import Watch, certify_policy, draft_policy, tell_gate
+from .changing import Watch, certify_policy, draft_policy, propose_desk, tell_gate
 from .farm import ANNA, BEN, CARL, DORA, GATE, PUMP, READING, SLUICE, SOIL, TANK
 from .field import Field
 from .founding import admit, boot, listing
@@ -33,17 +33,7 @@ def lose_one(field: Field, ledger: Ledger) -> None:
     )
     field.flash(SLUICE, field.scope.charter.scope)
     prove_joining(field, ledger, SLUICE)
-    ledger.say("soil asks a governor to be renewed")
-    before, people = field.scope.member(SOIL.name), _agreements(field)
-    assert before
-    renewed = renewal(field, SOIL)
-    people = _agreements(field) - people
-    ledger.prove(
-        "a device renews itself, and no person is needed",
-        renewed > before.expires and not people,
-        f"soil asked a governor and verified what came: a member for {_days(before.expires)}"
-        f" before, for {_days(renewed)} now; operators who agreed: {people}",
-    )
+    prove_renewal(field, ledger, SOIL)
     prove_policy(field, ledger)
 
 
@@ -60,8 +50,24 @@ def prove_joining(field: Field, ledger: Ledger, part: farm.Part) -> None:
     )
 
 
-def renewal(field: Field, part: farm.Part) -> int:
-    """Have a node renew itself by way of its governors; until when it is a member then."""
+def prove_renewal(field: Field, ledger: Ledger, part: farm.Part) -> None:
+    """A device asks its governors for a later expiry, and no operator is asked."""
+    ledger.say(f"{part.name} asks a governor to be renewed")
+    before, people = field.scope.member(part.name), _agreements(field)
+    assert before
+    renewed = _renewal(field, part)
+    people = _agreements(field) - people
+    ledger.prove(
+        "a device renews itself, and no person is needed",
+        renewed > before.expires and not people,
+        f"{part.name} asked a governor and verified what came: a member for"
+        f" {_days(before.expires)} before, for {_days(renewed)} now; operators who agreed:"
+        f" {people}",
+    )
+
+
+def _renewal(field: Field, part: farm.Part) -> int:
+    # until when it is a member then
     board = field[part]
     mark = board.mark()
     board.tell("renew")
@@ -93,8 +99,8 @@ def prove_policy(field: Field, ledger: Ledger) -> None:
 
 
 def _agreements(field: Field) -> int:
-    """How often an operator has agreed to anything, as anna's log says."""
-    entries = field.council[ANNA].ask("log", last=1000)["entries"]
+    """How often an operator has agreed to anything, as an honest governor's log says."""
+    entries = field.council.awake[0].ask("log", last=1000)["entries"]
     return sum(one["event"] == "approved" for one in entries)
 
 
@@ -110,31 +116,36 @@ def lose_two(field: Field, ledger: Ledger) -> None:
     council = field.council
     council[CARL].kill()
     left = council.awake
-    ledger.say("carl's machine dies too; a policy is proposed, and two operators agree")
+    ledger.say("carl's machine dies too; a policy and a membership are proposed, operators agree")
     change = draft_policy(field, farm.other_policy(field.scope.policy_file.read_text()))
     drafts = [one for one in change.drafts if not one.label.startswith("beacon")]
-    id = council.approve(council.propose(drafts, "a policy with two of four"))
+    policy = council.approve(council.propose(drafts, "a policy with two of four"))
+    member = council.approve(propose_desk(field, "200d", "the desk for 200 days"))
     time.sleep(WAIT_S)
-    found, epoch = council[ANNA].find(id), field.scope.epoch
+    found, epoch = [council[ANNA].find(id) for id in (policy, member)], field.scope.epoch
     states = {one.state() for one in left}
+    said = [f"{one['title']}: {len(one['approvals'])} agreed, {one['state']}" for one in found]
     ledger.prove(
         "with two of four dead nothing can be changed",
-        found["state"] == "open" and [(epoch, field.scope.head.hex())] == list(states),
-        f"{found['title']}: {len(found['approvals'])} operators agreed, and {WAIT_S:.0f} s later it"
-        f" is {found['state']}; anna and ben are in epoch {epoch} as before",
+        {one["state"] for one in found} == {"open"}
+        and all(len(one["approvals"]) == one["operators"] for one in found)
+        and [(epoch, field.scope.head.hex())] == list(states),
+        f"{WAIT_S:.0f} s later: {'; '.join(said)}; anna and ben are in epoch {epoch} as before",
     )
     _allowed_goes_on(field, ledger)
     ledger.say("carl and dora come back")
     since = time.monotonic()
     council.start(CARL, DORA)
-    certified = council.wait(id)
+    certified = council.wait(policy)
     for raw in council.take(certified, drafts):
         field.scope.take(raw)
+    joined = council.wait(member)
+    renewed = field.scope.take(bytes.fromhex(joined["capsules"][0]))
     ledger.prove(
         "they come back, and what waited is certified without a word",
-        field.scope.epoch == epoch + 1,
-        f"{certified['title']}: epoch {epoch + 1}, {time.monotonic() - since:.1f} s after the start"
-        " of both",
+        field.scope.epoch == epoch + 1 and renewed,
+        f"{certified['title']}: epoch {epoch + 1}; {joined['title']}: certified;"
+        f" {time.monotonic() - since:.1f} s after the start of both",
     )
     heads = council.wait_for_epoch(epoch + 1)
     ledger.prove(

@@ -3,10 +3,10 @@
 from writ.errors import BadSignature, TimedOut
 
 from ..consensus.committee import Committee
-from .farm import DORA, WELL
+from .farm import DORA, SLUICE, WELL
 from .field import Field
 from .founding import listing
-from .losses import RENEW_S, prove_joining, prove_policy
+from .losses import RENEW_S, prove_joining, prove_policy, prove_renewal
 from .proofs import Ledger
 
 
@@ -23,6 +23,8 @@ def lie(field: Field, ledger: Ledger) -> None:
     # dora's address is that of nobody any more
     field.flash(WELL, field.scope.charter.scope, (DORA, liar, honest[0]))
     prove_joining(field, ledger, WELL)
+    prove_renewal(field, ledger, SLUICE)
+    before = _troubles(field)
     mark = field[WELL].mark()
     field[WELL].tell("renew")
     prove_policy(field, ledger)
@@ -35,18 +37,21 @@ def lie(field: Field, ledger: Ledger) -> None:
     )
     ledger.say(f"the well asks dora, which is gone; then {liar}, which lies; then {honest[0]}")
     told = field[WELL].wait_for("answer", mark, RENEW_S, method="renew")
-    counted = {kind.__name__: field.rejected(WELL, kind.__name__) for kind in _TROUBLES}
+    counted = {name: now - before[name] for name, now in _troubles(field).items()}
     took = told.get("code") == "2.04" and field.scope.take(bytes.fromhex(told["raw"]))
     me = field.scope.member(WELL.name)
     ledger.prove(
         "a device asks a dead, a lying and an honest host peer, and takes only the honest answer",
         took and all(counted.values()) and me and me.raw.hex() == told["raw"],
-        f"the well to {DORA}: {TimedOut.__name__}; to {liar}: {BadSignature.__name__}; to"
-        f" {honest[0]}: {len(told['raw']) // 2} bytes that the group has signed",
+        f"the well counted {listing([f'{name} {count}' for name, count in counted.items()])}, and"
+        f" took {len(told['raw']) // 2} bytes that the group has signed",
     )
 
 
-_TROUBLES = (TimedOut, BadSignature)
+def _troubles(field: Field) -> dict[str, int]:
+    """How often the well met what a dead and a lying host peer give."""
+    names = (kind.__name__ for kind in (TimedOut, BadSignature))
+    return {name: field.rejected(WELL, name) for name in names}
 
 
 def _next_proposer(field: Field) -> str:
