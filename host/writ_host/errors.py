@@ -27,7 +27,7 @@ class Malformed(HostError):
 class DamagedFile(HostError):
     """A file whose content changed by accident, or which is not one of ours at all."""
 
-    advice = "Restore the file from a backup; a lost share can be repaired by other governors."
+    advice = "Restore the file from a backup; or have a new share dealt: writ governor change."
 
 
 class WrongPassphrase(HostError):

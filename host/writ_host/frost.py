@@ -145,8 +145,8 @@ def commit(key: KeyPackage, random: Random = os.urandom) -> Nonces:
     return Nonces(hiding, binding, public)
 
 
-def lagrange(identifier: int, identifiers: Iterable[int], at: int = 0) -> int:
-    """The interpolating coefficient of `identifier` at `at` (4.2).
+def lagrange(identifier: int, identifiers: Iterable[int]) -> int:
+    """The interpolating coefficient of `identifier` at 0 (4.2).
 
     Raises `UsageError` when `identifier` is not among `identifiers`, or one occurs twice.
     """
@@ -156,7 +156,7 @@ def lagrange(identifier: int, identifiers: Iterable[int], at: int = 0) -> int:
     numerator = denominator = 1
     for other in listed:
         if other != identifier:
-            numerator = numerator * (at - other) % ORDER
+            numerator = numerator * -other % ORDER
             denominator = denominator * (identifier - other) % ORDER
     return numerator * pow(denominator, -1, ORDER) % ORDER
 

@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nacl.bindings import crypto_core_ed25519_add
-from vectors_frost import REPAIR, RFC9591
+from vectors_frost import RFC9591
 
 from writ import crypto
 from writ.errors import UsageError
-from writ_host import group, repair
+from writ_host import group
 from writ_host.consensus import signer
 from writ_host.errors import CheatingGovernor, Malformed
 from writ_host.frost import (
@@ -412,51 +412,3 @@ def test_a_full_memory_forgets_and_goes_on(signers, monkeypatch):
     for one in again:
         assert len(one._signed._facts) == len(one._points._facts) == 2
     assert len(again[0]._packages._facts) == 2
-
-
-# Repairing a lost share
-
-
-def test_repair_vectors():
-    deltas = [bytes.fromhex(value) for value in REPAIR["deltas"]]
-    assert repair.sigma(deltas).hex() == REPAIR["sigma"]
-    sigmas = [bytes.fromhex(value) for value in REPAIR["sigmas"]]
-    assert repair.sigma(sigmas).hex() == REPAIR["share"]
-
-
-def repaired(keys, public, helpers, participant):
-    given = {helper: repair.deltas(keys[helper], helpers, participant) for helper in helpers}
-    sigmas = [repair.sigma(given[sender][me] for sender in helpers) for me in helpers]
-    return repair.recover(public, participant, sigmas), sigmas
-
-
-def test_repair_gives_the_lost_share_back():
-    keys, public = deal(3, 5)
-    for helpers in ((2, 3, 4), (5, 1, 3), (1, 2, 3, 5)):
-        assert repaired(keys, public, helpers, 4 if 4 not in helpers else 1)[0].signing_share == (
-            keys[4 if 4 not in helpers else 1].signing_share
-        )
-
-
-def test_a_newcomer_signs_with_its_issued_share():
-    keys, public = deal(3, 4)
-    newcomer, _ = repaired(keys, public, (1, 2, 4), 9)
-    shares = {**public.verifying_shares, 9: repair.verifying_share(public, 9)}
-    wider = PublicKeyPackage(public.group_key, shares, 3)
-    package, answers = sign_all({**keys, 9: newcomer}, wider, (2, 3, 9))
-    assert crypto.ed25519_verify(public.group_key, MESSAGE, aggregate(wider, package, answers))
-
-
-def test_a_lying_helper_is_noticed():
-    keys, public = deal(2, 3)
-    _, sigmas = repaired(keys, public, (1, 2), 3)
-    for wrong in (sigmas[:1], [sigmas[0], sigmas[0]], [sigmas[0], b"\xff" * 32]):
-        with pytest.raises(Malformed):
-            repair.recover(public, 3, wrong)
-
-
-@pytest.mark.parametrize("helpers", [(1, 2), (1, 2, 2), (1, 2, 4), (2, 3, 5)])
-def test_repair_refuses_impossible_helpers(helpers):
-    keys, _ = deal(3, 5)
-    with pytest.raises(UsageError):
-        repair.deltas(keys[1], helpers, 4)

@@ -1,8 +1,8 @@
 """Published FROST(Ed25519, SHA-512) values, as hex.
 
 RFC9591: RFC 9591, appendix E.1 (2 of 3; governors 1 and 3 sign).
-DKG, REPAIR: test vectors of the Zcash Foundation's FROST (github.com/ZcashFoundation/frost,
-frost-ed25519): vectors_dkg.json, 2 of 3, and its vectors for repairing a share.
+DKG: test vectors of the Zcash Foundation's FROST (github.com/ZcashFoundation/frost,
+frost-ed25519): vectors_dkg.json, 2 of 3.
 """
 # ruff: noqa: E501
 
@@ -119,20 +119,4 @@ DKG = {
             "signing_share": "35b2b8fad8352f6e6a7c8fee082f45a339a37f0085c1f662c44c3f10903d970d",
         },
     },
-}
-
-REPAIR = {
-    "deltas": [
-        "1847f6c4a85096e5dbc9e200c9691c5164f8e276d32d4a54ebaf4275474a1403",
-        "eac5595269d108812eaa865bf62c703a2c128a61fa3bd4dc837b9314bc515204",
-        "5b3b6084e41c273a39a8d9bbbd87fbcd626c07030142bf78c6c91247bf175700",
-    ],
-    "sigma": "5d48b09bf63ec6a0431c43187d1e8859f37674dbceabdda935f5e8d0c2b3bd07",
-    "sigmas": [
-        "ec3aa83140065181d75b746bfd6bbbbaf212bdfbb3a91670f924d1ca899cbc0c",
-        "5dd288d659e0a2dd3ef7523a9cc4f80f4a7f919e9980005c7fbec0961d3fb500",
-        "3e62e7461db9ca1ed2f1549a8114bbc87fa9242ce0012ed3f9ac9dcf23f4c30a",
-        "684c44e7aba416a1982a8db8ec2a3095f5cc6a3f958a4716b69ae76524dd7200",
-    ],
-    "share": "02e866d948e1c2c6aad2b1552976c013b208de05c3b68cb5282b1797efaca808",
 }
