@@ -179,7 +179,7 @@ def renewal(name: str = "soil1", address: int = 1, **changes: Any) -> bytes:
     return member(name, address, **{"exp": NOW - 5 + RENEWAL_S_MAX, **changes})
 
 
-def asks(name: str = "gw1", issued: int = NOW - 5, **changes: Any) -> Statement:
+def asks(name: str = "gw1", issued: int = NOW, **changes: Any) -> Statement:
     fields = {
         "target": node_of("sluice1"),
         "method": 3,

@@ -31,7 +31,7 @@ from writ.capsule import AMENDMENT, POLICY
 from writ.limits import GOVERNORS_MAX
 from writ.policy import OP_GRANT, OP_SET
 from writ_host import wire
-from writ_host.governor.judge import STATEMENT_AGE_MAX_S, judge
+from writ_host.governor.judge import ACTION_S, STATEMENT_AGE_MAX_S, judge
 from writ_host.governor.statement import RENEW, REVOKE
 from writ_host.policyfile import PolicyFile
 
@@ -326,6 +326,9 @@ def test_an_action_that_nobody_asked_for(scope: Scope) -> None:
         {"path": "gate/2"},
         {"digest": bytes(32)},
         {"nonce": bytes(8)},  # another nonce would be another execution
+        # a device forgets the nonce with the action that it carried out first
+        {"exp": NOW + ACTION_S + 1},
+        {"exp": NOW + ACTION_S - 1},
     ):
         payload = action(**{"nonce": asked.nonce, **changes})
         assert scope.refuses(payload, beside=[asked.raw])
@@ -339,8 +342,8 @@ def test_an_action_that_nobody_asked_for(scope: Scope) -> None:
         assert scope.refuses(payload, beside=[other])
     for issued in (NOW - STATEMENT_AGE_MAX_S - 1, NOW + SKEW + 1):
         asked = asks(issued=issued)
-        found = scope.refuses(action(nonce=asked.nonce), beside=[asked.raw])
-        assert "too far from our clock" in found
+        payload = action(nonce=asked.nonce, exp=issued + ACTION_S)
+        assert "too far from our clock" in scope.refuses(payload, beside=[asked.raw])
 
 
 def test_an_action_that_no_rule_allows(open_scope: Scope) -> None:

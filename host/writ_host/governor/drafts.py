@@ -15,15 +15,13 @@ from writ.policy import check_amendment
 from .. import wire
 from ..errors import HostError
 from .context import Context
-from .judge import RENEWAL_S_MAX
+from .judge import ACTION_S, RENEWAL_S_MAX
 from .proposals import CERTIFIED, OPEN, Proposal
 from .proposing import Proposing
 from .statement import ADMIT, RENEW, REVOKE, Statement
 
 # Who was renewed so recently is given that capsule again: the answer may have been lost.
 RENEWED_LATELY_S = 86400
-# How long an action may be used, counted from the time of the statement.
-ACTION_S = 3600
 TEXT_BYTES_MAX = 200
 ADDRESS_MAX = 65534
 UNAVAILABLE = 5 << 5 | 3

@@ -48,6 +48,8 @@ from .statement import ACT, ADMIT, RENEW, REVOKE, Statement
 RENEWAL_S_MAX = 365 * 86400
 # Nor is anything done without a person for a statement that is older, and no action for one.
 STATEMENT_AGE_MAX_S = 86400
+# How long an action may be used, counted from the time of the statement that asks for it.
+ACTION_S = 3600
 # Changes of who governs want two people, wherever there are two governors.
 GOVERNORS_OPERATORS = 2
 EVIDENCE_BYTES_MAX = 32 * 800
@@ -318,6 +320,9 @@ class _Case:
             self.reading.object(f"{by.name} asked for another action")
         if action.nonce != statement.nonce:
             self.reading.object("the nonce is not the statement's: it could be executed twice")
+        if action.expires != statement.issued + ACTION_S:
+            # one that ends later outlives what its target remembers of the nonce
+            self.reading.object("not good for an hour from then: it could be executed twice")
         self._check_age(statement, by.name)
         self._check_rules(by, action)
         return operators
