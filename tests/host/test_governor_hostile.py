@@ -19,6 +19,7 @@ from writ_host.governor import messages
 from writ_host.governor.core import Send
 from writ_host.governor.messages import CAPSULES, PROPOSE
 from writ_host.governor.proposals import CERTIFIED, REFUSED
+from writ_host.governor.proposing import WANTED_EACH_MAX
 from writ_host.governor.statement import RENEW, REVOKE, Statement
 from writ_host.scopefolder import now_s
 
@@ -141,6 +142,23 @@ def test_nobody_keeps_others_from_being_asked_by_naming_what_it_does_not_give(
         village.handle(2, village.cores[2].receive(4, summary, village.now_ms))
         village.step()
     assert village.cores[2].proposal(id) is not None
+
+
+def test_naming_proposals_that_are_not_there_fills_no_memory(village: Village) -> None:
+    core = village.cores[2]
+
+    def names(sender: int, first: int) -> list[int | None]:
+        listed = [[number.to_bytes(16, "big"), 1, 0] for number in range(first, first + 64)]
+        summary = wire.dump([messages.SUMMARY, 0, listed])
+        outs = core.receive(sender, summary, village.now_ms)
+        return [out.to for out in outs if isinstance(out, Send) and is_of(messages.WANT, out.data)]
+
+    asked = [names(4, first) for first in range(0, 64 * 200, 64)]
+    assert asked.count([4]) == WANTED_EACH_MAX // 64 == len(core.proposing.wanted[4]) // 64
+    # others are asked as before, and it too after a while
+    assert names(3, 0) == [3]
+    seconds(village, 6)
+    assert names(4, 0) == [4]
 
 
 # --- proposals that stand in each other's way -----------------------------------------------------

@@ -16,6 +16,8 @@ from .proposals import CERTIFIED, LIFETIME_S, OPEN, REFUSED, STALE, Proposal, Pr
 # In one message, so that it is not long.
 PROPOSALS_A_MESSAGE = 16
 WANT_AGAIN_MS = 5000
+# Of one governor in that time: what it names for nothing takes no memory.
+WANTED_EACH_MAX = 256
 # Names are taken and statements age meanwhile: no judgement counts for longer.
 JUDGED_MS = 15000
 # What is done with and still known after a restart, or when other governors are in force.
@@ -54,7 +56,7 @@ class Proposing:
     def __init__(self, context: Context, on_ready: Callable[[Proposal], None]) -> None:
         self._context = context
         self._on_ready = on_ready
-        self._wanted: dict[tuple[int, bytes], int] = {}  # whom for what -> not again before
+        self.wanted: dict[int, dict[bytes, int]] = {}  # of whom: ids, and not again before
         self._summaries = 0
         self.table = Proposals()
 
@@ -395,12 +397,12 @@ class Proposing:
         """Ask a governor for proposals and what was said of them, not too often."""
         now_ms = self._context.now_ms
         # one that names what it does not give keeps nobody from asking the others
-        unknown = [id for id in ids if self._wanted.get((sender, id), 0) <= now_ms]
-        if not unknown:
-            return
-        self._wanted = {key: until for key, until in self._wanted.items() if until > now_ms}
-        self._wanted.update(((sender, id), now_ms + WANT_AGAIN_MS) for id in unknown)
-        self._context.send(sender, WANT, unknown[: messages.ITEMS_MAX])
+        asked = self.wanted.get(sender, {})
+        asked = self.wanted[sender] = {id: until for id, until in asked.items() if until > now_ms}
+        most = min(messages.ITEMS_MAX, WANTED_EACH_MAX - len(asked))
+        if unknown := [id for id in ids if id not in asked][:most]:
+            asked.update((id, now_ms + WANT_AGAIN_MS) for id in unknown)
+            self._context.send(sender, WANT, unknown)
 
 
 def _said(proposal: Proposal) -> int:
