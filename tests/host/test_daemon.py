@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from writ_host.cli.governor import group as governor_group
 from writ_host.deliver import PlainClient
 from writ_host.errors import FileInTheWay, HostError, Malformed, NotReachable
 from writ_host.governor import control, front
+from writ_host.governor import metrics as metrics_module
 from writ_host.governor.addresses import Addresses, BadAddresses
 from writ_host.governor.control import ControlClient, ControlFailed, ControlServer
 from writ_host.governor.front import Front, is_for_front
@@ -296,6 +298,30 @@ def test_metrics_over_http() -> None:
     ):
         assert line in text.splitlines()
     assert "beacon_age" not in text
+
+
+def test_whoever_holds_connections_open_takes_nothing_else_from_the_governor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics_module.Request, "timeout", 0.5)
+    metrics = Metrics()
+    metrics.serve("127.0.0.1:0")
+    before = threading.active_count()
+    idle = [socket.create_connection(("127.0.0.1", metrics.port)) for _ in range(40)]
+    try:
+        # all but a few are let go at once, the others when they say nothing
+        for link in idle:
+            link.settimeout(10)
+            assert link.recv(1) == b""
+            assert threading.active_count() - before <= metrics_module.SCRAPES_MAX
+        while threading.active_count() > before:
+            time.sleep(0.01)
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics.port}/metrics") as answer:
+            assert answer.status == 200
+    finally:
+        for link in idle:
+            link.close()
+        metrics.close()
 
 
 # --- the service ----------------------------------------------------------------------------------

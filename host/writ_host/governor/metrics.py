@@ -5,17 +5,24 @@ what was published, never the daemon itself. No label holds anything secret: nam
 of rejections and of kinds.
 """
 
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from wsgiref.simple_server import WSGIServer
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import CollectorRegistry, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Histogram, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from writ.errors import UsageError
 from writ.link.udp import split
 
+# At one time: whoever reaches the port must not use up the process's threads and descriptors.
+SCRAPES_MAX = 8
+# Without a byte for so long, a client is let go.
+SILENT_S = 5.0
 # An fsync of a good disk takes 0.1 ms, of an SD card 100 ms.
 _FSYNC_BUCKETS_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _DECIDE_BUCKETS_S = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -53,6 +60,39 @@ _HELP = {
     "bytes_sent": "Bytes sent, by governor.",
     "bytes_received": "Bytes received, by governor.",
 }
+
+
+class Request(WSGIRequestHandler):
+    """One scrape; nothing of it is logged."""
+
+    timeout = SILENT_S
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int) -> None:
+        self._free = threading.Semaphore(SCRAPES_MAX)
+        super().__init__((host, port), Request)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # it was silent, or has gone
+        pass
 
 
 class Metrics(Collector):
@@ -108,7 +148,9 @@ class Metrics(Collector):
             host, port = split(address)
         except ValueError:
             raise UsageError(f"{address!r} is not HOST:PORT") from None
-        self._server, _ = start_http_server(port, host, self.registry)
+        self._server = _Server(host, port)
+        self._server.set_app(make_wsgi_app(self.registry))
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property
     def port(self) -> int:
