@@ -10,6 +10,7 @@ cost parameters are authenticated. Salt and nonce are fresh for each write.
 """
 
 import contextlib
+import glob
 import hashlib
 import hmac
 import os
@@ -101,6 +102,7 @@ class KeyFile:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        sync_directory(path.parent)
         return cls(content)
 
     @classmethod
@@ -182,6 +184,17 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
             os.unlink(name)
         raise
     sync_directory(path.parent)
+
+
+def sweep(path: Path) -> None:
+    """Remove what a crash left of `write_atomically(path, ...)`: an old secret may be in it.
+
+    Only for whoever alone writes there: what another process is writing looks the same.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        # mkstemp adds eight characters, and no dot
+        if "." not in left.name.removeprefix(f".{path.name}."):
+            left.unlink(missing_ok=True)
 
 
 def sync_directory(path: Path) -> None:

@@ -1,7 +1,10 @@
 """Encrypted files and sealed messages: what opens them, and what is said when they do not open."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -135,6 +138,14 @@ def test_weak_secrets_are_refused():
     assert "correct horse" not in repr(CHEAP) and repr(KEY.content) not in repr(KEY)
 
 
+def test_key_file_lasts_through_a_power_loss(tmp_path, monkeypatch):
+    # or it is gone, and what it has locked is not
+    synced = []
+    monkeypatch.setattr(keyfile, "sync_directory", synced.append)
+    KeyFile.create(tmp_path / "key")
+    assert synced == [tmp_path]
+
+
 def test_key_file_is_made_once(tmp_path):
     path = tmp_path / "unlock"
     made = KeyFile.create(path)
@@ -158,6 +169,25 @@ def test_a_failed_write_leaves_the_old_file(broken, tmp_path, monkeypatch):
     monkeypatch.undo()
     assert keyfile.read(path, "seat", KEY) == b"old"
     assert os.listdir(tmp_path) == ["seat.key"]
+
+
+def test_what_a_killed_write_left_is_swept_away(tmp_path):
+    path, other = tmp_path / "anna.seat", tmp_path / ".anna.seat.next.abcdefgh"
+    keyfile.write(path, "seat", SECRET, KEY)
+    other.write_bytes(b"being written by another process")
+    # dies between the temporary file and the rename
+    code = (
+        "import os, sys, pathlib; from writ_host import keyfile;"
+        "os.replace = lambda *_: os.kill(os.getpid(), 9);"
+        "keyfile.write(pathlib.Path(sys.argv[1]), 'seat', b'old', keyfile.KeyFile(bytes(32)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    died = subprocess.run([sys.executable, "-c", code, str(path)], env=environment, check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 3
+    keyfile.sweep(path)
+    assert sorted(tmp_path.iterdir()) == [other, path]
+    assert keyfile.read(path, "seat", KEY) == SECRET
 
 
 def test_an_endless_file_is_not_read(tmp_path):

@@ -147,6 +147,7 @@ def test_durable_means_synchronous_full_in_wal_mode(ledger: Ledger) -> None:
     assert ledger.value("PRAGMA synchronous") == 2
     assert ledger.value("PRAGMA journal_mode") == "wal"
     assert ledger.value("PRAGMA locking_mode") == "exclusive"
+    assert ledger.value("PRAGMA secure_delete") == 1
 
 
 def spoil(path: Path, statement: str, *values: object) -> None:

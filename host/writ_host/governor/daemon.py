@@ -98,6 +98,7 @@ class Daemon:
         self._stack = contextlib.ExitStack()
         with contextlib.ExitStack() as stack:
             self._lock(stack)
+            folder.sweep(settings.name)
             self.ledger = TimedLedger.open(folder.ledger)
             self.ledger.observe = self.metrics.observe_fsync
             stack.callback(self.ledger.close)

@@ -139,6 +139,11 @@ class Layout:
         """The public record."""
         return self.path / f"{name}.toml"
 
+    def sweep(self, name: str) -> None:
+        """Remove what a crash left of a write; only while no other daemon can run here."""
+        for secret in (f"{name}.key", f"{name}.seat", f"{name}.seat.next"):
+            keyfile.sweep(self.path / secret)
+
     def read(self) -> Settings:
         """The settings. Raises `NoGovernor` where there are none, or `BadSettings`."""
         try:

@@ -32,6 +32,8 @@ _PRAGMAS = (
     # macOS: fsync alone leaves data in the drive's cache; elsewhere without effect
     "fullfsync = ON",
     "foreign_keys = ON",
+    # what made an old share, though it is sealed, is overwritten when it is forgotten
+    "secure_delete = ON",
     f"journal_size_limit = {_WAL_BYTES_MAX}",
 )
 
