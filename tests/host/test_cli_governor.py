@@ -19,6 +19,7 @@ from writ import capsule, cbor, coap
 from writ.store import Store
 from writ_host import seats
 from writ_host.dkg import spoken
+from writ_host.governor.control import ControlFailed
 from writ_host.governor.record import Record
 from writ_host.governor.statement import RENEW, Statement
 from writ_host.keyfile import KeyFile
@@ -374,6 +375,12 @@ def test_metrics_and_watching(council: Council) -> None:
     assert watcher.wait(10) == 130
 
 
+def test_an_id_that_is_none_is_told(council: Council) -> None:
+    for id in ("zzzzzzzz", "z" * 32):
+        with pytest.raises(ControlFailed, match="nothing here has the id"):
+            council.ask("a", "find", id=id)
+
+
 def test_no_secret_is_ever_told(council: Council) -> None:
     for name in "abcd":
         text = council.log(name)()
@@ -427,7 +434,10 @@ def test_governors_change_while_the_group_key_stays(council: Council) -> None:
     # whoever comes waits, and loses nothing of its share when it restarts
     wait_for(lambda: council.events("e", "share"), council.log("e"))
     council.stop("e")
+    left = council.path("e") / ".e.seat.abcdefgh"
+    left.write_bytes(b"what a write that was cut short has left")
     council.start("e")
+    assert not left.exists()
     # two operators put the new shares in force, and see whose they are
     wait_for(lambda: council.waiting("b"))
     shown = council.run("governor", "pending", "b").stdout

@@ -161,7 +161,8 @@ class Desk:
     def _begins(self, id: str) -> list[Any]:
         core = self._daemon.the_core()
         if len(id) == 2 * messages.ID_BYTES:
-            view = core.proposal(bytes.fromhex(id))
+            whole = _id(id)
+            view = core.proposal(whole) if whole else None
             return [view] if view else []
         return [view for view in core.pending() if view.id.hex().startswith(id)]
 
