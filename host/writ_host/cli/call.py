@@ -1,5 +1,6 @@
 """`writ get|put|post|observe NODE/PATH`: call a resource of another node, as this node."""
 
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -50,9 +51,16 @@ def _caller(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-_payload = click.argument("payload", required=False, default="")
-_hex = click.option("--hex", "is_hex", is_flag=True, help="PAYLOAD is hexadecimal.")
-_file = click.option("--file", type=click.File("rb"), help="Send a file; - is standard input.")
+def _sender(function: Callable[..., None]) -> Callable[..., None]:
+    # a command's function takes what is sent as `body`
+    @click.argument("payload", required=False, default="")
+    @click.option("--hex", "is_hex", is_flag=True, help="PAYLOAD is hexadecimal.")
+    @click.option("--file", type=click.File("rb"), help="Send a file; - is standard input.")
+    @functools.wraps(function)
+    def wrapped(*arguments: Any, payload: str, is_hex: bool, file: Any, **options: Any) -> None:
+        function(*arguments, body=_body(payload, is_hex, file), **options)
+
+    return _caller(wrapped)
 
 
 def _body(payload: str, is_hex: bool, file: Any) -> bytes:
@@ -119,41 +127,17 @@ def get(out: Output, target: str, node: Path, scope: Path, timeout_s: float) -> 
 
 
 @command(epilog=EXAMPLES)
-@_caller
-@_payload
-@_hex
-@_file
-def put(
-    out: Output,
-    target: str,
-    payload: str,
-    is_hex: bool,
-    file: Any,
-    node: Path,
-    scope: Path,
-    timeout_s: float,
-) -> None:
+@_sender
+def put(out: Output, target: str, body: bytes, node: Path, scope: Path, timeout_s: float) -> None:
     """Write a resource of a node."""
-    _call(out, node, scope, target, PUT, _body(payload, is_hex, file), timeout_s)
+    _call(out, node, scope, target, PUT, body, timeout_s)
 
 
 @command(epilog=EXAMPLES)
-@_caller
-@_payload
-@_hex
-@_file
-def post(
-    out: Output,
-    target: str,
-    payload: str,
-    is_hex: bool,
-    file: Any,
-    node: Path,
-    scope: Path,
-    timeout_s: float,
-) -> None:
+@_sender
+def post(out: Output, target: str, body: bytes, node: Path, scope: Path, timeout_s: float) -> None:
     """Post to a resource of a node."""
-    _call(out, node, scope, target, POST, _body(payload, is_hex, file), timeout_s)
+    _call(out, node, scope, target, POST, body, timeout_s)
 
 
 @command(epilog=EXAMPLES)
