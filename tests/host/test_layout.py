@@ -2,14 +2,17 @@
 
 import ast
 import json
+import re
 from fnmatch import fnmatch
 from inspect import signature
 from pathlib import Path
+from types import ModuleType
 
 import device_files
 import pytest
 
 from writ import crypto, errors
+from writ_host import demo, governor
 
 ROOT = device_files.ROOT
 PACKAGES = {"writ": ROOT / "firmware", "writ_host": ROOT / "host"}
@@ -232,6 +235,15 @@ def test_files_stay_short() -> None:
     lengths = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in paths}
     assert lengths
     assert {path: lines for path, lines in lengths.items() if lines > LINES_MAX} == {}
+
+
+@pytest.mark.parametrize("package", [governor, demo])
+def test_maps_of_packages_name_every_module(package: ModuleType) -> None:
+    named = set(re.findall(r"\b\w+\.py\b", package.__doc__ or ""))
+    (folder,) = package.__path__
+    modules = {path.name for path in Path(folder).glob("*.py")} - {"__init__.py"}
+    assert modules <= named
+    assert all((Path(folder).parent / name).exists() for name in named - modules)
 
 
 @pytest.mark.parametrize("backend", ["pure", "pycryptodome", "openssl"])
