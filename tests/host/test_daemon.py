@@ -24,12 +24,14 @@ from writ.link.udp import UdpLink
 from writ_host.cli.governor import group as governor_group
 from writ_host.deliver import PlainClient
 from writ_host.errors import FileInTheWay, HostError, Malformed, NotReachable
+from writ_host.folder import MemoryStore
 from writ_host.governor import control, front
 from writ_host.governor import metrics as metrics_module
 from writ_host.governor.addresses import Addresses, BadAddresses
 from writ_host.governor.control import ControlClient, ControlFailed, ControlServer
+from writ_host.governor.daemon import Daemon
 from writ_host.governor.front import Front, is_for_front
-from writ_host.governor.layout import BadSettings, Layout, NoGovernor
+from writ_host.governor.layout import BadSettings, Layout, NoGovernor, OpenFolder
 from writ_host.governor.metrics import Metrics, Snapshot
 from writ_host.identity import Identity
 
@@ -67,6 +69,22 @@ def test_settings_are_read_strictly(tmp_path: Path) -> None:
     folder.toml.write_bytes(b"\xff" * 70000)
     with pytest.raises(BadSettings):
         folder.read()
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o702])
+def test_a_folder_that_others_may_write_to_is_no_governors(tmp_path: Path, mode: int) -> None:
+    folder = Layout(tmp_path / "a")
+    folder.path.mkdir()
+    folder.path.chmod(mode)
+    with pytest.raises(OpenFolder):
+        folder.create("a", "10.0.0.7:5685", "10.0.0.7:5683")
+    assert not list(folder.path.iterdir())
+    folder.path.chmod(0o755)
+    settings = folder.create("a", "10.0.0.7:5685", "10.0.0.7:5683")
+    folder.path.chmod(mode)
+    with pytest.raises(OpenFolder):
+        Daemon(folder, settings, Identity.generate("a"), MemoryStore(), lambda *_: None)
+    assert [one.name for one in folder.path.iterdir()] == ["governor.toml"]
 
 
 def test_addresses_follow_who_is_heard_unless_they_have_names(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ class Daemon:
         self.certified: dict[str, int] = {}
         self._stack = contextlib.ExitStack()
         with contextlib.ExitStack() as stack:
+            folder.check_private()
             self._lock(stack)
             folder.sweep(settings.name)
             self.ledger = TimedLedger.open(folder.ledger)

@@ -55,6 +55,12 @@ class BadSettings(Malformed):
     advice = "Mend governor.toml and run the command again."
 
 
+class OpenFolder(HostError):
+    """A folder in which others could put a ledger, keys or a control socket of their own."""
+
+    advice = "Take that from them: chmod go-w DIR. Was it so for long? Make the governor anew."
+
+
 class AddressTaken(HostError):
     """A socket that cannot be bound."""
 
@@ -139,6 +145,11 @@ class Layout:
         """The public record."""
         return self.path / f"{name}.toml"
 
+    def check_private(self) -> None:
+        """Raises `OpenFolder` where anybody but the owner may write."""
+        if self.path.stat().st_mode & 0o022:
+            raise OpenFolder(f"others may write in {self.path}")
+
     def sweep(self, name: str) -> None:
         """Remove what a crash left of a write; only while no other daemon can run here."""
         for secret in (f"{name}.key", f"{name}.seat", f"{name}.seat.next"):
@@ -176,6 +187,7 @@ class Layout:
         """A new folder with its settings. Raises `FileInTheWay`."""
         self.check_new()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.check_private()
         text = _TEMPLATE.format(name=name, peers=peers, listen=listen)
         keyfile.write_atomically(self.toml, text.encode(), 0o644)
         return self.read()
