@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from writ import coap
 from writ.coap import Message
@@ -78,6 +79,9 @@ def test_a_folder_that_others_may_write_to_is_no_governors(tmp_path: Path, mode:
     folder.path.chmod(mode)
     with pytest.raises(OpenFolder):
         folder.create("a", "10.0.0.7:5685", "10.0.0.7:5683")
+    made = CliRunner().invoke(governor_group, ["init", str(folder.path), "--name", "a"])
+    assert isinstance(made.exception, OpenFolder)
+    # no key was ever where others could have put one
     assert not list(folder.path.iterdir())
     folder.path.chmod(0o755)
     settings = folder.create("a", "10.0.0.7:5685", "10.0.0.7:5683")

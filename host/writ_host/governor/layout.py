@@ -179,15 +179,16 @@ class Layout:
         )
 
     def check_new(self) -> None:
-        """Raises `FileInTheWay` where a governor lives already."""
+        """Raises `FileInTheWay` where a governor lives already, `OpenFolder` as `check_private`."""
         if self.toml.exists():
             raise FileInTheWay(f"{self.toml} exists already", "Choose another folder.")
+        if self.path.exists():
+            self.check_private()
 
     def create(self, name: str, peers: str, listen: str) -> Settings:
-        """A new folder with its settings. Raises `FileInTheWay`."""
+        """A new folder with its settings. Raises as `check_new`."""
         self.check_new()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.check_private()
         text = _TEMPLATE.format(name=name, peers=peers, listen=listen)
         keyfile.write_atomically(self.toml, text.encode(), 0o644)
         return self.read()
