@@ -266,6 +266,10 @@ class Ceremonies:
         found.pop(self.identity.public.node_key, None)
         return found
 
+    def partners(self, id: bytes) -> frozenset[bytes]:
+        """Node keys (33 B) of the others in a ceremony, old governors too; none if unknown."""
+        return self._runs[id].peers if id in self._runs else frozenset()
+
     def status(self, id: bytes) -> bytes | None:
         """A `Status` as bytes, None for a ceremony that is not known here."""
         run = self._runs.get(id)

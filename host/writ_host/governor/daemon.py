@@ -414,7 +414,7 @@ class Daemon:
             self.ledger.set_meta(NEW, b"")
         self.takeover.add(out, self.ceremonies.title(out.ceremony))
         if self.core is None:
-            self.newcomer.wait(out.seat)
+            self.newcomer.wait(out.seat, self.ceremonies.partners(out.ceremony))
 
     def _put_in_force(self) -> None:
         if self.core is None or not self.core.is_seated:

@@ -15,6 +15,7 @@ from ..consensus.committee import tolerance
 from ..consensus.effects import Decide
 from ..consensus.value import Value
 from ..errors import HostError
+from ..frost import is_valid
 from ..identity import Governor
 from ..roster import Seat
 from . import messages
@@ -48,18 +49,21 @@ def found(ledger: Ledger, seat: Seat, genesis: Iterable[bytes]) -> None:
 class Newcomer:
     """Whoever has a share and no charter asks those with whom it was made; and they answer.
 
-    The charter is believed when more peers gave the same one than may lie: all else that a
-    newcomer needs proves itself by the group key.
+    The charter is believed when more of them gave the same one than may lie: all else that a
+    newcomer needs proves itself by the group key. Other peers are not asked and not believed: until
+    a seat is in force, anybody may have sent an invitation, and so be a peer.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self.seat: Seat | None = None
+        self._partners: frozenset[bytes] = frozenset()
         self._said: dict[bytes, bytes] = {}
 
-    def wait(self, seat: Seat) -> None:
-        """This is the share that is here."""
+    def wait(self, seat: Seat, partners: frozenset[bytes]) -> None:
+        """This is the share that is here, made with these (node keys)."""
         self.seat = seat
+        self._partners = partners
         self._said.clear()
 
     def tick(self, peers: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
@@ -67,7 +71,8 @@ class Newcomer:
         if self.seat is None or self._ledger.charter() is not None:
             return []
         question = wire.dump([PULL, 0])
-        return [(peer, question) for peer in peers if peer not in self._said]
+        asked = self._partners - self._said.keys()
+        return [(peer, question) for peer in peers if peer in asked]
 
     def receive(
         self, sender: bytes, message: bytes, peers: Collection[bytes]
@@ -97,7 +102,7 @@ class Newcomer:
             return
         # the founding charter is the first that a ledger ever took
         charter = raws[0]
-        if capsules.parse(charter).kind != CHARTER:
+        if sender not in self._partners or not _is_charter(charter):
             return
         self._said[sender] = charter
         count = len(self.seat.roster.governors)
@@ -105,6 +110,15 @@ class Newcomer:
         agreed = sum(1 for one in self._said.values() if one == charter)
         if agreed > min(lying, len(self.seat.roster.governors) - 2):
             self._ledger.add_capsules([charter])
+
+
+def _is_charter(raw: bytes) -> bool:
+    """Whether its own group key has signed it. Raises a `Rejection`."""
+    capsule = capsules.parse(raw)
+    if capsule.kind != CHARTER:
+        return False
+    key = bytes(capsules.Charter(capsule).group_key)
+    return is_valid(key, capsule.signing_input(), capsule.signature)
 
 
 class Former:
