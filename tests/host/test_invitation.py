@@ -97,6 +97,20 @@ def test_two_invitations_at_most_and_a_new_one_of_the_same_host_replaces():
     assert {view.id for view in anna.pending()} == {listed[3].id, listed[4].id}
 
 
+def test_whoever_sends_an_invitation_is_a_peer_and_is_told_nothing():
+    """Whoever governed once, and has no seat, has a ledger all the same."""
+    world = World(FOUR)
+    world["anna"].operator = silent
+    invitation = world.invitation()
+    world.invite(invitation)
+    anna = world["anna"].process
+    world.run(lambda: anna.views()[0].asks)
+    assert len(anna.peers()) == 3 and anna.trusted() == set()
+    world["anna"].operator = agree
+    world.run(world.founded)
+    assert anna.trusted() == anna.peers().keys()
+
+
 def test_an_agreed_invitation_stays():
     world = World(FOUR)
     world["dora"].operator = silent

@@ -266,6 +266,18 @@ class Ceremonies:
         found.pop(self.identity.public.node_key, None)
         return found
 
+    def trusted(self) -> set[bytes]:
+        """Node keys (33 B) of all in ceremonies that ended, or that our operator agreed to.
+
+        The others are peers because somebody has sent an invitation, and are told nothing.
+        """
+        return {
+            key
+            for run in self._runs.values()
+            if run.state == DONE or (run.decision is not None and run.decision.yes)
+            for key in run.peers
+        }
+
     def partners(self, id: bytes) -> frozenset[bytes]:
         """Node keys (33 B) of the others in a ceremony, old governors too; none if unknown."""
         return self._runs[id].peers if id in self._runs else frozenset()

@@ -301,7 +301,7 @@ class Daemon:
         elif kind == messages.SUMMARY:
             self.link.post_all(self.former.receive(sender))
         elif kind in (messages.PULL, messages.CAPSULES):
-            known = self.former.keys() | self.ceremonies.peers().keys()
+            known = self.former.keys() | self.ceremonies.trusted()
             self.link.post_all(self.newcomer.receive(sender, message, known))
 
     def _governors(self) -> list[Governor]:
