@@ -354,8 +354,11 @@ class Rules:
     def _decide(self, value: Value, signatures: tuple[bytes, ...]) -> None:
         """Lines 50 to 54."""
         if self._coordinates(self.state.round):
-            # it proves itself, and its receiver writes while we do
-            self._send(messages.Decided(value, signatures))
+            # it proves itself, and others write while we do, first who proposed it
+            found = messages.encode(messages.Decided(value, signatures))
+            waiting = self.state.candidates
+            order = sorted(self.committee.numbers, key=lambda number: number not in waiting)
+            self._effects += [Send(number, found) for number in order if number != self.me]
         self._effects.append(Decide(self.state.height, value, signatures))
         self._enter_height(self.state.height + 1)
 

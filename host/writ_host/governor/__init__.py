@@ -11,8 +11,9 @@ the core            core.py joins consensus (../consensus/) with all of these, w
   devices           statement.py what a member asks for, drafts.py the proposal that it becomes
 the ledger          ledgerfile.py the database, capsulestore.py what was certified, ledger.py all
                     else, timedledger.py the one that ends the daemon when a write fails
-among governors     peersocket.py, turns.py, peering.py the transport; peersession.py, peerhandshake.py,
-                    peerframes.py its parts; addresses.py where they are, record.py who they are
+among governors     peersocket.py, peering.py the transport; peersession.py, peerhandshake.py,
+                    peerframes.py its parts; turns.py whose message is next; addresses.py where
+                    they are, record.py who they are
 to strangers        front.py a plain request to found
 ceremonies          ceremonies.py all of one daemon; ceremonytable.py, ceremonyfiles.py, slots.py
                     what is kept; ceremonyviews.py what comes out; gossip.py how files go round

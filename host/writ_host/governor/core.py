@@ -112,8 +112,7 @@ class Core:
         self._summary_ms = 0
         self._retry_ms = 0
         self._cursors: dict[int, int] = {}
-        # by digest, the values that were accepted once
-        self._accepted: dict[bytes, Proposal | None] = {}
+        self._accepted: set[bytes] = set()  # digests of values that were accepted once
         self._amendment: tuple[bytes, bytes] | None = None
         self._ahead: Any = None  # the newest policy that the group signed beyond our height
         self._skip_ms = 0  # when it is gone to, unless a decision comes before
@@ -235,6 +234,17 @@ class Core:
             self._skip()
         return self.context.flush()
 
+    @property
+    def is_deciding(self) -> bool:
+        """Whether others wait for this governor's part in a decision."""
+        return self.is_seated and self.replica.active and self.replica.state.awake
+
+    @property
+    def proposer(self) -> int:
+        """Whose turn it is to propose, and to put votes and shares together."""
+        state = self.replica.state
+        return self.committee.proposer(state.height, state.round)
+
     def use_pause(self) -> None:
         """Nobody waits for this governor just now: do what will be wanted soon."""
         if self.is_seated:
@@ -332,7 +342,7 @@ class Core:
         else:
             reason = NOT_TOLD
         if reason is None or value.digest == self.replica.promise.locked:
-            self._accepted[value.digest] = proposal
+            self._accepted.add(value.digest)
             return None
         return reason
 
@@ -356,7 +366,6 @@ class Core:
     def _carry_out_one(self, effect: Effect) -> None:
         context = self.context
         if isinstance(effect, effects.Write):
-            self._keep_voted()
             self.ledger.save_promise(self._digest, effect.record)
         elif isinstance(effect, effects.Send):
             context.say(effect.to, effect.data)
@@ -371,17 +380,6 @@ class Core:
             self.certifying.refused(effect)
         else:
             self._accuse(effect)
-
-    def _keep_voted(self) -> None:
-        """What this governor votes for, it can show the others after a power cut, too.
-
-        If all lost it while some are locked on it, neither it nor anything else would be decided.
-        """
-        promise = self.replica.promise
-        for digest in (*promise.prevotes.values(), promise.locked):
-            proposal = self._accepted.get(digest) if digest else None
-            if proposal is not None and proposal.state == OPEN:
-                self.proposing.save(proposal)
 
     def _accuse(self, effect: effects.Accuse) -> None:
         self.accused[effect.identifier] = effect.what

@@ -235,9 +235,9 @@ class Daemon:
             self._keep_house()
         self.link.flush()
         self._tell_news()
-        if self.core is not None and not ready:
-            self.core.use_pause()
-        if self._untaken and (not ready or len(self._untaken) > UNTAKEN_MAX):
+        if not ready and not self._is_deciding():
+            self._use_pause()
+        elif len(self._untaken) > UNTAKEN_MAX:
             self._take_one()
         if self._in_force is not None:
             # after all that the old seat had still to say, and was heard by those who leave
@@ -257,9 +257,19 @@ class Daemon:
             waits.append(self.core.next_ms(now_ms))
         if self.node is not None:
             waits.append(self.node.next_ms(self.node.clock.now_ms()))
-        if self._untaken:
+        if self._untaken and not self._is_deciding():
             waits.append(QUIET_MS)
         return min(wait for wait in waits if wait is not None) / 1000
+
+    def _is_deciding(self) -> bool:
+        return self.core is not None and self.core.is_deciding
+
+    def _use_pause(self) -> None:
+        """Nobody waits for this governor."""
+        if self.core is not None:
+            self.core.use_pause()
+        if self._untaken:
+            self._take_one()
 
     def _keep_house(self) -> None:
         self.ledger.check_there()
@@ -269,6 +279,9 @@ class Daemon:
         if self.core is None:
             self._join()
         self._put_in_force()
+        if self._untaken:
+            # a decision may take long
+            self._take_one()
         self._learn_from_node()
         if self.core is not None:
             self._tell_problem(self.memberships.tick(self.core, self.now_ms()))
@@ -320,13 +333,19 @@ class Daemon:
         """Send, tell and hand on what came out of the core."""
         for out in outs:
             if isinstance(out, Send):
-                for key, number in self._numbers.items():
-                    if out.to in (None, number):
-                        self.link.post(key, out.data, out.early)
+                for key in self._receivers(out.to):
+                    self.link.post(key, out.data, out.early)
             elif isinstance(out, Reseat):
                 self._in_force = out.name
             else:
                 self._news.append(out)
+
+    def _receivers(self, to: int | None) -> list[bytes]:
+        if to is not None:
+            return [key for key, number in self._numbers.items() if number == to]
+        # first of all whoever proposes, which has most to do
+        first = self.core.proposer if self.core is not None else 0
+        return sorted(self._numbers, key=lambda key: self._numbers[key] != first)
 
     def _tell_news(self) -> None:
         """What is durable, now that the other governors have what they wait for."""

@@ -22,6 +22,8 @@ from . import backup, messages
 from .capsulestore import read_capsule
 from .control import Document, field
 from .metrics import Snapshot
+from .proposals import OPEN
+from .proposing import PendingView
 from .record import Record
 from .takeover import puts_in_force
 
@@ -151,14 +153,14 @@ class Desk:
         daemon = self._daemon
         found = [one for one in self._all_ceremonies() if one["id"].hex().startswith(id)]
         if daemon.core is not None:
-            found += [_proposal(view) for view in self._begins(id)]
+            found += [_proposal(view, view.state == OPEN) for view in self._begins(id)]
         if len(found) == 1:
             return found[0]
         if found:
             raise HostError(f"{id}: several begin so", "Give more digits.")
         raise HostError(f"nothing here has the id {id}", "See: writ governor pending.")
 
-    def _begins(self, id: str) -> list[Any]:
+    def _begins(self, id: str) -> list[PendingView]:
         core = self._daemon.the_core()
         if len(id) == 2 * messages.ID_BYTES:
             whole = _id(id)
@@ -185,9 +187,10 @@ class Desk:
         payloads = [field({"payload": one}, "payload", bytes) for one in listed]
         evidence = field(request, "evidence", bytes, b"")
         id = self._daemon.propose(payloads, field(request, "title", str), evidence)
-        # the others have work to do with it while it is put in words here
+        # the others have work to do with it
         self._daemon.link.flush()
-        return self._find(id.hex())
+        (view,) = self._begins(id.hex())
+        return _proposal(view, has_words=False)
 
     def _capsules(self, request: Document) -> Document:
         cursor = field(request, "cursor", int)
@@ -357,8 +360,11 @@ def _id(text: str) -> bytes | None:
         return None
 
 
-def _proposal(view: Any) -> Document:
-    found: Document = dataclasses.asdict(view)
+def _proposal(view: PendingView, has_words: bool = True) -> Document:
+    """has_words: what it means, for whoever is to decide; it takes a while."""
+    found: Document = dict(vars(view))
+    del found["verdict"]
+    found["lines"] = view.lines if has_words else []
     found["what"] = "proposal"
     found["approvals"] = [
         {"governor": name, "yes": yes, "reason": reason, "time": time_s}

@@ -77,6 +77,7 @@ class Peering:
         self._credential = Credential(self.key)
         self._doorman = Doorman(private, self._credential)
         self._peers: dict[bytes, Peer] = {}
+        self._order: dict[bytes, None] = {}  # who was sent something since the last flush
         self._by_kid: dict[bytes, Peer] = {}
         self._by_address: dict[str, Peer] = {}
         self._sessions: dict[bytes, Session] = {}  # by own connection id, the recipient id
@@ -128,15 +129,20 @@ class Peering:
         peer = self._peers.get(to)
         if peer is None or not 0 < len(data) <= MESSAGE_BYTES_MAX:
             raise UsageError("a message of 1 to 65,536 bytes, to a peer")
+        self._order[to] = None
         for _ in range(peer.queue(data)):
             self._count(TableFull())
 
     def flush(self, now_ms: int) -> list[tuple[str, bytes]]:
-        """What is to be sent: [(address, datagram)]. Messages to one peer share datagrams."""
+        """What is to be sent: [(address, datagram)]. Messages to one peer share datagrams.
+
+        Peers come in the order in which they were first sent something.
+        """
         self.tick(now_ms)
         out = self._replies
         self._replies = []
-        for peer in self._peers.values():
+        order, self._order = {**self._order, **dict.fromkeys(self._peers)}, {}
+        for peer in [self._peers[key] for key in order if key in self._peers]:
             try:
                 for datagram in peer.drain(self._mids, self._tags, now_ms):
                     out.append((peer.address, datagram))

@@ -34,13 +34,14 @@ class NotAccepted(HostError):
 class PendingView:
     """A proposal, for people. operators: how many must agree; approvals: who said what, and why.
 
-    reason: why it is not signed (yet), "" where nothing is against it.
+    verdict: our own, for `lines`; reason: why it is not signed (yet), "" where nothing is against
+    it.
     """
 
     id: bytes
     title: str
     kind: str
-    lines: list[str]
+    verdict: Verdict
     reason: str
     operators: int
     approvals: list[tuple[str, bool, str, int]]
@@ -48,6 +49,11 @@ class PendingView:
     proposer: str
     created_s: int
     capsules: list[bytes]
+
+    @property
+    def lines(self) -> list[str]:
+        """What it means."""
+        return self.verdict.lines
 
 
 class Proposing:
@@ -136,7 +142,7 @@ class Proposing:
             proposal.id,
             proposal.title,
             verdict.kind,
-            verdict.lines,
+            verdict,
             against or proposal.reason,
             verdict.operators,
             said,
@@ -178,7 +184,7 @@ class Proposing:
         verdict = self.verdict(proposal)
         said = proposal.approvals.values()
         if verdict.operators:
-            self.save(proposal)
+            self._save(proposal)
             people = "1 operator" if verdict.operators == 1 else f"{verdict.operators} operators"
             facts = {"id": proposal.id.hex(), "operators": verdict.operators}
             text = f"proposed: {proposal.title} ({proposal.id.hex()[:8]}); {people} must approve"
@@ -198,8 +204,7 @@ class Proposing:
         needed = max(operators, self._context.seat.public.threshold)
         return bool(operators) and self._context.count - proposal.no < needed
 
-    def save(self, proposal: Proposal) -> None:
-        """Keep it on the disk; raises `TableFull`."""
+    def _save(self, proposal: Proposal) -> None:
         if not proposal.is_saved:
             self._context.ledger.save_proposal(proposal)
             proposal.is_saved = True
@@ -235,7 +240,7 @@ class Proposing:
         self._context.record(state, text, id=proposal.id.hex())
 
     def _record(self, proposal: Proposal, approval: Approval) -> None:
-        self.save(proposal)
+        self._save(proposal)
         proposal.approvals[approval.number] = approval
         self._context.ledger.save_approval(proposal.id, approval)
         name = self._context.name(approval.number)
@@ -302,7 +307,7 @@ class Proposing:
                 continue
             if proposal.is_ordered:
                 # most that wait for no person are decided before this
-                self.save(proposal)
+                self._save(proposal)
             self.advance(proposal)
 
     # --- messages ---------------------------------------------------------------------------------

@@ -27,6 +27,10 @@ class Turns:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
+    def __len__(self) -> int:
+        """How many messages wait."""
+        return sum(map(len, self._waiting.values()))
+
     def add(self, peer: bytes, message: bytes) -> None:
         """One more. Whoever was silent has saved nothing."""
         if peer not in self._waiting:
