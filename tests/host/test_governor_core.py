@@ -136,6 +136,30 @@ def test_a_member_is_admitted_by_one_operator_with_its_request_only(village: Vil
     assert all(raw in village.news[n] for n in village.cores)
 
 
+def test_what_became_of_a_proposal_is_known_after_a_restart(village: Village) -> None:
+    """A command that waited while a governor took another seat was never told."""
+    private = crypto.p256_generate()
+    payload = member_payload(private, "tank", 101)
+    evidence = evidence_of(member_request(private, "tank"))
+    id = village.propose(1, [payload], evidence)
+    village.step()
+    village.approve(3, id)
+    village.run(lambda: village.view(1, id).state == CERTIFIED)
+    raws = village.view(1, id).capsules
+    denied = village.propose(1, village.revocation(bytes(8)))
+    village.step()
+    for number in (2, 3):
+        village.approve(number, denied, yes=False)
+    village.run(lambda: village.view(1, denied).state == REFUSED)
+    village.restart(1)
+    assert (village.view(1, id).state, village.view(1, id).capsules) == (CERTIFIED, raws)
+    assert village.view(1, denied).reason == "too many operators denied it"
+    # another governor need not have heard of the proposal to know what it has become
+    village.cores[4].proposing.table = type(village.cores[4].proposing.table)()
+    assert village.propose(4, [payload], evidence) == id
+    assert (village.view(4, id).state, village.view(4, id).capsules) == (CERTIFIED, raws)
+
+
 def test_who_asked_for_a_neighbour_is_given_its_capsule(village: Village) -> None:
     """It was drafted anew each time that the device asked, and nobody was ever told."""
     private = crypto.p256_generate()

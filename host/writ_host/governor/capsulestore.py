@@ -203,9 +203,10 @@ class CapsuleStore(LedgerFile):
         return self.value("SELECT raw FROM capsules WHERE digest = ?", digest)
 
     def certified(self, payload: bytes) -> bytes | None:
-        """The capsule that this payload became."""
+        """The capsule that this payload became under the group key in force."""
         content = hashlib.sha256(payload).digest()[:DIGEST_BYTES]
-        return self.value("SELECT raw FROM capsules WHERE content = ? ORDER BY era DESC", content)
+        same = "SELECT raw FROM capsules WHERE content = ? AND era = ?"
+        return self.value(same, content, self._era())
 
     def charters(self) -> list[bytes]:
         """All charters, oldest first: the founding, then one of each succession."""

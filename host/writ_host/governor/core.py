@@ -44,7 +44,7 @@ from .messages import (
     SUMMARY,
     WANT,
 )
-from .proposals import NOT_TOLD, OPEN, Proposal, proposal_id
+from .proposals import NOT_TOLD, OPEN, Proposal, Proposals, proposal_id
 from .proposing import NotAccepted, PendingView, Proposing
 from .seating import committee_scope, digest_of
 from .state import ChainState
@@ -178,13 +178,13 @@ class Core:
     # --- the caller's side ------------------------------------------------------------------------
 
     @_one_commit
-    def start(self, now_ms: int) -> list[Out]:
-        """The first messages after a start or restart."""
+    def start(self, now_ms: int, before: Proposals | None = None) -> list[Out]:
+        """The first messages after a start or restart; before: what this process knew of so far."""
         self.context.now_ms = now_ms
         if self.is_seated:
             self._carry_out(self.replica.start(now_ms))
             self.certifying.plan_beacon()
-            self.proposing.restore()
+            self.proposing.restore(before)
         elif self.context.chain.policy is not None:
             self._leave()
         return self.context.flush()

@@ -458,6 +458,7 @@ class Daemon:
             for number, one in enumerate(governors, 1)
             if one.name != self.identity.name
         }
+        before = self.core.proposing.table if self.core is not None else None
         self.core = Core(self.identity, seat, self.ledger, self.clock_s)
         if self.core.is_seated:
             # of a newcomer whose committee was in force before it heard of it
@@ -476,7 +477,7 @@ class Daemon:
             threshold=seat.public.threshold,
             epoch=self.core.epoch,
         )
-        self.carry_out(self.core.start(self.now_ms()))
+        self.carry_out(self.core.start(self.now_ms(), before))
 
     def _reseat(self, name: bytes) -> None:
         if len(name) == GROUP_KEY_BYTES:

@@ -152,9 +152,16 @@ class Proposals:
         for payload in proposal.payloads:
             self._by_payload.setdefault(payload, []).append(proposal)
 
+    @property
+    def done(self) -> list[Proposal]:
+        """The newest that are done with, oldest first."""
+        return list(self._done.values())
+
     def add_done(self, proposal: Proposal) -> None:
         """Keep one that is done with."""
         self._done[proposal.id] = proposal
+        while len(self._done) > DONE_MAX:
+            del self._done[next(iter(self._done))]
 
     def close(self, proposal: Proposal, state: str, reason: str = "") -> None:
         """It is done with."""
@@ -166,6 +173,4 @@ class Proposals:
             self._by_payload[payload] = kept
             if not kept:
                 del self._by_payload[payload]
-        self._done[proposal.id] = proposal
-        while len(self._done) > DONE_MAX:
-            del self._done[next(iter(self._done))]
+        self.add_done(proposal)

@@ -98,6 +98,12 @@ class Proposing:
                 self.tell_proposals([known])
                 self.advance(known)
             return
+        raws = self._certified(proposal)
+        if raws:
+            # whoever asked for it did not hear what came of it
+            proposal.capsules, proposal.state = raws, CERTIFIED
+            self.table.add_done(proposal)
+            return
         reason = self.verdict(proposal).reason
         if reason is not None:
             raise NotAccepted(reason)
@@ -156,15 +162,33 @@ class Proposing:
         """Those whose id, in hex, begins so: the open ones and those that are done with."""
         return [self.show(proposal) for proposal in self.table.find(start)]
 
-    def restore(self) -> None:
-        """After a restart, from the ledger: what was open, and what people may still ask about."""
-        for proposal in self._context.ledger.open_proposals():
+    def restore(self, before: Proposals | None = None) -> None:
+        """After a restart, from the ledger: what was open, and what people may still ask about.
+
+        before: the table of this process, where only the seat is another one now.
+        """
+        ledger = self._context.ledger
+        for proposal in [
+            *reversed(ledger.done_proposals(DONE_RESTORED)),
+            *(before or Proposals()).done,
+        ]:
+            proposal.capsules = proposal.capsules or self._certified(proposal)
+            self.table.add_done(proposal)
+        listed = {one.id: one for one in [*(before or ()), *ledger.open_proposals()]}
+        for proposal in listed.values():
+            proposal.verdict, proposal.since_ms = None, self._context.now_ms
             proposal.approvals = self._by_their_authors(proposal)
             if proposal.proposer > self._context.count:
                 # it has gone; somebody has to see to it
                 proposal.proposer = self._context.me
             self.table.add(proposal)
             self.advance(proposal)
+
+    def _certified(self, proposal: Proposal) -> list[bytes]:
+        """The capsules that it has become, none where one of them is not here."""
+        found = [self._context.ledger.certified(payload) for payload in proposal.payloads]
+        raws = [raw for raw in found if raw is not None]
+        return raws if len(raws) == len(found) else []
 
     def _by_their_authors(self, proposal: Proposal) -> dict[int, Approval]:
         # other governors may be in force since, with other numbers, and nobody counts twice
