@@ -70,12 +70,12 @@ def review(seat: Seat, folder: ScopeFolder | None, items: Iterable[Item]) -> Rev
         CLOCK_OFF_MAX_S,
         governors=len(seat.roster.governors),
     )
-    found.lines, found.problems = reading.lines, reading.problems
     for item in items:
         try:
             _read(item, reading, found.pledges, seat, folder)
         except Rejection as error:
             reading.object(f"{item.label}: {words_for(error)}")
+    found.lines, found.problems = reading.lines, reading.problems
     return found
 
 

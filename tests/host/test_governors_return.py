@@ -57,8 +57,8 @@ def remove_d(council: Council) -> None:
     """The others deal new shares among themselves, and put them in force."""
     command = council.begin("governor", "change", "a", "--remove", "d", "--yes", "--json")
     council.approve("b", "c")
-    finish(command)
     council.approve("a", "b")
+    assert finish(command)["in_force"]
     for name in "abc":
         wait_for(lambda name=name: council.ask(name, "status")["count"] == 3, council.log(name))
 

@@ -35,7 +35,7 @@ def test_whoever_has_the_new_share_brings_a_succession_forward(tmp_path: Path) -
         core.context.clock_s = lambda late=number: capsules.parse(charter).claims[6] + late
     for number in (2, 3, 4):
         takeover = Takeover()
-        takeover.add(CNext(digest, new[number - 1].seat, [charter], bytes(32)))
+        takeover.add(CNext(digest, new[number - 1].seat, [charter], bytes(32)), "succession: farm")
 
         def propose(payloads: list[bytes], title: str, evidence: bytes, at: int = number) -> bytes:
             return village.propose(at, payloads, evidence)
