@@ -353,13 +353,17 @@ class Rules:
 
     def _decide(self, value: Value, signatures: tuple[bytes, ...]) -> None:
         """Lines 50 to 54."""
+        decide = Decide(self.state.height, value, signatures)
         if self._coordinates(self.state.round):
-            # it proves itself, and others write while we do, first who proposed it
+            # it proves itself: whoever proposed it writes while we do, the others after us
             found = messages.encode(messages.Decided(value, signatures))
-            waiting = self.state.candidates
-            order = sorted(self.committee.numbers, key=lambda number: number not in waiting)
-            self._effects += [Send(number, found) for number in order if number != self.me]
-        self._effects.append(Decide(self.state.height, value, signatures))
+            others = [number for number in self.committee.numbers if number != self.me]
+            waiting = [number for number in others if number in self.state.candidates]
+            self._effects += [Send(number, found) for number in waiting]
+            self._effects.append(decide)
+            self._effects += [Send(number, found) for number in others if number not in waiting]
+        else:
+            self._effects.append(decide)
         self._enter_height(self.state.height + 1)
 
     def _enter_height(self, height: int) -> None:

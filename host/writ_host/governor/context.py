@@ -55,7 +55,10 @@ Out = Send | Event | NewCapsule | Reseat
 
 @dataclass
 class Context:
-    """clock_s: Unix seconds; now_ms: of the call that is being handled; outs: in their order."""
+    """clock_s: Unix seconds; now_ms: of the call that is being handled; outs: in their order.
+
+    hurry(sends): whoever runs this governor may send some at once, before the call is done.
+    """
 
     identity: Identity
     seat: Seat
@@ -66,6 +69,7 @@ class Context:
     next_seats: frozenset[bytes] = frozenset()
     outs: list[Out] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
+    hurry: Callable[[list[Send]], None] | None = None
 
     @property
     def me(self) -> int:
@@ -109,6 +113,13 @@ class Context:
     def say(self, to: int | None, data: bytes) -> None:
         """A message that is encoded already."""
         self.outs.append(Send(to, data, early=not self.ledger.is_dirty))
+
+    def let_go(self) -> None:
+        """Have sent what waits for nothing, before this governor writes and works on."""
+        early = [out for out in self.outs if isinstance(out, Send) and out.early]
+        if early and self.hurry is not None:
+            self.outs = [out for out in self.outs if out not in early]
+            self.hurry(early)
 
     def tell(self, name: str, text: str, **facts: object) -> None:
         """An event, for whoever watches."""

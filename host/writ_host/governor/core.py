@@ -365,6 +365,8 @@ class Core:
 
     def _carry_out_one(self, effect: Effect) -> None:
         context = self.context
+        if isinstance(effect, effects.Write | Decide):
+            context.let_go()
         if isinstance(effect, effects.Write):
             self.ledger.save_promise(self._digest, effect.record)
         elif isinstance(effect, effects.Send):

@@ -225,7 +225,7 @@ class Daemon:
         for key, mask in ready:
             key.data(mask)
         now_ms = self.now_ms()
-        if self.core is not None:
+        if self.core is not None and self.core.next_ms(now_ms) == 0:
             self.carry_out(self.core.tick(now_ms))
         if self.ceremonies.next_ms(now_ms) == 0 or not self._has_ticked:
             self._has_ticked = True
@@ -339,6 +339,10 @@ class Daemon:
                 self._in_force = out.name
             else:
                 self._news.append(out)
+
+    def _hurry(self, sends: list[Send]) -> None:
+        self.carry_out(sends)
+        self.link.send_early()
 
     def _receivers(self, to: int | None) -> list[bytes]:
         if to is not None:
@@ -460,6 +464,7 @@ class Daemon:
         }
         before = self.core.proposing.table if self.core is not None else None
         self.core = Core(self.identity, seat, self.ledger, self.clock_s)
+        self.core.context.hurry = self._hurry
         if self.core.is_seated:
             # of a newcomer whose committee was in force before it heard of it
             self.ceremonies.activate(digest_of(seat))

@@ -91,7 +91,7 @@ class PeerSocket:
             answers = self._receive()
             answers += self._handle()
             if self._ledger.is_dirty:
-                self._send_all(self.peering.flush(self._now_ms()))
+                self.send_early()
         self._send_all(answers)
 
     def _handle(self) -> list[tuple[str, bytes]]:
@@ -158,6 +158,11 @@ class PeerSocket:
         resolved = self.addresses.resolve(address)
         if resolved:
             self._send_all(self._inviter.invite(resolved, data, self._now_ms()))
+
+    def send_early(self) -> None:
+        """Send what was posted as early; after this it is too late to keep it back."""
+        if self._ledger.failure is None:
+            self._send_all(self.peering.flush(self._now_ms()))
 
     def flush(self) -> None:
         """Send what waits. Raises `LedgerFailed` when the disk failed."""
