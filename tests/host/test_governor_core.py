@@ -17,6 +17,7 @@ from writ_host.governor import messages
 from writ_host.governor.proposals import CERTIFIED, OPEN, REFUSED, STALE
 from writ_host.governor.proposing import NotAccepted
 from writ_host.governor.statement import ACT, ADMIT, RENEW, REVOKE, Statement
+from writ_host.policyfile import PolicyFile
 from writ_host.scopefolder import now_s
 
 
@@ -158,6 +159,23 @@ def test_what_became_of_a_proposal_is_known_after_a_restart(village: Village) ->
     village.cores[4].proposing.table = type(village.cores[4].proposing.table)()
     assert village.propose(4, [payload], evidence) == id
     assert (village.view(4, id).state, village.view(4, id).capsules) == (CERTIFIED, raws)
+
+
+def test_what_needs_nobody_any_more_is_closed_on_the_disk_too(village: Village) -> None:
+    """It was kept while a person had to approve it, and stayed open for ever."""
+    private = crypto.p256_generate()
+    payload = member_payload(private, "tank", 101)
+    id = village.propose(1, [payload], evidence_of(member_request(private, "tank")))
+    village.step()
+    freer = PolicyFile.parse(POLICY.replace("operators = 1", "operators = 0"))
+    rules = village.propose(2, [freer.policy(2, village.cores[2].head, now_s()).payload()])
+    village.step()
+    for number in (2, 3):
+        village.approve(number, rules)
+    village.run(
+        lambda: all(view.state == CERTIFIED for view in map(village.view, (1, 4), (id, id)))
+    )
+    assert not any(ledger.open_proposals() for ledger in village.ledgers.values())
 
 
 def test_who_asked_for_a_neighbour_is_given_its_capsule(village: Village) -> None:

@@ -253,7 +253,7 @@ class Proposing:
         """It became something, or never will."""
         is_people = bool(proposal.approvals) or self.verdict(proposal).operators > 0
         self.table.close(proposal, state, reason)
-        if not (is_people or proposal.is_ordered):
+        if not (is_people or proposal.is_ordered or proposal.is_saved):
             return
         ledger = self._context.ledger
         if proposal.is_saved:
