@@ -302,7 +302,7 @@ def test_what_an_operator_denied_is_not_opened_again_without_that_word(village: 
     village.restart(1)
     village.handle(1, village.cores[1].receive(4, wire.dump([PROPOSE, [item]]), village.now_ms))
     seconds(village, 1)
-    assert village.cores[1].proposal(id) is None
+    assert village.view(1, id).state == REFUSED
 
 
 def test_a_reseat_that_is_cut_short_is_done_after_the_restart(village: Village) -> None:
