@@ -4,8 +4,6 @@ Those of pycryptodome that are not here serve beside them. Same verdicts: where 
 (keys of small order, aliases of a point), pycryptodome is asked first.
 """
 
-import hashlib
-import hmac
 from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -21,32 +19,6 @@ from .pycryptodome import ed_point, private_number
 _CURVE = ec.SECP256R1()
 _ECDSA = ec.ECDSA(SHA256())
 _P = 2**256 - 2**224 + 2**192 + 2**96 - 1
-
-
-def sha512(data):
-    """SHA-512 of `data`, 64 bytes (FIPS 180-4)."""
-    return hashlib.sha512(data).digest()
-
-
-def hmac_sha256(key, data):
-    """HMAC-SHA-256, 32 bytes (RFC 2104)."""
-    return hmac.digest(key, data, "sha256")
-
-
-def hkdf_extract(salt, ikm):
-    """HKDF's pseudorandom key, 32 bytes (RFC 5869, section 2.2)."""
-    return hmac_sha256(salt or bytes(32), ikm)
-
-
-def hkdf_expand(prk, info, length):
-    """`length` bytes of HKDF's output, at most 8160 (RFC 5869, section 2.3)."""
-    if length > 8160:
-        raise UsageError("HKDF gives at most 8160 bytes")
-    output = block = b""
-    while len(output) < length:
-        block = hmac_sha256(prk, block + info + bytes((len(output) // 32 + 1,)))
-        output += block
-    return output[:length]
 
 
 @lru_cache(64)

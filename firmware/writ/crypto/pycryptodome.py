@@ -1,14 +1,15 @@
-"""The primitives over pycryptodome, for CPython; never put on a device.
+"""The primitives over pycryptodome and the standard library, for CPython; never on a device.
 
 Same interface, strictness and verdicts as the pure modules beside it, whose docstrings count here
 too: where pycryptodome is laxer (cofactored EdDSA, aliases of a point), it is not asked.
 """
 
+import hashlib
 import hmac
 from functools import lru_cache
 
 from Crypto.Cipher import AES
-from Crypto.Hash import HMAC, SHA256, SHA512
+from Crypto.Hash import SHA256
 from Crypto.PublicKey import ECC
 from Crypto.PublicKey.ECC import EccPoint
 from Crypto.Signature import DSS, eddsa
@@ -30,12 +31,12 @@ _N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 def sha512(data):
     """SHA-512 of `data`, 64 bytes (FIPS 180-4)."""
-    return SHA512.new(data).digest()
+    return hashlib.sha512(data).digest()
 
 
 def hmac_sha256(key, data):
     """HMAC-SHA-256, 32 bytes (RFC 2104)."""
-    return HMAC.new(key, data, SHA256).digest()
+    return hmac.digest(key, data, "sha256")
 
 
 def hkdf_extract(salt, ikm):
