@@ -4,7 +4,7 @@ import io
 import json
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,16 +15,6 @@ from writ_host.governor import backup
 from writ_host.governor.backup import NoBackup
 from writ_host.governor.layout import Layout
 from writ_host.scopefolder import ScopeFolder
-
-
-@pytest.fixture(scope="module")
-def council(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Council]:
-    council = Council(tmp_path_factory.mktemp("council"))
-    try:
-        council.found()
-        yield council
-    finally:
-        council.stop_all()
 
 
 def change(council: Council, by: str) -> int:

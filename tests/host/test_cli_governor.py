@@ -8,7 +8,6 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,17 +25,6 @@ from writ_host.keyfile import KeyFile
 from writ_host.nodedir import GET, POST, NodeDir, PrivateFlash, Reply
 from writ_host.scopefolder import ScopeFolder
 from writ_host.target import Target
-
-
-@pytest.fixture(scope="module")
-def council(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Council]:
-    council = Council(tmp_path_factory.mktemp("council"))
-    try:
-        council.found()
-        yield council
-    finally:
-        council.stop_all()
-
 
 # --- without a scope ------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import ledger_writer as writer
 import pytest
-from ledger_rig import Clock, member, policy, reopened
+from ledger_rig import member, policy, reopened
 
 from writ import capsule
 from writ.errors import UsageError
@@ -25,19 +25,6 @@ from writ_host.governor import ledgerfile
 from writ_host.governor.ledger import Ledger
 from writ_host.governor.ledgerfile import LedgerInUse
 from writ_host.governor.timedledger import TimedLedger
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: Clock):
-    found = Ledger.open(tmp_path / "ledger.db", clock)
-    yield found
-    found.close()
-
 
 # --- death ----------------------------------------------------------------------------------------
 

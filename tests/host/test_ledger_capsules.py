@@ -1,7 +1,5 @@
 """The ledger's capsules and pledges: what is news, what is kept, what is promised to whom."""
 
-from pathlib import Path
-
 import pytest
 import signer
 from ledger_rig import (
@@ -25,19 +23,6 @@ from writ.errors import Rejection
 from writ_host.governor import capsulestore
 from writ_host.governor.ledger import Ledger
 from writ_host.governor.ledgerfile import TableFull
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: Clock):
-    found = Ledger.open(tmp_path / "ledger.db", clock)
-    yield found
-    found.close()
-
 
 # --- capsules -------------------------------------------------------------------------------------
 

@@ -1,11 +1,9 @@
 """The tables of the ledger: promises, the chain, proposals, approvals, the log; all bounded."""
 
-from pathlib import Path
-
 import ledger_writer as writer
 import pytest
 import signer
-from ledger_rig import NOW, Clock, decide_succession, member_payload, policy, raw, reopened
+from ledger_rig import NOW, decide_succession, member_payload, policy, raw, reopened
 
 from writ import capsule, limits
 from writ.errors import UsageError
@@ -16,19 +14,6 @@ from writ_host.governor.approvals import Approval
 from writ_host.governor.ledger import Ledger
 from writ_host.governor.ledgerfile import TableFull
 from writ_host.governor.proposals import Proposal
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: Clock):
-    found = Ledger.open(tmp_path / "ledger.db", clock)
-    yield found
-    found.close()
-
 
 # --- promises and the chain -----------------------------------------------------------------------
 
