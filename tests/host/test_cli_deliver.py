@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cli_rig import Rig
+from interop_rig import free_port
 
 from writ.agent import Node
 from writ.errors import EpochGap, RolledBack
@@ -14,12 +15,6 @@ from writ.store import FileFlash, Store
 from writ_host.deliver import hand_over, hand_over_policy
 from writ_host.errors import NotReachable
 from writ_host.scopefolder import ScopeFolder
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Device:

@@ -326,9 +326,7 @@ def _done(answers: list[Reply]) -> bool:
 
 
 def test_metrics_and_watching(council: Council) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    (address,) = free_ports(1)
     council.stop("c")
     council.start("c", "--metrics", address)
 

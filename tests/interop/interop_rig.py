@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from Crypto.PublicKey import ECC
 from Crypto.Signature import eddsa
+from measure import loopback
 
 from writ import capsule, crypto
 from writ.agent import load_key
@@ -49,11 +50,8 @@ def find_micropython() -> str | None:
 
 
 def free_port() -> int:
-    """A UDP port of the loopback interface that nobody has at this moment."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of the loopback interface that nobody has at this moment."""
+    return loopback.free_ports(1)[0]
 
 
 @dataclass

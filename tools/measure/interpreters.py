@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from writ.agent import Node
 from writ.store import FileFlash, Store
 
 from . import delegating
+from .loopback import free_ports
 from .row import Row
 from .scope import TestScope
 
@@ -29,13 +29,6 @@ def find_micropython() -> str | None:
     """MicroPython's unix port: beside this interpreter, else on PATH."""
     beside = Path(sys.executable).with_name("micropython")
     return str(beside) if beside.exists() else shutil.which("micropython")
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def reticulum_for_micropython(folder: Path) -> bool:
@@ -156,7 +149,7 @@ def try_heap(tree: Path, heap: int, seconds: float = 8.0) -> dict[str, int] | No
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _provision(folder, TestScope())
-        ports = {"gateway": _free_port(), "soil": _free_port()}
+        ports = dict(zip(("gateway", "soil"), free_ports(2), strict=True))
         for node, port in ports.items():
             config = {"name": node, "listen": f"127.0.0.1:{port}"}
             (folder / node / "config.json").write_text(json.dumps(config))

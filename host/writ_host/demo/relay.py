@@ -5,6 +5,7 @@ address of its own. A node answers that address, so that the true conversation g
 """
 
 import contextlib
+import itertools
 import random
 import selectors
 import socket
@@ -21,11 +22,16 @@ from writ.limits import DATAGRAM_BYTES_MAX
 HOST = "127.0.0.1"
 
 
+# Below the ports that systems give to whoever asks for any; one after the other from a random one,
+# so that a process chooses none twice.
+_FIRST, _PORTS = 20000, 12000
+_chosen = itertools.count(random.randrange(_PORTS))
+
+
 def free_port() -> int:
-    """A UDP port of the loopback interface that nobody has at this moment."""
+    """A UDP port of the loopback interface that nobody has at this moment, and none twice."""
     while True:
-        # below the ports that systems give to whoever asks for any
-        port = random.randrange(20000, 32000)
+        port = _FIRST + next(_chosen) % _PORTS
         with contextlib.suppress(OSError), _socket(port):
             return port
 
