@@ -10,7 +10,7 @@ from writ import coap, crypto
 from writ.capsule import MEMBER, Beacon, Member
 from writ.governance import member_request
 from writ_host import wire
-from writ_host.consensus.certify import ASK, PICK
+from writ_host.consensus.certify import ANSWER, ASK, PICK
 from writ_host.consensus.messages import NO_ROUND, Lock, Session, Share, Status
 from writ_host.consensus.value import body_of
 from writ_host.governor import messages
@@ -351,6 +351,32 @@ def test_a_burst_of_epochs_gets_one_beacon(tmp_path: Path) -> None:
         )
     )
     assert len(jobs) == 1
+
+
+def test_in_a_long_burst_a_beacon_is_tried_once_a_second(tmp_path: Path) -> None:
+    village = Village(tmp_path, policy=POLICY.replace("operators = 2", "operators = 0"))
+    village.run(lambda: all(ledger.beacon() for ledger in village.ledgers.values()))
+    began_ms, jobs = village.now_ms, set()
+
+    def overtake(sender: int, to: int, data: bytes) -> bool:
+        if messages.type_of(data) == ASK:
+            jobs.add(wire.load(data)[1])
+        return messages.type_of(data) == ANSWER
+
+    village.lose = overtake
+    epoch = 1
+    while village.now_ms < began_ms + 5000:
+        epoch += 1
+        village.propose(1, village.revocation(bytes([epoch]) * 8))
+        village.run(lambda epoch=epoch: village.all_at(epoch), seconds=0.4)
+        village.step()
+    assert epoch > 20 and 3 <= len(jobs) <= 5
+    village.lose = lambda sender, to, data: False
+    village.run(
+        lambda: all(
+            Beacon(capsules.parse(one.beacon())).epoch == epoch for one in village.ledgers.values()
+        )
+    )
 
 
 def test_a_device_revokes_itself_and_nobody_else_can_say_so(village: Village) -> None:

@@ -52,6 +52,7 @@ class Certifying:
         self._tick_ms = 0
         self.clocks = Clocks(context)
         self._new_epoch_ms = 0  # when the beacon of a new epoch is due, 0 for none
+        self._beacon_asked_ms = -SETTLE_MS  # when somebody last wanted one certified
         self.beacon_ms = 0
 
     # --- judging: what others ask us to sign, and what we ask -------------------------------------
@@ -79,6 +80,7 @@ class Certifying:
 
     def _reason_against_beacon(self, payload: bytes) -> str | None:
         context = self._context
+        self._beacon_asked_ms = context.now_ms
         chain = context.chain
         skew = chain.charter.clock_skew_max_s
         reason = beacon_reason(payload, context.clock_s(), skew, chain.epoch, chain.head)
@@ -198,7 +200,9 @@ class Certifying:
             due_ms = context.now_ms + 1000 * max(0, time_s + interval_s - context.clock_s())
         else:
             # one that waits already is not put off by the next epoch of a burst
-            self._new_epoch_ms = due_ms = self._new_epoch_ms or context.now_ms + SETTLE_MS
+            self._new_epoch_ms = self._new_epoch_ms or context.now_ms + SETTLE_MS
+            # and one that the next epoch has overtaken is not tried in each of them
+            due_ms = max(self._new_epoch_ms, self._beacon_asked_ms + SETTLE_MS)
         rank = (context.me - 1 - context.chain.epoch - time_s // interval_s) % context.count
         self.beacon_ms = due_ms + rank * BEACON_TURN_MS
 
