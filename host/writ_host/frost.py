@@ -23,6 +23,7 @@ from .group import (
     hash_to_scalar,
     multiply,
     multiply_add,
+    multiply_received,
     point_from_bytes,
     point_to_bytes,
     scalar_from_bytes,
@@ -79,7 +80,8 @@ class PublicKeyPackage:
 class Commitment:
     """A governor's public nonces for one signature (5.1): two encoded points of 32 bytes.
 
-    Raises `Malformed` for what is none.
+    Raises `Malformed` for a `hiding` that is none. Whether `binding` is one is found out by the
+    package that multiplies it.
     """
 
     identifier: int
@@ -89,7 +91,6 @@ class Commitment:
     def __post_init__(self) -> None:
         check_identifier(self.identifier)
         object.__setattr__(self, "hiding", point_from_bytes(self.hiding))
-        object.__setattr__(self, "binding", point_from_bytes(self.binding))
 
 
 class Nonces:
@@ -111,9 +112,19 @@ class Nonces:
             buffer = self._buffers.pop()
         except IndexError:
             raise UsageError("these nonces have signed already") from None
-        pair = int.from_bytes(buffer[:32], "little"), int.from_bytes(buffer[32:], "little")
+        pair = _pair(buffer)
         buffer[:] = bytes(64)
         return pair
+
+    def blinding(self, factor: int) -> Point | None:
+        """hiding + factor * binding, times the generator: what blinds the share, in public.
+
+        They are not spent by that. None when they are.
+        """
+        for buffer in self._buffers:
+            hiding, binding = _pair(buffer)
+            return base(multiply_add(binding, factor, hiding))
+        return None
 
     def discard(self) -> None:
         """Make sure that they never sign."""
@@ -130,6 +141,10 @@ class Nonces:
 
     def __reduce__(self) -> NoReturn:
         raise UsageError("nonces are never copied or serialised")
+
+
+def _pair(buffer: bytearray) -> tuple[int, int]:
+    return int.from_bytes(buffer[:32], "little"), int.from_bytes(buffer[32:], "little")
 
 
 def nonce_generate(signing_share: int, random: Random = os.urandom) -> int:
@@ -178,7 +193,9 @@ class SigningPackage:
     """One message, the commitments of those who sign it, and what follows from them (4.3 to 4.6).
 
     Every signer and whoever aggregates must hold the same one. `commitments` is keyed by
-    identifier in ascending order. Raises `UsageError` for a duplicate or too few (`threshold`).
+    identifier in ascending order. `mine`: nonces that are here, of one of them: it takes a third
+    of the time to multiply the generator. Raises `UsageError` for a duplicate or too few
+    (`threshold`), `Malformed` for a commitment that is none.
     """
 
     def __init__(
@@ -187,6 +204,7 @@ class SigningPackage:
         threshold: int,
         message: bytes,
         commitments: Iterable[Commitment],
+        mine: Nonces | None = None,
     ) -> None:
         ordered = sorted(commitments, key=lambda item: item.identifier)
         self.commitments = {item.identifier: item for item in ordered}
@@ -200,7 +218,7 @@ class SigningPackage:
             identifier: hash_to_scalar(CONTEXT, b"rho", text)
             for identifier, text in self.binding_factor_inputs().items()
         }
-        self._nonces = {item.identifier: self._nonce(item) for item in ordered}
+        self._nonces = {item.identifier: self._nonce(item, mine) for item in ordered}
         self.group_commitment = point_to_bytes(add(self._nonces.values()))
         self.challenge = hash_to_scalar(self.group_commitment, group_key, message)
 
@@ -217,10 +235,14 @@ class SigningPackage:
         )
         return {identifier: prefix + scalar_to_bytes(identifier) for identifier in self.commitments}
 
-    def _nonce(self, item: Commitment) -> Point:
+    def _nonce(self, item: Commitment, mine: Nonces | None) -> Point:
         """The public half of what this governor's share is blinded with."""
         factor = self.binding_factors[item.identifier]
-        bound = multiply(factor, point_from_bytes(item.binding))
+        if mine is not None and mine.commitment == item:
+            known = mine.blinding(factor)
+            if known is not None:
+                return known
+        bound = multiply_received(factor, item.binding)
         return add([point_from_bytes(item.hiding), bound])
 
     def weight(self, identifier: int) -> int:

@@ -13,12 +13,14 @@ from functools import reduce
 
 from nacl import bindings as sodium
 from nacl.exceptions import BadSignatureError
+from nacl.exceptions import RuntimeError as SodiumError
 
 from .errors import Malformed
 
 ORDER = 2**252 + 27742317777372353535851937790883648493
 SCALAR_BYTES = 32
 POINT_BYTES = 32
+_NO_POINT = "not the canonical encoding of a point of the prime-order subgroup"
 
 # Where randomness comes from; tests put fixed bytes in its place.
 Random = Callable[[int], bytes]
@@ -94,6 +96,20 @@ def multiply(scalar: int, point: Point) -> Point:
     return Point(sodium.crypto_scalarmult_ed25519_noclamp(scalar_to_bytes(scalar), point))
 
 
+def multiply_received(scalar: int, data: bytes) -> Point:
+    """A point that comes from elsewhere times `scalar`, checked as `point_from_bytes` does.
+
+    libsodium makes the same checks before it multiplies, and once is enough. Raises `Malformed`.
+    """
+    is_fit = len(data) == POINT_BYTES and data != IDENTITY and scalar % ORDER != 0
+    if isinstance(data, Point) or not is_fit:
+        return multiply(scalar, point_from_bytes(data))
+    try:
+        return multiply(scalar, Point(data))
+    except SodiumError:
+        raise Malformed(_NO_POINT) from None
+
+
 def add(points: Iterable[Point]) -> Point:
     """The sum of one or more `points`."""
     encoded: Iterable[bytes] = points
@@ -119,7 +135,7 @@ def point_from_bytes(data: object) -> Point:
         raise Malformed("a point has 32 bytes")
     # In libsodium before 2025-12-30 this took points of twice the prime order (CVE-2025-69277).
     if not sodium.crypto_core_ed25519_is_valid_point(data):
-        raise Malformed("not the canonical encoding of a point of the prime-order subgroup")
+        raise Malformed(_NO_POINT)
     return Point(data)
 
 

@@ -27,7 +27,7 @@ from . import wire
 from .errors import CeremonyFailed, CheatingGovernor, Malformed, Refused
 from .folder import Folder
 from .frost import Commitment, Nonces, SigningPackage, aggregate, commit, is_valid, sign
-from .group import Random
+from .group import Random, point_from_bytes
 from .identity import Identity, envelope, open_envelope
 from .progress import Progress, Wait
 from .proposal import Proposal
@@ -214,7 +214,7 @@ class Signing:
                 pairs = wire.a_list(wire.load(body), len(self.proposal.items))
                 items = [wire.a_list(pair, 2) for pair in pairs]
                 found[number] = [
-                    Commitment(number, wire.some_bytes(hiding), wire.some_bytes(binding))
+                    Commitment(number, wire.some_bytes(hiding), point_from_bytes(binding))
                     for hiding, binding in items
                 ]
             except Malformed:

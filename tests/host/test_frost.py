@@ -94,6 +94,20 @@ def test_rfc9591_every_value():
     assert aggregate(public, package, shares).hex() == RFC9591["signature"]
 
 
+def test_whose_nonces_are_here_finds_the_same_package():
+    keys, public = deal(3, 4)
+    nonces = [commit(keys[i]) for i in (1, 2, 4)]
+    place = public.group_key, 3, MESSAGE, [item.commitment for item in nonces]
+    package = SigningPackage(*place)
+    for mine in nonces:
+        assert SigningPackage(*place, mine).group_commitment == package.group_commitment
+        assert not mine.spent
+        mine.discard()
+        assert SigningPackage(*place, mine).group_commitment == package.group_commitment
+    stranger = commit(keys[3])
+    assert SigningPackage(*place, stranger).group_commitment == package.group_commitment
+
+
 def test_every_threshold_subset_makes_a_plain_signature():
     keys, public = deal(3, 4)
     for signers in [*combinations(range(1, 5), 3), (1, 2, 3, 4)]:
@@ -230,8 +244,10 @@ LOW_ORDER = [
 
 @pytest.mark.parametrize("encoded", LOW_ORDER)
 def test_points_that_are_no_elements(encoded):
-    with pytest.raises(Malformed):
-        group.point_from_bytes(bytes.fromhex(encoded))
+    data = bytes.fromhex(encoded)
+    for refuses in (group.point_from_bytes, lambda data: group.multiply_received(5, data)):
+        with pytest.raises(Malformed):
+            refuses(data)
 
 
 @pytest.mark.parametrize("low", LOW_ORDER[1:8])
@@ -246,7 +262,7 @@ def test_a_point_of_mixed_order_is_refused(low, scalar):
     for refuses in (
         lambda: group.point_from_bytes(mixed),
         lambda: Commitment(1, mixed, good),
-        lambda: Commitment(1, good, mixed),
+        lambda: SigningPackage(good, 1, MESSAGE, [Commitment(1, good, mixed)]),
         lambda: PublicKeyPackage(mixed, {}, 1),
         lambda: PublicKeyPackage(good, {1: mixed}, 1),
         lambda: sign_all(keys, public, (1,))[0].share_is_valid(1, bytes(32), mixed),

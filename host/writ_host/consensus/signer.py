@@ -65,7 +65,7 @@ class Signer(Protocol):
         """True when it can be one at all."""
 
     def package(self, payload: bytes, commitments: Mapping[int, bytes]) -> Package:
-        """What is signed when these governors sign `payload`. All are `check_commitment`-ed."""
+        """What is signed when these governors sign `payload`. Raises `Malformed`."""
 
     def share(self, package: Package, nonce: Nonce) -> bytes:
         """This governor's signature share, 32 bytes. The nonce is spent."""
@@ -108,6 +108,8 @@ class FrostSigner:
         self._signed: _Memory[bytes, bytes] = _Memory(SIGNED_KEPT)
         self._stock: list[tuple[bytes, Nonce]] = []
         self._points: _Memory[bytes, tuple[bytes, bytes]] = _Memory(COMMITMENTS_KEPT)
+        # who has them as well spends them: then there is nothing in them any more
+        self._own: _Memory[bytes, Nonces] = _Memory(COMMITMENTS_KEPT)
         self._packages: _Memory[object, SigningPackage] = _Memory(PACKAGES_KEPT)
 
     def sign(self, data: bytes) -> bytes:
@@ -136,6 +138,7 @@ class FrostSigner:
         points = nonces.commitment.hiding, nonces.commitment.binding
         commitment = b"".join(points)
         self._points.keep(commitment, points)
+        self._own.keep(commitment, nonces)
         return commitment, nonces
 
     def check_commitment(self, commitment: bytes) -> bool:
@@ -158,8 +161,14 @@ class FrostSigner:
 
     def _new_package(self, payload: bytes, commitments: Mapping[int, bytes]) -> SigningPackage:
         public = self._seat.public
-        listed = [Commitment(i, *self._decoded(one)) for i, one in commitments.items()]
-        return SigningPackage(public.group_key, public.threshold, signing_input(payload), listed)
+        # those that nobody has looked at yet are looked at on the way
+        listed = [
+            Commitment(i, *(self._points.get(one) or (one[:32], one[32:])))
+            for i, one in commitments.items()
+        ]
+        text = signing_input(payload)
+        mine = self._own.get(commitments.get(self.identifier, b""))
+        return SigningPackage(public.group_key, public.threshold, text, listed, mine)
 
     def share(self, package: Package, nonce: Nonce) -> bytes:
         assert isinstance(package, SigningPackage) and isinstance(nonce, Nonces)
