@@ -4,6 +4,8 @@ The encoding is the device core's deterministic CBOR; each `a_...` function take
 and returns it with its type and bounds proven.
 """
 
+from operator import itemgetter
+
 from writ import cbor
 from writ.errors import Rejection
 
@@ -13,10 +15,21 @@ from .errors import Malformed
 FILE_BYTES_MAX = 65536
 
 
-# The heads of what messages are made of: small integers, short strings, short lists.
-_INTS = [cbor.encode(number) for number in range(24)]
+# The heads of what messages are made of: small numbers, short strings, short lists.
+_INTS_MAX = 1024
+_INTS = [cbor.encode(number) for number in range(_INTS_MAX)]
 _BYTES = [cbor.encode(bytes(size))[: 1 + (size > 23)] for size in range(256)]
 _LISTS = [cbor.encode([0] * size)[:1] for size in range(24)]
+
+
+def _head(major: int, size: int) -> bytes:
+    # the encoding of the number itself, as another major type
+    first, *rest = cbor.encode(size)
+    return bytes((major << 5 | first, *rest))
+
+
+class Encoded(bytes):
+    """An item that is encoded already: `dump` takes it as it is."""
 
 
 def dump(item: object) -> bytes:
@@ -31,12 +44,24 @@ def _dump(item: object, parts: list[bytes]) -> None:
     if type(item) is bytes and len(item) < 256:
         parts.append(_BYTES[len(item)])
         parts.append(item)
-    elif type(item) is int and 0 <= item < 24:
+    elif type(item) is int and 0 <= item < _INTS_MAX:
         parts.append(_INTS[item])
-    elif (type(item) is list or type(item) is tuple) and len(item) < 24:
-        parts.append(_LISTS[len(item)])
+    elif type(item) is list or type(item) is tuple:
+        parts.append(_LISTS[len(item)] if len(item) < 24 else _head(4, len(item)))
         for one in item:
             _dump(one, parts)
+    elif type(item) is bytes:
+        parts.append(_head(2, len(item)))
+        parts.append(item)
+    elif type(item) is Encoded:
+        parts.append(item)
+    elif type(item) is dict:
+        parts.append(_head(5, len(item)))
+        for key, value in sorted(
+            ((dump(key), value) for key, value in item.items()), key=itemgetter(0)
+        ):
+            parts.append(key)
+            _dump(value, parts)
     else:
         parts.append(cbor.encode(item))
 
