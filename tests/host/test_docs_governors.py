@@ -17,6 +17,7 @@ from writ_host import approvalrules, dkg, identity, resharingplan
 from writ_host.cli import main
 from writ_host.consensus import certify, messages
 from writ_host.consensus.committee import tolerance
+from writ_host.consensus.rules import EACH_OTHER_MAX
 from writ_host.consensus.state import Timing
 from writ_host.consensus.value import BATCH_MAX, PAYLOADS_MAX
 from writ_host.governor import (
@@ -201,10 +202,12 @@ def test_messages_of_a_decision(
         for sender, to, data in queue:
             village.handle(to, village.cores[to].receive(sender, data, village.now_ms))
     deciding = sum(sent[kind] for kind in sent if kind < 16) + sent[core_messages.PROPOSE]
-    assert deciding == 4 * (count - 1) + 2 * (threshold - 1)
+    others = threshold - 1
+    few = threshold * others + 2 * others
+    assert deciding == 2 * (count - 1) + (few if threshold <= EACH_OTHER_MAX else 3 * others)
     words = {4: "four", 7: "seven", 13: "thirteen"}
     text = " ".join(CONSENSUS.split())
-    assert "`4(n - 1) + 2(t - 1)` messages" in text
+    assert "`2(n - 1) + 3(t - 1)` messages" in text
     assert re.search(rf"{deciding} with {words[count]}\b", text)
 
 

@@ -11,7 +11,15 @@ from writ.capsule import MEMBER, Beacon, Member
 from writ.governance import member_request
 from writ_host import wire
 from writ_host.consensus.certify import ANSWER, ASK, PICK
-from writ_host.consensus.messages import NO_ROUND, Lock, Session, Share, Status
+from writ_host.consensus.messages import (
+    NO_ROUND,
+    Decided,
+    Lock,
+    Prevote,
+    Session,
+    Share,
+    Status,
+)
 from writ_host.consensus.value import body_of
 from writ_host.governor import messages
 from writ_host.governor.proposals import CERTIFIED, OPEN, REFUSED, STALE
@@ -99,14 +107,15 @@ def test_what_was_voted_for_is_still_known_after_a_power_cut(tmp_path: Path) -> 
     """Two are locked on a value that all who heard of it had only in memory: nobody gets on."""
     village = Village(tmp_path, policy=POLICY.replace("operators = 2", "operators = 0"))
     first = village.cores[1].committee.proposer(2, 0)
-    voter, away = [number for number in village.cores if number != first][1:]
+    other, voter, away = village.cores[1].committee.after(first)
     village.run(lambda: all(core.replica.active for core in village.cores.values()))
     village.down.add(away)
 
     def lose(sender: int, to: int, data: bytes) -> bool:
         # the voter does not learn that all have voted, and nobody learns that two have signed
         kind = messages.type_of(data)
-        return kind in (Share.TYPE, Status.TYPE) or (kind == Session.TYPE and to == voter)
+        said = {Session.TYPE: first, Prevote.TYPE: other}
+        return kind in (Share.TYPE, Status.TYPE) or (to == voter and said.get(kind) == sender)
 
     village.lose = lose
     village.propose(first, village.revocation(bytes(8)))
@@ -231,12 +240,15 @@ def test_operators_deny(village: Village) -> None:
 def test_denied_after_one_had_locked_it_and_the_epoch_is_not_stuck(
     village: Village, denying: int
 ) -> None:
-    first = village.cores[1].replica.committee.proposer(2, 0)
-    dead, *voters = [number for number in village.cores if number != first]
+    committee = village.cores[1].replica.committee
+    first = committee.proposer(2, 0)
+    *voters, dead = committee.after(first)
     village.down.add(dead)
     # all three vote for it, and only the round's proposer learns of that
     kept = {Session.TYPE, Share.TYPE, Lock.TYPE, Status.TYPE}
-    village.lose = lambda sender, to, data: data[1] in kept
+    village.lose = lambda sender, to, data: (
+        data[1] in kept or (data[1] == Prevote.TYPE and to != first)
+    )
     id = village.propose(first, village.revocation(village.soil.member.node_id))
     village.step()
     village.approve(first, id)
@@ -328,6 +340,31 @@ def test_nobody_takes_over_from_who_is_at_work(village: Village) -> None:
     assert asked == {1}
     village.down.add(1)
     village.run(lambda: village.ask(2, statement)[0] == coap.CHANGED, seconds=30)
+
+
+def test_a_proposal_that_overtakes_a_decision_is_kept_until_that_is_here(tmp_path: Path) -> None:
+    village = Village(tmp_path, policy=POLICY.replace("operators = 2", "operators = 0"))
+    village.run(lambda: all(ledger.beacon() for ledger in village.ledgers.values()))
+    late = village.cores[1].committee.after(village.cores[1].proposer)[-1]
+    held: list[tuple[int, bytes]] = []
+
+    def hold(sender: int, to: int, data: bytes) -> bool:
+        if to == late and data[1] == Decided.TYPE:
+            held.append((sender, data))
+        return bool(held) and to == late and data[1] == Decided.TYPE
+
+    village.lose = hold
+    first = next(number for number in village.cores if number != late)
+    village.propose(first, village.revocation(bytes(8)))
+    village.run(lambda: village.cores[first].epoch == 2, seconds=0.3)
+    payloads = village.revocation(bytes([1]) * 8)
+    id = village.propose(first, payloads)
+    village.step()
+    assert village.cores[late].epoch == 1 and village.cores[late].proposal(id) is None
+    village.lose = lambda sender, to, data: False
+    village.handle(late, village.cores[late].receive(*held[0], village.now_ms))
+    assert village.cores[late].epoch >= 2 and village.cores[late].proposal(id) is not None
+    village.run(lambda: village.all_at(3), seconds=0.3)
 
 
 def test_a_burst_of_epochs_gets_one_beacon(tmp_path: Path) -> None:

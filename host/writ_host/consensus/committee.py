@@ -72,6 +72,10 @@ class Committee:
         """Whose turn it is: everybody's within `count` rounds, another's first at each height."""
         return (height + round_) % self.count + 1
 
+    def after(self, number: int) -> list[int]:
+        """The others, from the next one by number on."""
+        return [*range(number + 1, self.count + 1), *range(1, number)]
+
     def quorums_share_an_honest_one(self, lying: int) -> bool:
         """By brute force, for tests: no two quorums have only liars in common."""
         quorums = [set(q) for q in combinations(self.numbers, self.threshold)]

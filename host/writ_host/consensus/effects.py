@@ -53,10 +53,14 @@ class Write:
 
 @dataclass(frozen=True)
 class Send:
-    """Send `data` to one governor, or to all others (None). It may be lost."""
+    """Send `data` to one governor, or to all others (None). It may be lost.
+
+    has_time: nobody waits for it, so that what others wait for may go first.
+    """
 
     to: int | None
     data: bytes
+    has_time: bool = False
 
 
 @dataclass(frozen=True)

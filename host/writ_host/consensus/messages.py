@@ -10,6 +10,7 @@ scope and the kind of message, so that no signature passes for another.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import ClassVar, TypeVar
 
 from writ.limits import GOVERNORS_MAX
@@ -65,6 +66,15 @@ class Signed:
         """What the signature covers besides scope and kind."""
         raise NotImplementedError
 
+    def fields(self) -> list[object]:
+        """All of it, as items."""
+        raise NotImplementedError
+
+    @cached_property
+    def packed(self) -> wire.Encoded:
+        """`fields`, encoded once: in sessions, proofs and promises it is told again and again."""
+        return wire.Encoded(wire.dump(self.fields()))
+
     def text(self, scope: bytes) -> bytes:
         """The bytes that are signed."""
         return wire.dump([f"writ-{self.KIND}", scope, *self.signed_fields()])
@@ -83,6 +93,11 @@ class Submit:
     TYPE: ClassVar = 0
     SIZE: ClassVar = 1
     value: Value
+
+    @property
+    def height(self) -> int:
+        """The epoch that it would be."""
+        return self.value.epoch
 
     def fields(self) -> list[object]:
         return [self.value.to_item()]
@@ -150,7 +165,7 @@ class Proposal(Signed):
         return [self.sender, self.height, self.round, self.value.digest, self.valid_round]
 
     def fields(self) -> list[object]:
-        proof = [prevote.fields() for prevote in self.proof]
+        proof = [prevote.packed for prevote in self.proof]
         place = [self.sender, self.height, self.round]
         return [*place, self.value.to_item(), self.valid_round, proof, self.signature]
 
@@ -243,7 +258,7 @@ class Session:
         object.__setattr__(self, "id", session_id(place, members))
 
     def fields(self) -> list[object]:
-        return [self.height, self.round, self.digest, [offer.fields() for offer in self.offers]]
+        return [self.height, self.round, self.digest, [offer.packed for offer in self.offers]]
 
     @classmethod
     def from_fields(cls, items: list[object]) -> "Session":
@@ -300,7 +315,7 @@ class Lock:
     proof: tuple[Prevote, ...]
 
     def fields(self) -> list[object]:
-        proof = [prevote.fields() for prevote in self.proof]
+        proof = [prevote.packed for prevote in self.proof]
         return [self.height, self.round, self.value.to_item(), proof]
 
     @classmethod
@@ -354,7 +369,7 @@ class Seen:
     evidence: Offer | None
 
     def fields(self) -> list[object]:
-        return [self.token, None if self.evidence is None else self.evidence.fields()]
+        return [self.token, None if self.evidence is None else self.evidence.packed]
 
     @classmethod
     def from_fields(cls, items: list[object]) -> "Seen":
@@ -362,6 +377,8 @@ class Seen:
         return cls(wire.some_bytes(items[0], TOKEN_BYTES), evidence)
 
 
+# Those that belong to a height.
+Placed = Submit | Proposal | Prevote | Session | Share | Status | Lock
 Message = Submit | Proposal | Prevote | Session | Share | Status | Lock | Decided | Hello | Seen
 _CLASSES: dict[int, type[Message]] = {
     cls.TYPE: cls

@@ -56,8 +56,8 @@ class Promise:
                 self.locked,
                 self.valid_round,
                 None if self.valid is None else self.valid.to_item(),
-                [prevote.fields() for prevote in self.proof],
-                {number: offer.fields() for number, offer in self.seen.items()},
+                [prevote.packed for prevote in self.proof],
+                {number: offer.packed for number, offer in self.seen.items()},
             ]
         )
 

@@ -5,6 +5,8 @@ rules are in rules.py; here messages come in and are checked, those who lag are 
 replica that has just started asks what it may have forgotten.
 """
 
+from collections import deque
+
 from ..errors import HostError
 from . import messages
 from .effects import Effect, Event, Propose, Received, Tick
@@ -25,7 +27,7 @@ from .messages import (
 )
 from .roast import SESSIONS_MAX
 from .rules import Rules
-from .state import PRECOMMIT, PREVOTE, PROPOSE
+from .state import PRECOMMIT, PREVOTE, PROPOSE, STASH_MAX
 from .value import Value
 from .votes import ROUNDS_AHEAD_MAX
 
@@ -64,6 +66,9 @@ class Replica(Rules):
             self._timer_ms = None
             self._tick()
         self._settle()
+        if self._next and next(iter(self._next.values()))[0].height <= self.state.height:
+            self._replay_next()
+            self._settle()
         return self._flush()
 
     # --- messages ---------------------------------------------------------------------------------
@@ -85,9 +90,11 @@ class Replica(Rules):
             self._take_seen(sender, message)
         elif isinstance(message, Decided):
             self._take_decided(sender, message)
+        elif message.height == height + 1:
+            # some know the decision before others do, and go on
+            self._next.setdefault(sender, deque(maxlen=STASH_MAX)).append(message)
         elif isinstance(message, Submit):
-            if message.value.epoch == height:
-                self._submit(sender, message.value)
+            self._submit(sender, message.value)
         elif message.height != height:
             if isinstance(message, Status) and message.height < height:
                 self._help_with_decision(sender, message.height)
@@ -105,6 +112,13 @@ class Replica(Rules):
                 self._take_share(sender, message)
             else:
                 self._take_lock(message)
+
+    def _replay_next(self) -> None:
+        """What came for this height while we were at the one before."""
+        early, self._next = self._next, {}
+        for sender, kept in early.items():
+            for message in kept:
+                self._take(sender, message)
 
     def _see_round(self, sender: int, round_: int) -> None:
         ahead = self.state.ahead
@@ -276,10 +290,10 @@ class Replica(Rules):
             return
         if state.step == PROPOSE:
             self._prevote(None)  # lines 57 to 60
-        elif state.step == PREVOTE:
+        elif state.step == PREVOTE and (state.round or state.told is None):
             self._arm(PRECOMMIT)  # lines 61 to 64: no lock any more in this round
         else:
-            self._start_round(state.round + 1)  # lines 65 to 67
+            self._start_round(state.round + 1)  # lines 65 to 67; or nobody hears of our vote
 
     def _repeat(self) -> None:
         state = self.state
@@ -295,7 +309,7 @@ class Replica(Rules):
 
     def _send_status(self, to: int | None = None) -> None:
         state = self.state
-        has_value = state.round in state.proposals
+        has_value = state.round in state.proposals or (not state.round and state.told is not None)
         voters = state.votes.voters(state.round)
         place = state.height, state.round
         valid_round = self.promise.valid_round

@@ -6,16 +6,33 @@ the group key's threshold; a precommit is a FROST share, so the decision is the 
 prevote quorums travel as proofs; there is no precommit for nil.
 """
 
+from collections import deque
+from collections.abc import Iterable
+
 from . import messages
 from .committee import Committee
 from .effects import Accuse, Decide, Effect, Send, SetTimer, Write
-from .messages import NO_ROUND, ROUND_MAX, Message, Offer, Prevote, Proposal, Session, Share
+from .messages import (
+    NO_ROUND,
+    ROUND_MAX,
+    Message,
+    Offer,
+    Placed,
+    Prevote,
+    Proposal,
+    Session,
+    Share,
+)
 from .promise import Promise
 from .roast import Purse, Sessions
 from .signer import Signer
 from .state import PRECOMMIT, PREVOTE, PROPOSE, Accept, Chain, HeightState, Timing
 from .value import Value
 from .votes import Verifier
+
+# Up to so many signers hear each other's votes with no more datagrams than it takes to tell a
+# session, which holds all of them.
+EACH_OTHER_MAX = 3
 
 
 class Rules:
@@ -42,9 +59,16 @@ class Rules:
         self._token = token
         self._answered: set[int] | None = set()
         self._abstain_through = -1
+        # of the next height, by who sent it
+        self._next: dict[int, deque[Placed]] = {}
         self._purse = Purse(signer)
         self._verifier = Verifier(committee, signer)
         self._accused: set[tuple[int, str]] = set()
+        # the others, in the order in which they are asked, and how many of them were
+        self._row = committee.after(self.me)
+        self._asked = 0
+        # whether all wanted the same in the height before, and had it in the first round
+        self._is_calm = True
         self._effects: list[Effect] = []
         self._now_ms = 0
         self._deadline_ms: int | None = None
@@ -73,6 +97,10 @@ class Rules:
     def _send(self, message: Message, to: int | None = None) -> None:
         self._effects.append(Send(to, messages.encode(message)))
 
+    def _send_each(self, numbers: Iterable[int], message: Message) -> None:
+        data = messages.encode(message)
+        self._effects += [Send(number, data) for number in numbers]
+
     def _send_to_proposer(self, message: Message, round_: int) -> None:
         """It puts these together for all; whoever lacks one says so in its next status."""
         proposer = self.committee.proposer(self.state.height, round_)
@@ -100,9 +128,12 @@ class Rules:
             self._rule_join()
             or self._rule_propose()
             or self._rule_prevote()
+            or self._rule_prevote_at_once()
+            or self._rule_ask_rest()
             or self._rule_nil()
             or self._rule_lock()
             or self._rule_hurry()
+            or self._rule_begin()
             or self._rule_coordinate()
             or self._rule_share()
             or self._rule_decide()
@@ -177,11 +208,83 @@ class Rules:
         if state.round in self.promise.prevotes:
             return False
         proven = proposal.valid_round != NO_ROUND
+        if self._coordinates(0) and not state.round and self._wanted_by_all() == proposal.value:
+            state.told = proposal.value
         good = (proven or self._accepts(proposal.value)) and self._may_prevote(proposal)
         if not good and proposal.sender == self.me:
             del state.proposals[state.round]
         self._prevote(proposal.value if good else None)
         return True
+
+    @property
+    def _is_small(self) -> bool:
+        return self.committee.threshold <= EACH_OTHER_MAX
+
+    @property
+    def _first(self) -> list[int]:
+        """The proposer of the first round, and who with it is just a quorum: they vote at once."""
+        committee = self.committee
+        proposer = committee.proposer(self.state.height, 0)
+        return [proposer, *committee.after(proposer)[: committee.threshold - 1]]
+
+    def _wanted_by_all(self) -> Value | None:
+        """What an honest proposer has to propose: nobody wants anything else, nor did before."""
+        values = set(self.state.candidates.values())
+        return values.pop() if self._is_calm and len(values) == 1 else None
+
+    def _rule_prevote_at_once(self) -> bool:
+        """Lines 22 to 26, a message earlier; what follows is waited for as in line 57."""
+        state = self.state
+        if state.round or state.step != PROPOSE or 0 in self.promise.prevotes:
+            return False
+        if self._coordinates(0) or self.me not in self._first:
+            return False
+        value = self._wanted_by_all()
+        if value is None or self.accept(value) is not None:
+            return False
+        state.told = value
+        self._prevote(value)
+        self._deadline_ms = self._now_ms + self.timing.of(PROPOSE, 0)
+        return True
+
+    def _rule_begin(self) -> bool:
+        """Lines 36 to 40: those who vote at once hear each other, and sign unasked."""
+        state = self.state
+        value = state.told
+        if value is None or state.has_begun or state.round or not self._is_locked_now:
+            return False
+        if state.opened or not self._is_small:
+            return False
+        votes = state.votes.of(0)
+        offers = tuple(votes[number] for number in self._first if number in votes)
+        same = all(vote.digest == value.digest == self.promise.locked for vote in offers)
+        if len(offers) < self.committee.threshold or not same:
+            return False
+        state.has_begun = True
+        session = Session(state.height, 0, value.digest, offers)
+        if self._coordinates(0) and self._chosen(0, value.digest, offers) is not None:
+            # for whoever lacks a vote, and says so in its next status
+            state.opened.append(session)
+        self._take_session(offers[0].sender, session)
+        return True
+
+    def _chosen(
+        self, round_: int, digest: bytes, offers: Iterable[Prevote]
+    ) -> dict[int, Offer] | None:
+        """The signers of a new session."""
+        sessions = self._sessions(round_, digest)
+        if sessions is None:
+            return None
+        for prevote in offers:
+            if prevote.digest == digest:
+                sessions.offer(prevote.sender, prevote.commitments, prevote)
+        return sessions.choose()
+
+    @property
+    def _wait_for_shares(self) -> set[int]:
+        """Of those who sign unasked: who puts the shares together, and who waits for that."""
+        first = self._first
+        return {first[0], *(number for number in self.state.candidates if number in first)}
 
     def _accepts(self, value: Value) -> bool:
         """Ours to judge, until a quorum has voted for it: then refusing could only block.
@@ -209,10 +312,40 @@ class Rules:
         self._write()
         proposal = state.proposals.get(state.round)
         if proposal is not None and proposal.sender == self.me:
-            self._send(proposal)
+            self._ask(proposal)
         self._cast(state.round, digest, 0 if value is None else len(value.payloads))
         state.step = PREVOTE
         self._deadline_ms = None
+
+    def _ask(self, proposal: Proposal) -> None:
+        """In the first round no more than it takes, first those who signed last; others are spared.
+
+        Nor those who voted at once. Whoever is awake and has no value says so in its next status,
+        and is asked then.
+        """
+        if proposal.round > 0:
+            self._asked = len(self._row)
+            self._send(proposal)
+            return
+        self._asked = self.committee.threshold - 1
+        asked = self._row[: self._asked]
+        if self.state.told is not None:
+            asked = [number for number in asked if number not in self._first]
+        self._send_each(asked, proposal)
+
+    def _rule_ask_rest(self) -> bool:
+        """Somebody is against what is proposed, so that those who were spared may be wanted."""
+        state = self.state
+        rest = self._row[self._asked :]
+        proposal = state.proposals.get(state.round)
+        if not (self._asked and rest) or proposal is None or proposal.sender != self.me:
+            return False
+        wanted = proposal.value.digest
+        if all(vote.digest == wanted for vote in state.votes.of(state.round).values()):
+            return False
+        self._asked += len(rest)
+        self._send_each(rest, proposal)
+        return True
 
     def _cast(self, round_: int, digest: bytes | None, payloads: int) -> None:
         commitments = self._purse.fresh(payloads) if payloads else ()
@@ -223,6 +356,8 @@ class Rules:
         self.state.votes.add(prevote, self.state.round)
         if digest is None:
             self._send(prevote)
+        elif self.state.told is not None and not round_ and self._is_small:
+            self._send_each([number for number in self._first if number != self.me], prevote)
         else:
             self._send_to_proposer(prevote, round_)
 
@@ -236,12 +371,19 @@ class Rules:
         return True
 
     def _rule_nil(self) -> bool:
-        """Lines 44 to 46: a quorum for nil. Nobody can lock in this round any more: on."""
+        """Lines 44 to 46: a quorum for nil. Nobody can lock in this round any more: on.
+
+        Nor where those who voted at once are of too many minds: the proposer tells the others.
+        """
         state = self.state
-        if state.step == PROPOSE or state.votes.quorum(state.round) != b"":
+        if state.step == PROPOSE or state.round >= ROUND_MAX:
             return False
-        if state.round >= ROUND_MAX:
+        is_split = state.round == 0 and state.votes.is_split(0)
+        if state.votes.quorum(state.round) != b"" and not is_split:
             return False
+        if is_split and self._coordinates(0):
+            for prevote in state.votes.of(0).values():
+                self._send(prevote)
         self._start_round(state.round + 1)
         return True
 
@@ -296,13 +438,7 @@ class Rules:
             return False
         if not self._coordinates(state.round):
             return False
-        sessions = self._sessions(state.round, digest)
-        if sessions is None:
-            return False
-        for number, prevote in state.votes.of(state.round).items():
-            if prevote.digest == digest:
-                sessions.offer(number, prevote.commitments, prevote)
-        chosen = sessions.choose()
+        chosen = self._chosen(state.round, digest, state.votes.of(state.round).values())
         if chosen is None:
             return False
         session = Session(state.height, state.round, digest, tuple(chosen.values()))
@@ -339,7 +475,10 @@ class Rules:
         unsigned = Share(*place, self.promise.counter, session.id, shares, fresh)
         share = messages.sealed(unsigned, self.signer, self.committee.scope)
         self.state.answered.append(share)
-        self._send_to_proposer(share, session.round)
+        if self.state.has_begun and not session.round:
+            self._send_each(self._wait_for_shares - {self.me}, share)
+        else:
+            self._send_to_proposer(share, session.round)
         self._take_share(self.me, share)
 
     def _rule_decide(self) -> bool:
@@ -355,23 +494,37 @@ class Rules:
         """Lines 50 to 54."""
         decide = Decide(self.state.height, value, signatures)
         if self._coordinates(self.state.round):
-            # it proves itself: whoever proposed it writes while we do, the others after us
+            # it proves itself: whoever proposed it writes while we do, the others in their time
             found = messages.encode(messages.Decided(value, signatures))
             others = [number for number in self.committee.numbers if number != self.me]
             waiting = [number for number in others if number in self.state.candidates]
+            if self.state.has_begun:
+                # these have put it together themselves
+                waiting = [number for number in waiting if number not in self._first]
             self._effects += [Send(number, found) for number in waiting]
             self._effects.append(decide)
-            self._effects += [Send(number, found) for number in others if number not in waiting]
+            rest = [number for number in others if number not in waiting]
+            self._effects += [Send(number, found, has_time=True) for number in rest]
         else:
             self._effects.append(decide)
         self._enter_height(self.state.height + 1)
 
     def _enter_height(self, height: int) -> None:
         self._purse.discard()
+        self._reorder()
+        self._is_calm = self.state.round == 0 and len(set(self.state.candidates.values())) <= 1
         self.state = HeightState(self.committee, height)
         self.promise.next_height(height)
         self._deadline_ms = None
         self._resend_at_ms = self._now_ms + self.timing.resend_ms
+
+    def _reorder(self) -> None:
+        """Whoever was asked and has not signed is asked last from now on."""
+        asked, rest = self._row[: self._asked], self._row[self._asked :]
+        signed = {sender for _, sender in self.state.heard}
+        late = [number for number in asked if number not in signed]
+        self._row = [number for number in asked if number in signed] + rest + late
+        self._asked = 0
 
     # What a session or a share does when it arrives, our own included: replica.py.
 

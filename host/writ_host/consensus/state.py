@@ -73,6 +73,10 @@ class HeightState:
     # whose value may be proposed, by who submitted it
     candidates: dict[int, Value] = field(default_factory=dict)
     proposals: dict[int, Proposal] = field(default_factory=dict)
+    # what we voted for in the first round without a proposal
+    told: Value | None = None
+    # whether those who did have all votes of each other, and sign
+    has_begun: bool = False
     locks: dict[int, Lock] = field(default_factory=dict)
     own: dict[int, Prevote] = field(default_factory=dict)
     sessions: dict[tuple[int, bytes], Sessions[Offer]] = field(default_factory=dict)
@@ -107,6 +111,8 @@ class HeightState:
 
     def value(self, round_: int, digest: bytes) -> Value | None:
         """The value with this digest, as this round's proposal or proof brought it."""
+        if round_ == 0 and self.told is not None and self.told.digest == digest:
+            return self.told
         for source in (self.proposals.get(round_), self.locks.get(round_)):
             if source is not None and source.value.digest == digest:
                 return source.value

@@ -57,6 +57,16 @@ class Votes:
                 return name
         return None
 
+    def is_split(self, round_: int) -> bool:
+        """Whether no value can have a quorum in the round any more, if each votes once."""
+        counts: dict[bytes | None, int] = {None: 0}
+        votes = self.of(round_).values()
+        for prevote in votes:
+            counts[prevote.digest] = counts.get(prevote.digest, 0) + 1
+        del counts[None]
+        missing = len(self._committee.numbers) - len(votes)
+        return max(counts.values(), default=0) + missing < self._committee.threshold
+
     def certificate(self, round_: int, digest: bytes) -> tuple[Prevote, ...]:
         """A quorum of the round's prevotes for `digest`."""
         found = [prevote for prevote in self.of(round_).values() if prevote.digest == digest]

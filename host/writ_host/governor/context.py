@@ -16,11 +16,15 @@ from .state import ChainState
 
 @dataclass(frozen=True)
 class Send:
-    """To one governor, or to all others (None); early: nothing unwritten came before it."""
+    """To one governor, or to all others (None).
+
+    early: nothing unwritten came before it; has_time: nobody waits for it.
+    """
 
     to: int | None
     data: bytes
     early: bool = False
+    has_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,9 @@ class Context:
         """A message of the core (messages.py)."""
         self.say(to, wire.dump(list(items)))
 
-    def say(self, to: int | None, data: bytes) -> None:
+    def say(self, to: int | None, data: bytes, has_time: bool = False) -> None:
         """A message that is encoded already."""
-        self.outs.append(Send(to, data, early=not self.ledger.is_dirty))
+        self.outs.append(Send(to, data, not self.ledger.is_dirty, has_time))
 
     def let_go(self) -> None:
         """Have sent what waits for nothing, before this governor writes and works on."""

@@ -370,7 +370,7 @@ class Core:
         if isinstance(effect, effects.Write):
             self.ledger.save_promise(self._digest, effect.record)
         elif isinstance(effect, effects.Send):
-            context.say(effect.to, effect.data)
+            context.say(effect.to, effect.data, effect.has_time)
         elif isinstance(effect, effects.SetTimer):
             self._replica_ms = effect.at_ms
         elif isinstance(effect, Decide):

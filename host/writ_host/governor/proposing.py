@@ -1,5 +1,6 @@
 """Proposals and approvals: taken, judged, told to the others, and brought forward when ready."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,8 @@ WANT_AGAIN_MS = 5000
 WANTED_EACH_MAX = 256
 # Names are taken and statements age meanwhile: no judgement counts for longer.
 JUDGED_MS = 15000
+# Of each governor: proposals that came before the decision that they follow.
+EARLY_EACH_MAX = 2
 # What is done with and still known after a restart, or when other governors are in force.
 DONE_RESTORED = 64
 
@@ -64,6 +67,7 @@ class Proposing:
         self._on_ready = on_ready
         self.wanted: dict[int, dict[bytes, int]] = {}  # of whom: ids, and not again before
         self._summaries = 0
+        self._early: dict[int, deque[Proposal]] = {}  # of the epoch after the next, by who told
         self.table = Proposals()
 
     # --- judging ----------------------------------------------------------------------------------
@@ -115,6 +119,8 @@ class Proposing:
             raise NotAccepted("too many operators denied it", "Propose something else.")
         self._keep(proposal)
         self.tell_proposals([proposal])
+        # the others judge it while we do what follows
+        self._context.let_go()
         self.advance(proposal)
 
     def decide_on(self, id: bytes, yes: bool, reason: str) -> None:
@@ -311,6 +317,10 @@ class Proposing:
             # a quorum had voted for it by the time that so many denied it
             refused.capsules = raws
             self.close(refused, CERTIFIED)
+        early, self._early = self._early, {}
+        for sender, kept in early.items():
+            for proposal in kept if stays else ():
+                self._take_proposal(proposal, sender)
 
     def after_capsule(self, payload: bytes, raw: bytes) -> None:
         """An unordered capsule was certified."""
@@ -392,10 +402,14 @@ class Proposing:
         proposal.teller = sender
         # or it would never be too old
         proposal.created_s = min(proposal.created_s, self._context.clock_s())
+        if proposal.is_ordered and proposal.value.epoch == self._context.chain.epoch + 2:
+            # whoever proposes it knows a decision that has yet to reach us
+            self._early.setdefault(sender, deque(maxlen=EARLY_EACH_MAX)).append(proposal)
+            return
         verdict = self.verdict(proposal)
         if verdict.reason is not None:
-            # nobody's table is filled by what we would not sign; what comes before its time is
-            # told again, once we are there
+            # nobody's table is filled by what we would not sign; what comes long before its time
+            # is told again, once we are there
             self._context.tally("NotAccepted")
         elif not self.table.has_room(proposal.proposer, sender, verdict.operators > 0):
             self._context.tally("TableFull")

@@ -19,6 +19,7 @@ from writ_host.consensus.messages import (
     Session,
     Share,
     Status,
+    Submit,
     sealed,
 )
 from writ_host.consensus.replica import Replica
@@ -173,6 +174,15 @@ def vote_twice(liar, effect, message):
     return liar.to(here, message) + liar.to(there, other)
 
 
+def submit_twice(liar, effect, message):
+    """Wants one thing of some and another of others, so that those who vote at once differ."""
+    if not isinstance(message, Submit):
+        return [effect]
+    here, there = liar.halves(effect)
+    other = Submit(liar.governor.world.new_value(liar.governor))
+    return liar.to(here, message) + liar.to(there, other)
+
+
 def withhold(liar, effect, message):
     """Takes a place in every session, and does not sign."""
     if isinstance(message, Share) and liar.rng.random() < 0.8:
@@ -279,6 +289,7 @@ def be_silent(liar, effect, message):
 BEHAVIOURS = {
     "equivocate": equivocate,
     "vote_twice": vote_twice,
+    "submit_twice": submit_twice,
     "withhold": withhold,
     "whisper": whisper,
     "sign_wrongly": sign_wrongly,

@@ -10,7 +10,7 @@ from simulator.plan import plan
 from writ_host.consensus.messages import NO_ROUND
 
 # Seeds from 1 within which each must have been found.
-FOUND_WITHIN = {"no_lock": 60, "late_writes": 40, "low_threshold": 120}
+FOUND_WITHIN = {"no_lock": 120, "late_writes": 40, "low_threshold": 120}
 
 
 class Lockless(Lawless):

@@ -358,6 +358,9 @@ class World:
         if data[1] not in (messages.Prevote.TYPE, messages.Share.TYPE):
             return
         said = messages.decode(data)
+        if said.sender != governor.number:
+            # passed on: whose vote it is has said it
+            return
         if isinstance(said, messages.Prevote):
             self.notary.saw_vote(said)
         else:
