@@ -172,6 +172,40 @@ def test_requests_answers_errors_and_events(tmp_path: Path, depth: int) -> None:
         ControlClient(path)
 
 
+def test_who_waits_for_news_is_answered_when_there_are_some(tmp_path: Path) -> None:
+    state = {"state": "open"}
+
+    def show(request: control.Document) -> control.Document:
+        return {**state, "id": request.get("id", "")}
+
+    path = tmp_path / "control.sock"
+    with serving(path, show) as (server, _), ControlClient(path) as client:
+        seen = client.ask("find", id="a")
+
+        def change() -> None:
+            server.retry()  # it is the same still
+            state["state"] = "certified"
+            server.retry()
+
+        threading.Timer(0.1, change).start()
+        since = time.monotonic()
+        found = client.ask_anew("find", seen, id="a")
+        assert found["state"] == "certified" and time.monotonic() - since >= 0.1
+        # what is news already is told at once, and what stays the same after a while
+        assert client.ask_anew("find", seen, id="a") == found
+        threading.Timer(0.3, server.retry).start()
+        assert client.ask_anew("find", found, 0.2, id="a") == found
+        # one after the other, as ever, on one connection
+        client._link.sendall(
+            control.encode({"do": "find", "id": "b", "seen": control.tag_of(b"x"), "wait": 1.0})
+            + control.encode({"do": "find", "id": "c"})
+        )
+        assert [client._line()["id"], client._line()["id"]] == ["b", "c"]
+        for wait in ("1", -1, True, [1.0]):
+            with pytest.raises(ControlFailed, match="wait"):
+                client.ask("find", wait=wait, seen="")
+
+
 def test_a_line_without_end_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     with serving(path, echo):

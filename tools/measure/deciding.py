@@ -9,7 +9,7 @@ import time
 
 from writ_host.governor.control import ControlClient
 
-from .committee import Committee, Watch
+from .committee import Committee
 from .row import Row
 from .times import Times
 
@@ -40,14 +40,13 @@ def decide(committee: Committee, rounds: int) -> Times:
     """Revoke a member, restore it, and so on, each in an epoch of its own."""
     first, member = committee.governors[0], committee.devices[0].node_id
     seconds = []
-    with ControlClient(first.folder.control) as client, Watch(first) as watch:
+    with ControlClient(first.folder.control) as client:
         for _ in range(rounds):
             payloads = [payload.hex() for payload in committee.revocation(member)]
             since = time.perf_counter()
             found = client.ask("propose", payloads=payloads, title="bench")
             while found["state"] == "open":
-                watch.wait_for("decided", epoch=committee.policy.epoch)
-                found = client.ask("find", id=found["id"])
+                found = client.ask_anew("find", found, id=found["id"], words=False)
             seconds.append(time.perf_counter() - since)
             assert len(found["capsules"]) == 2, found
             time.sleep(PAUSE_S)

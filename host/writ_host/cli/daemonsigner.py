@@ -20,7 +20,7 @@ from .. import keyfile, proposed, wire, words
 from ..certify import Broker, Draft, WrongGovernors
 from ..consensus.value import BATCH_MAX, ORDERED, body_of
 from ..errors import HostError, Interrupted, NeedsPerson, NotReachable
-from ..governor.control import ControlClient, ControlFailed, Document
+from ..governor.control import WAIT_S_MAX, ControlClient, ControlFailed, Document
 from ..governor.layout import Layout
 from ..governor.proposals import proposal_id
 from ..proposed import Proposed
@@ -28,7 +28,6 @@ from ..scopefolder import ScopeFolder, now_s
 from . import governorview as view
 from .output import Output
 
-POLL_S = 0.1
 # How long another command may take to put into the folder what it got.
 LOCK_WAIT_S = 10.0
 # With --no-wait: signatures of daemons that are up, where nobody is to be asked.
@@ -207,11 +206,9 @@ class GovernorSigner(Broker):
                 if line != shown and "approve" in line and self._waits:
                     self._out.note(line)
                     shown = line
-                self._sleep(asked, line)
-                asked = [
-                    client.ask("find", id=one["id"]) if one["state"] == "open" else one
-                    for one in asked
-                ]
+                first, left_s = waiting[0], self._left_s(asked, line)
+                news = client.ask_anew("find", first, left_s, id=first["id"], words=False)
+                asked = [news if one is first else self._look(client, one) for one in asked]
         except KeyboardInterrupt:
             raise Interrupted(
                 f"not waiting any more: {self._awaited(asked)}", self._advice(asked)
@@ -222,6 +219,11 @@ class GovernorSigner(Broker):
             if one["state"] != "certified":
                 raise Denied(f"{one['title']}: {one['reason'] or one['state']}")
         return asked
+
+    def _look(self, client: ControlClient, one: Document) -> Document:
+        if one["state"] != "open":
+            return one
+        return client.ask("find", id=one["id"], words=False)
 
     def _awaited(self, waiting: Sequence[Document]) -> str:
         lines = [view.awaited(one).replace(" DIR ", f" {self._daemon} ") for one in waiting]
@@ -234,22 +236,21 @@ class GovernorSigner(Broker):
         return f"It stays proposed, whoever waits. {again}{deny}"
 
     def _beacon(self, client: ControlClient) -> bytes:
-        before = client.ask("beacon")
-        while True:
-            state = client.ask("state")
-            if state["beacon"] and state["beacon"] != before["beacon"]:
-                return bytes.fromhex(state["beacon"])
-            self._sleep([], "")
+        before = state = client.ask("beacon")
+        while state["beacon"] in ("", before["beacon"]):
+            state = client.ask_anew("state", state, self._left_s([], ""))
+        return bytes.fromhex(state["beacon"])
 
-    def _sleep(self, asked: Sequence[Document], awaited: str) -> None:
+    def _left_s(self, asked: Sequence[Document], awaited: str) -> float:
+        """How long to wait for news. Raises, or leaves, when that is over."""
         if not self._waits:
             if self._end is None:
                 self._end = time.monotonic() + NO_WAIT_S
             if "approve" in awaited or time.monotonic() >= self._end:
                 self._leave(asked, awaited)
-        if self._end is None or time.monotonic() < self._end:
-            time.sleep(POLL_S)
-            return
+        left_s = WAIT_S_MAX if self._end is None else self._end - time.monotonic()
+        if left_s > 0:
+            return left_s
         if "approve" in awaited:
             raise NeedsPerson(f"not approved yet: {awaited}", self._advice(asked))
         advice = (

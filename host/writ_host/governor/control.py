@@ -2,17 +2,21 @@
 
     -> {"do": "status", ...}        <- {...}, or {"error": {"name", "message", "advice"}}
 
-One request at a time on a connection. `watch` goes on: each event is a line, until either closes.
-Only the daemon's own user and root are heard.
+One request at a time on a connection. With "seen", the tag of an answer, and "wait", in seconds, it
+is answered once there is another answer, or after so long. `watch` goes on: each event is a line,
+until either closes. Only the daemon's own user and root are heard.
 """
 
 import contextlib
+import hashlib
 import json
+import math
 import os
 import selectors
 import socket
 import stat
 import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +36,8 @@ BACKLOG_BYTES_MAX = 1 << 20
 # sun_path has 108 bytes on Linux, 104 on others.
 _PATH_BYTES_MAX = 100
 TIMEOUT_S = 15.0
+# Who waits for news asks again after this.
+WAIT_S_MAX = 10.0
 
 Document = dict[str, Any]
 Handle = Callable[[Document], Document]
@@ -73,6 +79,11 @@ def may_speak(connection: socket.socket) -> bool:
 def encode(document: Document) -> bytes:
     """One line. Bytes become hex."""
     return json.dumps(document, default=_plain, separators=(",", ":")).encode() + b"\n"
+
+
+def tag_of(line: bytes) -> str:
+    """What a line that was seen is known by."""
+    return hashlib.sha256(line).hexdigest()[:16]
 
 
 def _plain(value: object) -> object:
@@ -122,6 +133,7 @@ class _Connection:
         self.is_open = True
         self._in = bytearray()
         self._out = bytearray()
+        self._held: tuple[bytes, float] | None = None  # a request, and when it is answered anyway
 
     def ready(self, mask: int) -> None:
         """The selector says that it can be read or written."""
@@ -139,12 +151,36 @@ class _Connection:
             self.server.drop(self)
             return
         self._in += data
-        while self.is_open and (end := self._in.find(b"\n")) >= 0:
-            line = bytes(self._in[:end])
-            del self._in[: end + 1]
-            self.send(encode(self.server.answer(line, self)))
+        self._read_lines()
         if len(self._in) > LINE_BYTES_MAX:
             self.server.drop(self)
+
+    def _read_lines(self) -> None:
+        while self.is_open and self._held is None and (end := self._in.find(b"\n")) >= 0:
+            line = bytes(self._in[:end])
+            del self._in[: end + 1]
+            self._answer(line, None)
+
+    def _answer(self, line: bytes, until_s: float | None) -> None:
+        answer, wait_s = self.server.answer(line, self)
+        now_s = time.monotonic()
+        until_s = now_s + wait_s if until_s is None else until_s
+        if wait_s and now_s < until_s:
+            self._held = line, until_s
+        else:
+            self.send(answer)
+
+    @property
+    def until_s(self) -> float | None:
+        """When what is held back is answered anyway; None for nothing."""
+        return self._held[1] if self._held else None
+
+    def retry(self) -> None:
+        """Answer what was held back, if there is something else to say by now."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._answer(*held)
+            self._read_lines()
 
     def send(self, data: bytes) -> None:
         """Queue a line and send what goes at once."""
@@ -217,20 +253,36 @@ class ControlServer:
         self._connections.append(connection)
         self.selector.register(link, selectors.EVENT_READ, connection.ready)
 
-    def answer(self, line: bytes, connection: _Connection) -> Document:
-        """What to say to one line."""
+    def answer(self, line: bytes, connection: _Connection) -> tuple[bytes, float]:
+        """What to say to one line, and for how many seconds not yet, since it was seen before."""
         try:
             request = decode(line)
             if request.get("do") == "watch":
                 connection.watches = True
-                return {"watching": True}
-            return self._handle(request)
+                return encode({"watching": True}), 0
+            wait_s = min(field(request, "wait", float, 0.0), WAIT_S_MAX)
+            if not wait_s >= 0:
+                raise Malformed('"wait" is no time')
+            answer = encode(self._handle(request))
+            return answer, wait_s if request.get("seen") == tag_of(answer) else 0
         except HostError as error:
-            return _error(error, str(error), error.advice)
+            found = _error(error, str(error), error.advice)
         except WritError as error:
-            return _error(error, words_for(error), "")
+            found = _error(error, words_for(error), "")
         except Exception as error:  # noqa: BLE001 - a bug in an answer must not end the governor
-            return _error(error, f"bug in writ: {error!r}", "Please report it.")
+            found = _error(error, f"bug in writ: {error!r}", "Please report it.")
+        return encode(found), 0
+
+    def next_ms(self) -> int | None:
+        """Milliseconds until somebody has waited long enough, None where nobody waits."""
+        ends = [one.until_s for one in self._connections if one.until_s is not None]
+        return max(0, math.ceil(1000 * (min(ends) - time.monotonic()))) if ends else None
+
+    def retry(self) -> None:
+        """Something has happened, or time has passed: who waits for news may be answered."""
+        for one in list(self._connections):
+            with contextlib.suppress(OSError):
+                one.retry()
 
     def tell(self, document: Document) -> None:
         """An event, to all who watch."""
@@ -309,6 +361,15 @@ class ControlClient:
         if (error := answer.get("error")) is not None:
             raise ControlFailed(error["name"], error["message"], error["advice"])
         return answer
+
+    def ask_anew(
+        self, do: str, seen: Document, wait_s: float = WAIT_S_MAX, **parameters: object
+    ) -> Document:
+        """The answer as soon as it is another one than `seen`; the same after `wait_s`, 10 at most.
+
+        Raises as `ask`.
+        """
+        return self.ask(do, seen=tag_of(encode(seen)), wait=float(wait_s), **parameters)
 
     def watch(self) -> Iterator[Document]:
         """Events from this call on, until the daemon stops."""

@@ -91,6 +91,7 @@ class Daemon:
         self._problem = ""
         self._numbers: dict[bytes, int] = {}  # of the other governors, by node key
         self._news: list[Event | NewCapsule] = []
+        self._unhurried: list[tuple[bytes, bytes]] = []  # messages that nobody waits for
         self._untaken: list[bytes] = []  # capsules, by the scope node
         self._in_force: bytes | None = None  # another committee, or group key, from this turn on
         self._proposed: dict[bytes, int] = {}  # ids -> since when, for the histogram
@@ -222,6 +223,7 @@ class Daemon:
 
     def _turn(self) -> None:
         ready = self.selector.select(self._wait_s())
+        self._post_unhurried()
         for key, mask in ready:
             key.data(mask)
         now_ms = self.now_ms()
@@ -241,10 +243,16 @@ class Daemon:
             self._take_one()
         if self._in_force is not None:
             # after all that the old seat had still to say, and was heard by those who leave
+            self._post_unhurried()
+            self.link.flush()
             name, self._in_force = self._in_force, None
             self._reseat(name)
         if self.node is not None:
             self.node.turn()
+
+    def _post_unhurried(self) -> None:
+        unhurried, self._unhurried = self._unhurried, []
+        self.link.post_all(unhurried)
 
     def _wait_s(self) -> float:
         now_ms = self.now_ms()
@@ -252,12 +260,13 @@ class Daemon:
             max(0, self._house_ms - now_ms),
             self.ceremonies.next_ms(now_ms),
             self.link.next_ms(now_ms),
+            self.control.next_ms(),
         ]
         if self.core is not None:
             waits.append(self.core.next_ms(now_ms))
         if self.node is not None:
-            waits.append(self.node.next_ms(self.node.clock.now_ms()))
-        if self._untaken and not self._is_deciding():
+            waits.append(self.node.wait_ms())
+        if self._unhurried or (self._untaken and not self._is_deciding()):
             waits.append(QUIET_MS)
         return min(wait for wait in waits if wait is not None) / 1000
 
@@ -282,6 +291,8 @@ class Daemon:
         if self._untaken:
             # a decision may take long
             self._take_one()
+        if self.node is not None and not self._is_deciding():
+            self.node.settle()
         self._learn_from_node()
         if self.core is not None:
             self._tell_problem(self.memberships.tick(self.core, self.now_ms()))
@@ -334,7 +345,10 @@ class Daemon:
         for out in outs:
             if isinstance(out, Send):
                 for key in self._receivers(out.to):
-                    self.link.post(key, out.data, out.early)
+                    if out.has_time:
+                        self._unhurried.append((key, out.data))
+                    else:
+                        self.link.post(key, out.data, out.early)
             elif isinstance(out, Reseat):
                 self._in_force = out.name
             else:
@@ -354,6 +368,8 @@ class Daemon:
     def _tell_news(self) -> None:
         """What is durable, now that the other governors have what they wait for."""
         news, self._news = self._news, []
+        if news or self.control.next_ms() == 0:
+            self.control.retry()
         for out in news:
             if isinstance(out, Event):
                 self.tell(out.name, out.text, **out.facts)
@@ -533,6 +549,7 @@ class Daemon:
 
     def _close_node(self) -> None:
         if self.node_dir is not None:
+            self._node().settle()
             self.selector.unregister(self._node().socket)
             self.node_dir.close()
             self.node_dir = None

@@ -1,6 +1,6 @@
 """What the daemon answers: to the operator's commands, to who founds a scope, and to Prometheus.
 
-    status   pending   log {last}   find {id}   decide {id, yes, reason}
+    status   pending   log {last}   find {id, words}   decide {id, yes, reason}
     propose {payloads, title, evidence}      capsules {cursor}      state      beacon      backup
     change {add, remove, threshold, dry}     refresh {dry}
     succeed {governors, threshold, dry}      force {names}
@@ -47,7 +47,9 @@ class Desk:
             "status": self._status,
             "pending": self._pending,
             "log": self._log,
-            "find": lambda request: self._find(field(request, "id", str)),
+            "find": lambda request: self._find(
+                field(request, "id", str), field(request, "words", bool, True)
+            ),
             "decide": self._decide,
             "propose": self._propose,
             "capsules": self._capsules,
@@ -146,14 +148,15 @@ class Desk:
         last = min(field(request, "last", int, 20), LOG_MAX)
         return {"entries": self._entries(last)}
 
-    def _find(self, id: str) -> Document:
+    def _find(self, id: str, has_words: bool = True) -> Document:
         """The proposal or ceremony whose id begins so. Raises `HostError` for none or several."""
         if len(id) < ID_DIGITS_MIN:
             raise HostError(f"{id}: too short", f"Give {ID_DIGITS_MIN} digits of it, or more.")
         daemon = self._daemon
         found = [one for one in self._all_ceremonies() if one["id"].hex().startswith(id)]
         if daemon.core is not None:
-            found += [_proposal(view, view.state == OPEN) for view in self._begins(id)]
+            views = self._begins(id)
+            found += [_proposal(view, has_words and view.state == OPEN) for view in views]
         if len(found) == 1:
             return found[0]
         if found:

@@ -100,6 +100,22 @@ def checksum(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()[:SUM_BYTES]
 
 
+class _AtOnce:
+    """The outermost block of `LedgerFile.at_once`; no generator, since each message is in one."""
+
+    def __init__(self, ledger: "LedgerFile") -> None:
+        self._ledger = ledger
+
+    def __enter__(self) -> None:
+        self._ledger._depth = 1
+
+    def __exit__(self, *_: object) -> None:
+        self._ledger._end()
+
+
+_INSIDE = contextlib.nullcontext()
+
+
 class LedgerFile:
     """An open database. Made by `open`; one thread at a time. clock_s: Unix seconds."""
 
@@ -218,25 +234,20 @@ class LedgerFile:
         finally:
             self._depth = 0
 
-    @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
+    def at_once(self) -> "contextlib.AbstractContextManager[None]":
         """What is written inside is durable when the block ends, however it ends: one fsync.
 
         Nothing that follows from it may be said before. Each `together` inside is all or none.
         """
-        if self._depth:
-            yield
-            return
-        self._depth = 1
+        return _INSIDE if self._depth else _AtOnce(self)
+
+    def _end(self) -> None:
+        self._depth = 0
         try:
-            yield
-        finally:
-            self._depth = 0
-            try:
-                self._commit()
-            except BaseException:
-                self._undo("ROLLBACK")
-                raise
+            self._commit()
+        except BaseException:
+            self._undo("ROLLBACK")
+            raise
 
     @property
     def is_dirty(self) -> bool:

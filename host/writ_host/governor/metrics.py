@@ -101,6 +101,7 @@ class Metrics(Collector):
     def __init__(self) -> None:
         self._snapshot = Snapshot()
         self._server: WSGIServer | None = None
+        self._fsyncs_s: list[float] = []
         self.registry = CollectorRegistry()
         self.registry.register(self)
         self._fsync = Histogram(
@@ -117,8 +118,8 @@ class Metrics(Collector):
         )
 
     def observe_fsync(self, seconds: float) -> None:
-        """A write that the disk has."""
-        self._fsync.observe(seconds)
+        """A write that the disk has; shown when the next moment is published."""
+        self._fsyncs_s.append(seconds)
 
     def observe_decide(self, seconds: float) -> None:
         """A proposal that was certified."""
@@ -126,6 +127,9 @@ class Metrics(Collector):
 
     def publish(self, snapshot: Snapshot) -> None:
         """What the next scrapes show."""
+        for seconds in self._fsyncs_s:
+            self._fsync.observe(seconds)
+        self._fsyncs_s.clear()
         self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:

@@ -8,11 +8,13 @@ What is inside a datagram is one of:
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from writ import cbor, coap, edhoc_wire
+from writ import coap, edhoc_wire
 from writ.blockwise import block_decode, block_encode
 from writ.coap import NON, POST, Message
 from writ.errors import BadMessage, BadOption, BlockMismatch, TooLarge
 from writ.oscore import Context
+
+from .. import wire
 
 # A catch-up answer or a proposal of 32 capsules; the same as the largest file of a ceremony.
 MESSAGE_BYTES_MAX = 65536
@@ -76,7 +78,7 @@ def pack(messages: Iterable[bytes], tags: Iterator[int]) -> list[Part]:
     parts: list[Part] = []
     shared = b""
     for message in messages:
-        item = cbor.encode(message)
+        item = wire.dump(message)
         if shared and len(shared) + len(item) > PAYLOAD_BYTES_MAX:
             parts.append(([], shared))
             shared = b""

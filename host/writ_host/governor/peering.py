@@ -43,7 +43,16 @@ from .peerhandshake import (
     Greeting,
     is_message_1,
 )
-from .peersession import GREET_MS, GREET_MS_MAX, SIGN_OF_LIFE_MS, Peer, Session, Stats, kid_of
+from .peersession import (
+    GREET_MS,
+    GREET_MS_MAX,
+    SIGN_OF_LIFE_MS,
+    SILENT_MS,
+    Peer,
+    Session,
+    Stats,
+    kid_of,
+)
 
 # Answers to handshakes between two flushes: to strangers, and as many to known addresses.
 REPLIES_MAX = 256
@@ -85,6 +94,8 @@ class Peering:
         self._mids = _counting(int.from_bytes(crypto.random_bytes(2), "big"), 16)
         self._tags = _counting(int.from_bytes(crypto.random_bytes(4), "big"), 32)
         self._serial = 0
+        # when to look at all peers again: what changes meanwhile makes that sooner
+        self._look_ms = 0
 
     # --- peers and messages ---------------------------------------------------------------------
 
@@ -103,6 +114,7 @@ class Peering:
             if peer.pinned != peers[key]:
                 peer.pinned = peer.address = peers[key]
         self._peers.update(new)
+        self._look_soon(0)
         self.stats.update({key: peer.stats for key, peer in new.items()})
         self._by_kid = {peer.credential.kid: peer for peer in self._peers.values()}
         self._index_addresses()
@@ -142,7 +154,9 @@ class Peering:
         out = self._replies
         self._replies = []
         order, self._order = {**self._order, **dict.fromkeys(self._peers)}, {}
-        for peer in [self._peers[key] for key in order if key in self._peers]:
+        peers = [self._peers[key] for key in order if key in self._peers]
+        for peer in filter(Peer.has_waiting, peers):
+            self._look_soon(now_ms + SILENT_MS)
             try:
                 for datagram in peer.drain(self._mids, self._tags, now_ms):
                     out.append((peer.address, datagram))
@@ -167,6 +181,8 @@ class Peering:
     def tick(self, now_ms: int) -> None:
         """Do what is due: greet, greet again, give signs of life, forget old sessions."""
         self._doorman.expire(now_ms)
+        if now_ms < self._look_ms:
+            return
         for peer in self._peers.values():
             for session in list(peer.sessions):
                 if session.ends_ms is not None and now_ms >= session.ends_ms:
@@ -185,13 +201,20 @@ class Peering:
                     self._private, self._credential, peer.credential, self._new_id(), address
                 )
                 self._greet(peer, peer.greeting, now_ms)
+        times = (peer.due_ms(now_ms) for peer in self._peers.values())
+        self._look_ms = min(times, default=now_ms + SILENT_MS)
+
+    def _look_soon(self, ms: int) -> None:
+        self._look_ms = min(ms, self._look_ms)
 
     def next_ms(self, now_ms: int) -> int | None:
         """Milliseconds until `flush` has something to do, or None for never."""
         if self._replies:
             return 0
-        times = [peer.due_ms(now_ms) for peer in self._peers.values()]
-        return max(0, min(times) - now_ms) if times else None
+        if not self._peers:
+            return None
+        waiting = [peer.due_ms(now_ms) for peer in self._peers.values() if peer.has_waiting()]
+        return max(0, min([*waiting, self._look_ms]) - now_ms)
 
     def _greet(self, peer: Peer, greeting: Greeting, now_ms: int) -> None:
         datagram = greeting.datagram(next(self._mids), now_ms)
@@ -216,6 +239,7 @@ class Peering:
                 return found
 
     def _open(self, session: Session) -> None:
+        self._look_soon(0)
         sessions = session.peer.sessions
         if len(sessions) >= SESSIONS_EACH_MAX:
             self._drop(next(old for old in sessions if old is not session.peer.current))
@@ -223,6 +247,7 @@ class Peering:
         self._sessions[session.context.recipient_id] = session
 
     def _drop(self, session: Session) -> None:
+        self._look_soon(0)
         peer = session.peer
         peer.sessions.remove(session)
         del self._sessions[session.context.recipient_id]
@@ -230,6 +255,7 @@ class Peering:
             peer.current = None
 
     def _make_current(self, session: Session, now_ms: int) -> None:
+        self._look_soon(0)
         peer = session.peer
         if peer.current is not None:
             peer.current.ends_ms = now_ms + OLD_MS
@@ -304,6 +330,7 @@ class Peering:
         messages = peer.reassembly.unpack(inner)
         if inner.payload and peer.owed_ms is None:
             peer.owed_ms = now_ms + SIGN_OF_LIFE_MS
+            self._look_soon(peer.owed_ms)
         peer.stats.messages_in += len(messages)
         return [(peer.key, data) for data in messages]
 
@@ -355,6 +382,7 @@ class Peering:
         self._reply(peer.address, peer.seal(session, SIGN_OF_LIFE, next(self._mids)))
 
     def _answered(self, message: Message, now_ms: int) -> None:
+        self._look_soon(0)
         for peer in self._peers.values():
             greeting = peer.greeting
             if greeting is not None and greeting.token == message.token:

@@ -24,6 +24,8 @@ MEMBER = PREFIX + "/member"
 POLICY = PREFIX + "/policy"
 # What a capsule is asked for by: the first bytes of its SHA-256.
 DIGEST_BYTES = 16
+# Records that change with each epoch, and each beacon.
+_OFTEN = ("policy", "beacon")
 # Of one wake-up, so that the other sockets have their turn.
 DATAGRAMS_AT_ONCE = 64
 
@@ -53,22 +55,41 @@ class Library(Protocol):
         """What takes a node from this epoch on: a succession, an amendment or a whole policy."""
 
 
-class _IdentityStore:
-    """A store whose record "key" is the identity's private key (32 bytes), in memory only."""
+class _NodeStore:
+    """A store whose record "key" is the identity's private key (32 bytes), in memory only.
+
+    is_in_ledger: what is saved now is in the ledger too, and every start takes it from there. So
+    it is written once in a while, and not in each epoch of a burst.
+    """
 
     def __init__(self, store: Store, private: bytes) -> None:
+        self.is_in_ledger = False
         self._store = store
         self._private = private
+        self._unsaved: dict[str, bytes] = {}
 
     def load(self, name: str) -> bytes | None:
         """As `Store.load`."""
-        return self._private if name == "key" else self._store.load(name)
+        if name == "key":
+            return self._private
+        return self._unsaved.get(name) or self._store.load(name)
 
     def save(self, name: str, data: bytes) -> None:
         """As `Store.save`. Raises `UsageError` for the key."""
         if name == "key":
             raise UsageError("the key stays in memory")
-        self._store.save(name, data)
+        if self.is_in_ledger and name in _OFTEN:
+            self._unsaved[name] = data
+        else:
+            self._unsaved.pop(name, None)
+            self._store.save(name, data)
+
+    def settle(self) -> None:
+        """Write what was not. Raises `StoreFailed`, and keeps what is left for the next time."""
+        while self._unsaved:
+            name, data = next(iter(self._unsaved.items()))
+            self._store.save(name, data)
+            del self._unsaved[name]
 
     def reset(self, name: str) -> None:
         """As `Store.reset`."""
@@ -152,10 +173,13 @@ class ScopeNode(RunningNode):
         library: Library,
         ask: Ask,
     ) -> None:
-        super().__init__(cast(Store, _IdentityStore(store, private)), config, on_event)
+        self._own_store = _NodeStore(store, private)
+        super().__init__(cast(Store, self._own_store), config, on_event)
         self.governance = HostGovernance(self, library, ask)
         self._library = library
         self._spread = Spread(self, library)
+        self._is_touched = True  # since the last turn
+        self._due_ms: int | None = None  # by its own clock
 
     @property
     def socket(self) -> Any:
@@ -166,6 +190,7 @@ class ScopeNode(RunningNode):
     def serve_ready(self) -> None:
         """Handle the datagrams that have come."""
         assert self.link is not None
+        self._is_touched = True
         for _ in range(DATAGRAMS_AT_ONCE):
             found = self.link.receive(0)
             if not found:
@@ -177,18 +202,40 @@ class ScopeNode(RunningNode):
                 self.tell("bug", f"bug in writ: {error!r}", address=found[1])
 
     def turn(self) -> None:
-        """Do what is due, and tell what has changed."""
+        """Do what is due, and tell what has changed; nothing where nothing has."""
+        if self.wait_ms() != 0:
+            return
+        self._is_touched = False
         self.send(self.tick(self.clock.now_ms()))
         self.send(self._spread.turn())
         self.tell_changes()
+        now_ms = self.clock.now_ms()
+        wait_ms = self.next_ms(now_ms)
+        self._due_ms = None if wait_ms is None else now_ms + wait_ms
+
+    def wait_ms(self) -> int | None:
+        """Milliseconds until `turn` has something to do, None for never."""
+        if self._is_touched:
+            return 0
+        return None if self._due_ms is None else max(0, self._due_ms - self.clock.now_ms())
 
     def take(self, raw: bytes) -> None:
         """Believe what the governors certified, as any node does; what is old by now is no news.
 
         Nobody's ration is charged, since it comes from the ledger.
         """
+        self._is_touched = True
+        self._own_store.is_in_ledger = True
+        try:
+            with contextlib.suppress(Rejection):
+                self.authority.receive(raw, self.clock.now_ms())
+        finally:
+            self._own_store.is_in_ledger = False
+
+    def settle(self) -> None:
+        """Write what is only in the ledger so far, for those who look into this node's folder."""
         with contextlib.suppress(Rejection):
-            self.authority.receive(raw, self.clock.now_ms())
+            self._own_store.settle()
 
     def catch_up(self) -> None:
         """Take from the ledger all that this node does not know yet."""
