@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from consensus_rig import make_signers
 from council_rig import Council
 from ledger_rig import Clock
 
+from writ_host.consensus.signer import FrostSigner
 from writ_host.governor.ledger import Ledger
 
 
@@ -30,3 +32,9 @@ def council(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Council]:
         yield council
     finally:
         council.stop_all()
+
+
+@pytest.fixture(scope="module")
+def signers() -> list[FrostSigner]:
+    """Four governors' keys, three of which certify."""
+    return make_signers()

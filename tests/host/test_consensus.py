@@ -1,15 +1,14 @@
 """Governors' consensus, rule by rule, with keys of the real kind and no network in between."""
 
-import os
 import random
 from dataclasses import replace
 
 import pytest
+from consensus_rig import Room, payload, value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from writ import cbor
-from writ.capsule import AMENDMENT, BEACON, IAT, MEMBER, POLICY, WRIT
+from writ.capsule import BEACON, MEMBER, POLICY
 from writ_host import wire
 from writ_host.consensus import messages
 from writ_host.consensus.certify import Certifier, beacon_reason
@@ -28,121 +27,16 @@ from writ_host.consensus.effects import (
 )
 from writ_host.consensus.messages import (
     NO_ROUND,
-    Decided,
     Prevote,
     Proposal,
-    Session,
     Status,
     Submit,
     sealed,
 )
 from writ_host.consensus.promise import Promise
-from writ_host.consensus.replica import Replica
 from writ_host.consensus.roast import Sessions
-from writ_host.consensus.signer import FrostSigner
 from writ_host.consensus.value import Value
-from writ_host.dkg import polynomial
 from writ_host.errors import Malformed
-from writ_host.frost import KeyPackage, PublicKeyPackage
-from writ_host.group import base, point_to_bytes, random_scalar
-from writ_host.identity import Identity
-from writ_host.roster import Roster, Seat
-
-
-def payload(kind, *body, iat=1):
-    return cbor.encode({IAT: iat, WRIT: [kind, *body]})
-
-
-def value(height, name="blue"):
-    return Value((payload(AMENDMENT, height, name), payload(POLICY, height, name)))
-
-
-class Chain(dict):
-    @property
-    def height(self):
-        return len(self) + 1
-
-    def decision(self, height):
-        return self.get(height)
-
-
-@pytest.fixture(scope="module")
-def signers():
-    """Three of four, with Ed25519 and FROST keys."""
-    random_bytes = random.Random(1).randbytes
-    people = [Identity.generate(f"g{i}", random_bytes) for i in range(4)]
-    roster = Roster.create("farm", 3, [one.public for one in people], random_bytes)
-    secret = [random_scalar(random_bytes) for _ in range(3)]
-    shares = {i: polynomial(secret, i) for i in range(1, 5)}
-    group_key = point_to_bytes(base(secret[0]))
-    points = {i: point_to_bytes(base(share)) for i, share in shares.items()}
-    public = PublicKeyPackage(group_key, points, 3)
-    return [
-        FrostSigner(one, Seat(roster, KeyPackage(i, shares[i], group_key, 3), public))
-        for i, one in enumerate(people, 1)
-    ]
-
-
-class Room:
-    """Four replicas. Messages wait in `mail` until `deliver`; `deaf` hear nothing.
-
-    lost: which classes of messages are.
-    """
-
-    def __init__(self, signers):
-        self.signers = signers
-        scope = signers[0]._seat.public.group_key
-        self.committee = Committee(scope, 4, 3)
-        self.chains = {i: Chain() for i in range(1, 5)}
-        self.records = dict.fromkeys(range(1, 5))
-        self.mail, self.effects, self.now_ms = [], [], 0
-        self.deaf = set()
-        self.lost = ()
-        self.replicas = {}
-        for number in self.chains:
-            self.start(number)
-        self.deliver()
-
-    def start(self, number):
-        args = self.committee, self.signers[number - 1], self.chains[number], lambda _: None
-        self.replicas[number] = Replica(*args, self.records[number], os.urandom(16))
-        self.carry_out(number, self.replicas[number].start(self.now_ms))
-
-    def carry_out(self, number, effects):
-        for effect in effects:
-            self.effects.append((number, effect))
-            if isinstance(effect, Write):
-                self.records[number] = effect.record
-            elif isinstance(effect, Decide):
-                self.chains[number][effect.height] = effect
-            elif isinstance(effect, Send):
-                targets = self.chains if effect.to is None else [effect.to]
-                self.mail += [(number, to, effect.data) for to in targets if to != number]
-
-    def step(self, number, event):
-        self.carry_out(number, self.replicas[number].step(event, self.now_ms))
-
-    def deliver(self):
-        while self.mail:
-            sender, to, data = self.mail.pop(0)
-            if {to, sender} & self.deaf or isinstance(messages.decode(data), self.lost):
-                continue
-            self.step(to, Received(sender, data))
-
-    def wait(self, ms):
-        for _ in range(ms // 100):
-            self.now_ms += 100
-            for number in self.replicas:
-                self.step(number, Tick())
-            self.deliver()
-
-    def said(self, kind):
-        return [(number, effect) for number, effect in self.effects if isinstance(effect, kind)]
-
-    def sent(self, number, cls):
-        found = [messages.decode(e.data) for n, e in self.said(Send) if n == number]
-        return [message for message in found if isinstance(message, cls)]
-
 
 # --- deciding -------------------------------------------------------------------------------------
 
@@ -207,109 +101,6 @@ def test_a_restart_in_the_middle_keeps_the_vote_and_makes_new_nonces(signers):
     again = room.sent(voter, Prevote)[-1]
     assert (again.round, again.digest) == (first.round, first.digest)
     assert again.commitments != first.commitments
-
-
-def test_prevotes_go_to_those_who_vote_at_once_and_to_whoever_lacks_them(signers):
-    room = Room(signers)
-    proposer = room.committee.proposer(1, 0)
-    *first, spared = room.committee.after(proposer)
-    room.step(proposer, Propose(value(1)))
-    for sender, to, data in [letter for letter in room.mail if letter[1] != proposer]:
-        room.step(to, Received(sender, data))
-    said = room.said(Send)
-    for number in room.chains:
-        to = [e.to for n, e in said if n == number and isinstance(messages.decode(e.data), Prevote)]
-        assert to == ([] if number == spared else sorted({proposer, *first} - {number}))
-        assert not room.sent(number, Proposal)
-    # it dies: the others find by each other's status what they lack, lock, and go on without it
-    room.mail.clear()
-    room.deaf = {proposer}
-    room.wait(6000)
-    assert sum(1 in chain for chain in room.chains.values()) == 3
-
-
-def test_those_who_vote_at_once_sign_unasked(signers):
-    room = Room(signers)
-    proposer = room.committee.proposer(1, 0)
-    first = room.committee.after(proposer)[0]
-    # who wants it learns what came of it from the shares, as the proposer does
-    room.lost = (Decided,)
-    room.step(first, Propose(value(1)))
-    room.deliver()
-    assert {number for number, chain in room.chains.items() if 1 in chain} == {proposer, first}
-    assert not any(room.sent(n, Proposal) or room.sent(n, Session) for n in room.chains)
-    room.lost = ()
-    room.wait(500)
-    assert all(1 in chain for chain in room.chains.values())
-
-
-def test_two_wishes_at_one_moment_cost_a_round_and_no_time_out(signers):
-    room = Room(signers)
-    proposer = room.committee.proposer(1, 0)
-    first, second, spared = room.committee.after(proposer)
-    # each hears of its own first
-    wishes = {proposer: "red", first: "blue", second: "green", spared: "white"}
-    for number, name in wishes.items():
-        room.step(number, Propose(value(1, name)))
-    room.deliver()
-    room.wait(300)
-    assert len({chain[1].value for chain in room.chains.values()}) == 1
-    # the next one is proposed before it is voted for
-    for number, name in wishes.items():
-        room.step(number, Propose(value(2, name)))
-    room.deliver()
-    proposer = room.committee.proposer(2, 0)
-    assert {chain[2].value for chain in room.chains.values()} == {value(2, wishes[proposer])}
-    # and as nobody wants several things after that, it is as before
-    room.step(1, Propose(value(3)))
-    room.deliver()
-    assert room.sent(room.committee.proposer(3, 0), Proposal)
-    room.step(1, Propose(value(4)))
-    room.deliver()
-    assert not room.sent(room.committee.proposer(4, 0), Proposal)
-    assert all(4 in chain for chain in room.chains.values())
-
-
-def test_a_dead_proposer_and_a_dead_voter_cost_a_second_the_first_time(signers):
-    room = Room(signers)
-    dead = room.committee.proposer(1, 0)
-    room.deaf = {dead}
-    alive = set(room.chains) - room.deaf
-    room.step(min(alive), Propose(value(1)))
-    room.wait(1500)
-    assert all(1 in room.chains[number] for number in alive)
-    # from then on whoever proposes knows whom to ask in its stead
-    took_ms = []
-    for height in range(2, 14):
-        since_ms = room.now_ms
-        room.step(min(alive), Propose(value(height)))
-        while not all(height in room.chains[number] for number in alive):
-            room.wait(100)
-        if room.committee.proposer(height, 0) != dead:
-            took_ms.append(room.now_ms - since_ms)
-    assert max(took_ms) <= 1000 and took_ms[-3:] == [100] * 3
-
-
-def test_what_overtakes_a_decision_is_kept_until_that_is_here(signers):
-    room = Room(signers)
-    eager = room.committee.proposer(1, 0)
-    room.step(eager, Propose(value(1)))
-    late = room.committee.after(eager)[-1]
-    held = []
-    while room.mail:
-        sender, to, data = room.mail.pop(0)
-        if to == late and isinstance(messages.decode(data), Decided):
-            held.append((sender, data))
-        else:
-            room.step(to, Received(sender, data))
-    # the others go on, with it as one of those who vote at once
-    assert late in room.committee.after(room.committee.proposer(2, 0))[:2] and held
-    room.step(eager, Propose(value(2)))
-    room.deliver()
-    assert 2 not in room.chains[eager]
-    room.step(late, Received(*held[0]))
-    room.deliver()
-    assert all(2 in chain for chain in room.chains.values())
 
 
 def test_three_of_four_go_on_when_two_restart_behind_the_one_who_joined_them(signers):

@@ -16,8 +16,8 @@ from writ import crypto
 from writ_host import approvalrules, dkg, identity, resharingplan
 from writ_host.cli import main
 from writ_host.consensus import certify, messages
+from writ_host.consensus.calm import EACH_OTHER_MAX
 from writ_host.consensus.committee import tolerance
-from writ_host.consensus.rules import EACH_OTHER_MAX
 from writ_host.consensus.state import Timing
 from writ_host.consensus.value import BATCH_MAX, PAYLOADS_MAX
 from writ_host.governor import (

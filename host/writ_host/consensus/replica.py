@@ -178,7 +178,7 @@ class Replica(Rules):
         earlier = self.state.votes.add(prevote, self.state.round)
         if earlier is not None:
             self._accuse(prevote.sender, "voted twice in a round", earlier, prevote)
-        elif self.promise.locked_round < prevote.round and self._coordinates(prevote.round):
+        elif self.promise.locked_round < prevote.round and self._will_open(prevote.round):
             # looked at while other votes are awaited, not once all wait for the session
             all(map(self.signer.check_commitment, prevote.commitments))
 

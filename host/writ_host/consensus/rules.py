@@ -6,117 +6,25 @@ the group key's threshold; a precommit is a FROST share, so the decision is the 
 prevote quorums travel as proofs; there is no precommit for nil.
 """
 
-from collections import deque
-from collections.abc import Iterable
-
 from . import messages
-from .committee import Committee
-from .effects import Accuse, Decide, Effect, Send, SetTimer, Write
+from .calm import Calm
+from .effects import Decide, Send
 from .messages import (
     NO_ROUND,
     ROUND_MAX,
-    Message,
     Offer,
-    Placed,
     Prevote,
     Proposal,
     Session,
     Share,
 )
-from .promise import Promise
-from .roast import Purse, Sessions
-from .signer import Signer
-from .state import PRECOMMIT, PREVOTE, PROPOSE, Accept, Chain, HeightState, Timing
+from .roast import Sessions
+from .state import PRECOMMIT, PREVOTE, PROPOSE, HeightState
 from .value import Value
-from .votes import Verifier
-
-# Up to so many signers hear each other's votes with no more datagrams than it takes to tell a
-# session, which holds all of them.
-EACH_OTHER_MAX = 3
 
 
-class Rules:
-    """One replica's state, and what follows from it; replica.py brings the messages."""
-
-    def __init__(
-        self,
-        committee: Committee,
-        signer: Signer,
-        chain: Chain,
-        accept: Accept,
-        record: bytes | None,
-        token: bytes,
-        timing: Timing | None = None,
-    ) -> None:
-        self.committee = committee
-        self.signer = signer
-        self.chain = chain
-        self.accept = accept
-        self.timing = timing or Timing()
-        self.me = signer.identifier
-        self.promise = Promise() if record is None else Promise.from_bytes(record)
-        self.state = HeightState(committee, chain.height)
-        self._token = token
-        self._answered: set[int] | None = set()
-        self._abstain_through = -1
-        # of the next height, by who sent it
-        self._next: dict[int, deque[Placed]] = {}
-        self._purse = Purse(signer)
-        self._verifier = Verifier(committee, signer)
-        self._accused: set[tuple[int, str]] = set()
-        # the others, in the order in which they are asked, and how many of them were
-        self._row = committee.after(self.me)
-        self._asked = 0
-        # whether all wanted the same in the height before, and had it in the first round
-        self._is_calm = True
-        self._effects: list[Effect] = []
-        self._now_ms = 0
-        self._deadline_ms: int | None = None
-        self._resend_at_ms = 0
-        self._timer_ms: int | None = None
-
-    # --- effects ----------------------------------------------------------------------------------
-
-    @property
-    def active(self) -> bool:
-        """False while this governor must not promise anything: it may have forgotten promises."""
-        return self._answered is None and self.state.height > self._abstain_through
-
-    def _flush(self) -> list[Effect]:
-        due = self._resend_at_ms
-        if self._deadline_ms is not None:
-            due = min(due, self._deadline_ms)
-        if self.state.begun:
-            due = self._now_ms
-        if due != self._timer_ms:
-            self._timer_ms = due
-            self._effects.append(SetTimer(due))
-        effects, self._effects = self._effects, []
-        return effects
-
-    def _send(self, message: Message, to: int | None = None) -> None:
-        self._effects.append(Send(to, messages.encode(message)))
-
-    def _send_each(self, numbers: Iterable[int], message: Message) -> None:
-        data = messages.encode(message)
-        self._effects += [Send(number, data) for number in numbers]
-
-    def _send_to_proposer(self, message: Message, round_: int) -> None:
-        """It puts these together for all; whoever lacks one says so in its next status."""
-        proposer = self.committee.proposer(self.state.height, round_)
-        if proposer != self.me:
-            self._send(message, proposer)
-
-    def _write(self) -> None:
-        self.promise.counter += 1
-        self._effects.append(Write(self.promise.to_bytes()))
-
-    def _accuse(self, number: int, what: str, *proof: Message) -> None:
-        if (number, what) not in self._accused:
-            self._accused.add((number, what))
-            self._effects.append(Accuse(number, what, tuple(map(messages.encode, proof))))
-
-    # --- rules ------------------------------------------------------------------------------------
+class Rules(Calm):
+    """What follows from a replica's state; replica.py brings the messages."""
 
     def _settle(self) -> None:
         """Apply the upon-rules until none applies."""
@@ -138,10 +46,6 @@ class Rules:
             or self._rule_share()
             or self._rule_decide()
         )
-
-    def _coordinates(self, round_: int) -> bool:
-        """Whether it is our turn, as proposer and as coordinator of the signing session."""
-        return self.committee.proposer(self.state.height, round_) == self.me
 
     def _start_round(self, round_: int) -> None:
         """Lines 11 to 21."""
@@ -216,76 +120,6 @@ class Rules:
         self._prevote(proposal.value if good else None)
         return True
 
-    @property
-    def _is_small(self) -> bool:
-        return self.committee.threshold <= EACH_OTHER_MAX
-
-    @property
-    def _first(self) -> list[int]:
-        """The proposer of the first round, and who with it is just a quorum: they vote at once."""
-        committee = self.committee
-        proposer = committee.proposer(self.state.height, 0)
-        return [proposer, *committee.after(proposer)[: committee.threshold - 1]]
-
-    def _wanted_by_all(self) -> Value | None:
-        """What an honest proposer has to propose: nobody wants anything else, nor did before."""
-        values = set(self.state.candidates.values())
-        return values.pop() if self._is_calm and len(values) == 1 else None
-
-    def _rule_prevote_at_once(self) -> bool:
-        """Lines 22 to 26, a message earlier; what follows is waited for as in line 57."""
-        state = self.state
-        if state.round or state.step != PROPOSE or 0 in self.promise.prevotes:
-            return False
-        if self._coordinates(0) or self.me not in self._first:
-            return False
-        value = self._wanted_by_all()
-        if value is None or self.accept(value) is not None:
-            return False
-        state.told = value
-        self._prevote(value)
-        self._deadline_ms = self._now_ms + self.timing.of(PROPOSE, 0)
-        return True
-
-    def _rule_begin(self) -> bool:
-        """Lines 36 to 40: those who vote at once hear each other, and sign unasked."""
-        state = self.state
-        value = state.told
-        if value is None or state.has_begun or state.round or not self._is_locked_now:
-            return False
-        if state.opened or not self._is_small:
-            return False
-        votes = state.votes.of(0)
-        offers = tuple(votes[number] for number in self._first if number in votes)
-        same = all(vote.digest == value.digest == self.promise.locked for vote in offers)
-        if len(offers) < self.committee.threshold or not same:
-            return False
-        state.has_begun = True
-        session = Session(state.height, 0, value.digest, offers)
-        if self._coordinates(0) and self._chosen(0, value.digest, offers) is not None:
-            # for whoever lacks a vote, and says so in its next status
-            state.opened.append(session)
-        self._take_session(offers[0].sender, session)
-        return True
-
-    def _chosen(
-        self, round_: int, digest: bytes, offers: Iterable[Prevote]
-    ) -> dict[int, Offer] | None:
-        """The signers of a new session."""
-        sessions = self._sessions(round_, digest)
-        if sessions is None:
-            return None
-        for prevote in offers:
-            if prevote.digest == digest:
-                sessions.offer(prevote.sender, prevote.commitments, prevote)
-        return sessions.choose()
-
-    @property
-    def _wait_for_shares(self) -> set[int]:
-        """Of those who sign unasked: who puts the shares together, and who waits for that."""
-        first = self._first
-        return {first[0], *(number for number in self.state.candidates if number in first)}
-
     def _accepts(self, value: Value) -> bool:
         """Ours to judge, until a quorum has voted for it: then refusing could only block.
 
@@ -316,36 +150,6 @@ class Rules:
         self._cast(state.round, digest, 0 if value is None else len(value.payloads))
         state.step = PREVOTE
         self._deadline_ms = None
-
-    def _ask(self, proposal: Proposal) -> None:
-        """In the first round no more than it takes, first those who signed last; others are spared.
-
-        Nor those who voted at once. Whoever is awake and has no value says so in its next status,
-        and is asked then.
-        """
-        if proposal.round > 0:
-            self._asked = len(self._row)
-            self._send(proposal)
-            return
-        self._asked = self.committee.threshold - 1
-        asked = self._row[: self._asked]
-        if self.state.told is not None:
-            asked = [number for number in asked if number not in self._first]
-        self._send_each(asked, proposal)
-
-    def _rule_ask_rest(self) -> bool:
-        """Somebody is against what is proposed, so that those who were spared may be wanted."""
-        state = self.state
-        rest = self._row[self._asked :]
-        proposal = state.proposals.get(state.round)
-        if not (self._asked and rest) or proposal is None or proposal.sender != self.me:
-            return False
-        wanted = proposal.value.digest
-        if all(vote.digest == wanted for vote in state.votes.of(state.round).values()):
-            return False
-        self._asked += len(rest)
-        self._send_each(rest, proposal)
-        return True
 
     def _cast(self, round_: int, digest: bytes | None, payloads: int) -> None:
         commitments = self._purse.fresh(payloads) if payloads else ()
@@ -438,7 +242,13 @@ class Rules:
             return False
         if not self._coordinates(state.round):
             return False
-        chosen = self._chosen(state.round, digest, state.votes.of(state.round).values())
+        sessions = self._sessions(state.round, digest)
+        if sessions is None:
+            return False
+        for number, prevote in state.votes.of(state.round).items():
+            if prevote.digest == digest:
+                sessions.offer(number, prevote.commitments, prevote)
+        chosen = sessions.choose()
         if chosen is None:
             return False
         session = Session(state.height, state.round, digest, tuple(chosen.values()))
@@ -518,18 +328,6 @@ class Rules:
         self._deadline_ms = None
         self._resend_at_ms = self._now_ms + self.timing.resend_ms
 
-    def _reorder(self) -> None:
-        """Whoever was asked and has not signed is asked last from now on."""
-        asked, rest = self._row[: self._asked], self._row[self._asked :]
-        signed = {sender for _, sender in self.state.heard}
-        late = [number for number in asked if number not in signed]
-        self._row = [number for number in asked if number in signed] + rest + late
-        self._asked = 0
-
-    # What a session or a share does when it arrives, our own included: replica.py.
-
-    def _take_session(self, sender: int, session: Session) -> None:
-        raise NotImplementedError
-
     def _take_share(self, sender: int, share: Share) -> None:
+        """What a share does when it arrives, our own included: replica.py."""
         raise NotImplementedError
