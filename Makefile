@@ -31,7 +31,7 @@ demo: venv ## a whole scope on this machine; KEEP=1 leaves it running to play wi
 	@$(BIN)/writ demo $(if $(KEEP),--keep)
 
 test: lint mpy ## what CI runs: lint, types, all tests
-	@$(BIN)/pytest --numprocesses auto --dist loadgroup $(ARGS)
+	@$(BIN)/pytest --numprocesses auto $(ARGS)
 
 # In CI, after `make test`: `make sim`, and for the night `make sim SEEDS=200000 SEED_START=n`.
 sim: venv ## governors in a world of faults; SEED=n replays one run, SEEDS= and SEED_START= choose

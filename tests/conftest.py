@@ -1,16 +1,38 @@
-"""All tests run with a device's limits, which they reach; test_limits.py has a host's."""
+"""All tests run with a device's limits, which they reach; test_limits.py has a host's.
+
+Several processes share the tests one by one, but for those of a file in which something is made
+once: these go on from each other, in one process and in their order.
+"""
 
 import os
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # before anything imports writ, and for every process that a test starts
 os.environ.setdefault("WRIT_LIMITS", "device")
 
+# A fixture of the module's, here or in tests/host/conftest.py.
+_MADE_ONCE = re.compile(r'scope="module"|def test_\w+\([^)]*\b(council|signers)\b')
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What a file's tests share is made once, and they go on from each other: in one process."""
-    for item in items:
-        made = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009  (pytest has no other way)
-        if any(found.scope == "module" for defined in made.values() for found in defined):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+@cache
+def _goes_on(path: str) -> bool:
+    return _MADE_ONCE.search((Path(__file__).parents[1] / path).read_text()) is not None
+
+
+class Scheduling(LoadScopeScheduling):
+    """Whose work is shared out how."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return path if _goes_on(path) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """What pytest-xdist asks for a scheduler."""
+    return Scheduling(config, log)
