@@ -127,8 +127,10 @@ class HeightState:
 
     def round_to_join(self) -> int | None:
         """The highest round in which at least f + 1 others are, if that is ahead (line 55)."""
-        rounds = sorted(self.ahead.values(), reverse=True)
         wanted = self.committee.faulty
+        if max(self.ahead.values(), default=0) <= self.round:
+            return None
+        rounds = sorted(self.ahead.values(), reverse=True)
         if len(rounds) > wanted and rounds[wanted] > self.round:
             return rounds[wanted]
         return None
