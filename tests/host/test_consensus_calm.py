@@ -3,7 +3,7 @@
 from consensus_rig import Room, value
 
 from writ_host.consensus import messages
-from writ_host.consensus.effects import Propose, Received, Send
+from writ_host.consensus.effects import Decide, Propose, Received, Send
 from writ_host.consensus.messages import Decided, Prevote, Proposal, Session
 
 
@@ -39,6 +39,22 @@ def test_those_who_vote_at_once_sign_unasked(signers):
     room.lost = ()
     room.wait(500)
     assert all(1 in chain for chain in room.chains.values())
+
+
+def test_who_waits_for_a_decision_is_told_before_it_is_written(signers):
+    room = Room(signers)
+    proposer = room.committee.proposer(1, 0)
+    *first, spared = room.committee.after(proposer)
+    room.step(spared, Propose(value(1)))
+    room.deliver()
+    said = [effect for number, effect in room.effects if number == proposer]
+    decided = next(i for i, effect in enumerate(said) if isinstance(effect, Decide))
+    told = [
+        (i < decided, effect.to, effect.has_time)
+        for i, effect in enumerate(said)
+        if isinstance(effect, Send) and isinstance(messages.decode(effect.data), Decided)
+    ]
+    assert told == [(True, spared, False), *((False, number, True) for number in sorted(first))]
 
 
 def test_two_wishes_at_one_moment_cost_a_round_and_no_time_out(signers):

@@ -198,6 +198,8 @@ class Daemon:
             notify("READY=1")
             while self._running:
                 self._turn()
+            self._post_unhurried()
+            self.link.flush()
             notify("STOPPING=1")
             self.tell("stopped", "stopped")
 
