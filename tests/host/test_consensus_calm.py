@@ -4,7 +4,7 @@ from consensus_rig import Room, value
 
 from writ_host.consensus import messages
 from writ_host.consensus.effects import Decide, Propose, Received, Send
-from writ_host.consensus.messages import Decided, Prevote, Proposal, Session
+from writ_host.consensus.messages import Decided, Prevote, Proposal, Session, Share
 
 
 def test_prevotes_go_to_those_who_vote_at_once_and_to_whoever_lacks_them(signers):
@@ -45,6 +45,8 @@ def test_who_waits_for_a_decision_is_told_before_it_is_written(signers):
     room = Room(signers)
     proposer = room.committee.proposer(1, 0)
     *first, spared = room.committee.after(proposer)
+    # two want the same: one signs with those that are asked, the other waits for them
+    room.step(first[0], Propose(value(1)))
     room.step(spared, Propose(value(1)))
     room.deliver()
     said = [effect for number, effect in room.effects if number == proposer]
@@ -55,6 +57,22 @@ def test_who_waits_for_a_decision_is_told_before_it_is_written(signers):
         if isinstance(effect, Send) and isinstance(messages.decode(effect.data), Decided)
     ]
     assert told == [(True, spared, False), *((False, number, True) for number in sorted(first))]
+
+
+def test_whoever_wants_something_signs_it(signers):
+    for wanting in range(1, 5):
+        room = Room(signers)
+        room.effects.clear()
+        room.step(wanting, Propose(value(1)))
+        room.deliver()
+        assert all(1 in chain for chain in room.chains.values())
+        signed = {number for number in room.chains if room.sent(number, Share)}
+        signed.add(room.committee.proposer(1, 0))
+        assert wanting in signed and len(signed) == 3
+        # it needs nobody to tell it
+        told = [effect for _, effect in room.said(Send) if effect.to == wanting]
+        kinds = {type(messages.decode(effect.data)) for effect in told if not effect.has_time}
+        assert kinds <= {Prevote, Share}
 
 
 def test_two_wishes_at_one_moment_cost_a_round_and_no_time_out(signers):
@@ -117,7 +135,8 @@ def test_what_overtakes_a_decision_is_kept_until_that_is_here(signers):
         else:
             room.step(to, Received(sender, data))
     # the others go on, with it as one of those who vote at once
-    assert late in room.committee.after(room.committee.proposer(2, 0))[:2] and held
+    eager = room.committee.proposer(2, 0)
+    assert late in room.committee.after(eager)[:2] and held
     room.step(eager, Propose(value(2)))
     room.deliver()
     assert 2 not in room.chains[eager]

@@ -47,9 +47,9 @@ class Base:
         self._purse = Purse(signer)
         self._verifier = Verifier(committee, signer)
         self._accused: set[tuple[int, str]] = set()
-        # the others, in the order in which they are asked, and how many of them were
-        self._row = committee.after(self.me)
-        self._asked = 0
+        # who was asked to sign by us, and who has not when it was last
+        self._asked: set[int] = set()
+        self._late: set[int] = set()
         # whether all wanted the same in the height before, and had it in the first round
         self._is_calm = True
         self._effects: list[Effect] = []

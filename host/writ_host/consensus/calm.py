@@ -22,12 +22,28 @@ class Calm(Base):
     def _is_small(self) -> bool:
         return self.committee.threshold <= EACH_OTHER_MAX
 
-    @property
-    def _first(self) -> list[int]:
-        """The proposer of the first round, and who with it is just a quorum: they vote at once."""
-        committee = self.committee
+    def _first(self) -> tuple[int, ...]:
+        """Just a quorum: the first round's proposer, whoever wants the value, who comes next."""
+        committee, wanting = self.committee, self.state.candidates
         proposer = committee.proposer(self.state.height, 0)
-        return [proposer, *committee.after(proposer)[: committee.threshold - 1]]
+        order = committee.after(proposer)
+        if len(wanting) == 1:
+            order.sort(key=lambda number: number not in wanting)
+        return proposer, *order[: committee.threshold - 1]
+
+    def _hear(self, value: Value) -> None:
+        """From now on this is what the first round is about, and these vote at once."""
+        self.state.told, self.state.first = value, self._first()
+
+    def _lead(self, value: Value) -> None:
+        """As the first round's proposer: let them, unless one of them was late the last time.
+
+        Then they lack our vote, and wait for the session that we open with others.
+        """
+        if self._wanted_by_all() == value and not (
+            self._is_small and self._late.intersection(self._first())
+        ):
+            self._hear(value)
 
     def _wanted_by_all(self) -> Value | None:
         """What an honest proposer has to propose: nobody wants anything else, nor did before."""
@@ -39,12 +55,12 @@ class Calm(Base):
         state = self.state
         if state.round or state.step != PROPOSE or 0 in self.promise.prevotes:
             return False
-        if self._coordinates(0) or self.me not in self._first:
+        if self._coordinates(0):
             return False
         value = self._wanted_by_all()
-        if value is None or self.accept(value) is not None:
+        if value is None or self.me not in self._first() or self.accept(value) is not None:
             return False
-        state.told = value
+        self._hear(value)
         self._prevote(value)
         self._deadline_ms = self._now_ms + self.timing.of(PROPOSE, 0)
         return True
@@ -58,7 +74,7 @@ class Calm(Base):
         if state.opened or not self._is_small:
             return False
         votes = state.votes.of(0)
-        offers = tuple(votes[number] for number in self._first if number in votes)
+        offers = tuple(votes[number] for number in state.first if number in votes)
         same = all(vote.digest == value.digest == self.promise.locked for vote in offers)
         if len(offers) < self.committee.threshold or not same:
             return False
@@ -76,53 +92,59 @@ class Calm(Base):
     @property
     def _wait_for_shares(self) -> set[int]:
         """Of those who sign unasked: who puts the shares together, and who waits for that."""
-        first = self._first
+        first = self.state.first
         return {first[0], *(number for number in self.state.candidates if number in first)}
 
     def _will_open(self, round_: int) -> bool:
-        """Whether the round's session waits for us to open it."""
-        unasked = not round_ and self.state.told is not None and self._is_small
-        return self._coordinates(round_) and not unasked
+        """Whether the round's session waits for us to open it.
+
+        Who signs unasked is given until the next status to do so: with what it has published it
+        signs once, so that nobody else is asked meanwhile.
+        """
+        state = self.state
+        unasked = not round_ and state.told is not None and self._is_small
+        return self._coordinates(round_) and (not unasked or state.has_begun or state.has_waited)
 
     # --- whom the proposer asks ------------------------------------------------------------------
 
     def _ask(self, proposal: Proposal) -> None:
-        """In the first round no more than it takes, first those who signed last; others are spared.
+        """In the first round no more than it takes, and first those who signed last.
 
-        Nor those who voted at once. Whoever is awake and has no value says so in its next status,
-        and is asked then.
+        Those who vote at once need not be asked. Whoever is awake and has no value says so in its
+        next status, and is asked then.
         """
-        if proposal.round > 0:
-            self._asked = len(self._row)
-            self._send(proposal)
-            return
-        self._asked = self.committee.threshold - 1
-        asked = self._row[: self._asked]
-        if self.state.told is not None:
-            asked = [number for number in asked if number not in self._first]
-        self._send_each(asked, proposal)
+        others = self.committee.after(self.me)
+        first = [number for number in self.state.first if number != self.me]
+        if proposal.round == 0:
+            rest = [number for number in others if number not in first]
+            rest.sort(key=lambda number: number in self._late)
+            # as many as those who vote at once are too few, or may be late
+            missing = self.committee.threshold - 1 - len(set(first) - self._late)
+            others = rest[:missing]
+        self._asked = {*first, *others}
+        self._send_each(others, proposal)
 
     def _rule_ask_rest(self) -> bool:
         """Somebody is against what is proposed, so that those who were spared may be wanted."""
         state = self.state
-        rest = self._row[self._asked :]
         proposal = state.proposals.get(state.round)
+        rest = [number for number in self.committee.after(self.me) if number not in self._asked]
         if not (self._asked and rest) or proposal is None or proposal.sender != self.me:
             return False
         wanted = proposal.value.digest
         if all(vote.digest == wanted for vote in state.votes.of(state.round).values()):
             return False
-        self._asked += len(rest)
+        self._asked.update(rest)
         self._send_each(rest, proposal)
         return True
 
-    def _reorder(self) -> None:
-        """Whoever was asked and has not signed is asked last from now on."""
-        asked, rest = self._row[: self._asked], self._row[self._asked :]
-        signed = {sender for _, sender in self.state.heard}
-        late = [number for number in asked if number not in signed]
-        self._row = [number for number in asked if number in signed] + rest + late
-        self._asked = 0
+    def _look_who_is_late(self) -> None:
+        """Whoever was asked and has not signed is, until it votes again without being asked."""
+        state = self.state
+        signed = {sender for _, sender in state.heard}
+        self._late |= self._asked
+        self._late -= signed | (set(state.votes.of(0)) - self._asked)
+        self._asked = set()
 
     # Of the rules that these rest on: rules.py and replica.py.
 

@@ -297,6 +297,7 @@ class Replica(Rules):
 
     def _repeat(self) -> None:
         state = self.state
+        state.has_waited = state.told is not None
         if not self._joined:
             self._send(Hello(self._token, state.height))
         for sessions in state.sessions.values():

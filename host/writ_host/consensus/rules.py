@@ -112,8 +112,8 @@ class Rules(Calm):
         if state.round in self.promise.prevotes:
             return False
         proven = proposal.valid_round != NO_ROUND
-        if self._coordinates(0) and not state.round and self._wanted_by_all() == proposal.value:
-            state.told = proposal.value
+        if self._coordinates(0) and not state.round:
+            self._lead(proposal.value)
         good = (proven or self._accepts(proposal.value)) and self._may_prevote(proposal)
         if not good and proposal.sender == self.me:
             del state.proposals[state.round]
@@ -161,7 +161,7 @@ class Rules(Calm):
         if digest is None:
             self._send(prevote)
         elif self.state.told is not None and not round_ and self._is_small:
-            self._send_each([number for number in self._first if number != self.me], prevote)
+            self._send_each([number for number in self.state.first if number != self.me], prevote)
         else:
             self._send_to_proposer(prevote, round_)
 
@@ -238,9 +238,7 @@ class Rules(Calm):
         """The proposer chooses who signs, once it is locked itself."""
         state = self.state
         digest = self.promise.locked
-        if not self._is_locked_now or digest is None:
-            return False
-        if not self._coordinates(state.round):
+        if not self._is_locked_now or digest is None or not self._will_open(state.round):
             return False
         sessions = self._sessions(state.round, digest)
         if sessions is None:
@@ -310,7 +308,7 @@ class Rules(Calm):
             waiting = [number for number in others if number in self.state.candidates]
             if self.state.has_begun:
                 # these have put it together themselves
-                waiting = [number for number in waiting if number not in self._first]
+                waiting = [number for number in waiting if number not in self.state.first]
             self._effects += [Send(number, found) for number in waiting]
             self._effects.append(decide)
             rest = [number for number in others if number not in waiting]
@@ -321,7 +319,7 @@ class Rules(Calm):
 
     def _enter_height(self, height: int) -> None:
         self._purse.discard()
-        self._reorder()
+        self._look_who_is_late()
         self._is_calm = self.state.round == 0 and len(set(self.state.candidates.values())) <= 1
         self.state = HeightState(self.committee, height)
         self.promise.next_height(height)

@@ -73,10 +73,12 @@ class HeightState:
     # whose value may be proposed, by who submitted it
     candidates: dict[int, Value] = field(default_factory=dict)
     proposals: dict[int, Proposal] = field(default_factory=dict)
-    # what we voted for in the first round without a proposal
+    # what we voted for in the first round without a proposal, and who does so, the proposer first
     told: Value | None = None
-    # whether those who did have all votes of each other, and sign
+    first: tuple[int, ...] = ()
+    # whether those who did have all votes of each other, and sign; or were waited for long enough
     has_begun: bool = False
+    has_waited: bool = False
     locks: dict[int, Lock] = field(default_factory=dict)
     own: dict[int, Prevote] = field(default_factory=dict)
     sessions: dict[tuple[int, bytes], Sessions[Offer]] = field(default_factory=dict)

@@ -363,9 +363,9 @@ class Daemon:
     def _receivers(self, to: int | None) -> list[bytes]:
         if to is not None:
             return [key for key, number in self._numbers.items() if number == to]
-        # first of all whoever proposes, which has most to do
-        first = self.core.proposer if self.core is not None else 0
-        return sorted(self._numbers, key=lambda key: self._numbers[key] != first)
+        # first of all whoever proposes, which has most to do; those after it sign
+        first, count = (self.core.proposer, self.core.context.count) if self.core else (0, 1)
+        return sorted(self._numbers, key=lambda key: (self._numbers[key] - first) % count)
 
     def _tell_news(self) -> None:
         """What is durable, now that the other governors have what they wait for."""
