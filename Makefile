@@ -1,5 +1,5 @@
 # Everything runs in .venv, with the exact versions of requirements.lock, and on the system's Python,
-# as the services do, if that is new enough: Debian's is also built to be a third faster than most.
+# as the services do, if that is new enough; else on the first of PATH.
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach it,/usr/bin/python3 python3,\
   $(shell $(it) -c '$(USABLE)' 2>/dev/null && echo $(it))) python3)
