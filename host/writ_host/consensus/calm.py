@@ -22,6 +22,10 @@ class Calm(Base):
     def _is_small(self) -> bool:
         return self.committee.threshold <= EACH_OTHER_MAX
 
+    def _sign_unasked(self, round_: int) -> bool:
+        """Whether those who vote in this round hear each other, and need nobody's session."""
+        return round_ == 0 and self.state.told is not None and self._is_small
+
     def _first(self) -> tuple[int, ...]:
         """Just a quorum: the first round's proposer, whoever wants the value, who comes next."""
         committee, wanting = self.committee, self.state.candidates
@@ -69,9 +73,9 @@ class Calm(Base):
         """Lines 36 to 40: those who vote at once hear each other, and sign unasked."""
         state = self.state
         value = state.told
-        if value is None or state.has_begun or state.round or not self._is_locked_now:
+        if value is None or not self._sign_unasked(state.round) or not self._is_locked_now:
             return False
-        if state.opened or not self._is_small:
+        if state.has_begun or state.opened:
             return False
         votes = state.votes.of(0)
         offers = tuple(votes[number] for number in state.first if number in votes)
@@ -102,8 +106,8 @@ class Calm(Base):
         signs once, so that nobody else is asked meanwhile.
         """
         state = self.state
-        unasked = not round_ and state.told is not None and self._is_small
-        return self._coordinates(round_) and (not unasked or state.has_begun or state.has_waited)
+        is_awaited = self._sign_unasked(round_) and not (state.has_begun or state.has_waited)
+        return self._coordinates(round_) and not is_awaited
 
     # --- whom the proposer asks ------------------------------------------------------------------
 

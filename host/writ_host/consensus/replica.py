@@ -290,7 +290,7 @@ class Replica(Rules):
             return
         if state.step == PROPOSE:
             self._prevote(None)  # lines 57 to 60
-        elif state.step == PREVOTE and (state.round or state.told is None):
+        elif state.step == PREVOTE and not state.is_told:
             self._arm(PRECOMMIT)  # lines 61 to 64: no lock any more in this round
         else:
             self._start_round(state.round + 1)  # lines 65 to 67; or nobody hears of our vote
@@ -310,7 +310,7 @@ class Replica(Rules):
 
     def _send_status(self, to: int | None = None) -> None:
         state = self.state
-        has_value = state.round in state.proposals or (not state.round and state.told is not None)
+        has_value = state.round in state.proposals or state.is_told
         voters = state.votes.voters(state.round)
         place = state.height, state.round
         valid_round = self.promise.valid_round

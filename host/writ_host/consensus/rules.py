@@ -160,7 +160,7 @@ class Rules(Calm):
         self.state.votes.add(prevote, self.state.round)
         if digest is None:
             self._send(prevote)
-        elif self.state.told is not None and not round_ and self._is_small:
+        elif self._sign_unasked(round_):
             self._send_each([number for number in self.state.first if number != self.me], prevote)
         else:
             self._send_to_proposer(prevote, round_)

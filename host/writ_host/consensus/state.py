@@ -111,6 +111,11 @@ class HeightState:
         for sender, kept in self.stash.items():
             self.stash[sender] = [message for message in kept if message.round >= round_ - 1]
 
+    @property
+    def is_told(self) -> bool:
+        """Whether this is the first round, and our vote in it was for what we were told."""
+        return self.round == 0 and self.told is not None
+
     def value(self, round_: int, digest: bytes) -> Value | None:
         """The value with this digest, as this round's proposal or proof brought it."""
         if round_ == 0 and self.told is not None and self.told.digest == digest:
