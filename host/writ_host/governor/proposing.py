@@ -115,7 +115,7 @@ class Proposing:
         people = self.verdict(proposal).operators > 0
         if not self.table.has_room(proposal.proposer, proposal.teller, people):
             raise NotAccepted("too many proposals are open", "Wait until some are done.")
-        if people and self._was_denied(proposal):
+        if self._was_denied(proposal):
             raise NotAccepted("too many operators denied it", "Propose something else.")
         self._keep(proposal)
         self.tell_proposals([proposal])
@@ -413,7 +413,7 @@ class Proposing:
             self._context.tally("NotAccepted")
         elif not self.table.has_room(proposal.proposer, sender, verdict.operators > 0):
             self._context.tally("TableFull")
-        elif verdict.operators and self._was_denied(proposal):
+        elif self._was_denied(proposal):
             self._context.tally("Denied")
         else:
             self._keep(proposal)
