@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from device_files import FIRMWARE, ROOT, device_files
@@ -55,12 +56,14 @@ def compile_files(
     return sizes
 
 
+@cache
 def linker() -> Linker:
     """What links the device's modules, with the device suite and the boards as their callers."""
-    callers = [*(ROOT / "tests/device").glob("*.py"), *(ROOT / "boards").rglob("*.py")]
+    callers = [*(ROOT / "tests/device").rglob("*.py"), *(ROOT / "boards").rglob("*.py")]
+    callers.append(ROOT / "tools/measure/on_device.py")
     unlinked = [FIRMWARE / "main.py", *(ROOT / "tests/interop").glob("device_*.py")]
     unlinked.append(FIRMWARE / "writ/aes.py")
-    unlinked += (ROOT / "tools/measure").glob("*_device.py")
+    unlinked += (ROOT / f"tools/measure/{name}_device.py" for name in ("heap", "delegating"))
     return Linker(FIRMWARE, callers, unlinked)
 
 
@@ -77,8 +80,11 @@ def build(output: Path, optimisation: int = OPTIMISATION) -> dict[str, int]:
     """Compile every device module into `output`, and drop what an earlier tree left there."""
     link = linker()
     names = device_files()
-    sizes = _compile_texts({name: link.source(name) for name in names}, output, optimisation)
-    wanted = {(output / name).with_suffix(".mpy") for name in names}
+    flat = {target: name for name in names if (target := link.flat_name(name))}
+    sizes = _compile_texts(
+        {to: link.source(name) for to, name in flat.items()}, output, optimisation
+    )
+    wanted = {(output / name).with_suffix(".mpy") for name in flat}
     for stale in set((output / "writ").rglob("*.mpy")) - wanted:
         stale.unlink()
     return sizes

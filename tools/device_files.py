@@ -1,7 +1,8 @@
 """Which files of firmware/writ a device gets, and the two lists that say so.
 
 `python tools/device_files.py` rewrites firmware/manifest.py (for freezing into a MicroPython image)
-and firmware/package.json (for mip) after a module came or went; tests/host/test_layout.py compares.
+and firmware/package.json (for mip) after a module came or went. tests/host/tree/test_layout.py
+compares them with the tree.
 """
 
 import json

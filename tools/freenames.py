@@ -24,10 +24,10 @@ from collections.abc import Iterable, Iterator
 _APP_CLASSES = {
     "writ": {"Node"},
     "writ.agent": {"Node"},
-    "writ.capsule": {"Member"},
-    "writ.client": {"Answer"},
-    "writ.delegate": {"Delegate"},
-    "writ.node": {"Node", "Request"},
+    "writ.authority.capsule": {"Member"},
+    "writ.node.client": {"Answer"},
+    "writ.node.delegate": {"Delegate"},
+    "writ.node.node": {"Node", "Request"},
 }
 _APP_MODULES = {"writ.errors"}
 

@@ -1,7 +1,10 @@
 """Rewrite the device's modules so that they hold less heap: linking, as a C compiler would do it.
 
-Four rewrites, by syntax tree, that change no behaviour:
+Five rewrites, by syntax tree, that change no behaviour:
 
+- A folder whose `__init__.py` is only a docstring goes: `writ.wire.coap` becomes `writ.coap`. Each
+  package would cost a module object, a dictionary and names. `__getattr__` of the package's own
+  `__init__.py` goes with them: it finds on CPython what stands there on a device (`writ.coap`).
 - An integer constant of one module that another one uses (`limits.X`, `from .coap import GET`)
   becomes the number itself, and its definition goes, but for those that an app may want.
 - Private names (`_like_this`) and the names of positional arguments get short ones, shared where
@@ -36,7 +39,7 @@ def __getattr__(name):
 
 # Constants that an app on a device may want, and that stay: with these it is asked, or answers.
 _PUBLIC = {
-    "writ.coap": frozenset(
+    "writ.wire.coap": frozenset(
         {
             *("GET", "POST", "PUT", "DELETE", "CREATED", "DELETED", "CHANGED", "CONTENT"),
             *("BAD_REQUEST", "FORBIDDEN", "NOT_FOUND", "INTERNAL", "UNAVAILABLE"),
@@ -128,6 +131,11 @@ def lazy_rejections(tree: ast.Module) -> dict[str, int]:
     return rows
 
 
+def is_bare(tree: ast.Module) -> bool:
+    """Whether a module holds nothing but its docstring."""
+    return not [item for item in tree.body if not isinstance(item, ast.Expr)]
+
+
 def keywords(trees: Iterable[ast.Module]) -> set[str]:
     """The argument names that some call passes by keyword."""
     return {
@@ -174,6 +182,14 @@ class Linker:
         for path in sorted((root / package).rglob("*.py")):
             self._trees[self._module(path.relative_to(root))] = ast.parse(path.read_text())
         self._constants = {name: constants_of(tree) for name, tree in self._trees.items()}
+        self.package = package
+        self._folders = {
+            name
+            for name, tree in self._trees.items()
+            if name != package and self.is_folder(name) and is_bare(tree)
+        }
+        flat = [self.flat_module(name) for name in self._trees if name not in self._folders]
+        assert len(set(flat)) == len(flat), "two modules of one name in flattened folders"
         self._errors = f"{package}.errors"
         self._lazy = lazy_rejections(self._trees[self._errors])
         outside = [ast.parse(path.read_text()) for path in callers]
@@ -188,6 +204,29 @@ class Linker:
         parts = list(path.with_suffix("").parts)
         return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
+    def is_folder(self, module: str) -> bool:
+        """Whether `module` has modules below it."""
+        return any(name.startswith(module + ".") for name in self._trees)
+
+    def flat_module(self, module: str) -> str:
+        """What a device calls `module`: "writ.wire.coap" becomes "writ.coap"."""
+        parts = module.split(".")
+        kept = [
+            part
+            for at, part in enumerate(parts)
+            if at == len(parts) - 1 or ".".join(parts[: at + 1]) not in self._folders
+        ]
+        return ".".join(kept)
+
+    def flat_name(self, name: str) -> str | None:
+        """The file that a source becomes ("writ/wire/coap.py": "writ/coap.py"), None if it goes."""
+        path = Path(name)
+        module = self._module(path)
+        if module in self._folders:
+            return None
+        flat = self.flat_module(module).replace(".", "/")
+        return f"{flat}/__init__.py" if path.name == "__init__.py" else f"{flat}.py"
+
     def link(self, text: str) -> str:
         """The source of a program beside the package, linked against what `source` makes of it."""
         tree = _Rewriter(self, None).visit(ast.parse(text))
@@ -195,7 +234,7 @@ class Linker:
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
                 node.attr = self.short.get(node.attr, node.attr)
-            elif isinstance(node, ast.ImportFrom) and self.is_module(node.module or ""):
+            elif isinstance(node, ast.ImportFrom) and self._is_package(node.module or ""):
                 for alias in node.names:
                     if alias.name in self.short:
                         alias.asname = alias.asname or alias.name
@@ -238,7 +277,7 @@ class Linker:
             return self._errors_source(tree)
         rewriter = _Rewriter(self, module, path.name == "__init__.py")
         tree = rewriter.visit(tree)
-        tree.body = [node for node in tree.body if not self._is_folded(module, node)]
+        tree.body = [node for node in tree.body if not self._is_left_out(module, node)]
         self._shorten(tree)
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.Lambda):
@@ -254,7 +293,9 @@ class Linker:
             if isinstance(node, ast.Global | ast.Nonlocal):
                 node.names = [self.short.get(name, name) for name in node.names]
 
-    def _is_folded(self, module: str, node: ast.stmt) -> bool:
+    def _is_left_out(self, module: str, node: ast.stmt) -> bool:
+        if isinstance(node, ast.FunctionDef):
+            return module == self.package and node.name == "__getattr__"
         return (
             isinstance(node, ast.Assign)
             and isinstance(node.targets[0], ast.Name)
@@ -279,6 +320,10 @@ class Linker:
         """Whether the package has this module."""
         return name in self._trees
 
+    def _is_package(self, name: str) -> bool:
+        # whether a device finds a module of this package by that name
+        return name.split(".")[0] == self.package
+
     def is_lazy(self, module: str, name: str) -> bool:
         """Whether `module`.`name` is a rejection that is made on first use."""
         return module == self._errors and name in self._lazy
@@ -289,19 +334,22 @@ class _Rewriter(ast.NodeTransformer):
     def __init__(self, linker: Linker, module: str | None, is_package: bool = False) -> None:
         self._linker = linker
         parts = module.split(".") if module else []
-        self._package = parts if is_package else parts[:-1]
+        self._from = parts if is_package else parts[:-1]
+        flat = linker.flat_module(module).split(".") if module else []
+        self._package = flat if is_package else flat[:-1]
         self._values: dict[str, int] = dict(linker._constants[module]) if module else {}
         self._modules: dict[str, str] = {}  # local name -> module
         self._rejections: set[str] = set()
 
     def _absolute(self, node: ast.ImportFrom) -> str:
-        base = self._package[: len(self._package) - node.level + 1] if node.level else []
+        base = self._from[: len(self._from) - node.level + 1] if node.level else []
         return ".".join(base + (node.module.split(".") if node.module else []))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | list[ast.AST] | None:
         source = self._absolute(node)
-        kept = []
-        errors_needed = False
+        if source.split(".")[0] != self._linker.package:
+            return node
+        kept: dict[str, list[ast.alias]] = {}  # where a device finds it -> names
         for alias in node.names:
             local = alias.asname or alias.name
             value = self._linker.constant(source, alias.name)
@@ -310,20 +358,30 @@ class _Rewriter(ast.NodeTransformer):
                 continue
             if node.level and self._linker.is_lazy(source, alias.name):
                 self._rejections.add(local)
-                errors_needed = True
+                kept.setdefault(self._linker.package, [])
+                if not any(one.name == "errors" for one in kept[self._linker.package]):
+                    kept[self._linker.package].append(ast.alias("errors"))
                 continue
-            if self._linker.is_module(f"{source}.{alias.name}"):
-                self._modules[local] = f"{source}.{alias.name}"
-            kept.append(alias)
-        result: list[ast.AST] = []
-        if errors_needed:
-            result.append(
-                ast.ImportFrom(module=None, names=[ast.alias("errors")], level=node.level)
-            )
-        if kept:
-            node.names = kept
-            result.append(node)
-        return result or None
+            inner = f"{source}.{alias.name}"
+            if self._linker.is_module(inner):
+                self._modules[local] = inner
+                source_now, _, name = self._linker.flat_module(inner).rpartition(".")
+                if name != local:
+                    alias = ast.alias(name, local)
+                kept.setdefault(source_now, []).append(alias)
+            else:
+                kept.setdefault(self._linker.flat_module(source), []).append(alias)
+        return [self._import(target, names, node.level) for target, names in kept.items()] or None
+
+    def _import(self, target: str, names: list[ast.alias], level: int) -> ast.ImportFrom:
+        if not level:
+            return ast.ImportFrom(module=target, names=names, level=0)
+        base, path = self._package, target.split(".")
+        same = 0
+        while same < len(base) and same < len(path) and base[same] == path[same]:
+            same += 1
+        module = ".".join(path[same:]) or None
+        return ast.ImportFrom(module=module, names=names, level=len(base) - same + 1)
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if isinstance(node.ctx, ast.Load):
@@ -331,6 +389,17 @@ class _Rewriter(ast.NodeTransformer):
                 return ast.Constant(self._values[node.id])
             if node.id in self._rejections:
                 return ast.Attribute(ast.Name("errors", ast.Load()), node.id, ast.Load())
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        # compat.unload("node.delegate") names a module
+        called = node.func
+        name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", None)
+        if name == "unload" and isinstance(node.args[0], ast.Constant):
+            module = f"{self._linker.package}.{node.args[0].value!s}"
+            flat = self._linker.flat_module(module)
+            node.args[0] = ast.Constant(flat.partition(".")[2])
         return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:

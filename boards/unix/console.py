@@ -10,8 +10,8 @@ import json
 import select
 import sys
 
-from writ import coap
 from writ.errors import UsageError
+from writ.wire import coap
 
 
 def tell(event, **what):

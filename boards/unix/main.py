@@ -15,7 +15,7 @@ save_heap()
 
 from writ.agent import Node  # noqa: E402, I001 - the large pieces of the heap first
 from writ.errors import WritError  # noqa: E402
-from writ.store import FileFlash, Store  # noqa: E402
+from writ.authority.store import FileFlash, Store  # noqa: E402
 
 import console  # noqa: E402
 import sensors  # noqa: E402

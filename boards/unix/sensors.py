@@ -6,7 +6,7 @@ running time only, and the other resources are not there.
 
 import gc
 
-from writ import coap
+from writ.wire import coap
 
 
 def setup(node):

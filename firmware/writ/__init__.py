@@ -1,6 +1,6 @@
 """Writ: authority for field devices that travels with the traffic.
 
-A sensor author needs only `writ.Node`; everything else is imported from its module.
+A sensor author needs `writ.Node`, `writ.coap` for methods and codes, and `writ.errors`.
 """
 
 from .compat import save_heap
@@ -17,3 +17,13 @@ class Node:
         from .agent import Node as Agent
 
         return Agent.load(directory)
+
+
+def __getattr__(name):
+    # `from writ import coap`: an app's one path to it. On a device the linker flattens folders
+    # (tools/shrink.py), so `writ.coap` is a module there and this function is left out.
+    if name == "coap":
+        from .wire import coap
+
+        return coap
+    raise AttributeError(name)

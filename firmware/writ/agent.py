@@ -7,12 +7,12 @@ node.run()
 import json
 
 from . import crypto
-from .capsule import check_name
+from .authority.capsule import check_name
+from .authority.store import FileFlash, Store
 from .compat import Clock, tidy, unload
 from .errors import UsageError
 from .link.udp import UdpLink
-from .node import Node as Core
-from .store import FileFlash, Store
+from .node.node import Node as Core
 
 # how often a gateway is asked for news when there is no other traffic
 _HELLO_MS = 30000
@@ -47,7 +47,7 @@ class Node(Core):
         self.link = None
         entries = config.get("oscore")
         if entries:
-            from .preshared import preshare_all
+            from .node.preshared import preshare_all
 
             preshare_all(self, entries)
         self._gateways = list(config.get("gateways", []))
@@ -79,7 +79,7 @@ class Node(Core):
     def delegate(self):
         """What this node leaves to host peers: a `delegate.Delegate`, made when it is used."""
         if self._delegate is None:
-            from .delegate import Delegate
+            from .node.delegate import Delegate
 
             self._delegate = Delegate(self, self._delegated)
         return self._delegate
@@ -140,7 +140,7 @@ class Node(Core):
     def _has_errand_due(self, now_ms):
         if not self._delegated[1]:
             return False
-        from .errand import is_due
+        from .node.operation import is_due
 
         return is_due(self._delegated, now_ms)
 
@@ -151,16 +151,16 @@ class Node(Core):
         if self._delegate or self._has_errand_due(now_ms):
             calls = self.delegate.tick(now_ms)
             self._delegate = None
-            unload("delegate")
+            unload("node.delegate")
             if not self._delegated[1]:
                 self._delegated[2].clear()
-                unload("errand")
+                unload("node.operation")
         return calls
 
     def _is_near_its_end(self, now_ms):
         me = self.authority.me
         if me and me.key_epoch != self.authority.key_epoch:
-            from .succession import vouch
+            from .authority.succession import vouch
 
             # certified by governors of before: others do not take it any more
             return not vouch(self.authority, me)
@@ -188,6 +188,6 @@ class Node(Core):
             return
         if not self._gateways:
             raise UsageError("nobody to ask where " + name + " is")
-        from .naming import ask
+        from .node.resolve import ask
 
         self.send(ask(self, self._gateways, name, method, path, payload, on_answer))

@@ -69,11 +69,15 @@ if MICROPYTHON:
         gc.threshold(16384)
 
     def unload(name):
-        """Forget a module of this package; its code goes when nothing refers to it any more."""
-        sys.modules.pop(__name__[:5] + name, None)
-        package = sys.modules[__name__[:4]]
-        if hasattr(package, name):
-            delattr(package, name)
+        """Forget a module of this package, such as "node.delegate", so that its code can be freed.
+
+        The linker shortens the name to the one that a device knows (tools/shrink.py).
+        """
+        name = __name__[:5] + name
+        sys.modules.pop(name, None)
+        folder, _, name = name.rpartition(".")
+        if hasattr(sys.modules[folder], name):
+            delattr(sys.modules[folder], name)
 
     def sync(handle):
         """Flush an open file to the medium; ESP32's littlefs does so on close."""

@@ -1,7 +1,8 @@
 """Rejections in an operator's words: what each means, and what to do about it."""
 
-from writ import edhoc_wire, errors
+from writ import errors
 from writ.errors import Rejection
+from writ.wire import edhoc_codec
 
 _BY_CODE: dict[int, type[Rejection]] = {
     kind.code: kind
@@ -52,7 +53,7 @@ def parse_reason(payload: bytes) -> type[Rejection] | None:
 
 def _edhoc_reason(payload: bytes) -> type[Rejection] | None:
     try:
-        code, info = edhoc_wire.parse_error(payload)
+        code, info = edhoc_codec.parse_error(payload)
     except Rejection:
         return None
     if code == 3:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from writ.capsule import check_name
+from writ.authority.capsule import check_name
 from writ.errors import Rejection, UsageError
 from writ.limits import PATH_BYTES_MAX
 from writ.link import udp

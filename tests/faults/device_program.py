@@ -14,7 +14,7 @@ from writ.compat import save_heap
 save_heap()
 
 from writ.agent import Node  # noqa: E402, I001 - the large pieces of the heap first
-from writ import coap  # noqa: E402
+from writ.wire import coap  # noqa: E402
 from writ.errors import WritError  # noqa: E402
 
 CALL_MS = 1500

@@ -20,17 +20,17 @@ from measure.loopback import environment
 from netns_rig import Network
 from witness import Witness
 
-from writ import capsule as capsules
 from writ import crypto
-from writ.authority import Authority
-from writ.capsule import ACTION, AMENDMENT, BEACON, MEMBER, POLICY
-from writ.policy import OP_RESTORE, Policy, check_amendment
-from writ.store import FileFlash, Store
-from writ_host.ceremony import Local
+from writ.authority import capsule as capsules
+from writ.authority.authority import Authority
+from writ.authority.capsule import ACTION, AMENDMENT, BEACON, MEMBER, POLICY
+from writ.authority.policy import OP_RESTORE, Policy, check_amendment
+from writ.authority.store import FileFlash, Store
+from writ_host.ceremony.local import Local
 from writ_host.demo.process import Event, Process, Program
 from writ_host.errors import HostError
-from writ_host.governor.layout import Layout
-from writ_host.governor.ledger import Ledger
+from writ_host.governor.folder import Layout
+from writ_host.governor.ledger.ledger import Ledger
 
 GOVERNORS = ("anna", "ben", "carl", "dora")
 FIELDS = ("east", "west")

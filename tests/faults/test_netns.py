@@ -18,7 +18,7 @@ from netns_rig import Network, NotPermitted
 from witness import Witness, chain_of
 
 from writ_host.errors import HostError
-from writ_host.governor.capsulestore import POLICIES_KEPT
+from writ_host.governor.ledger.capsules import POLICIES_KEPT
 
 FAULTS_S = float(os.environ.get("WRIT_FAULTS_S", "60"))
 STORM_S_MIN = 15.0

@@ -6,7 +6,7 @@ from governor_rig import SENSOR, Village, member_payload
 from witness import Witness, chain_of
 
 from writ import crypto
-from writ_host.certify import Draft, LocalSigner, sign
+from writ_host.scope.issuance import Draft, LocalSigner, sign
 
 
 def village_and_witness(path: Path) -> tuple[Village, Witness]:

@@ -8,12 +8,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from writ import capsule as capsules
-from writ.capsule import ACTION, AMENDMENT, BEACON, CHARTER, MEMBER, POLICY
+from writ.authority import capsule as capsules
+from writ.authority.capsule import ACTION, AMENDMENT, BEACON, CHARTER, MEMBER, POLICY
 from writ_host.consensus.effects import Decide
 from writ_host.consensus.value import body_of
-from writ_host.frost import is_valid
-from writ_host.governor.ledger import Ledger
+from writ_host.governor.ledger.ledger import Ledger
+from writ_host.keys.frost import is_valid
 
 
 @dataclass

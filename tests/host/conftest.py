@@ -9,7 +9,7 @@ from council_rig import Council
 from ledger_rig import Clock
 
 from writ_host.consensus.signer import FrostSigner
-from writ_host.governor.ledger import Ledger
+from writ_host.governor.ledger.ledger import Ledger
 
 
 @pytest.fixture

@@ -20,10 +20,11 @@ from Crypto.PublicKey import ECC
 from Crypto.Signature import eddsa
 from measure import loopback
 
-from writ import capsule, crypto
+from writ import crypto
 from writ.agent import load_key
-from writ.authority import Authority
-from writ.store import FileFlash, Store
+from writ.authority import capsule
+from writ.authority.authority import Authority
+from writ.authority.store import FileFlash, Store
 
 HERE = Path(__file__).parent
 FIRMWARE = HERE.parent.parent / "firmware"

@@ -15,8 +15,8 @@ from aiocoap.oscore import NotAProtectedMessage, ProtectionInvalid
 from test_aiocoap import ANSWER_S, Client, hand_over, run
 
 from writ.agent import Node
+from writ.authority.store import FileFlash, Store
 from writ.errors import UsageError
-from writ.store import FileFlash, Store
 
 SECRET = "0102030405060708090a0b0c0d0e0f10"
 SALT = "9e7ca92223786340"

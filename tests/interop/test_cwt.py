@@ -11,10 +11,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cwt import COSE, CWT, COSEKey
 
-from writ import capsule, crypto
-from writ.authority import Authority
+from writ import crypto
+from writ.authority import capsule
+from writ.authority.authority import Authority
+from writ.authority.store import FileFlash, Store
 from writ.errors import Rejection
-from writ.store import FileFlash, Store
 
 SIGN1_TAG = b"\xd2"  # tag 18, which a capsule goes without
 

@@ -7,9 +7,9 @@ from Crypto.Signature import eddsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from test_aiocoap import Client, by_edhoc, run
 
-from writ import capsule
-from writ_host.dkg import Dkg
-from writ_host.frost import SigningPackage, aggregate, commit, sign
+from writ.authority import capsule
+from writ_host.keys.dkg import Dkg
+from writ_host.keys.frost import SigningPackage, aggregate, commit, sign
 
 SIGNERS = (1, 3, 4)
 MESSAGE = b"what three of four have agreed on"

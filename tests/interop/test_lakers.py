@@ -9,8 +9,9 @@ import lakers
 import pytest
 from lakers import CredentialTransfer, EADItem, EdhocInitiator, EdhocResponder
 
-from writ import cbor, crypto, edhoc
+from writ import cbor, crypto
 from writ.errors import BadMac, CriticalEad, PeerFailed, Rejection, WrongSuite
+from writ.wire import edhoc
 
 Ead = list[tuple[int, bool, bytes | None]]
 

@@ -19,23 +19,24 @@ from pathlib import Path
 
 from device_files import ROOT
 
-from writ import capsule as capsules
 from writ import crypto
-from writ.capsule import AMENDMENT, MEMBER
-from writ.policy import OP_RESTORE, Policy, check_amendment
-from writ.store import Store
-from writ_host import keyfile, provision, seats
-from writ_host.ceremony import Local, found_local
+from writ.authority import capsule as capsules
+from writ.authority.capsule import AMENDMENT, MEMBER
+from writ.authority.policy import OP_RESTORE, Policy, check_amendment
+from writ.authority.store import Store
+from writ_host.ceremony import keyring
+from writ_host.ceremony.local import Local, found_local
 from writ_host.errors import NotReachable
-from writ_host.frost import lagrange
-from writ_host.governor.addresses import Addresses
+from writ_host.governor.ceremonies.invitation import Invitation
+from writ_host.governor.ceremonies.record import Record
 from writ_host.governor.control import ControlClient, Document
-from writ_host.governor.invitation import Invitation
-from writ_host.governor.joining import found
-from writ_host.governor.layout import Layout
-from writ_host.governor.ledger import Ledger
-from writ_host.governor.record import Record
-from writ_host.group import (
+from writ_host.governor.folder import Layout
+from writ_host.governor.join import found
+from writ_host.governor.ledger.ledger import Ledger
+from writ_host.governor.peering.addresses import Addresses
+from writ_host.keys import keyfile
+from writ_host.keys.frost import lagrange
+from writ_host.keys.group import (
     ORDER,
     base,
     hash_to_scalar,
@@ -43,8 +44,9 @@ from writ_host.group import (
     random_scalar,
     scalar_to_bytes,
 )
-from writ_host.nodedir import PrivateFlash
-from writ_host.policyfile import PolicyFile
+from writ_host.node import provision
+from writ_host.node.folder import PrivateFlash
+from writ_host.policy.source import PolicyFile
 
 from .loopback import HOST, environment, free_ports
 
@@ -195,9 +197,9 @@ class Committee:
             ledger.close()
         else:
             shutil.copy(first, one.folder.ledger)
-        path = seats.identity_path(folder.path, name)
+        path = keyring.identity_path(folder.path, name)
         keyfile.write(path, "identity", one.local.identity.to_bytes(), self._key)
-        seats.seat_store(folder.path, name, self._key).save(one.local.seat.to_bytes())
+        keyring.seat_store(folder.path, name, self._key).save(one.local.seat.to_bytes())
         Addresses(folder.peers).set({key: at for key, at in addresses.items() if key != name})
 
     def sign(self, payloads: Sequence[bytes]) -> list[bytes]:

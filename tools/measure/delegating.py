@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from writ import capsule, cbor, coap
+from writ import cbor
 from writ.agent import Node
-from writ.governance import PREFIX, Governance
-from writ.store import FileFlash, Store
+from writ.authority import capsule
+from writ.authority.store import FileFlash, Store
+from writ.node.sync import PREFIX, Governance
+from writ.wire import coap
 
 from .loopback import HOST, environment, free_ports
 from .row import Row

@@ -15,15 +15,15 @@ from pathlib import Path
 import build_mpy
 from device_files import ROOT
 
-from writ import coap
-from writ.client import Answer
 from writ.errors import Revoked
-from writ_host.deliver import hand_over
+from writ.node.client import Answer
+from writ.wire import coap
 from writ_host.demo.board import Board
 from writ_host.demo.process import Program
 from writ_host.governor.control import ControlClient
-from writ_host.nodedir import NodeDir
+from writ_host.node.folder import NodeDir
 from writ_host.refusals import parse_reason
+from writ_host.scope.delivery import hand_over
 
 from .committee import Committee, Device, Watch
 from .interpreters import find_micropython

@@ -2,9 +2,9 @@
 
 import time
 
-from writ import capsule
-from writ_host.ceremony import found_local, sign_local
-from writ_host.proposal import Item
+from writ.authority import capsule
+from writ_host.ceremony.local import found_local, sign_local
+from writ_host.ceremony.request import Item
 
 from .row import Row
 

@@ -10,11 +10,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import build_mpy
 from device_files import FIRMWARE
 
-from writ import coap
 from writ.agent import Node
-from writ.store import FileFlash, Store
+from writ.authority.store import FileFlash, Store
+from writ.wire import coap
 
 from . import delegating
 from .loopback import free_ports
@@ -101,7 +102,8 @@ def measure_times(tree: Path) -> list[Row]:
     firmware = str(FIRMWARE)
     micropython = find_micropython()
     runs: list[tuple[str, list[str], dict[str, str]]] = []
-    script = str(HERE / "on_device.py")
+    script = HERE / "on_device.py"
+    build_mpy.build_programs(HERE, tree, [script.name])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         peer = folder / "peer"
@@ -111,13 +113,13 @@ def measure_times(tree: Path) -> list[Row]:
             runs.append(
                 (
                     "micropython",
-                    [micropython, "-X", "heapsize=2M", script],
+                    [micropython, "-X", "heapsize=2M", "-m", script.stem],
                     {"MICROPYPATH": f"{tree}:.frozen"},
                 )
             )
         for backend in ("pure", "pycryptodome", "openssl"):
             environment = {"PYTHONPATH": firmware, "WRIT_CRYPTO": backend}
-            runs.append((f"cpython-{backend}", [sys.executable, script], environment))
+            runs.append((f"cpython-{backend}", [sys.executable, str(script)], environment))
         rows = []
         for interpreter, command, environment in runs:
             home = folder / interpreter

@@ -11,11 +11,12 @@ import gc
 import sys
 import time
 
-from writ import capsule as capsules
-from writ import coap, crypto
+from writ import crypto
 from writ.agent import load_key
-from writ.node import Node
-from writ.store import FileFlash, Store
+from writ.authority import capsule as capsules
+from writ.authority.store import FileFlash, Store
+from writ.node.node import Node
+from writ.wire import coap
 
 _RUNS = 2
 

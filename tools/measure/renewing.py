@@ -10,11 +10,11 @@ import select
 import time
 from collections.abc import Callable, Sequence
 
-from writ import coap
-from writ.client import Answer
-from writ_host.governor.scopenode import PROPOSE
-from writ_host.governor.statement import RENEW, Statement
-from writ_host.nodedir import HostNode, NodeDir
+from writ.node.client import Answer
+from writ.wire import coap
+from writ_host.governor.node import PROPOSE
+from writ_host.governor.proposals.statement import RENEW, Statement
+from writ_host.node.folder import HostNode, NodeDir
 
 from .committee import Committee, Device, Governor
 from .loopback import HOST, free_ports

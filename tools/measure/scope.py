@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from Crypto.PublicKey import ECC
 from Crypto.Signature import eddsa
 
-from writ import capsule, crypto
+from writ import crypto
 from writ.agent import load_key
-from writ.authority import Authority
-from writ.capsule import AMENDMENT, BEACON, CHARTER, MEMBER, POLICY, build, head
-from writ.store import Store
+from writ.authority import capsule
+from writ.authority.authority import Authority
+from writ.authority.capsule import AMENDMENT, BEACON, CHARTER, MEMBER, POLICY, build, head
+from writ.authority.store import Store
 
 FOUNDED = 1_790_000_000
 RULES = [

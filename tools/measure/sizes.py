@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from writ import coap, crypto
-from writ.edhoc import Initiator, Responder
-from writ.node import Node
-from writ.store import Store
+from writ import crypto
+from writ.authority.store import Store
+from writ.node.node import Node
+from writ.wire import coap
+from writ.wire.edhoc import Initiator, Responder
 
 from . import peers
 from .row import Row

@@ -25,7 +25,10 @@ _SECTIONS = {
         "status": ("health:status", "How a node, or this one, is doing."),
     },
     "Help": {
-        "demo": ("demo:demo", "A whole scope on this machine, from founding to revocation."),
+        "demo": (
+            "..demo.command:demo",
+            "A whole scope on this machine, from founding to revocation.",
+        ),
         "completion": ("completion:completion", "Completion for bash, zsh or fish."),
     },
 }

@@ -7,15 +7,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from .. import keyfile, words
+from .. import humanize
 from ..errors import HostError, NodeInUse, NotReachable
 from ..governor import backup as backups
 from ..governor.backup import Manifest
 from ..governor.control import ControlClient
 from ..governor.daemon import DaemonInUse
-from ..governor.layout import Layout
-from ..governor.ledger import Ledger
-from ..nodedir import Lock
+from ..governor.folder import Layout
+from ..governor.ledger.ledger import Ledger
+from ..keys import keyfile
+from ..node.folder import Lock
 from .output import Output
 
 # A ledger of many megabytes on an SD card, twice.
@@ -92,4 +93,4 @@ def load(out: Output, file: Path, directory: Path) -> None:
 
 def _words(found: Manifest) -> str:
     where = f"epoch {found.epoch} of {found.scope}" if found.scope else "without a scope"
-    return f"{where}, as of {words.moment(found.time_s)}"
+    return f"{where}, as of {humanize.moment(found.time_s)}"

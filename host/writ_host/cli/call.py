@@ -10,12 +10,13 @@ from typing import Any
 
 import click
 
-from writ import coap
 from writ.errors import UsageError
 from writ.limits import BODY_BYTES_MAX
+from writ.wire import coap
 
-from .. import book, denial, words
-from ..nodedir import GET, POST, PUT, RENEW_S, NodeDir, Reply
+from .. import humanize
+from ..node import addressbook, denial
+from ..node.folder import GET, POST, PUT, RENEW_S, NodeDir, Reply
 from ..target import parse
 from .options import node_option, scope_option, timeout_option
 from .output import Output, command, plain
@@ -31,7 +32,7 @@ def complete_node(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
     """Names of nodes that this one knows, for the shell."""
     node = Path(ctx.params.get("node") or ".")
     scope = Path(ctx.params.get("scope") or ".")
-    names = {*book.read(node), *book.read_seen(node), *book.read(scope)}
+    names = {*addressbook.read(node), *addressbook.read_seen(node), *addressbook.read(scope)}
     return sorted(name for name in names if name.startswith(incomplete))
 
 
@@ -87,8 +88,8 @@ def facts(reply: Reply, path: str) -> dict[str, object]:
         "address": reply.address,
         "path": path,
         "code": coap.code_text(reply.code),
-        "text": words.as_text(reply.payload),
-        "cbor": plain(words.as_cbor(reply.payload)),
+        "text": humanize.as_text(reply.payload),
+        "cbor": plain(humanize.as_cbor(reply.payload)),
         "hex": reply.payload,
         "epoch": reply.epoch,
         "ms": round(reply.took_ms, 1),
@@ -97,10 +98,10 @@ def facts(reply: Reply, path: str) -> dict[str, object]:
 
 def shown(payload: bytes) -> str:
     """A payload for people: its text, what its CBOR says, or hexadecimal."""
-    text = words.as_text(payload)
+    text = humanize.as_text(payload)
     if text is not None:
         return text.rstrip("\n")
-    item = words.as_cbor(payload)
+    item = humanize.as_cbor(payload)
     return payload.hex() if item is None else json.dumps(plain(item), ensure_ascii=False)
 
 
@@ -161,7 +162,7 @@ def observe(
                 if not reply.is_success:
                     raise denial.refusal(folder, goal, reply, GET)
                 at = time.strftime("%H:%M:%S")
-                event = {"time": words.moment(int(time.time())), **facts(reply, goal.path)}
+                event = {"time": humanize.moment(int(time.time())), **facts(reply, goal.path)}
                 out.event({**event, "observe": reply.observe}, f"{at}  {shown(reply.payload)}")
                 if left is not None:
                     left -= 1

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from ..anatomy import Anatomy, examine
 from ..errors import HostError
-from ..scopefolder import NoScopeHere, ScopeFolder
+from ..scope.folder import NoScopeHere, ScopeFolder
+from ..scope.inspection import Anatomy, examine
 from .boundary import REFUSED
 from .options import scope_option
 from .output import Output, command

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from writ import capsule as capsules
+from writ.authority import capsule as capsules
 from writ.errors import RolledBack
 
-from .. import certify, keyfile, seats
-from ..ceremony import (
+from ..ceremony import keyring
+from ..ceremony.local import (
     Founding,
     Governor,
     Proposal,
@@ -24,14 +24,16 @@ from ..ceremony import (
     proposals,
     propose,
 )
-from ..ceremonystatus import founding_state, proposal_states
+from ..ceremony.status import founding_state, proposal_states
 from ..consensus.committee import check_threshold
-from ..dkg import spoken
 from ..errors import FileInTheWay, HostError, NeedsPerson
-from ..policyfile import PolicyFile
-from ..policytemplate import template
-from ..review import Review, review
-from ..scopefolder import NoScopeHere, ScopeFolder
+from ..keys import keyfile
+from ..keys.dkg import spoken
+from ..policy.source import PolicyFile
+from ..policy.template import template
+from ..scope import issuance
+from ..scope.folder import NoScopeHere, ScopeFolder
+from ..scope.review import Review, review
 from .names import scope_name
 from .options import scope_option, yes_option
 from .output import Output, command
@@ -82,10 +84,10 @@ def identity(
     """Make a governor's keys, and publish their public half in the shared folder."""
     folder = Who(None, keys, None, None, None).keys_folder()
     key = unlock(out, passphrase_file, key_file, f"the keys of {name}", is_new=True)
-    if seats.identity_path(folder, name).exists():
-        made = load_identity(seats.identity_path(folder, name), key)
+    if keyring.identity_path(folder, name).exists():
+        made = load_identity(keyring.identity_path(folder, name), key)
     else:
-        made = seats.new_identity(folder, name, key)
+        made = keyring.new_identity(folder, name, key)
     public = made.public
     ceremony_folder(scope).publish(f"{name}.governor.cbor", public.to_bytes())
     path = scope / "ceremony" / f"{name}.governor.cbor"
@@ -113,7 +115,7 @@ def roster(out: Output, name: str, threshold: int | None, scope: Path, yes: bool
     limit = threshold or default_threshold(len(governors))
     check_threshold(len(governors), limit)
     made = Roster.create(name, limit, governors)
-    dead, lying = certify.tolerance(len(governors), limit)
+    dead, lying = issuance.tolerance(len(governors), limit)
     rows = [(one.name, spoken(one.verify_key)) for one in made.governors]
     out.table(("governor", "fingerprint"), rows)
     out.line(f"{limit} of {len(rows)} certify; {dead} may be dead, {lying} may lie")
@@ -157,9 +159,9 @@ def found(
     """
     who = Who(governor, keys, passphrase_file, key_file, wait_s)
     listed = read_roster(scope)
-    mine = seats.the_name(who.keys_folder(), governor)
+    mine = keyring.the_name(who.keys_folder(), governor)
     key = unlock(out, passphrase_file, key_file, f"the keys of {mine}")
-    me = load_identity(seats.identity_path(who.keys_folder(), mine), key)
+    me = load_identity(keyring.identity_path(who.keys_folder(), mine), key)
 
     def compare(voice: str) -> bool:
         if fingerprint is not None:
@@ -168,7 +170,7 @@ def found(
         out.confirm("Do all governors read out the same digits?", yes)
         return True
 
-    store = seats.seat_store(who.keys_folder(), mine, key)
+    store = keyring.seat_store(who.keys_folder(), mine, key)
     machine = Founding(ceremony_folder(scope), me, listed, store, compare)
     seat = machine.run(Waiter(out, wait_s))
     out.ok(f"{mine} has a seat in {listed.scope}")
@@ -212,19 +214,19 @@ def propose_(
         if not path.exists():
             path.write_text(template(local.seat.roster.scope), "utf-8")
             out.note(f"wrote a first policy: {path}")
-        charter = certify.charter_draft(local.seat)
-        drafts = certify.first_drafts(charter, PolicyFile.load(path))
+        charter = issuance.charter_draft(local.seat)
+        drafts = issuance.first_drafts(charter, PolicyFile.load(path))
         title = f"charter and first policy of {local.seat.roster.scope}"
     elif what == "beacon":
-        drafts = [certify.beacon_draft(ScopeFolder.open(scope))]
+        drafts = [issuance.beacon_draft(ScopeFolder.open(scope))]
         title = drafts[0].label
     else:
-        change = certify.policy_change(ScopeFolder.open(scope), PolicyFile.load(path))
+        change = issuance.policy_change(ScopeFolder.open(scope), PolicyFile.load(path))
         if not change:
             raise HostError("the policy file says what is certified already", "Change it first.")
         drafts = change.drafts
         title = f"policy of epoch {change.new.epoch}"
-    items = certify.to_items(drafts)
+    items = issuance.to_items(drafts)
     made = propose(ceremony_folder(scope), local.identity, local.seat, title, items)
     out.ok(f"proposed {made.tag}: {title}")
     out.note(f"next, {local.seat.roster.threshold} governors at one time:  writ ceremony sign")
@@ -234,9 +236,9 @@ def propose_(
 
 def _open(out: Output, scope: Path, who: Who) -> Any:
     listed = read_roster(scope)
-    mine = seats.the_name(who.keys_folder(), who.governor)
+    mine = keyring.the_name(who.keys_folder(), who.governor)
     key = unlock(out, who.passphrase_file, who.key_file, f"the keys of {mine}")
-    return seats.open_seat(who.keys_folder(), mine, key, listed)
+    return keyring.open_seat(who.keys_folder(), mine, key, listed)
 
 
 @command(group)
@@ -288,7 +290,7 @@ def sign(
         return True
 
     machine = Signing(folder, local.identity, local.seat, proposal, approve)
-    signatures = certify.run_patiently(machine, Waiter(out, wait_s))
+    signatures = issuance.run_patiently(machine, Waiter(out, wait_s))
     kept = collect(scope, proposal, signatures)
     out.ok(f"{'was signed' if is_signed else 'signed'}: {proposal.title}; new here: {kept}")
     out.json(

@@ -1,7 +1,7 @@
 """Certifying by way of a governor's daemon: it proposes, governors and their operators decide.
 
 People take their time, so the scope's folder is free meanwhile, and what is proposed is kept in it
-(proposed.py): whoever stops waiting says the same again, and goes on.
+(scope/pending.py): whoever stops waiting says the same again, and goes on.
 """
 
 import contextlib
@@ -13,18 +13,20 @@ from typing import NoReturn
 
 import click
 
-from writ import capsule as capsules
+from writ.authority import capsule as capsules
 from writ.errors import Rejection
 
-from .. import keyfile, proposed, wire, words
-from ..certify import Broker, Draft, WrongGovernors
+from .. import codec, humanize
 from ..consensus.value import BATCH_MAX, ORDERED, body_of
 from ..errors import HostError, Interrupted, NeedsPerson, NotReachable
 from ..governor.control import WAIT_S_MAX, ControlClient, ControlFailed, Document
-from ..governor.layout import Layout
-from ..governor.proposals import proposal_id
-from ..proposed import Proposed
-from ..scopefolder import ScopeFolder, now_s
+from ..governor.folder import Layout
+from ..governor.proposals.proposal import proposal_id
+from ..keys import keyfile
+from ..scope import pending
+from ..scope.folder import ScopeFolder, now_s
+from ..scope.issuance import Broker, Draft, WrongGovernors
+from ..scope.pending import Proposed
 from . import governorview as view
 from .output import Output
 
@@ -102,9 +104,9 @@ class GovernorSigner(Broker):
     """Has drafts certified by proposing them to a daemon, and waits for what comes of them.
 
     wait_s: None to wait until Ctrl-C; waits: False to leave once it is proposed; wish: the name of
-    what the command wants (proposed.py), "" where it is not kept. The scope's folder must be up to
-    date (`catch_up`), and is so again when `certified` returns. Raises `NotReachable`, `Stale`,
-    `Denied`, `NeedsPerson` or `Interrupted`.
+    what the command wants (scope/pending.py), "" where it is not kept. The scope's folder must be
+    up to date (`catch_up`), and is so again when `certified` returns. Raises `NotReachable`,
+    `Stale`, `Denied`, `NeedsPerson` or `Interrupted`.
     """
 
     def __init__(
@@ -158,11 +160,11 @@ class GovernorSigner(Broker):
         ]
 
     def _taken(self, draft: Draft) -> bytes | None:
-        return proposed.taken(self._folder, draft.payload) if self._wish else None
+        return pending.taken(self._folder, draft.payload) if self._wish else None
 
     def _the_taken(self, draft: Draft) -> bytes:
         """Of one that the daemon only knows to be certified."""
-        raw = proposed.taken(self._folder, draft.payload)
+        raw = pending.taken(self._folder, draft.payload)
         if raw is None:
             raise Stale(f"{draft.label}: something newer is in force")
         return raw
@@ -170,13 +172,13 @@ class GovernorSigner(Broker):
     def _remember(self, drafts: Sequence[Draft], title: str) -> None:
         if not self._wish:
             return
-        known = proposed.load(self._folder, self._wish)
+        known = pending.load(self._folder, self._wish)
         if known is None or known.drafts != list(drafts):
-            proposed.save(self._folder, self._wish, Proposed(title, now_s(), list(drafts)))
+            pending.save(self._folder, self._wish, Proposed(title, now_s(), list(drafts)))
 
     def _forget(self) -> None:
         if self._wish:
-            proposed.drop(self._folder, self._wish)
+            pending.drop(self._folder, self._wish)
 
     @contextlib.contextmanager
     def _forgetting(self) -> Iterator[None]:
@@ -193,7 +195,7 @@ class GovernorSigner(Broker):
             "propose",
             payloads=[draft.payload for draft in drafts],
             title=title,
-            evidence=wire.dump(evidence) if any(evidence) else b"",
+            evidence=codec.dump(evidence) if any(evidence) else b"",
         )
 
     def _wait(self, client: ControlClient, asked: list[Document]) -> list[Document]:
@@ -280,12 +282,12 @@ def resume(out: Output, folder: ScopeFolder, daemon: Path | None, wish: str) -> 
 
     The folder is up to date. Raises `Denied` where they were refused since: once.
     """
-    kept = None if daemon is None else proposed.load(folder, wish)
+    kept = None if daemon is None else pending.load(folder, wish)
     if daemon is None or kept is None:
         return None
-    since = words.moment(kept.time_s)
+    since = humanize.moment(kept.time_s)
     wanted = [draft for draft in kept.drafts if _sort(draft) != _BEACON]
-    if all(proposed.taken(folder, draft.payload) for draft in wanted):
+    if all(pending.taken(folder, draft.payload) for draft in wanted):
         out.note(f"proposed {since}, and certified since: {kept.title}")
         return kept.drafts
     with connect(daemon) as client:
@@ -295,7 +297,7 @@ def resume(out: Output, folder: ScopeFolder, daemon: Path | None, wish: str) -> 
         ids = ", ".join(one["id"][:8] for one in found if one)
         out.note(f"going on with {ids}, proposed {since}: {kept.title}")
         return kept.drafts
-    proposed.drop(folder, wish)
+    pending.drop(folder, wish)
     for one in found:
         if one and one["state"] == "refused":
             raise Denied(

@@ -5,8 +5,7 @@ from typing import Any
 
 import click
 
-from ..deliver import Outcome
-from ..spreading import Delivery, spread
+from ..scope.delivery import Delivery, Outcome, spread
 from .boundary import REFUSED, UNREACHABLE
 from .output import Output
 

@@ -8,13 +8,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from writ import capsule as capsules
-from writ import coap
+from writ.authority import capsule as capsules
 from writ.errors import Rejection, TimedOut
+from writ.wire import coap
 
-from .. import keyfile, wire, words
-from ..deliver import PlainClient
-from ..dkg import spoken
+from .. import codec, humanize
 from ..errors import (
     CeremonyFailed,
     Disagreement,
@@ -23,13 +21,16 @@ from ..errors import (
     NeedsPerson,
     NotReachable,
 )
-from ..governor.ceremonyviews import in_words
-from ..governor.front import PATH
-from ..governor.invitation import INVITATION_BYTES_MAX, Invitation, Status
-from ..governor.layout import Layout
-from ..governor.record import Record
-from ..policyfile import PolicyFile
-from ..scopefolder import ScopeFolder, now_s
+from ..governor.ceremonies.invitation import INVITATION_BYTES_MAX, Invitation, Status
+from ..governor.ceremonies.record import Record
+from ..governor.ceremonies.views import in_words
+from ..governor.folder import Layout
+from ..governor.peering.bootstrap import PATH
+from ..keys import keyfile
+from ..keys.dkg import spoken
+from ..node.plainclient import PlainClient
+from ..policy.source import PolicyFile
+from ..scope.folder import ScopeFolder, now_s
 from .daemonsigner import catch_up, connect, write_daemon
 from .governorview import table
 from .livepage import live_page
@@ -99,12 +100,12 @@ def _invitation(
             )
         policy = file.policy(1, bytes(6), found.issued_s)
         made = Invitation.create(name, threshold, records, policy, found.issued_s, found.roles)
-        if found.addresses != made.addresses or wire.dump(found.policy) != wire.dump(made.policy):
+        if found.addresses != made.addresses or codec.dump(found.policy) != codec.dump(made.policy):
             raise FileInTheWay(
                 f"{kept} was made with other addresses or another policy",
                 "Remove it, to begin anew: all governors approve anew, too.",
             )
-        out.note(f"going on with {kept}, of {words.moment(found.issued_s)}")
+        out.note(f"going on with {kept}, of {humanize.moment(found.issued_s)}")
         return found
     issued = now_s()
     policy = file.policy(1, bytes(6), issued)

@@ -9,13 +9,15 @@ from typing import Any
 
 import click
 
-from .. import keyfile, provision, seats
-from ..dkg import spoken
+from ..ceremony import keyring
 from ..errors import NotReachable
-from ..governor import layout as layouts
+from ..governor import folder as layouts
+from ..governor.ceremonies.record import Record
 from ..governor.control import ControlClient, Document
-from ..governor.layout import Layout
-from ..governor.record import Record
+from ..governor.folder import Layout
+from ..keys import keyfile
+from ..keys.dkg import spoken
+from ..node import provision
 from ..target import check_address
 from . import governorview as view
 from .following import Follower
@@ -107,7 +109,7 @@ def init(
         raise click.UsageError("--peers and --listen are two sockets: give two ports")
     folder.check_new()
     key = unlock(out, passphrase_file, key_file, f"the keys of {name}", is_new=True)
-    identity = seats.new_identity(directory, name, key)
+    identity = keyring.new_identity(directory, name, key)
     record = Record(identity.public, peers, listen)
     path = folder.record(name)
     keyfile.write_atomically(path, record.to_toml().encode(), 0o644)
@@ -154,8 +156,8 @@ def run(
         check_address(metrics)
     folder.check_keys(settings.name)
     key = unlock(out, passphrase_file, key_file, f"the keys of {settings.name}")
-    identity = seats.open_identity(directory, settings.name, key)
-    store = seats.seat_store(directory, settings.name, key)
+    identity = keyring.open_identity(directory, settings.name, key)
+    store = keyring.seat_store(directory, settings.name, key)
 
     def tell(facts: dict[str, object], text: str) -> None:
         out.event({**facts, "text": text}, f"{facts['time']}  {text}")

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Sequence
 
-from .. import words
-from ..governor import clocks
-from ..governor.ceremonyviews import in_words
+from .. import humanize
+from ..governor.ceremonies.views import in_words
 from ..governor.control import Document
+from ..governor.core import clockskew
 
 # A peer that said nothing for so long counts as away.
 AWAY_S = 15
@@ -59,7 +59,7 @@ def _seated(found: Document) -> list[tuple[str, str]]:
         ("deciding", f"height {found['height']}, round {found['round']}"),
         ("quorum", f"{threshold} of {found['count']} certify"),
         ("now", now),
-        ("beacon", "none" if age is None else f"{words.duration(age)} old"),
+        ("beacon", "none" if age is None else f"{humanize.duration(age)} old"),
         *clock,
     ]
 
@@ -74,9 +74,9 @@ def _governors(listed: Sequence[Document]) -> list[str]:
             state = "not heard yet"
         else:
             state = "up" if heard < AWAY_S else "away"
-            state += f", heard {words.duration(heard)} ago"
+            state += f", heard {humanize.duration(heard)} ago"
         if one.get("clock_off_s"):
-            state += f"; its clock is {clocks.in_words(one['clock_off_s'])}"
+            state += f"; its clock is {clockskew.in_words(one['clock_off_s'])}"
         if one.get("accused"):
             state += f"; {one['accused']}"
         cells.append((str(one["number"]), one["name"], state))
@@ -104,7 +104,7 @@ def item(one: Document) -> list[str]:
     for said in one.get("approvals", ()):
         verb = "approved" if said["yes"] else "denied"
         because = f": {said['reason']}" if said["reason"] else ""
-        lines.append(f"  {verb} by {said['governor']}, {words.moment(said['time'])}{because}")
+        lines.append(f"  {verb} by {said['governor']}, {humanize.moment(said['time'])}{because}")
     if one.get("reason") and not one["reason"].endswith("operators approved"):
         lines.append(f"  not to be signed here: {one['reason']}")
     if waiting := awaited(one):
@@ -140,12 +140,12 @@ def ceremony_line(one: Document) -> str:
 
 def log_line(entry: Document) -> str:
     """One entry of the log."""
-    return f"{words.moment(entry['time_s'])}  {entry['text']}"
+    return f"{humanize.moment(entry['time_s'])}  {entry['text']}"
 
 
 def event_line(event: Document) -> str:
     """One event as it happens."""
-    return f"{event.get('time', words.moment(int(time.time())))}  {event.get('text', '')}"
+    return f"{event.get('time', humanize.moment(int(time.time())))}  {event.get('text', '')}"
 
 
 def _aligned(rows: Sequence[tuple[str, str]]) -> list[str]:

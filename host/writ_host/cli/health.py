@@ -5,9 +5,11 @@ from pathlib import Path
 
 import click
 
-from .. import denial, nodestatus, words
+from .. import humanize
 from ..errors import Malformed, NotReachable
-from ..nodedir import GET, NodeDir, Reply
+from ..node import denial
+from ..node import status as nodestatus
+from ..node.folder import GET, NodeDir, Reply
 from ..target import Target, parse
 from .call import complete_node, open_caller
 from .options import node_option, scope_option, timeout_option
@@ -102,7 +104,7 @@ def status(out: Output, target: str | None, node: Path, scope: Path, timeout_s: 
         if not reply.is_success:
             raise denial.refusal(folder, asked, reply, GET)
         own = folder.node.authority.epoch
-    told = words.as_cbor(reply.payload)
+    told = humanize.as_cbor(reply.payload)
     if not isinstance(told, dict):
         raise Malformed(f"{goal}: its status is no map", "Another version of Writ may run there.")
     out.fields({"address": reply.address, **nodestatus.status_words(told, own)})

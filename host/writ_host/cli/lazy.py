@@ -15,7 +15,10 @@ Sections = Mapping[str, Mapping[str, tuple[str, str]]]
 
 
 class LazyGroup(click.Group):
-    """sections: {title: {command: ("module:attribute", help)}}; modules are below `package`."""
+    """sections: {title: {command: ("module:attribute", help)}}; modules are below `package`.
+
+    A module that begins with ".." lies beside it.
+    """
 
     def __init__(self, *, package: str, sections: Sections, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -30,7 +33,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self._lazy:
             return None
         module, attribute = self._lazy[cmd_name][0].split(":")
-        command: click.Command = getattr(import_module(f"{self._package}.{module}"), attribute)
+        name = module if module.startswith(".") else f".{module}"
+        command: click.Command = getattr(import_module(name, self._package), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

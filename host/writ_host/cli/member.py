@@ -5,19 +5,20 @@ from typing import Any
 
 import click
 
-from writ.capsule import check_name
+from writ.authority.capsule import check_name
 from writ.errors import Rejection
 
-from .. import admission as admitting
-from .. import certify, proposed, provision, words
-from ..admission import Admission, Request, read_request
-from ..deliver import fetch_request
+from .. import humanize
 from ..errors import HostError, UnknownNode
-from ..policyedit import add_revoked
-from ..policytext import role_words
+from ..node import provision
+from ..policy.edit import add_revoked
+from ..policy.text import role_words
 from ..refusals import words_for
-from ..scopefolder import NoScopeHere, ScopeFolder, now_s
-from ..spreading import find_targets, give_all
+from ..scope import admission as admitting
+from ..scope import issuance, pending
+from ..scope.admission import Admission, Request, read_request
+from ..scope.delivery import fetch_request, find_targets, give_all
+from ..scope.folder import NoScopeHere, ScopeFolder, now_s
 from ..target import check_address
 from . import delivering
 from .delivering import deliver_option
@@ -166,7 +167,7 @@ def admit(
     with certifying(folder, who):
         admissions = _admissions(folder, requests, roles, no_role, name, expires)
         wanted = [[one.name, one.request.node_id, one.roles] for one in admissions]
-        wish = proposed.wish("admit", wanted, expires)
+        wish = pending.wish("admit", wanted, expires)
         kept = going_on(out, folder, who, wish)
         if kept is not None:
             pairs = zip(admissions, kept, strict=True)
@@ -177,7 +178,7 @@ def admit(
         )
         out.confirm("Admit, having compared the node ids?", yes)
         signer = open_signer(out, folder, who, wish)
-        raws = certify.certify(folder, [one.draft for one in admissions], signer)
+        raws = issuance.certify(folder, [one.draft for one in admissions], signer)
     out.ok(f"certified {len(raws)} member{'s' * (len(raws) > 1)}: {_sizes(raws)}")
     if target is not None:
         member = folder.member(admissions[0].name)
@@ -243,7 +244,7 @@ def _row(folder: ScopeFolder, one: Admission) -> tuple[object, ...]:
         one.request.node_id,
         one.address,
         _role_words(folder, one.roles),
-        words.moment(one.expires),
+        humanize.moment(one.expires),
         "renewed" if one.renewed else "",
     )
 
@@ -281,7 +282,7 @@ def list_(out: Output, scope: Path, everybody: bool) -> None:
     for one in members:
         state, where = _state(folder, one), book.get(one.name)
         roles = folder.policy.roles_of(one) & ~1 if folder.policy else one.roles
-        left = words.duration(one.expires - now_s()) if state == "ok" else ""
+        left = humanize.duration(one.expires - now_s()) if state == "ok" else ""
         rows.append(
             (one.name, one.address, _role_words(folder, roles), state, left, one.node_id, where)
         )
@@ -317,7 +318,7 @@ def show(out: Output, name: str, scope: Path) -> None:
         "capsule": member.raw,
     }
     roles = _role_words(folder, member.roles)
-    shown = {**document, "roles": roles, "expires": words.moment(member.expires)}
+    shown = {**document, "roles": roles, "expires": humanize.moment(member.expires)}
     out.fields({label.replace("_", " "): value for label, value in shown.items()})
     out.json(document)
 
@@ -356,12 +357,12 @@ def revoke(
     with certifying(folder, who):
         targets = find_targets(folder, deliver)
         members = [_member(folder, name) for name in names]
-        wish = proposed.wish("revoke", sorted(one.node_id for one in members))
+        wish = pending.wish("revoke", sorted(one.node_id for one in members))
         if all(map(folder.is_revoked, members)):
             out.ok(f"revoked already: {', '.join(one.name for one in members)}")
-            proposed.drop(folder, wish)
+            pending.drop(folder, wish)
         else:
-            change = resumed(out, folder, certify.revocation(folder, members), who, wish)
+            change = resumed(out, folder, issuance.revocation(folder, members), who, wish)
             said = ", ".join(f"{one.name} ({one.node_id.hex()})" for one in members)
             out.confirm(f"Revoke {said} from epoch {change.new.epoch} on?", yes)
             if who.no_wait:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from writ.capsule import check_name
+from writ.authority.capsule import check_name
 from writ.errors import Rejection
 
-from .. import identity
 from ..errors import Malformed
+from ..keys import identity
 
 
 def node_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:

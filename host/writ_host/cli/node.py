@@ -5,11 +5,12 @@ from typing import Any, cast
 
 import click
 
-from writ.store import Store
+from writ.authority.store import Store
 
-from .. import hostsensors, nodeconfig
-from ..nodedir import NodeDir
-from ..noderun import RunningNode
+from ..node import config as nodeconfig
+from ..node import sensors
+from ..node.agent import RunningNode
+from ..node.folder import NodeDir
 from ..target import check_address
 from .output import Output, command
 
@@ -31,7 +32,7 @@ def group() -> None:
 @click.option(
     "--serve",
     metavar="NAME,...",
-    help=f"Of {', '.join(hostsensors.SENSORS)}: all that this machine has, unless told; none.",
+    help=f"Of {', '.join(sensors.SENSORS)}: all that this machine has, unless told; none.",
 )
 def run(out: Output, directory: Path, listen: str | None, serve: str | None) -> None:
     """Run the node in DIR until SIGTERM or Ctrl-C. Who may read its sensors, the policy says."""
@@ -56,10 +57,10 @@ def run(out: Output, directory: Path, listen: str | None, serve: str | None) -> 
 
 def _sensors(serve: str | None) -> list[str]:
     if serve is None:
-        return hostsensors.available()
+        return sensors.available()
     if serve == "none":
         return []
-    return hostsensors.choose(name.strip() for name in serve.split(",") if name.strip())
+    return sensors.choose(name.strip() for name in serve.split(",") if name.strip())
 
 
 def _tell_start(node: RunningNode, listen: str, names: list[str]) -> None:

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from .. import certify, proposed
 from ..errors import HostError
-from ..policydiff import Diff
-from ..policyfile import PolicyFile
-from ..policylint import warnings
-from ..policytext import decompile
-from ..scopefolder import NoScopeHere, ScopeFolder
-from ..spreading import find_targets, give_policy
+from ..policy.diff import Diff
+from ..policy.lint import warnings
+from ..policy.source import PolicyFile
+from ..policy.text import decompile
+from ..scope import issuance, pending
+from ..scope.delivery import find_targets, give_policy
+from ..scope.folder import NoScopeHere, ScopeFolder
 from . import delivering
 from .boundary import REFUSED
 from .delivering import deliver_option
@@ -84,12 +84,12 @@ def _maybe(scope: Path) -> ScopeFolder | None:
 def diff_(out: Output, file: Path | None, scope: Path) -> None:
     """What certifying a policy file would newly allow and forbid, in words."""
     folder = ScopeFolder.open(scope)
-    change = certify.policy_change(folder, PolicyFile.load(file or folder.policy_file))
+    change = issuance.policy_change(folder, PolicyFile.load(file or folder.policy_file))
     _show_change(out, folder, change)
     out.json(_document(folder, change))
 
 
-def _show_change(out: Output, folder: ScopeFolder, change: certify.PolicyChange) -> None:
+def _show_change(out: Output, folder: ScopeFolder, change: issuance.PolicyChange) -> None:
     if not change:
         out.line(f"the same as the policy of epoch {folder.epoch}: nothing to certify")
         return
@@ -104,7 +104,7 @@ def _show_change(out: Output, folder: ScopeFolder, change: certify.PolicyChange)
     out.note(f"{how}, {len(change.drafts[0].payload) + 74} bytes")
 
 
-def _document(folder: ScopeFolder, change: certify.PolicyChange) -> dict[str, Any]:
+def _document(folder: ScopeFolder, change: issuance.PolicyChange) -> dict[str, Any]:
     found: Diff | None = change.diff
     return {
         "epoch": folder.epoch,
@@ -149,8 +149,8 @@ def certify_(
         targets = find_targets(folder, deliver)
         written = PolicyFile.load(file or folder.policy_file)
         _check_tests(folder, written)
-        change = certify.policy_change(folder, written)
-        wish = proposed.wish("policy", *change.content)
+        change = issuance.policy_change(folder, written)
+        wish = pending.wish("policy", *change.content)
         change = resumed(out, folder, change, who, wish)
         _show_change(out, folder, change)
         document = _document(folder, change)
@@ -172,24 +172,24 @@ def _check_tests(folder: ScopeFolder, written: PolicyFile) -> None:
 
 
 def resumed(
-    out: Output, folder: ScopeFolder, change: certify.PolicyChange, who: Who, wish: str
-) -> certify.PolicyChange:
+    out: Output, folder: ScopeFolder, change: issuance.PolicyChange, who: Who, wish: str
+) -> issuance.PolicyChange:
     """The change as the same command has proposed it before, if that is not over."""
     kept = going_on(out, folder, who, wish)
     if kept is None:
         return change
     if not change:
-        proposed.drop(folder, wish)
+        pending.drop(folder, wish)
         return change
     return dataclasses.replace(change, drafts=kept)
 
 
 def run_change(
-    out: Output, folder: ScopeFolder, change: certify.PolicyChange, who: Who, wish: str
+    out: Output, folder: ScopeFolder, change: issuance.PolicyChange, who: Who, wish: str
 ) -> list[bytes]:
-    """Have a change of policy certified, and say so; wish: as in proposed.py."""
+    """Have a change of policy certified, and say so; wish: as in scope/pending.py."""
     signer = open_signer(out, folder, who, wish)
-    raws = certify.certify(folder, change.drafts, signer, f"policy of epoch {change.new.epoch}")
+    raws = issuance.certify(folder, change.drafts, signer, f"policy of epoch {change.new.epoch}")
     sizes = ", ".join(
         f"{draft.label} ({len(raw)} bytes)" for draft, raw in zip(change.drafts, raws, strict=True)
     )

@@ -7,15 +7,18 @@ import click
 
 from writ.limits import GOVERNORS_MAX
 
-from .. import ceremony, certify, seats, words
+from .. import humanize
+from ..ceremony import keyring
+from ..ceremony import local as ceremony
 from ..consensus.committee import UnsafeThreshold, check_threshold
-from ..dkg import spoken
 from ..errors import FileInTheWay
-from ..keyfile import Unlock
-from ..policyfile import PolicyFile
-from ..policytemplate import template
-from ..scopefolder import ScopeFolder, now_s
-from ..spreading import find_targets, give_beacon
+from ..keys.dkg import spoken
+from ..keys.keyfile import Unlock
+from ..policy.source import PolicyFile
+from ..policy.template import template
+from ..scope import issuance
+from ..scope.delivery import find_targets, give_beacon
+from ..scope.folder import ScopeFolder, now_s
 from .daemonsigner import read_daemon
 from .delivering import deliver, deliver_option, documents, finish
 from .founding import found_online
@@ -140,13 +143,13 @@ def _found_local(
         local_governors = ceremony.found_local(name, listed, limit)
         bar.advance()
         bar.say("certifying charter and policy")
-        signer = certify.LocalSigner(local_governors)
-        charter = certify.charter_draft(local_governors[0].seat)
-        raws = certify.sign(certify.first_drafts(charter, policy), signer, f"scope {name}")
+        signer = issuance.LocalSigner(local_governors)
+        charter = issuance.charter_draft(local_governors[0].seat)
+        raws = issuance.sign(issuance.first_drafts(charter, policy), signer, f"scope {name}")
         bar.advance()
         bar.say("encrypting seats")
         # the seats first: without them nobody could ever certify again
-        seats.save_seats(path / "governors", local_governors, key, lambda _: bar.advance())
+        keyring.save_seats(path / "governors", local_governors, key, lambda _: bar.advance())
         roster = local_governors[0].seat.roster
         (path / "roster.cbor").write_bytes(roster.to_bytes())
         scope = ScopeFolder.create(path, raws[0])
@@ -184,7 +187,7 @@ def describe(folder: ScopeFolder) -> dict[str, Any]:
     """All that `scope show` says."""
     charter, policy, beacon = folder.charter, folder.policy, folder.beacon
     count = len(charter.governors)
-    dead, lying = certify.tolerance(count, charter.threshold)
+    dead, lying = issuance.tolerance(count, charter.threshold)
     members = folder.members()
     return {
         "name": charter.name,
@@ -197,7 +200,7 @@ def describe(folder: ScopeFolder) -> dict[str, Any]:
         "threshold": charter.threshold,
         "may_be_dead": dead,
         "may_lie": lying,
-        "seats_here": seats.names_in(folder.path / "governors"),
+        "seats_here": keyring.names_in(folder.path / "governors"),
         "beacon_age_max_s": charter.beacon_age_max_s,
         "epoch": folder.epoch,
         "head": folder.head,
@@ -211,15 +214,15 @@ def describe(folder: ScopeFolder) -> dict[str, Any]:
 
 def _show(out: Output, document: dict[str, Any]) -> None:
     beacon = document["beacon_time"]
-    age = words.duration(now_s() - beacon) if beacon else ""
-    limit = words.duration(document["beacon_age_max_s"])
+    age = humanize.duration(now_s() - beacon) if beacon else ""
+    limit = humanize.duration(document["beacon_age_max_s"])
     out.fields(
         {
             "scope": f"{document['name']} ({document['scope'].hex()})",
             "folder": document["folder"],
             "group key": document["group_key"],
             "key fingerprint": document["key_fingerprint"],
-            "founded": words.moment(document["founded"]),
+            "founded": humanize.moment(document["founded"]),
             "governors": f"{document['threshold']} of {document['governors']} certify",
             "tolerates": f"{document['may_be_dead']} dead; {document['may_lie']} lying",
             "seats here": document["seats_here"] or None,
@@ -245,11 +248,11 @@ def beacon(out: Output, scope: Path, who: Who, deliver: tuple[str, ...], timeout
     with certifying(folder, who):
         targets = find_targets(folder, deliver)
         signer = open_signer(out, folder, who)
-        draft = certify.beacon_draft(folder)
-        certify.certify(folder, [draft], signer)
+        draft = issuance.beacon_draft(folder)
+        issuance.certify(folder, [draft], signer)
     made = folder.beacon
     assert made is not None
-    out.ok(f"certified: epoch {made.epoch} at {words.moment(made.time)}, {len(made.raw)} bytes")
+    out.ok(f"certified: epoch {made.epoch} at {humanize.moment(made.time)}, {len(made.raw)} bytes")
     deliveries = _hand_over(out, targets, folder, timeout_s)
     out.json(
         {

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from .. import keyfile
 from ..errors import HostError, NeedsPerson
+from ..keys import keyfile
 from .output import Output
 
 PASSPHRASE_BYTES_MAX = 4096

@@ -10,13 +10,13 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from .. import seats
-from ..ceremony import DirectoryFolder, Progress, Proposal, Roster
-from ..certify import Broker, CeremonySigner, Draft, LocalSigner, Signer
+from ..ceremony import keyring
+from ..ceremony.local import DirectoryFolder, Progress, Proposal, Roster
+from ..ceremony.signguard import Pledges
 from ..errors import Stalled
-from ..pledges import Pledges
-from ..review import review
-from ..scopefolder import ScopeFolder
+from ..scope.folder import ScopeFolder
+from ..scope.issuance import Broker, CeremonySigner, Draft, LocalSigner, Signer
+from ..scope.review import review
 from .daemonsigner import GovernorSigner, catch_up, connect, read_daemon, resume
 from .output import Output
 from .secret import secret_options, unlock
@@ -182,7 +182,7 @@ def going_on(out: Output, folder: ScopeFolder, who: Who, wish: str) -> list[Draf
 
 
 def open_signer(out: Output, folder: ScopeFolder, who: Who, wish: str = "") -> Signer | Broker:
-    """The signer that the options mean; wish: as in proposed.py.
+    """The signer that the options mean; wish: as in scope/pending.py.
 
     Raises what reading the seats raises.
     """
@@ -191,19 +191,19 @@ def open_signer(out: Output, folder: ScopeFolder, who: Who, wish: str = "") -> S
         return GovernorSigner(out, folder, daemon, who.wait_s, not who.no_wait, wish)
     if who.governor is None:
         keys = who.keys or folder.path / "governors"
-        if not seats.names_in(keys):
-            raise seats.NoSeat(
+        if not keyring.names_in(keys):
+            raise keyring.NoSeat(
                 f"no governor's keys in {keys}",
                 "Governors on separate machines sign together: --as NAME, and --keys DIR.",
             )
         key = unlock(out, who.passphrase_file, who.key_file, "the governors' seats")
         with out.progress("opening seats", folder.charter.threshold) as bar:
-            return LocalSigner(seats.open_quorum(keys, key, lambda _: bar.advance()))
+            return LocalSigner(keyring.open_quorum(keys, key, lambda _: bar.advance()))
     roster = read_roster(folder.path)
     keys = who.keys_folder()
-    name = seats.the_name(keys, who.governor)
+    name = keyring.the_name(keys, who.governor)
     key = unlock(out, who.passphrase_file, who.key_file, f"the keys of {name}")
-    local = seats.open_seat(keys, name, key, roster)
+    local = keyring.open_seat(keys, name, key, roster)
 
     def approve(proposal: Proposal) -> bool:
         # our own proposal: what it says was shown before, what it binds us to is remembered
@@ -226,5 +226,5 @@ def read_roster(scope: Path) -> Roster:
     """The roster in a scope's folder. Raises `HostError`."""
     path = scope / "roster.cbor"
     if not path.is_file():
-        raise seats.NoSeat(f"no roster in {scope}", "Make it: writ ceremony roster NAME.")
+        raise keyring.NoSeat(f"no roster in {scope}", "Make it: writ ceremony roster NAME.")
     return Roster.from_bytes(path.read_bytes()[:65537])

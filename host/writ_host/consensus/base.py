@@ -1,7 +1,7 @@
 """What a replica consists of, and how it says, promises and accuses: the ground of its rules.
 
-A replica is one object whose parts are in four files: this one, calm.py (the first round when all
-want the same), rules.py (the rules of the paper) and replica.py (messages, time, restarts).
+A replica is one object whose parts are in four files: this one, fastpath.py (the first round when
+all want the same), rules.py (the rules of the paper) and replica.py (messages, time, restarts).
 """
 
 from collections import deque
@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from . import messages
 from .committee import Committee
 from .effects import Accuse, Effect, Send, SetTimer, Write
+from .hardstate import Promise
 from .messages import Message, Placed
-from .promise import Promise
 from .roast import Purse
 from .signer import Signer
 from .state import Accept, Chain, HeightState, Timing

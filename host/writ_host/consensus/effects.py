@@ -46,7 +46,7 @@ Event = Received | Tick | Propose | Certify
 
 @dataclass(frozen=True)
 class Write:
-    """Replace the promise record, durably (promise.py says what it holds)."""
+    """Replace the promise record, durably (hardstate.py says what it holds)."""
 
     record: bytes
 

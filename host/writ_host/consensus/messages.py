@@ -15,7 +15,7 @@ from typing import ClassVar, TypeVar
 
 from writ.limits import GOVERNORS_MAX
 
-from .. import wire
+from .. import codec
 from ..errors import Malformed
 from .signer import COMMITMENT_BYTES, SHARE_BYTES, SIGNATURE_BYTES, Signer
 from .value import DIGEST_BYTES, EPOCH_MAX, PAYLOADS_MAX, Value
@@ -31,29 +31,29 @@ S = TypeVar("S", bound="Signed")
 
 
 def _height(item: object) -> int:
-    return wire.an_int(item, 0, EPOCH_MAX)
+    return codec.an_int(item, 0, EPOCH_MAX)
 
 
 def _round(item: object, least: int = 0) -> int:
-    return wire.an_int(item, least, ROUND_MAX)
+    return codec.an_int(item, least, ROUND_MAX)
 
 
 def _number(item: object) -> int:
-    return wire.an_int(item, 1, GOVERNORS_MAX)
+    return codec.an_int(item, 1, GOVERNORS_MAX)
 
 
 def _digest(item: object) -> bytes:
-    return wire.some_bytes(item, DIGEST_BYTES)
+    return codec.some_bytes(item, DIGEST_BYTES)
 
 
 def byte_strings(item: object, size: int, count_max: int) -> tuple[bytes, ...]:
     """A list of at most `count_max` byte strings of `size` bytes. Raises `Malformed`."""
-    return tuple(wire.some_bytes(one, size) for one in wire.a_list(item, size_max=count_max))
+    return tuple(codec.some_bytes(one, size) for one in codec.a_list(item, size_max=count_max))
 
 
 def _prevotes(item: object) -> tuple["Prevote", ...]:
-    listed = wire.a_list(item, size_max=GOVERNORS_MAX)
-    return tuple(Prevote.from_fields(wire.a_list(one, Prevote.SIZE)) for one in listed)
+    listed = codec.a_list(item, size_max=GOVERNORS_MAX)
+    return tuple(Prevote.from_fields(codec.a_list(one, Prevote.SIZE)) for one in listed)
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,13 @@ class Signed:
         raise NotImplementedError
 
     @cached_property
-    def packed(self) -> wire.Encoded:
+    def packed(self) -> codec.Encoded:
         """`fields`, encoded once: in sessions, proofs and promises it is told again and again."""
-        return wire.Encoded(wire.dump(self.fields()))
+        return codec.Encoded(codec.dump(self.fields()))
 
     def text(self, scope: bytes) -> bytes:
         """The bytes that are signed."""
-        return wire.dump([f"writ-{self.KIND}", scope, *self.signed_fields()])
+        return codec.dump([f"writ-{self.KIND}", scope, *self.signed_fields()])
 
 
 def sealed(message: S, signer: Signer, scope: bytes) -> S:
@@ -140,9 +140,9 @@ class Prevote(Signed):
             _height(items[1]),
             _round(items[2]),
             None if items[3] is None else _digest(items[3]),
-            wire.an_int(items[4], 0, COUNTER_MAX),
+            codec.an_int(items[4], 0, COUNTER_MAX),
             byte_strings(items[5], COMMITMENT_BYTES, PAYLOADS_MAX),
-            wire.some_bytes(items[6], SIGNATURE_BYTES),
+            codec.some_bytes(items[6], SIGNATURE_BYTES),
         )
 
 
@@ -178,14 +178,14 @@ class Proposal(Signed):
             Value.from_item(items[3]),
             _round(items[4], NO_ROUND),
             _prevotes(items[5]),
-            wire.some_bytes(items[6], SIGNATURE_BYTES),
+            codec.some_bytes(items[6], SIGNATURE_BYTES),
         )
 
 
 def session_id(place: list[object], members: Mapping[int, tuple[bytes, ...]]) -> bytes:
     """32 bytes that name a session: where it belongs, and who signs with which commitments."""
     listed = [[number, list(members[number])] for number in sorted(members)]
-    return hashlib.sha256(wire.dump(["writ-session", *place, listed])).digest()
+    return hashlib.sha256(codec.dump(["writ-session", *place, listed])).digest()
 
 
 @dataclass(frozen=True)
@@ -222,11 +222,11 @@ class Share(Signed):
             _height(items[1]),
             _round(items[2]),
             _digest(items[3]),
-            wire.an_int(items[4], 0, COUNTER_MAX),
-            wire.some_bytes(items[5], 32),
+            codec.an_int(items[4], 0, COUNTER_MAX),
+            codec.some_bytes(items[5], 32),
             byte_strings(items[6], SHARE_BYTES, PAYLOADS_MAX),
             byte_strings(items[7], COMMITMENT_BYTES, PAYLOADS_MAX),
-            wire.some_bytes(items[8], SIGNATURE_BYTES),
+            codec.some_bytes(items[8], SIGNATURE_BYTES),
         )
 
 
@@ -234,10 +234,10 @@ Offer = Prevote | Share
 
 
 def _offer(item: object) -> Offer:
-    items = wire.a_list(item)
+    items = codec.a_list(item)
     if len(items) == Prevote.SIZE:
         return Prevote.from_fields(items)
-    return Share.from_fields(wire.a_list(items, Share.SIZE))
+    return Share.from_fields(codec.a_list(items, Share.SIZE))
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ class Session:
 
     @classmethod
     def from_fields(cls, items: list[object]) -> "Session":
-        offers = wire.a_list(items[3], size_max=GOVERNORS_MAX)
+        offers = codec.a_list(items[3], size_max=GOVERNORS_MAX)
         return cls(
             _height(items[0]), _round(items[1]), _digest(items[2]), tuple(map(_offer, offers))
         )
@@ -298,7 +298,7 @@ class Status:
             _round(items[1]),
             items[2],
             items[3],
-            wire.an_int(items[4], 0, (2 << GOVERNORS_MAX) - 1),
+            codec.an_int(items[4], 0, (2 << GOVERNORS_MAX) - 1),
             _round(items[5], NO_ROUND),
         )
 
@@ -356,7 +356,7 @@ class Hello:
 
     @classmethod
     def from_fields(cls, items: list[object]) -> "Hello":
-        return cls(wire.some_bytes(items[0], TOKEN_BYTES), _height(items[1]))
+        return cls(codec.some_bytes(items[0], TOKEN_BYTES), _height(items[1]))
 
 
 @dataclass(frozen=True)
@@ -374,7 +374,7 @@ class Seen:
     @classmethod
     def from_fields(cls, items: list[object]) -> "Seen":
         evidence = None if items[1] is None else _offer(items[1])
-        return cls(wire.some_bytes(items[0], TOKEN_BYTES), evidence)
+        return cls(codec.some_bytes(items[0], TOKEN_BYTES), evidence)
 
 
 # Those that belong to a height.
@@ -384,19 +384,19 @@ _CLASSES: dict[int, type[Message]] = {
     cls.TYPE: cls
     for cls in (Submit, Proposal, Prevote, Session, Share, Status, Lock, Decided, Hello, Seen)
 }
-# Types from here on belong to certify.py.
+# Types from here on belong to cosign.py.
 CERTIFY_TYPE_MIN = 16
 
 
 def encode(message: Message) -> bytes:
     """The message's bytes."""
-    return wire.dump([message.TYPE, *message.fields()])
+    return codec.dump([message.TYPE, *message.fields()])
 
 
 def decode(data: bytes) -> Message:
     """The message in `data`. Raises `Malformed`."""
-    items = wire.a_list(wire.load(data, MESSAGE_BYTES_MAX))
-    cls = _CLASSES.get(wire.an_int(items[0], 0, 255)) if items else None
+    items = codec.a_list(codec.load(data, MESSAGE_BYTES_MAX))
+    cls = _CLASSES.get(codec.an_int(items[0], 0, 255)) if items else None
     if cls is None or len(items) != 1 + cls.SIZE:
         raise Malformed("not a message that we know")
     return cls.from_fields(items[1:])

@@ -7,17 +7,9 @@ prevote quorums travel as proofs; there is no precommit for nil.
 """
 
 from . import messages
-from .calm import Calm
 from .effects import Decide, Send
-from .messages import (
-    NO_ROUND,
-    ROUND_MAX,
-    Offer,
-    Prevote,
-    Proposal,
-    Session,
-    Share,
-)
+from .fastpath import Calm
+from .messages import NO_ROUND, ROUND_MAX, Offer, Prevote, Proposal, Session, Share
 from .roast import Sessions
 from .state import PRECOMMIT, PREVOTE, PROPOSE, HeightState
 from .value import Value

@@ -9,14 +9,14 @@ import os
 from collections.abc import Hashable, Mapping
 from typing import Generic, Protocol, TypeVar
 
-from writ.capsule import signing_input
+from writ.authority.capsule import signing_input
 
 from ..errors import CheatingGovernor, Malformed
-from ..frost import Commitment, Nonces, SigningPackage, aggregate, is_valid, sign
-from ..frost import commit as frost_commit
-from ..group import Random, point_from_bytes
-from ..identity import Identity
-from ..roster import Seat
+from ..keys.frost import Commitment, Nonces, SigningPackage, aggregate, is_valid, sign
+from ..keys.frost import commit as frost_commit
+from ..keys.group import Random, point_from_bytes
+from ..keys.identity import Identity
+from ..keys.roster import Seat
 from .value import BATCH_MAX
 
 # hiding and binding commitment, 32 bytes each

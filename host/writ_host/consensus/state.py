@@ -1,6 +1,6 @@
 """What a replica knows of the height it is at, and the small parts of its rules.
 
-`HeightState` is forgotten with its height; what must survive is in promise.py.
+`HeightState` is forgotten with its height; what must survive is in hardstate.py.
 """
 
 from collections.abc import Callable

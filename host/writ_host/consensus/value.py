@@ -11,11 +11,20 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from writ import cbor
-from writ.capsule import ACTION, AMENDMENT, BEACON, MEMBER, POLICY, RELEASE, SUCCESSION, WRIT
+from writ.authority.capsule import (
+    ACTION,
+    AMENDMENT,
+    BEACON,
+    MEMBER,
+    POLICY,
+    RELEASE,
+    SUCCESSION,
+    WRIT,
+)
 from writ.errors import Rejection
 from writ.limits import CAPSULE_BYTES_MAX
 
-from .. import wire
+from .. import codec
 from ..errors import Malformed
 
 ORDERED = (POLICY, AMENDMENT, SUCCESSION, RELEASE)
@@ -74,10 +83,10 @@ class Value:
         """The height at which this value can be decided."""
         epochs = set()
         for payload in self.payloads:
-            body = body_of(wire.some_bytes(payload, size_max=CAPSULE_BYTES_MAX))
+            body = body_of(codec.some_bytes(payload, size_max=CAPSULE_BYTES_MAX))
             if body[0] not in ORDERED or len(body) < 2:
                 raise Malformed("not a kind that epochs order")
-            epochs.add(wire.an_int(body[1], 0, EPOCH_MAX))
+            epochs.add(codec.an_int(body[1], 0, EPOCH_MAX))
         if len(epochs) != 1:
             raise Malformed("payloads of two epochs are not one state")
         return epochs.pop()
@@ -85,13 +94,13 @@ class Value:
     @cached_property
     def digest(self) -> bytes:
         """What the value is voted on by: SHA-256 over the list of payloads, 32 bytes."""
-        return hashlib.sha256(wire.dump(["writ-value", list(self.payloads)])).digest()
+        return hashlib.sha256(codec.dump(["writ-value", list(self.payloads)])).digest()
 
     @classmethod
     def from_item(cls, item: object) -> "Value":
         """Raises `Malformed`."""
-        listed = wire.a_list(item, size_max=PAYLOADS_MAX)
-        return cls(tuple(wire.some_bytes(p, size_max=CAPSULE_BYTES_MAX) for p in listed))
+        listed = codec.a_list(item, size_max=PAYLOADS_MAX)
+        return cls(tuple(codec.some_bytes(p, size_max=CAPSULE_BYTES_MAX) for p in listed))
 
     def to_item(self) -> list[object]:
         """As a CBOR item: the list of payloads."""

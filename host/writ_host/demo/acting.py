@@ -5,7 +5,7 @@ from typing import Any
 
 from writ.errors import ActionSpent, BadSignature, NeedsAction, WrongTarget
 
-from ..deliver import hand_over
+from ..scope.delivery import hand_over
 from .board import Board, said
 from .farm import ANNA, BEN, GATE, PUMP, SLUICE
 from .field import Field

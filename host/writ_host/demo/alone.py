@@ -1,8 +1,8 @@
 """Step 11: the gateway and all governors are gone, and the devices go on."""
 
-from writ import coap
+from writ.wire import coap
 
-from ..words import duration
+from ..humanize import duration
 from .changing import SPREAD_S
 from .farm import GATE, PRIVATE, PUMP, READING, SOIL
 from .field import Field

@@ -3,12 +3,12 @@
 import signal
 import time
 
-from writ import coap, oscore
 from writ.errors import BadSignature, DecryptionFailed, Replayed, RolledBack, Truncated
 from writ.limits import SEQUENCE_RESERVE
+from writ.wire import coap, oscore
 
-from ..deliver import Outcome, hand_over
-from ..scopefolder import read_capsule
+from ..scope.delivery import Outcome, hand_over
+from ..scope.folder import read_capsule
 from . import farm
 from .changing import SPREAD_S, certify_policy, tell_gate
 from .farm import GATE, READING, TANK

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Sequence
 
-from writ import coap
+from writ.wire import coap
 
-from .. import admission, certify
-from ..certify import PolicyChange
-from ..deliver import Outcome, hand_over_policy
 from ..errors import HostError
-from ..policyfile import PolicyFile
-from ..scopefolder import now_s
+from ..policy.source import PolicyFile
+from ..scope import admission, issuance
+from ..scope.delivery import Outcome, hand_over_policy
+from ..scope.folder import now_s
+from ..scope.issuance import PolicyChange
 from . import farm
 from .farm import GATE
 from .field import Field
@@ -28,13 +28,13 @@ def draft_policy(field: Field, text: str) -> PolicyChange:
     for result in policy.run_tests(field.scope.members()):
         if not result.passed:
             raise HostError(result.explanation)
-    return certify.policy_change(field.scope, policy)
+    return issuance.policy_change(field.scope, policy)
 
 
 def certify_policy(field: Field, text: str) -> PolicyChange:
     """`draft_policy`, and have it certified."""
     change = draft_policy(field, text)
-    certify.certify(field.scope, change.drafts, field.council)
+    issuance.certify(field.scope, change.drafts, field.council)
     return change
 
 

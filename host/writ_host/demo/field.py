@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from writ import cbor, coap
+from writ import cbor
+from writ.wire import coap
 
-from .. import provision
 from ..errors import HostError
-from ..keyfile import KeyFile
-from ..nodedir import NodeDir, Reply
-from ..scopefolder import ScopeFolder
+from ..keys.keyfile import KeyFile
+from ..node import provision
+from ..node.folder import NodeDir, Reply
+from ..scope.folder import ScopeFolder
 from ..target import Target
 from . import farm
 from .board import Board

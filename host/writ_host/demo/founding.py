@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from .. import admission, certify, provision
-from ..deliver import Outcome, fetch_request, hand_over
 from ..governor.control import Document
-from ..scopefolder import ScopeFolder, now_s
+from ..node import provision
+from ..scope import admission, issuance
+from ..scope.delivery import Outcome, fetch_request, hand_over
+from ..scope.folder import ScopeFolder, now_s
 from . import farm
 from .board import Board
 from .farm import DESK, DEVICES, GATE, PUMP, READING, SOIL
@@ -130,7 +131,7 @@ def admit(
         roles = admission.role_mask(field.scope, [part.role])
         wanted.append(admission.admission(field.scope, request, roles, expires, None, wanted))
     drafts = [one.draft for one in wanted]
-    certify.certify(field.scope, drafts, field.council, "members of the farm")
+    issuance.certify(field.scope, drafts, field.council, "members of the farm")
     outcomes: list[Outcome] = []
     for part in parts:
         outcomes += _provision(field, part)

@@ -10,14 +10,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from writ import capsule as capsules
-from writ.capsule import BEACON
+from writ.authority import capsule as capsules
+from writ.authority.capsule import BEACON
 
-from .. import wire
-from ..certify import Broker, Draft
+from .. import codec
 from ..consensus.value import body_of
 from ..errors import HostError
 from ..governor.control import ControlClient, ControlFailed, Document
+from ..scope.issuance import Broker, Draft
 from . import farm
 from .process import START_S, Event, NoAnswer, Process, Program, clean_environment
 from .relay import HOST, free_port
@@ -230,7 +230,7 @@ class Council(Broker):
             "propose",
             payloads=[draft.payload for draft in drafts],
             title=title or drafts[0].label,
-            evidence=wire.dump(evidence) if any(evidence) else b"",
+            evidence=codec.dump(evidence) if any(evidence) else b"",
         )
         return str(made["id"])
 

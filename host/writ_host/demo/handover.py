@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from writ.errors import Rejection
 
-from .. import seats
+from ..ceremony import keyring
 from ..errors import CheatingGovernor
-from ..frost import SigningPackage, aggregate, commit, sign
 from ..governor.control import ControlFailed, Document
-from ..keyfile import KeyFile
-from ..roster import Seat
+from ..keys.frost import SigningPackage, aggregate, commit, sign
+from ..keys.keyfile import KeyFile
+from ..keys.roster import Seat
 from .changing import Watch, propose_desk, tell_gate
 from .farm import ANNA, BEN, CARL, DORA, PUMP, SOIL, SUCCESSOR, TANK
 from .field import Field
@@ -129,7 +129,7 @@ def _put_in_force(field: Field) -> int:
 def _seat(field: Field, name: str) -> Seat:
     """A governor's seat as it is on its disk now."""
     key = KeyFile.load(field.key_file)
-    return seats.open_seat(field.council[name].folder, name, key).seat
+    return keyring.open_seat(field.council[name].folder, name, key).seat
 
 
 def _prove_old_share(field: Field, ledger: Ledger, old: Seat) -> None:

@@ -4,20 +4,21 @@ It has its own keys, and nobody else's. Its signature shares are wrong, it votes
 as proposer it proposes two values, and a device that asks to be renewed gets what it signed alone.
 """
 
-from writ import capsule as capsules
-from writ import coap
-from writ.capsule import IAT, MEMBER, POLICY
+from writ.authority import capsule as capsules
+from writ.authority.capsule import IAT, MEMBER, POLICY
 from writ.errors import Rejection
+from writ.wire import coap
 
 from ..consensus import messages
 from ..consensus.messages import Prevote, Proposal, sealed
 from ..consensus.signer import FrostSigner, Nonce, Package
 from ..consensus.value import Value
 from ..errors import HostError
-from ..governor import core, daemon
-from ..governor.context import Context, Out, Send
-from ..governor.seating import committee_scope
-from ..governor.statement import RENEW, Statement
+from ..governor import daemon
+from ..governor.core import core
+from ..governor.core.context import Context, Out, Send
+from ..governor.proposals.statement import RENEW, Statement
+from ..keys.roster import committee_scope
 from . import lifeline
 
 

@@ -3,8 +3,8 @@
 import signal
 import time
 
-from .. import certify
-from ..words import duration
+from ..humanize import duration
+from ..scope import issuance
 from . import farm
 from .board import said
 from .changing import Watch, certify_policy, draft_policy, propose_desk, tell_gate
@@ -154,7 +154,7 @@ def lose_two(field: Field, ledger: Ledger) -> None:
         f"dora died in epoch {epoch - 1}, carl in epoch {epoch}; {listing(list(heads))} are in"
         f" epoch {epoch + 1} with the same head {field.scope.head.hex()}",
     )
-    certify.certify(field.scope, [certify.beacon_draft(field.scope)], council)
+    issuance.certify(field.scope, [issuance.beacon_draft(field.scope)], council)
     tell_gate(field)
 
 

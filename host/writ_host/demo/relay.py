@@ -13,11 +13,11 @@ import threading
 import time
 from dataclasses import dataclass
 
-from writ import coap, oscore
-from writ.client import EDHOC_PATH
-from writ.coap import Message
 from writ.errors import Rejection
 from writ.limits import DATAGRAM_BYTES_MAX
+from writ.node.client import EDHOC_PATH
+from writ.wire import coap, oscore
+from writ.wire.coap import Message
 
 HOST = "127.0.0.1"
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from writ.errors import BadSignature, NotMember, Revoked
 
-from .. import certify
-from ..deliver import hand_over
+from ..scope import issuance
+from ..scope.delivery import hand_over
 from . import farm
 from .board import Board, said
 from .changing import SPREAD_S, Watch, certify_policy, tell_gate
@@ -148,8 +148,8 @@ def revoke(field: Field, ledger: Ledger) -> None:
     ledger.say("the guest talks to everybody, a last time")
     before = {part: guest.ask(f"get {part.name}/{path}") for part, path in _ASKED.items()}
     ledger.say("two operators agree to revoke it, by an amendment")
-    change = certify.revocation(field.scope, [field.scope.member(GUEST.name)])  # type: ignore[list-item]
-    certify.certify(field.scope, change.drafts, field.council)
+    change = issuance.revocation(field.scope, [field.scope.member(GUEST.name)])  # type: ignore[list-item]
+    issuance.certify(field.scope, change.drafts, field.council)
     amendment = field.scope.amendment_capsule() or b""
     outcomes = [
         one for part in _ASKED for one in hand_over(field.address(part), [("amendment", amendment)])

@@ -9,15 +9,17 @@ import time
 from Crypto.PublicKey import ECC
 from Crypto.Signature import eddsa
 
-from writ import agent, capsule, coap, crypto, edhoc_wire
-from writ.capsule import MEMBER, Member
-from writ.client import Answer
+from writ import agent, crypto
+from writ.authority import capsule
+from writ.authority.capsule import MEMBER, Member
+from writ.authority.policy import Policy
+from writ.authority.store import Store
 from writ.errors import Rejection
 from writ.limits import HANDSHAKE_REFILL_MS
-from writ.policy import Policy
-from writ.store import Store
+from writ.node.client import Answer
+from writ.wire import coap, edhoc_codec
 
-from ..deliver import PlainClient
+from ..node.plainclient import PlainClient
 from .board import RATIONED
 from .proofs import NotProved
 
@@ -95,7 +97,7 @@ class Stranger:
 def refused_because(said: bytes) -> str:
     """What an EDHOC error message says: the rejection's name."""
     try:
-        return str(edhoc_wire.parse_error(said)[1])
+        return str(edhoc_codec.parse_error(said)[1])
     except Rejection:
         return said.decode("utf-8", "replace")
 

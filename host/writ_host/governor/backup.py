@@ -19,13 +19,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from writ.capsule import Charter, parse
+from writ.authority.capsule import Charter, parse
 
-from .. import keyfile
 from ..errors import FileInTheWay, HostError, Malformed
-from ..identity import check_name
-from .layout import Layout
-from .ledger import Ledger
+from ..keys import keyfile
+from ..keys.identity import check_name
+from .folder import Layout
+from .ledger.ledger import Ledger
 
 MANIFEST = "backup.json"
 # The daemon makes the archive here, in its own folder: it may write nowhere else.

@@ -14,36 +14,36 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from writ import coap
-from writ.capsule import AMENDMENT, KIND_NAMES
+from writ.authority.capsule import AMENDMENT, KIND_NAMES
+from writ.authority.store import Store as NodeStore
 from writ.compat import Clock
-from writ.store import Store as NodeStore
+from writ.wire import coap
 
-from .. import nodeconfig, provision
+from ..ceremony.storage import SeatStore
 from ..errors import HostError, NodeInUse
-from ..folder import SeatStore
-from ..identity import Governor, Identity
-from ..nodedir import Lock, NodeDir
-from ..roster import Seat
-from ..words import moment
-from . import messages
-from .ceremonies import Ceremonies, CEvent, CInvite, CNext, COut, CSeat, CSend, NoSuchSeat
-from .ceremonyfiles import Files
-from .context import Event, NewCapsule, Out, Reseat, Send
+from ..humanize import moment
+from ..keys.identity import Governor, Identity
+from ..keys.roster import Seat, committee_digest
+from ..node import config as nodeconfig
+from ..node import provision
+from ..node.folder import Lock, NodeDir
+from .activation import Takeover
+from .api import Desk, kind_of
+from .ceremonies.manager import Ceremonies, CEvent, CInvite, CNext, COut, CSeat, CSend, NoSuchSeat
 from .control import ControlServer
-from .core import FOUNDERS, Core
-from .desk import Desk, kind_of
-from .joining import Former, Newcomer, found
-from .layout import Layout, Settings
-from .memberships import Memberships
+from .core.context import Event, NewCapsule, Out, Reseat, Send
+from .core.core import FOUNDERS, Core
+from .core.reservations import NEW
+from .folder import Layout, Settings
+from .join import Former, Newcomer, found
+from .ledger.ceremonies import Files
+from .ledger.failstop import TimedLedger
 from .metrics import Metrics
-from .peersocket import PeerSocket
-from .promised import NEW
-from .running import notify, signalled
-from .scopenode import ScopeNode
-from .seating import digest_of
-from .takeover import Takeover
-from .timedledger import TimedLedger
+from .node import ScopeNode
+from .peering.endpoint import PeerSocket
+from .proposals import messages
+from .renewal import Memberships
+from .service import notify, signalled
 
 NO_SEAT, SEATED, RETIRED = "no seat", "seated", "retired"
 # Housekeeping: metrics, addresses, ceremonies.
@@ -485,7 +485,7 @@ class Daemon:
         self.core.context.hurry = self._hurry
         if self.core.is_seated:
             # of a newcomer whose committee was in force before it heard of it
-            self.ceremonies.activate(digest_of(seat))
+            self.ceremonies.activate(committee_digest(seat))
         self.core.set_next_seats(list(self.ceremonies.committees()))
         self._open_node()
         self._set_peers()
@@ -517,7 +517,7 @@ class Daemon:
                 self.tell("retired", text)
             return
         if len(name) == GROUP_KEY_BYTES:
-            self.ledger.set_meta(FOUNDERS + name.hex(), digest_of(seat))
+            self.ledger.set_meta(FOUNDERS + name.hex(), committee_digest(seat))
         self.takeover.clear()
         self._seat(seat)
 

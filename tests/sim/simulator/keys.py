@@ -3,12 +3,12 @@
 import hashlib
 
 from writ_host.consensus.signer import FrostSigner
-from writ_host.dkg import polynomial
 from writ_host.errors import CheatingGovernor
-from writ_host.frost import KeyPackage, PublicKeyPackage
-from writ_host.group import base, point_to_bytes, random_scalar
-from writ_host.identity import Identity
-from writ_host.roster import Roster, Seat
+from writ_host.keys.dkg import polynomial
+from writ_host.keys.frost import KeyPackage, PublicKeyPackage
+from writ_host.keys.group import base, point_to_bytes, random_scalar
+from writ_host.keys.identity import Identity
+from writ_host.keys.roster import Roster, Seat
 
 
 def _hash(*parts):

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from simulator import values
 from writ_host.consensus import messages
-from writ_host.consensus.certify import ANSWER, ASK
+from writ_host.consensus.cosign import ANSWER, ASK
 from writ_host.consensus.effects import Propose, Received, Send
 from writ_host.consensus.messages import (
     Decided,

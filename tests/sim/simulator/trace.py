@@ -2,7 +2,7 @@
 
 from writ_host.consensus import messages
 from writ_host.consensus.effects import Accuse, Certified, Decide, Refused, Send, Write
-from writ_host.consensus.promise import Promise
+from writ_host.consensus.hardstate import Promise
 from writ_host.errors import HostError
 
 

@@ -3,7 +3,18 @@
 from functools import lru_cache
 
 from writ import cbor
-from writ.capsule import ACTION, AMENDMENT, BEACON, EXP, IAT, MEMBER, POLICY, SUB, WRIT, head
+from writ.authority.capsule import (
+    ACTION,
+    AMENDMENT,
+    BEACON,
+    EXP,
+    IAT,
+    MEMBER,
+    POLICY,
+    SUB,
+    WRIT,
+    head,
+)
 from writ_host.consensus.value import ORDERED, Value
 
 GENESIS = b"\0" * 6

@@ -11,8 +11,8 @@ from simulator.liars import Liar
 from simulator.notary import Notary, Violation, Watched
 from simulator.trace import describe
 from writ_host.consensus import messages
-from writ_host.consensus.certify import CERTIFY_TYPE_MIN, RESEND_MS, Certifier, beacon_reason
 from writ_host.consensus.committee import Committee
+from writ_host.consensus.cosign import CERTIFY_TYPE_MIN, RESEND_MS, Certifier, beacon_reason
 from writ_host.consensus.effects import (
     Certified,
     Certify,
@@ -25,7 +25,7 @@ from writ_host.consensus.effects import (
     Tick,
     Write,
 )
-from writ_host.consensus.promise import Promise
+from writ_host.consensus.hardstate import Promise
 from writ_host.consensus.replica import Replica
 
 # Once the network is whole, every height must be decided within so much of the world's time.

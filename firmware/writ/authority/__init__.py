@@ -1,0 +1,1 @@
+"""Capsules, the policy, the authority state that they make, and its records in flash."""

@@ -1,0 +1,85 @@
+"""Actions: certified commands, each carried out at most once. Loaded when the first one comes.
+
+An action that verified waits in memory for the request that it is for. Before that request is
+carried out, the action's nonce goes to flash: a cut of power may lose an action and never repeats
+one. Record: "acts", [floor, [[nonce, expires], ...]].
+"""
+
+from .. import cbor
+from ..compat import sha256
+from ..errors import ActionSpent, AlreadyKnown, Expired, NeedsAction, TableFull, WrongTarget
+from ..limits import ACTIONS_MAX, ACTIONS_SPENT_MAX
+from .capsule import Action
+
+
+class Actions:
+    """The actions of one node: those that wait, and the nonces of those that are done."""
+
+    def __init__(self, store):
+        self._store = store
+        record = store.load("acts")
+        # no action that expires at `floor` or before is taken any more: its nonce may be forgotten
+        self._floor, self._spent = cbor.decode(record) if record else (0, [])
+        self._waiting = []  # oldest first
+
+    def check(self, capsule, node_id, now_s):
+        """The `Action` in a capsule, if the node `node_id` may still take it; nothing is verified.
+
+        Raises `BadShape`, `WrongTarget`, `Expired`, `ActionSpent` or `AlreadyKnown`.
+        """
+        action = Action(capsule)
+        if action.target != node_id:
+            raise WrongTarget()
+        # a start may have set the clock back, to the newest beacon in flash
+        if action.expires <= max(now_s, self._floor):
+            raise Expired()
+        for nonce, _ in self._spent:
+            if nonce == action.nonce:
+                raise ActionSpent()
+        for other in self._waiting:
+            if other.raw == action.raw:
+                raise AlreadyKnown()
+        return action
+
+    def add(self, action):
+        """Let a verified action wait; the oldest gives way (limits.ACTIONS_MAX)."""
+        # one command may be certified twice, by other governors
+        others = [other for other in self._waiting if other.nonce != action.nonce]
+        self._waiting = others[1 - ACTIONS_MAX :] + [action]
+
+    def forget(self):
+        """Let none wait any more; what is done stays done."""
+        self._waiting = []
+
+    def find(self, method, path, now_s, digest=None):
+        """The waiting action for such a request, or None. digest: None before all of it is here."""
+        for action in self._waiting:
+            if (
+                (action.method, action.path) == (method, path)
+                and action.expires > now_s
+                and digest in (None, action.digest)
+            ):
+                return action
+        return None
+
+    def spend(self, request, now_s):
+        """Use up the action for this request: on flash when it returns, so do it now or never.
+
+        Raises `NeedsAction` if none fits, `TableFull` or `StoreFailed`; then nothing is used up.
+        """
+        action = self.find(request.method, request.path, now_s, sha256(request.payload))
+        if action is None:
+            raise NeedsAction()
+        floor = self._floor
+        spent = [[action.nonce, action.expires]]
+        for item in self._spent:
+            if item[1] > now_s:
+                spent.append(item)
+            else:
+                floor = max(floor, item[1])
+        if len(spent) > ACTIONS_SPENT_MAX:
+            raise TableFull()
+        self._store.save("acts", cbor.encode([floor, spent]))
+        self._floor = floor
+        self._spent = spent
+        self._waiting.remove(action)

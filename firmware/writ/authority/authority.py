@@ -1,0 +1,485 @@
+"""The authority state of one node, and the only way to change it: a capsule that verified.
+
+Checks go in the design's order, cheap ones first: size, canonical CBOR, kind and shape, scope,
+epoch and replay, time, known digest, ration, signature; then flash; then the state in memory.
+Sans-IO: a store and the time are handed in.
+"""
+
+from .. import cbor, crypto
+from ..errors import (
+    AlreadyKnown,
+    BadSignature,
+    EpochGap,
+    Expired,
+    Forked,
+    KnownBad,
+    NoPolicy,
+    NoScope,
+    NotMember,
+    NotOurs,
+    NotYetValid,
+    Rationed,
+    Revoked,
+    RolledBack,
+    UnknownKind,
+    WrongPrevious,
+    WrongScope,
+)
+from ..limits import (
+    AMENDMENTS_MAX,
+    KNOWN_BAD_MAX,
+    PEERS_MAX,
+    RECORD_BYTES_MAX,
+    SIGNATURE_BURST,
+    SIGNATURE_REFILL_MS,
+)
+from . import capsule as capsules
+from .capsule import (
+    ACTION,
+    AMENDMENT,
+    BEACON,
+    CHARTER,
+    MEMBER,
+    POLICY,
+    SUCCESSION,
+    Beacon,
+    Charter,
+    Member,
+)
+from .policy import Policy, check_amendment, decide
+from .ratelimit import Rations
+
+
+class Authority:
+    """Charter, policy in force, own membership, newest beacon, and a cache of other members.
+
+    epoch: that in force, 0 before the first policy; head: its 6 bytes, then None; group_key: 32
+    bytes, the charter's or its successor's, which is in force since `key_epoch`.
+
+    store: a `store.Store`. scope: the 8-byte scope id this node was told to trust, needed only
+    until its charter is on flash; a node without either trusts nobody.
+    """
+
+    def __init__(self, store, own_x=None, scope=None):
+        self.store = store
+        self.own_x = own_x
+        self.scope = scope
+        self.charter = None
+        self.group_key = None
+        self.key_epoch = 0
+        self.policy = None
+        self.epoch = 0
+        self.head = None
+        self.beacon = None
+        self.me = None
+        self.actions = None  # `actions.Actions`, once there was one
+        self.forget()
+        self._rations = Rations(SIGNATURE_BURST, SIGNATURE_REFILL_MS)
+        # strangers, who change their address as they like, must not use up what members have
+        self._strangers = Rations(SIGNATURE_BURST, SIGNATURE_REFILL_MS)
+        self._time_s = 0
+        self._time_ms = None
+        self._load()
+
+    # --- what is in force -------------------------------------------------------------------
+
+    def forget(self):
+        """Drop what the group key in force until now has said of single nodes, and of the time."""
+        self.peers = {}  # node id -> Member; all of them verified
+        self._recent = []  # node ids of `peers`, least recently used first
+        self._known_bad = []
+        self._beacon_ms = None  # when the beacon came; None if it is from flash
+        if self.actions:
+            self.actions.forget()
+
+    def now_s(self, now_ms):
+        """The least time that it can be, in Unix seconds: newest certified time plus ticks."""
+        if self._time_ms is None:
+            self._time_ms = now_ms
+        return self._time_s + (now_ms - self._time_ms) // 1000
+
+    def beacon_age_s(self, now_ms):
+        """Seconds since the newest beacon's time, or None if it is not from this run.
+
+        A node cannot know how long it was switched off, so a beacon from flash has no age.
+        """
+        if self._beacon_ms is None:
+            return None
+        return self.now_s(now_ms) - self.beacon.time
+
+    def is_fresh(self, now_ms):
+        """Whether the newest beacon is as young as the charter demands for `fresh` rules."""
+        age_s = self.beacon_age_s(now_ms)
+        return age_s is not None and age_s <= self.charter.beacon_age_max_s
+
+    def check_member(self, member, now_ms, any_key=False):
+        """Raises `NotMember`, `Revoked`, `Expired` or `NotYetValid` unless `member` is one now.
+
+        any_key: whether a capsule will do that was certified before the last succession.
+        """
+        if member.key_epoch != self.key_epoch and not any_key:
+            raise NotMember()
+        if self._is_revoked(member.node_id):
+            raise Revoked()
+        now_s = self.now_s(now_ms)
+        if member.expires <= now_s:
+            raise Expired()
+        if member.not_before > now_s:
+            raise NotYetValid()
+
+    def authorise(self, member, method, path, now_ms, has_action=False):
+        """Judge one request by the policy in force now; returns the number of the allowing rule.
+
+        has_action: whether an action for it is here. Raises `NoPolicy`, what `check_member` does,
+        `NotAllowed`, `NotFresh` or `NeedsAction`.
+        """
+        if self.policy is None or self.me is None:
+            raise NoPolicy()
+        self.check_member(member, now_ms)
+        reason, rule = decide(
+            self.policy,
+            self.policy.roles_of(member),
+            self.policy.roles_of(self.me),
+            method,
+            path,
+            self.is_fresh(now_ms),
+            has_action,
+        )
+        if reason:
+            raise reason()
+        return rule
+
+    def order(self, request, rejection, now_ms):
+        """Judge a `node.Request` that was refused for `rejection`, with the action that waits.
+
+        Raises `rejection` where none does. Whether its payload fits too, all of it will show.
+        """
+        method, path = request.method, request.path
+        if not (self.actions and self.actions.find(method, path, self.now_s(now_ms))):
+            raise rejection
+        request.rule = self.authorise(request.peer, method, path, now_ms, True)
+        request.is_ordered = True
+
+    def peer(self, node_id):
+        """The cached `Member` with this node id, or None."""
+        member = self.peers.get(node_id)
+        if member:
+            self._recent.remove(node_id)
+            self._recent.append(node_id)
+        return member
+
+    def peer_by(self, address=None, name=None, x=None, raw=None):
+        """The cached `Member` with this short address, name, key or capsule, or None.
+
+        Who was revoked comes last: a node with a new key has the name and address of the old one.
+        """
+        found = None
+        for member in self.peers.values():
+            if (
+                member.address == address
+                or member.name == name
+                or member.x == x
+                or member.raw == raw
+            ):
+                found = member.node_id
+                if not self._is_revoked(found):
+                    break
+        return self.peer(found)
+
+    def _is_revoked(self, node_id):
+        return self.policy is not None and node_id in self.policy.revoked
+
+    def _record(self):
+        # (payload, base, amendments) of the policy, b"" for what there is not
+        record = self.store.load("policy")
+        return cbor.decode(record) if record else (b"", b"", [])
+
+    def capsule_for(self, epoch):
+        """The capsule (bytes) that takes a node from `epoch` on, or None.
+
+        The amendment that follows `epoch` if it is here, else the whole policy if it is newer; but
+        first the succession between, without which that could not be verified.
+        """
+        _, base, amendments = self._record()
+        for raw in amendments:
+            if self._epoch_of(raw) == epoch + 1:
+                return raw
+        newest = self._epoch_of(base)
+        if self.key_epoch > epoch:
+            from .succession import after
+
+            key = after(self.store, epoch)
+            if newest <= epoch or key.epoch < newest:
+                return key.raw
+        return base if newest > epoch else None
+
+    def capsule_by_digest(self, start):
+        """The capsule (bytes) here whose digest begins with `start` (16 bytes), or None."""
+        _, base, amendments = self._record()
+        held = [self.store.load("charter"), base] + amendments
+        held += [item.raw for item in [self.me, self.beacon] + list(self.peers.values()) if item]
+        if self.key_epoch:
+            from .succession import chain
+
+            held += chain(self.store)
+        for raw in held:
+            if raw and capsules.digest(raw)[:16] == start:
+                return raw
+        return None
+
+    def _epoch_of(self, raw):
+        return capsules.parse(raw).body[1] if raw else 0
+
+    # --- the way in -------------------------------------------------------------------------
+
+    def receive(self, raw, now_ms, neighbour=None):
+        """Check a capsule and, if all checks pass, apply it. Returns the parsed `Capsule`.
+
+        neighbour: whom to charge for the signature check: a member's node id or a stranger's
+        address; None for the operator and for handshakes, which have a ration of their own.
+        Raises the `Rejection` of the first check that fails; then nothing has changed.
+        """
+        capsule = capsules.parse(raw)
+        kind = capsule.kind
+        if kind == CHARTER:
+            view, key = self._check_charter(capsule)
+        else:
+            if self.charter is None:
+                raise NoScope()
+            key = self.group_key
+            if capsule.hint and not self.charter.scope.startswith(capsule.hint):
+                raise WrongScope()
+            if kind == MEMBER:
+                view = self._check_member_capsule(capsule, now_ms)
+            elif kind == POLICY:
+                view = self._check_policy(capsule)
+            elif kind == AMENDMENT:
+                body = self._check_amendment(capsule)
+            elif kind == BEACON:
+                view = self._check_beacon(capsule)
+            elif kind == SUCCESSION:
+                from . import succession
+
+                view = succession.check_succession(self, capsule)
+            elif kind == ACTION:
+                view = self._check_action(capsule, now_ms)
+            else:
+                # release and grant have their place here
+                raise UnknownKind()
+        self._verify(capsule, key, now_ms, neighbour)
+        if kind == CHARTER:
+            self.store.save("charter", capsule.raw)
+            self._set_charter(view)
+        elif kind == MEMBER:
+            self._apply_member(view)
+        elif kind == POLICY:
+            # its payload is in the capsule; only amendments make a payload that no capsule has
+            self._save_policy(b"", capsule.raw, [])
+            self._set_policy(view, capsule.payload)
+            self._advance(view.issued, now_ms)
+        elif kind == AMENDMENT:
+            # what does not fit the state is refused here, and costs a stranger's check before
+            self._apply_amendment(self.policy.amended(body), capsule.raw)
+        elif kind == BEACON:
+            self._apply_beacon(view, now_ms)
+        elif kind == ACTION:
+            self.actions.add(view)
+        else:
+            succession.apply(self, view)
+            self._advance(view.issued, now_ms)
+        return capsule
+
+    def _verify(self, capsule, key, now_ms, neighbour):
+        digest = capsule.digest()[:16]
+        if digest in self._known_bad:
+            raise KnownBad()
+        rations = self._rations if isinstance(neighbour, bytes) else self._strangers
+        if neighbour is not None and not rations.take(neighbour, now_ms):
+            raise Rationed()
+        if not crypto.ed25519_verify(key, capsule.signing_input(), capsule.signature):
+            self._known_bad.append(digest)
+            if len(self._known_bad) > KNOWN_BAD_MAX:
+                self._known_bad.pop(0)
+            raise BadSignature()
+
+    def _check_charter(self, capsule):
+        charter = Charter(capsule)
+        if self.charter:
+            if charter.scope != self.charter.scope:
+                raise WrongScope()
+            raise AlreadyKnown()
+        if self.scope is None:
+            raise NoScope()
+        if charter.scope != self.scope:
+            raise WrongScope()
+        return charter, charter.group_key
+
+    def _check_member_capsule(self, capsule, now_ms):
+        member = Member(capsule)
+        known = self.me if member.x == self.own_x else self.peers.get(member.node_id)
+        if known:
+            if known.raw == capsule.raw:
+                raise AlreadyKnown()
+            # a renewal expires later, so that of two capsules it is clear which one is newer
+            if member.expires <= known.expires and known.key_epoch == self.key_epoch:
+                raise RolledBack()
+        # if its signature is right, it is by the key in force
+        member.key_epoch = self.key_epoch
+        self.check_member(member, now_ms)
+        return member
+
+    def _check_action(self, capsule, now_ms):
+        if self.actions is None:
+            from .actions import Actions
+
+            self.actions = Actions(self.store)
+        own_id = self.own_x and capsules.node_id(self.own_x)
+        return self.actions.check(capsule, own_id, self.now_s(now_ms))
+
+    def _check_policy(self, capsule):
+        policy = Policy(capsule.claims)
+        if policy.epoch < self.epoch:
+            raise RolledBack()
+        if policy.epoch == self.epoch:
+            if capsules.head(capsule.payload) != self.head:
+                raise Forked()
+            if self._epoch_of(self._record()[1]) == policy.epoch:
+                raise AlreadyKnown()
+        elif policy.epoch == self.epoch + 1:
+            if policy.previous != self.previous():
+                raise WrongPrevious()
+        return policy
+
+    def _check_amendment(self, capsule):
+        body = check_amendment(capsule.body)
+        if self.policy is None:
+            raise EpochGap()
+        if body[1] <= self.epoch:
+            if body[1] < self.epoch or body[2] != self.policy.previous:
+                raise RolledBack()
+            known = capsules.parse(self.capsule_for(self.epoch - 1))
+            # where a whole policy brought this epoch, there is nothing to compare with
+            if known.kind == AMENDMENT and known.payload != capsule.payload:
+                raise Forked()
+            raise AlreadyKnown()
+        if body[1] > self.epoch + 1:
+            raise EpochGap()
+        if body[2] != self.head:
+            raise WrongPrevious()
+        return body
+
+    def _check_beacon(self, capsule):
+        beacon = Beacon(capsule)
+        if self.beacon:
+            if beacon.raw == self.beacon.raw:
+                raise AlreadyKnown()
+            if beacon.time <= self.beacon.time:
+                raise RolledBack()
+        if beacon.epoch < self.epoch:
+            raise RolledBack()
+        if beacon.epoch == self.epoch and beacon.head != self.previous():
+            raise Forked()
+        return beacon
+
+    def previous(self):
+        """The head in force (6 bytes), which the next capsule names: at first the charter's."""
+        return self.head or self.charter.head
+
+    # --- effects: flash first, then memory --------------------------------------------------
+
+    def _apply_member(self, member):
+        if member.x == self.own_x:
+            self.store.save("member", member.raw)
+            self.me = member
+            return
+        self.remember(member)
+
+    def remember(self, member):
+        """Cache a verified `Member`; the least recently used gives way (limits.PEERS_MAX).
+
+        One from flash that the group key in force has not certified is left out.
+        """
+        if member.key_epoch != self.key_epoch:
+            from .succession import vouch
+
+            if not vouch(self, member):
+                return
+        if member.node_id in self.peers:
+            self._recent.remove(member.node_id)
+        elif len(self._recent) >= PEERS_MAX:
+            del self.peers[self._recent.pop(0)]
+        self.peers[member.node_id] = member
+        self._recent.append(member.node_id)
+
+    def _apply_amendment(self, policy, raw):
+        _, base, amendments = self._record()
+        amendments.append(raw)
+        payload = policy.payload()
+        size = len(payload) + len(base) + sum([len(item) for item in amendments])
+        # 32 bytes hold all the heads of a record
+        while len(amendments) > AMENDMENTS_MAX or size > RECORD_BYTES_MAX - 32:
+            # the state is kept as its payload; the chain that proves it to others is cut short
+            size -= len(base) + len(amendments.pop(0))
+            base = b""
+        self._save_policy(payload, base, amendments)
+        self._set_policy(policy, payload)
+
+    def _apply_beacon(self, beacon, now_ms):
+        self.store.save("beacon", beacon.raw)
+        self.beacon = beacon
+        self._beacon_ms = now_ms
+        self._advance(beacon.time, now_ms)
+
+    def _advance(self, time_s, now_ms):
+        # a delayed beacon never sets the clock back
+        self._time_s = max(self.now_s(now_ms), time_s)
+        self._time_ms = now_ms
+
+    def _save_policy(self, payload, base, amendments):
+        self.store.save("policy", cbor.encode([payload, base, amendments]))
+
+    def _set_policy(self, policy, payload):
+        self.policy = policy
+        self.epoch = policy.epoch
+        self.head = capsules.head(payload)
+
+    def _set_charter(self, charter):
+        self.charter = charter
+        self.group_key = charter.group_key
+        self.scope = charter.scope
+        self._time_s = max(self._time_s, charter.founded)
+
+    # --- start ------------------------------------------------------------------------------
+
+    def _load(self):
+        # what is on this node's flash was verified before it was written
+        raw = self.store.load("charter")
+        if not raw:
+            return
+        charter = Charter(capsules.parse(raw))
+        if self.scope is not None and self.scope != charter.scope:
+            raise WrongScope()
+        self._set_charter(charter)
+        payload, base, _ = self._record()
+        if payload or base:
+            payload = payload or capsules.parse(base).payload
+            self._set_policy(Policy(capsules.parse_claims(payload)), payload)
+            self._time_s = max(self._time_s, self.policy.issued)
+        if self.store.load("keys"):
+            from .succession import restore
+
+            restore(self)
+        raw = self.store.load("member")
+        if raw:
+            member = Member(capsules.parse(raw))
+            if member.x != self.own_x:
+                raise NotOurs()
+            self.me = member
+            if self.key_epoch:
+                from .succession import vouch
+
+                vouch(self, member)
+        raw = self.store.load("beacon")
+        if raw:
+            self.beacon = Beacon(capsules.parse(raw))
+            self._time_s = max(self._time_s, self.beacon.time)

@@ -1,0 +1,249 @@
+"""Policy: who may do what to whom. Pure: a parsed state, a decision, and the amendment rule.
+
+Default deny. `decide` is called for each request with the policy then in force.
+"""
+
+from .. import cbor
+from ..errors import NeedsAction, NotAllowed, NotFresh, TooLarge, UnknownKind
+from ..limits import (
+    AMENDMENT_OPS_MAX,
+    CAPSULE_BYTES_MAX,
+    HEAD_BYTES,
+    PATH_BYTES_MAX,
+    REVOKED_MAX,
+    ROLES_MAX,
+    ROUTES_MAX,
+    RULES_MAX,
+)
+from .capsule import (
+    AMENDMENT,
+    IAT,
+    NODE_ID_BYTES,
+    POLICY,
+    ROLES_MASK,
+    TIME_MAX,
+    WRIT,
+    assemble,
+    build,
+    check,
+    check_bytes,
+    check_name,
+    check_uint,
+    head,
+)
+
+# Bit 0 is every member's, so that "any" is one byte in a rule.
+ROLE_MEMBER = 1
+
+# Rule flags
+FRESH = 1
+QUORUM = 2
+
+# Method bits of AIF (RFC 9237, section 3): bit n is method code n + 1
+METHODS = {1: "GET", 2: "POST", 4: "PUT", 8: "DELETE", 16: "FETCH", 32: "PATCH", 64: "iPATCH"}
+METHODS_MASK = 127
+
+# Parameters of a policy
+PARAM_ROLE_NAMES = 1
+PARAM_GRANTS = 2
+# Of governors only, devices keep them: who must agree to what, and which shares are in force
+PARAM_APPROVALS = 3
+PARAM_COMMITTEE = 4
+
+# Operations of an amendment; a bare node id revokes, being the commonest and the shortest
+OP_RESTORE = 0
+OP_GRANT = 1
+OP_ADD_RULE = 2
+OP_REMOVE_RULE = 3
+OP_SET = 4
+
+
+def check_rule(rule):
+    """`rule` if it is [from mask, to mask, path, methods, ? flags]; raises `BadShape`."""
+    check(isinstance(rule, list) and 4 <= len(rule) <= 5)
+    check(check_uint(rule[0], ROLES_MASK) and check_uint(rule[1], ROLES_MASK))
+    path = rule[2]
+    check(isinstance(path, str) and 0 < len(path.encode()) <= PATH_BYTES_MAX)
+    # a star stands only at the end: "*" or "pump/*"
+    check("*" not in path[:-1] and (path[-1] != "*" or path == "*" or path[-2] == "/"))
+    check(check_uint(rule[3], METHODS_MASK))
+    if len(rule) == 5:
+        # no flags at all have one encoding, their absence, or a rule would have two
+        check(check_uint(rule[4], FRESH | QUORUM))
+    return rule
+
+
+def check_route(route):
+    """`route` if it is a row for frames; raises `BadShape`.
+
+    [class 0..15, send mask, relay mask, links mask, hops 0..15, airtime in 1/1000, priority 0..7]
+    """
+    check(isinstance(route, list) and len(route) == 7)
+    for value, most in zip(route, (15, ROLES_MASK, ROLES_MASK, 255, 15, 1000, 7)):
+        check_uint(value, most)
+    return route
+
+
+class Policy:
+    """One policy state: what a policy capsule holds, or what an amendment made of it.
+
+    epoch: int; previous: 6 bytes; rules, routes: lists; revoked: sorted list of node ids;
+    role_names: names of roles 1, 2, ...; grants: {node id: extra roles}; issued: Unix seconds;
+    approvals: list or None; committee: 8 bytes or None.
+    """
+
+    def __init__(self, claims):
+        body = claims[WRIT]
+        check(body[0] == POLICY and len(body) == 7)
+        _, epoch, previous, rules, routes, revoked, params = body
+        self.epoch = check_uint(epoch, TIME_MAX)
+        check(epoch > 0)
+        self.previous = check_bytes(previous, HEAD_BYTES)
+        check(isinstance(rules, list) and len(rules) <= RULES_MAX)
+        check(isinstance(routes, list) and len(routes) <= ROUTES_MAX)
+        check(isinstance(revoked, list) and len(revoked) <= REVOKED_MAX)
+        self.rules = [check_rule(rule) for rule in rules]
+        # a rule there twice would outlive the amendment that removes it
+        for rule in rules:
+            check(rules.count(rule) == 1)
+        self.routes = [check_route(route) for route in routes]
+        last = b""
+        for node in revoked:
+            check(check_bytes(node, NODE_ID_BYTES) > last)
+            last = node
+        self.revoked = revoked
+        check(isinstance(params, dict))
+        for key in params:
+            # an empty parameter has one encoding: its absence
+            check(check_uint(key, PARAM_COMMITTEE) > 0 and params[key])
+        self.params = params
+        self.role_names = params.get(PARAM_ROLE_NAMES, [])
+        self.grants = params.get(PARAM_GRANTS, {})
+        check(isinstance(self.role_names, list) and len(self.role_names) < ROLES_MAX)
+        for name in self.role_names:
+            check(self.role_names.count(check_name(name)) == 1)
+        check(isinstance(self.grants, dict) and len(self.grants) <= REVOKED_MAX)
+        for node in self.grants:
+            check(check_bytes(node, NODE_ID_BYTES) and check_uint(self.grants[node], ROLES_MASK))
+        self.approvals = params.get(PARAM_APPROVALS)
+        self.committee = params.get(PARAM_COMMITTEE)
+        check(self.approvals is None or isinstance(self.approvals, list))
+        check(self.committee is None or check_bytes(self.committee, 8))
+        self.issued = claims[IAT]
+
+    def payload(self):
+        """The one payload (bytes) of this state, whichever way it was reached."""
+        return build(
+            POLICY,
+            [self.epoch, self.previous, self.rules, self.routes, self.revoked, self.params],
+            iat=self.issued,
+        )
+
+    def head(self):
+        """The head (6 bytes) of this state."""
+        return head(self.payload())
+
+    def roles_of(self, member):
+        """The roles of a member under this policy: its capsule's, the granted, and bit 0."""
+        return member.roles | self.grants.get(member.node_id, 0) | ROLE_MEMBER
+
+    def amended(self, body):
+        """The state that follows from this one by an amendment's body.
+
+        Raises `BadShape`, or `TooLarge` where no capsule could hold that state.
+
+        The caller has checked epoch, previous head and signature.
+        """
+        rules = list(self.rules)
+        revoked = set(self.revoked)
+        params = dict(self.params)
+        grants = params[PARAM_GRANTS] = dict(self.grants)
+        for op in body[3:]:
+            if isinstance(op, bytes):
+                check(op not in revoked)
+                revoked.add(op)
+                continue
+            code, subject = op[0], op[1]
+            if code == OP_RESTORE:
+                check(subject in revoked)
+                revoked.remove(subject)
+            elif code == OP_GRANT:
+                grants[subject] = op[2]
+                if not op[2]:
+                    del grants[subject]
+            elif code == OP_ADD_RULE:
+                check(subject not in rules)
+                rules.append(subject)
+            elif code == OP_SET:
+                params[subject] = op[2]
+                if op[2] is None:
+                    del params[subject]
+            else:
+                check(subject in rules)
+                rules.remove(subject)
+        if not grants:
+            del params[PARAM_GRANTS]
+        body = [POLICY, body[1], body[2], rules, self.routes, sorted(revoked), params]
+        # through the parser, so that an amendment can make no state that a capsule could not
+        policy = Policy(cbor.decode(cbor.encode({IAT: self.issued, WRIT: body})))
+        if len(assemble(policy.payload(), bytes(64))) > CAPSULE_BYTES_MAX:
+            raise TooLarge()
+        return policy
+
+
+def check_amendment(body):
+    """`body` if it is an amendment's: [3, epoch, previous, op...]; raises `BadShape`."""
+    check(body[0] == AMENDMENT and 4 <= len(body) <= 3 + AMENDMENT_OPS_MAX)
+    check_uint(body[1], TIME_MAX)
+    check_bytes(body[2], HEAD_BYTES)
+    for op in body[3:]:
+        if isinstance(op, bytes):
+            check_bytes(op, NODE_ID_BYTES)
+            continue
+        check(isinstance(op, list) and len(op) >= 2)
+        code = check_uint(op[0], 255)
+        if code > OP_SET:
+            raise UnknownKind()
+        check(len(op) == (3 if code == OP_GRANT or code == OP_SET else 2))
+        if code == OP_RESTORE or code == OP_GRANT:
+            check_bytes(op[1], NODE_ID_BYTES)
+            if code == OP_GRANT:
+                check_uint(op[2], ROLES_MASK)
+        elif code == OP_SET:
+            # what the value may be, the state that it makes will show
+            check(check_uint(op[1], PARAM_COMMITTEE) >= PARAM_APPROVALS)
+        else:
+            check_rule(op[1])
+    return body
+
+
+def path_matches(pattern, path):
+    """Whether a rule's path ("temp", "pump/*", "*") covers the request's path."""
+    if pattern[-1] == "*":
+        return path.startswith(pattern[:-1])
+    return pattern == path
+
+
+def decide(policy, subject_roles, own_roles, method, path, is_fresh=False, has_action=False):
+    """(reason, rule number): reason is None when allowed, else the rejection class that says why.
+
+    method: a CoAP code; only the methods 1..7 are ever allowed. The first rule that allows decides;
+    one that matches but wants a fresh beacon or an action is remembered as the better reason.
+    """
+    bit = 1 << method >> 1
+    reason = NotAllowed
+    number = -1
+    for i in range(len(policy.rules)):
+        rule = policy.rules[i]
+        if not (rule[0] & subject_roles and rule[1] & own_roles and rule[3] & bit):
+            continue
+        if not path_matches(rule[2], path):
+            continue
+        flags = rule[4] if len(rule) == 5 else 0
+        if flags & FRESH and not is_fresh:
+            reason, number = NotFresh, i
+        elif flags & QUORUM and not has_action:
+            reason, number = NeedsAction, i
+        else:
+            return None, i
+    return reason, number

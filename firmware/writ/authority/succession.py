@@ -1,0 +1,73 @@
+"""Succession: a new group key, certified by the old one. Loaded where there was one.
+
+The scope keeps its id and its policy; all that the old key certified for single nodes counts no
+more. Record: "keys", the succession capsules, oldest first: whoever slept is led through them.
+"""
+
+from .. import cbor, crypto
+from ..errors import AlreadyKnown, Forked, RolledBack, WrongPrevious
+from ..limits import SUCCESSIONS_MAX
+from . import capsule as capsules
+from .capsule import Succession
+
+
+def chain(store):
+    """The succession capsules (bytes) on flash, oldest first."""
+    record = store.load("keys")
+    return cbor.decode(record) if record else []
+
+
+def check_succession(authority, capsule):
+    """The `Succession` in a capsule, if it may follow; nothing is verified.
+
+    Raises `BadShape`, `RolledBack`, `Forked`, `WrongPrevious` or `AlreadyKnown`.
+    """
+    found = Succession(capsule)
+    if found.epoch < authority.epoch:
+        raise RolledBack()
+    if found.epoch == authority.epoch:
+        raise AlreadyKnown() if found.head == authority.head else Forked()
+    if found.epoch == authority.epoch + 1 and found.previous != authority.previous():
+        raise WrongPrevious()
+    return found
+
+
+def apply(authority, succession):
+    """Write a verified succession to flash and put it in force."""
+    kept = chain(authority.store)[1 - SUCCESSIONS_MAX :]
+    authority.store.save("keys", cbor.encode(kept + [succession.raw]))
+    enforce(authority, succession)
+
+
+def restore(authority):
+    """Put in force the newest succession on flash."""
+    newest = Succession(capsules.parse(chain(authority.store)[-1]))
+    authority._time_s = max(authority._time_s, newest.issued)
+    enforce(authority, newest)
+
+
+def enforce(authority, succession):
+    """The new key counts from now on; the policy goes on, at the succession's epoch if later."""
+    authority.group_key = succession.group_key
+    authority.key_epoch = succession.epoch
+    if succession.epoch > authority.epoch:
+        authority.epoch = succession.epoch
+        authority.head = succession.head
+    authority.forget()
+
+
+def after(store, epoch):
+    """The `Succession` that somebody of `epoch` needs next, or None."""
+    for raw in chain(store):
+        found = Succession(capsules.parse(raw))
+        if found.epoch > epoch:
+            return found
+    return None
+
+
+def vouch(authority, member):
+    """Whether the key in force certified this member, which a session brings from flash."""
+    capsule = capsules.parse(member.raw)
+    if crypto.ed25519_verify(authority.group_key, capsule.signing_input(), capsule.signature):
+        member.key_epoch = authority.key_epoch
+    return member.key_epoch == authority.key_epoch

@@ -1,0 +1,28 @@
+"""Having an action carried out: it is handed to its target, then the request that it allows."""
+
+from ..authority import capsule
+from ..wire import coap
+from .client import PREFIX
+
+
+def act(node, target, method, path, payload, action, on_answer):
+    """As `Delegate.act`, for `node`. Raises a `Rejection` for no action."""
+    wanted = capsule.Action(capsule.parse(action)).target
+
+    def handed(answer):
+        if not answer.is_success():
+            if on_answer:
+                on_answer(answer)
+            return
+        node.later(
+            lambda now_ms: node.request(
+                method, path, payload, node.where(wanted), wanted, on_answer=on_answer
+            )
+        )
+
+    if ":" in target:
+        node.later(
+            lambda now_ms: node.request(coap.POST, PREFIX, action, target, wanted, on_answer=handed)
+        )
+    else:
+        node.ask(target, coap.POST, PREFIX, action, handed)

@@ -1,0 +1,80 @@
+"""Sessions whose keys an operator put on both sides, from config.json; loaded where there are any.
+
+A part of session.py in a file of its own: most devices have none, and it would cost them heap.
+"""
+
+from .. import cbor, crypto
+from ..authority import capsule as capsules
+from ..authority.capsule import Member
+from ..errors import AlreadyKnown, Rejection, TableFull, UsageError
+from ..limits import PRESHARED_MAX
+
+
+def preshare_all(node, entries):
+    """Open the sessions of config.json's "oscore". Raises `UsageError` for what nobody can use.
+
+    An entry is {"member": capsule, "secret":, "salt":, "id": ours, "peer_id":, "context": or
+    absent}, all in hex.
+    """
+    for entry in entries:
+        raw, keys = _read(entry)
+        try:
+            node.sessions.preshare(raw, keys)
+        except Rejection as rejection:
+            # not admitted (yet): no reason to leave all others unserved
+            node.count(rejection)
+
+
+def _read(entry):
+    # (capsule, keys) of an entry
+    try:
+        secret, salt, own_id, peer_id, raw = [
+            bytes.fromhex(entry.get(key, ""))
+            for key in ("secret", "salt", "id", "peer_id", "member")
+        ]
+        context = entry.get("context")
+        context = None if context is None else bytes.fromhex(context)
+    except (AttributeError, TypeError, ValueError):
+        raise UsageError('config.json: an entry of "oscore" is not in hex') from None
+    if len(secret) < 16:
+        raise UsageError("config.json: an OSCORE secret has 16 bytes or more")
+    return raw, (secret, salt, own_id, peer_id, context)
+
+
+def preshare(sessions, raw, keys):
+    """What `Sessions.preshare` does."""
+    secret, salt, sender_id, recipient_id, id_context = keys
+    # named by all that the sender key comes from, and by nothing else
+    name = crypto.sha256(cbor.encode([secret, salt, sender_id, id_context]))
+    record = "p" + name[:6].hex()
+    saved = sessions._store.load(record)
+    peer = Member(capsules.parse(raw))
+    limit = 0
+    known = None
+    if saved:
+        known, _, _, limit = cbor.decode(saved)
+        known = Member(capsules.parse(known))
+    if known and known.node_id == peer.node_id and known.expires >= peer.expires:
+        # verified when it was saved; renewed meanwhile, perhaps
+        peer = known
+    else:
+        try:
+            sessions._authority.receive(raw, 0)
+        except AlreadyKnown:
+            pass
+    rival = sessions.by_kid(recipient_id)
+    preshared = [s for s in sessions if s.is_preshared]
+    for other in preshared:
+        if other is rival or (other.keys[:2], other.keys[4]) == (keys[:2], id_context):
+            raise UsageError("two preshared sessions with one id or one secret")
+    if len(preshared) >= PRESHARED_MAX:
+        raise TableFull()
+    sessions.drop(rival)
+    sessions._make_room()
+    session = sessions._make(record, sessions._recall(peer), keys, None, False, limit)
+    if saved:
+        sessions._distrust(session)
+        return session
+    # both slots: without the only one the same keys would count from 0 again
+    sessions._begin(session)
+    return sessions._begin(session)

@@ -1,0 +1,71 @@
+"""Who and where a member is, by its name: other nodes are asked, and nobody is believed.
+
+A part of sync.py and agent.py in a file of its own: sensors that only answer never look for
+anybody, and it would cost them heap. The other half, which answers, is in sync.py.
+"""
+
+from .. import cbor
+from ..authority.capsule import check
+from ..errors import AlreadyKnown, NotMember, Rejection
+from ..limits import ADDRESS_BYTES_MAX
+from ..wire import coap
+from .client import PREFIX, Answer
+
+
+def resolve(node, name, via, on_found):
+    """What `Governance.resolve` does."""
+
+    def arrived(answer):
+        found = (None, None)
+        if answer.code == coap.CONTENT:
+            try:
+                found = _found(node, name, answer, via)
+            except Rejection as rejection:
+                node.count(rejection)
+        on_found(found[0], found[1])
+
+    return node.request(
+        coap.GET, PREFIX + "/member", address=via, query=["n=" + name], on_answer=arrived
+    )
+
+
+def _found(node, name, answer, via):
+    # the capsule is verified like any other; a wrong address is found out by the handshake
+    item = cbor.decode(answer.payload)
+    check(isinstance(item, list) and len(item) == 2)
+    raw, address = item
+    try:
+        node.authority.receive(raw, node.now_ms, answer.peer.node_id)
+    except AlreadyKnown:
+        pass
+    member = node.authority.peer_by(raw=raw)
+    if member is None or member.name != name:
+        # true, perhaps, but not who was asked for
+        raise NotMember()
+    if answer.peer.node_id == member.node_id:
+        return member, via
+    if not isinstance(address, str) or not 0 < len(address) <= ADDRESS_BYTES_MAX:
+        return member, None
+    return member, None if " " in address else address
+
+
+def ask(node, via, name, method, path, payload, on_answer):
+    """[(address, datagram)]: look the name up at one of the addresses `via`, then call `path`.
+
+    on_answer: called once, with `NotMember` where nobody knows the name; or None.
+    """
+    via = list(via)
+
+    def found(member, address):
+        if member and address:
+            node.later(
+                lambda now_ms: node.request(
+                    method, path, payload, address, member.node_id, on_answer=on_answer
+                )
+            )
+        elif via:
+            node.later(lambda now_ms: resolve(node, name, via.pop(0), found))
+        elif on_answer:
+            on_answer(Answer(0, rejection=NotMember()))
+
+    return resolve(node, name, via.pop(0), found)

@@ -1,0 +1,264 @@
+"""The message layer of CoAP (RFC 7252, section 4), and which answer belongs to which request.
+
+Sans-IO: messages and `now_ms` go in, lists of (address, datagram) come out. `now_ms` only grows
+and does not wrap; an address is any hashable value. Mind which side gave a token: requests are
+known by our tokens, notifications by the peer's; the two are never mixed up here.
+"""
+
+from .. import crypto
+from ..compat import const
+from ..errors import TableFull
+from ..limits import DEDUP_MAX, OBSERVERS_MAX, REQUESTS_MAX
+from .coap import ACK, CON, EMPTY, NON, RST, Message
+
+# RFC 7252, section 4.8; the first timeout is drawn from ACK_TIMEOUT to 1.5 times as much
+_ACK_TIMEOUT_MS = const(2000)
+_TRANSMISSIONS_MAX = const(5)
+_EXCHANGE_LIFETIME_MS = const(247000)
+_NON_LIFETIME_MS = const(145000)
+
+
+class _Sent:
+    """A CON that waits for its ACK; or a NON that a reset may answer, then `datagram` is None."""
+
+    def __init__(self, message, address, datagram, due_ms):
+        self.address = address
+        self.mid = message.mid
+        self.token = message.token
+        self.is_request = message.is_request()
+        self.datagram = datagram
+        # of the next transmission, and how often it was sent; 0 while it waits for its turn
+        self.due_ms = due_ms
+        self.count = 0
+        self.timeout_ms = 0
+
+
+class Exchanges:
+    """The exchanges of one node with all its neighbours.
+
+    `random_bytes`: where message ids, tokens and timeouts come from, for a seeded simulation.
+    """
+
+    def __init__(self, random_bytes=None):
+        self._random = random_bytes or crypto.random_bytes
+        start = self._random(3)
+        self._mid = start[0] << 8 | start[1]
+        self._token = start[2]
+        # _Sent: confirmable, oldest first; and the last non-confirmable ones
+        self._confirmable = []
+        self._loose = []
+        # [address, mid, expires_ms, datagram that answered or None]: received, least recent first
+        self._seen = []
+        # (address, token): [context, expires_ms or None]
+        self._pending = {}
+        self._failed = []
+
+    # --- requests and their answers
+
+    def begin(self, request, address, context):
+        """Give `request` a token, unless it has one, and remember `context` (not None) for it.
+
+        Call before `send`. A request under way with the same token is replaced (as a cancelled
+        observation is). Raises `TableFull` beyond REQUESTS_MAX.
+        """
+        pending = self._pending
+        if (address, request.token) not in pending and len(pending) >= REQUESTS_MAX:
+            raise TableFull()
+        while not request.token:
+            self._token = (self._token + 1) & 255
+            token = bytes((self._token,))
+            if (address, token) not in pending:
+                request.token = token
+        pending[(address, request.token)] = [context, None]
+
+    def match(self, response, address):
+        """The context of the request that `response` answers, or None.
+
+        The request stays open, since the answer is not verified yet: then call `end`.
+        """
+        entry = self._pending.get((address, response.token))
+        return entry[0] if entry else None
+
+    def end(self, address, token, keep=False):
+        """A verified answer came, or none is wanted any more: stop sending the request.
+
+        keep: an observation, more answers will come; it stays until `end` without keep.
+        """
+        for sent in self._confirmable:
+            if sent.is_request and sent.address == address and sent.token == token:
+                self._confirmable.remove(sent)
+                break
+        entry = self._pending.pop((address, token), None)
+        if keep and entry:
+            entry[1] = None
+            self._pending[(address, token)] = entry
+
+    # --- sending
+
+    def send(self, message, address, now_ms):
+        """[(address, datagram)] to send now; gives `message` an id if it has none.
+
+        A CON is sent again until it is acknowledged. While another one to this address waits for
+        that, the list is empty and `tick` sends it in its turn (NSTART 1, RFC 7252, 4.7). Raises
+        `TableFull`.
+        """
+        if message.mid is None:
+            self._mid = (self._mid + 1) & 0xFFFF
+            message.mid = self._mid
+        datagram = message.encode()
+        entry = message.is_request() and self._pending.get((address, message.token))
+        if entry:
+            entry[1] = now_ms + _EXCHANGE_LIFETIME_MS
+        if message.type != CON:
+            sent = _Sent(message, address, None, now_ms)
+            sent.count = 1
+            self._loose = self._loose[1 - DEDUP_MAX :] + [sent]
+            return [(address, datagram)]
+        if len(self._confirmable) >= REQUESTS_MAX + OBSERVERS_MAX:
+            raise TableFull()
+        sent = _Sent(message, address, datagram, now_ms)
+        self._confirmable.append(sent)
+        return [self._transmit(sent, now_ms)] if sent in self._heads() else []
+
+    def is_waiting(self, address):
+        """Whether a CON to this address is not acknowledged yet: another one would only queue."""
+        return any([sent.address == address for sent in self._confirmable])
+
+    def _transmit(self, sent, now_ms):
+        if not sent.count:
+            sent.timeout_ms = _ACK_TIMEOUT_MS + (_ACK_TIMEOUT_MS * self._random(1)[0] >> 9)
+        sent.due_ms = now_ms + (sent.timeout_ms << sent.count)
+        sent.count += 1
+        return sent.address, sent.datagram
+
+    def answer(self, request, response, address, now_ms):
+        """[(address, datagram)] that answers `request` at once: in its ACK, or as a NON.
+
+        The answer to a CON is kept and given again to each duplicate. For a later answer call
+        `acknowledge` now, and `send` a CON with the request's token then (RFC 7252, 5.2.2).
+        """
+        response.token = request.token
+        if request.type != CON:
+            response.type = NON
+            response.mid = None
+            return self.send(response, address, now_ms)
+        return self._reply(ACK, request, response, address)
+
+    def acknowledge(self, message, address):
+        """[(address, datagram)]: the empty ACK of a CON, nothing for a NON."""
+        if message.type != CON:
+            return []
+        return self._reply(ACK, message, Message(ACK, EMPTY), address)
+
+    def reset(self, message, address):
+        """[(address, datagram)]: the RST that refuses a CON or NON, such as an unknown answer."""
+        return self._reply(RST, message, Message(RST, EMPTY), address)
+
+    def _reply(self, kind, message, reply, address):
+        reply.type = kind
+        reply.mid = message.mid
+        datagram = reply.encode()
+        for seen in self._seen:
+            if seen[0] == address and seen[1] == message.mid:
+                seen[3] = datagram
+        return [(address, datagram)]
+
+    # --- receiving
+
+    def receive(self, message, address, now_ms):
+        """(verdict, [(address, datagram)] to send) for a decoded message.
+
+        "new": to be handled; "duplicate": handled before, the answer is repeated; "done": it
+        concerned this layer only. A reset or a time-out is told by the next `tick`.
+        """
+        if message.type >= ACK:
+            return self._concluded(message, address), []
+        if message.code == EMPTY:
+            # a ping (RFC 7252, section 4.3)
+            return "done", [(address, Message(RST, EMPTY, message.mid).encode())]
+        fresh = [seen for seen in self._seen if seen[2] > now_ms]
+        verdict = "new"
+        lifetime_ms = _EXCHANGE_LIFETIME_MS if message.type == CON else _NON_LIFETIME_MS
+        entry = [address, message.mid, now_ms + lifetime_ms, None]
+        for seen in fresh:
+            if seen[0] == address and seen[1] == message.mid:
+                verdict = "duplicate"
+                entry = seen
+                fresh.remove(seen)
+                break
+        self._seen = fresh[1 - DEDUP_MAX :]
+        self._seen.append(entry)
+        return verdict, [(address, entry[3])] if entry[3] else []
+
+    def forget(self):
+        """The last message could not be handled: when it comes again, it is a new one."""
+        if self._seen:
+            self._seen.pop()
+
+    def _concluded(self, message, address):
+        # An ACK or RST that fits nothing is ignored (RFC 7252, section 4.2).
+        for sent in self._confirmable + self._loose:
+            if sent.address != address or sent.mid != message.mid or not sent.count:
+                continue
+            table = self._confirmable if sent.datagram else self._loose
+            if message.type == RST:
+                table.remove(sent)
+                self._fail(sent)
+            elif sent.datagram and message.code == EMPTY:
+                table.remove(sent)
+            # a piggybacked answer has the request's token too (section 5.3.2)
+            elif sent.datagram and sent.is_request and message.token == sent.token:
+                table.remove(sent)
+                return "new"
+        return "done"
+
+    # --- time
+
+    def _fail(self, sent):
+        context = None
+        if sent.is_request:
+            entry = self._pending.pop((sent.address, sent.token), None)
+            if entry is None:
+                return
+            context = entry[0]
+        self._failed.append((sent.address, sent.token, context))
+
+    def tick(self, now_ms):
+        """([(address, datagram)] to send, [(address, token, context)] of what failed).
+
+        Failed means timed out or reset by the peer. The context is that of our request, which is
+        forgotten now, or None for a response or notification that we sent with the peer's token.
+        """
+        datagrams = []
+        for sent in self._heads():
+            if sent.due_ms > now_ms:
+                continue
+            if sent.count < _TRANSMISSIONS_MAX:
+                datagrams.append(self._transmit(sent, now_ms))
+            else:
+                self._confirmable.remove(sent)
+                self._fail(sent)
+        for address, token in list(self._pending):
+            context, expires_ms = self._pending[(address, token)]
+            if expires_ms is not None and expires_ms <= now_ms:
+                self.end(address, token)
+                self._failed.append((address, token, context))
+        failed = self._failed
+        self._failed = []
+        return datagrams, failed
+
+    def _heads(self):
+        # the oldest confirmable message to each address: the only one that may be in flight
+        heads = []
+        for sent in self._confirmable:
+            if sent.address not in [head.address for head in heads]:
+                heads.append(sent)
+        return heads
+
+    def next_ms(self, now_ms):
+        """Milliseconds until `tick` has something to do, or None for never."""
+        if self._failed:
+            return 0
+        times = [sent.due_ms for sent in self._heads()]
+        times += [entry[1] for entry in self._pending.values() if entry[1] is not None]
+        return max(0, min(times) - now_ms) if times else None

@@ -1,0 +1,1 @@
+"""Ceremonies by files: founding, signing and re-sharing among governors without a network."""

@@ -1,0 +1,191 @@
+"""Ceremonies of governors: the face of founding.py and signing.py for the command line.
+
+Each governor runs its own process on its own machine; they meet in a shared folder.
+
+    identity = create_identity(path, name, key)         # once; load_identity(path, key) later
+    roster = Roster.create(scope, threshold, [Governor.from_bytes(...), ...])   # one file for all
+    folder = DirectoryFolder(path); store = KeyfileStore(path, key)
+
+    seat = Founding(folder, identity, roster, store, compare).run(wait)         # -> Seat
+    seat = load_seat(store)                             # ever after: Seat or None
+    seat.public.group_key                               # 32 B, for the charter
+
+    proposal = propose(folder, identity, seat, title, [Item(label, sig_structure), ...])
+    proposals(folder, seat) -> ([Proposal, ...], {tag: error})
+    signatures = Signing(folder, identity, seat, proposal, approve).run(wait)   # [64 B, ...]
+
+`key` is a `keyfile.Passphrase(text)` or `keyfile.KeyFile(content)`. `compare(fingerprint) -> bool`
+and `approve(proposal) -> bool` ask the operator. `wait(progress)` shows a `Progress` (step,
+waiting_for, fingerprint, attempt, cheaters) and sleeps; instead of `run`, a caller may call
+`step()` itself. All refusals are `errors.HostError`, with `.advice`.
+
+All governors on one machine, with the same code (tests, demonstrations, a farm with one box):
+
+    governors = found_local(scope, names, threshold, directory=None, key=None)  # [Local, ...]
+    signatures = sign_local(governors[:threshold], title, items)
+    run_local(machines) steps any Founding and Signing objects in turn until all are done
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from writ.errors import UsageError
+
+from ..errors import FileInTheWay, Stalled
+from ..keys import keyfile
+from ..keys.group import Random
+from ..keys.identity import Governor, Identity
+from ..keys.roster import Roster, Seat
+from .founding import Founding
+from .progress import Progress, Wait
+from .request import Item, Proposal, proposals, propose, read_proposal
+from .signing import Signing
+from .storage import DirectoryFolder, Folder, KeyfileStore, MemoryFolder, MemoryStore, Store
+
+__all__ = [
+    "DirectoryFolder",
+    "Folder",
+    "Founding",
+    "Governor",
+    "Identity",
+    "Item",
+    "KeyfileStore",
+    "Local",
+    "MemoryFolder",
+    "MemoryStore",
+    "Progress",
+    "Proposal",
+    "Roster",
+    "Seat",
+    "Signing",
+    "Store",
+    "Wait",
+    "create_identity",
+    "found_local",
+    "load_identity",
+    "load_seat",
+    "proposals",
+    "propose",
+    "read_proposal",
+    "run_local",
+    "sign_local",
+]
+
+# More turns than any ceremony needs: three rounds of founding, or all attempts of a signing.
+TURNS_MAX = 64
+
+
+def create_identity(
+    path: Path, name: str, key: keyfile.Unlock, random: Random = os.urandom
+) -> Identity:
+    """A new identity, encrypted at `path`. Raises `FileInTheWay` rather than replace one."""
+    if path.exists():
+        raise FileInTheWay(f"{path} exists already", "Use it, or move it away first.")
+    identity = Identity.generate(name, random)
+    keyfile.write(path, "identity", identity.to_bytes(), key)
+    return identity
+
+
+def load_identity(path: Path, key: keyfile.Unlock) -> Identity:
+    """The identity at `path`. Raises as `keyfile.read` does."""
+    return Identity.from_bytes(keyfile.read(path, "identity", key))
+
+
+def load_seat(store: Store) -> Seat | None:
+    """The seat in a governor's store, None before its founding ceremony is done."""
+    data = store.load()
+    return Seat.from_bytes(data) if data is not None and Seat.is_seat(data) else None
+
+
+@dataclass(frozen=True)
+class Local:
+    """One of several governors that live on this machine."""
+
+    identity: Identity
+    seat: Seat
+    folder: Folder
+
+
+def run_local(machines: Sequence[Founding | Signing]) -> None:
+    """Step all in turn until each is done; what they made is in `.seat` or `.signatures`.
+
+    Raises `Stalled` when a whole turn changes nothing, and whatever a step raises.
+    """
+    before: list[Progress] = []
+    for _ in range(TURNS_MAX):
+        progress = [machine.step() for machine in machines]
+        if all(item.done for item in progress):
+            return
+        if progress == before:
+            break
+        before = progress
+    awaited = sorted({name for item in before for name in item.waiting_for})
+    raise Stalled(f"no progress while waiting for {', '.join(awaited) or 'nobody'}")
+
+
+def found_local(
+    scope: str,
+    names: Sequence[str],
+    threshold: int,
+    directory: Path | None = None,
+    key: keyfile.Unlock | None = None,
+    random: Random = os.urandom,
+) -> list[Local]:
+    """Found a scope whose governors are all here; resumes what a crash interrupted.
+
+    In memory, or with a `directory` and a `key` for its encrypted files: NAME/identity.key,
+    NAME/seat.key, and the shared folder `ceremony` with roster.cbor. Raises `UsageError` for a
+    directory without a key.
+    """
+    if directory is None:
+        folder: Folder = MemoryFolder()
+        identities = [Identity.generate(name, random) for name in names]
+        stores: list[Store] = [MemoryStore() for _ in names]
+    elif key is None:
+        raise UsageError("files on disk need a key")
+    else:
+        (directory / "ceremony").mkdir(parents=True, exist_ok=True)
+        folder = DirectoryFolder(directory / "ceremony")
+        identities = [_local_identity(directory / name, name, key, random) for name in names]
+        stores = [KeyfileStore(directory / name / "seat.key", key) for name in names]
+    data = folder.read("roster.cbor")
+    if data is None:
+        public = [identity.public for identity in identities]
+        data = Roster.create(scope, threshold, public, random).to_bytes()
+        folder.publish("roster.cbor", data)
+    roster = Roster.from_bytes(data)
+    if (roster.scope, roster.names, roster.threshold) != (scope, tuple(names), threshold):
+        raise FileInTheWay(
+            "the directory holds another scope, or other governors", "Use an empty directory."
+        )
+    machines = [
+        # Nobody to compare with: all fingerprints are made in this process.
+        Founding(folder, identity, roster, store, lambda _: True, random)
+        for identity, store in zip(identities, stores, strict=True)
+    ]
+    run_local(machines)
+    seats = [machine.seat for machine in machines if machine.seat is not None]
+    return [Local(identity, seat, folder) for identity, seat in zip(identities, seats, strict=True)]
+
+
+def _local_identity(home: Path, name: str, key: keyfile.Unlock, random: Random) -> Identity:
+    path = home / "identity.key"
+    home.mkdir(mode=0o700, exist_ok=True)
+    return load_identity(path, key) if path.exists() else create_identity(path, name, key, random)
+
+
+def sign_local(governors: Sequence[Local], title: str, items: Sequence[Item]) -> list[bytes]:
+    """The group's signatures (64 B each), by these governors; the first of them proposes.
+
+    Raises `Stalled` when they are fewer than the threshold.
+    """
+    first = governors[0]
+    proposal = propose(first.folder, first.identity, first.seat, title, items)
+    machines = [
+        Signing(one.folder, one.identity, one.seat, proposal, lambda _: True) for one in governors
+    ]
+    run_local(machines)
+    assert machines[0].signatures is not None
+    return machines[0].signatures

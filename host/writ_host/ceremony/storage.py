@@ -1,0 +1,154 @@
+"""Where a ceremony's files live: the folder that governors share, and each one's own store.
+
+The shared folder may be a network share, a synchronised directory or a USB stick that goes round.
+Nothing in it is believed: whoever writes to it can delay the ceremony and no more.
+"""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Protocol
+
+from ..codec import FILE_BYTES_MAX
+from ..errors import FileInTheWay
+from ..keys import keyfile
+
+
+class Folder(Protocol):
+    """Named files of at most 64 KiB, written whole."""
+
+    def read(self, name: str) -> bytes | None:
+        """The file, or None where there is none yet. Raises `Malformed` for one too large."""
+
+    def publish(self, name: str, data: bytes) -> None:
+        """Write a file; writing the same again is fine. `FileInTheWay` if it holds other bytes."""
+
+    def publish_first(self, name: str, data: bytes) -> None:
+        """Write a file unless somebody was faster; what `read` gives then is the winner's."""
+
+    def names(self) -> list[str]:
+        """The names of all files, sorted."""
+
+
+class Store(Protocol):
+    """One governor's own secret state between steps; encrypted where it reaches a disk."""
+
+    def load(self) -> bytes | None:
+        """What was saved last, or None."""
+
+    def save(self, data: bytes) -> None:
+        """Keep `data`, durably, in place of what was there."""
+
+
+class SeatStore(Store, Protocol):
+    """Where a governor's seat is; what may take its place one day is kept beside it."""
+
+    def beside(self, suffix: str) -> Store:
+        """The store of that name beside this one, always the same one."""
+
+
+class MemoryFolder:
+    """A folder that nobody else sees: for tests and for governors on one machine."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def read(self, name: str) -> bytes | None:
+        return self.files.get(name)
+
+    def publish(self, name: str, data: bytes) -> None:
+        if self.files.setdefault(name, data) != data:
+            raise FileInTheWay(f"{name} in the folder is not what we wrote")
+
+    def publish_first(self, name: str, data: bytes) -> None:
+        self.files.setdefault(name, data)
+
+    def names(self) -> list[str]:
+        return sorted(self.files)
+
+
+class DirectoryFolder:
+    """A directory on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self, name: str) -> bytes | None:
+        path = self.path / name
+        # Anything but a plain file (a pipe, say) might block us.
+        if not path.is_file():
+            return None
+        return keyfile.read_bounded(path, FILE_BYTES_MAX)
+
+    def publish(self, name: str, data: bytes) -> None:
+        known = self.read(name)
+        if known is None:
+            keyfile.write_atomically(self.path / name, data, 0o644)
+        elif known != data:
+            raise FileInTheWay(f"{name} in the folder is not what we wrote")
+
+    def publish_first(self, name: str, data: bytes) -> None:
+        handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=self.path)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                os.fchmod(file.fileno(), 0o644)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self._link(temporary, name)
+        finally:
+            os.unlink(temporary)
+        keyfile.sync_directory(self.path)
+
+    def _link(self, temporary: str, name: str) -> None:
+        try:
+            # A link, unlike a rename, fails where a file is already.
+            os.link(temporary, self.path / name)
+        except FileExistsError:
+            return
+        except OSError:
+            # FAT has no links. Losing this race costs one attempt, never a signature.
+            with contextlib.suppress(FileInTheWay):
+                self.publish(name, Path(temporary).read_bytes())
+
+    def names(self) -> list[str]:
+        return sorted(entry.name for entry in self.path.iterdir() if entry.name[0] != ".")
+
+
+class MemoryStore:
+    """A store for tests and for governors that live as long as the process."""
+
+    def __init__(self, data: bytes | None = None) -> None:
+        self.data = data
+        self.others: dict[str, MemoryStore] = {}
+
+    def load(self) -> bytes | None:
+        return self.data
+
+    def save(self, data: bytes) -> None:
+        self.data = data
+
+    def beside(self, suffix: str) -> "MemoryStore":
+        return self.others.setdefault(suffix, MemoryStore())
+
+
+class KeyfileStore:
+    """An encrypted file (keyfile.py) of kind "seat"."""
+
+    KIND = "seat"
+
+    def __init__(self, path: Path, key: keyfile.Unlock) -> None:
+        self.path = path
+        self._key = key
+
+    def load(self) -> bytes | None:
+        if not self.path.exists():
+            return None
+        return keyfile.read(self.path, self.KIND, self._key)
+
+    def save(self, data: bytes) -> None:
+        keyfile.write(self.path, self.KIND, data, self._key)
+
+    def beside(self, suffix: str) -> "KeyfileStore":
+        return KeyfileStore(self.path.with_name(f"{self.path.name}.{suffix}"), self._key)

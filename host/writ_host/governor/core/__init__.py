@@ -1,0 +1,1 @@
+"""The core of a governor, sans-IO: it joins consensus, proposals and catch-up."""

@@ -1,0 +1,1 @@
+"""A governor's durable state: the database, certified capsules, hard state, ceremonies."""

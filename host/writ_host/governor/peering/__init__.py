@@ -1,0 +1,1 @@
+"""Governor to governor: sessions over UDP, fragments, queues, addresses, bootstrap."""

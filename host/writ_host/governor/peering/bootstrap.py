@@ -1,0 +1,187 @@
+"""Plain CoAP at a governor's peering address: `founding`, for whoever founds a scope.
+
+    POST founding          an invitation, in blocks (RFC 7959); the answer says how far it is
+    GET  founding/ID       how far the ceremony with this id (hex) is
+    GET  founding/ID/N     the N-th of the capsules that it made, from 0; 4.04 beyond the last
+
+No session is possible yet, and none is needed: an invitation decides nothing, and what came of it
+is certified. The id is the digest of the invitation, which has a random nonce, so that only those
+who know it can ask. `Inviter` is the other side, for a daemon that brings a newcomer what concerns
+it. Sans-IO.
+"""
+
+from collections.abc import Callable
+
+from writ.authority.ratelimit import Bucket
+from writ.errors import Rejection
+from writ.wire import coap
+from writ.wire.blockwise import Upload, block_decode, block_encode, slice_response
+from writ.wire.coap import Message
+from writ.wire.exchange import Exchanges
+
+from ...errors import HostError
+
+PATH = "founding"
+# 13 records, a policy, and what signs them.
+BODY_BYTES_MAX = 16384
+TRANSFERS_MAX = 8
+TRANSFER_MS = 60000
+# What strangers may cause here: a block each, 100 a second.
+REQUESTS_BURST = 200
+REQUEST_REFILL_MS = 10
+_OPTIONS = (coap.URI_HOST, coap.URI_PORT, coap.URI_PATH, coap.BLOCK1, coap.BLOCK2)
+
+# Answers a method, the path below `founding`, a body and its source with a code and a body.
+Serve = Callable[[int, tuple[str, ...], bytes, str], tuple[int, bytes]]
+
+
+def is_for_front(datagram: bytes) -> bool:
+    """Whether a datagram at the peering address is a plain request: governors' own are all NON."""
+    return bool(datagram) and datagram[0] & 0xF0 == 0x40
+
+
+def is_for_inviter(datagram: bytes) -> bool:
+    """Whether it is an answer to one: an ACK or a reset."""
+    return bool(datagram) and datagram[0] & 0xE0 == 0x60
+
+
+class Front:
+    """The server's side."""
+
+    def __init__(self, serve: Serve) -> None:
+        self._serve = serve
+        self._exchanges = Exchanges()
+        self._ration = Bucket(REQUESTS_BURST, REQUEST_REFILL_MS)
+        # address -> body so far, and when it is given up
+        self._uploads: dict[str, tuple[bytes, int]] = {}
+
+    def receive(self, datagram: bytes, source: str, now_ms: int) -> list[tuple[str, bytes]]:
+        """Answer a datagram of which `is_for_front` is true: [(address, datagram)]."""
+        if not self._ration.take(now_ms):
+            return []
+        try:
+            message = coap.decode(datagram)
+            verdict, out = self._exchanges.receive(message, source, now_ms)
+            if verdict != "new" or not message.is_request():
+                return list(out)
+            response = self._answer(message, source, now_ms)
+        except Rejection:
+            return []
+        return list(self._exchanges.answer(message, response, source, now_ms))
+
+    def _answer(self, message: Message, source: str, now_ms: int) -> Message:
+        try:
+            coap.check_critical(message.options, _OPTIONS)
+            path = tuple(message.path().split("/"))
+            if path[0] != PATH or message.code not in (coap.GET, coap.POST):
+                return Message(coap.ACK, coap.NOT_FOUND)
+            body, early = self._upload(message, source, now_ms)
+            if early:
+                return early
+            code, found = self._serve(message.code, path[1:], body, source)
+            return _respond(message, code, found)
+        except Rejection as rejection:
+            return Message(coap.ACK, coap.BAD_REQUEST, payload=type(rejection).__name__.encode())
+        except HostError as error:
+            # as much of it as one message holds
+            said = str(error).encode()[:200].decode(errors="ignore")
+            return Message(coap.ACK, coap.BAD_REQUEST, payload=said.encode())
+
+    def _upload(self, message: Message, source: str, now_ms: int) -> tuple[bytes, Message | None]:
+        value = message.option(coap.BLOCK1)
+        if value is None:
+            return message.payload, None
+        number, more, szx = block_decode(value)
+        for key in [key for key, (_, end_ms) in self._uploads.items() if end_ms <= now_ms]:
+            del self._uploads[key]
+        known, _ = self._uploads.pop(source, (b"", 0))
+        body = known if number else b""
+        code = coap.CONTINUE
+        if len(body) != number << (szx + 4) or (more and len(message.payload) != 16 << szx):
+            code = coap.INCOMPLETE
+        elif len(body) + len(message.payload) > BODY_BYTES_MAX:
+            code = coap.TOO_LARGE
+        elif len(self._uploads) >= TRANSFERS_MAX:
+            code = coap.UNAVAILABLE
+        body += message.payload
+        if code == coap.CONTINUE and not more:
+            return body, None
+        if code == coap.CONTINUE:
+            self._uploads[source] = (body, now_ms + TRANSFER_MS)
+        response = Message(coap.ACK, code)
+        response.add(coap.BLOCK1, block_encode(number, more, szx))
+        return b"", response
+
+
+def _respond(request: Message, code: int, body: bytes) -> Message:
+    response = Message(coap.ACK, code)
+    response.payload, options = slice_response(body, request.option(coap.BLOCK2))
+    for number, value in options:
+        response.add(number, value)
+    block1 = request.option(coap.BLOCK1)
+    if block1 is not None:
+        response.add(coap.BLOCK1, block1)
+    return response
+
+
+class Inviter:
+    """The client's side: bodies on their way to `founding` at other addresses."""
+
+    def __init__(self) -> None:
+        self._exchanges = Exchanges()
+        # by address: the body, and how far it is
+        self._uploads: dict[str, Upload] = {}
+
+    def invite(self, address: str, body: bytes, now_ms: int) -> list[tuple[str, bytes]]:
+        """Begin to bring `body` to "host:port" (numeric); what is to be sent now."""
+        if address in self._uploads or len(self._uploads) >= TRANSFERS_MAX:
+            return []
+        self._uploads[address] = Upload(body)
+        return self._next(address, now_ms)
+
+    def receive(self, datagram: bytes, source: str, now_ms: int) -> list[tuple[str, bytes]]:
+        """An answer: what is to be sent now."""
+        upload = self._uploads.get(source)
+        try:
+            message = coap.decode(datagram)
+            verdict, _ = self._exchanges.receive(message, source, now_ms)
+            if verdict != "new" or upload is None:
+                return []
+            if self._exchanges.match(message, source) is None:
+                return []
+            self._exchanges.end(source, message.token)
+            if upload.feed(message):
+                del self._uploads[source]
+                return []
+        except Rejection:
+            self._uploads.pop(source, None)
+            return []
+        return self._next(source, now_ms)
+
+    def tick(self, now_ms: int) -> list[tuple[str, bytes]]:
+        """Repeat what is not answered; who never answers is given up."""
+        out, failed = self._exchanges.tick(now_ms)
+        for address, _, _ in failed:
+            self._uploads.pop(address, None)
+        return list(out)
+
+    def next_ms(self, now_ms: int) -> int | None:
+        """Milliseconds until `tick` has something to do, or None."""
+        if not self._uploads:
+            return None
+        found: int | None = self._exchanges.next_ms(now_ms)
+        return found
+
+    def _next(self, address: str, now_ms: int) -> list[tuple[str, bytes]]:
+        message = Message(coap.CON, coap.POST)
+        message.add_path(PATH)
+        block1, message.payload = self._uploads[address].next()
+        if block1 is not None:
+            message.add(coap.BLOCK1, block1)
+        try:
+            self._exchanges.begin(message, address, message)
+            return list(self._exchanges.send(message, address, now_ms))
+        except Rejection:
+            # the table is full: whoever asked for it asks again
+            self._uploads.pop(address, None)
+            return []

@@ -1,0 +1,1 @@
+"""Proposals: their table, approval by operators, the judge, members' statements."""

@@ -1,0 +1,157 @@
+"""What a member asks of its governors, in its own name: a statement, signed by its own key.
+
+    statement = COSE_Sign1 [ h'a10126', {}, payload, signature ]     ; untagged, ES256
+    payload = bstr .cbor { 6: iat, -65537: asked }                   ; iat: by the member's clock
+    asked = [ 16, node-id ]                                          ; renew me
+          / [ 17, node-id, reason: tstr ]                            ; revoke me: I was opened
+          / [ 18, node-id, request: bstr, voucher: bstr .size (0..64) ]   ; admit this neighbour
+          / [ 19, node-id, target: node-id, method, path, digest: bstr .size 32 ]   ; an action
+
+It has the form of a capsule and is none: no capsule has such a kind. It proves what the member
+asked for, whichever governor brings it; what comes of it is for the judge to say.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+from writ import cbor, crypto
+from writ.authority import capsule as capsules
+from writ.authority.capsule import (
+    ES256,
+    IAT,
+    NODE_ID_BYTES,
+    TIME_MAX,
+    WRIT,
+    check,
+    check_bytes,
+    check_uint,
+)
+from writ.errors import BadShape, BadSignature, TooLarge, UnknownKind
+from writ.limits import PATH_BYTES_MAX
+
+from ...scope.admission import Request, read_request
+
+RENEW, REVOKE, ADMIT, ACT = range(16, 20)
+STATEMENT_BYTES_MAX = 768
+REASON_BYTES_MAX = 40
+VOUCHER_BYTES_MAX = 64
+METHOD_MAX = 7
+NONCE_BYTES = 8
+# A statement is looked at when it is asked, and when it is judged, again in each epoch.
+SIGNATURES_KEPT = 1024
+_PROTECTED = b"\xa1\x01" + cbor.encode(ES256)
+_SIZES = {RENEW: 2, REVOKE: 3, ADMIT: 4, ACT: 6}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement, its shape checked and its signature not: `check_signature` does that.
+
+    node_id: whose it claims to be (8 B); asked: what follows the node id in the list above.
+    """
+
+    raw: bytes
+    op: int
+    node_id: bytes
+    issued: int
+    asked: tuple[object, ...]
+    payload: bytes
+    signature: bytes
+
+    @classmethod
+    def parse(cls, raw: bytes) -> "Statement":
+        """Raises `TooLarge`, the rejections of `cbor.decode`, `BadShape` or `UnknownKind`.
+
+        For a request to admit somebody also those of `read_request`, which checks it.
+        """
+        if len(raw) > STATEMENT_BYTES_MAX:
+            raise TooLarge()
+        outer = cbor.decode(raw)
+        check(isinstance(outer, list) and len(outer) == 4)
+        protected, unprotected, payload, signature = outer
+        check(protected == _PROTECTED and unprotected == {} and isinstance(payload, bytes))
+        check_bytes(signature, 64)
+        claims = cbor.decode(payload)
+        check(isinstance(claims, dict) and set(claims) == {IAT, WRIT})
+        body = claims[WRIT]
+        check(isinstance(body, list) and len(body) >= 2)
+        op = check_uint(body[0], 255)
+        if op not in _SIZES:
+            raise UnknownKind()
+        check(len(body) == _SIZES[op])
+        asked = tuple(body[2:])
+        _check_asked(op, asked)
+        node, issued = check_bytes(body[1], NODE_ID_BYTES), check_uint(claims[IAT], TIME_MAX)
+        return cls(bytes(raw), op, node, issued, asked, payload, signature)
+
+    @classmethod
+    def make(cls, private: bytes, op: int, *asked: object, issued: int) -> "Statement":
+        """As a member with this P-256 key (32 B) would make it. Raises as `parse` does."""
+        node = capsules.node_id(crypto.p256_public(private)[0])
+        payload = cbor.encode({IAT: issued, WRIT: [op, node, *asked]})
+        signature = crypto.es256_sign(private, capsules.signing_input(payload, ES256))
+        return cls.parse(capsules.assemble(payload, signature, ES256))
+
+    def check_signature(self, x: bytes, y_is_odd: bool) -> None:
+        """Raises `BadSignature` unless the member with this key is the one named, and signed it."""
+        if capsules.node_id(x) != self.node_id or not _is_signed(
+            bytes(x), y_is_odd, self.payload, self.signature
+        ):
+            raise BadSignature()
+
+    @property
+    def request(self) -> Request:
+        """Whom to admit: the request for membership, its proof of possession checked."""
+        check(self.op == ADMIT)
+        return read_request(self._bytes(0))
+
+    @property
+    def voucher(self) -> bytes:
+        """What the neighbour showed of itself, for people to compare; 0 to 64 bytes."""
+        return self._bytes(1)
+
+    @property
+    def nonce(self) -> bytes:
+        """The nonce (8 B) of the one action that this statement asks for.
+
+        Whichever governors propose it and however often, the target executes it once.
+        """
+        return hashlib.sha256(self.raw).digest()[:NONCE_BYTES]
+
+    def _bytes(self, place: int) -> bytes:
+        found = self.asked[place]
+        assert isinstance(found, bytes)
+        return found
+
+
+@lru_cache(SIGNATURES_KEPT)
+def _is_signed(x: bytes, y_is_odd: bool, payload: bytes, signature: bytes) -> bool:
+    message = capsules.signing_input(payload, ES256)
+    return bool(crypto.es256_verify(x, y_is_odd, message, signature))
+
+
+def _check_asked(op: int, asked: tuple[object, ...]) -> None:
+    if op == REVOKE:
+        _check_text(asked[0], 0, REASON_BYTES_MAX)
+    elif op == ADMIT:
+        request, voucher = asked
+        check(isinstance(voucher, bytes) and len(voucher) <= VOUCHER_BYTES_MAX)
+        if not isinstance(request, bytes):
+            raise BadShape()
+        read_request(request)
+    elif op == ACT:
+        target, method, path, digest = asked
+        check_bytes(target, NODE_ID_BYTES)
+        check(check_uint(method, METHOD_MAX) >= 1)
+        # a whole path, not a rule's pattern
+        check("*" not in _check_text(path, 1, PATH_BYTES_MAX))
+        check_bytes(digest, 32)
+
+
+def _check_text(value: object, least: int, most: int) -> str:
+    # safe to show on a terminal
+    if not isinstance(value, str) or not value.isprintable():
+        raise BadShape()
+    check(least <= len(value.encode()) <= most)
+    return value

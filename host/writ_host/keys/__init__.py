@@ -1,0 +1,1 @@
+"""Keys and their storage: FROST, DKG, re-sharing, HPKE, identities, rosters, encrypted files."""

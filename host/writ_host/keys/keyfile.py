@@ -1,0 +1,232 @@
+"""Files encrypted at rest: what a governor keeps on disk is under a passphrase or a key file.
+
+    file    = [ "writ-keyfile", kind: tstr, kdf, nonce: bstr .size 12, ciphertext: bstr, check ]
+    kdf     = [ 0, log2 N, r, p, salt ] (scrypt, RFC 7914)  /  [ 1, salt ] (key file, HKDF)
+    check   = first 8 bytes of SHA-256 over the rest, so that damage is not taken for a wrong
+              passphrase; it authenticates nothing
+
+ChaCha20-Poly1305 (RFC 8439) with all that precedes the ciphertext as additional data, so kind and
+cost parameters are authenticated. Salt and nonce are fresh for each write.
+"""
+
+import contextlib
+import glob
+import hashlib
+import hmac
+import os
+import tempfile
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from Crypto.Cipher import ChaCha20_Poly1305
+from Crypto.Hash import SHA256
+from Crypto.Protocol.KDF import HKDF, scrypt
+
+from .. import codec
+from ..errors import DamagedFile, Malformed, WeakPassphrase, WrongPassphrase
+
+KEYFILE_BYTES_MAX = 262144
+# 32 MiB and about a tenth of a second on a PC, half a second on a Raspberry Pi.
+SCRYPT_LOG_N = 15
+# What we are willing to compute for a file somebody gave us: 256 MiB at most.
+SCRYPT_LOG_N_RANGE = (10, 18)
+SCRYPT_R_MAX = 8
+SCRYPT_P_MAX = 4
+SALT_BYTES = 16
+NONCE_BYTES = 12
+TAG_BYTES = 16
+_TAG = "writ-keyfile"
+_KEY_FILE = "Give it: --key-file FILE, or WRIT_KEY_FILE."
+_PASSPHRASE = "Leave --key-file and WRIT_KEY_FILE away, and it is asked for; or --passphrase-file."
+
+
+class Unlock(Protocol):
+    """What opens a file: makes the 32-byte key for the parameters in its header."""
+
+    def fresh(self) -> list[object]:
+        """New header parameters, with a new salt."""
+
+    def key(self, parameters: list[object]) -> bytes:
+        """The key. Raises `WrongPassphrase` for the other sort of file, `Malformed` for bounds."""
+
+
+@dataclass(frozen=True)
+class Passphrase:
+    """Unlocks with a passphrase, through scrypt. Raises `WeakPassphrase` when it is empty."""
+
+    text: str = field(repr=False)
+    log_n: int = SCRYPT_LOG_N
+
+    def __post_init__(self) -> None:
+        if not self.text:
+            raise WeakPassphrase("an empty passphrase protects nothing")
+
+    def fresh(self) -> list[object]:
+        return [0, self.log_n, 8, 1, os.urandom(SALT_BYTES)]
+
+    def key(self, parameters: list[object]) -> bytes:
+        if parameters[0] != 0:
+            raise WrongPassphrase("locked with a key file, not a passphrase", _KEY_FILE)
+        _, log_n, r, p, salt = codec.a_list(parameters, 5)
+        # NFC, as keyboards differ in how they compose an accent.
+        text = unicodedata.normalize("NFC", self.text).encode()
+        derived = scrypt(
+            text,
+            codec.some_bytes(salt, SALT_BYTES),
+            32,
+            N=1 << codec.an_int(log_n, *SCRYPT_LOG_N_RANGE),
+            r=codec.an_int(r, 1, SCRYPT_R_MAX),
+            p=codec.an_int(p, 1, SCRYPT_P_MAX),
+        )
+        assert isinstance(derived, bytes)
+        return derived
+
+
+@dataclass(frozen=True)
+class KeyFile:
+    """Unlocks with the content of a key file: 32 to 4,096 bytes, random ones."""
+
+    content: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not 32 <= len(self.content) <= 4096:
+            raise WeakPassphrase("a key file holds 32 to 4,096 bytes")
+
+    @classmethod
+    def create(cls, path: Path) -> "KeyFile":
+        """A new key file of 32 random bytes at `path`, mode 0600. Never overwrites one."""
+        content = os.urandom(32)
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        sync_directory(path.parent)
+        return cls(content)
+
+    @classmethod
+    def load(cls, path: Path) -> "KeyFile":
+        """The key file at `path`."""
+        with open(path, "rb") as file:
+            return cls(file.read(4097))
+
+    def fresh(self) -> list[object]:
+        return [1, os.urandom(SALT_BYTES)]
+
+    def key(self, parameters: list[object]) -> bytes:
+        if parameters[0] != 1:
+            raise WrongPassphrase("locked with a passphrase, not a key file", _PASSPHRASE)
+        salt = codec.some_bytes(codec.a_list(parameters, 2)[1], SALT_BYTES)
+        derived = HKDF(self.content, 32, salt, SHA256, context=_TAG.encode())
+        assert isinstance(derived, bytes)
+        return derived
+
+
+def _check(parts: list[object]) -> bytes:
+    return hashlib.sha256(codec.dump(parts)).digest()[:8]
+
+
+def lock(kind: str, plaintext: bytes, key: Unlock) -> bytes:
+    """`plaintext` as the bytes of an encrypted file of this `kind` (a short word)."""
+    parameters, nonce = key.fresh(), os.urandom(NONCE_BYTES)
+    header: list[object] = [_TAG, kind, parameters, nonce]
+    cipher = ChaCha20_Poly1305.new(key=key.key(parameters), nonce=nonce)
+    cipher.update(codec.dump(header))
+    ciphertext, tag = cipher.encrypt_and_digest(plaintext)
+    parts = [*header, ciphertext + tag]
+    return codec.dump([*parts, _check(parts)])
+
+
+def unlock(kind: str, data: bytes, key: Unlock) -> bytes:
+    """The plaintext of `lock`.
+
+    Raises `DamagedFile` for a file that is not whole or of another kind, `WrongPassphrase` for a
+    whole one that does not open.
+    """
+    try:
+        items = codec.tagged(codec.load(data, KEYFILE_BYTES_MAX), _TAG, 6)
+        parts, check = [_TAG, *items[:4]], items[4]
+        if not hmac.compare_digest(codec.some_bytes(check, 8), _check(parts)):
+            raise DamagedFile("the file's content has changed since it was written")
+        if parts[1] != kind:
+            raise DamagedFile(f"a {codec.a_text(parts[1], 32)} file, not a {kind} file")
+        parameters = codec.a_list(parts[2])
+        if not parameters:
+            raise Malformed("no parameters")
+        nonce, body = codec.some_bytes(parts[3], NONCE_BYTES), codec.some_bytes(parts[4])
+        derived = key.key(parameters)
+    except Malformed as error:
+        raise DamagedFile(f"not one of our encrypted files: {error}") from None
+    cipher = ChaCha20_Poly1305.new(key=derived, nonce=nonce)
+    cipher.update(codec.dump(parts[:4]))
+    try:
+        return cipher.decrypt_and_verify(body[:-TAG_BYTES], body[-TAG_BYTES:])
+    except ValueError:
+        raise WrongPassphrase("the passphrase or key file does not open it") from None
+
+
+def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replace `path` by `data`: after a crash there is the old file or the new one, whole.
+
+    The temporary file begins with a dot and stands beside it.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+    sync_directory(path.parent)
+
+
+def sweep(path: Path) -> None:
+    """Remove what a crash left of `write_atomically(path, ...)`: an old secret may be in it.
+
+    Only for whoever alone writes there: what another process is writing looks the same.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        # mkstemp adds eight characters, and no dot
+        if "." not in left.name.removeprefix(f".{path.name}."):
+            left.unlink(missing_ok=True)
+
+
+def sync_directory(path: Path) -> None:
+    """Make a rename in this directory last through a power loss."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_bounded(path: Path, bytes_max: int) -> bytes:
+    """The file's bytes. Raises `Malformed` above `bytes_max`, `FileNotFoundError` as open does."""
+    with open(path, "rb") as file:
+        data = file.read(bytes_max + 1)
+    if len(data) > bytes_max:
+        raise Malformed(f"{path.name} is longer than {bytes_max} bytes")
+    return data
+
+
+def write(path: Path, kind: str, plaintext: bytes, key: Unlock) -> None:
+    """Encrypt to `path`, atomically, mode 0600."""
+    write_atomically(path, lock(kind, plaintext, key))
+
+
+def read(path: Path, kind: str, key: Unlock) -> bytes:
+    """Decrypt `path`. Raises as `unlock` does, and `FileNotFoundError`."""
+    try:
+        data = read_bounded(path, KEYFILE_BYTES_MAX)
+    except Malformed as error:
+        raise DamagedFile(str(error)) from None
+    try:
+        return unlock(kind, data, key)
+    except (DamagedFile, WrongPassphrase) as error:
+        raise type(error)(f"{path}: {error}", error.advice) from None

@@ -1,0 +1,82 @@
+"""A node folder's config.json, read strictly: the keys that an agent reads have the right types."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from writ.authority.capsule import check_name
+from writ.errors import Rejection, UsageError
+
+from .. import target
+from ..errors import Malformed, NoNode
+
+NAME = "config.json"
+_SCOPE_BYTES = 8
+
+
+class BadConfig(Malformed):
+    """A config.json that no agent can start with."""
+
+    advice = "Mend config.json and run the command again."
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The configuration in `folder`. Raises `NoNode` where there is none, or `BadConfig`."""
+    file = folder / NAME
+    try:
+        config = json.loads(file.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise NoNode(f"{folder} is no node's folder (no {NAME})") from None
+    except ValueError as error:
+        raise BadConfig(f"{file}: {error}") from None
+    if not isinstance(config, dict):
+        raise BadConfig(f"{file}: not an object {{...}}")
+    for key, check in _CHECKS.items():
+        try:
+            if key in config:
+                check(config[key])
+        except (AttributeError, Rejection, TypeError, UsageError, ValueError) as error:
+            said = "" if isinstance(error, Rejection) else f": {error}"
+            raise BadConfig(f'{file}: "{key}" is not {_WANTED[key]}{said}') from None
+    return config
+
+
+def _check_scope(value: str | None) -> None:
+    # a device that is not provisioned yet has none
+    if value is not None and len(bytes.fromhex(value)) != _SCOPE_BYTES:
+        raise ValueError("wrong length")
+
+
+def check_listen(value: str) -> None:
+    """Raises `UsageError` unless `value` is HOST:PORT; port 0 is any free one."""
+    target.check_address(value.removesuffix(":0"))
+
+
+def _check_addresses(value: list[str]) -> None:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    for address in value:
+        target.check_address(address)
+
+
+def _check_days(value: int) -> None:
+    if type(value) is not int or value < 0:
+        raise ValueError("not a number")
+
+
+_CHECKS = {
+    "name": check_name,
+    "scope": _check_scope,
+    "listen": check_listen,
+    "gateways": _check_addresses,
+    "governors": _check_addresses,
+    "renew_days": _check_days,
+}
+_WANTED = {
+    "name": "a name (1 to 24 of a-z, 0-9, - _ .)",
+    "scope": "a scope id (16 hex digits)",
+    "listen": "HOST:PORT",
+    "gateways": 'a list of "HOST:PORT"',
+    "governors": 'a list of "HOST:PORT"',
+    "renew_days": "a number of days, 0 for never",
+}

@@ -1,0 +1,138 @@
+"""How a node is doing, in words: from its own status answer, or from its folder at rest."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from writ.authority.authority import Authority
+from writ.authority.capsule import node_id
+from writ.authority.policy import ROLE_MEMBER
+from writ.authority.store import FileFlash, Store
+from writ.crypto import p256_public
+
+from ..errors import NoNode
+from ..humanize import duration, moment
+from ..policy.text import role_words
+from . import config as nodeconfig
+
+
+def status_words(told: dict[str, Any], own_epoch: int) -> dict[str, object]:
+    """Labels and words of a status answer (`writ.node.Node.status`), which may hold anything."""
+    epoch = told.get("epoch")
+    compared = "as here" if epoch == own_epoch else f"here: {own_epoch}"
+    now = told.get("time")
+    rejected = told.get("rejected")
+    return {
+        "name": told.get("name"),
+        "scope": told.get("scope"),
+        "epoch": f"{epoch} ({compared}), head {_hex(told.get('head'))}",
+        "policy": _age(now, told.get("policy")),
+        "beacon": _beacon(told),
+        "sessions": told.get("sessions"),
+        "running": _seconds(told.get("uptime_s"), "{}"),
+        "rejected": _counts(rejected) if isinstance(rejected, dict) else None,
+    }
+
+
+def _hex(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else "none"
+
+
+def _seconds(value: object, text: str) -> str | None:
+    return text.format(duration(value)) if isinstance(value, int) else None
+
+
+def _age(now: object, then: object) -> str:
+    # its clock is the newest certified time plus what it counted since: the age is a least one
+    if isinstance(now, int) and isinstance(then, int):
+        return f"of {moment(then)}, at least {duration(now - then)} old"
+    return "none"
+
+
+def _beacon(told: dict[str, Any]) -> str:
+    age_s = told.get("beacon_age_s")
+    if isinstance(age_s, int):
+        return f"{duration(age_s)} old"
+    if told.get("beacon") is None:
+        return "none"
+    # a node cannot know how long it was switched off
+    return "none since it was started, so of unknown age"
+
+
+def _counts(rejected: dict[str, Any]) -> str:
+    counts = [(n, name) for name, n in rejected.items() if isinstance(n, int)]
+    most_first = sorted(counts, key=lambda item: (-item[0], str(item[1])))
+    return ", ".join(f"{name} {count}" for count, name in most_first) or "nothing"
+
+
+@dataclass(frozen=True)
+class FolderStatus:
+    """What a node's folder says, whether the node runs or not. Times in Unix seconds."""
+
+    name: str
+    node: bytes
+    scope: str | None
+    scope_id: bytes | None
+    address: int | None
+    roles: list[str] | None
+    expires: int | None
+    epoch: int
+    head: bytes | None
+    policy: int | None
+    beacon: int | None
+    is_revoked: bool
+    gateways: list[str]
+
+
+def of_folder(path: Path) -> FolderStatus:
+    """Read a node's folder, without its lock: records are replaced whole. Raises `NoNode`."""
+    config = nodeconfig.read(path)
+    store = Store(FileFlash(str(path)))
+    private = store.load("key")
+    if not private:
+        raise NoNode(
+            f"{path} has no key yet", "Start it once: writ node run. Or: writ member request."
+        )
+    x, _ = p256_public(private)
+    scope = config.get("scope")
+    authority = Authority(store, x, bytes.fromhex(scope) if scope else None)
+    me, policy, charter = authority.me, authority.policy, authority.charter
+    roles = None
+    if me and policy:
+        roles = role_words(policy, policy.roles_of(me) & ~ROLE_MEMBER, ",").split(", ")
+    identity = node_id(x)
+    return FolderStatus(
+        name=config.get("name", "node"),
+        node=identity,
+        scope=charter.name if charter else None,
+        scope_id=authority.scope,
+        address=me.address if me else None,
+        roles=roles,
+        expires=me.expires if me else None,
+        epoch=authority.epoch,
+        head=authority.head,
+        policy=policy.issued if policy else None,
+        beacon=authority.beacon.time if authority.beacon else None,
+        is_revoked=bool(policy and identity in policy.revoked),
+        gateways=config.get("gateways", []),
+    )
+
+
+def folder_words(status: FolderStatus) -> dict[str, object]:
+    """Labels and words of a folder's status."""
+    member = "no: ask for it with writ member request"
+    if status.is_revoked:
+        member = "revoked"
+    elif status.expires is not None:
+        member = f"until {moment(status.expires)}, address {status.address}"
+    return {
+        "name": status.name,
+        "node id": status.node,
+        "scope": f"{status.scope} ({_hex(status.scope_id)})" if status.scope else "none",
+        "member": member,
+        "roles": status.roles,
+        "epoch": f"{status.epoch}, head {_hex(status.head)}" if status.epoch else "none",
+        "policy": moment(status.policy) if status.policy else None,
+        "beacon": moment(status.beacon) if status.beacon else "none",
+        "gateways": status.gateways or "none",
+    }

@@ -1,0 +1,155 @@
+"""What is right in a policy file and yet probably not meant."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from writ.authority.policy import FRESH, QUORUM, ROLE_MEMBER
+
+from .schema import path_covers, role_mask
+from .source import MemberLike, PolicyFile
+from .strict_toml import listing
+from .text import bits, flags_of
+
+
+def warnings(
+    file: PolicyFile,
+    members: Iterable[MemberLike] | None = None,
+    grants: Mapping[bytes, int] | None = None,
+) -> list[str]:
+    """Warnings, each "policy.toml:12: ..."; none for a policy without oddities.
+
+    members: all of the scope, or None when they are not known: then nothing is said about roles
+    that nobody has, and a test may name whom it likes. Raises `PolicyError` as `run_tests` does.
+    """
+    known = None if members is None else list(members)
+    found = [*_shadows(file), *_roles(file, known, grants or {}), *_routes(file)]
+    found += _approvals(file)
+    found += _tests(file, known, grants)
+    found.sort(key=lambda item: item[0] or 0)
+    return [f"{file.source.where(line)}: {words}" for line, words in found]
+
+
+_Found = list[tuple[int | None, str]]
+
+
+def _mask_covers(wide: int, narrow: int) -> bool:
+    return bool(wide & ROLE_MEMBER) or not narrow & ~wide
+
+
+def _covers(wide: list[Any], narrow: list[Any]) -> bool:
+    # whether `wide` allows whatever `narrow` does, under no more conditions
+    return (
+        _mask_covers(wide[0], narrow[0])
+        and _mask_covers(wide[1], narrow[1])
+        and path_covers(wide[2], narrow[2])
+        and not narrow[3] & ~wide[3]
+        and not flags_of(wide) & ~flags_of(narrow)
+    )
+
+
+def _shadows(file: PolicyFile) -> _Found:
+    found: _Found = []
+    rows = [(rule.line, row) for rule in file.rules for row in rule.rows()]
+    for place, (line, row) in enumerate(rows):
+        for other_place, (other_line, other) in enumerate(rows):
+            # of two equal rules only the later one is too many
+            if other_place == place or not _covers(other, row):
+                continue
+            if _covers(row, other) and place < other_place:
+                continue
+            at = "another rule" if other_line is None else f"the rule of line {other_line}"
+            void = flags_of(row) & ~flags_of(other)
+            if void:
+                wants = [words for flag, words in _WANTS.items() if void & flag]
+                text = f"asks for {listing(wants)}, but {at} allows the same without"
+            elif row == other:
+                text = f"repeats {at}"
+            else:
+                text = f"adds nothing to {at}, which is wider"
+            found.append((line, f"{row[2]}: this rule {text}"))
+            break
+    return found
+
+
+_WANTS = {FRESH: "a fresh beacon", QUORUM: "a certified action"}
+
+
+def _roles(
+    file: PolicyFile, members: list[MemberLike] | None, grants: Mapping[bytes, int]
+) -> _Found:
+    found: _Found = []
+    names = ["any", *file.roles]
+    used: dict[int, list[int | None]] = {}
+    for rule in file.rules:
+        for bit in bits(rule.subjects | rule.objects):
+            used.setdefault(bit, []).append(rule.line)
+    for route in file.routes:
+        for bit in bits(route.row[1] | route.row[2]):
+            used.setdefault(bit, []).append(route.line)
+    for bit in range(1, len(names)):
+        if bit not in used:
+            line = file.source.line("roles", 0, names[bit])
+            found.append((line, f"role '{names[bit]}' is in no rule and no route"))
+    if members is None:
+        return found
+    revoked = file.revoked_ids(members)
+    held = ROLE_MEMBER
+    for member in members:
+        if member.node_id not in revoked:
+            held |= member.roles | grants.get(member.node_id, 0)
+    for bit, lines in sorted(used.items()):
+        if not held >> bit & 1:
+            found.append((lines[0], f"no member has the role '{names[bit]}'"))
+    return found
+
+
+def _routes(file: PolicyFile) -> _Found:
+    found: _Found = []
+    for route in file.routes:
+        _, _, relay, _, hops, airtime, _ = route.row
+        if hops and not relay:
+            found.append((route.line, "nobody relays these frames: hops have no effect"))
+        if relay and not hops:
+            found.append((route.line, "0 hops: the relays have no effect"))
+        if not airtime:
+            found.append((route.line, "0 airtime: these frames are never sent"))
+    return found
+
+
+def _approvals(file: PolicyFile) -> _Found:
+    found: _Found = []
+    if not file.approvals.operators:
+        line = file.source.line("approvals", 0, "operators")
+        found.append((line, "0 operators: whatever no approval rule covers is certified unasked"))
+    for rule in file.approvals.rules:
+        if rule.operators:
+            continue
+        if rule.kind in ("policy", "release", "succession"):
+            found.append((rule.line, f"any {rule.kind} is certified without asking a person"))
+        elif rule.kind == "member" and not rule.renew:
+            found.append((rule.line, "whoever asks for these roles gets them, no person is asked"))
+    return found
+
+
+def _tests(
+    file: PolicyFile, members: list[MemberLike] | None, grants: Mapping[bytes, int] | None
+) -> _Found:
+    if not file.rules:
+        return [(None, "there is no rule: everything is denied")]
+    if not file.tests:
+        return [(None, "there are no tests: add a [[test]] for what must and must not be allowed")]
+    found: _Found = []
+    if all(test.expect == "allow" for test in file.tests):
+        found.append((None, "no test expects a denial: add one for what must not be allowed"))
+    words = {word for test in file.tests for word in (test.subject, test.target)}
+    if members is None:
+        if not all(role_mask(file.roles, word) for word in words):
+            return found
+        # whoever is revoked, tests of roles have the same end
+        file = replace(file, revoked=())
+    met = {line for result in file.run_tests(members or [], grants) for line in result.lines}
+    for rule in file.rules:
+        if rule.line is not None and rule.line not in met:
+            found.append((rule.line, "no test meets this rule"))
+    return found

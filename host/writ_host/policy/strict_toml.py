@@ -1,0 +1,182 @@
+"""TOML read strictly: every key is expected, every value has its type, every error has its line.
+
+Knows nothing of policies; source.py says which tables and keys there are.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import cast
+
+from ..errors import HostError
+
+_HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]#]+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(r"\s*(\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+)\s*=")
+
+
+class PolicyError(HostError):
+    """What the author of a policy has to mend. `str(error)` begins with file and line."""
+
+    advice = "Mend the policy file and run the command again."
+
+
+def suggestion(word: str, choices: Iterable[str]) -> str:
+    """ "Did you mean 'gateway'? ", or "" when nothing among `choices` looks like `word`."""
+    by_lower = {choice.lower(): choice for choice in choices}
+    close = get_close_matches(word.lower(), by_lower, 1)
+    return f"Did you mean '{by_lower[close[0]]}'? " if close else ""
+
+
+def listing(words: Iterable[str], last: str = "and") -> str:
+    """ "a", "a and b", "a, b and c"."""
+    items = list(words)
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} {last} {items[-1]}"
+
+
+class Source:
+    """The text of one file, and where its tables and keys stand.
+
+    Tables are named as in their header and counted from 0; the root is ("", 0).
+    """
+
+    def __init__(self, text: str, name: str) -> None:
+        self.name = name
+        self._lines: dict[tuple[str, int, str], int] = {}
+        counts: dict[str, int] = {}
+        table = ("", 0)
+        for number, line in enumerate(text.splitlines(), 1):
+            if header := _HEADER.match(line):
+                title = re.sub(r"[\s\"']", "", header[2])
+                table = (title, counts.get(title, 0))
+                counts[title] = table[1] + 1
+                self._lines[(*table, "")] = number
+            elif key := _KEY.match(line):
+                self._lines.setdefault((*table, key[1].strip("\"'")), number)
+
+    def line(self, table: str, index: int, key: str = "") -> int | None:
+        """The line (from 1) of a key, else of its table's header; None for unusual notations."""
+        found = self._lines.get((table, index, key)) or self._lines.get((table, index, ""))
+        # `rule = [{...}]` has no header, but its key has a line
+        return found or self._lines.get(("", 0, table))
+
+    def where(self, line: int | None) -> str:
+        """ "policy.toml:12", or "policy.toml" when the line is unknown."""
+        return self.name if line is None else f"{self.name}:{line}"
+
+
+def read_toml(text: str, name: str) -> tuple[Source, dict[str, object]]:
+    """The text as TOML 1.0. Raises `PolicyError` for what is not TOML."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"\(at line (\d+)", str(error))
+        where = f"{name}:{found[1]}" if found else name
+        reason = str(error).split(" (at ")[0]
+        raise PolicyError(f"{where}: {reason}", "The file must be TOML: https://toml.io") from None
+    return Source(text, name), values
+
+
+class Table:
+    """One TOML table with exactly the keys it may have. All methods raise `PolicyError`."""
+
+    def __init__(
+        self,
+        source: Source,
+        values: object,
+        allowed: Sequence[str] | None,
+        name: str = "",
+        index: int = 0,
+        elsewhere: Sequence[str] = (),
+    ) -> None:
+        """`allowed`: the keys there may be, None for any; `elsewhere`: the root table's keys."""
+        self.source, self.name, self.index = source, name, index
+        if not isinstance(values, dict):
+            raise self.error(
+                "", f"'{name}' must be a table", f"Write [{name}] on a line of its own."
+            )
+        self.values = cast(Mapping[str, object], values)
+        for key in self.values if allowed is not None else ():
+            if key in (allowed or ()):
+                continue
+            advice = (
+                suggestion(key, allowed or ()) + f"Known here: {listing(sorted(allowed or ()))}."
+            )
+            if key in elsewhere:
+                advice = f"'{key}' belongs at the top of the file, above the first [table]."
+            title = f"[{name}]" if name else "the file"
+            raise self.error(key, f"unknown key '{key}' in {title}", advice)
+
+    def line(self, key: str = "") -> int | None:
+        """The line of a key, or of the table."""
+        return self.source.line(self.name, self.index, key)
+
+    def error(self, key: str, message: str, advice: str | None = None) -> PolicyError:
+        """The error to raise about `key`, with its place in front."""
+        return PolicyError(f"{self.source.where(self.line(key))}: {message}", advice)
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there."""
+        return key in self.values
+
+    def need(self, key: str) -> object:
+        """The value of a key that must be there."""
+        if key not in self.values:
+            raise self.error("", f"[{self.name}] lacks '{key}'", f"Add a line: {key} = ...")
+        return self.values[key]
+
+    def text(self, key: str) -> str:
+        """A string that must be there."""
+        value = self.need(key)
+        if not isinstance(value, str):
+            raise self.error(key, f"'{key}' must be text", f'Write {key} = "..."')
+        return value
+
+    def flag(self, key: str) -> bool:
+        """true or false; false when absent."""
+        value = self.values.get(key, False)
+        if not isinstance(value, bool):
+            raise self.error(key, f"'{key}' must be true or false", f"Write {key} = true")
+        return value
+
+    def number(self, key: str, most: int, default: int | None = None) -> int:
+        """A whole number 0..most; needed unless there is a default."""
+        value = self.need(key) if default is None else self.values.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+            raise self.error(key, f"'{key}' must be a whole number from 0 to {most}")
+        return value
+
+    def words(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """A string or a list of strings, as a tuple without repetition."""
+        value = self.need(key) if default is None else self.values.get(key, default)
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, list | tuple) or not all(isinstance(i, str) for i in items):
+            raise self.error(key, f"'{key}' must be text or a list of texts")
+        if not items and default is None:
+            raise self.error(key, f"'{key}' is empty", "Name at least one, or remove the table.")
+        for item in items:
+            if items.count(item) > 1:
+                raise self.error(key, f"'{key}' names '{item}' twice", "Remove one of them.")
+        return tuple(items)
+
+    def table(self, key: str, allowed: Sequence[str] | None) -> "Table":
+        """The table below `key`; an empty one when absent."""
+        return Table(self.source, self.values.get(key, {}), allowed, self._below(key))
+
+    def tables(
+        self, key: str, allowed: Sequence[str], elsewhere: Sequence[str] = ()
+    ) -> list["Table"]:
+        """The tables of the array below `key`, in order."""
+        values = self.values.get(key, [])
+        name = self._below(key)
+        if not isinstance(values, list):
+            raise self.error(key, f"'{name}' must be a list of tables", f"Write [[{name}]].")
+        return [
+            Table(self.source, value, allowed, name, index, elsewhere)
+            for index, value in enumerate(values)
+        ]
+
+    def _below(self, key: str) -> str:
+        return f"{self.name}.{key}" if self.name else key

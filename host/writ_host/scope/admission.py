@@ -1,0 +1,182 @@
+"""From a request for membership to the draft of a member capsule.
+
+A request (`writ.governance.member_request`) has the form of a capsule and is none: claims sub and
+cnf, signed by the very key that it names (ES256). Possession is all that it proves, so a person
+compares the node id before admitting.
+"""
+
+import datetime
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from writ import cbor, crypto
+from writ.authority import capsule as capsules
+from writ.authority.capsule import CNF, ES256, EXP, MEMBER, ROLES_MASK, SUB, TIME_MAX, WRIT, Member
+from writ.errors import BadShape, BadSignature, Rejection, TooLarge
+
+from ..errors import HostError
+from ..policy.strict_toml import listing, suggestion
+from . import pending
+from .folder import ScopeFolder, now_s
+from .issuance import Draft
+
+REQUEST_BYTES_MAX = 256
+DEFAULT_VALIDITY = "365d"
+_UNITS_S = {"h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request whose signature is the named key's. x: 32 bytes; node_id: 8 bytes."""
+
+    raw: bytes
+    name: str
+    x: bytes
+    y_is_odd: bool
+    node_id: bytes
+
+
+def read_request(raw: bytes) -> Request:
+    """The request in `raw`, its proof of possession checked.
+
+    Raises the rejections of `cbor.decode`, `BadShape`, `BadPoint` or `BadSignature`.
+    """
+    if len(raw) > REQUEST_BYTES_MAX:
+        raise TooLarge()
+    outer = cbor.decode(raw)
+    if not isinstance(outer, list) or len(outer) != 4:
+        raise BadShape()
+    protected, unprotected, payload, signature = outer
+    if protected != b"\xa1\x01" + cbor.encode(ES256) or unprotected != {}:
+        raise BadShape()
+    if not isinstance(payload, bytes):
+        raise BadShape()
+    capsules.check_bytes(signature, 64)
+    claims = cbor.decode(payload)
+    if not isinstance(claims, dict) or set(claims) != {SUB, CNF}:
+        raise BadShape()
+    name = capsules.check_name(claims[SUB])
+    x, odd = capsules.confirmation_key(claims[CNF])
+    crypto.p256_y(x, odd)
+    if not crypto.es256_verify(x, odd, capsules.signing_input(payload, ES256), signature):
+        raise BadSignature()
+    return Request(raw, name, x, odd, capsules.node_id(x))
+
+
+def is_request(raw: bytes) -> bool:
+    """Whether this looks like a request rather than a capsule, good or bad."""
+    try:
+        claims = cbor.decode(cbor.decode(raw)[2])
+        return isinstance(claims, dict) and capsules.WRIT not in claims and CNF in claims
+    except (Rejection, TypeError, IndexError, KeyError, AttributeError):
+        return False
+
+
+def expiry(text: str, since_s: int) -> int:
+    """Unix seconds of "365d", "12h", "4w", "2y" from `since_s`, or of a date "2031-05-01" (UTC).
+
+    Raises `HostError`.
+    """
+    if found := re.fullmatch(r"(\d{1,9})([hdwy])", text):
+        when = since_s + int(found[1]) * _UNITS_S[found[2]]
+    else:
+        try:
+            day = datetime.datetime.fromisoformat(text)
+        except ValueError:
+            raise HostError(
+                f"'{text}' is no time", "Write 365d, 12h, 4w, 2y or a date like 2031-05-01."
+            ) from None
+        when = int((day if day.tzinfo else day.replace(tzinfo=datetime.UTC)).timestamp())
+    if not since_s < when <= TIME_MAX:
+        raise HostError(f"'{text}' is over or too far away", "Members expire before the year 2106.")
+    return when
+
+
+def role_mask(folder: ScopeFolder, names: Iterable[str]) -> int:
+    """The mask of these roles in the certified policy. Raises `HostError` for an unknown one."""
+    known = list(folder.policy.role_names) if folder.policy else []
+    mask = 0
+    for name in names:
+        if name not in known:
+            advice = suggestion(name, known)
+            advice += f"Certified roles are {listing(known)}." if known else ""
+            advice += " New ones are named in policy.toml and certified: writ policy certify."
+            raise HostError(f"no certified role is called '{name}'", advice.strip())
+        mask |= 2 << known.index(name)
+    return mask & ROLES_MASK
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What a member capsule will say. renewed: the `Member` with the same key, or None."""
+
+    request: Request
+    name: str
+    address: int
+    roles: int
+    expires: int
+    renewed: Member | None
+
+    @property
+    def draft(self) -> Draft:
+        """To be certified."""
+        key = self.request.x, self.request.y_is_odd
+        body = [self.address, self.roles]
+        payload = capsules.build(MEMBER, body, sub=self.name, exp=self.expires, key=key)
+        label = f"member {self.name} ({self.request.node_id.hex()})"
+        return Draft(label, payload, self.request.raw)
+
+    def as_drafted(self, draft: Draft) -> "Admission":
+        """With time and short address of a draft that was proposed for the same wish before."""
+        claims = capsules.parse_claims(draft.payload)
+        found = replace(self, address=claims[WRIT][1], expires=claims[EXP])
+        known = found.renewed
+        is_taken = known is not None and capsules.parse(known.raw).payload == draft.payload
+        return replace(found, renewed=None) if is_taken else found
+
+
+def admission(
+    folder: ScopeFolder,
+    request: Request,
+    roles: int | None,
+    expires: int,
+    name: str | None = None,
+    before: Iterable[Admission] = (),
+) -> Admission:
+    """What to certify for a request; `before`: others of the same ceremony.
+
+    roles: mask, None to keep those of a renewed member. Raises `HostError` where the name is
+    another's, the key is revoked, or the new capsule would not outlive the old one.
+    """
+    others = list(before)
+    name = capsules.check_name(name or request.name)
+    if folder.policy and request.node_id in folder.policy.revoked:
+        raise HostError(
+            f"{name} ({request.node_id.hex()}) is revoked",
+            "Take it out of `revoked` in policy.toml and certify that, or give it a new key.",
+        )
+    if any(request.node_id == other.request.node_id for other in others):
+        raise HostError(f"{name}: the same key asks twice", "Give each request once.")
+    known = {member.node_id: member for member in folder.all_members()}
+    renewed = known.get(request.node_id)
+    holder = folder.member(name)
+    living = holder and holder.expires > now_s() and not folder.is_revoked(holder)
+    is_taken = living and holder and holder.node_id != request.node_id
+    if is_taken or any(name == other.name for other in others):
+        raise HostError(
+            f"another member is called {name}",
+            f"Choose another --name, or revoke the one that has it: writ member revoke {name}",
+        )
+    if renewed and expires < renewed.expires:
+        raise HostError(
+            f"{name} has a capsule that lives longer than that",
+            "Devices take no capsule back: choose a later --expires, or revoke the member.",
+        )
+    if roles is None:
+        if renewed is None:
+            raise HostError(f"{name} has no role yet", "Say which: --role NAME, or --no-role.")
+        roles = int(renewed.roles)
+    taken = {other.address for other in others} | pending.addresses(folder)
+    address = int(renewed.address) if renewed else folder.next_address(taken)
+    return Admission(request, name, address, roles, expires, renewed)

@@ -1,0 +1,288 @@
+"""From what people want to certified capsules: drafts, who signs them, and what they change.
+
+A draft is a payload with a label. `certify` has it signed and puts it into the folder, through the
+checks of a device. What follows from what (epochs, heads, amendment and whole policy) is here.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from writ.authority import capsule as capsules
+from writ.authority.capsule import AMENDMENT, BEACON, CHARTER, Member
+from writ.authority.policy import Policy, check_amendment
+from writ.errors import Rejection
+from writ.limits import AMENDMENT_OPS_MAX
+
+from ..ceremony.local import Item, Local, Proposal, Signing, propose, sign_local
+from ..ceremony.progress import Wait
+from ..ceremony.request import ITEMS_MAX
+from ..ceremony.storage import Folder
+from ..consensus.committee import tolerance as tolerance
+from ..errors import HostError
+from ..keys.identity import Identity
+from ..keys.roster import Roster, Seat
+from ..policy.diff import Diff, diff, successor
+from ..policy.source import PolicyFile
+from ..policy.strict_toml import PolicyError
+from .folder import ScopeFolder, now_s
+
+# What a charter says unless told otherwise: a beacon a day, clocks five minutes apart.
+BEACON_AGE_MAX_S = 86400
+CLOCK_SKEW_MAX_S = 300
+# A governor that committed and does not sign: somebody may have to type a passphrase again.
+PATIENCE_S = 30.0
+
+
+class WrongGovernors(HostError):
+    """Seats of another scope."""
+
+    advice = "Check --scope, and whose seats are given."
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A payload that wants certifying, and its label for people.
+
+    evidence: what the subject itself signed of it (a request for membership), or nothing.
+    """
+
+    label: str
+    payload: bytes
+    evidence: bytes = b""
+
+
+class Signer(Protocol):
+    """Whoever makes the group's signatures."""
+
+    @property
+    def group_key(self) -> bytes:
+        """32 bytes."""
+
+    def sign(self, title: str, items: Sequence[Item]) -> list[bytes]:
+        """A signature (64 B) for each item, in order."""
+
+
+class Broker(ABC):
+    """Whoever has drafts certified elsewhere, and brings the capsules."""
+
+    @property
+    @abstractmethod
+    def group_key(self) -> bytes:
+        """32 bytes."""
+
+    @abstractmethod
+    def certified(self, drafts: Sequence[Draft], title: str) -> list[bytes]:
+        """A capsule for each draft, in order; of a beacon also a newer one than was drafted."""
+
+
+@dataclass(frozen=True)
+class LocalSigner:
+    """All governors that it takes live on this machine."""
+
+    governors: Sequence[Local]
+
+    @property
+    def group_key(self) -> bytes:
+        return self.governors[0].seat.public.group_key
+
+    def sign(self, title: str, items: Sequence[Item]) -> list[bytes]:
+        threshold = self.governors[0].seat.public.threshold
+        return sign_local(self.governors[:threshold], title, items)
+
+
+@dataclass(frozen=True)
+class CeremonySigner:
+    """One governor who proposes in the shared folder, signs, and waits for the others."""
+
+    folder: Folder
+    identity: Identity
+    seat: Seat
+    wait: Wait
+    approve: Callable[[Proposal], bool] = lambda _: True
+
+    @property
+    def group_key(self) -> bytes:
+        return self.seat.public.group_key
+
+    def sign(self, title: str, items: Sequence[Item]) -> list[bytes]:
+        proposal = propose(self.folder, self.identity, self.seat, title, items)
+        machine = Signing(self.folder, self.identity, self.seat, proposal, self.approve)
+        return run_patiently(machine, self.wait)
+
+
+def run_patiently(machine: Signing, wait: Wait, patience_s: float = PATIENCE_S) -> list[bytes]:
+    """`Signing.run`, which tries without those who committed and then stay away for so long."""
+    since, before = time.monotonic(), None
+    while not (progress := machine.step()).done:
+        if progress != before:
+            since, before = time.monotonic(), progress
+        elif progress.step == "share" and time.monotonic() - since > patience_s:
+            machine.retry()
+            continue
+        wait(progress)
+    assert machine.signatures is not None
+    return machine.signatures
+
+
+def to_items(drafts: Iterable[Draft]) -> list[Item]:
+    """What is signed of each draft: its COSE Sig_structure."""
+    return [Item(draft.label, capsules.signing_input(draft.payload)) for draft in drafts]
+
+
+def sign(drafts: Sequence[Draft], signer: Signer | Broker, title: str = "") -> list[bytes]:
+    """The drafts as capsules. Raises what the signer raises."""
+    if isinstance(signer, Broker):
+        return signer.certified(drafts, title)
+    found: list[bytes] = []
+    for start in range(0, len(drafts), ITEMS_MAX):
+        part = drafts[start : start + ITEMS_MAX]
+        heading = title or part[0].label
+        signatures = signer.sign(heading, to_items(part))
+        found += [
+            capsules.assemble(draft.payload, signature)
+            for draft, signature in zip(part, signatures, strict=True)
+        ]
+    return found
+
+
+def certify(
+    folder: ScopeFolder, drafts: Sequence[Draft], signer: Signer | Broker, title: str = ""
+) -> list[bytes]:
+    """The drafts as capsules, each checked as by a device and kept in the folder.
+
+    Raises `WrongGovernors`, what the signer raises, or the `Rejection` of what does not fit.
+    """
+    check_signer(folder, signer.group_key)
+    raws = sign(drafts, signer, title)
+    for raw in raws:
+        try:
+            folder.take(raw)
+        except Rejection:
+            # certified elsewhere, and something newer is in force by now: that is here, too
+            if not (isinstance(signer, Broker) and folder.is_certified(raw)):
+                raise
+    return raws
+
+
+def check_signer(folder: ScopeFolder, group_key: bytes) -> None:
+    """Raises `WrongGovernors` unless this group key is the folder's."""
+    if group_key != folder.group_key:
+        raise WrongGovernors("these governors hold the key of another scope")
+
+
+# --- drafts ---------------------------------------------------------------------------------------
+
+
+def charter_draft(
+    seat: Seat,
+    beacon_age_max_s: int = BEACON_AGE_MAX_S,
+    clock_skew_max_s: int = CLOCK_SKEW_MAX_S,
+) -> Draft:
+    """The charter of a scope that has just been founded."""
+    roster: Roster = seat.roster
+    keys = [governor.verify_key for governor in roster.governors]
+    params = {1: beacon_age_max_s, 2: clock_skew_max_s}
+    body = [roster.scope, roster.threshold, keys, seat.public.group_key, params]
+    payload = capsules.build(CHARTER, body, iat=now_s())
+    return Draft(f"charter of {roster.scope}", payload)
+
+
+def first_drafts(charter: Draft, file: PolicyFile) -> list[Draft]:
+    """Charter, first policy and first beacon of a new scope: one ceremony."""
+    policy = file.policy(1, capsules.head(charter.payload), now_s())
+    return [charter, _policy_draft(policy), _beacon_draft(1, policy.head(), now_s())]
+
+
+def beacon_draft(folder: ScopeFolder) -> Draft:
+    """A beacon of this moment for the epoch in force."""
+    newest = folder.beacon.time if folder.beacon else 0
+    # devices take none that is not newer, whatever this machine's clock says
+    return _beacon_draft(folder.epoch, folder.head, max(now_s(), newest + 1))
+
+
+def _policy_draft(policy: Policy) -> Draft:
+    return Draft(f"policy of epoch {policy.epoch}", policy.payload())
+
+
+def _beacon_draft(epoch: int, head: bytes, time_s: int) -> Draft:
+    payload = capsules.build(BEACON, [epoch, head], iat=time_s)
+    return Draft(f"beacon of epoch {epoch}", payload)
+
+
+@dataclass(frozen=True)
+class PolicyChange:
+    """From one policy to the next. old: None for a first policy; ops: None if no amendment can."""
+
+    old: Policy | None
+    new: Policy
+    ops: list[Any] | None
+    drafts: list[Draft] = field(default_factory=list)
+    diff: Diff | None = None
+
+    @property
+    def content(self) -> list[Any]:
+        """What the new policy says, whatever its epoch, its time and what was before it."""
+        claims = capsules.parse_claims(self.new.payload())
+        found: list[Any] = claims[capsules.WRIT][3:]
+        return found
+
+    def __bool__(self) -> bool:
+        """Whether anything changes at all."""
+        return self.old is None or _content(self.old) != _content(self.new)
+
+
+def _content(policy: Policy) -> list[Any]:
+    # all but epoch, previous head and time
+    found: Any = policy
+    listed = [found.rules, found.routes, found.revoked, found.role_names, found.grants]
+    return [*listed, found.approvals, found.committee]
+
+
+def policy_change(folder: ScopeFolder, file: PolicyFile) -> PolicyChange:
+    """What certifying this policy file would change. Raises `PolicyError` as `PolicyFile` does."""
+    old = folder.policy
+    governors = len(folder.charter.governors)
+    if file.approvals.most > governors:
+        raise PolicyError(
+            f"{file.source.name}: {file.approvals.most} operators, there are {governors} governors",
+            "An operator is a person at a governor: nobody could ever approve this.",
+        )
+    revoked = file.revoked_ids(folder.all_members())
+    if old is None:
+        return _change(folder, None, file.policy(1, folder.head, now_s(), revoked), None)
+    at = folder.epoch, folder.head
+    new, ops = successor(file, old, now_s(), revoked, old.grants, at)
+    return _change(folder, old, new, ops)
+
+
+def revocation(folder: ScopeFolder, members: Sequence[Member]) -> PolicyChange:
+    """The policy in force without these members, whatever policy.toml says by now."""
+    old = folder.policy
+    if old is None:
+        raise HostError("there is no policy yet", "Certify one first: writ policy certify.")
+    ids = sorted({member.node_id for member in members} - set(old.revoked))
+    if not 0 < len(ids) <= AMENDMENT_OPS_MAX:
+        raise HostError(
+            f"{len(ids)} members to revoke at one time",
+            f"Name 1 to {AMENDMENT_OPS_MAX} members that are not revoked yet.",
+        )
+    body = check_amendment([AMENDMENT, folder.epoch + 1, folder.head, *ids])
+    return _change(folder, old, old.amended(body), ids)
+
+
+def _change(
+    folder: ScopeFolder, old: Policy | None, new: Policy, ops: list[Any] | None
+) -> PolicyChange:
+    drafts = []
+    if ops:
+        payload = capsules.build(AMENDMENT, [new.epoch, new.previous, *ops])
+        drafts.append(Draft(f"amendment to epoch {new.epoch}", payload))
+    newest = folder.beacon.time if folder.beacon else 0
+    # a beacon of the new epoch, since devices refuse that of an older one
+    beacon = _beacon_draft(new.epoch, new.head(), max(now_s(), newest + 1))
+    drafts += [_policy_draft(new), beacon]
+    found = diff(old, new, folder.names()) if old else None
+    return PolicyChange(old, new, ops, drafts, found)

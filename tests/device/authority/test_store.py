@@ -1,0 +1,166 @@
+"""Records in flash: after a cut at any byte of any write there is the old record or the new one."""
+
+from fakeflash import TAILS, MemoryFlash, PowerCut, TornFlash, garbage
+from harness import raises
+
+from writ.authority.store import FileFlash, Store
+from writ.errors import StoreDamaged, UsageError
+from writ.limits import RECORD_BYTES_MAX
+
+RECORDS = (b"one", b"the second", b"", b"4" * 40, b"fifth")
+
+
+def test_what_is_saved_is_loaded():
+    flash = MemoryFlash()
+    store = Store(flash)
+    assert store.load("a") is None
+    for data in RECORDS:
+        store.save("a", data)
+        assert store.load("a") == data and Store(flash).load("a") == data
+    assert store.load("b") is None and Store(flash).load("b") is None
+
+
+def test_names_are_kept_apart():
+    flash = MemoryFlash()
+    store = Store(flash)
+    for i in range(3):
+        for name in ("policy", "beacon", "s0", "s1"):
+            store.save(name, (name + str(i)).encode())
+    for name in ("policy", "beacon", "s0", "s1"):
+        assert Store(flash).load(name) == (name + "2").encode()
+
+
+def test_a_save_never_touches_the_newest_record():
+    flash = MemoryFlash()
+    for data in RECORDS:
+        before = dict(flash.files)
+        newest = Store(flash).load("a")
+        # each time by a store that starts anew: it must find out which slot is which
+        Store(flash).save("a", data)
+        for name in flash.files:
+            if flash.files[name] != before.get(name):
+                before.pop(name, None)
+        assert Store(MemoryFlash(before)).load("a") == newest
+
+
+def test_power_may_fail_at_every_byte_of_every_write():
+    for tail in TAILS:
+        for at in range(len(RECORDS)):
+            size = len(RECORDS[at]) + 15
+            for byte in list(range(size + 1)) + [None]:
+                flash = TornFlash({}, at, byte, tail)
+                store = Store(flash)
+                for data in RECORDS[:at]:
+                    store.save("a", data)
+                raises(PowerCut, store.save, "a", RECORDS[at])
+                found = Store(MemoryFlash(flash.files)).load("a")
+                old = RECORDS[at - 1] if at else None
+                assert found in (old, RECORDS[at]), (tail.__name__, at, byte)
+                if byte is None:
+                    assert found == RECORDS[at]
+                # and the next save works, whatever was left behind
+                after = Store(MemoryFlash(flash.files))
+                after.save("a", b"next")
+                assert Store(MemoryFlash(flash.files)).load("a") == b"next"
+
+
+def test_power_may_fail_many_times_in_a_row():
+    files = {}
+    Store(MemoryFlash(files)).save("a", b"first")
+    for i in range(40):
+        flash = TornFlash(files, 0, i % 30, TAILS[i % 4])
+        raises(PowerCut, Store(flash).save, "a", b"never whole, of some length")
+        assert Store(MemoryFlash(files)).load("a") == b"first"
+    Store(MemoryFlash(files)).save("a", b"second")
+    assert Store(MemoryFlash(files)).load("a") == b"second"
+
+
+def test_every_damaged_bit_of_the_newest_record_gives_the_one_before():
+    files = {}
+    store = Store(MemoryFlash(files))
+    store.save("a", b"old")
+    store.save("a", b"new")
+    for name in files:
+        for i in range(8 * len(files[name])):
+            damaged = dict(files)
+            changed = bytearray(files[name])
+            changed[i >> 3] ^= 1 << (i & 7)
+            damaged[name] = bytes(changed)
+            expected = b"old" if name == "a.b" else b"new"
+            assert Store(MemoryFlash(damaged)).load("a") == expected
+
+
+def test_two_damaged_slots_stop_the_node():
+    # better stopped than an old state, or none
+    for one, two in ((b"x", b"y"), (b"\xff" * 40, b"W"), (b"\x00", b"W" * 15)):
+        store = Store(MemoryFlash({"a.a": one, "a.b": two}))
+        raises(StoreDamaged, store.load, "a")
+        raises(StoreDamaged, store.save, "a", b"data")
+
+
+def test_the_first_record_cut_short_was_never_saved():
+    for slot in ("a.a", "a.b"):
+        for rest in (b"", b"W", b"\xff" * 64):
+            store = Store(MemoryFlash({slot: rest}))
+            assert store.load("a") is None
+            store.save("a", b"first")
+            assert store.load("a") == b"first"
+
+
+def test_a_file_of_any_content_loads_or_is_no_record():
+    files = {}
+    Store(MemoryFlash(files)).save("a", b"data")
+    raw = files["a.a"]
+    for other in (
+        raw + b"\x00",
+        raw[:-1],
+        raw + raw,
+        garbage(raw, 3, b""),
+        raw[1:],
+        b"X" + raw[1:],
+    ):
+        assert Store(MemoryFlash({"a.a": raw, "a.b": other})).load("a") == b"data"
+        assert Store(MemoryFlash({"a.a": other, "a.b": raw})).load("a") == b"data"
+
+
+def test_records_have_a_largest_size():
+    store = Store(MemoryFlash())
+    store.save("a", bytes(RECORD_BYTES_MAX))
+    assert len(store.load("a")) == RECORD_BYTES_MAX
+    raises(UsageError, store.save, "a", bytes(RECORD_BYTES_MAX + 1))
+    assert len(store.load("a")) == RECORD_BYTES_MAX
+
+
+def test_a_write_that_fails_leaves_a_store_that_goes_on():
+    flash = TornFlash({}, 1, 5)
+    store = Store(flash)
+    store.save("a", b"one")
+    raises(PowerCut, store.save, "a", b"two")
+    assert store.load("a") == b"one"
+    store.save("a", b"three")
+    assert store.load("a") == b"three" and Store(MemoryFlash(flash.files)).load("a") == b"three"
+
+
+def test_files_are_a_flash():
+    import os
+
+    # several processes may run this at once
+    directory = "test_store_flash_" + os.urandom(4).hex()
+    flash = FileFlash(directory)
+    assert FileFlash(directory).read("none.a") is None
+    try:
+        flash.write("x.a", b"longer content")
+        flash.write("x.a", b"short")
+        assert FileFlash(directory).read("x.a") == b"short"
+        store = Store(flash)
+        store.save("r", bytes(RECORD_BYTES_MAX))
+        store.save("r", b"2")
+        assert Store(FileFlash(directory)).load("r") == b"2"
+        # a file that is no record is read only as far as a record may go
+        flash.write("big.a", bytes(3 * RECORD_BYTES_MAX))
+        assert len(flash.read("big.a")) <= RECORD_BYTES_MAX + 64
+        assert store.load("big") is None
+    finally:
+        for name in os.listdir(directory):
+            os.remove(directory + "/" + name)
+        os.rmdir(directory)

@@ -1,0 +1,405 @@
+"""What a device leaves to host peers that are honest, slow, or not there."""
+
+import signer
+from delegate_rig import KEY, LATER, ME, NO_QUORUM, PENDING, SOON, Rig, given, member_raw
+from harness import raises
+from succession_rig import NEW, by_new, succession_raw
+
+from writ import compat, crypto
+from writ.authority import capsule
+from writ.errors import (
+    NotMember,
+    PeerFailed,
+    Rejection,
+    RolledBack,
+    TableFull,
+    TimedOut,
+    TooLarge,
+    UsageError,
+)
+from writ.node.client import Answer
+from writ.node.delegate import Delegate
+from writ.node.sync import member_request
+from writ.wire import coap
+
+
+def refused(text=b"no"):
+    return coap.FORBIDDEN, text
+
+
+def test_renewed():
+    done = []
+    rig = Rig(a=[PENDING, PENDING, given(member_raw())])
+    rig.now_ms = 50000
+    rig.delegate.renew(done.append)
+    rig.run()
+    # at once, then after 2 s, then after 4 s
+    assert len(rig.calls) == 1 and not done
+    rig.run(2)
+    assert len(rig.calls) == 2
+    rig.run(3)
+    assert len(rig.calls) == 2
+    rig.run(1)
+    assert len(rig.calls) == 3
+    (answer,) = done
+    assert answer.rejection is None and answer.payload == member_raw()
+    assert rig.authority.me.expires == LATER and rig.counters == {}
+    # the same statement each time, which says when it was made
+    assert len({call[3] for call in rig.calls}) == 1
+    assert {call[:3] for call in rig.calls} == {("a", coap.POST, "writ/propose")}
+    assert rig.claims() == {6: signer.FOUNDED + 49, -65537: [16, ME]}
+    rig.run(100)
+    assert len(rig.calls) == 3 and len(done) == 1
+
+
+def test_a_node_that_is_behind_asks_for_the_time_first():
+    # governors refuse a statement of the day before yesterday
+    done = []
+    beacon = signer.certify(signer.beacon_payload(1, Rig().authority.head, signer.FOUNDED + 200000))
+    rig = Rig(a=[given(beacon), given(member_raw())])
+    rig.now_ms += 4000 * 1000
+    rig.delegate.renew(done.append)
+    rig.run()
+    assert [call[2] for call in rig.calls] == ["writ/beacon", "writ/propose"]
+    assert rig.claims(1)[6] == signer.FOUNDED + 200000 and done[0].payload == member_raw()
+    # where nobody can tell, it does what it can
+    rig = Rig(a=[(coap.NOT_FOUND, b""), given(member_raw())], b=(coap.NOT_FOUND, b""))
+    rig.now_ms += 4000 * 1000
+    rig.delegate.renew(done.append)
+    rig.run()
+    assert done[1].payload == member_raw() and len(rig.calls) == 3
+
+
+def test_fewer_roles_are_a_renewal():
+    done = []
+    rig = Rig(a=given(member_raw(roles=0)))
+    rig.delegate.renew(done.append)
+    rig.run()
+    assert done[0].rejection is None and rig.authority.me.roles == 0
+
+
+def test_certified_anew_as_it_was_after_a_succession():
+    done = []
+    again = by_new(member_raw(exp=SOON))
+    rig = Rig(a=[given(again)])
+    rig.take(succession_raw(2, rig.authority.head))
+    rig.take(signer.certify(signer.beacon_payload(2, rig.authority.head, signer.FOUNDED + 9), NEW))
+    rig.delegate.renew(done.append)
+    rig.run()
+    assert done[0].rejection is None and done[0].payload == again
+    assert rig.authority.me.raw == again and rig.counters == {}
+    # what has the key in force already must be for longer
+    rig.delegate.renew(done.append, 5)
+    rig.run(6)
+    assert done[1].rejection is not None and rig.counters["WrongAnswer"] == 1
+
+
+def test_renewed_by_another_way_meanwhile():
+    for newer in (member_raw(), member_raw(exp=LATER + 1)):
+        done = []
+        rig = Rig(a=given(member_raw()))
+        rig.delegate.renew(done.append)
+        rig.take(newer)
+        rig.run()
+        assert done[0].rejection is None and done[0].payload == newer
+
+
+def test_silence_goes_to_the_next_one():
+    done = []
+    rig = Rig(a=None, b=given(member_raw()))
+    rig.delegate.renew(done.append)
+    rig.run(9)
+    assert rig.addresses() == ["a"] and not done
+    rig.run(1)
+    assert rig.addresses() == ["a", "b"] and done[0].payload == member_raw()
+    assert rig.counters == {"TimedOut": 1} and rig.calls[0][3] == rig.calls[1][3]
+    # the next operation begins with the one that answers
+    rig.peers["b"] = given(member_raw(exp=LATER + 1))
+    rig.delegate.renew(done.append)
+    rig.run()
+    assert rig.addresses() == ["a", "b", "b"] and len(done) == 2
+
+
+def test_a_late_answer_counts():
+    done = []
+    rig = Rig(a=None, b=PENDING)
+    rig.delegate.renew(done.append)
+    rig.run(11)
+    assert rig.addresses() == ["a", "b"]
+    rig.answer(rig.silent[0], "a", given(member_raw()))
+    rig.turn()
+    assert done[0].payload == member_raw() and rig.authority.me.expires == LATER
+    rig.run(100)
+    assert rig.addresses() == ["a", "b"] and len(done) == 1
+    # and one that comes when all is over does nothing
+    rig.peers["b"] = None
+    rig.silent.clear()
+    rig.delegate.renew(done.append, 15)
+    rig.run(30)
+    assert len(done) == 2 and len(rig.silent) == 2
+    for on_answer in rig.silent:
+        rig.answer(on_answer, "b", given(member_raw(exp=LATER + 9)))
+    rig.turn()
+    assert len(done) == 2 and rig.authority.me.expires == LATER
+
+
+def test_nobody_is_there():
+    done = []
+    rig = Rig(a=None, b=None)
+    rig.delegate.renew(done.append)
+    rig.run(620)
+    assert type(done[0].rejection) is TimedOut and done[0].code == 0 and len(done) == 1
+    # who has not answered yet is not asked anew
+    assert rig.addresses() == ["a", "b"]
+    # whose call has ended is, ever more seldom
+    rig = Rig(a=TimedOut(), b=PeerFailed())
+    rig.delegate.renew(done.append)
+    rig.run(620)
+    assert 8 <= len(rig.calls) <= 14 and rig.counters["PeerFailed"] >= 4
+    assert type(done[1].rejection) is TimedOut
+    # and what was counted against them is not held against a new operation
+    rig.peers["a"] = given(member_raw())
+    rig.delegate.renew(done.append)
+    rig.run(10)
+    assert done[2].payload == member_raw()
+
+
+def test_no_hosts_at_all():
+    done = []
+    rig = Rig()
+    rig.config = {}
+    rig.delegate = type(rig.delegate)(rig, rig.kept)
+    rig.delegate.renew(done.append, 5)
+    rig.run(10)
+    assert type(done[0].rejection) is TimedOut and rig.calls == []
+
+
+def test_gateways_are_asked_where_no_governors_are_named():
+    rig = Rig(g=given(member_raw()))
+    rig.config = {"gateways": ["g"]}
+    rig.delegate = type(rig.delegate)(rig, rig.kept)
+    rig.delegate.renew()
+    rig.run()
+    assert rig.authority.me.expires == LATER
+
+
+def test_refused_when_all_say_so():
+    done = []
+    rig = Rig(a=refused(b"a"), b=None, c=refused(b"c"))
+    rig.delegate.renew(done.append)
+    rig.run(11)
+    assert rig.addresses() == ["a", "b", "c"]
+    assert (done[0].code, done[0].payload, done[0].rejection) == (coap.FORBIDDEN, b"c", None)
+    assert rig.counters == {"TimedOut": 1}
+
+
+def test_one_that_refuses_does_not_decide():
+    done = []
+    rig = Rig(a=refused(), b=[PENDING, given(member_raw())])
+    rig.delegate.renew(done.append)
+    rig.run(3)
+    assert rig.addresses() == ["a", "b", "b"] and done[0].payload == member_raw()
+
+
+def test_no_quorum_is_waited_for():
+    done = []
+    rig = Rig(a=[NO_QUORUM, NO_QUORUM, given(member_raw())], b=NO_QUORUM)
+    rig.delegate.renew(done.append)
+    rig.run(30)
+    assert rig.addresses() == ["a", "b", "a", "b", "a"] and done[0].payload == member_raw()
+    assert rig.counters == {}
+    rig = Rig(a=NO_QUORUM)
+    rig.delegate.renew(done.append, 60)
+    rig.run(60)
+    # what was said last is told with it
+    assert type(done[1].rejection) is TimedOut and done[1].code == coap.UNAVAILABLE
+    assert len(rig.calls) == 5
+
+
+def test_pending_for_ever_is_another_ones_turn():
+    done = []
+    rig = Rig(a=PENDING, b=given(member_raw()))
+    rig.delegate.renew(done.append)
+    rig.run(40)
+    assert rig.addresses() == ["a"] * 4 + ["b"] and done[0].payload == member_raw()
+
+
+def test_not_a_host_peer():
+    done = []
+    rig = Rig(a=(coap.NOT_FOUND, b""), b=given(member_raw()))
+    rig.delegate.renew(done.append)
+    rig.run()
+    assert done[0].payload == member_raw() and rig.counters == {"PeerFailed": 1}
+
+
+def test_no_room_for_an_answer():
+    rig = Rig(a=[given(member_raw())], b=[PENDING])
+    gone = []
+    rig.sessions.give_way = lambda: gone.append(1)
+    receive = rig.authority.receive
+
+    def full(*arguments):
+        rig.authority.receive = receive
+        raise MemoryError()
+
+    rig.authority.receive = full
+    answers = []
+    rig.delegate.renew(answers.append)
+    rig.run(1)
+    # its peer is asked again, and not set back
+    assert gone == [1] and rig.counters == {"MemoryError": 1} and answers == []
+    rig.run(2)
+    assert rig.addresses() == ["a", "a"] and answers[0].payload == member_raw()
+
+
+def test_it_comes_and_goes():
+    # what is under way, and who was silent, is known to whoever is made next and to the one before
+    rig = Rig(a=None, b=[PENDING])
+    kept = rig.kept
+    first = Delegate(rig, kept)
+    answers = []
+    first.renew(answers.append)
+    second = Delegate(rig, kept)
+    rig.delegate = second
+    rig.run(11)
+    assert rig.addresses()[:2] == ["a", "b"] and "a" in kept[0] and len(kept[1]) == 1
+    rig.silent[0](Answer(coap.CHANGED, member_raw(), capsule.Member(capsule.parse(member_raw()))))
+    rig.turn()
+    assert kept[1] == [] and answers[0].payload == member_raw()
+    # a module that is loaded anew is the same one
+    compat.unload("node.delegate")
+    from writ.node.delegate import Delegate as Again
+
+    third = Again(rig, kept)
+    first.revoke_me("lost")
+    assert len(kept[1]) == 1 and third._standing is kept[0] and third._tasks is kept[1]
+
+
+def test_one_of_a_kind():
+    done = []
+    rig = Rig(a=None)
+    rig.delegate.renew()
+    rig.delegate.renew(done.append)
+    assert type(done[0].rejection) is TableFull
+    rig.delegate.revoke_me("lost")
+    rig.delegate.fetch(bytes(32), None)
+    rig.delegate.ask_action(bytes(8), coap.PUT, "sluice", b"open", None)
+    rig.delegate.beacon(done.append)
+    assert type(done[1].rejection) is TableFull
+    rig.run()
+    assert len(rig.calls) == 4
+
+
+def test_a_caller_that_fails_is_survived():
+    def fail(answer):
+        raise ValueError
+
+    rig = Rig(a=given(member_raw()))
+    rig.delegate.renew(fail)
+    rig.run(1)
+    assert rig.counters == {"ValueError": 1}
+    rig.delegate.beacon()
+    assert len(rig.delegate._tasks) == 1
+
+
+def test_admit():
+    done = []
+    private = crypto.sha256(b"new")
+    x, odd = crypto.p256_public(private)
+    request = member_request(private, "new")
+    payload = signer.member_payload(x, "new", 9, 8, LATER, odd=odd)
+    rig = Rig(a=[PENDING, given(signer.certify(payload))])
+    rig.delegate.admit(request, b"seen", done.append)
+    rig.run(2)
+    assert rig.claims()[-65537] == [18, ME, request, b"seen"]
+    member = rig.authority.peer_by(name="new")
+    assert done[0].payload == member.raw and member.x == x
+    # what a neighbour gives is checked before anything is said
+    for wrong in (b"", b"\x84", request[:-1], signer.charter(), b"\x84\x40\xa0\x41\xa0\x40"):
+        raises(Rejection, rig.delegate.admit, wrong)
+    raises(TooLarge, rig.delegate.admit, bytes(257))
+    raises(UsageError, rig.delegate.admit, request, bytes(65))
+    raises(UsageError, rig.delegate.revoke_me, "x" * 41)
+    rig.run()
+    assert len(rig.calls) == 2
+
+
+def test_revoke_me():
+    done = []
+    rig = Rig()
+    amendment = signer.certify(signer.amendment_payload(2, rig.authority.head, ME))
+    rig.config["governors"] = ["a"]
+    rig.delegate = type(rig.delegate)(rig, rig.kept)
+    rig.peers["a"] = given(amendment)
+    rig.delegate.revoke_me("opened", done.append)
+    rig.run()
+    assert rig.claims()[-65537] == [17, ME, "opened"]
+    assert done[0].payload == amendment and rig.authority.policy.revoked == [ME]
+
+
+def test_revoked_meanwhile():
+    # the peer enforces it already, and says so to whoever it was
+    done = []
+    rig = Rig(a=[PENDING, refused(b"30 Revoked")])
+    rig.delegate.revoke_me("lost", done.append)
+    rig.run(3)
+    assert (done[0].code, done[0].payload) == (coap.FORBIDDEN, b"30 Revoked")
+
+
+def test_an_old_revocation_waits_for_what_is_between():
+    done = []
+    rig = Rig(a=None)
+    head = rig.authority.head
+    first = signer.certify(signer.amendment_payload(2, head, bytes(8)))
+    rig.delegate.revoke_me("lost", done.append)
+    rig.run()
+    after = Rig()
+    after.take(first)
+    second = signer.certify(signer.amendment_payload(3, after.authority.head, ME))
+    rig.peers["a"] = given(second)
+    rig.answer(rig.silent[0], "a", given(second))
+    rig.run(1)
+    # true, but the node is behind: it pulls what comes before, as with any traffic
+    assert not done and rig.counters == {}
+    rig.take(first)
+    rig.run(4)
+    assert done[0].payload == second and ME in rig.authority.policy.revoked
+
+
+def test_fetch():
+    done = []
+    raw = member_raw(b"x" * 32, "other", 7)
+    digest = crypto.sha256(raw)
+    rig = Rig(a=(coap.NOT_FOUND, b""), b=(coap.CONTENT, raw))
+    rig.delegate.fetch(digest, done.append)
+    rig.run()
+    assert rig.calls[1][1:] == (coap.GET, "writ/capsule", b"", ("d=" + digest[:16].hex(),))
+    assert done[0].payload == raw and done[0].rejection is None
+    assert rig.authority.peer_by(name="other") and rig.counters == {}
+    # just what was asked for, and of no use here
+    old = member_raw(exp=SOON - 1)
+    rig.peers["a"] = (coap.CONTENT, old)
+    rig.peers["b"] = (coap.NOT_FOUND, b"")
+    rig.delegate.fetch(crypto.sha256(old)[:16], done.append)
+    rig.run()
+    assert done[1].payload == old and type(done[1].rejection) is RolledBack
+    # nobody has it
+    rig.delegate.fetch(bytes(16), done.append)
+    rig.peers["a"] = (coap.NOT_FOUND, b"")
+    rig.run()
+    assert done[2].code == coap.NOT_FOUND and rig.counters == {}
+
+
+def test_whoever_is_no_member_states_nothing():
+    rig = Rig(a=None)
+    rig.authority.me = None
+    raises(NotMember, rig.delegate.renew)
+    raises(NotMember, rig.delegate.ask_action, bytes(8), 3, "t", b"", None)
+    rig.run()
+    assert rig.calls == []
+
+
+def test_capsules_in_hand():
+    # the rig's own capsules are what the tests take them for
+    assert capsule.Member(capsule.parse(member_raw())).node_id == ME
+    assert capsule.Member(capsule.parse(member_raw())).x == KEY[0]

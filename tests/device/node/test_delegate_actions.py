@@ -1,0 +1,109 @@
+"""Asking for an action, and using it: the order that two operators gave, for one device."""
+
+import signer
+from delegate_rig import ME, PENDING, SOON, Rig, given, member_raw
+from harness import raises
+
+from writ import crypto
+from writ.authority import capsule
+from writ.errors import BadShape, UsageError
+from writ.node.client import Answer
+from writ.wire import coap
+
+TARGET = b"sluice-1"
+NOW_S = signer.FOUNDED + 1
+
+
+def action_raw(
+    target=TARGET, method=coap.PUT, path="gate", payload=b"open", exp=NOW_S + 60, nonce=b"n" * 8
+):
+    """A certified action."""
+    body = [target, method, path, crypto.sha256(payload), nonce]
+    return signer.certify(capsule.build(capsule.ACTION, body, exp=exp))
+
+
+def asked(rig, done):
+    rig.delegate.ask_action(TARGET, coap.PUT, "gate", b"open", done)
+
+
+def test_an_action_is_asked_for():
+    done = []
+    raw = action_raw()
+    rig = Rig(a=[PENDING, given(raw)])
+    before = rig.authority.me.raw
+    asked(rig, done.append)
+    rig.run(2)
+    digest = crypto.sha256(b"open")
+    assert rig.claims()[-65537] == [19, ME, TARGET, coap.PUT, "gate", digest]
+    assert done[0].payload == raw and done[0].rejection is None and rig.counters == {}
+    # it is for another node: nothing is in force here
+    assert rig.authority.me.raw == before and rig.authority.peers == {}
+
+
+def test_another_action_is_no_answer():
+    truth = action_raw()
+    for name, lie in (
+        ("WrongAnswer", action_raw(target=ME)),
+        ("WrongAnswer", action_raw(method=coap.POST)),
+        ("WrongAnswer", action_raw(path="gate2")),
+        ("WrongAnswer", action_raw(payload=b"shut")),
+        ("WrongAnswer", action_raw(exp=NOW_S - 1)),
+        ("BadSignature", signer.forge(truth)),
+        ("BadSignature", signer.certify(capsule.parse(truth).payload, signer.OTHER_SEED)),
+        ("BadShape", member_raw(b"x" * 32, "other", 7)),
+    ):
+        done = []
+        rig = Rig("a", "b")
+        rig.peers["a"] = given(lie)
+        rig.peers["b"] = given(truth)
+        asked(rig, done.append)
+        rig.run()
+        assert rig.counters == {name: 1}, (name, rig.counters)
+        assert rig.addresses() == ["a", "b"] and done[0].payload == truth
+
+
+def test_it_is_handed_over_and_used():
+    done = []
+    raw = action_raw()
+    rig = Rig("a")
+    for target in ("host:1", "sluice"):
+        rig.calls.clear()
+        rig.peers[target] = (coap.CHANGED, b"")
+        rig.peers["at " + TARGET.hex()] = (coap.CHANGED, b"done")
+        rig.delegate.act(target, coap.PUT, "gate", b"open", raw, done.append)
+        rig.run(1)
+        first, second = rig.calls
+        assert first == (target, coap.POST, "writ", raw, ())
+        assert second == ("at " + TARGET.hex(), coap.PUT, "gate", b"open", ())
+        assert done.pop().payload == b"done"
+    # by address nobody else may answer; by name the name says who
+    assert rig.wanted == [TARGET, TARGET, None, TARGET]
+    assert rig.names == ["sluice"]
+
+
+def test_an_action_that_is_refused_is_not_followed_by_the_request():
+    done = []
+    rig = Rig("a")
+    for found in ((coap.FORBIDDEN, b"no"), BadShape()):
+        rig.calls.clear()
+        rig.peers["host:1"] = found
+        rig.delegate.act("host:1", coap.PUT, "gate", b"open", action_raw(), done.append)
+        rig.run(1)
+        assert len(rig.calls) == 1
+    assert [answer.code for answer in done] == [coap.FORBIDDEN, 0]
+    assert isinstance(done[0], Answer)
+    # and nothing is sent for what is no action
+    raises(BadShape, rig.delegate.act, "host:1", coap.PUT, "gate", b"", member_raw(exp=SOON))
+    rig.run(1)
+    assert len(rig.calls) == 1
+
+
+def test_a_target_by_its_name():
+    rig = Rig(a=PENDING)
+    x = b"x" * 32
+    wish = ("sluice", coap.PUT, "gate", b"open", None)
+    raises(UsageError, rig.delegate.ask_action, *wish)
+    rig.take(member_raw(x, "sluice", 9))
+    rig.delegate.ask_action(*wish)
+    rig.run()
+    assert rig.claims()[-65537][2:5] == [capsule.node_id(x), coap.PUT, "gate"]

@@ -1,0 +1,268 @@
+"""What a device leaves to host peers that lie, in each way, or are behind."""
+
+import signer
+from delegate_rig import LATER, ME, PENDING, SOON, Rig, given, member_raw
+from harness import raises
+
+from writ import crypto
+from writ.authority import capsule
+from writ.errors import NotFresh, Rationed, TimedOut, UnknownKind
+from writ.node.sync import member_request
+from writ.wire import coap
+
+OTHER = b"x" * 32
+
+
+def beacon_raw(epoch, head, after_s):
+    return signer.certify(signer.beacon_payload(epoch, head, signer.FOUNDED + after_s))
+
+
+def tried(name, lie, rig, begin, truth):
+    """One operation whose first peer lies: it is set back by name, and the second one is asked."""
+    done = []
+    rig.peers["a"] = given(lie)
+    rig.peers["b"] = given(truth)
+    begin(done.append)
+    rig.run()
+    assert rig.counters == {name: 1}, rig.counters
+    assert rig.addresses() == ["a", "b"] and len(done) == 1
+    assert done[0].payload == truth and done[0].rejection is None
+    # next time the liar comes last
+    rig.calls.clear()
+    rig.delegate.fetch(bytes(16), None)
+    rig.run()
+    assert rig.addresses()[0] == "b"
+
+
+def test_renewals_that_are_none():
+    for name, lie in (
+        ("BadSignature", signer.forge(member_raw())),
+        ("BadSignature", member_raw(seed=signer.OTHER_SEED)),
+        # certified, every one of them, and not what was asked for
+        ("WrongAnswer", member_raw(OTHER, "s", 2)),
+        ("WrongAnswer", member_raw(OTHER, "other", 7)),
+        ("WrongAnswer", member_raw(name="t")),
+        ("WrongAnswer", member_raw(address=3)),
+        ("WrongAnswer", member_raw(roles=4 | 8)),
+        ("WrongAnswer", member_raw(roles=8)),
+        ("WrongAnswer", member_raw(exp=SOON)),
+        ("WrongAnswer", member_raw(exp=SOON - 1)),
+        ("NotYetValid", member_raw(nbf=LATER - 1)),
+        ("BadShape", signer.charter()),
+        ("BadShape", beacon_raw(1, bytes(6), 9)),
+        ("TooLarge", bytes(1281)),
+        ("Truncated", b"\x84"),
+        ("Truncated", b""),
+        ("BadShape", b"\xf6"),
+    ):
+        rig = Rig("a", "b")
+        peers = len(rig.authority.peers)
+        tried(name, lie, rig, rig.delegate.renew, member_raw())
+        # nothing of it was applied
+        assert rig.authority.me.raw == member_raw() and len(rig.authority.peers) == peers
+
+
+def test_a_true_capsule_that_nobody_asked_for():
+    rig = Rig("a", "b")
+    other = member_raw(OTHER, "other", 7)
+    beacon = beacon_raw(1, rig.authority.head, 9)
+    for true in (other, beacon, rig.policy):
+        rig = Rig("a", "b")
+        rig.peers["a"] = rig.peers["b"] = given(true)
+        done = []
+        rig.delegate.renew(done.append, 60)
+        rig.run(60)
+        assert type(done[0].rejection) is TimedOut
+        assert rig.authority.peers == {} and rig.authority.beacon.time == signer.FOUNDED
+        assert rig.authority.me.expires == SOON and not rig.counters.get("BadSignature")
+        # each was asked once, and is set back for longer than this took
+        assert rig.addresses() == ["a", "b"]
+
+
+def test_a_liar_is_set_back_for_longer_than_who_is_silent():
+    rig = Rig("a", "b")
+    rig.peers["a"] = given(signer.forge(member_raw()))
+    rig.peers["b"] = TimedOut()
+    rig.delegate.renew(None, 3000)
+    rig.run(3000)
+    addresses = rig.addresses()
+    assert addresses.count("a") * 2 <= addresses.count("b")
+    assert addresses.count("a") >= 2 and addresses.count("b") <= 12
+
+
+def test_a_right_answer_makes_up_for_a_wrong_one():
+    forged = given(signer.forge(member_raw()))
+    rig = Rig(a=[forged, given(member_raw()), forged, given(member_raw(exp=LATER + 1))])
+    for expires in (LATER, LATER + 1):
+        rig.delegate.renew()
+        # it is set back by the same time again
+        rig.run(63)
+        assert rig.authority.me.expires < expires
+        rig.run(1)
+        assert rig.authority.me.expires == expires
+        rig.run(100)
+
+
+def test_one_who_answers_for_all_time_pending_or_late_is_no_liar():
+    rig = Rig(a=[PENDING] * 3 + [given(member_raw())])
+    rig.delegate.renew()
+    rig.run(20)
+    assert rig.counters == {} and rig.authority.me.expires == LATER
+
+
+def test_admissions_of_somebody_else():
+    private = crypto.sha256(b"new")
+    key = crypto.p256_public(private)
+    request = member_request(private, "new")
+
+    def raw(name="new", x=key[0], odd=key[1], seed=signer.GROUP_SEED):
+        return signer.certify(signer.member_payload(x, name, 9, 8, LATER, odd=odd), seed)
+
+    for name, lie in (
+        ("WrongAnswer", raw(name="old")),
+        ("WrongAnswer", raw(x=OTHER)),
+        ("WrongAnswer", raw(odd=not key[1])),
+        ("WrongAnswer", member_raw()),
+        ("BadSignature", raw(seed=signer.OTHER_SEED)),
+        ("Expired", signer.certify(signer.member_payload(key[0], "new", 9, 8, 5, odd=key[1]))),
+    ):
+        rig = Rig("a", "b")
+        tried(name, lie, rig, lambda done, rig=rig: rig.delegate.admit(request, b"", done), raw())
+
+
+def test_revocations_of_somebody_else():
+    head = Rig().authority.head
+    truth = signer.certify(signer.amendment_payload(2, head, ME))
+    rule = [1, 1, "t", 3]
+    for name, lie in (
+        ("WrongAnswer", signer.certify(signer.amendment_payload(2, head, bytes(8)))),
+        ("WrongAnswer", signer.certify(signer.amendment_payload(2, head, [1, ME, 0]))),
+        ("WrongAnswer", signer.certify(signer.policy_payload(2, head, [rule]))),
+        ("BadSignature", signer.forge(truth)),
+        ("BadShape", member_raw()),
+    ):
+        rig = Rig("a", "b")
+        tried(name, lie, rig, lambda done, rig=rig: rig.delegate.revoke_me("", done), truth)
+
+
+def test_a_forged_revocation_of_the_past_is_no_success():
+    # its epoch is in force already, so that it is refused before its signature is looked at
+    rig = Rig("a", "b")
+    rig.peers["b"] = None
+    forged = signer.forge(signer.certify(signer.amendment_payload(1, signer.charter_head(), ME)))
+    rig.peers["a"] = given(forged)
+    done = []
+    rig.delegate.revoke_me("lost", done.append, 100)
+    rig.run(100)
+    assert type(done[0].rejection) is TimedOut and rig.authority.policy.revoked == []
+    assert "b" in rig.addresses()
+
+
+def test_fetched_is_something_else():
+    truth = member_raw(OTHER, "other", 7)
+    digest = crypto.sha256(truth)
+    for lie in (member_raw(OTHER, "other", 8), signer.forge(truth)):
+        rig = Rig("a", "b")
+        tried(
+            "WrongAnswer", lie, rig, lambda done, rig=rig: rig.delegate.fetch(digest, done), truth
+        )
+        assert rig.authority.peer_by(address=7) and not rig.authority.peer_by(address=8)
+    # the whole digest counts, not only what goes over the wire
+    rig = Rig("a")
+    rig.peers["a"] = given(truth)
+    done = []
+    rig.delegate.fetch(digest[:16] + bytes(16), done.append, 5)
+    rig.run(6)
+    assert type(done[0].rejection) is TimedOut and rig.counters == {"WrongAnswer": 1}
+
+
+def test_stale_peers_refuse_in_vain():
+    done = []
+    rig = Rig("a", "b")
+    rig.peers["a"] = (coap.FORBIDDEN, b"43 NotMember")
+    rig.peers["b"] = given(member_raw())
+    rig.sessions.by_peer(b"a").seen_epoch = 0
+    rig.delegate.renew(done.append)
+    rig.run()
+    assert rig.counters == {"StalePeer": 1} and done[0].payload == member_raw()
+    # what it gives counts all the same, if it verifies
+    rig = Rig("a")
+    rig.peers["a"] = given(member_raw())
+    rig.sessions.by_peer(b"a").seen_epoch = 0
+    rig.delegate.renew(done.append)
+    rig.run()
+    assert rig.counters == {} and done[1].payload == member_raw()
+
+
+def test_newest_beacon():
+    done = []
+    rig = Rig("a", "b", "c")
+    head = rig.authority.head
+    old, now, new = [beacon_raw(1, head, after_s) for after_s in (1000, 2000, 9000)]
+    rig.take(now)
+    rig.now_ms += 4000 * 1000  # ours is too old by now
+    rig.peers.update({"a": given(old), "b": given(now), "c": given(new)})
+    rig.delegate.beacon(done.append)
+    rig.run()
+    assert [call[1:3] for call in rig.calls] == [(coap.GET, "writ/beacon")] * 3
+    assert rig.addresses() == ["a", "b", "c"] and rig.counters == {"StalePeer": 1}
+    assert done[0].payload == new and rig.authority.is_fresh(rig.now_ms)
+    # what is young enough needs no second opinion
+    rig.calls.clear()
+    rig.delegate.beacon(done.append)
+    rig.peers["b"] = given(new)
+    rig.run()
+    assert len(rig.calls) == 1 and done[1].payload == new
+
+
+def test_nobody_has_a_newer_beacon():
+    done = []
+    rig = Rig("a", "b")
+    now = beacon_raw(1, rig.authority.head, 2000)
+    rig.take(now)
+    rig.now_ms += 4000 * 1000
+    rig.peers.update({"a": given(now), "b": (coap.NOT_FOUND, b"")})
+    rig.delegate.beacon(done.append)
+    rig.run()
+    assert type(done[0].rejection) is NotFresh and rig.addresses() == ["a", "b"]
+    assert rig.counters == {}
+
+
+def test_beacons_that_are_none():
+    rig = Rig("a", "b")
+    head = rig.authority.head
+    truth = beacon_raw(1, head, 60)
+    for name, lie in (
+        ("WrongAnswer", member_raw(OTHER, "other", 7)),
+        ("BadSignature", signer.forge(truth)),
+        ("Forked", beacon_raw(1, bytes(6), 70)),
+    ):
+        rig = Rig("a", "b")
+        tried(name, lie, rig, rig.delegate.beacon, truth)
+
+
+def test_its_own_ration_is_not_the_peers_fault():
+    rig = Rig("a")
+    rig.peers["a"] = given(member_raw())
+    verify = rig.authority.receive
+
+    def busy(*args):
+        raise Rationed()
+
+    rig.authority.receive = busy
+    done = []
+    rig.delegate.renew(done.append)
+    rig.run(1)
+    assert rig.counters == {} and not done
+    rig.authority.receive = verify
+    rig.run(1)
+    assert done[0].payload == member_raw()
+
+
+def test_statements_are_no_capsules():
+    # what a node signs for itself must not pass for what the governors certified
+    rig = Rig("a")
+    rig.peers["a"] = None
+    rig.delegate.renew()
+    rig.run()
+    raises(UnknownKind, capsule.parse, rig.calls[0][3])

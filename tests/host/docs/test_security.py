@@ -1,0 +1,85 @@
+"""docs/security.md: each row of the table of attacks has its test, and each attack test its row."""
+
+import ast
+import re
+
+import pytest
+from docs_rig import DOCS, rows, ticked
+
+from writ import errors
+from writ.node import delegate, sync
+from writ.wire import blockwise
+from writ_host.cli.governor import group
+
+SECURITY = (DOCS / "security.md").read_text()
+HEADER = ("attack", "what would be lost", "what stops it", "what remains", "test")
+TABLE = rows(SECURITY, *HEADER)
+# What the table must have; more is welcome.
+WANTED = (
+    "arbitrary capsule",
+    "rollback",
+    "indefinite freeze",
+    "fast-forward",
+    "endless data",
+    "mix-and-match",
+    "wrong scope",
+    "slow retrieval",
+    "compromise of f keys",
+    "compromise of `threshold` keys",
+    "stolen device",
+    "cloned device",
+    "malicious relay",
+    "malicious host peer in a delegation",
+    "replay after a reboot",
+)
+
+
+def attack_tests() -> dict[str, str]:
+    """The source of each attack test, by its name."""
+    found = {}
+    for path in sorted((DOCS.parent / "tests/host/attacks").glob("test_*.py")):
+        text = path.read_text()
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                assert node.name not in found, node.name
+                found[node.name] = ast.get_source_segment(text, node) or ""
+    return found
+
+
+TESTS = attack_tests()
+
+
+def test_every_attack_has_its_row() -> None:
+    assert not {*WANTED} - {row[0] for row in TABLE}
+    assert len({row[0] for row in TABLE}) == len(TABLE)
+
+
+def test_rows_and_tests_are_the_same() -> None:
+    named = [name for row in TABLE for name in ticked(row[-1])]
+    assert sorted(named) == sorted(TESTS)
+    assert all(ticked(row[-1]) and all(row) for row in TABLE)
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row[0])
+def test_a_row_names_what_its_test_meets(row: list[str]) -> None:
+    source = "".join(TESTS[name] for name in ticked(row[-1]))
+    names = [name for name in ticked(row[2]) if re.fullmatch(r"(?:[A-Z][a-z]+)+", name)]
+    for name in names:
+        kind = getattr(errors, name, None) or getattr(delegate, name)
+        assert issubclass(kind, errors.Rejection)
+        assert f'"{name}"' in source, name
+
+
+def test_commands_of_the_text_exist() -> None:
+    for name in re.findall(r"`writ governor (\w+)", SECURITY):
+        assert name in group.commands, name
+
+
+def test_other_pages_lead_here() -> None:
+    for page in ("README.md", "SECURITY.md"):
+        assert "docs/security.md" in (DOCS.parent / page).read_text()
+
+
+def test_numbers_of_the_text() -> None:
+    assert "after 5 s" in SECURITY and sync._PULL_PATIENCE_MS == 5000
+    assert "after a minute" in SECURITY and blockwise.TRANSFER_TIMEOUT_MS == 60000

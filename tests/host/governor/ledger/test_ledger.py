@@ -1,0 +1,307 @@
+"""The ledger: what returned is there, whatever died afterwards, and what is wrong is noticed."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import ledger_writer as writer
+import pytest
+from ledger_rig import member, policy, reopened
+
+from writ.authority import capsule
+from writ.errors import UsageError
+from writ_host.consensus.effects import Decide
+from writ_host.consensus.value import Value
+from writ_host.errors import DamagedFile, HostError
+from writ_host.governor.ledger import database as ledgerfile
+from writ_host.governor.ledger import ledger as ledgers
+from writ_host.governor.ledger.database import LedgerInUse
+from writ_host.governor.ledger.failstop import TimedLedger
+from writ_host.governor.ledger.ledger import Ledger
+
+# --- death ----------------------------------------------------------------------------------------
+
+
+def check_state(ledger: Ledger, newest: int, at_most: int | None = None) -> int:
+    """Everything up to `newest` is there, and what comes after it is whole or absent."""
+    height = ledger.height
+    assert height >= newest + 1
+    assert at_most is None or height <= at_most + 1
+    for number in range(max(1, height - ledgers.CHAIN_KEPT), height):
+        assert ledger.decision(number) == writer.decide(number)
+    if height > 1:
+        kept = ledger.amendment_to(height - 1)
+        assert kept is not None and capsule.parse(kept).body[1] == height - 1
+        assert capsule.parse(ledger.policy_capsule()).body[1] == height - 1
+    promised = ledger.promise(writer.COMMITTEE)
+    assert promised in [writer.record(n) for n in (height - 1, height)] or height == 1
+    for number in range(1, newest + 1):
+        raw = writer.member(number)
+        assert ledger.capsule(capsule.digest(raw)[:16]) == raw
+    return height
+
+
+def test_what_was_reported_survives_kill_nine_at_any_moment(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    luck = random.Random(7)
+    height = 1
+    for _ in range(20):
+        command = [sys.executable, writer.__file__, str(path), str(height)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+        assert process.stdout is not None
+        reported = height - 1
+        for _ in range(luck.randrange(1, 12)):
+            reported = int(process.stdout.readline())
+        # not at the moment of a report, but somewhere in the writes that follow
+        for _ in range(luck.randrange(20000)):
+            pass
+        process.send_signal(signal.SIGKILL)
+        rest = process.stdout.read().split()
+        process.wait()
+        reported = int(rest[-1]) if rest else reported
+        ledger = Ledger.open(path)
+        height = check_state(ledger, reported)
+        ledger.close()
+    assert height > 20
+
+
+def test_a_log_torn_at_any_byte_shows_a_beginning_of_what_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    wal = tmp_path / "ledger.db-wal"
+    ledger = Ledger.open(path)
+    sizes = [wal.stat().st_size]
+    for number in range(1, 8):
+        writer.write(ledger, number)
+        sizes.append(wal.stat().st_size)
+    assert sizes == sorted(set(sizes)), "a checkpoint in between would spoil the test"
+    data, log = path.read_bytes(), wal.read_bytes()
+    ledger.close()
+    luck = random.Random(3)
+    for place in range(60):
+        cut = luck.randrange(sizes[0], sizes[-1] + 1)
+        torn = tmp_path / f"torn{place}"
+        torn.mkdir()
+        (torn / "ledger.db").write_bytes(data)
+        # half of them with a page of rubbish where the write was under way
+        rubbish = luck.randbytes(4096) if place % 2 else b""
+        (torn / "ledger.db-wal").write_bytes(log[:cut] + rubbish)
+        found = Ledger.open(torn / "ledger.db")
+        whole = sum(size <= cut for size in sizes) - 1
+        check_state(found, whole, whole + 1)
+        found.close()
+        shutil.rmtree(torn)
+
+
+def test_a_promise_is_one_small_write(ledger: Ledger) -> None:
+    # a record of the usual size: so many pages and no more go to the log for each
+    wal = ledger.path.with_name("ledger.db-wal")
+    ledger.save_promise(b"c", bytes(1000))
+    before = wal.stat().st_size
+    ledger.save_promise(b"c", bytes(range(250)) * 4)
+    assert wal.stat().st_size - before <= 2 * (4096 + 24)
+
+
+# --- the file -------------------------------------------------------------------------------------
+
+
+def test_one_process_and_nobody_else_reads_it(ledger: Ledger) -> None:
+    assert stat.S_IMODE(ledger.path.stat().st_mode) == 0o600
+    wal = ledger.path.with_name("ledger.db-wal")
+    assert stat.S_IMODE(wal.stat().st_mode) == 0o600
+    with pytest.raises(LedgerInUse):
+        Ledger.open(ledger.path)
+    # the one that was there first goes on
+    ledger.save_promise(b"c", b"still")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, writer.__file__, str(ledger.path), "1"]
+    found = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert b"LedgerInUse" in found.stderr
+
+
+def test_durable_means_synchronous_full_in_wal_mode(ledger: Ledger) -> None:
+    assert ledger.value("PRAGMA synchronous") == 2
+    assert ledger.value("PRAGMA journal_mode") == "wal"
+    assert ledger.value("PRAGMA locking_mode") == "exclusive"
+    assert ledger.value("PRAGMA secure_delete") == 1
+
+
+def spoil(path: Path, statement: str, *values: object) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute(statement, values)
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE promises SET record = x'00'",
+        "UPDATE chain SET decide = x'00'",
+        "UPDATE capsules SET raw = x'00' WHERE kind = 1",
+    ],
+)
+def test_a_bit_that_the_disk_changed_is_noticed(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "ledger.db"
+    ledger = Ledger.open(path)
+    writer.write(ledger, 1)
+    ledger.close()
+    spoil(path, statement)
+    with pytest.raises(DamagedFile) as caught:
+        Ledger.open(path)
+    assert "backup" in caught.value.advice
+
+
+def test_other_files_are_refused_and_left_alone(tmp_path: Path) -> None:
+    rubbish, other, newer = (tmp_path / name for name in ("rubbish", "other", "newer"))
+    rubbish.write_bytes(b"not a database" * 400)
+    spoil(other, "CREATE TABLE cats (name TEXT)")
+    Ledger.open(newer).close()
+    spoil(newer, "PRAGMA user_version = 99")
+    for path, kind in ((rubbish, DamagedFile), (other, DamagedFile), (newer, HostError)):
+        before = path.read_bytes()
+        with pytest.raises(kind):
+            Ledger.open(path)
+        if path is rubbish:
+            assert path.read_bytes() == before
+    with pytest.raises(HostError, match="format 99"):
+        Ledger.open(newer)
+
+
+def test_pages_full_of_zeros_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger = Ledger.open(path)
+    for number in range(1, 40):
+        writer.write(ledger, number)
+    ledger.close()
+    data = bytearray(path.read_bytes())
+    for page in range(2, len(data) // 4096, 3):
+        data[4096 * page : 4096 * (page + 1)] = bytes(4096)
+    path.write_bytes(data)
+    with pytest.raises(DamagedFile):
+        Ledger.open(path)
+
+
+def test_what_is_written_at_once_is_durable_however_it_ends(ledger: Ledger) -> None:
+    with pytest.raises(ZeroDivisionError), ledger.at_once():
+        ledger.save_promise(b"c", b"x")
+        with pytest.raises(UsageError), ledger.together():
+            ledger.log("a", "b")
+            raise UsageError("this part is undone")
+        with ledger.at_once():
+            ledger.set_meta("k", b"v")
+        raise ZeroDivisionError
+    ledger = reopened(ledger)
+    assert ledger.promise(b"c") == b"x" and ledger.meta("k") == b"v" and ledger.entries(9) == []
+    ledger.close()
+
+
+def test_what_is_written_at_once_is_one_commit(tmp_path: Path) -> None:
+    ledger = TimedLedger.open(tmp_path / "timed.db")
+    commits: list[float] = []
+    ledger.observe = commits.append
+    with ledger.at_once():
+        for number in range(5):
+            ledger.save_promise(bytes([number]), b"x")
+        assert ledger.height == 1 and commits == []
+    assert len(commits) == 1
+    with ledger.at_once():
+        assert ledger.promise(b"\0") == b"x"
+    # nothing was written
+    assert len(commits) == 1
+    ledger.save_promise(b"\0", b"y")
+    assert len(commits) == 2
+    ledger.close()
+
+
+def test_whoever_catches_it_a_full_disk_is_remembered(tmp_path: Path) -> None:
+    ledger = TimedLedger.open(tmp_path / "timed.db")
+    ledger.rows(f"PRAGMA max_page_count = {ledger.value('PRAGMA page_count')}")
+    with contextlib.suppress(HostError), ledger.at_once():
+        for number in range(64):
+            with contextlib.suppress(HostError):
+                ledger.save_promise(bytes([number]), bytes(4096))
+    assert isinstance(ledger.failure, ledgerfile.LedgerFailed)
+    ledger.close()
+
+
+def test_the_height_is_not_that_of_a_decision_that_was_undone(ledger: Ledger) -> None:
+    with pytest.raises(ZeroDivisionError), ledger.together():
+        value = Value((bytes(capsule.parse(policy(1)).payload),))
+        ledger.add_decision(Decide(1, value, (bytes(64),)))
+        assert ledger.height == 2
+        raise ZeroDivisionError
+    assert ledger.height == 1
+
+
+def test_a_full_disk_is_no_promise(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.save_promise(b"c", b"before")
+    ledger.rows(f"PRAGMA max_page_count = {ledger.value('PRAGMA page_count')}")
+    with pytest.raises(ledgerfile.LedgerFailed):
+        ledger.add_capsules([member(f"m{i}", i + 1) for i in range(64)])
+    assert ledger.member_count() == 0
+    ledger.rows("PRAGMA max_page_count = 1000000")
+    ledger.save_promise(b"c", b"after")
+    assert ledger.promise(b"c") == b"after"
+
+
+def test_several_writes_are_one_or_none(ledger: Ledger) -> None:
+    with pytest.raises(ZeroDivisionError), ledger.together():
+        ledger.save_promise(b"c", b"x")
+        with ledger.together():
+            ledger.log("a", "b")
+        raise ZeroDivisionError
+    assert ledger.promise(b"c") is None and ledger.entries(9) == []
+    with ledger.together():
+        ledger.save_promise(b"c", b"x")
+        ledger.add_capsules([member("soil")])
+    ledger = reopened(ledger)
+    assert ledger.promise(b"c") == b"x" and ledger.member_count() == 1
+    ledger.close()
+
+
+def test_at_once_is_one_commit_and_each_part_whole(ledger: Ledger) -> None:
+    wal = ledger.path.with_name("ledger.db-wal")
+    before = wal.stat().st_size
+    with pytest.raises(ZeroDivisionError), ledger.at_once():
+        ledger.save_promise(b"c", b"x")
+        with pytest.raises(KeyError), ledger.together():
+            ledger.log("undone", "undone")
+            raise KeyError
+        with ledger.together():
+            ledger.log("done", "done")
+        assert wal.stat().st_size == before
+        raise ZeroDivisionError
+    assert wal.stat().st_size > before
+    ledger = reopened(ledger)
+    # what was promised may have been said: it stays, whatever came after it
+    assert ledger.promise(b"c") == b"x"
+    assert [line["event"] for line in ledger.entries(9)] == ["done"]
+    ledger.close()
+
+
+def test_a_backup_is_a_ledger_as_of_then(ledger: Ledger, tmp_path: Path) -> None:
+    writer.write(ledger, 1)
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(b"an older one")
+    ident = ledger.ident
+    ledger.backup(copy)
+    writer.write(ledger, 2)
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "copy.db",
+        "ledger.db",
+        "ledger.db-wal",
+    ]
+    restored = Ledger.open(copy)
+    check_state(restored, 1, 1)
+    # whoever remembers how far it read in the other one must begin anew
+    assert restored.ident != ident == ledger.ident
+    assert restored.ident == restored.ident
+    restored.close()

@@ -1,0 +1,482 @@
+"""Attacks on the transport among governors: strangers, impostors, replays, floods, garbage."""
+
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from peering_rig import KEYS, PRIVATES, Net, address, numbered
+
+from writ.errors import UsageError
+from writ.wire.edhoc import Initiator, Responder
+from writ_host.governor.peering import (
+    frames,
+    handshake,
+    transport,
+)
+from writ_host.governor.peering.transport import Peering
+
+# Who is not let in
+
+
+def test_a_peer_removed_is_cut_off_at_once():
+    net = Net(3).run(100)
+    net.send(0, 1, b"never sent")
+    net.ends[0].set_peers({KEYS[2]: address(2)})
+    net.taped.clear()
+    for _ in range(10):
+        net.send(1, 0, b"let me in")
+        net.run(2000)
+    assert net.inbox[0] == net.inbox[1] == []
+    assert {to for to, datagram, source in net.taped if source == address(0)} == {address(1)}
+    assert net.ends[0].counters["UnknownContext"] and net.ends[0].counters["UnknownCredential"]
+    assert KEYS[1] not in net.ends[0].heard and KEYS[1] not in net.ends[0].stats
+    with pytest.raises(UsageError):
+        net.send(0, 1, b"gone")
+    net.send(2, 0, b"still here")
+    net.run(50)
+    assert net.got(0) == [b"still here"]
+
+
+def test_a_stranger_who_knows_us_gets_no_session():
+    net = Net(2)
+    net.ends[0].set_peers({})
+    net.send(1, 0, b"hello")
+    net.run(60_000)
+    assert net.inbox[0] == [] and not net.ends[0]._sessions
+    assert set(net.ends[0].counters) <= {"UnknownCredential", "Rationed", "OutOfOrder"}
+
+
+def test_whoever_has_another_key_than_pinned_gets_no_session():
+    net = Net(2)
+    net.ends[1] = Peering(PRIVATES[2], "impostor")
+    net.ends[1].set_peers({KEYS[0]: address(0)})
+    net.run(60_000)
+    assert not net.ends[0]._sessions and not net.ends[0].heard
+    # as initiator it is turned away by our key, as responder by its own
+    assert net.ends[0].counters["NotMember"] and net.ends[0].counters["UnknownCredential"]
+
+
+def test_a_claimed_kid_needs_its_key():
+    for private, refusal in ((PRIVATES[2], "BadMac"), (PRIVATES[1], None)):
+        net = Net(2)
+        claimed = handshake.Credential(KEYS[1])
+        mine = handshake.Credential(KEYS[0])
+        greeting = handshake.Greeting(private, claimed, mine, b"abcd", address(1))
+        end = net.ends[0]
+        for _ in range(3):
+            end.receive(greeting.datagram(1, 0), address(1), 0)
+            for _, datagram in end.flush(0):
+                message = frames.parse(datagram)
+                if message.token != greeting.token:
+                    continue
+                if message.payload:
+                    greeting.answered(message.payload)
+                else:
+                    greeting.asked_for_echo(message.options[0][1])
+        assert list(end.counters) == ([refusal] if refusal else [])
+        assert len(end._sessions) == (0 if refusal else 1)
+
+
+def test_a_reflection_is_no_peer():
+    net = Net(2)
+    end = net.ends[0]
+    for _ in range(10):
+        for _, datagram in end.flush(net.now_ms):
+            end.receive(datagram, address(1), net.now_ms)
+        net.now_ms += 300
+    assert not end._sessions and end.counters["NotMember"]
+
+
+def test_peers_have_keys_of_their_own():
+    end = Peering(PRIVATES[0], "g0")
+    negative = bytes((5 - KEYS[1][0],)) + KEYS[1][1:]
+    for keys in (
+        [KEYS[0]],
+        [KEYS[1], negative],
+        [KEYS[1][1:]],
+        [b"\2" + b"\xff" * 32],
+        [b"\4" + KEYS[1][1:]],
+    ):
+        with pytest.raises(UsageError):
+            end.set_peers(dict.fromkeys(keys, "a:1"))
+    assert end.stats == {} and end.next_ms(0) is None and end.flush(0) == []
+
+
+def test_replayed_datagrams_change_nothing():
+    net = Net(2, seed=5, delay_ms=(1, 30))
+    for number in range(30):
+        for i in (0, 1):
+            net.send(i, 1 - i, numbered(i, number))
+        net.run(20)
+    net.run(200)
+    sessions = [set(end._sessions) for end in net.ends]
+    inboxes = [list(inbox) for inbox in net.inbox]
+    replays = list(net.taped)
+    for _ in range(3):
+        net.random.shuffle(replays)
+        for to, datagram, source in replays:
+            net.arrive(net.addresses.index(to), datagram, source)
+            net.arrive(net.addresses.index(to), datagram, "6.6.6.6:6")
+    assert net.inbox == inboxes
+    assert [set(end._sessions) for end in net.ends] == sessions
+    assert all(end.counters["Replayed"] for end in net.ends)
+    net.run(100)
+    net.send(0, 1, b"goes on")
+    net.run(50)
+    assert net.got(1)[-1] == b"goes on" and net.is_joined(0, 1)
+
+
+# Floods and garbage
+
+
+def greeting_of_a_stranger():
+    return frames.encode(
+        7,
+        2,
+        os.urandom(8),
+        handshake.REQUEST_OPTIONS,
+        b"\xf5" + Initiator(PRIVATES[3], os.urandom(4)).message_1(),
+    )
+
+
+@pytest.mark.parametrize("returns_echo", [False, True])
+def test_a_flood_of_greetings_keeps_nobody_out(returns_echo, monkeypatch):
+    computed = []
+    original = Responder.message_2
+
+    def message_2(self, *args):
+        computed.append(self)
+        return original(self, *args)
+
+    monkeypatch.setattr(Responder, "message_2", message_2)
+    net = Net(2)
+    first = greeting_of_a_stranger()
+    message = frames.parse(first)
+    seconds, each = 4, 250
+    for step in range(seconds * 10):
+        for number in range(each):
+            source = f"6.6.{step}.{number}:6"
+            if returns_echo:
+                echo = net.ends[0]._doorman.echo(source, net.now_ms)
+                options = [*handshake.REQUEST_OPTIONS, (252, echo)]
+                body = message.payload[:-1] + os.urandom(1)
+                first = frames.encode(7, 2, message.token, options, body)
+            net.arrive(0, first, source)
+        assert len(net.ends[0]._replies) <= 2 * transport.REPLIES_MAX
+        if step == 0:
+            net.send(1, 0, b"through the flood")
+        net.run(100)
+    assert net.got(0) == [b"through the flood"] and net.is_joined(0, 1)
+    strangers = 4 * handshake.STRANGER_BURST + seconds * 4000 // handshake.STRANGER_REFILL_MS
+    assert 2 <= len(computed) <= strangers + 4
+    assert len(net.ends[0]._doorman.pending) <= handshake.STRANGERS_PENDING_MAX
+    assert returns_echo == ("Rationed" in net.ends[0].counters)
+
+
+def test_an_echo_is_good_for_one_address_and_a_while():
+    end = Net(2).ends[0]
+    message = frames.parse(greeting_of_a_stranger())
+
+    def answer(echo, source, now_ms):
+        more = [] if echo is None else [(252, echo)]
+        options = [*handshake.REQUEST_OPTIONS, *more]
+        datagram = frames.encode(7, 2, message.token, options, message.payload)
+        end.receive(datagram, source, now_ms)
+        found = [data for to, data in end.flush(now_ms) if to == source]
+        return frames.parse(found[0])
+
+    echo = answer(None, "6.6.6.6:6", 0).option(252)
+    for source, now_ms, code in [
+        ("6.6.6.7:6", 0, 0x81),
+        ("6.6.6.6:7", 0, 0x81),
+        ("6.6.6.6:6", handshake.ECHO_MS, 0x44),
+        ("6.6.6.6:6", 2 * handshake.ECHO_MS, 0x81),
+    ]:
+        assert answer(echo, source, now_ms).code == code
+    assert answer(bytes(8), "6.6.6.6:6", 0).code == 0x81
+    # an answer is never longer than what asked for it, before the address is proven
+    assert len(answer(None, "6.6.6.6:6", 0).payload) == 0
+
+
+def test_repeats_of_a_handshake_cost_one(monkeypatch):
+    computed = []
+    original = Responder.message_2
+    monkeypatch.setattr(
+        Responder, "message_2", lambda self, *args: computed.append(1) or original(self, *args)
+    )
+    end = Net(2).ends[0]
+    message = frames.parse(greeting_of_a_stranger())
+    options = [*handshake.REQUEST_OPTIONS, (252, end._doorman.echo(address(1), 0))]
+    for _ in range(100):
+        end.receive(frames.encode(7, 2, b"", options, message.payload), address(1), 0)
+    answers = {frames.parse(raw).payload for _, raw in end._replies}
+    assert len(computed) == len(answers) == 1 and end.counters == {}
+
+
+def test_each_step_of_a_greeting_has_all_its_tries():
+    mine, peer = (handshake.Credential(key) for key in KEYS[:2])
+    greeting = handshake.Greeting(PRIVATES[0], mine, peer, b"abcd", address(1))
+    for echo in (b"", b"1", b"2"):
+        assert not echo or greeting.asked_for_echo(echo)
+        for _ in handshake.RETRY_MS:
+            assert greeting.datagram(1, 0)
+        assert greeting.datagram(1, 0) is None
+
+
+def greeted(net):
+    """Governor 1's greeting of governor 0, answered; its message_3 is not yet delivered."""
+    greeting = handshake.Greeting(
+        PRIVATES[1],
+        handshake.Credential(KEYS[1]),
+        handshake.Credential(KEYS[0]),
+        b"abcd",
+        address(0),
+    )
+    end = net.ends[0]
+    while greeting.context is None:
+        end.receive(greeting.datagram(1, net.now_ms), address(1), net.now_ms)
+        for _, datagram in end.flush(net.now_ms):
+            message = frames.parse(datagram)
+            if message.token == greeting.token and message.payload:
+                greeting.answered(message.payload)
+            elif message.token == greeting.token:
+                greeting.asked_for_echo(message.options[0][1])
+    return greeting
+
+
+def signs_of_life(net, context):
+    """What of governor 0's next datagrams opens in this session."""
+    opened = []
+    for to, datagram in net.ends[0].flush(net.now_ms):
+        message = frames.parse(datagram)
+        if message.options[0][0] == 9:
+            opened.append((to, context.unprotect_request(message)[0].payload))
+    return opened
+
+
+def test_nobody_ends_a_handshake_from_elsewhere():
+    net = Net(2)
+    greeting = greeted(net)
+    message_3 = greeting.datagram(1, 0)
+    # guessed ids with garbage after them, from another address
+    for tail in (b"", bytes(20)):
+        net.arrive(0, message_3[: -len(tail) or None], "6.6.6.6:6")
+    assert net.ends[0].counters == {"OutOfOrder": 2} and not net.ends[0]._sessions
+    net.arrive(0, message_3, address(1))
+    assert signs_of_life(net, greeting.context) == [(address(1), b"")]
+
+
+def test_a_lost_confirmation_is_given_again_but_not_for_ever():
+    net = Net(2)
+    greeting = greeted(net)
+    message_3 = greeting.datagram(1, 0)
+    for _ in range(3):
+        net.arrive(0, message_3, address(1))
+        assert signs_of_life(net, greeting.context) == [(address(1), b"")]
+    # a replay from elsewhere is answered to the peer itself; another message_3 is not
+    net.arrive(0, message_3, "6.6.6.6:6")
+    assert signs_of_life(net, greeting.context) == [(address(1), b"")]
+    net.arrive(0, message_3 + b"x", address(1))
+    assert signs_of_life(net, greeting.context) == []
+    for _ in range(100):
+        net.arrive(0, message_3, address(1))
+    assert len(signs_of_life(net, greeting.context)) < handshake.KNOWN_BURST
+    assert net.ends[0].counters["Rationed"] > 90
+    # once the peer was heard in it, nobody needs it
+    net.now_ms += 10_000
+    net.arrive(0, frames.seal(greeting.context, 1, frames.SIGN_OF_LIFE), address(1))
+    net.arrive(0, message_3, address(1))
+    assert signs_of_life(net, greeting.context) == []
+
+
+def test_answers_with_ever_new_echoes_end():
+    net = Net(2)
+    end = net.ends[0]
+    sent = 0
+    datagrams = [datagram for _, datagram in end.flush(0)]
+    while datagrams:
+        sent += len(datagrams)
+        message = frames.parse(datagrams[0])
+        answer = frames.encode(1, 0x81, message.token, [(252, os.urandom(8))], b"")
+        end.receive(answer, address(1), 0)
+        datagrams = [datagram for _, datagram in end.flush(0)]
+    assert 2 < sent < 12
+
+
+def test_answers_to_strangers_are_bounded_and_leave_room_for_peers():
+    net = Net(2)
+    end = net.ends[0]
+    for number in range(1000):
+        end.receive(greeting_of_a_stranger(), f"6.6.6.6:{number + 1}", 0)
+    end.receive(greeting_of_a_stranger(), address(1), 0)
+    answers = end.flush(0)
+    assert len(answers) <= transport.REPLIES_MAX + 2
+    assert any(to == address(1) and frames.parse(raw).code == 0x81 for to, raw in answers)
+
+
+def test_strangers_leave_the_handshakes_of_pinned_addresses():
+    """Strangers have used up their ration; a pinned address has its own."""
+    net = Net(2)
+    end = net.ends[0]
+
+    def code(source):
+        message = frames.parse(greeting_of_a_stranger())
+        echo = end._doorman.echo(source, 0)
+        options = [*handshake.REQUEST_OPTIONS, (252, echo)]
+        datagram = frames.encode(7, 2, message.token, options, message.payload)
+        end.receive(datagram, source, 0)
+        return [frames.parse(data).code for to, data in end._replies if to == source][:1]
+
+    codes = [code(f"6.6.6.{number}:6") for number in range(100)]
+    assert codes.count([0x44]) == 4 * handshake.STRANGER_BURST
+    assert code(address(1)) == [0x44]
+
+
+def test_one_address_cannot_crowd_out_its_own_handshakes_for_ever():
+    """Somebody who sends from a pinned peer's address, and sees what comes back."""
+    net = Net(2)
+    end = net.ends[0]
+    for number in range(1000):
+        message = frames.parse(greeting_of_a_stranger())
+        echo = end._doorman.echo(address(1), net.now_ms)
+        options = [*handshake.REQUEST_OPTIONS, (252, echo)]
+        datagram = frames.encode(number, 2, message.token, options, message.payload)
+        end.receive(datagram, address(1), net.now_ms)
+    assert len(end._doorman.pending) <= handshake.KNOWN_PENDING_MAX
+    assert end.counters["Rationed"] > 900
+    net.run(5000)
+    assert net.is_joined(0, 1)
+
+
+def test_garbage_fragments_of_a_peer_are_bounded():
+    net = Net(2).run(100)
+    peer = net.ends[1]._peers[KEYS[0]]
+    context = net.ends[0]._peers[KEYS[1]].current.context
+    rng = net.random
+
+    def give(options, payload):
+        net.arrive(1, frames.seal(context, 1, (options, payload)), address(0))
+
+    for _ in range(500):
+        block = (rng.randrange(64) << 4 | 8 | 6).to_bytes(2, "big").lstrip(b"\0")
+        give([(19, block), (292, rng.randbytes(4))], bytes(1024))
+        assert len(peer.reassembly) <= frames.ASSEMBLIES_MAX
+    assert net.inbox[1] == []
+    # an honest message fits in again
+    net.send(0, 1, bytes(60_000))
+    net.run(100)
+    assert net.got(1) == [bytes(60_000)]
+
+
+def part(number, more, payload, tag=b"aaaa", szx=6):
+    value = (number << 4 | more << 3 | szx).to_bytes(3, "big").lstrip(b"\0")
+    return [(19, value), (292, tag)], payload
+
+
+FULL = bytes(1024)
+BAD_PARTS = {
+    "BadMessage": [
+        [([], b"\x40")],  # an empty message
+        [part(0, 1, FULL[1:])],
+        [part(1, 0, b"")],
+        [part(0, 0, b"alone")],
+    ],
+    "BadShape": [[([], b"\x01")], [([], b"\x41a\x81\x41b")]],
+    "Truncated": [[([], b"\x42a")]],
+    "NotCanonical": [[([], b"\x58\x01a")]],
+    "TooLarge": [[part(64, 0, b"x")], [part(1000, 1, FULL)]],
+    "BadOption": [
+        [([(19, b"\x0e")], FULL)],
+        [([(292, b"aaaa")], FULL)],
+        [([(11, b"path")], b"\x41a")],
+        [part(0, 1, FULL[:512], szx=5)],
+        [part(0, 1, FULL, tag=b"aaa")],
+        [([(19, b"\x00\x0e"), (292, b"aaaa")], FULL)],
+    ],
+    "BlockMismatch": [
+        [part(0, 1, FULL), part(0, 1, bytes(1023) + b"x")],
+        [part(1, 0, b"x"), part(2, 0, b"x")],
+        [part(5, 1, FULL), part(1, 0, b"x")],
+        [part(1, 0, b"x"), part(5, 1, FULL)],
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"), [(name, parts) for name, cases in BAD_PARTS.items() for parts in cases]
+)
+def test_what_a_peer_may_not_send(name, parts):
+    net = Net(2).run(100)
+    context = net.ends[0]._peers[KEYS[1]].current.context
+    for one in parts:
+        net.arrive(1, frames.seal(context, 1, one), address(0))
+    assert net.ends[1].counters == {name: 1} and net.inbox[1] == []
+
+
+def tape():
+    """Datagrams of a whole run, and the two ends at its end."""
+    net = Net(2, seed=9, delay_ms=(1, 5))
+    for number in range(10):
+        for i in (0, 1):
+            net.send(i, 1 - i, numbered(i, number) * (1 + number % 3 * 300))
+        net.run(30)
+    return net
+
+
+TAPE = tape()
+
+
+@given(st.data())
+@settings(max_examples=600, deadline=None)
+def test_damaged_datagrams_neither_raise_nor_speak(data):
+    to, datagram, source = data.draw(st.sampled_from(TAPE.taped))
+    raw = bytearray(datagram)
+    how = data.draw(st.sampled_from(["cut", "flip", "grow", "insert"]))
+    position = data.draw(st.integers(0, len(raw) - 1))
+    if how == "cut":
+        raw = raw[:position]
+    elif how == "flip":
+        raw[position] ^= data.draw(st.integers(1, 255))
+    elif how == "grow":
+        raw += data.draw(st.binary(min_size=1, max_size=1300))
+    else:
+        raw[position:position] = data.draw(st.binary(min_size=1, max_size=20))
+    for net in (TAPE, Net(2)):
+        # as one that knows the sender, and as one that does not; from its address, and not
+        for where in (source, "6.6.6.6:6"):
+            end = net.ends[net.addresses.index(to)]
+            assert end.receive(bytes(raw), where, net.now_ms) == []
+        end.flush(net.now_ms)
+        net.now_ms += 1
+
+
+@given(st.binary(max_size=100))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_are_refused_quietly(raw):
+    for head in (b"", b"\x50\x02\x00\x00", b"\x58\x44\x00\x00" + bytes(8), b"\x50\x02\0\0\x98\x09"):
+        assert TAPE.ends[0].receive(head + raw, address(1), TAPE.now_ms) == []
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=200, deadline=None)
+def test_handshakes_damaged_on_the_way_only_cost_time(seed):
+    """Each of the first datagrams may be altered; when that ends, the peers find each other."""
+    net = Net(2, seed)
+    for _ in range(net.random.randint(1, 8)):
+        for i in (0, 1):
+            for to, datagram in net.ends[i].flush(net.now_ms):
+                raw = bytearray(datagram)
+                if net.random.random() < 0.3:
+                    raw[net.random.randrange(len(raw))] ^= net.random.randint(1, 255)
+                net.arrive(net.addresses.index(to), bytes(raw), net.addresses[i])
+        net.now_ms += 1
+    net.run(30_000)
+    for i in (0, 1):
+        net.send(i, 1 - i, b"hello")
+    net.run(12_000)
+    for i in (0, 1):
+        net.send(i, 1 - i, b"hello again")
+    net.run(100)
+    assert b"hello again" in net.got(0) and b"hello again" in net.got(1)
+    assert net.is_joined(0, 1)

@@ -1,0 +1,320 @@
+"""Who must agree to what: in policy.toml, on the wire, in words; and the signature of who does."""
+
+import json
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from writ.authority.capsule import AMENDMENT, POLICY, build, parse_claims
+from writ.authority.policy import OP_SET, Policy, check_amendment
+from writ.errors import Rejection
+from writ_host import codec
+from writ_host.errors import Malformed
+from writ_host.governor.proposals.approval import REASON_BYTES_MAX, Approval
+from writ_host.keys.identity import Identity
+from writ_host.policy.approvals import APPROVAL_RULES_MAX, KINDS, ApprovalRule, Approvals
+from writ_host.policy.diff import amendment_for, diff, successor
+from writ_host.policy.source import PolicyFile
+from writ_host.policy.strict_toml import PolicyError
+from writ_host.policy.template import template
+from writ_host.policy.text import decompile
+from writ_host.scope.issuance import policy_change
+
+HEAD = bytes(6)
+ROLES = '[roles]\nsensor = ""\npump = ""\n'
+RULES = (
+    ROLES
+    + """
+[approvals]
+operators = 2
+[[approvals.rule]]
+kind = "beacon"
+operators = 0
+[[approvals.rule]]
+kind = "member"
+roles = ["sensor", "pump"]
+renew = true
+operators = 0
+[[approvals.rule]]
+kind = "member"
+roles = "sensor"
+operators = 1
+"""
+)
+WIRE = [2, [4, 0, 0, 0], [1, 0, 6, 1], [1, 1, 2, 0]]
+
+
+def policy(text: str, **changes: Any) -> Policy:
+    return PolicyFile.parse(text).policy(1, HEAD, 7, **changes)
+
+
+# --- on the wire ----------------------------------------------------------------------------------
+
+
+def test_rules_travel_in_the_policy() -> None:
+    file = PolicyFile.parse(RULES)
+    state = policy(RULES)
+    assert state.approvals == WIRE and state.committee is None
+    assert Approvals.from_wire(state.approvals) == file.approvals
+    # what devices read back is what was compiled
+    assert Policy(parse_claims(state.payload())).payload() == state.payload()
+    assert len(state.payload()) - len(policy(ROLES).payload()) == 18
+
+
+def test_the_default_costs_nothing() -> None:
+    for text in (ROLES, ROLES + "[approvals]\noperators = 1\n"):
+        assert policy(text).approvals is None
+    assert Approvals.from_wire(None) == Approvals() and Approvals().to_wire() is None
+    assert policy(ROLES + "[approvals]\noperators = 0\n").approvals == [0]
+
+
+def test_the_template_says_what_its_governors_judge_by() -> None:
+    state = policy(template("farm"))
+    assert Approvals.from_wire(state.approvals).operators_for("beacon") == 0
+
+
+rules = st.builds(
+    ApprovalRule,
+    st.none(),
+    st.sampled_from([name for name in KINDS if name != "member"]),
+    st.integers(0, 13),
+    st.just(0),
+    st.just(False),
+) | st.builds(
+    ApprovalRule,
+    st.none(),
+    st.just("member"),
+    st.integers(0, 13),
+    st.integers(1, 2**30 - 1),
+    st.booleans(),
+)
+
+
+@given(st.lists(rules, max_size=APPROVAL_RULES_MAX), st.integers(0, 13))
+def test_there_and_back(listed: list[ApprovalRule], operators: int) -> None:
+    found = Approvals(tuple(listed), operators)
+    encoded = found.to_wire()
+    assert Approvals.from_wire(encoded) == found
+    if encoded is not None:
+        assert Approvals.from_wire(codec.load(codec.dump(encoded))) == found
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        [1],  # the default has one form, its absence
+        [],
+        {},
+        b"",
+        [14],
+        [-1],
+        [True],
+        [1, [4, 0, 0]],
+        [1, [4, 0, 0, 0, 0]],
+        [1, [0, 0, 0, 0]],  # charters are made by ceremony
+        [1, [3, 0, 0, 0]],  # an amendment is a policy
+        [1, [8, 0, 0, 0]],
+        [1, [True, 0, 2, 0]],
+        [1, [4, 14, 0, 0]],
+        [1, [4, 0, 2, 0]],  # roles are for members
+        [1, [4, 0, 0, 1]],
+        [1, [1, 0, 0, 0]],
+        [1, [1, 0, 2**30, 0]],
+        [1, [1, 0, 2, 2]],
+        [1, [1, 0, 2, False]],
+        [1, *[[4, 0, 0, 0]] * (APPROVAL_RULES_MAX + 1)],
+    ],
+)
+def test_other_forms_are_refused(item: object) -> None:
+    with pytest.raises(Malformed):
+        Approvals.from_wire(item)
+
+
+def test_too_many_rules_are_refused_with_their_line() -> None:
+    rule = '[[approvals.rule]]\nkind = "beacon"\noperators = 0\n'
+    PolicyFile.parse(rule * APPROVAL_RULES_MAX)
+    with pytest.raises(PolicyError, match=r"policy.toml:\d+: 17 approval rules"):
+        PolicyFile.parse(rule * (APPROVAL_RULES_MAX + 1))
+
+
+# --- in words -------------------------------------------------------------------------------------
+
+
+def test_policy_show_says_who_must_agree() -> None:
+    found = decompile(policy(RULES, committee=bytes(range(8))))
+    assert found.approvals == (
+        ("a beacon", "nobody is asked"),
+        ("renewing who is sensor or pump, and no more", "nobody is asked"),
+        ("admitting or renewing who is sensor, and no more", "1 operator"),
+        ("all else", "2 operators"),
+    )
+    assert found.committee == "0001020304050607"
+    assert decompile(policy(ROLES)).approvals == (("all else", "1 operator"),)
+
+
+def said(before: str, after: str) -> list[str]:
+    old = policy(before)
+    return list(diff(old, PolicyFile.parse(after).policy(2, old.head(), 7)).approvals)
+
+
+def test_a_diff_says_what_changes_for_people() -> None:
+    assert said(RULES, RULES) == []
+    assert said(RULES, RULES.replace("operators = 2", "operators = 3")) == [
+        "all else: 3 operators (was: 2 operators)"
+    ]
+    assert said(RULES, RULES.replace('"beacon"\noperators = 0', '"beacon"\noperators = 1')) == [
+        "a beacon: 1 operator (was: nobody is asked)"
+    ]
+    action = RULES + '[[approvals.rule]]\nkind = "action"\noperators = 2\n'
+    assert said(RULES, action) == ["an action: 2 operators (was: no rule of its own)"]
+    assert said(action, RULES) == ["an action: no rule of its own any more (was: 2 operators)"]
+    assert said(ROLES, RULES)[-1] == "all else: 2 operators (was: 1 operator)"
+
+
+def test_the_order_of_rules_matters_and_is_told() -> None:
+    head, *parts = RULES.split("[[approvals.rule]]")
+    swapped = "[[approvals.rule]]".join([head, *reversed(parts)])
+    assert said(RULES, swapped) == [
+        "the rules come in another order, and the first that fits counts"
+    ]
+
+
+@given(
+    *(st.builds(Approvals, st.lists(rules, max_size=3).map(tuple), st.integers(0, 2)),) * 2,
+)
+def test_no_change_of_rules_is_silent(before: Approvals, after: Approvals) -> None:
+    def state(approvals: Approvals) -> Policy:
+        encoded = approvals.to_wire()
+        params = {3: encoded} if encoded else {}
+        return Policy(parse_claims(build(POLICY, [1, HEAD, [], [], [], params], iat=7)))
+
+    found = diff(state(before), state(after)).approvals
+    if any(
+        before.operators_for(kind, roles, renewal) != after.operators_for(kind, roles, renewal)
+        for kind in KINDS
+        for roles in {0, *(rule.roles for rule in (*before.rules, *after.rules))}
+        for renewal in (False, True)
+    ):
+        assert found
+
+
+# --- amendments -----------------------------------------------------------------------------------
+
+
+def test_a_change_of_rules_is_an_amendment() -> None:
+    # with many rules, the whole policy is far longer
+    paths = json.dumps([f"path-{i:02}" for i in range(20)])
+    rule = f'[[rule]]\nfrom="sensor"\nto="pump"\nresource={paths}\nmethods="GET"\n'
+    texts = [ROLES + rule, RULES + rule, ROLES + rule, RULES + rule]
+    state = PolicyFile.parse(texts[0]).policy(1, HEAD, 7)
+    for before, after in pairwise(texts):
+        new, ops = successor(PolicyFile.parse(after), state, 99)
+        wanted = PolicyFile.parse(after).approvals.to_wire()
+        assert ops == [[OP_SET, 3, wanted]] and before != after
+        assert new.approvals == wanted and new.issued == 7
+        payload = build(AMENDMENT, [new.epoch, new.previous, *ops])
+        body = check_amendment(parse_claims(payload)[-65537])
+        assert state.amended(body).payload() == new.payload()
+        state = new
+
+
+def test_the_committee_outlives_every_change() -> None:
+    rule = '[[rule]]\nfrom="sensor"\nto="pump"\nresource="x"\nmethods="GET"\n'
+    old = policy(RULES, committee=b"shares 2")
+    for text in (RULES, ROLES, RULES + rule, RULES.replace("pump", "motor")):
+        new, _ = successor(PolicyFile.parse(text), old, 9)
+        assert new.committee == b"shares 2"
+    node = bytes(8)
+    assert old.amended([AMENDMENT, 2, old.head(), node]).committee == b"shares 2"
+
+
+def test_other_governors_are_an_amendment_that_people_see() -> None:
+    paths = json.dumps([f"path-{i:02}" for i in range(20)])
+    text = RULES + f'[[rule]]\nfrom="sensor"\nto="pump"\nresource={paths}\nmethods="GET"\n'
+    old = policy(text)
+    new = PolicyFile.parse(text).policy(2, old.head(), 7, committee=b"shares 2")
+    assert amendment_for(old, new) == [[OP_SET, 4, b"shares 2"]]
+    (line,) = diff(old, new).lines()
+    assert line.startswith("governors: ") and b"shares 2".hex() in line
+    assert "the charter's" in line
+
+
+def test_after_a_succession_the_next_policy_follows_its_head() -> None:
+    old = policy(RULES)
+    at = (5, b"succes")
+    new, ops = successor(PolicyFile.parse(RULES), old, 9, [bytes(8)], None, at)
+    assert (new.epoch, new.previous, ops) == (6, b"succes", [bytes(8)])
+    assert amendment_for(old, new) is None
+
+
+def test_devices_refuse_parameters_of_another_shape() -> None:
+    for params in ({3: []}, {3: 1}, {3: None}, {4: b"short"}, {4: None}, {5: 1}):
+        with pytest.raises(Rejection):
+            Policy(parse_claims(build(POLICY, [1, HEAD, [], [], [], params], iat=7)))
+
+
+# --- a person's word ------------------------------------------------------------------------------
+
+ANNA, BEN = Identity.generate("anna"), Identity.generate("ben")
+GROUP, ID = b"g" * 32, b"i" * 16
+
+
+def test_an_approval_is_of_one_governor_about_one_proposal_in_one_scope() -> None:
+    made = Approval.make(ANNA, GROUP, 1, ID, True, "looked at it", 99)
+    assert made.check(ANNA.public, GROUP, ID)
+    id, again = Approval.from_item(codec.load(codec.dump(made.to_item(ID))))
+    assert (id, again) == (ID, made)
+    assert not made.check(BEN.public, GROUP, ID)
+    assert not made.check(ANNA.public, b"h" * 32, ID)
+    assert not made.check(ANNA.public, GROUP, b"j" * 16)
+    for place, other in ((2, False), (3, "looked at it "), (3, ""), (4, 98)):
+        item = made.to_item(ID)
+        item[place] = other
+        assert not Approval.from_item(item)[1].check(ANNA.public, GROUP, ID)
+
+
+def test_a_denial_is_no_approval_with_the_same_words() -> None:
+    made = Approval.make(ANNA, GROUP, 1, ID, False, "", 99)
+    assert made.check(ANNA.public, GROUP, ID) and not made.yes
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (0, b"short"),
+        (1, 0),
+        (1, 14),
+        (1, True),
+        (2, 1),
+        (2, None),
+        (3, b"bytes"),
+        (3, "two\nlines"),
+        (3, "\x1b[31m"),
+        (3, "x" * (REASON_BYTES_MAX + 1)),
+        (4, -1),
+        (4, 2**32),
+        (5, bytes(63)),
+        (5, "text"),
+    ],
+)
+def test_an_approval_of_another_shape_is_none(place: int, value: object) -> None:
+    item = Approval.make(ANNA, GROUP, 1, ID, True, "fine", 99).to_item(ID)
+    item[place] = value
+    with pytest.raises(Malformed):
+        Approval.from_item(item)
+
+
+def test_an_operator_is_told_of_a_reason_that_is_no_line() -> None:
+    with pytest.raises(Malformed):
+        Approval.make(ANNA, GROUP, 1, ID, True, "two\nlines", 99)
+
+
+def test_nobody_certifies_rules_that_nobody_could_meet() -> None:
+    charter = SimpleNamespace(governors=[bytes(32)] * 3)
+    folder: Any = SimpleNamespace(policy=None, charter=charter)
+    with pytest.raises(PolicyError, match="13 operators, there are 3 governors"):
+        policy_change(folder, PolicyFile.parse("[approvals]\noperators = 13\n"))

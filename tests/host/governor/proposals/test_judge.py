@@ -1,0 +1,407 @@
+"""What a governor agrees to sign, whoever proposes it: most proposals here are a liar's."""
+
+from pathlib import Path
+
+import pytest
+import signer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from judge_rig import (
+    DAY,
+    GATEWAY,
+    NOW,
+    OPEN,
+    SKEW,
+    TEXT,
+    Heirs,
+    Scope,
+    action,
+    asks,
+    member,
+    node_of,
+    raw,
+    renewal,
+    request,
+    says,
+    whole,
+)
+
+from writ import cbor
+from writ.authority import capsule
+from writ.authority.capsule import AMENDMENT, POLICY
+from writ.authority.policy import OP_GRANT, OP_SET
+from writ.limits import GOVERNORS_MAX
+from writ_host import codec
+from writ_host.governor.proposals.judge import ACTION_S, STATEMENT_AGE_MAX_S, judge
+from writ_host.governor.proposals.statement import RENEW, REVOKE
+from writ_host.policy.source import PolicyFile
+
+
+@pytest.fixture
+def scope(tmp_path: Path):
+    found = Scope(tmp_path / "ledger.db")
+    yield found
+    found.ledger.close()
+
+
+@pytest.fixture
+def open_scope(tmp_path: Path):
+    found = Scope(tmp_path / "open.db", OPEN)
+    yield found
+    found.ledger.close()
+
+
+# --- policies -------------------------------------------------------------------------------------
+
+
+def test_a_next_policy_takes_the_operators_of_the_one_in_force(scope: Scope) -> None:
+    assert scope.allows(whole(scope)) == 2
+    assert scope.allows(*scope.change(node_of("soil1"))) == 2
+    # whoever wants fewer people from now on needs as many as before
+    assert scope.allows(whole(scope, OPEN)) == 2
+    assert scope.judge(whole(scope)).kind == "policy"
+
+
+def test_what_it_means_is_said_from_what_is_signed(scope: Scope) -> None:
+    found = scope.judge(*scope.change(node_of("soil1"), [OP_GRANT, node_of("soil2"), GATEWAY]))
+    assert f"  revoked: soil1 ({node_of('soil1').hex()})" in found.lines
+    assert f"  granted: soil2 ({node_of('soil2').hex()}) gains gateway" in found.lines
+    found = scope.judge(whole(scope, OPEN))
+    assert any("approvals: all else: nobody is asked (was: 2 operators)" in x for x in found.lines)
+
+
+def test_wrong_epochs_and_wrong_previous(scope: Scope) -> None:
+    assert "is for epoch 1, and 1 is in force" in scope.refuses(whole(scope, epoch=1))
+    assert "is for epoch 3, but 1 is here" in scope.refuses(whole(scope, epoch=3))
+    wrong = whole(scope, previous_head=b"forked")
+    assert "does not follow" in scope.refuses(wrong)
+    for place, value in ((1, 1), (1, 3), (2, b"forked")):
+        body = [AMENDMENT, 2, scope.view.head, node_of("soil1")]
+        body[place] = value
+        payload = capsule.build(AMENDMENT, body[1:])
+        assert scope.refuses(payload, scope.change(node_of("soil1"))[1])
+
+
+def test_amendment_and_policy_that_differ(scope: Scope) -> None:
+    amendment, _ = scope.change(node_of("soil1"))
+    _, other = scope.change(node_of("soil2"))
+    assert "different states" in scope.refuses(amendment, other)
+    assert "different states" in scope.refuses(amendment, whole(scope))
+
+
+def test_pairs_that_are_none(scope: Scope) -> None:
+    amendment, policy = scope.change(node_of("soil1"))
+    for payloads in (
+        [amendment],
+        [policy, amendment],
+        [policy, policy],
+        [amendment, amendment],
+        [amendment, policy, policy],
+        [policy, member("new", 9)],
+        [member("soil1", 1, exp=NOW + 40 * DAY), policy],
+        [],
+        [capsule.parse(signer.charter()).payload],
+        [capsule.build(capsule.RELEASE, [2, scope.view.head], iat=NOW)],
+        [capsule.build(capsule.GRANT, [bytes(32), 1], iat=NOW)],
+        [cbor.encode({1: 2})],
+        [b"rubbish"],
+        [b""],
+    ):
+        assert scope.refuses(*payloads)
+
+
+def test_a_policy_from_the_future_or_the_past(scope: Scope) -> None:
+    assert scope.allows(whole(scope, issued=NOW + SKEW)) == 2
+    assert "our clock says" in scope.refuses(whole(scope, issued=NOW + SKEW + 1))
+    # proposed days ago, and approved only now
+    assert scope.allows(whole(scope, issued=scope.policy.issued)) == 2
+    older = whole(scope, issued=scope.policy.issued - 1)
+    assert "older than the one in force" in scope.refuses(older)
+
+
+def test_roles_keep_their_numbers(scope: Scope) -> None:
+    assert scope.allows(whole(scope, TEXT.replace("[[rule]]", 'new = ""\n[[rule]]', 1))) == 2
+    swapped = TEXT.replace('gateway = ""\nsensor = ""', 'sensor = ""\ngateway = ""')
+    assert "change their numbers" in scope.refuses(whole(scope, swapped))
+    fewer = TEXT.replace('sluice = ""', 'gate = ""').replace('"sluice"', '"gate"')
+    assert "change their numbers" in scope.refuses(whole(scope, fewer))
+
+
+def test_rules_that_nobody_could_ever_meet(scope: Scope) -> None:
+    # four governors, and five people must agree to whatever comes next
+    locked = TEXT.replace("operators = 2", "operators = 5")
+    assert "there are 4 governors" in scope.refuses(whole(scope, locked))
+    assert scope.allows(whole(scope, locked), governors=5) == 2
+    assert scope.refuses(whole(scope, TEXT), governors=1)
+
+
+def test_approval_rules_that_cannot_be_read(scope: Scope) -> None:
+    payloads = scope.change([OP_SET, 3, [1, [99, 0, 0, 0]]])
+    assert "none that we can read" in scope.refuses(*payloads)
+
+
+def test_under_rules_that_cannot_be_read_everybody_must_agree(scope: Scope) -> None:
+    scope.advance(scope.change([OP_SET, 3, [1, [99, 0, 0, 0]]])[1])
+    assert scope.allows(whole(scope, epoch=3)) == 4
+    assert scope.allows(signer.beacon_payload(2, scope.view.head, NOW)) == 4
+
+
+def test_other_governors_are_never_put_in_force_silently(scope: Scope) -> None:
+    payloads = scope.change([OP_SET, 4, b"shares 2"])
+    assert "whose shares we have not seen" in scope.refuses(*payloads)
+    assert scope.refuses(whole(scope, committee=b"shares 2"), seats=frozenset({b"shares 3"}))
+    seats = frozenset({b"shares 2"})
+    assert scope.allows(*payloads, seats=seats) == 2
+    found = scope.judge(*payloads, seats=seats)
+    assert any(b"shares 2".hex() in line for line in found.lines)
+    # nor put out of force by a policy that does not speak of them
+    scope.advance(payloads[1])
+    assert scope.refuses(whole(scope, epoch=3, committee=None), seats=seats)
+    assert scope.allows(whole(scope, epoch=3, committee=b"shares 2")) == 2
+
+
+def test_who_governs_takes_two_people(open_scope: Scope) -> None:
+    scope = open_scope
+    assert scope.allows(whole(scope, OPEN)) == 0
+    payloads, seats = scope.change([OP_SET, 4, b"shares 2"]), frozenset({b"shares 2"})
+    assert scope.allows(*payloads, seats=seats) == 2
+    assert scope.allows(*payloads, seats=seats, governors=1) == 1
+    heirs = Heirs(scope)
+    asked = {"beside": [heirs.charter], "seats": frozenset({heirs.key})}
+    assert scope.allows(heirs.succession(), **asked) == 2
+
+
+def test_before_the_first_policy_one_person_decides(scope: Scope) -> None:
+    first = PolicyFile.parse(TEXT).compile(1, scope.charter.head, NOW)
+    start = {"policy": None, "epoch": 0, "head": scope.charter.head}
+    assert scope.allows(first, **start) == 1
+    assert any("gateway may PUT gate" in x for x in scope.judge(first, **start).lines)
+    amendment = capsule.build(AMENDMENT, [1, scope.charter.head, node_of("soil1")])
+    assert scope.refuses(amendment, first, **start) == "the amendment has no policy to amend"
+    beacon = signer.beacon_payload(0, scope.charter.head, NOW)
+    assert scope.allows(beacon, **start) == 1
+
+
+def test_a_policy_that_no_device_could_hold(scope: Scope) -> None:
+    body = [2, scope.view.head, [[1, 1, "x", 1]] * 2, [], [], {}]
+    assert scope.refuses(cbor.encode({6: NOW, -65537: [POLICY, *body]}))
+    large = [[1, 1, f"{i:02}".ljust(48, "x"), 1] for i in range(32)]
+    body = [2, scope.view.head, large, [], [], {}]
+    assert scope.refuses(cbor.encode({6: NOW, -65537: [POLICY, *body]}))
+
+
+# --- whoever revokes itself -----------------------------------------------------------------------
+
+
+def test_a_device_that_was_opened_takes_itself_out(scope: Scope) -> None:
+    payloads = scope.change(node_of("soil1"))
+    beside = [says("soil1", REVOKE, "opened"), b""]
+    assert scope.allows(*payloads, beside=beside) == 0
+    found = scope.judge(*payloads, beside=beside)
+    assert found.title == "soil1 revokes itself" and "soil1 says: opened" in found.lines
+
+
+def test_and_nobody_else_and_nothing_more(scope: Scope) -> None:
+    opened = says("soil1", REVOKE, "opened")
+    for ops in (
+        [node_of("soil2")],
+        [node_of("soil1"), node_of("soil2")],
+        [node_of("soil1"), [OP_GRANT, node_of("soil2"), GATEWAY]],
+        [[OP_GRANT, node_of("soil1"), GATEWAY]],
+        [[OP_SET, 3, [0]]],
+    ):
+        assert scope.refuses(*scope.change(*ops), beside=[opened, b""])
+    payloads = scope.change(node_of("soil1"))
+    for beside in (
+        [says("soil2", REVOKE, "opened"), b""],  # somebody else's
+        [says("soil1", RENEW), b""],  # of another kind
+        [opened, opened],
+        [b"", opened],
+        [opened],
+        [request("soil1"), b""],
+        [opened[:-1] + bytes([opened[-1] ^ 1]), b""],
+        [says("soil1", REVOKE, "", issued=NOW - STATEMENT_AGE_MAX_S - 1), b""],
+        [says("soil1", REVOKE, "", issued=NOW + SKEW + 1), b""],
+    ):
+        assert scope.refuses(*payloads, beside=beside)
+    # a whole policy takes people, whatever else it says
+    assert scope.refuses(payloads[1], beside=[opened])
+
+
+def test_a_stranger_or_who_is_out_already_revokes_nobody(scope: Scope) -> None:
+    payloads = scope.change(node_of("nobody"))
+    assert scope.refuses(*payloads, beside=[says("nobody", REVOKE, ""), b""])
+    payloads = scope.change(node_of("gone"))
+    assert scope.refuses(*payloads, beside=[says("gone", REVOKE, ""), b""])
+
+
+# --- succession -----------------------------------------------------------------------------------
+
+
+def test_a_succession_takes_two_people_and_the_new_charter(scope: Scope) -> None:
+    heirs = Heirs(scope)
+    seats = frozenset({heirs.key})
+    assert scope.allows(heirs.succession(), beside=[heirs.charter], seats=seats) == 2
+    found = scope.judge(heirs.succession(), beside=[heirs.charter], seats=seats)
+    assert found.kind == "succession"
+    assert any("4 governors then, 4 are in the charter" in line for line in found.lines)
+
+
+def test_successions_that_a_liar_might_want(scope: Scope) -> None:
+    heirs = Heirs(scope)
+    seats = frozenset({heirs.key})
+    other = Heirs(scope, "field")
+    for payload, beside in (
+        (heirs.succession(), None),
+        (heirs.succession(), [b""]),
+        (heirs.succession(), [signer.charter()]),
+        (heirs.succession(), [signer.certify(heirs.payload)]),  # signed by the old key only
+        (heirs.succession(), [signer.forge(heirs.charter)]),
+        (heirs.succession(), [says("gw1", RENEW)]),
+        (other.succession(), [other.charter]),  # another scope's
+        (heirs.succession(epoch=1), [heirs.charter]),
+        (heirs.succession(epoch=3), [heirs.charter]),
+        (heirs.succession(previous=b"forked"), [heirs.charter]),
+        (heirs.succession(digest=bytes(32)), [heirs.charter]),
+        (heirs.succession(key=bytes(32)), [heirs.charter]),
+        (heirs.succession(iat=NOW + SKEW + 1), [heirs.charter]),
+    ):
+        assert scope.refuses(payload, beside=beside, seats=seats)
+    # a key that no ceremony here has made
+    assert "not seen made" in scope.refuses(heirs.succession(), beside=[heirs.charter])
+    assert scope.refuses(heirs.succession(), whole(scope), beside=[heirs.charter, b""], seats=seats)
+
+
+# --- beacons --------------------------------------------------------------------------------------
+
+
+def test_beacons_tell_our_time_and_our_state(scope: Scope) -> None:
+    head = scope.view.head
+    assert scope.allows(signer.beacon_payload(1, head, NOW)) == 0
+    for off in (-SKEW, SKEW):
+        assert scope.allows(signer.beacon_payload(1, head, NOW + off)) == 0
+    for payload in (
+        signer.beacon_payload(1, head, NOW + SKEW + 1),
+        signer.beacon_payload(1, head, NOW - SKEW - 1),
+        signer.beacon_payload(2, head, NOW),
+        signer.beacon_payload(0, head, NOW),
+        signer.beacon_payload(1, b"forked", NOW),
+    ):
+        assert scope.refuses(payload)
+    scope.ledger.add_capsules([raw(signer.beacon_payload(1, head, NOW))])
+    assert "newer beacon" in scope.refuses(signer.beacon_payload(1, head, NOW))
+    assert scope.allows(signer.beacon_payload(1, head, NOW + 1)) == 0
+    assert scope.refuses(signer.beacon_payload(1, head, NOW + 1), beside=[says("soil1", RENEW)])
+
+
+# --- actions --------------------------------------------------------------------------------------
+
+
+def test_an_action_is_what_somebody_asked_for(scope: Scope) -> None:
+    asked = asks()
+    payload = action(nonce=asked.nonce)
+    assert scope.allows(payload, beside=[asked.raw]) == 2
+    found = scope.judge(payload, beside=[asked.raw])
+    assert "gw1 asks for it" in found.lines and "PUT gate on sluice1" in found.lines[0]
+    # an operator may want it too
+    assert scope.allows(action()) == 2
+
+
+def test_an_action_for_a_stranger_or_for_too_long(scope: Scope) -> None:
+    for target in ("nobody", "gone"):
+        assert "no living member" in scope.refuses(action(target))
+    assert scope.allows(action(exp=NOW + DAY)) == 2
+    for exp in (NOW + DAY + 1, NOW, NOW - 1):
+        assert scope.refuses(action(exp=exp))
+    for changes in ({"method": 0}, {"method": 8}, {"path": ""}, {"nonce": b"short"}):
+        assert scope.refuses(action(**changes))
+    scope.revoke("sluice1")
+    assert scope.refuses(action())
+
+
+def test_an_action_that_nobody_asked_for(scope: Scope) -> None:
+    asked = asks()
+    for changes in (
+        {"target": node_of("soil1")},
+        {"method": 2},
+        {"path": "gate/2"},
+        {"digest": bytes(32)},
+        {"nonce": bytes(8)},  # another nonce would be another execution
+        # a device forgets the nonce with the action that it carried out first
+        {"exp": NOW + ACTION_S + 1},
+        {"exp": NOW + ACTION_S - 1},
+    ):
+        payload = action(**{"nonce": asked.nonce, **changes})
+        assert scope.refuses(payload, beside=[asked.raw])
+    payload = action(nonce=asked.nonce)
+    for other in (
+        says("gw1", RENEW),
+        asks("gone").raw,
+        asks("nobody").raw,
+        request("gw1"),
+    ):
+        assert scope.refuses(payload, beside=[other])
+    for issued in (NOW - STATEMENT_AGE_MAX_S - 1, NOW + SKEW + 1):
+        asked = asks(issued=issued)
+        payload = action(nonce=asked.nonce, exp=issued + ACTION_S)
+        assert "too far from our clock" in scope.refuses(payload, beside=[asked.raw])
+
+
+def test_an_action_that_no_rule_allows(open_scope: Scope) -> None:
+    scope, asked = open_scope, asks()
+    assert scope.allows(action(nonce=asked.nonce), beside=[asked.raw]) == 0
+    # without anybody's word a person must want it, whatever the rules say
+    assert scope.allows(action()) == 1
+    for statement in (asks("soil1"), asks(path="other"), asks(target=node_of("soil1"))):
+        target, method, path, digest = statement.asked
+        nonce = statement.nonce
+        payload = action(target=target, method=method, path=path, digest=digest, nonce=nonce)
+        assert "no rule lets" in scope.refuses(payload, beside=[statement.raw])
+
+
+# --- anything at all ------------------------------------------------------------------------------
+
+bits = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 2**32),
+    st.binary(max_size=9),
+    st.text(max_size=5),
+    st.lists(st.integers(0, 9), max_size=3),
+)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory):
+    found = Scope(tmp_path_factory.mktemp("shared") / "ledger.db")
+    yield found
+    found.ledger.close()
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_no_lie_raises_anything(shared: Scope, data: st.DataObject) -> None:
+    scope = shared
+    asked = asks()
+    templates = [
+        [*scope.change(node_of("soil1"))],
+        [whole(scope)],
+        [renewal(), renewal("soil2", 2)],
+        [action(nonce=asked.nonce)],
+        [Heirs(scope).succession()],
+        [signer.beacon_payload(1, scope.view.head, NOW)],
+    ]
+    payloads = list(data.draw(st.sampled_from(templates)))
+    place = data.draw(st.integers(0, len(payloads) - 1))
+    claims = cbor.decode(payloads[place])
+    body = claims[-65537]
+    body[data.draw(st.integers(0, len(body) - 1))] = data.draw(bits)
+    if data.draw(st.booleans()):
+        claims[data.draw(st.sampled_from([2, 4, 5, 6, 8, 9]))] = data.draw(bits)
+    payloads[place] = cbor.encode(claims)
+    beside = data.draw(
+        st.sampled_from([b"", codec.dump([asked.raw]), codec.dump([b"x"]), b"\x81\x00"])
+        | st.binary(max_size=30)
+    )
+    found = judge(payloads, beside, scope.view)
+    assert found.title and (found.reason is None or found.operators == GOVERNORS_MAX)

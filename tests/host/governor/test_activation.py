@@ -1,0 +1,54 @@
+"""New shares are put in force by whoever has one, also when whoever began it is gone."""
+
+from pathlib import Path
+
+from governor_rig import NAMES, Village
+
+from writ.authority import capsule as capsules
+from writ_host.ceremony.local import Local, found_local
+from writ_host.governor.activation import Takeover
+from writ_host.governor.ceremonies.views import CNext
+from writ_host.governor.proposals.proposal import CERTIFIED
+from writ_host.keys.roster import committee_digest
+from writ_host.scope import issuance
+from writ_host.scope.issuance import LocalSigner
+
+
+def successors() -> tuple[list[Local], bytes]:
+    """The same people with a new group key, and its charter."""
+    new = found_local("farm", list(NAMES[:4]), 3)
+    (charter,) = issuance.sign([issuance.charter_draft(new[0].seat)], LocalSigner(new))
+    return new, charter
+
+
+def test_whoever_has_the_new_share_brings_a_succession_forward(tmp_path: Path) -> None:
+    village = Village(tmp_path)
+    new, charter = successors()
+    group_key = new[0].seat.public.group_key
+    digest = committee_digest(new[0].seat)
+    # the first began it, and died when the key was made
+    village.down.add(1)
+    ids = set()
+    for number in (2, 3, 4):
+        core = village.cores[number]
+        core.set_next_seats([digest, group_key])
+        core.context.clock_s = lambda late=number: capsules.parse(charter).claims[6] + late
+    for number in (2, 3, 4):
+        takeover = Takeover()
+        takeover.add(CNext(digest, new[number - 1].seat, [charter], bytes(32)), "succession: farm")
+
+        def propose(payloads: list[bytes], title: str, evidence: bytes, at: int = number) -> bytes:
+            return village.propose(at, payloads, evidence)
+
+        core = village.cores[number]
+        for _ in range(2):
+            assert not takeover.tick(core, propose)
+            ids.update(view.id for view in core.pending())
+        village.step()
+    # byte for byte the same, so it is one, and people are asked once
+    (id,) = ids
+    assert [view.id for view in village.cores[2].pending()] == [id]
+    for number in (2, 3):
+        village.approve(number, id)
+    village.run(lambda: [village.reseats.get(number) for number in (2, 3, 4)] == [group_key] * 3)
+    assert village.view(4, id).state == CERTIFIED

@@ -1,0 +1,102 @@
+"""Governors as processes that come back after many epochs, still wanted or long replaced."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attack_rig import post
+from council_rig import Council, finish, wait_for
+from measure.committee import POLICY
+
+from writ import crypto
+from writ.authority import capsule
+from writ.authority.capsule import AMENDMENT
+from writ.authority.policy import Policy, check_amendment
+from writ_host.governor.ceremonies.record import Record
+from writ_host.governor.ledger.capsules import POLICIES_KEPT
+from writ_host.governor.ledger.ledger import Ledger
+
+
+@pytest.fixture(scope="module")
+def council(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Council]:
+    root: Path = tmp_path_factory.mktemp("council")
+    council = Council(root)
+    (root / "policy.toml").write_text(POLICY)
+    try:
+        council.found("abcd", "--policy", "policy.toml")
+        yield council
+    finally:
+        council.stop_all()
+
+
+def newest(council: Council) -> bytes:
+    """The policy in force at governor a, which is not running."""
+    ledger = Ledger.open(council.path("a") / "ledger.db")
+    raw = ledger.policy_capsule()
+    ledger.close()
+    assert raw is not None
+    return raw
+
+
+def pass_epochs(council: Council, count: int) -> int:
+    """Policies that wait for nobody; the last epoch."""
+    council.kill("a")
+    policy = Policy(capsule.parse(newest(council)).claims)
+    council.start("a")
+    for _ in range(count):
+        body = [AMENDMENT, policy.epoch + 1, policy.head(), crypto.random_bytes(8)]
+        checked = check_amendment(body)
+        policy = policy.amended(checked)
+        payloads = [capsule.build(AMENDMENT, checked[1:]), policy.payload()]
+        council.ask("a", "propose", payloads=payloads, title="a change", evidence=b"")
+        wait_for(lambda epoch=policy.epoch: council.ask("a", "state")["epoch"] == epoch)
+    return int(policy.epoch)
+
+
+def remove_d(council: Council) -> None:
+    """The others deal new shares among themselves, and put them in force."""
+    command = council.begin("governor", "change", "a", "--remove", "d", "--yes", "--json")
+    council.approve("b", "c")
+    council.approve("a", "b")
+    assert finish(command)["in_force"]
+    for name in "abc":
+        wait_for(lambda name=name: council.ask(name, "status")["count"] == 3, council.log(name))
+
+
+def test_still_a_governor_after_more_epochs_than_policies_are_kept(council: Council) -> None:
+    council.kill("d")
+    epoch = pass_epochs(council, POLICIES_KEPT + 2)
+    council.start("d")
+    wait_for(lambda: council.ask("d", "state")["epoch"] == epoch, council.log("d"))
+    assert council.ask("d", "status")["state"] == "seated"
+
+
+def test_removed_while_away_and_cut_off_it_hears_it_as_every_node_does(council: Council) -> None:
+    council.kill("d")
+    shutil.copytree(council.path("d"), council.root / "before")
+    remove_d(council)
+    pass_epochs(council, 2)
+    # nobody is told for ever that it governs no more
+    for name in "abc":
+        council.kill(name)
+    council.start("d")
+    assert council.ask("d", "status")["state"] == "seated"
+    listen = Record.load(council.path("d") / "d.toml").listen
+    assert post(listen, newest(council)) == ["taken"]
+    wait_for(lambda: council.events("d", "retired"), council.log("d"), 40)
+    council.kill("d")
+
+
+def test_removed_while_away_it_is_told_by_those_who_were_its_peers(council: Council) -> None:
+    for name in "abc":
+        council.start(name)
+    pass_epochs(council, POLICIES_KEPT)
+    shutil.rmtree(council.path("d"))
+    (council.root / "before").rename(council.path("d"))
+    council.start("d")
+    wait_for(lambda: len(council.events("d", "retired")) == 2, council.log("d"), 40)
+    # its share is gone, and stays so
+    council.stop("d")
+    council.start("d")
+    assert council.ask("d", "status")["state"] != "seated"

@@ -1,0 +1,403 @@
+"""FROST against RFC 9591, against plain verifiers, and against those who cheat."""
+
+import contextlib
+import copy
+import pickle
+from itertools import combinations
+
+import pytest
+from Crypto.Signature import eddsa
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from frost_rig import MESSAGE, deal, fixed, sign_all
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nacl.bindings import crypto_core_ed25519_add
+from vectors_frost import RFC9591
+
+from writ import crypto
+from writ.errors import UsageError
+from writ_host.consensus import signer
+from writ_host.errors import CheatingGovernor, Malformed
+from writ_host.keys import group
+from writ_host.keys.frost import (
+    Commitment,
+    KeyPackage,
+    PublicKeyPackage,
+    SigningPackage,
+    aggregate,
+    commit,
+    is_valid,
+    lagrange,
+    sign,
+)
+from writ_host.keys.identity import Identity
+from writ_host.keys.roster import Roster, Seat
+
+
+def test_rfc9591_every_value():
+    group_key = bytes.fromhex(RFC9591["group_key"])
+    message = bytes.fromhex(RFC9591["message"])
+    keys = {
+        i: KeyPackage(i, group.scalar_from_bytes(bytes.fromhex(share)), group_key, 2)
+        for i, share in RFC9591["shares"].items()
+    }
+    nonces = {}
+    for i, wanted in RFC9591["signers"].items():
+        randomness = fixed(
+            bytes.fromhex(wanted["hiding_nonce_randomness"]),
+            bytes.fromhex(wanted["binding_nonce_randomness"]),
+        )
+        nonces[i] = commit(keys[i], randomness)
+        secret = bytes(nonces[i]._buffers[0]).hex()
+        assert secret == wanted["hiding_nonce"] + wanted["binding_nonce"]
+        assert nonces[i].commitment.hiding.hex() == wanted["hiding_nonce_commitment"]
+        assert nonces[i].commitment.binding.hex() == wanted["binding_nonce_commitment"]
+    # the order in which commitments arrive must not matter
+    commitments = [nonces[3].commitment, nonces[1].commitment]
+    package = SigningPackage(group_key, 2, message, commitments)
+    for i, wanted in RFC9591["signers"].items():
+        assert package.binding_factor_inputs()[i].hex() == wanted["binding_factor_input"]
+        factor = group.scalar_to_bytes(package.binding_factors[i])
+        assert factor.hex() == wanted["binding_factor"]
+    shares = {i: sign(keys[i], nonces[i], package) for i in nonces}
+    for i, wanted in RFC9591["signers"].items():
+        assert shares[i].hex() == wanted["sig_share"]
+    public = PublicKeyPackage(group_key, {i: k.verifying_share for i, k in keys.items()}, 2)
+    assert aggregate(public, package, shares).hex() == RFC9591["signature"]
+
+
+def test_whose_nonces_are_here_finds_the_same_package():
+    keys, public = deal(3, 4)
+    nonces = [commit(keys[i]) for i in (1, 2, 4)]
+    place = public.group_key, 3, MESSAGE, [item.commitment for item in nonces]
+    package = SigningPackage(*place)
+    for mine in nonces:
+        assert SigningPackage(*place, mine).group_commitment == package.group_commitment
+        assert not mine.spent
+        mine.discard()
+        assert SigningPackage(*place, mine).group_commitment == package.group_commitment
+    stranger = commit(keys[3])
+    assert SigningPackage(*place, stranger).group_commitment == package.group_commitment
+
+
+def test_every_threshold_subset_makes_a_plain_signature():
+    keys, public = deal(3, 4)
+    for signers in [*combinations(range(1, 5), 3), (1, 2, 3, 4)]:
+        package, shares = sign_all(keys, public, signers)
+        signature = aggregate(public, package, shares)
+        Ed25519PublicKey.from_public_bytes(public.group_key).verify(signature, MESSAGE)
+        eddsa.new(eddsa.import_public_key(public.group_key), "rfc8032").verify(MESSAGE, signature)
+        assert crypto.ed25519_verify(public.group_key, MESSAGE, signature)
+        assert is_valid(public.group_key, MESSAGE, signature)
+        with pytest.raises(InvalidSignature):
+            Ed25519PublicKey.from_public_bytes(public.group_key).verify(signature, b"no")
+        assert not is_valid(public.group_key, b"no", signature)
+
+
+def test_two_of_four_cannot_sign_for_three():
+    keys, public = deal(3, 4)
+    nonces = {i: commit(keys[i]) for i in (1, 2)}
+    commitments = [item.commitment for item in nonces.values()]
+    with pytest.raises(UsageError):
+        SigningPackage(public.group_key, public.threshold, MESSAGE, commitments)
+    # Two who leave the checks out and pretend a lower threshold get no signature either.
+    lying = {i: KeyPackage(i, keys[i].signing_share, public.group_key, 2) for i in (1, 2)}
+    package = SigningPackage(public.group_key, 2, MESSAGE, commitments)
+    with pytest.raises(UsageError):
+        sign(keys[1], nonces[1], package)
+    assert not nonces[1].spent
+    shares = {i: sign(lying[i], nonces[i], package) for i in (1, 2)}
+    two = PublicKeyPackage(public.group_key, public.verifying_shares, 2)
+    with pytest.raises(Malformed):
+        aggregate(two, package, shares)
+    with pytest.raises(UsageError):
+        aggregate(public, package, shares)
+
+
+@pytest.mark.parametrize("wrong", [b"", bytes(32), b"\xff" * 32, group.scalar_to_bytes(7)])
+def test_aggregate_names_the_cheater(wrong):
+    keys, public = deal(3, 4)
+    package, shares = sign_all(keys, public, (1, 2, 4))
+    with pytest.raises(CheatingGovernor) as caught:
+        aggregate(public, package, {**shares, 2: wrong})
+    assert caught.value.identifiers == (2,)
+    with pytest.raises(CheatingGovernor) as caught:
+        aggregate(public, package, {**shares, 2: wrong, 4: shares[1]})
+    assert caught.value.identifiers == (2, 4)
+
+
+def test_a_share_for_another_message_is_cheating():
+    keys, public = deal(2, 3)
+    nonces = {i: commit(keys[i]) for i in (1, 2)}
+    commitments = [item.commitment for item in nonces.values()]
+    package = SigningPackage(public.group_key, 2, MESSAGE, commitments)
+    other = SigningPackage(public.group_key, 2, b"shut the gate", commitments)
+    shares = {1: sign(keys[1], nonces[1], package), 2: sign(keys[2], nonces[2], other)}
+    with pytest.raises(CheatingGovernor) as caught:
+        aggregate(public, package, shares)
+    assert caught.value.identifiers == (2,)
+
+
+def test_nonces_sign_once():
+    keys, public = deal(2, 2)
+    nonces = {i: commit(keys[i]) for i in (1, 2)}
+    commitments = [item.commitment for item in nonces.values()]
+    buffer = nonces[1]._buffers[0]
+    sign(keys[1], nonces[1], SigningPackage(public.group_key, 2, MESSAGE, commitments))
+    assert buffer == bytes(64)
+    assert nonces[1].spent
+    for message in (MESSAGE, b"another"):
+        with pytest.raises(UsageError):
+            sign(keys[1], nonces[1], SigningPackage(public.group_key, 2, message, commitments))
+    nonces[2].discard()
+    with pytest.raises(UsageError):
+        nonces[2].take()
+
+
+@pytest.mark.parametrize("leak", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_nonces_are_never_copied_or_shown(leak):
+    nonces = commit(deal(1, 1)[0][1])
+    secret = bytes(nonces._buffers[0])
+    with pytest.raises(UsageError):
+        leak(nonces)
+    assert secret.hex() not in repr(nonces) and str(list(secret)) not in repr(nonces)
+
+
+def test_a_share_is_not_shown():
+    key = deal(1, 1)[0][1]
+    assert str(key.signing_share) not in repr(key)
+
+
+def test_sign_refuses_a_package_without_its_own_nonces():
+    keys, public = deal(2, 3)
+    nonces = {i: commit(keys[i]) for i in (1, 2, 3)}
+    # commitments swapped under us: signing would use our nonces under others' factors
+    foreign = [commit(keys[1]).commitment, nonces[2].commitment]
+    with pytest.raises(UsageError):
+        sign(keys[1], nonces[1], SigningPackage(public.group_key, 2, MESSAGE, foreign))
+    absent = [nonces[2].commitment, nonces[3].commitment]
+    with pytest.raises(UsageError):
+        sign(keys[1], nonces[1], SigningPackage(public.group_key, 2, MESSAGE, absent))
+    with pytest.raises(UsageError):
+        SigningPackage(public.group_key, 2, MESSAGE, [nonces[1].commitment] * 2)
+    other = deal(2, 2)[1]
+    package = SigningPackage(
+        other.group_key, 2, MESSAGE, [nonces[1].commitment, nonces[2].commitment]
+    )
+    with pytest.raises(UsageError):
+        sign(keys[1], nonces[1], package)
+    assert not nonces[1].spent
+
+
+def test_aggregate_wants_exactly_the_signers():
+    keys, public = deal(2, 3)
+    package, shares = sign_all(keys, public, (1, 2))
+    for wrong in ({1: shares[1]}, {**shares, 3: shares[1]}, {}):
+        with pytest.raises(UsageError):
+            aggregate(public, package, wrong)
+
+
+LOW_ORDER = [
+    # the eight points of small order, then encodings that are not canonical
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0000000000000000000000000000000000000000000000000000000000000080",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "0100000000000000000000000000000000000000000000000000000000000080",
+    "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "0200000000000000000000000000000000000000000000000000000000000000",
+]
+
+
+@pytest.mark.parametrize("encoded", LOW_ORDER)
+def test_points_that_are_no_elements(encoded):
+    data = bytes.fromhex(encoded)
+    for refuses in (group.point_from_bytes, lambda data: group.multiply_received(5, data)):
+        with pytest.raises(Malformed):
+            refuses(data)
+
+
+@pytest.mark.parametrize("low", LOW_ORDER[1:8])
+@pytest.mark.parametrize("scalar", [1, 5, group.ORDER - 1])
+def test_a_point_of_mixed_order_is_refused(low, scalar):
+    """With the second of them, the point of order two, libsodium erred (CVE-2025-69277)."""
+    good = group.base(scalar)
+    mixed = crypto_core_ed25519_add(good, bytes.fromhex(low))
+    # a point of the curve, in its one encoding: only its order is wrong
+    assert eddsa.import_public_key(mixed).export_key(format="raw") == mixed
+    keys, public = deal(1, 1)
+    for refuses in (
+        lambda: group.point_from_bytes(mixed),
+        lambda: Commitment(1, mixed, good),
+        lambda: SigningPackage(good, 1, MESSAGE, [Commitment(1, good, mixed)]),
+        lambda: PublicKeyPackage(mixed, {}, 1),
+        lambda: PublicKeyPackage(good, {1: mixed}, 1),
+        lambda: sign_all(keys, public, (1,))[0].share_is_valid(1, bytes(32), mixed),
+    ):
+        with pytest.raises(Malformed):
+            refuses()
+
+
+def test_a_signature_under_points_of_mixed_order_is_none():
+    """Verifiers that multiply by the cofactor take such a signature, others do not."""
+    low = bytes.fromhex(LOW_ORDER[1])
+    secret = nonce = 7
+    key, mixed = group.base(secret), crypto_core_ed25519_add(group.base(nonce), low)
+    challenge = group.hash_to_scalar(mixed, key, MESSAGE)
+    response = group.multiply_add(secret, challenge, nonce)
+    signature = mixed + group.scalar_to_bytes(response)
+    eddsa.new(eddsa.import_public_key(key), "rfc8032").verify(MESSAGE, signature)
+    assert not is_valid(key, MESSAGE, signature)
+
+
+@pytest.mark.parametrize("y", range(19))
+@pytest.mark.parametrize("sign_bit", [0, 1 << 255])
+def test_encodings_that_are_not_canonical(y, sign_bit):
+    """Each y that fits in 255 bits twice; several are on the curve."""
+    with pytest.raises(Malformed):
+        group.point_from_bytes((2**255 - 19 + y | sign_bit).to_bytes(32, "little"))
+
+
+@given(st.integers(0, group.ORDER - 1), st.integers(0, group.ORDER - 1))
+@settings(max_examples=25, deadline=None)
+def test_the_group_is_the_one_of_another_library(a, b):
+    generator = eddsa.import_public_key(group.GENERATOR).pointQ
+
+    def encoded(point):
+        return (int(point.y) | (int(point.x) & 1) << 255).to_bytes(32, "little")
+
+    assert group.base(a) == encoded(generator * a)
+    assert group.multiply(b, group.base(a)) == encoded(generator * (a * b % group.ORDER))
+    assert group.add([group.base(a), group.base(b)]) == encoded(generator * a + generator * b)
+    assert group.multiply_add(a, b, 5) == (a * b + 5) % group.ORDER
+
+
+def test_scalars_and_the_identity():
+    top = group.scalar_to_bytes(group.ORDER - 1)
+    assert group.scalar_from_bytes(top) == group.ORDER - 1
+    for bad in (group.scalar_to_bytes(group.ORDER), b"\xff" * 32, bytes(31), bytes(33), None, 5):
+        with pytest.raises(Malformed):
+            group.scalar_from_bytes(bad)
+    for refuse in (group.point_to_bytes, group.point_from_bytes):
+        with pytest.raises(Malformed):
+            refuse(group.IDENTITY)
+    five, minus_five = group.base(5), group.base(group.ORDER - 5)
+    for identity in (
+        group.base(0),
+        group.base(group.ORDER),
+        group.multiply(0, five),
+        group.multiply(group.ORDER, five),
+        group.multiply(7, group.IDENTITY),
+        group.add([five, minus_five]),
+        group.add([group.IDENTITY, group.IDENTITY]),
+    ):
+        assert identity == group.IDENTITY
+    assert group.add([group.IDENTITY, five]) == group.add([five]) == five
+    assert group.base(1) == group.GENERATOR
+
+
+def test_is_valid_is_strict():
+    keys, public = deal(1, 1)
+    package, shares = sign_all(keys, public, (1,))
+    signature = aggregate(public, package, shares)
+    response = int.from_bytes(signature[32:], "little") + group.ORDER
+    malleable = signature[:32] + response.to_bytes(32, "little")
+    assert not is_valid(public.group_key, MESSAGE, malleable)
+    assert not is_valid(public.group_key, MESSAGE, signature + b"\0")
+    assert not is_valid(bytes(32), MESSAGE, signature)
+
+
+def test_lagrange_wants_distinct_identifiers():
+    for identifiers in ([1, 2, 2], [2, 3]):
+        with pytest.raises(UsageError):
+            lagrange(1, identifiers)
+
+
+@given(st.binary(max_size=40) | st.binary(min_size=32, max_size=32))
+@settings(max_examples=200, deadline=None)
+def test_decoders_raise_only_malformed(data):
+    for decode, encode in (
+        (group.point_from_bytes, group.point_to_bytes),
+        (group.scalar_from_bytes, group.scalar_to_bytes),
+    ):
+        with contextlib.suppress(Malformed):
+            assert encode(decode(data)) == data
+
+
+# What a signer remembers, so that it works nothing out twice
+
+
+@pytest.fixture
+def signers():
+    people = [Identity.generate(f"g{i}") for i in (1, 2, 3)]
+    roster = Roster.create("farm", 2, [one.public for one in people])
+    keys, public = deal(2, 3)
+    return [
+        signer.FrostSigner(one, Seat(roster, keys[i], public)) for i, one in enumerate(people, 1)
+    ]
+
+
+def test_a_remembered_signature_is_for_its_author_and_its_data_only(signers):
+    one, other, _ = signers
+    made = one.sign(b"this")
+    assert one.verify(1, b"this", made) and other.verify(1, b"this", made)
+    for judge in (one, other):
+        assert not judge.verify(1, b"that", made)
+        assert not judge.verify(2, b"this", made)
+        assert not judge.verify(1, b"this", made[:-1] + bytes([made[-1] ^ 1]))
+
+
+def test_a_bad_commitment_is_never_remembered_as_good(signers):
+    one = signers[0]
+    good = one.commit()[0]
+    for bad in (
+        b"",
+        good[:63],
+        good + b"\0",
+        bytes(64),
+        good[:32] + b"\xff" * 32,
+        bytes(32) + good,
+    ):
+        for _ in range(2):
+            assert not one.check_commitment(bad)
+            with pytest.raises(Malformed):
+                one.package(MESSAGE, {1: good, 2: bad})
+    assert one.check_commitment(good)
+
+
+def test_a_remembered_package_is_for_its_payload_and_its_signers_only(signers):
+    one, other, third = (each.commit()[0] for each in signers)
+    packages = [
+        signers[0].package(payload, chosen)
+        for payload, chosen in (
+            (b"this", {1: one, 2: other}),
+            (b"that", {1: one, 2: other}),
+            (b"this", {1: other, 2: one}),
+            (b"this", {1: one, 3: other}),
+            (b"this", {1: one, 2: third}),
+        )
+    ]
+    assert len({package.challenge for package in packages}) == len(packages)
+    assert signers[0].package(b"this", {2: other, 1: one}) is packages[0]
+
+
+def test_a_full_memory_forgets_and_goes_on(signers, monkeypatch):
+    for name in ("SIGNED_KEPT", "COMMITMENTS_KEPT", "PACKAGES_KEPT"):
+        monkeypatch.setattr(signer, name, 2)
+    again = [signer.FrostSigner(one._identity, one._seat) for one in signers[:2]]
+    made = [one.sign(bytes([i])) for one in again for i in range(5)]
+    assert again[0].verify(1, b"\0", made[0])
+    nonces = [[one.commit() for _ in range(5)] for one in again]
+    for (first, own), (second, others) in zip(*nonces, strict=True):
+        package = again[0].package(MESSAGE, {1: first, 2: second})
+        shares = {1: again[0].share(package, own), 2: again[1].share(package, others)}
+        assert again[1].is_valid(MESSAGE, again[0].aggregate(package, shares))
+    for one in again:
+        assert len(one._signed._facts) == len(one._points._facts) == 2
+    assert len(again[0]._packages._facts) == 2

@@ -1,0 +1,47 @@
+"""policy.toml as revocation changes it: all else in the file means what it meant."""
+
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from writ_host.policy.edit import add_revoked
+from writ_host.policy.template import template
+
+ENTRY = ("00112233445566ff", 'pump1: "stolen"\n[roles]')
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "revoked = []\n[roles]\na = 'x'\n",
+        "revoked = ['t1']\n",
+        'revoked = ["t1",]  # two\n',
+        'revoked = [\n  "t1", # not ], here\n  "#2"\n]\n[roles]\n',
+        'revoked = [ # all\n]\n[[rule]]\nfrom = "a]"\n',
+        "[roles]\na = 'x'\n",
+        "",
+        template("farm"),
+    ],
+)
+def test_one_entry_more_and_nothing_else(before: str) -> None:
+    after = add_revoked(before, [ENTRY])
+    assert after is not None
+    old, new = tomllib.loads(before), tomllib.loads(after)
+    assert new.pop("revoked") == [*old.pop("revoked", []), ENTRY[0]]
+    assert new == old
+    # again: it is there
+    assert tomllib.loads(add_revoked(after, [ENTRY]) or "") == tomllib.loads(after)
+
+
+@pytest.mark.parametrize("before", ["revoked = 3\n", "revoked = [", "x = ", '"revoked" = ["a"]\n'])
+def test_what_is_too_hard_is_left_alone(before: str) -> None:
+    assert add_revoked(before, [ENTRY]) is None
+
+
+@given(st.text(alphabet="revokd=[]\"'#,\n ab", max_size=60))
+def test_no_text_is_spoiled(before: str) -> None:
+    after = add_revoked(before, [ENTRY])
+    if after is not None:
+        assert tomllib.loads(after)["revoked"][-1] == ENTRY[0]

@@ -1,0 +1,132 @@
+"""Governors, folders and breakdowns for the tests of founding and signing."""
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from writ import cbor, crypto
+from writ_host import codec
+from writ_host.ceremony.local import (
+    Founding,
+    Identity,
+    Item,
+    MemoryFolder,
+    MemoryStore,
+    Roster,
+    Seat,
+    Signing,
+    propose,
+)
+from writ_host.keys.frost import KeyPackage
+from writ_host.keys.identity import envelope
+from writ_host.keys.keyfile import Passphrase
+
+NAMES = ("anna", "ben", "carl", "dora")
+KEY = Passphrase("x", log_n=10)
+
+
+def yes(_):
+    return True
+
+
+def no(_):
+    return False
+
+
+def item(text):
+    return Item(text, cbor.encode(["Signature1", b"\xa1\x01\x27", b"", text.encode()]))
+
+
+ITEMS = [item("charter"), item("policy 0")]
+
+
+class Founders:
+    """Four governors about to found a scope in one folder."""
+
+    def __init__(self, identities=None):
+        self.folder = MemoryFolder()
+        self.identities = identities or [Identity.generate(name) for name in NAMES]
+        public = [identity.public for identity in self.identities]
+        self.roster = Roster.create("farm", 3, public)
+        self.stores = [MemoryStore() for _ in NAMES]
+
+    def machine(self, i, compare=yes, folder=None):
+        folder = folder or self.folder
+        return Founding(folder, self.identities[i], self.roster, self.stores[i], compare)
+
+    def machines(self):
+        return [self.machine(i) for i in range(len(NAMES))]
+
+    def forge(self, i, step, body):
+        """A message that governor `i` really signed, whatever it says."""
+        data = envelope(self.identities[i], self.roster.id, step, codec.dump(body))
+        self.folder.files[f"{NAMES[i]}.{step}.cbor"] = data
+
+
+class Signers:
+    """The founded four about to sign one proposal."""
+
+    def __init__(self, governors, folder=None):
+        self.governors = governors
+        self.folder = folder or MemoryFolder()
+        first = governors[0]
+        self.proposal = propose(self.folder, first.identity, first.seat, "found", ITEMS)
+        self.tag = self.proposal.tag
+
+    def machine(self, i, approve=yes, folder=None, seat=None):
+        one = self.governors[i]
+        return Signing(
+            folder or self.folder, one.identity, seat or one.seat, self.proposal, approve
+        )
+
+    def machines(self, *which):
+        return [self.machine(i) for i in which]
+
+    def damaged(self, i):
+        """A machine whose share is not the governor's."""
+        seat = self.governors[i].seat
+        key = seat.key
+        wrong = KeyPackage(key.identifier, key.signing_share ^ 1, key.group_key, key.threshold)
+        return self.machine(i, seat=Seat(seat.roster, wrong, seat.public))
+
+    def forge(self, i, step, body, name=None):
+        data = envelope(self.governors[i].identity, self.proposal.id, step, codec.dump(body))
+        self.folder.files[f"{self.tag}.{name or NAMES[i] + '.' + step}.cbor"] = data
+
+    def check(self, signatures):
+        assert len(signatures) == len(ITEMS)
+        key = self.proposal.group_key
+        for one, signature in zip(ITEMS, signatures, strict=True):
+            assert crypto.ed25519_verify(key, one.to_be_signed, signature)
+            Ed25519PublicKey.from_public_bytes(key).verify(signature, one.to_be_signed)
+
+
+class PowerCut(Exception):
+    """Stands for the moment at which the machine died."""
+
+
+class Failing:
+    """Counts writes to a folder or store, and dies before or after one of them."""
+
+    def __init__(self, inner, fuse, after):
+        self.inner = inner
+        self.fuse = fuse
+        self.after = after
+
+    def _write(self, call, *args):
+        self.fuse[0] -= 1
+        if self.fuse[0] == 0 and not self.after:
+            raise PowerCut
+        call(*args)
+        if self.fuse[0] == 0:
+            raise PowerCut
+
+    def publish(self, *args):
+        self._write(self.inner.publish, *args)
+
+    def publish_first(self, *args):
+        self._write(self.inner.publish_first, *args)
+
+    def save(self, *args):
+        self._write(self.inner.save, *args)
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)

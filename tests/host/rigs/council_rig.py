@@ -1,0 +1,183 @@
+"""Governors as processes on the loopback: `writ governor run`, founded and approved by commands."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from measure import loopback
+
+from writ_host.governor.control import ControlClient, Document
+
+HOST = "127.0.0.1"
+ROOT = Path(__file__).parents[3]
+WRIT = [sys.executable, "-c", "from writ_host.cli import main; main()"]
+
+
+class Council:
+    """Folders and daemons below `root`, one for each of `names`; the scope's folder is `farm`."""
+
+    def __init__(self, root: Path, names: str = "abcd") -> None:
+        self.root = root
+        self.scope = root / "farm"
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": f"{ROOT / 'firmware'}:{ROOT / 'host'}",
+            "PYTHONUNBUFFERED": "1",
+            "WRIT_KEY_FILE": str(root / "key"),
+            "WRIT_SCOPE": str(self.scope),
+        }
+        self.daemons: dict[str, subprocess.Popen[bytes]] = {}
+        for name in names:
+            self.add(name)
+
+    def add(self, name: str) -> None:
+        """Make a governor, and start it."""
+        peers, listen = free_ports(2)
+        self.writ("governor", "init", name, "--name", name, "--peers", peers, "--listen", listen)
+        self.start(name)
+
+    def path(self, name: str) -> Path:
+        """A governor's folder."""
+        return self.root / name
+
+    # --- processes --------------------------------------------------------------------------------
+
+    def run(self, *words: object) -> subprocess.CompletedProcess[str]:
+        """A command, whatever comes of it."""
+        return subprocess.run(
+            [*WRIT, *map(str, words)],
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def writ(self, *words: object, code: int = 0) -> Any:
+        """The document of a command that ends with this code."""
+        ran = self.run(*words, "--json")
+        assert ran.returncode == code, ran.stdout + ran.stderr
+        return json.loads(ran.stdout)
+
+    def begin(self, *words: object) -> "subprocess.Popen[str]":
+        """A command that goes on while others decide."""
+        return subprocess.Popen(
+            [*WRIT, *map(str, words)],
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, name: str, *options: str) -> None:
+        """Run a governor's daemon, and wait until it answers."""
+        with (self.root / f"{name}.log").open("ab") as log:
+            self.daemons[name] = subprocess.Popen(
+                [*WRIT, "governor", "run", name, "--json", *options],
+                cwd=self.root,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        wait_for(lambda: (self.path(name) / "control.sock").exists(), self.log(name))
+        self.ask(name, "status")
+
+    def kill(self, name: str) -> None:
+        """kill -9."""
+        daemon = self.daemons.pop(name)
+        daemon.kill()
+        daemon.wait()
+        (self.path(name) / "control.sock").unlink()
+
+    def stop(self, name: str) -> int:
+        """SIGTERM; the exit code."""
+        daemon = self.daemons.pop(name)
+        daemon.send_signal(signal.SIGTERM)
+        return daemon.wait(10)
+
+    def stop_all(self) -> None:
+        """At the end."""
+        for daemon in self.daemons.values():
+            daemon.kill()
+            daemon.wait()
+
+    def log(self, name: str) -> Callable[[], str]:
+        """What a daemon has printed."""
+        return lambda: (self.root / f"{name}.log").read_text()
+
+    def events(self, name: str, event: str) -> list[Any]:
+        """Of what a daemon has printed: those of one name."""
+        lines = [json.loads(line) for line in self.log(name)().splitlines()]
+        return [line for line in lines if line["event"] == event]
+
+    # --- deciding ---------------------------------------------------------------------------------
+
+    def ask(self, name: str, do: str, **parameters: object) -> Document:
+        """One request to a daemon."""
+        with ControlClient(self.path(name) / "control.sock") as client:
+            return client.ask(do, **parameters)
+
+    def waiting(self, name: str) -> str:
+        """The id of what waits for this governor's operator, "" for nothing."""
+        found = self.ask(name, "pending")
+        asks = [one["id"] for one in found["ceremonies"] if one["asks"]]
+        me = self.ask(name, "status")["name"]
+        for one in found["proposals"]:
+            said = {approval["governor"]: approval["yes"] for approval in one["approvals"]}
+            if me not in said and sum(said.values()) < one["operators"] < 14:
+                asks.append(one["id"])
+        return asks[0] if asks else ""
+
+    def approve(self, *names: str, reason: str = "") -> None:
+        """Wait until something waits for each of them in turn, and approve it."""
+        for name in names:
+            wait_for(lambda name=name: self.waiting(name), self.log(name))
+            id = self.waiting(name)
+            words = ("governor", "approve", name, id[:12], "--yes", "--reason", reason)
+            assert self.writ(*words)["decided"] == "approved"
+
+    def found(self, names: str = "abcd", *options: object) -> Any:
+        """Found the scope; the command's document."""
+        records = ",".join(f"{name}/{name}.toml" for name in names)
+        words = ("scope", "create", "farm", "--governors", records, "--wait", "60", "--json")
+        command = self.begin(*words, *options)
+        self.approve(*names)
+        return finish(command)
+
+    def with_approval(self, by: Sequence[str], *words: object) -> Any:
+        """A command that needs these operators' approval; its document."""
+        command = self.begin(*words, "--wait", "30", "--json")
+        self.approve(*by)
+        return finish(command)
+
+
+def finish(command: "subprocess.Popen[str]", code: int = 0) -> Any:
+    """The document of a command that was begun."""
+    out, err = command.communicate(timeout=60)
+    assert command.returncode == code, out + err
+    return json.loads(out)
+
+
+def wait_for(
+    check: Callable[[], object], say: Callable[[], str] = str, timeout_s: float = 20
+) -> None:
+    """Until `check` is true; what `say` says is shown where that does not happen."""
+    deadline = time.monotonic() + timeout_s
+    while not check():
+        assert time.monotonic() < deadline, say()
+        time.sleep(0.05)
+
+
+def free_ports(count: int) -> list[str]:
+    """Addresses of UDP ports that nobody has at this moment."""
+    return [f"{HOST}:{port}" for port in loopback.free_ports(count)]

@@ -1,0 +1,77 @@
+"""What tests of hostile datagrams share: counters of work, and datagrams to send."""
+
+from node_rig import same
+
+from writ import crypto
+from writ.errors import Rejection
+from writ.wire import coap, edhoc
+
+
+class Work:
+    """Counts the calls of expensive operations while it is entered."""
+
+    def __enter__(self):
+        self.ecdh = self.generate = self.verify = 0
+        self._saved = crypto.p256_ecdh, crypto.p256_generate, crypto.ed25519_verify
+        crypto.p256_ecdh = self._ecdh
+        crypto.p256_generate = self._generate
+        crypto.ed25519_verify = self._verify
+        return self
+
+    def _ecdh(self, *arguments):
+        self.ecdh += 1
+        return self._saved[0](*arguments)
+
+    def _generate(self):
+        self.generate += 1
+        return self._saved[1]()
+
+    def _verify(self, *arguments):
+        self.verify += 1
+        return self._saved[2](*arguments)
+
+    def __exit__(self, *_):
+        crypto.p256_ecdh, crypto.p256_generate, crypto.ed25519_verify = self._saved
+
+
+def names_of_rejections():
+    found = {"EchoRequired"}
+    todo = [Rejection]
+    while todo:
+        kind = todo.pop()
+        found.add(kind.__name__)
+        todo += kind.__subclasses__()
+    return found
+
+
+def only_rejections(node):
+    """Assert that all a node counted are rejections, no accident of its own."""
+    assert set(node.counters) <= names_of_rejections(), node.counters
+
+
+def trace(net, target):
+    """What was sent to `target` so far: [(source, datagram)]."""
+    return [(source, data) for source, to, data in net.log if to == target]
+
+
+def remid(data, mid):
+    """The datagram under another message id."""
+    return data[:2] + mid.to_bytes(2, "big") + data[4:]
+
+
+def message_1(number, echo=None):
+    """A first message of a handshake, with another ephemeral key each time."""
+    key = crypto.sha256(b"flood" + bytes((number & 255, number >> 8)))
+    initiator = edhoc.Initiator(key, bytes((number % 24,)), ephemeral=key)
+    payload = b"\xf5" + initiator.message_1()
+    options = [(coap.URI_PATH, b".well-known"), (coap.URI_PATH, b"edhoc")]
+    if echo:
+        options.append((coap.ECHO, echo))
+    return same(coap.CON, coap.POST, payload, number & 0xFFFF, b"\x01", options)
+
+
+FIRST_MESSAGES = [message_1(number) for number in range(60)]
+
+
+def capsule_post(raw, mid):
+    return same(coap.NON, coap.POST, raw, mid, b"", ((coap.URI_PATH, b"writ"),))

@@ -1,0 +1,100 @@
+"""The device suite under MicroPython, with the .mpy files that ship, in a device's heap."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import build_mpy
+import pytest
+
+TESTS = build_mpy.ROOT / "tests/device"
+SUITES = sorted(path.stem for path in TESTS.rglob("test_*.py"))
+# On the 64-bit build; it holds about what 80 kB hold on a microcontroller.
+HEAP = "160k"
+TIMEOUT_S = 240
+
+
+def find_micropython() -> str | None:
+    """MicroPython's unix port: beside this interpreter, else on PATH."""
+    beside = Path(sys.executable).with_name("micropython")
+    return str(beside) if beside.exists() else shutil.which("micropython")
+
+
+MICROPYTHON = find_micropython()
+pytestmark = pytest.mark.skipif(
+    MICROPYTHON is None or build_mpy.find_compiler() is None,
+    reason="no micropython or no mpy-cross for this platform: the device suite ran on CPython only",
+)
+
+
+@pytest.fixture(scope="session")
+def device_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like a device's: writ/**.mpy, and the tests compiled beside it (asserts kept)."""
+    tree = tmp_path_factory.mktemp("device")
+    build_mpy.build(tree)
+    # no device has it, but its test runs on both interpreters
+    build_mpy.compile_files(build_mpy.FIRMWARE, tree, ["writ/aes.py"])
+    paths = [path for path in TESTS.rglob("*.py") if path.name not in ("conftest.py", "run.py")]
+    for folder in sorted({path.parent for path in paths}):
+        build_mpy.build_programs(
+            folder, tree, [path.name for path in paths if path.parent == folder]
+        )
+    shutil.copy(TESTS / "run.py", tree)
+    return tree
+
+
+def run_on_device(tree: Path, suite: str) -> tuple[int, str]:
+    """Run one test module in MicroPython; returns its exit code and all that it printed."""
+    # relative, as short as on a device: MicroPython keeps the path of each module in the heap
+    environment = {**os.environ, "MICROPYPATH": ":.frozen"}
+    done = subprocess.run(
+        [str(MICROPYTHON), "-X", f"heapsize={HEAP}", "run.py", suite],
+        cwd=tree,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_on_micropython(device_tree: Path, suite: str) -> None:
+    code, output = run_on_device(device_tree, suite)
+    summary = re.search(r"^(\d+) passed, (\d+) failed$", output, re.MULTILINE)
+    assert code == 0 and summary, output
+    assert int(summary[1]) > 0 and summary[2] == "0", output
+
+
+def test_there_is_a_device_suite() -> None:
+    assert len(SUITES) > 3
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("def test_wrong():\n    assert 1 + 1 == 3\n", "0 passed, 1 failed"),
+        ("def test_heap():\n    bytearray(200 * 1024)\n", "MemoryError"),
+        ("def helper():\n    pass\n", "0 passed, 0 failed"),
+        ("import writ.no_such_module\n", "ImportError"),
+    ],
+)
+def test_a_failure_on_the_device_is_seen(device_tree: Path, body: str, what: str) -> None:
+    (device_tree / "bad.py").write_text(body)
+    code, output = run_on_device(device_tree, "bad")
+    assert code != 0
+    assert what in output
+
+
+def test_the_device_runs_compiled_code(device_tree: Path) -> None:
+    (device_tree / "where.py").write_text(
+        "import writ.cbor\n\ndef test_where():\n    print(writ.cbor.__file__)\n"
+    )
+    code, output = run_on_device(device_tree, "where")
+    assert code == 0
+    assert "writ/cbor.mpy" in output

@@ -1,0 +1,180 @@
+"""A device that slept while the group key changed: it finds its way back, and no other way."""
+
+import itertools
+
+import node_rig
+import pytest
+import signer
+from node_rig import EXPIRES, GATEWAY, SENSOR, Net, code, node_id, private
+
+from writ import crypto
+from writ.authority import capsule
+from writ.errors import BadSignature, KnownBad
+from writ.wire import coap
+
+SEEDS = [signer.GROUP_SEED, b"s" * 32, b"t" * 32, b"u" * 32]
+
+
+def renewed(name: str, number: int, roles: int, seed: bytes) -> bytes:
+    x, odd = crypto.p256_public(private(name))
+    payload = signer.member_payload(x, name, number, roles, EXPIRES + 1, odd=odd)
+    return signer.certify(payload, seed)
+
+
+def slept(changes: int, own: bool = True) -> Net:
+    """A hub after so many changes of keys, with a new policy, and a sensor that knows of none."""
+    hub = node_rig.make("gw", 1, GATEWAY)
+    head, epoch = hub.authority.head, 1
+    for old, new in itertools.pairwise(SEEDS[: changes + 1]):
+        epoch += 1
+        body = [epoch, head, bytes(32), signer.public_key(new)]
+        payload = capsule.build(capsule.SUCCESSION, body, iat=signer.FOUNDED + epoch)
+        hub.authority.receive(signer.certify(payload, old), 0)
+        head = capsule.head(payload)
+    seed = SEEDS[changes]
+    hub.authority.receive(renewed("gw", 1, GATEWAY, seed), 0)
+    if own:
+        hub.authority.receive(renewed("soil", 2, SENSOR, seed), 0)
+    payload = signer.policy_payload(epoch + 1, head, node_rig.RULES, iat=signer.FOUNDED + 99)
+    hub.authority.receive(signer.certify(payload, seed), 0)
+    net = Net(gw=hub, soil=node_rig.make("soil", 2, SENSOR))
+    for node in net.nodes.values():
+        node_rig.serve(node)
+    return net
+
+
+@pytest.mark.parametrize("changes", [1, 2, 3])
+def test_it_is_led_to_the_key_in_force(changes: int) -> None:
+    net = slept(changes)
+    hub, soil = net.nodes["gw"].authority, net.nodes["soil"]
+    assert net.ask("soil", "gw", "hello", ms=1000).payload == b"soil"
+    assert (soil.authority.group_key, soil.authority.epoch) == (hub.group_key, hub.epoch)
+    assert soil.authority.me.key_epoch == hub.key_epoch
+    # and is reached again from there
+    assert net.ask("gw", "soil", "temp", ms=1000).payload == b"21.5"
+
+
+def test_it_is_led_whoever_it_had_known() -> None:
+    net = slept(1)
+    soil = net.nodes["soil"]
+    # the peer's former capsule is here, so that the handshake begins by its kid
+    soil.authority.receive(node_rig.member("gw", 1, GATEWAY), 0)
+    answer = net.ask("soil", "gw", "hello", ms=1000, wanted=node_id("gw"))
+    assert answer.payload == b"soil"
+
+
+def test_without_a_new_capsule_of_its_own_it_knows_the_key_at_least() -> None:
+    net = slept(2, own=False)
+    soil = net.nodes["soil"]
+    answer = net.ask("soil", "gw", "hello", ms=100000)
+    assert not answer.is_success()
+    assert soil.authority.group_key == net.nodes["gw"].authority.group_key
+    # what is certified now can be handed to it
+    posted = coap.Message(coap.CON, coap.POST, 9, b"\x09", renewed("soil", 2, SENSOR, SEEDS[2]))
+    posted.add_path("writ")
+    net.send("carrier", [("soil", posted.encode())])
+    net.run()
+    net.nodes["gw"].authority.receive(renewed("soil", 2, SENSOR, SEEDS[2]), 0)
+    assert net.ask("soil", "gw", "hello", ms=1000).payload == b"soil"
+
+
+def test_a_peer_that_is_not_certified_anew_still_hands_over_what_is() -> None:
+    new = SEEDS[1]
+    net, _ = node_rig.field()
+    gateway, soil = net.nodes["gw"], net.nodes["soil"]
+    node_rig.serve(gateway)
+    assert net.ask("soil", "gw", "hello").is_success()
+    body = [2, soil.authority.head, bytes(32), signer.public_key(new)]
+    payload = capsule.build(capsule.SUCCESSION, body, iat=signer.FOUNDED + 2)
+    for node in (gateway, soil):
+        node.authority.receive(signer.certify(payload, signer.GROUP_SEED), 0)
+    soil.authority.receive(renewed("soil", 2, SENSOR, new), 0)
+    (session,) = soil.sessions
+    # a call is refused, whatever the handshake says that was tried for it
+    assert not net.ask("soil", "gw", "hello", ms=100000).is_success()
+    assert session in list(soil.sessions)
+    # the session goes on for what speaks for itself
+    del net.log[:]
+    assert net.ask("soil", "gw", "writ/charter").payload == signer.charter()
+    assert not [data for _, _, data in net.log if b"edhoc" in data]
+    # and certified anew the peer is believed again
+    gateway.authority.receive(renewed("gw", 1, GATEWAY, new), 0)
+    assert net.ask("soil", "gw", "hello", ms=100000).payload == b"soil"
+
+
+def test_who_has_no_succession_leads_nowhere() -> None:
+    # a peer of another scope's key, for all that the device can tell
+    net = slept(1)
+    hub = net.nodes["gw"]
+    hub.governance._find_lead = lambda request: None
+    before = dict(net.nodes["soil"].store._flash.files)
+    answer = net.ask("soil", "gw", "hello", ms=400000)
+    assert code(answer) == "BadSignature"
+    assert net.nodes["soil"].store._flash.files == before
+    assert len([1 for source, _, _ in net.log if source == "soil"]) <= 3
+
+
+def test_lies_lead_nowhere_and_end() -> None:
+    net = slept(2)
+    hub, soil = net.nodes["gw"], net.nodes["soil"]
+    true = hub.governance._find_lead
+    lies = [
+        lambda request: signer.forge(true(request)),
+        lambda request: node_rig.policy(),
+        lambda request: node_rig.member("gw", 1, GATEWAY),
+        lambda request: b"\xff" * 100,
+    ]
+    for lie in lies:
+        hub.governance._find_lead = lie
+        net.log.clear()
+        answer = net.ask("soil", "gw", "hello", ms=400000)
+        assert isinstance(answer.rejection, BadSignature | KnownBad)
+        assert soil.authority.epoch == 1 and soil.authority.key_epoch == 0
+        assert len([1 for source, _, _ in net.log if source == "soil"]) <= 4
+    # nobody is locked out by it
+    net.now_ms += 100000
+    hub.governance._find_lead = true
+    assert net.ask("soil", "gw", "hello", ms=1000).payload == b"soil"
+
+
+def test_no_answer_at_all() -> None:
+    net = slept(1)
+    plain = []
+
+    def change(source: str, target: str, data: bytes) -> tuple[bytes, ...]:
+        if source == "soil" and b"writ" in data[:20]:
+            plain.append(data)
+            return ()
+        return (data,)
+
+    net.change = change
+    answer = net.ask("soil", "gw", "hello", ms=400000)
+    assert code(answer) == "BadSignature" and len(plain) <= 10
+
+
+def test_strangers_learn_keys_and_capsules_by_id_only() -> None:
+    net = slept(1)
+    hub = net.nodes["gw"]
+
+    def plain(*query: str) -> coap.Message:
+        message = coap.Message(coap.CON, coap.GET, len(plain_mids), b"\x07")
+        plain_mids.append(0)
+        message.add_path("writ")
+        for item in query:
+            message.add(coap.URI_QUERY, item)
+        ((_, data),) = hub.receive(message.encode(), "stranger", net.now_ms)
+        return coap.decode(data)
+
+    plain_mids: list[int] = []
+    found = plain("e=0")
+    assert found.code == coap.CONTENT
+    assert capsule.parse(found.payload).kind == capsule.SUCCESSION
+    assert plain("e=1").payload == found.payload
+    assert plain(f"i={node_id('soil').hex()}").payload == renewed("soil", 2, SENSOR, SEEDS[1])
+    # no policy, nobody's list, nothing by name
+    for query in (("e=2",), ("e=99",), ("n=soil",), (f"i={node_id('nobody').hex()}",), ("i=",)):
+        expected = coap.CONTENT if query == ("n=soil",) else coap.NOT_FOUND
+        assert plain(*query).code == expected
+        if expected == coap.CONTENT:
+            # no epoch said: the first succession, as for any newcomer
+            assert plain(*query).payload == found.payload

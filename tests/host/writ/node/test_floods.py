@@ -1,0 +1,239 @@
+"""Too many of everything: what is expensive is rationed, what is kept is limited."""
+
+from node_hostile import FIRST_MESSAGES, Work, capsule_post, message_1, only_rejections, remid
+from node_rig import GATEWAY, SENSOR, code, field, make, policy, same, serve
+
+from writ import crypto
+from writ.authority import capsule
+from writ.limits import (
+    HANDSHAKE_BURST,
+    HANDSHAKE_REFILL_MS,
+    HANDSHAKES_MAX,
+    OBSERVERS_MAX,
+    REQUESTS_MAX,
+    SESSIONS_MAX,
+    SIGNATURE_BURST,
+)
+from writ.wire import coap
+
+# --- floods ---------------------------------------------------------------------------------------
+
+
+def test_a_flood_of_first_messages_costs_no_more_than_the_ration():
+    for addresses in (1, 60):
+        net, _ = field()
+        soil = net.nodes["soil"]
+        start_ms = net.now_ms
+        with Work() as work:
+            for number, data in enumerate(FIRST_MESSAGES):
+                net.now_ms += 100
+                net.inject(f"x{number % addresses}", "soil", data)
+            spent_ms = net.now_ms - start_ms
+            allowed = HANDSHAKE_BURST + spent_ms // HANDSHAKE_REFILL_MS
+            assert work.generate <= allowed and work.ecdh <= 2 * allowed
+        assert soil.counters["EchoRequired"] > 40
+        # strangers who do not answer at their address get the free ones only
+        assert work.generate <= 2 + spent_ms // HANDSHAKE_REFILL_MS
+
+
+def test_a_flood_that_returns_the_echo_is_rationed_and_an_honest_peer_gets_through():
+    net, _ = field()
+    soil = net.nodes["soil"]
+    echo = None
+    honest = None
+    start_ms = net.now_ms
+    with Work() as work:
+        for number in range(400):
+            net.now_ms += 100
+            data = FIRST_MESSAGES[number % 60] if echo is None else message_1(number, echo)
+            for _, reply in net.inject("x", "soil", remid(data, number)):
+                echo = coap.decode(reply).option(coap.ECHO) or echo
+            net.queue.clear()
+            if number % 40 == 39 and honest is None:
+                answers = net.call("gw", "soil", "temp")
+                net.run()
+                if answers and code(answers[0]) == "2.05":
+                    honest = net.now_ms
+        spent_ms = net.now_ms - start_ms
+    assert soil.counters["Rationed"] > 100
+    assert honest is not None and honest - start_ms < 20000
+    # both sides of the honest handshakes are in it
+    assert work.ecdh <= 6 * (HANDSHAKE_BURST + spent_ms // HANDSHAKE_REFILL_MS)
+
+
+def test_half_open_handshakes_do_not_shut_others_out():
+    net, _ = field()
+    for number in range(HANDSHAKES_MAX):
+        net.inject(f"x{number}", "soil", FIRST_MESSAGES[number])
+    net.queue.clear()
+    assert code(net.ask("gw", "soil", "temp")) == "2.05"
+    assert len(net.nodes["soil"].handshaker.pending) <= HANDSHAKES_MAX
+
+
+def test_a_flood_of_forged_capsules_is_rationed_and_a_repeated_one_costs_nothing():
+    net, _ = field()
+    soil = net.nodes["soil"]
+    payload = capsule.parse(policy(2, policy())).payload
+    with Work() as work:
+        for number in range(200):
+            net.now_ms += 10
+            raw = capsule.assemble(payload, crypto.sha512(bytes((number,))))
+            net.inject("x", "soil", capsule_post(raw, number))
+        assert work.verify <= SIGNATURE_BURST + 2
+        raw = capsule.assemble(payload, crypto.sha512(b"last"))
+        net.now_ms += 60000
+        for number in range(20):
+            net.inject("x", "soil", capsule_post(raw, 300 + number))
+        assert work.verify <= SIGNATURE_BURST + 3
+        # each from another address: the whole node's ration
+        for number in range(400):
+            raw = capsule.assemble(payload, crypto.sha512(b"n" + number.to_bytes(2, "big")))
+            net.inject(f"y{number}", "soil", capsule_post(raw, 400 + number))
+        assert work.verify <= 6 * SIGNATURE_BURST + 3
+    assert soil.authority.epoch == 1
+    only_rejections(soil)
+    # what is true is taken none the less, a little later
+    net.now_ms += 5000
+    net.inject("x", "soil", capsule_post(policy(2, policy()), 1000))
+    assert soil.authority.epoch == 2
+
+
+def test_a_stranger_who_uploads_does_not_keep_members_from_it():
+    net, calls = field()
+    net.ask("gw", "soil", "hello")
+    for number in range(20):
+        options = ((coap.URI_PATH, b"writ"), (coap.BLOCK1, b"\x08"))
+        net.inject(f"x{number}", "soil", same(coap.CON, coap.POST, bytes(16), number, b"", options))
+    net.queue.clear()
+    assert code(net.ask("gw", "soil", "big", coap.POST, b"x" * 1000)) == "2.04"
+    assert calls[-1][2] == b"x" * 1000
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def test_sessions_keep_to_their_limit_and_the_least_used_gives_way():
+    net, _ = field()
+    soil = net.nodes["soil"]
+    for number in range(SESSIONS_MAX + 3):
+        name = f"gw{number}"
+        net.nodes[name] = make(name, 20 + number, GATEWAY)
+        net.now_ms += 30000
+        assert code(net.ask(name, "soil", "temp")) == "2.05"
+        if "gw" in net.nodes:
+            net.ask("gw", "soil", "temp")
+            assert soil.sessions.by_peer(net.nodes["gw"].authority.me.node_id)
+    assert len(soil.sessions) == SESSIONS_MAX
+    # one that gave way comes back by itself
+    assert code(net.ask("gw0", "soil", "temp")) == "2.05"
+
+
+def test_one_member_holds_at_most_two_sessions():
+    net, _ = field()
+    for _ in range(5):
+        net.now_ms += 30000
+        for session in list(net.nodes["gw"].sessions):
+            net.nodes["gw"].sessions.drop(session)
+        net.ask("gw", "soil", "temp")
+    assert len(net.nodes["soil"].sessions) == 2
+
+
+def test_observers_keep_to_their_limit_and_those_of_closed_sessions_give_way():
+    net, _ = field()
+    soil = net.nodes["soil"]
+    for number in range(OBSERVERS_MAX + 2):
+        name = f"gw{number}"
+        net.nodes[name] = make(name, 20 + number, GATEWAY)
+        net.now_ms += 30000
+        answer = net.ask(name, "soil", "temp", observe=True)
+        assert code(answer) == "2.05"
+        assert (answer.observe is not None) == (number < OBSERVERS_MAX)
+    assert len(soil.observers.entries) == OBSERVERS_MAX
+    for session in list(soil.sessions):
+        soil.sessions.drop(session)
+    net.now_ms += 60000
+    assert net.ask("gw5", "soil", "temp", observe=True).observe is not None
+    assert len(soil.observers.entries) <= OBSERVERS_MAX
+
+
+def test_what_has_no_news_is_not_observed():
+    net, _ = field()
+    for path in ("writ/policy", ".well-known/core"):
+        net.ask("gw", "soil", path, observe=True)
+    assert net.nodes["soil"].observers.entries == []
+
+
+def test_a_notification_for_a_closed_session_touches_no_other_ones_record():
+    net, _ = field()
+    soil = net.nodes["soil"]
+    net.call("gw", "soil", "temp", observe=True)
+    net.run()
+    session = next(iter(soil.sessions))
+    soil.sessions.drop(session)
+    net.now_ms += 60000
+    net.nodes["gw2"] = make("gw2", 20, GATEWAY)
+    net.ask("gw2", "soil", "temp")
+    before = dict(soil.store._flash.files)
+    session.context.sequence = session.context.limit
+    assert soil.notify("temp", net.now_ms) == []
+    assert soil.store._flash.files == before
+
+
+def test_calls_keep_to_their_limit_and_each_is_concluded_once():
+    net, _ = field()
+    net.ask("gw", "soil", "temp")
+    net.change = lambda source, target, data: []
+    answers = [net.call("gw", "soil", "temp") for _ in range(REQUESTS_MAX + 5)]
+    assert [len(found) for found in answers] == [0] * REQUESTS_MAX + [1] * 5
+    assert code(answers[-1][0]) == "TableFull"
+    net.run(2000000)
+    assert [len(found) for found in answers] == [1] * len(answers)
+    # the same for calls that wait for a handshake
+    net, _ = field()
+    answers = [net.call("gw", "soil", "temp") for _ in range(REQUESTS_MAX + 5)]
+    net.run(600000)
+    assert [len(found) for found in answers] == [1] * len(answers)
+    assert sum(code(found[0]) == "2.05" for found in answers) == REQUESTS_MAX
+
+
+def test_members_at_one_address_are_not_taken_for_each_other():
+    net, _ = field(other=make("other", 9, SENSOR))
+    other = net.nodes["other"].authority.me
+    one = net.call("gw", "soil", "hello")
+    two = net.call("gw", "soil", "hello", wanted=other.node_id)
+    three = net.call("gw", "soil", "hello")
+    net.run()
+    assert [code(found[0]) for found in (one, two, three)] == ["2.05", "NotMember", "2.05"]
+
+
+def test_an_observer_that_falls_silent_does_not_block_our_own_calls():
+    net, _ = field(other=make("other", 9, SENSOR))
+    soil = net.nodes["soil"]
+    serve(net.nodes["other"])
+    net.call("gw", "soil", "temp", observe=True)
+    net.run()
+    assert code(net.ask("soil", "other", "hello")) == "2.05"
+    del net.nodes["gw"]
+    for _ in range(300):
+        net.send("soil", soil.notify("temp", net.now_ms))
+        net.run(100)
+    assert code(net.ask("soil", "other", "hello")) == "2.05"
+    # and after a while it is noticed
+    for _ in range(100):
+        net.send("soil", soil.notify("temp", net.now_ms))
+        net.run(2000)
+    assert soil.observers.entries == []
+    assert soil.next_ms(net.now_ms) is None
+
+
+def test_a_gateway_that_is_gone_does_not_block_calls_to_others():
+    net, _ = field(other=make("other", 9, SENSOR))
+    gw = net.nodes["gw"]
+    serve(net.nodes["other"])
+    assert code(net.ask("gw", "soil", "hello")) == "2.05"
+    assert code(net.ask("gw", "other", "hello")) == "2.05"
+    del net.nodes["soil"]
+    for _ in range(40):
+        net.send("gw", gw.governance.ask_beacon("soil"))
+        net.run(30000)
+        assert code(net.ask("gw", "other", "hello")) == "2.05"

@@ -1,0 +1,189 @@
+"""The agent's loop: what must not stop a device, and when it greets its gateways."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from writ import agent
+from writ.node import delegate
+from writ.wire.coap import CON, GET, Message, decode
+
+
+class Link:
+    """A link with a script: datagrams that come in, and all that was sent."""
+
+    def __init__(self, *datagrams: bytes) -> None:
+        self.datagrams = list(datagrams)
+        self.sent: list[tuple[str, bytes]] = []
+
+    def receive(self, timeout_ms: int) -> tuple[bytes, str] | None:
+        return (self.datagrams.pop(0), "peer:1") if self.datagrams else None
+
+    def send(self, address: str, data: bytes) -> None:
+        self.sent.append((address, data))
+
+
+def node_in(path: Path, *datagrams: bytes, **config: object) -> agent.Node:
+    (path / "config.json").write_text(json.dumps({"name": "soil", **config}))
+    node = agent.Node.load(str(path))
+    node.link = Link(*datagrams)
+    return node
+
+
+def test_heap_that_is_full_loses_a_message_and_no_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = Message(CON, GET, 7, b"t")
+    message.add_path("writ/request")
+    node = node_in(tmp_path, message.encode(), message.encode())
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(node.governance, "serve", full)
+        node.step(0)
+    assert node.counters == {"MemoryError": 1} and node.link.sent == []
+    # the sender repeats it, and is not taken for one that was answered
+    node.step(0)
+    ((_, data),) = node.link.sent
+    assert decode(data).mid == 7 and decode(data).payload
+
+
+def test_heap_that_is_full_while_receiving_is_survived(tmp_path: Path) -> None:
+    node = node_in(tmp_path)
+
+    def full(timeout_ms: int) -> None:
+        raise MemoryError
+
+    node.link.receive = full
+    gone = []
+    node.sessions.give_way = lambda: gone.append("oldest")
+    node.step(0)
+    # else it would never have room to receive again
+    assert node.counters == {"MemoryError": 1} and gone == ["oldest"]
+
+
+def test_heap_that_never_has_room_to_receive_does_not_stop_the_time(tmp_path: Path) -> None:
+    node = node_in(tmp_path)
+    node.clock = Clock()
+
+    def full(timeout_ms: int) -> None:
+        raise MemoryError
+
+    node.link.receive = full
+    for now in range(1000, 5000, 1000):
+        node.clock.now = now
+        node.step(0)
+    # each second step: what has timed out gives its room back
+    assert node.now_ms == 4000 and node.counters == {"MemoryError": 2}
+
+
+class Clock:
+    """A clock that is set."""
+
+    now = 0
+
+    def now_ms(self) -> int:
+        return self.now
+
+
+class Spy:
+    """In the place of each delegate that is made: when one was asked to renew."""
+
+    def __init__(self) -> None:
+        self.renewed: list[int] = []
+
+    def __call__(self, node: agent.Node, kept: Any) -> "Spy":
+        self.node = node
+        return self
+
+    def renew(self) -> None:
+        self.renewed.append(self.node.now_ms)
+
+    def tick(self, now_ms: int) -> list[tuple[str, ...]]:
+        # its code is gone again when what it wants sent is made
+        return [("what", "it asks for")]
+
+
+def member(expires: int) -> Any:
+    return SimpleNamespace(expires=expires, key_epoch=0)
+
+
+def renewals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **config: object) -> list[int]:
+    """When a node asks for renewal whose membership ends 30 days and 10 seconds from its start."""
+    node = node_in(tmp_path, **config)
+    node.authority.me = member(30 * 86400 + 10)
+    node.clock = Clock()
+    spy = Spy()
+    monkeypatch.setattr(delegate, "Delegate", spy)
+    errand = SimpleNamespace(due_ms=0, end_ms=1 << 40)
+    node._delegated[1].append(errand)
+    asked: list[object] = []
+
+    def request(*words: object) -> list[tuple[str, bytes]]:
+        assert node._delegate is None
+        asked.append(words)
+        return [("governor:1", b"tick")]
+
+    monkeypatch.setattr(node, "request", request)
+    monkeypatch.setattr(node.governance, "ask_beacon", lambda address: [])
+    for now in range(0, 7300000, 5000):
+        node.clock.now = now
+        node.step(0)
+    # it has its time when something is due
+    assert len(node.link.sent) == len(asked) == 1460
+    errand.due_ms = node.clock.now + 1
+    node.step(0)
+    assert len(asked) == 1460 and node._delegate is None
+    return spy.renewed
+
+
+def test_membership_that_ends_soon_is_renewed_once_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for config in ({"gateways": ["g:1"]}, {"governors": ["g:1"]}):
+        assert renewals(tmp_path, monkeypatch, **config) == [15000, 3615000, 7215000]
+
+
+def test_membership_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # with nobody to ask, where it is not wanted, and where there is time yet
+    for config in (
+        {},
+        {"gateways": ["g:1"], "renew_days": 0},
+        {"governors": ["g"], "renew_days": 29},
+    ):
+        assert renewals(tmp_path, monkeypatch, **config) == []
+
+
+def test_delegate_is_made_when_it_is_first_used(tmp_path: Path) -> None:
+    node = node_in(tmp_path, gateways=["a:1"], governors=["b:1"])
+    assert node._delegate is None
+    assert node.delegate is node.delegate and node.delegate._peers == ["b:1"]
+
+
+def test_gateway_is_greeted_again_soon_until_there_is_a_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = node_in(tmp_path, gateways=["gate:1"], renew_days=0)
+    node.authority.me = object()
+    greeted = []
+    has_session: list[bool] = []
+
+    node.clock = Clock()
+    monkeypatch.setattr(
+        node.governance, "ask_beacon", lambda address: greeted.append(node.now_ms) or []
+    )
+    monkeypatch.setattr(node.sessions, "by_address", lambda address: bool(has_session))
+    for now in range(0, 8001, 1000):
+        node.clock.now = now
+        node.step(0)
+    assert greeted == [0, 4000, 8000]
+    has_session.append(True)
+    for now in range(9000, 80001, 1000):
+        node.clock.now = now
+        node.step(0)
+    assert greeted == [0, 4000, 8000, 12000, 42000, 72000]
