@@ -9,9 +9,8 @@ governor (threshold > (n + f) / 2), so it is enough that each honest one keeps t
 from pathlib import Path
 from typing import Any
 
-from .. import codec
+from .. import codec, files
 from ..errors import HostError
-from ..keys import keyfile
 
 EPOCHS_KEPT = 64
 SCOPES_MAX = 64
@@ -35,7 +34,7 @@ class Pledges:
     def _load(self) -> dict[bytes, dict[int, bytes]]:
         if not self.path.exists():
             return {}
-        data = keyfile.read_bounded(self.path, codec.FILE_BYTES_MAX)
+        data = files.read_bounded(self.path, codec.FILE_BYTES_MAX)
         (listed,) = codec.tagged(codec.load(data), "writ-pledges", 2)
         found: dict[bytes, dict[int, bytes]] = {}
         for group_key, epochs in codec.a_map(listed).items():
@@ -59,4 +58,4 @@ class Pledges:
         known[group_key] = dict(sorted(mine.items())[-EPOCHS_KEPT:])
         if len(known) > SCOPES_MAX:
             raise HostError(f"{self.path} is full", "Use another folder of keys.")
-        keyfile.write_atomically(self.path, codec.dump(["writ-pledges", known]))
+        files.write_atomically(self.path, codec.dump(["writ-pledges", known]))

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Protocol
 
+from .. import files
 from ..codec import FILE_BYTES_MAX
 from ..errors import FileInTheWay
 from ..keys import keyfile
@@ -79,12 +80,12 @@ class DirectoryFolder:
         # Anything but a plain file (a pipe, say) might block us.
         if not path.is_file():
             return None
-        return keyfile.read_bounded(path, FILE_BYTES_MAX)
+        return files.read_bounded(path, FILE_BYTES_MAX)
 
     def publish(self, name: str, data: bytes) -> None:
         known = self.read(name)
         if known is None:
-            keyfile.write_atomically(self.path / name, data, 0o644)
+            files.write_atomically(self.path / name, data, 0o644)
         elif known != data:
             raise FileInTheWay(f"{name} in the folder is not what we wrote")
 
@@ -99,7 +100,7 @@ class DirectoryFolder:
             self._link(temporary, name)
         finally:
             os.unlink(temporary)
-        keyfile.sync_directory(self.path)
+        files.sync_directory(self.path)
 
     def _link(self, temporary: str, name: str) -> None:
         try:

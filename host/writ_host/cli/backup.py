@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from .. import humanize
+from .. import files, humanize
 from ..errors import HostError, NodeInUse, NotReachable
 from ..governor import backup as backups
 from ..governor.backup import Manifest
@@ -15,7 +15,6 @@ from ..governor.control import ControlClient
 from ..governor.daemon import DaemonInUse
 from ..governor.folder import Layout
 from ..governor.ledger.ledger import Ledger
-from ..keys import keyfile
 from ..node.folder import Lock
 from .output import Output
 
@@ -77,7 +76,7 @@ def _move(made: Path, file: Path) -> int:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    keyfile.sync_directory(file.parent)
+    files.sync_directory(file.parent)
     return size
 
 

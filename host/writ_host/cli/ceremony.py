@@ -13,6 +13,7 @@ import click
 from writ.authority import capsule as capsules
 from writ.errors import RolledBack
 
+from .. import files
 from ..ceremony import keyring
 from ..ceremony.local import (
     Founding,
@@ -27,7 +28,6 @@ from ..ceremony.local import (
 from ..ceremony.status import founding_state, proposal_states
 from ..consensus.committee import check_threshold
 from ..errors import FileInTheWay, HostError, NeedsPerson
-from ..keys import keyfile
 from ..keys.dkg import spoken
 from ..policy.source import PolicyFile
 from ..policy.template import template
@@ -120,7 +120,7 @@ def roster(out: Output, name: str, threshold: int | None, scope: Path, yes: bool
     out.table(("governor", "fingerprint"), rows)
     out.line(f"{limit} of {len(rows)} certify; {dead} may be dead, {lying} may lie")
     out.confirm("Are these all governors, with the fingerprints that they read out?", yes)
-    keyfile.write_atomically(scope / "roster.cbor", made.to_bytes(), 0o644)
+    files.write_atomically(scope / "roster.cbor", made.to_bytes(), 0o644)
     out.ok(f"roster of {name}: {spoken(made.id)}")
     out.note("next, each governor:  writ ceremony found --as NAME")
     out.json(

@@ -16,13 +16,12 @@ import click
 from writ.authority import capsule as capsules
 from writ.errors import Rejection
 
-from .. import codec, humanize
+from .. import codec, files, humanize
 from ..consensus.value import BATCH_MAX, ORDERED, body_of
 from ..errors import HostError, Interrupted, NeedsPerson, NotReachable
 from ..governor.control import WAIT_S_MAX, ControlClient, ControlFailed, Document
 from ..governor.folder import Layout
 from ..governor.proposals.proposal import proposal_id
-from ..keys import keyfile
 from ..scope import pending
 from ..scope.folder import ScopeFolder, now_s
 from ..scope.issuance import Broker, Draft, WrongGovernors
@@ -61,7 +60,7 @@ def connect(daemon: Path) -> ControlClient:
 def read_daemon(scope: Path) -> Path | None:
     """The daemon that the scope's folder names."""
     try:
-        text = keyfile.read_bounded(scope / POINTER, _POINTER_BYTES_MAX).decode()
+        text = files.read_bounded(scope / POINTER, _POINTER_BYTES_MAX).decode()
     except FileNotFoundError:
         return None
     return Path(text.strip()) if text.strip() else None
@@ -70,7 +69,7 @@ def read_daemon(scope: Path) -> Path | None:
 def write_daemon(scope: Path, daemon: Path) -> None:
     """Let this daemon certify for the scope's folder from now on."""
     text = f"{daemon.resolve()}\n"
-    keyfile.write_atomically(scope / POINTER, text.encode(), 0o644)
+    files.write_atomically(scope / POINTER, text.encode(), 0o644)
 
 
 def catch_up(folder: ScopeFolder, client: ControlClient) -> int:

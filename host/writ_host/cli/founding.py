@@ -12,7 +12,7 @@ from writ.authority import capsule as capsules
 from writ.errors import Rejection, TimedOut
 from writ.wire import coap
 
-from .. import codec, humanize
+from .. import codec, files, humanize
 from ..errors import (
     CeremonyFailed,
     Disagreement,
@@ -26,7 +26,6 @@ from ..governor.ceremonies.record import Record
 from ..governor.ceremonies.views import in_words
 from ..governor.folder import Layout
 from ..governor.peering.bootstrap import PATH
-from ..keys import keyfile
 from ..keys.dkg import spoken
 from ..node.plainclient import PlainClient
 from ..policy.source import PolicyFile
@@ -91,7 +90,7 @@ def _invitation(
 ) -> Invitation:
     kept = folder / KEPT
     if kept.exists():
-        found = Invitation.from_bytes(keyfile.read_bounded(kept, INVITATION_BYTES_MAX))
+        found = Invitation.from_bytes(files.read_bounded(kept, INVITATION_BYTES_MAX))
         listed = tuple(record.governor for record in records)
         roster = found.roster
         if (roster.scope, roster.threshold, roster.governors) != (name, threshold, listed):
@@ -112,7 +111,7 @@ def _invitation(
     roles = 2 << policy.role_names.index(ROLE) if ROLE in policy.role_names else 0
     made = Invitation.create(name, threshold, records, policy, issued, roles)
     folder.mkdir(parents=True, exist_ok=True)
-    keyfile.write_atomically(kept, made.to_bytes(), 0o644)
+    files.write_atomically(kept, made.to_bytes(), 0o644)
     return made
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
+from .. import files
 from ..ceremony import keyring
 from ..errors import NotReachable
 from ..governor import folder as layouts
 from ..governor.ceremonies.record import Record
 from ..governor.control import ControlClient, Document
 from ..governor.folder import Layout
-from ..keys import keyfile
 from ..keys.dkg import spoken
 from ..node import provision
 from ..target import check_address
@@ -112,7 +112,7 @@ def init(
     identity = keyring.new_identity(directory, name, key)
     record = Record(identity.public, peers, listen)
     path = folder.record(name)
-    keyfile.write_atomically(path, record.to_toml().encode(), 0o644)
+    files.write_atomically(path, record.to_toml().encode(), 0o644)
     folder.node.mkdir(mode=0o700, exist_ok=True)
     provision.write_config(folder.node, {"name": name, "listen": listen})
     folder.create(name, peers, listen)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from writ.authority.capsule import Charter, parse
 
+from .. import files
 from ..errors import FileInTheWay, HostError, Malformed
 from ..keys import keyfile
 from ..keys.identity import check_name
@@ -77,7 +78,7 @@ def make(folder: Layout, name: str, ledger: Ledger, path: Path) -> Manifest:
                 _add(archive, MANIFEST, _to_json(found))
                 for one in names(name):
                     if (folder.path / one).exists():
-                        data = keyfile.read_bounded(folder.path / one, FILE_BYTES_MAX)
+                        data = files.read_bounded(folder.path / one, FILE_BYTES_MAX)
                         _add(archive, one, data)
                 archive.add(copy, folder.ledger.name, filter=_plain)
             file.flush()
@@ -88,7 +89,7 @@ def make(folder: Layout, name: str, ledger: Ledger, path: Path) -> Manifest:
         raise
     finally:
         copy.unlink(missing_ok=True)
-    keyfile.sync_directory(path.parent)
+    files.sync_directory(path.parent)
     return found
 
 
@@ -114,7 +115,7 @@ def restore(file: Path, folder: Layout) -> Manifest:
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
-    keyfile.sync_directory(parent)
+    files.sync_directory(parent)
     return found
 
 
@@ -133,7 +134,7 @@ def _unpack(file: Path, made: Layout) -> Manifest:
                 is_ledger = member.name == made.ledger.name
                 data = _read(archive, member, LEDGER_BYTES_MAX if is_ledger else FILE_BYTES_MAX)
                 mode = 0o644 if member.name.endswith(".toml") else 0o600
-                keyfile.write_atomically(made.path / member.name, data, mode)
+                files.write_atomically(made.path / member.name, data, mode)
     except (tarfile.TarError, EOFError) as error:
         raise NoBackup(f"{file} is not a whole backup: {error}") from None
     if missing := sorted(wanted & {"governor.toml", f"{found.name}.key", made.ledger.name}):

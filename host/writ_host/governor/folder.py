@@ -17,9 +17,8 @@ from typing import Any
 from writ.errors import UsageError
 from writ.link.udp import split
 
-from .. import target
+from .. import files, target
 from ..errors import FileInTheWay, HostError, Malformed
-from ..keys import keyfile
 from ..keys.identity import check_name
 
 PEERS_PORT = 5685
@@ -154,12 +153,12 @@ class Layout:
     def sweep(self, name: str) -> None:
         """Remove what a crash left of a write; only while no other daemon can run here."""
         for secret in (f"{name}.key", f"{name}.seat", f"{name}.seat.next"):
-            keyfile.sweep(self.path / secret)
+            files.remove_leftovers(self.path / secret)
 
     def read(self) -> Settings:
         """The settings. Raises `NoGovernor` where there are none, or `BadSettings`."""
         try:
-            text = keyfile.read_bounded(self.toml, _TOML_BYTES_MAX).decode()
+            text = files.read_bounded(self.toml, _TOML_BYTES_MAX).decode()
             found = tomllib.loads(text)
         except (FileNotFoundError, NotADirectoryError):
             raise NoGovernor(f"{self.path} is no governor's folder (no {self.toml.name})") from None
@@ -191,7 +190,7 @@ class Layout:
         self.check_new()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = _TEMPLATE.format(name=name, peers=peers, listen=listen)
-        keyfile.write_atomically(self.toml, text.encode(), 0o644)
+        files.write_atomically(self.toml, text.encode(), 0o644)
         return self.read()
 
 

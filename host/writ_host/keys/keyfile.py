@@ -9,12 +9,9 @@ ChaCha20-Poly1305 (RFC 8439) with all that precedes the ciphertext as additional
 cost parameters are authenticated. Salt and nonce are fresh for each write.
 """
 
-import contextlib
-import glob
 import hashlib
 import hmac
 import os
-import tempfile
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +21,7 @@ from Crypto.Cipher import ChaCha20_Poly1305
 from Crypto.Hash import SHA256
 from Crypto.Protocol.KDF import HKDF, scrypt
 
-from .. import codec
+from .. import codec, files
 from ..errors import DamagedFile, Malformed, WeakPassphrase, WrongPassphrase
 
 KEYFILE_BYTES_MAX = 262144
@@ -102,7 +99,7 @@ class KeyFile:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        sync_directory(path.parent)
+        files.sync_directory(path.parent)
         return cls(content)
 
     @classmethod
@@ -166,64 +163,15 @@ def unlock(kind: str, data: bytes, key: Unlock) -> bytes:
         raise WrongPassphrase("the passphrase or key file does not open it") from None
 
 
-def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace `path` by `data`: after a crash there is the old file or the new one, whole.
-
-    The temporary file begins with a dot and stands beside it.
-    """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
-    sync_directory(path.parent)
-
-
-def sweep(path: Path) -> None:
-    """Remove what a crash left of `write_atomically(path, ...)`: an old secret may be in it.
-
-    Only for whoever alone writes there: what another process is writing looks the same.
-    """
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        # mkstemp adds eight characters, and no dot
-        if "." not in left.name.removeprefix(f".{path.name}."):
-            left.unlink(missing_ok=True)
-
-
-def sync_directory(path: Path) -> None:
-    """Make a rename in this directory last through a power loss."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def read_bounded(path: Path, bytes_max: int) -> bytes:
-    """The file's bytes. Raises `Malformed` above `bytes_max`, `FileNotFoundError` as open does."""
-    with open(path, "rb") as file:
-        data = file.read(bytes_max + 1)
-    if len(data) > bytes_max:
-        raise Malformed(f"{path.name} is longer than {bytes_max} bytes")
-    return data
-
-
 def write(path: Path, kind: str, plaintext: bytes, key: Unlock) -> None:
     """Encrypt to `path`, atomically, mode 0600."""
-    write_atomically(path, lock(kind, plaintext, key))
+    files.write_atomically(path, lock(kind, plaintext, key))
 
 
 def read(path: Path, kind: str, key: Unlock) -> bytes:
     """Decrypt `path`. Raises as `unlock` does, and `FileNotFoundError`."""
     try:
-        data = read_bounded(path, KEYFILE_BYTES_MAX)
+        data = files.read_bounded(path, KEYFILE_BYTES_MAX)
     except Malformed as error:
         raise DamagedFile(str(error)) from None
     try:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from writ.errors import UsageError
 
-from .. import target
+from .. import files, target
 from ..errors import HostError
-from ..keys import keyfile
 
 SEEN = "seen.json"
 SEEN_MAX = 256
@@ -64,4 +63,4 @@ def save_seen(folder: Path, name: str, address: str, node_id: bytes) -> None:
     text = json.dumps({name: [seen.address, seen.node_id.hex()] for name, seen in kept}, indent=1)
     # a cache: a full or read-only disk must not spoil the call that went well
     with contextlib.suppress(OSError):
-        keyfile.write_atomically(folder / SEEN, text.encode(), 0o600)
+        files.write_atomically(folder / SEEN, text.encode(), 0o600)

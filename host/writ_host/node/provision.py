@@ -17,9 +17,8 @@ from writ.compat import Clock
 from writ.errors import AlreadyKnown
 from writ.node.sync import member_request
 
-from .. import target
+from .. import files, target
 from ..errors import HostError
-from ..keys import keyfile
 from . import config as nodeconfig
 from .folder import Lock, PrivateFlash
 
@@ -66,7 +65,7 @@ def make_node(
 def write_config(directory: Path, config: dict[str, Any]) -> None:
     """Replace config.json."""
     text = json.dumps(config, indent=2) + "\n"
-    keyfile.write_atomically(directory / "config.json", text.encode(), 0o644)
+    files.write_atomically(directory / "config.json", text.encode(), 0o644)
 
 
 def install(directory: Path, raws: Iterable[bytes], scope: bytes) -> list[str]:

@@ -40,8 +40,8 @@ from writ.compat import Clock
 from writ.errors import AlreadyKnown, BadSignature, Rejection, RolledBack
 from writ.limits import CAPSULE_BYTES_MAX
 
+from .. import files
 from ..errors import DamagedFile, HostError, Malformed
-from ..keys import keyfile
 from ..node import addressbook
 from ..refusals import words_for
 
@@ -77,7 +77,7 @@ class _Records:
 def read_capsule(path: Path) -> bytes:
     """The bytes of a capsule's file. Raises `DamagedFile` for one that is too long for any."""
     try:
-        return keyfile.read_bounded(path, CAPSULE_BYTES_MAX)
+        return files.read_bounded(path, CAPSULE_BYTES_MAX)
     except Malformed as error:
         raise DamagedFile(
             str(error), "No capsule is that long: look at where it came from."
@@ -348,7 +348,7 @@ class ScopeFolder:
     def _write(self, name: str, data: bytes) -> None:
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        keyfile.write_atomically(path, data, 0o644)
+        files.write_atomically(path, data, 0o644)
 
     @contextlib.contextmanager
     def lock(self, wait_s: float = 0) -> Iterator[None]:

@@ -16,9 +16,8 @@ from writ.authority import capsule as capsules
 from writ.authority.capsule import MEMBER, POLICY, WRIT
 from writ.errors import Rejection
 
-from .. import codec
+from .. import codec, files
 from ..errors import Malformed
-from ..keys import keyfile
 from .folder import ScopeFolder
 from .issuance import Draft
 
@@ -53,7 +52,7 @@ def save(folder: ScopeFolder, name: str, proposed: Proposed) -> None:
         for one in proposed.drafts
     ]
     document = {"title": proposed.title, "time": proposed.time_s, "drafts": drafts}
-    keyfile.write_atomically(path, json.dumps(document).encode(), 0o644)
+    files.write_atomically(path, json.dumps(document).encode(), 0o644)
     for old in _files(folder)[:-FILES_MAX]:
         old.unlink(missing_ok=True)
 
@@ -111,7 +110,7 @@ def _files(folder: ScopeFolder) -> list[Path]:
 
 def _read(path: Path) -> Proposed | None:
     try:
-        found = json.loads(keyfile.read_bounded(path, FILE_BYTES_MAX))
+        found = json.loads(files.read_bounded(path, FILE_BYTES_MAX))
         drafts = [
             Draft(str(one["label"]), bytes.fromhex(one["payload"]), bytes.fromhex(one["evidence"]))
             for one in found["drafts"]

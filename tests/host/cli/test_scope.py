@@ -16,6 +16,7 @@ from writ.agent import Node
 from writ.authority.capsule import parse
 from writ.errors import Rejection, WrongScope
 from writ.node.sync import member_request
+from writ_host import files
 from writ_host.ceremony import keyring
 from writ_host.keys import keyfile
 from writ_host.node import provision
@@ -310,7 +311,7 @@ def test_a_crash_at_any_write_leaves_one_whole_state(
     rig.admit("t1", "sensor")
     key = keyfile.KeyFile.load(rig.key_file)
     signer = issuance.LocalSigner(keyring.open_quorum(rig.scope / "governors", key))
-    write = keyfile.write_atomically
+    write = files.write_atomically
     epochs = set()
     for cut in range(4):
         copy = rig.path / f"copy{cut}"
@@ -325,10 +326,10 @@ def test_a_crash_at_any_write_leaves_one_whole_state(
             write(*args)
 
         change = issuance.revocation(folder, folder.members())
-        monkeypatch.setattr(keyfile, "write_atomically", failing)
+        monkeypatch.setattr(files, "write_atomically", failing)
         with contextlib.suppress(OSError):
             issuance.certify(folder, change.drafts, signer)
-        monkeypatch.setattr(keyfile, "write_atomically", write)
+        monkeypatch.setattr(files, "write_atomically", write)
         again = ScopeFolder.open(copy)
         epochs.add(again.epoch)
         assert again.policy_capsule() is not None

@@ -13,7 +13,7 @@ from ed25519_reference import TORSION, L, encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from writ_host import codec
+from writ_host import codec, files
 from writ_host.errors import (
     BadEnvelope,
     DamagedFile,
@@ -143,7 +143,7 @@ def test_weak_secrets_are_refused():
 def test_key_file_lasts_through_a_power_loss(tmp_path, monkeypatch):
     # or it is gone, and what it has locked is not
     synced = []
-    monkeypatch.setattr(keyfile, "sync_directory", synced.append)
+    monkeypatch.setattr(files, "sync_directory", synced.append)
     KeyFile.create(tmp_path / "key")
     assert synced == [tmp_path]
 
@@ -187,7 +187,7 @@ def test_what_a_killed_write_left_is_swept_away(tmp_path):
     died = subprocess.run([sys.executable, "-c", code, str(path)], env=environment, check=False)
     assert died.returncode == -signal.SIGKILL
     assert len(list(tmp_path.iterdir())) == 3
-    keyfile.sweep(path)
+    files.remove_leftovers(path)
     assert sorted(tmp_path.iterdir()) == [other, path]
     assert keyfile.read(path, "seat", KEY) == SECRET
 

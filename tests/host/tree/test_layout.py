@@ -44,7 +44,7 @@ MAY_IMPORT = {
 # The rooms of the host, from the inside out: imports go to rooms named before, and `writ`.
 # Modules that lie beside the folders are rooms of their own.
 HOST_ROOMS = (
-    *("errors", "codec", "humanize", "target", "refusals"),
+    *("errors", "codec", "files", "humanize", "target", "refusals"),
     *("keys", "policy", "ceremony", "consensus", "node", "scope"),
     *("governor.control", "governor.push", "governor.folder", "governor.service"),
     *("governor.metrics", "governor.proposals", "governor.ledger", "governor.core"),

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ... import files
 from ...errors import DamagedFile, HostError
-from ...keys import keyfile
 
 # "Writ" in the file's header: nobody else's database is taken for a ledger.
 APPLICATION_ID = 0x57726974
@@ -136,7 +136,7 @@ class LedgerFile:
         if not path.exists():
             # before SQLite does, which would let others read it; -wal gets the same mode
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-            keyfile.sync_directory(path.parent)
+            files.sync_directory(path.parent)
         # no implicit transactions: `together` says where each begins and ends
         database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         ledger = cls(path, database, clock_s)
@@ -209,7 +209,7 @@ class LedgerFile:
         os.fsync(descriptor)
         os.close(descriptor)
         os.replace(handle, path)
-        keyfile.sync_directory(path.parent)
+        files.sync_directory(path.parent)
 
     # --- transactions and rows --------------------------------------------------------------------
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from writ.errors import UsageError
 from writ.link import udp
 
-from ... import target
+from ... import files, target
 from ...errors import Malformed
-from ...keys import keyfile
 from ...keys.identity import Governor
 
 _FILE_BYTES_MAX = 65536
@@ -43,7 +42,7 @@ class Addresses:
         if any(self._by_name.get(name) != address for name, address in found.items()):
             self._by_name.update(found)
             lines = [f'{name} = "{self._by_name[name]}"\n' for name in sorted(self._by_name)]
-            keyfile.write_atomically(self._path, (_HEAD + "".join(lines)).encode(), 0o644)
+            files.write_atomically(self._path, (_HEAD + "".join(lines)).encode(), 0o644)
 
     def learn(self, governors: Iterable[Governor], heard: Mapping[bytes, tuple[str, int]]) -> None:
         """Remember where peers with a numeric address were heard last ({node key: (address, ms)}).
@@ -95,7 +94,7 @@ def is_numeric(address: str) -> bool:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        found = tomllib.loads(keyfile.read_bounded(path, _FILE_BYTES_MAX).decode())
+        found = tomllib.loads(files.read_bounded(path, _FILE_BYTES_MAX).decode())
         for name, address in found.items():
             if not isinstance(address, str):
                 raise BadAddresses(f'{path}: {name} is not "host:port"')
