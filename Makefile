@@ -54,8 +54,8 @@ format: venv ## mend the format, and what ruff can fix
 mpy: venv ## the device's modules, compiled into build/mpy
 	@$(BIN)/python tools/build_mpy.py $(if $(LINES),--lines)
 
-bench: mpy ## measure speed, bytes and memory
-	@$(BIN)/python tools/bench.py $(ARGS)
+bench: mpy ## measure speed, bytes and memory; CHECK=1 fails if a goal is missed
+	@$(BIN)/python tools/bench.py $(if $(CHECK),--check) $(ARGS)
 
 lists: venv ## rewrite firmware/manifest.py and package.json after a module came or went
 	@$(BIN)/python tools/device_files.py

@@ -17,46 +17,52 @@ import build_mpy
 from device_files import ROOT
 from measure import governing, groupkey, interpreters, sizes
 from measure.row import Row
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 OUTPUT = ROOT / "build/bench.json"
+WIDTH = 100
 
 
 def table(rows: list[Row]) -> Table:
-    """The rows for people."""
-    result = Table(title="Writ beside its peers, in one run on this machine")
-    for title, justify in (
-        ("figure", "left"),
-        ("value", "right"),
-        ("goal", "right"),
-        ("peer", "left"),
-        ("its value", "right"),
-        ("interpreter", "left"),
-    ):
-        result.add_column(title, justify="right" if justify == "right" else "left", no_wrap=True)
+    """The rows for people. 100 characters wide at most: no name and no number is ever cut."""
+    result = Table(
+        title="Writ beside its peers, in one run on this machine",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    result.add_column("figure", no_wrap=True)
+    result.add_column("value", justify="right", no_wrap=True)
+    result.add_column("goal", justify="right", no_wrap=True)
+    result.add_column("beside", overflow="fold")
+    result.add_column("interpreter", no_wrap=True)
     for row in rows:
         colour = "" if row.goal is None else "green" if row.holds() else "red"
         value = "not measured" if row.value is None else f"{row.value:,g} {row.unit}"
+        beside = row.peer or ""
+        if row.peer_value is not None:
+            beside = f"{row.peer_value:,g}  {beside}"
         result.add_row(
             row.name,
             f"[{colour}]{value}[/]" if colour else value,
             "" if row.goal is None else f"{row.goal:,g}",
-            row.peer or "",
-            "" if row.peer_value is None else f"{row.peer_value:,g}",
+            beside,
             row.interpreter or "",
         )
     return result
 
 
 def main() -> None:
-    """Measure, print, write. Exits with 1 if a goal is missed."""
+    """Measure, print, write. With --check the exit code is 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--only", choices=("bytes", "times", "heap", "group", "governors"))
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a goal is missed")
     options = parser.parse_args()
     console = Console()
-    console.width = max(console.width, 120)
+    console.width = max(console.width, WIDTH)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         tree = Path(name)
@@ -79,7 +85,8 @@ def main() -> None:
     missed = [row.name for row in rows if not row.holds()]
     if missed:
         console.print(f"goals missed: {', '.join(missed)}")
-        sys.exit(1)
+        if options.check:
+            sys.exit(1)
 
 
 if __name__ == "__main__":
