@@ -76,7 +76,7 @@ def _governors(listed: Sequence[Document]) -> list[str]:
             state = "up" if heard < AWAY_S else "away"
             state += f", heard {humanize.duration(heard)} ago"
         if one.get("clock_off_s"):
-            state += f"; its clock is {clockskew.in_words(one['clock_off_s'])}"
+            state += f"; its clock is {clockskew.describe(one['clock_off_s'])}"
         if one.get("accused"):
             state += f"; {one['accused']}"
         cells.append((str(one["number"]), one["name"], state))

@@ -16,7 +16,7 @@ from ..consensus.value import Value
 from ..errors import HostError
 from ..governor import daemon
 from ..governor.core import core
-from ..governor.core.context import Context, Out, Send
+from ..governor.core.context import Context, Outgoing, Output
 from ..governor.proposals.statement import RENEW, Statement
 from ..keys.roster import committee_scope
 from . import lifeline
@@ -33,13 +33,13 @@ class WrongSigner(FrostSigner):
 class LyingContext(Context):
     """Whatever its governor promises goes out with its opposite."""
 
-    def flush(self) -> list[Out]:
-        outs: list[Out] = []
-        for out in super().flush():
-            outs += self._twice(out) if isinstance(out, Send) else [out]
+    def drain(self) -> list[Output]:
+        outs: list[Output] = []
+        for out in super().drain():
+            outs += self._twice(out) if isinstance(out, Outgoing) else [out]
         return outs
 
-    def _twice(self, out: Send) -> list[Out]:
+    def _twice(self, out: Outgoing) -> list[Output]:
         try:
             message = messages.decode(out.data)
         except HostError:
@@ -50,11 +50,11 @@ class LyingContext(Context):
         opposite: Prevote | Proposal = _opposite(message)
         data = messages.encode(sealed(opposite, signer, committee_scope(self.seat)))
         if isinstance(message, Prevote):
-            return [out, Send(out.to, data)]
+            return [out, Outgoing(out.to, data)]
         # each of the others believes another one, until it hears of the second
         others = [out.to] if out.to is not None else set(range(1, self.count + 1)) - {self.me}
         pairs = [(out.data, data) if number % 2 else (data, out.data) for number in others]
-        return [Send(to, one) for to, pair in zip(others, pairs, strict=True) for one in pair]
+        return [Outgoing(to, one) for to, pair in zip(others, pairs, strict=True) for one in pair]
 
 
 def _opposite(message: Prevote | Proposal) -> Prevote | Proposal:
@@ -77,7 +77,7 @@ def _other(value: Value) -> Value:
 class LyingCore(core.Core):
     """Its answers to devices are certified by itself alone."""
 
-    def ask(self, statement: bytes, now_ms: int) -> tuple[int, bytes, list[Out]]:
+    def ask(self, statement: bytes, now_ms: int) -> tuple[int, bytes, list[Output]]:
         try:
             said = Statement.parse(statement)
         except Rejection:

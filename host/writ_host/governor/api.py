@@ -22,7 +22,7 @@ from . import backup
 from .activation import puts_in_force
 from .ceremonies.record import Record
 from .control import Document, field
-from .core.pool import PendingView
+from .core.pool import ProposalView
 from .ledger.capsules import read_capsule
 from .metrics import Snapshot
 from .proposals import messages
@@ -108,7 +108,7 @@ class Desk:
         daemon = self._daemon
         assert daemon.core is not None and daemon.seat is not None
         now_ms = daemon.now_ms()
-        clocks = daemon.core.certifying.clocks.wrong()
+        clocks = daemon.core.cosigning.clock_skew.over_limit()
         listed = []
         for number, governor in enumerate(daemon.seat.roster.governors, 1):
             is_me = number == daemon.seat.key.identifier
@@ -122,7 +122,7 @@ class Desk:
                     "address": daemon.settings.peers if is_me else address,
                     "heard_s": heard_s,
                     "up": is_me or (heard_s is not None and heard_s < AWAY_S),
-                    "accused": daemon.core.accused.get(number, ""),
+                    "accused": daemon.core.accusations.get(number, ""),
                     "clock_off_s": clocks.get(number),
                 }
             )
@@ -164,7 +164,7 @@ class Desk:
             raise HostError(f"{id}: several begin so", "Give more digits.")
         raise HostError(f"nothing here has the id {id}", "See: writ governor pending.")
 
-    def _begins(self, id: str) -> list[PendingView]:
+    def _begins(self, id: str) -> list[ProposalView]:
         core = self._daemon.the_core()
         if len(id) == 2 * messages.ID_BYTES:
             whole = _id(id)
@@ -218,7 +218,7 @@ class Desk:
         found = self._state(request)
         # no proposal: each governor signs what its own clock and head agree with
         core, now_ms = self._daemon.the_core(), self._daemon.now_ms()
-        core.certifying.beacon_ms = now_ms
+        core.cosigning.beacon_ms = now_ms
         self._daemon.carry_out(core.tick(now_ms))
         return found
 
@@ -258,10 +258,10 @@ class Desk:
         names = field(request, "names", bytes)
         core = self._daemon.the_core()
         chain = core.context.chain
-        found = [one for one in core.proposing.table if names and puts_in_force(one, names)]
+        found = [one for one in core.pool.table if names and puts_in_force(one, names)]
         return {
             "in_force": bool(names) and names in (chain.committee, chain.group_key),
-            "proposal": _proposal(core.proposing.show(found[-1])) if found else None,
+            "proposal": _proposal(core.pool.view(found[-1])) if found else None,
         }
 
     def _check_new(self, records: Sequence[Record], remove: Sequence[str]) -> None:
@@ -345,14 +345,14 @@ class Desk:
             status = daemon.core.status()
             for key in ("epoch", "height", "round", "pending"):
                 gauges[key] = float(str(status[key]))
-            gauges["clocks_off"] = len(daemon.core.certifying.clocks.wrong())
+            gauges["clocks_off"] = len(daemon.core.cosigning.clock_skew.over_limit())
             gauges["beacon_age_seconds"] = status["beacon_age_s"]  # type: ignore[assignment]
             counts = daemon.core.context.counters
             counters["decisions"] = counts.get("Decided", 0)
             counters["refused"] = counts.get("Refused", 0)
             by_label["certified", "kind"] = dict(daemon.certified)
             by_label["accused", "governor"] = {
-                daemon.core.context.name(number): 1.0 for number in daemon.core.accused
+                daemon.core.context.name(number): 1.0 for number in daemon.core.accusations
             }
         return Snapshot(gauges, counters, by_label)
 
@@ -364,7 +364,7 @@ def _id(text: str) -> bytes | None:
         return None
 
 
-def _proposal(view: PendingView, has_words: bool = True) -> Document:
+def _proposal(view: ProposalView, has_words: bool = True) -> Document:
     """has_words: what it means, for whoever is to decide; it takes a while."""
     found: Document = dict(vars(view))
     del found["verdict"]

@@ -31,7 +31,7 @@ from .activation import Takeover
 from .api import Desk, kind_of
 from .ceremonies.manager import Ceremonies, CEvent, CInvite, CNext, COut, CSeat, CSend, NoSuchSeat
 from .control import ControlServer
-from .core.context import Event, NewCapsule, Out, Reseat, Send
+from .core.context import LogEvent, NewCapsule, Outgoing, Output, Reseat
 from .core.core import FOUNDERS, Core
 from .core.reservations import NEW
 from .folder import Layout, Settings
@@ -90,7 +90,7 @@ class Daemon:
         self._has_ticked = False
         self._problem = ""
         self._numbers: dict[bytes, int] = {}  # of the other governors, by node key
-        self._news: list[Event | NewCapsule] = []
+        self._news: list[LogEvent | NewCapsule] = []
         self._unhurried: list[tuple[bytes, bytes]] = []  # messages that nobody waits for
         self._untaken: list[bytes] = []  # capsules, by the scope node
         self._in_force: bytes | None = None  # another committee, or group key, from this turn on
@@ -278,7 +278,7 @@ class Daemon:
     def _use_pause(self) -> None:
         """Nobody waits for this governor."""
         if self.core is not None:
-            self.core.use_pause()
+            self.core.precompute()
         if self._untaken:
             self._take_one()
 
@@ -318,7 +318,7 @@ class Daemon:
 
     def _dispatch(self, sender: bytes, message: bytes, now_ms: int) -> None:
         kind = messages.type_of(message)
-        if kind >= messages.CEREMONY_FROM:
+        if kind >= messages.CEREMONY_TYPE_MIN:
             self.carry_ceremony(self.ceremonies.receive(sender, message, now_ms))
             return
         number = self._numbers.get(sender)
@@ -342,21 +342,21 @@ class Daemon:
 
     # --- what the core wants ----------------------------------------------------------------------
 
-    def carry_out(self, outs: Sequence[Out]) -> None:
+    def carry_out(self, outs: Sequence[Output]) -> None:
         """Send, tell and hand on what came out of the core."""
         for out in outs:
-            if isinstance(out, Send):
+            if isinstance(out, Outgoing):
                 for key in self._receivers(out.to):
-                    if out.has_time:
+                    if out.is_deferrable:
                         self._unhurried.append((key, out.data))
                     else:
-                        self.link.post(key, out.data, out.early)
+                        self.link.post(key, out.data, out.is_early)
             elif isinstance(out, Reseat):
-                self._in_force = out.name
+                self._in_force = out.seat_id
             else:
                 self._news.append(out)
 
-    def _hurry(self, sends: list[Send]) -> None:
+    def _hurry(self, sends: list[Outgoing]) -> None:
         self.carry_out(sends)
         self.link.send_early()
 
@@ -373,7 +373,7 @@ class Daemon:
         if news or self.control.next_ms() == 0:
             self.control.retry()
         for out in news:
-            if isinstance(out, Event):
+            if isinstance(out, LogEvent):
                 self.tell(out.name, out.text, **out.facts)
                 continue
             kind = kind_of(out.raw)
@@ -414,7 +414,7 @@ class Daemon:
     def _time_decisions(self) -> None:
         core, now_ms = self.the_core(), self.now_ms()
         for id, since_ms in list(self._proposed.items()):
-            found = core.proposing.table.get(id)
+            found = core.pool.table.get(id)
             if found is None or found.state != "open":
                 del self._proposed[id]
                 if found is not None and found.state == "certified":
@@ -480,9 +480,9 @@ class Daemon:
             for number, one in enumerate(governors, 1)
             if one.name != self.identity.name
         }
-        before = self.core.proposing.table if self.core is not None else None
+        before = self.core.pool.table if self.core is not None else None
         self.core = Core(self.identity, seat, self.ledger, self.clock_s)
-        self.core.context.hurry = self._hurry
+        self.core.context.send_now = self._hurry
         if self.core.is_seated:
             # of a newcomer whose committee was in force before it heard of it
             self.ceremonies.activate(committee_digest(seat))

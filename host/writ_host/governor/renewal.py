@@ -67,7 +67,7 @@ class Memberships:
         known = core.proposal(self._admission) if self._admission else None
         request = member_request(self._identity.node_private, self._identity.name)
         evidence = codec.dump([request])
-        if known is not None or any(one.evidence == evidence for one in core.proposing.table):
+        if known is not None or any(one.evidence == evidence for one in core.pool.table):
             # once in the life of a process is enough, whatever people say to it
             return
         context = core.context
@@ -103,7 +103,7 @@ class Memberships:
         context = core.context
         if (context.clock_s() // TURN_S) % context.count != context.me - 1:
             return
-        if any(one.proposer == context.me and one.state == OPEN for one in core.proposing.table):
+        if any(one.proposer == context.me and one.state == OPEN for one in core.pool.table):
             return
         revoked = core.policy.revoked
         found: list[Any] = [capsules.parse(raw) for raw in self._ledger.outdated(BATCH_MAX)]

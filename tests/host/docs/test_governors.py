@@ -24,6 +24,7 @@ from writ_host.governor import folder as layout
 from writ_host.governor import metrics
 from writ_host.governor.ceremonies import gossip, invitation, manager
 from writ_host.governor.core import (
+    context,
     core,
     cosigning,
     pool,
@@ -187,7 +188,7 @@ def test_messages_of_a_decision(
 
     def handle(number: int, outs: list[Any]) -> None:
         for out in outs:
-            if isinstance(out, core.Send):
+            if isinstance(out, context.Outgoing):
                 kind = core_messages.type_of(out.data)
                 sent[kind] += count - 1 if out.to is None else 1
         before(number, outs)
@@ -285,7 +286,7 @@ def test_types_of_messages() -> None:
     assert consensus == (min(messages._CLASSES), max(messages._CLASSES))
     assert unordered == (cosign.ASK, cosign.ANSWER)
     assert proposed == (core_messages.PROPOSE, core_messages.SUMMARY)
-    assert told == (core_messages.ASK_PLEDGES, core_messages.PLEDGES)
+    assert told == (core_messages.ASK_RESERVATIONS, core_messages.RESERVATIONS)
     assert files == (gossip.HAVE, gossip.FILE) and changes == (manager.CHANGE,) * 2
     for row in listed:
         assert (ROOT / "host/writ_host" / ticked(row[2])[0]).is_file()

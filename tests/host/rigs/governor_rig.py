@@ -15,16 +15,9 @@ from writ_host.ceremony.resharing import Handover
 from writ_host.consensus.effects import Decide
 from writ_host.consensus.value import Value
 from writ_host.governor.activation import new_committee
-from writ_host.governor.core.core import (
-    FOUNDERS,
-    Core,
-    Event,
-    NewCapsule,
-    Out,
-    PendingView,
-    Reseat,
-    Send,
-)
+from writ_host.governor.core.context import LogEvent, NewCapsule, Outgoing, Output, Reseat
+from writ_host.governor.core.core import FOUNDERS, Core
+from writ_host.governor.core.pool import ProposalView
 from writ_host.governor.ledger.ledger import Ledger
 from writ_host.keys.roster import committee_digest
 from writ_host.policy.source import PolicyFile
@@ -102,7 +95,7 @@ class Village:
     policy: str = POLICY
     down: set[int] = field(default_factory=set)
     lose: Callable[[int, int, bytes], bool] = lambda sender, to, data: False
-    events: list[tuple[int, Event]] = field(default_factory=list)
+    events: list[tuple[int, LogEvent]] = field(default_factory=list)
     reseats: dict[int, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -147,18 +140,18 @@ class Village:
         self.down.discard(number)
         self.start(number)
 
-    def handle(self, number: int, outs: list[Out]) -> None:
+    def handle(self, number: int, outs: list[Output]) -> None:
         """Send what a core wants sent, note the rest."""
         for out in outs:
-            if isinstance(out, Send):
+            if isinstance(out, Outgoing):
                 others = [n for n in self.cores if n != number] if out.to is None else [out.to]
                 self.queue += [(number, to, out.data) for to in others]
-            elif isinstance(out, Event):
+            elif isinstance(out, LogEvent):
                 self.events.append((number, out))
             elif isinstance(out, NewCapsule):
                 self.news.setdefault(number, []).append(out.raw)
             elif isinstance(out, Reseat):
-                self.reseats[number] = out.name
+                self.reseats[number] = out.seat_id
 
     def run(self, until: Callable[[], bool], seconds: float = 60.0) -> None:
         """Let time pass until something holds; raises `AssertionError` if it never does."""
@@ -241,7 +234,7 @@ class Village:
         self.handle(number, outs)
         return code, body
 
-    def view(self, number: int, id: bytes) -> PendingView:
+    def view(self, number: int, id: bytes) -> ProposalView:
         """What a governor says of a proposal."""
         found = self.cores[number].proposal(id)
         assert found is not None

@@ -14,7 +14,7 @@ from writ.limits import GOVERNORS_MAX
 from writ.node.sync import member_request
 from writ_host import codec
 from writ_host.governor.ledger.ledger import Ledger
-from writ_host.governor.proposals.judge import RENEWAL_S_MAX, Verdict, View, judge
+from writ_host.governor.proposals.judge import RENEWAL_S_MAX, ScopeView, Verdict, judge
 from writ_host.governor.proposals.statement import ACT, Statement
 from writ_host.policy.source import PolicyFile
 
@@ -121,7 +121,7 @@ class Scope:
                 raw(member("gone", 5, exp=NOW - 1)),
             ]
         )
-        self.view = View(self.charter, policy, 1, policy.head(), NOW, self.ledger)
+        self.view = ScopeView(self.charter, policy, 1, policy.head(), NOW, self.ledger)
 
     @property
     def policy(self) -> Any:

@@ -18,19 +18,19 @@ ASK_BYTES_MAX = 128
 TELL_MS = 600000
 
 
-class Clocks:
-    """off_s: by a governor's number, how far its clock was ahead of ours when it asked last."""
+class ClockSkew:
+    """skew_s: by a governor's number, how far its clock was ahead of ours when it asked last."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._seen: dict[int, bytes] = {}
         self._told_ms: dict[int, int] = {}
-        self.off_s: dict[int, int] = {}
+        self.skew_s: dict[int, int] = {}
 
-    def wrong(self) -> dict[int, int]:
-        """`off_s` of those that differ by more than the charter allows."""
+    def over_limit(self) -> dict[int, int]:
+        """`skew_s` of those that differ by more than the charter allows."""
         most = self._context.chain.charter.clock_skew_max_s
-        return {number: off for number, off in self.off_s.items() if abs(off) > most}
+        return {number: off for number, off in self.skew_s.items() if abs(off) > most}
 
     def look(self, sender: int, data: bytes) -> None:
         """A message of the certifier: of interest if it asks for a beacon."""
@@ -39,8 +39,8 @@ class Clocks:
         if self._seen.get(sender) == data:
             return  # what is asked again has the time of when it was asked first
         self._seen[sender] = data
-        self.off_s[sender] = time_s - self._context.clock_s()
-        if sender in self.wrong():
+        self.skew_s[sender] = time_s - self._context.clock_s()
+        if sender in self.over_limit():
             self._tell(sender)
 
     def _tell(self, sender: int) -> None:
@@ -50,13 +50,13 @@ class Clocks:
             return
         self._told_ms[sender] = context.now_ms
         name = context.name(sender)
-        text = f"the clock of {name} is {in_words(self.off_s[sender])}: no beacon with both of us"
-        context.record("clock", text, governor=name, off_s=self.off_s[sender])
+        text = f"the clock of {name} is {describe(self.skew_s[sender])}: no beacon with both of us"
+        context.record("clock", text, governor=name, off_s=self.skew_s[sender])
 
 
-def in_words(off_s: int) -> str:
+def describe(skew_s: int) -> str:
     """Of a clock that is so many seconds ahead of ours."""
-    return f"{humanize.duration(abs(off_s))} {'ahead of' if off_s > 0 else 'behind'} ours"
+    return f"{humanize.duration(abs(skew_s))} {'ahead of' if skew_s > 0 else 'behind'} ours"
 
 
 def _beacon_time(data: bytes) -> int | None:

@@ -1,4 +1,4 @@
-"""What the parts of a governor share: who it is, where the chain stands, and what is to be said."""
+"""The state that the parts of a governor's core share, and the outputs that a call collects."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,26 +10,27 @@ from ...keys.identity import Identity
 from ...keys.roster import Seat
 from ..ledger.capsules import read_capsule
 from ..ledger.ledger import Ledger
-from ..proposals.judge import View
+from ..proposals.judge import ScopeView
 from .chain import ChainState
 
 
 @dataclass(frozen=True)
-class Send:
-    """To one governor, or to all others (None).
+class Outgoing:
+    """A message to send to one governor, or to all others (None).
 
-    early: nothing unwritten came before it; has_time: nobody waits for it.
+    is_early: it depends on no uncommitted write, so it may leave before the commit;
+    is_deferrable: no governor waits for it, so urgent messages may go first.
     """
 
     to: int | None
     data: bytes
-    early: bool = False
-    has_time: bool = False
+    is_early: bool = False
+    is_deferrable: bool = False
 
 
 @dataclass(frozen=True)
-class Event:
-    """Something that an operator may want to know; never a secret, never a payload."""
+class LogEvent:
+    """An event for the operator's log; never a secret, never a payload."""
 
     name: str
     text: str
@@ -38,30 +39,33 @@ class Event:
 
 @dataclass(frozen=True)
 class NewCapsule:
-    """Certified, and news to this governor: for its scope node."""
+    """A certified capsule that is new to this governor, for its scope node."""
 
     raw: bytes
 
 
 @dataclass(frozen=True)
 class Reseat:
-    """Other governors are in force from now on: this core is done.
+    """Another committee is in force now, and this core has ended.
 
-    The caller goes on with the seat that has this digest (8 B) or, after a succession, this group
-    key (32 B); without it this process governs no more.
+    seat_id: the digest (8 B) of that committee or, after a succession, the new group key (32 B).
+    The caller continues with its seat of this id. A process without one no longer governs.
     """
 
-    name: bytes
+    seat_id: bytes
 
 
-Out = Send | Event | NewCapsule | Reseat
+Output = Outgoing | LogEvent | NewCapsule | Reseat
 
 
 @dataclass
 class Context:
-    """clock_s: Unix seconds; now_ms: of the call that is being handled; outs: in their order.
+    """The shared state of one core.
 
-    hurry(sends): whoever runs this governor may send some at once, before the call is done.
+    clock_s: Unix seconds; now_ms: the time of the call that is being handled; next_seats: what
+    ceremonies have made and is not in force yet, committee digests (8 B) and group keys (32 B);
+    outputs: in the order in which the caller must handle them; send_now(messages): set by the
+    caller, sends messages before the current call returns.
     """
 
     identity: Identity
@@ -71,9 +75,9 @@ class Context:
     chain: ChainState
     now_ms: int = 0
     next_seats: frozenset[bytes] = frozenset()
-    outs: list[Out] = field(default_factory=list)
+    outputs: list[Output] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
-    hurry: Callable[[list[Send]], None] | None = None
+    send_now: Callable[[list[Outgoing]], None] | None = None
 
     @property
     def me(self) -> int:
@@ -82,16 +86,16 @@ class Context:
 
     @property
     def count(self) -> int:
-        """How many governors there are."""
+        """The number of governors."""
         return len(self.seat.roster.governors)
 
     def name(self, number: int) -> str:
-        """A governor's name."""
+        """The name of a governor."""
         return self.seat.roster.name(number)
 
-    def view(self) -> View:
-        """What proposals are judged by."""
-        return View(
+    def view(self) -> ScopeView:
+        """The state against which the judge checks proposals."""
+        return ScopeView(
             charter=self.chain.charter,
             policy=self.chain.policy,
             epoch=self.chain.epoch,
@@ -103,7 +107,7 @@ class Context:
         )
 
     def newest_beacon(self) -> tuple[int, int]:
-        """(time, epoch) of the newest beacon, (0, 0) before the first."""
+        """(time, epoch) of the newest beacon; (0, 0) before the first."""
         raw = self.ledger.beacon()
         if raw is None:
             return 0, 0
@@ -111,34 +115,34 @@ class Context:
         return int(beacon.time), int(beacon.epoch)
 
     def send(self, to: int | None, *items: object) -> None:
-        """A message of the core (messages.py)."""
-        self.say(to, codec.dump(list(items)))
+        """Send a message of the core (messages.py)."""
+        self.send_encoded(to, codec.dump(list(items)))
 
-    def say(self, to: int | None, data: bytes, has_time: bool = False) -> None:
-        """A message that is encoded already."""
-        self.outs.append(Send(to, data, not self.ledger.is_dirty, has_time))
+    def send_encoded(self, to: int | None, data: bytes, is_deferrable: bool = False) -> None:
+        """Send a message that is encoded already."""
+        self.outputs.append(Outgoing(to, data, not self.ledger.is_dirty, is_deferrable))
 
-    def let_go(self) -> None:
-        """Have sent what waits for nothing, before this governor writes and works on."""
-        early = [out for out in self.outs if isinstance(out, Send) and out.early]
-        if early and self.hurry is not None:
-            self.outs = [out for out in self.outs if out not in early]
-            self.hurry(early)
+    def flush_early(self) -> None:
+        """Send the early messages now, before this governor writes and computes on."""
+        early = [one for one in self.outputs if isinstance(one, Outgoing) and one.is_early]
+        if early and self.send_now is not None:
+            self.outputs = [one for one in self.outputs if one not in early]
+            self.send_now(early)
 
-    def tell(self, name: str, text: str, **facts: object) -> None:
-        """An event, for whoever watches."""
-        self.outs.append(Event(name, text, facts))
+    def emit(self, name: str, text: str, **facts: object) -> None:
+        """Emit an event for the operator's log."""
+        self.outputs.append(LogEvent(name, text, facts))
 
     def record(self, name: str, text: str, **facts: object) -> None:
-        """An event that is also in the ledger's log, durably."""
+        """Emit an event and keep it durably in the ledger's log."""
         self.ledger.log(name, text, **facts)
-        self.tell(name, text, **facts)
+        self.emit(name, text, **facts)
 
-    def tally(self, name: str) -> None:
-        """Count something by its name."""
-        self.counters[name] = self.counters.get(name, 0) + 1
+    def increment(self, counter: str) -> None:
+        """Add one to the counter of this name."""
+        self.counters[counter] = self.counters.get(counter, 0) + 1
 
-    def flush(self) -> list[Out]:
-        """What is to be said and done, once."""
-        outs, self.outs = self.outs, []
-        return outs
+    def drain(self) -> list[Output]:
+        """Return the collected outputs and clear them."""
+        outputs, self.outputs = self.outputs, []
+        return outputs

@@ -32,22 +32,22 @@ from ..ledger.ledger import Ledger
 from ..proposals import messages
 from ..proposals.messages import (
     APPROVE,
-    ASK_PLEDGES,
+    ASK_RESERVATIONS,
     CAPSULES,
-    CERTIFY_FROM,
-    CORE_FROM,
-    PLEDGES,
+    CORE_TYPE_MIN,
+    COSIGNING_TYPE_MIN,
     PROPOSE,
     PULL,
+    RESERVATIONS,
     SUMMARY,
     WANT,
 )
-from ..proposals.proposal import NOT_TOLD, OPEN, Proposal, Proposals, proposal_id
+from ..proposals.proposal import OPEN, UNKNOWN_PROPOSAL, Proposal, ProposalTable, proposal_id
 from . import delegation
 from .chain import ChainState
-from .context import Context, Event, NewCapsule, Out, Reseat, Send
-from .cosigning import Certifying
-from .pool import NotAccepted, PendingView, Proposing
+from .context import Context, NewCapsule, Output, Reseat
+from .cosigning import CosigningScheduler
+from .pool import NotAccepted, ProposalPool, ProposalView
 
 # How often governors tell each other how far they are, and look after what waits.
 SUMMARY_MS = 5000
@@ -106,7 +106,7 @@ class Core:
         context = Context(identity, seat, ledger, clock_s, _read_chain(ledger))
         self.context = context
         self.ledger = ledger
-        self.accused: dict[int, str] = {}
+        self.accusations: dict[int, str] = {}
         self._digest = committee_digest(seat)
         self._replica_ms: int | None = None
         self._summary_ms = 0
@@ -122,9 +122,9 @@ class Core:
         self.is_seated = self._names_us()
         self.committee = Committee(committee_scope(seat), context.count, seat.public.threshold)
         signer = self._signer = FrostSigner(identity, seat, random)
-        self.proposing = Proposing(context, self._bring_forward)
-        self.certifying = Certifying(
-            context, self.proposing, self.committee, signer, self._carry_out
+        self.pool = ProposalPool(context, self._bring_forward)
+        self.cosigning = CosigningScheduler(
+            context, self.pool, self.committee, signer, self._carry_out
         )
         record = ledger.promise(self._digest)
         self.replica = Replica(self.committee, signer, ledger, self._accept, record, random(16))
@@ -170,39 +170,39 @@ class Core:
             "beacon": beacon_s,
             "beacon_age_s": None if beacon_s is None else context.clock_s() - beacon_s,
             "members": self.ledger.member_count(),
-            "pending": len(self.proposing.table),
-            "accused": {context.name(number): what for number, what in self.accused.items()},
+            "pending": len(self.pool.table),
+            "accused": {context.name(number): what for number, what in self.accusations.items()},
             "counters": dict(context.counters),
         }
 
     # --- the caller's side ------------------------------------------------------------------------
 
     @_one_commit
-    def start(self, now_ms: int, before: Proposals | None = None) -> list[Out]:
+    def start(self, now_ms: int, before: ProposalTable | None = None) -> list[Output]:
         """The first messages after a start or restart; before: what this process knew of so far."""
         self.context.now_ms = now_ms
         if self.is_seated:
             self._carry_out(self.replica.start(now_ms))
-            self.certifying.plan_beacon()
-            self.proposing.restore(before)
+            self.cosigning.plan_beacon()
+            self.pool.restore(before)
         elif self.context.chain.policy is not None:
             self._leave()
-        return self.context.flush()
+        return self.context.drain()
 
     @_one_commit
-    def receive(self, sender: int, data: bytes, now_ms: int) -> list[Out]:
+    def receive(self, sender: int, data: bytes, now_ms: int) -> list[Output]:
         """A message from the session of governor `sender`. Nothing is raised for what it holds."""
         self.context.now_ms = now_ms
         kind = messages.type_of(data)
         try:
             if sender == self.context.me or kind < 0:
                 pass
-            elif kind >= CORE_FROM:
+            elif kind >= CORE_TYPE_MIN:
                 self._take(sender, messages.read(data))
             elif not self.is_seated:
                 pass
-            elif kind >= CERTIFY_FROM:
-                self.certifying.receive(Received(sender, data))
+            elif kind >= COSIGNING_TYPE_MIN:
+                self.cosigning.receive(Received(sender, data))
             else:
                 self._step(Received(sender, data))
         except (DamagedFile, LedgerFailed, LedgerInUse):
@@ -210,29 +210,29 @@ class Core:
         except (HostError, Rejection) as error:
             if self._failure is not None:
                 raise
-            self.context.tally(type(error).__name__)
-        return self.context.flush()
+            self.context.increment(type(error).__name__)
+        return self.context.drain()
 
     @_one_commit
-    def tick(self, now_ms: int) -> list[Out]:
+    def tick(self, now_ms: int) -> list[Output]:
         """What is due by now."""
         self.context.now_ms = now_ms
         if now_ms >= self._summary_ms:
             self._summary_ms = now_ms + SUMMARY_MS
-            self.context.send(None, SUMMARY, self.ledger.cursor, self.proposing.summary())
+            self.context.send(None, SUMMARY, self.ledger.cursor, self.pool.summary())
             if self.is_seated:
-                self.certifying.promised.tick()
+                self.cosigning.reservations.tick()
         if self.is_seated and self._replica_ms is not None and now_ms >= self._replica_ms:
             self._replica_ms = None
             self._step(Tick())
         if self.is_seated and now_ms >= self._retry_ms:
             self._retry_ms = now_ms + RETRY_MS
-            self.proposing.tick()
+            self.pool.tick()
         if self.is_seated:
-            self.certifying.tick()
+            self.cosigning.tick()
         if self._ahead is not None and now_ms >= self._skip_ms:
             self._skip()
-        return self.context.flush()
+        return self.context.drain()
 
     @property
     def is_deciding(self) -> bool:
@@ -245,7 +245,7 @@ class Core:
         state = self.replica.state
         return self.committee.proposer(state.height, state.round)
 
-    def use_pause(self) -> None:
+    def precompute(self) -> None:
         """Nobody waits for this governor just now: do what will be wanted soon."""
         if self.is_seated:
             self._signer.prepare()
@@ -254,7 +254,7 @@ class Core:
         """Milliseconds until `tick` has something to do."""
         times = [self._summary_ms]
         if self.is_seated:
-            times += [self._retry_ms, self.certifying.next_ms()]
+            times += [self._retry_ms, self.cosigning.next_ms()]
             if self._replica_ms is not None:
                 times.append(self._replica_ms)
         if self._ahead is not None:
@@ -264,7 +264,7 @@ class Core:
     @_one_commit
     def propose(
         self, payloads: Sequence[bytes], title: str, evidence: bytes, now_ms: int
-    ) -> tuple[bytes, list[Out]]:
+    ) -> tuple[bytes, list[Output]]:
         """Have payloads certified: (the proposal's id, what to send). The same again is fine.
 
         Raises `NotAccepted` where this governor would not sign it itself, `Malformed`, or a
@@ -275,46 +275,46 @@ class Core:
         if not self.is_seated:
             raise NotAccepted("this governor is not in force", "writ governor status says why.")
         made = Proposal(tuple(payloads), title, evidence, context.me, context.clock_s())
-        self.proposing.propose(made)
-        return made.id, context.flush()
+        self.pool.propose(made)
+        return made.id, context.drain()
 
     @_one_commit
-    def decide_on(self, id: bytes, yes: bool, reason: str, now_ms: int) -> list[Out]:
+    def decide_on(self, id: bytes, yes: bool, reason: str, now_ms: int) -> list[Output]:
         """This governor's operator agrees to a proposal or denies it, for good. `HostError`."""
         self.context.now_ms = now_ms
-        self.proposing.decide_on(id, yes, reason)
-        return self.context.flush()
+        self.pool.decide_on(id, yes, reason)
+        return self.context.drain()
 
-    def pending(self) -> list[PendingView]:
+    def pending(self) -> list[ProposalView]:
         """The open proposals, oldest first."""
-        return [self.proposing.show(proposal) for proposal in self.proposing.table]
+        return [self.pool.view(proposal) for proposal in self.pool.table]
 
-    def proposal(self, id: bytes) -> PendingView | None:
+    def proposal(self, id: bytes) -> ProposalView | None:
         """A proposal by its id, whatever became of it."""
-        found = self.proposing.table.get(id)
-        return None if found is None else self.proposing.show(found)
+        found = self.pool.table.get(id)
+        return None if found is None else self.pool.view(found)
 
     @_one_commit
-    def ask(self, statement: bytes, now_ms: int) -> tuple[int, bytes, list[Out]]:
+    def ask(self, statement: bytes, now_ms: int) -> tuple[int, bytes, list[Output]]:
         """What a member's signed statement asks for (docs/wire.md): (CoAP code, body, outs)."""
         self.context.now_ms = now_ms
         if not self.is_seated:
             return delegation.UNAVAILABLE, b"", []
-        code, body = delegation.answer(self.context, self.proposing, statement)
-        return code, body, self.context.flush()
+        code, body = delegation.answer(self.context, self.pool, statement)
+        return code, body, self.context.drain()
 
     @_one_commit
-    def learn(self, raw: bytes, now_ms: int) -> list[Out]:
+    def learn(self, raw: bytes, now_ms: int) -> list[Output]:
         """A capsule that came another way than from the governors, and proves itself as theirs."""
         self.context.now_ms = now_ms
         self._take_news([raw])
-        return self.context.flush()
+        return self.context.drain()
 
     @_one_commit
     def set_next_seats(self, digests: Sequence[bytes]) -> None:
         """For which committees (8 B) this governor holds a share that is not in force yet."""
         self.context.next_seats = frozenset(digests)
-        self.proposing.judge_anew()
+        self.pool.judge_anew()
 
     # --- consensus --------------------------------------------------------------------------------
 
@@ -324,7 +324,7 @@ class Core:
     def _bring_forward(self, proposal: Proposal) -> None:
         """Nothing is against a proposal: have it decided, or certified."""
         if not proposal.is_ordered:
-            self.certifying.want(proposal)
+            self.cosigning.want(proposal)
         elif self._depth:
             # effects of the step before are being carried out, and come first
             self._forward.append(proposal)
@@ -336,11 +336,11 @@ class Core:
         # what was accepted once stays so: a lock on a value that is refused later would never end
         if value.digest in self._accepted:
             return None
-        proposal = self.proposing.table.get(proposal_id(value.payloads))
+        proposal = self.pool.table.get(proposal_id(value.payloads))
         if proposal is not None and proposal.state == OPEN:
-            reason = self.proposing.reason_against(proposal)
+            reason = self.pool.reason_against(proposal)
         else:
-            reason = NOT_TOLD
+            reason = UNKNOWN_PROPOSAL
         if reason is None or value.digest == self.replica.promise.locked:
             self._accepted.add(value.digest)
             return None
@@ -366,11 +366,11 @@ class Core:
     def _carry_out_one(self, effect: Effect) -> None:
         context = self.context
         if isinstance(effect, effects.Write | Decide):
-            context.let_go()
+            context.flush_early()
         if isinstance(effect, effects.Write):
             self.ledger.save_promise(self._digest, effect.record)
         elif isinstance(effect, effects.Send):
-            context.say(effect.to, effect.data, effect.has_time)
+            context.send_encoded(effect.to, effect.data, effect.has_time)
         elif isinstance(effect, effects.SetTimer):
             self._replica_ms = effect.at_ms
         elif isinstance(effect, Decide):
@@ -379,12 +379,12 @@ class Core:
             raws = _assemble(effect.payloads, effect.signatures)
             context.send(None, CAPSULES, None, self._take_news(raws, is_ours=True))
         elif isinstance(effect, effects.Refused):
-            self.certifying.refused(effect)
+            self.cosigning.refused(effect)
         else:
             self._accuse(effect)
 
     def _accuse(self, effect: effects.Accuse) -> None:
-        self.accused[effect.identifier] = effect.what
+        self.accusations[effect.identifier] = effect.what
         name = self.context.name(effect.identifier)
         self.context.record("accused", f"{name} {effect.what}", governor=name)
 
@@ -399,15 +399,15 @@ class Core:
         self._skip_ms = context.now_ms + SKIP_MS
         if self._ahead is not None and int(self._ahead.body[1]) <= decide.height:
             self._ahead = None
-        context.tally("Decided")
+        context.increment("Decided")
         text = f"epoch {decide.height} is certified"
         context.record("decided", text, epoch=decide.height, head=self.head.hex())
-        context.outs += [NewCapsule(raw) for raw in raws]
+        context.outputs += [NewCapsule(raw) for raw in raws]
         stays = self.is_seated and self._names_us()
         if self.is_seated:
-            self.proposing.after_epoch(decide.value.payloads, raws, stays)
+            self.pool.after_epoch(decide.value.payloads, raws, stays)
         if stays:
-            self.certifying.plan_beacon()
+            self.cosigning.plan_beacon()
         elif self.is_seated or self._names_us():
             self._leave()
 
@@ -421,7 +421,7 @@ class Core:
         """Others are in force, or we are at last: whoever runs this core makes another one."""
         self.is_seated = False
         chain = self.context.chain
-        self.context.outs.append(Reseat(chain.committee or chain.group_key))
+        self.context.outputs.append(Reseat(chain.committee or chain.group_key))
 
     # --- catching up ------------------------------------------------------------------------------
 
@@ -429,11 +429,11 @@ class Core:
         kind = items[0]
         if kind in (PROPOSE, APPROVE, WANT):
             if self.is_seated:
-                self.proposing.take(sender, kind, items[1])
-        elif kind in (ASK_PLEDGES, PLEDGES):
+                self.pool.take(sender, kind, items[1])
+        elif kind in (ASK_RESERVATIONS, RESERVATIONS):
             if self.is_seated and 1 <= sender <= self.context.count:
-                promised = self.certifying.promised
-                if kind == PLEDGES:
+                promised = self.cosigning.reservations
+                if kind == RESERVATIONS:
                     promised.take(sender, items)
                 else:
                     promised.tell(sender, items[1])
@@ -449,9 +449,9 @@ class Core:
         else:
             if codec.an_int(items[1], 0, messages.CURSOR_MAX) > self._cursors.get(sender, 0):
                 self.context.send(sender, PULL, self._cursors.get(sender, 0))
-            waiting = messages.read_waiting(items[2])
+            waiting = messages.read_summary(items[2])
             if self.is_seated:
-                self.proposing.compare(sender, waiting)
+                self.pool.compare(sender, waiting)
 
     def _pull(self, sender: int, cursor: int) -> None:
         if cursor > self._cursors.get(sender, 0):
@@ -471,7 +471,7 @@ class Core:
                     continue
                 capsule = read_capsule(raw)
                 if not (is_ours or self._is_signed(capsule)):
-                    self.context.tally("BadSignature")
+                    self.context.increment("BadSignature")
                     continue
                 good.append(bytes(capsule.raw))
                 if capsule.kind in (POLICY, AMENDMENT, SUCCESSION):
@@ -482,7 +482,7 @@ class Core:
                 elif capsule.kind != CHARTER:
                     unordered.append(capsule)
             except (HostError, Rejection) as error:
-                self.context.tally(type(error).__name__)
+                self.context.increment(type(error).__name__)
         self._take_unordered(unordered)
         return good
 
@@ -494,11 +494,11 @@ class Core:
         known = {bytes(one.raw): one for one in listed}
         for raw in self.ledger.add_capsules(list(known)):
             capsule = known[raw]
-            self.context.outs.append(NewCapsule(raw))
-            self.context.tally("Certified")
-            self.proposing.after_capsule(bytes(capsule.payload), raw)
+            self.context.outputs.append(NewCapsule(raw))
+            self.context.increment("Certified")
+            self.pool.after_capsule(bytes(capsule.payload), raw)
             if capsule.kind == BEACON:
-                self.certifying.plan_beacon()
+                self.cosigning.plan_beacon()
 
     def _take_ordered(self, capsule: Any) -> None:
         """Who was away goes through the epochs one by one, as long as somebody tells them."""
@@ -565,6 +565,3 @@ def _read_chain(ledger: Ledger) -> ChainState:
 def _assemble(payloads: Sequence[bytes], signatures: Sequence[bytes]) -> list[bytes]:
     pairs = zip(payloads, signatures, strict=True)
     return [bytes(capsules.assemble(payload, signature)) for payload, signature in pairs]
-
-
-__all__ = ["Core", "Event", "NewCapsule", "NotAccepted", "Out", "PendingView", "Reseat", "Send"]

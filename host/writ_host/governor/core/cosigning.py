@@ -12,10 +12,10 @@ from ...consensus.effects import Effect, Received, Tick
 from ...consensus.signer import Signer
 from ...consensus.value import BATCH_MAX, body_of
 from ..proposals import messages
-from ..proposals.proposal import NOT_TOLD, OPEN, Proposal
-from .clockskew import Clocks
+from ..proposals.proposal import OPEN, UNKNOWN_PROPOSAL, Proposal
+from .clockskew import ClockSkew
 from .context import Context
-from .pool import Proposing
+from .pool import ProposalPool
 from .reservations import Promised
 
 # What came to nothing is asked again; others take over, in turns, from who has asked for nothing
@@ -30,13 +30,13 @@ BEACON_TURN_MS = 4000
 SETTLE_MS = 1000
 
 
-class Certifying:
+class CosigningScheduler:
     """One governor's part. carry_out(effects): what the certifier wants done."""
 
     def __init__(
         self,
         context: Context,
-        proposing: Proposing,
+        proposing: ProposalPool,
         committee: Committee,
         signer: Signer,
         carry_out: Callable[[Sequence[Effect]], None],
@@ -45,12 +45,12 @@ class Certifying:
         self._proposing = proposing
         self._carry_out = carry_out
         self._certifier = Certifier(committee, signer, self._reason_against)
-        self.promised = Promised(context)
+        self.reservations = Promised(context)
         self._ready: dict[bytes, int] = {}  # ids of proposals -> not before
         self._alone: set[bytes] = set()  # those that spoilt a batch, or may have
         self._asked_ms: dict[int, int] = {}  # when each governor asked us last
         self._tick_ms = 0
-        self.clocks = Clocks(context)
+        self.clock_skew = ClockSkew(context)
         self._new_epoch_ms = 0  # when the beacon of a new epoch is due, 0 for none
         self._beacon_asked_ms = -SETTLE_MS  # when somebody last wanted one certified
         self.beacon_ms = 0
@@ -63,7 +63,7 @@ class Certifying:
                 reason = self._reason_against_beacon(payload)
             else:
                 reason = self._reason_against_one(payload)
-                reason = reason or self.promised.reason_against(payload)
+                reason = reason or self.reservations.reason_against(payload)
             if reason is not None:
                 return reason
         # durable before a share is offered: no two nodes with one name or one short address
@@ -71,7 +71,7 @@ class Certifying:
 
     def _reason_against_one(self, payload: bytes) -> str | None:
         # several proposals may want it signed, with other evidence or beside others
-        reason: str | None = NOT_TOLD
+        reason: str | None = UNKNOWN_PROPOSAL
         for proposal in self._proposing.table.of_payload(payload):
             reason = self._proposing.reason_against(proposal)
             if reason is None:
@@ -159,7 +159,7 @@ class Certifying:
         """A message of the certifier."""
         if messages.type_of(event.data) == ASK:
             self._asked_ms[event.sender] = self._context.now_ms
-            self.clocks.look(event.sender, event.data)
+            self.clock_skew.look(event.sender, event.data)
         self._carry_out(self._certifier.step(event, self._context.now_ms))
 
     def refused(self, effect: effects.Refused) -> None:
@@ -173,7 +173,7 @@ class Certifying:
             for proposal in self._proposing.table.of_payload(payload)
             if asked.issuperset(proposal.payloads)
         }
-        is_spoilt = len(found) > 1 and bool(reasons - {NOT_TOLD})
+        is_spoilt = len(found) > 1 and bool(reasons - {UNKNOWN_PROPOSAL})
         for proposal in found.values():
             # approvals may be on their way still; what is wrong for good each one's judge finds
             proposal.reason = "; ".join(said) or "too few governors answered"
@@ -181,12 +181,12 @@ class Certifying:
             if is_spoilt:
                 self._alone.add(proposal.id)
                 proposal.reason, wait_ms = "", 0
-            elif reasons == {NOT_TOLD}:
+            elif reasons == {UNKNOWN_PROPOSAL}:
                 wait_ms = RESEND_MS
             self._ready[proposal.id] = self._context.now_ms + wait_ms
-        if NOT_TOLD in reasons:
+        if UNKNOWN_PROPOSAL in reasons:
             self._proposing.tell_proposals(list(found.values()))
-        self._context.tally("Refused")
+        self._context.increment("Refused")
 
     # --- beacons ----------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from ..proposals.judge import ACTION_S, RENEWAL_S_MAX
 from ..proposals.proposal import CERTIFIED, OPEN, Proposal
 from ..proposals.statement import ADMIT, RENEW, REVOKE, Statement
 from .context import Context
-from .pool import Proposing
+from .pool import ProposalPool
 
 # Who was renewed so recently is given that capsule again: the answer may have been lost.
 RENEWED_LATELY_S = 86400
@@ -27,7 +27,7 @@ ADDRESS_MAX = 65534
 UNAVAILABLE = 5 << 5 | 3
 
 
-def answer(context: Context, proposing: Proposing, raw: bytes) -> tuple[int, bytes]:
+def answer(context: Context, proposing: ProposalPool, raw: bytes) -> tuple[int, bytes]:
     """(CoAP code, body): 2.04 and the capsule, 2.03 while it waits, 4.03 and why not."""
     try:
         statement = Statement.parse(raw)
@@ -40,7 +40,7 @@ def answer(context: Context, proposing: Proposing, raw: bytes) -> tuple[int, byt
         proposing.propose(made)
         return _told(proposing.table.get(made.id) or made)
     except Rejection as rejection:
-        context.tally(type(rejection).__name__)
+        context.increment(type(rejection).__name__)
         return coap.FORBIDDEN, f"{rejection.code} {type(rejection).__name__}".encode()
     except HostError as error:
         return coap.FORBIDDEN, str(error).encode()[:TEXT_BYTES_MAX]
@@ -99,7 +99,7 @@ def _admitted(context: Context, statement: Statement) -> bytes | None:
     return bytes(found.raw) if is_same and not gone else None
 
 
-def _known(proposing: Proposing, raw: bytes) -> Proposal | None:
+def _known(proposing: ProposalPool, raw: bytes) -> Proposal | None:
     """The open proposal that another governor, or we, made of this statement."""
     evidence = codec.dump([raw])
     return next((one for one in proposing.table if one.evidence == evidence), None)

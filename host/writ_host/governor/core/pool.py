@@ -18,7 +18,7 @@ from ..proposals.proposal import (
     REFUSED,
     STALE,
     Proposal,
-    Proposals,
+    ProposalTable,
     proposal_id,
 )
 from .context import Context
@@ -43,7 +43,7 @@ class NotAccepted(HostError):
 
 
 @dataclass(frozen=True)
-class PendingView:
+class ProposalView:
     """A proposal, for people. operators: how many must agree; approvals: who said what, and why.
 
     verdict: our own, for `lines`; reason: why it is not signed (yet), "" where nothing is against
@@ -68,16 +68,16 @@ class PendingView:
         return self.verdict.lines
 
 
-class Proposing:
+class ProposalPool:
     """One governor's table. `on_ready(proposal)` is called when nothing is against an open one."""
 
     def __init__(self, context: Context, on_ready: Callable[[Proposal], None]) -> None:
         self._context = context
         self._on_ready = on_ready
-        self.wanted: dict[int, dict[bytes, int]] = {}  # of whom: ids, and not again before
+        self.requested: dict[int, dict[bytes, int]] = {}  # of whom: ids, and not again before
         self._summaries = 0
         self._early: dict[int, deque[Proposal]] = {}  # of the epoch after the next, by who told
-        self.table = Proposals()
+        self.table = ProposalTable()
 
     # --- judging ----------------------------------------------------------------------------------
 
@@ -129,7 +129,7 @@ class Proposing:
         self._keep(proposal)
         self.tell_proposals([proposal])
         # the others judge it while we do what follows
-        self._context.let_go()
+        self._context.flush_early()
         self.advance(proposal)
 
     def decide_on(self, id: bytes, yes: bool, reason: str) -> None:
@@ -150,7 +150,7 @@ class Proposing:
         context.send(None, APPROVE, [approval.to_item(id)])
         self.advance(proposal)
 
-    def show(self, proposal: Proposal) -> PendingView:
+    def view(self, proposal: Proposal) -> ProposalView:
         """It, in words."""
         verdict = self.verdict(proposal)
         name = self._context.name
@@ -159,7 +159,7 @@ class Proposing:
             for number, one in sorted(proposal.approvals.items())
         ]
         against = self.reason_against(proposal) if proposal.state == OPEN else None
-        return PendingView(
+        return ProposalView(
             proposal.id,
             proposal.title,
             verdict.kind,
@@ -173,11 +173,11 @@ class Proposing:
             proposal.capsules,
         )
 
-    def find(self, start: str) -> list[PendingView]:
+    def find(self, start: str) -> list[ProposalView]:
         """Those whose id, in hex, begins so: the open ones and those that are done with."""
-        return [self.show(proposal) for proposal in self.table.find(start)]
+        return [self.view(proposal) for proposal in self.table.find(start)]
 
-    def restore(self, before: Proposals | None = None) -> None:
+    def restore(self, before: ProposalTable | None = None) -> None:
         """After a restart, from the ledger: what was open, and what people may still ask about.
 
         before: the table of this process, where only the seat is another one now.
@@ -185,7 +185,7 @@ class Proposing:
         ledger = self._context.ledger
         for proposal in [
             *reversed(ledger.done_proposals(DONE_RESTORED)),
-            *(before or Proposals()).done,
+            *(before or ProposalTable()).done,
         ]:
             proposal.capsules = proposal.capsules or self._certified(proposal)
             self.table.add_done(proposal)
@@ -227,7 +227,7 @@ class Proposing:
             people = "1 operator" if verdict.operators == 1 else f"{verdict.operators} operators"
             facts = {"id": proposal.id.hex(), "operators": verdict.operators}
             text = f"proposed: {proposal.title} ({proposal.id.hex()[:8]}); {people} must approve"
-            self._context.tell("proposed", text, **facts)
+            self._context.emit("proposed", text, **facts)
         for approval in said:
             self._context.ledger.save_approval(proposal.id, approval)
 
@@ -419,11 +419,11 @@ class Proposing:
         if verdict.reason is not None:
             # nobody's table is filled by what we would not sign; what comes long before its time
             # is told again, once we are there
-            self._context.tally("NotAccepted")
+            self._context.increment("NotAccepted")
         elif not self.table.has_room(proposal.proposer, sender, verdict.operators > 0):
-            self._context.tally("TableFull")
+            self._context.increment("TableFull")
         elif self._was_denied(proposal):
-            self._context.tally("Denied")
+            self._context.increment("Denied")
         else:
             self._keep(proposal)
             self.advance(proposal)
@@ -440,7 +440,7 @@ class Proposing:
             return
         author = context.seat.roster.governors[approval.number - 1]
         if not approval.check(author, context.seat.public.group_key, id):
-            context.tally("BadSignature")
+            context.increment("BadSignature")
             return
         self._record(proposal, approval)
         self.advance(proposal)
@@ -449,8 +449,9 @@ class Proposing:
         """Ask a governor for proposals and what was said of them, not too often."""
         now_ms = self._context.now_ms
         # one that names what it does not give keeps nobody from asking the others
-        asked = self.wanted.get(sender, {})
-        asked = self.wanted[sender] = {id: until for id, until in asked.items() if until > now_ms}
+        before = self.requested.get(sender, {})
+        asked = {id: until for id, until in before.items() if until > now_ms}
+        self.requested[sender] = asked
         most = min(messages.ITEMS_MAX, WANTED_EACH_MAX - len(asked))
         if unknown := [id for id in ids if id not in asked][:most]:
             asked.update((id, now_ms + WANT_AGAIN_MS) for id in unknown)

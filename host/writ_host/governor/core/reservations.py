@@ -16,7 +16,7 @@ from writ.authority.capsule import MEMBER, TIME_MAX, Member
 from ... import codec
 from ...errors import Malformed
 from ..ledger.capsules import NODE_BYTES, read_capsule
-from ..proposals.messages import ASK_PLEDGES, ITEMS_MAX, PLEDGES
+from ..proposals.messages import ASK_RESERVATIONS, ITEMS_MAX, RESERVATIONS
 from .context import Context
 
 # Under this in the ledger's small things: since when (Unix s, 8 B; empty: not in force yet) this
@@ -71,7 +71,7 @@ class Promised:
             return
         for number in range(1, context.count + 1):
             if number != context.me and number not in self._done:
-                context.send(number, ASK_PLEDGES, self._after.get(number, ""))
+                context.send(number, ASK_RESERVATIONS, self._after.get(number, ""))
 
     def take(self, sender: int, items: list[Any]) -> None:
         """An answer. Raises `Malformed`."""
@@ -86,7 +86,7 @@ class Promised:
         if after is None or self._told[sender] >= TOLD_EACH_MAX:
             self._done.add(sender)
         elif rows:
-            self._context.send(sender, ASK_PLEDGES, after)
+            self._context.send(sender, ASK_RESERVATIONS, after)
         if len(self._done) >= self._context.seat.public.threshold:
             self._finish("told which names are promised")
 
@@ -128,7 +128,7 @@ class Promised:
                 break
         if len(found) < 8 * ITEMS_MAX and len(rows) < ITEMS_MAX:
             end = None
-        self._context.send(sender, PLEDGES, end, rows)
+        self._context.send(sender, RESERVATIONS, end, rows)
 
     def _is_certified(self, kind: str, value: str, node: bytes, until: int) -> bool:
         raw = self._context.ledger.value("SELECT raw FROM capsules WHERE node = ?", node)

@@ -64,7 +64,7 @@ class Ledger(Registry, Protocol):
 
 
 @dataclass(frozen=True)
-class View:
+class ScopeView:
     """Where a governor is.
 
     charter: of the scope; epoch, head (6 B): in force; clock_s: its own, Unix seconds; seats: what
@@ -101,7 +101,7 @@ class Verdict:
         return self.reading.lines
 
 
-def judge(payloads: Sequence[bytes], evidence: bytes, view: View) -> Verdict:
+def judge(payloads: Sequence[bytes], evidence: bytes, view: ScopeView) -> Verdict:
     """What this governor makes of a proposal. Never raises for what somebody else wrote."""
     case = _Case(view)
     try:
@@ -122,7 +122,7 @@ def judge(payloads: Sequence[bytes], evidence: bytes, view: View) -> Verdict:
 
 class _Case:
     # one proposal while it is judged
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: ScopeView) -> None:
         self.view = view
         self.governors = view.governors or len(view.charter.governors)
         self.reading = Reading(

@@ -18,8 +18,8 @@ from writ.limits import CAPSULE_BYTES_MAX, GOVERNORS_MAX
 
 from ... import codec
 
-PROPOSE, APPROVE, CAPSULES, PULL, WANT, SUMMARY, ASK_PLEDGES, PLEDGES = range(32, 40)
-CERTIFY_FROM, CORE_FROM, CEREMONY_FROM = 16, 32, 48
+PROPOSE, APPROVE, CAPSULES, PULL, WANT, SUMMARY, ASK_RESERVATIONS, RESERVATIONS = range(32, 40)
+COSIGNING_TYPE_MIN, CORE_TYPE_MIN, CEREMONY_TYPE_MIN = 16, 32, 48
 TYPE_MAX = 63
 
 ID_BYTES = 16
@@ -32,7 +32,7 @@ TITLE_BYTES_MAX = 120
 # One statement or request a payload; the longest are those of devices.
 EVIDENCE_BYTES_MAX = 32 * 800
 _SIZES = {PROPOSE: 2, APPROVE: 2, CAPSULES: 3, PULL: 2, WANT: 2, SUMMARY: 3}
-_SIZES |= {ASK_PLEDGES: 2, PLEDGES: 3}
+_SIZES |= {ASK_RESERVATIONS: 2, RESERVATIONS: 3}
 
 
 def type_of(data: bytes) -> int:
@@ -48,7 +48,7 @@ def type_of(data: bytes) -> int:
 def read(data: bytes) -> list[object]:
     """The items of a message of the core, type first, their number checked. Raises `Malformed`."""
     items = codec.a_list(codec.load(data))
-    kind = codec.an_int(items[0] if items else None, PROPOSE, PLEDGES)
+    kind = codec.an_int(items[0] if items else None, PROPOSE, RESERVATIONS)
     return codec.a_list(items, _SIZES[kind])
 
 
@@ -57,7 +57,7 @@ def read_ids(item: object) -> list[bytes]:
     return [codec.some_bytes(one, ID_BYTES) for one in codec.a_list(item, size_max=ITEMS_MAX)]
 
 
-def read_waiting(item: object) -> dict[bytes, tuple[int, int]]:
+def read_summary(item: object) -> dict[bytes, tuple[int, int]]:
     """Of a summary: (operators, said) by a proposal's id. Raises `Malformed`."""
     listed = [codec.a_list(one, 3) for one in codec.a_list(item, size_max=ITEMS_MAX)]
     return {

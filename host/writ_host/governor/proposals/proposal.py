@@ -25,7 +25,7 @@ DONE_MAX = 2048
 LIFETIME_S = 14 * 86400
 CREATED_MAX = 0xFFFFFFFF
 # A reason against signing: the message may have been lost.
-NOT_TOLD = "a proposal that was not told here"
+UNKNOWN_PROPOSAL = "a proposal that was not told here"
 
 
 def proposal_id(payloads: Sequence[bytes]) -> bytes:
@@ -102,7 +102,7 @@ def is_ordered(payload: bytes) -> bool:
     return body_of(payload)[0] in (POLICY, AMENDMENT, SUCCESSION)
 
 
-class Proposals:
+class ProposalTable:
     """All that are open, and the newest of those that are done with."""
 
     def __init__(self) -> None:

@@ -158,7 +158,7 @@ def test_what_became_of_a_proposal_is_known_after_a_restart(village: Village) ->
     assert (village.view(1, id).state, village.view(1, id).capsules) == (CERTIFIED, raws)
     assert village.view(1, denied).reason == "too many operators denied it"
     # another governor need not have heard of the proposal to know what it has become
-    village.cores[4].proposing.table = type(village.cores[4].proposing.table)()
+    village.cores[4].pool.table = type(village.cores[4].pool.table)()
     assert village.propose(4, [payload], evidence) == id
     assert (village.view(4, id).state, village.view(4, id).capsules) == (CERTIFIED, raws)
 
@@ -472,21 +472,21 @@ def test_a_clock_that_is_off_is_told_at_both_sides(village: Village) -> None:
         core.context.clock_s = lambda off_s=1200 * (number == 4): time_s + off_s
     wrong = village.cores[4]
     for number in (1, 4):
-        village.cores[number].certifying.beacon_ms = village.now_ms
+        village.cores[number].cosigning.beacon_ms = village.now_ms
         village.step()
     for number in (1, 2, 3):
-        (other,) = village.cores[number].certifying.clocks.wrong()
+        (other,) = village.cores[number].cosigning.clock_skew.over_limit()
         assert other == 4
-    assert village.cores[4].certifying.clocks.wrong().keys() == {1}
+    assert village.cores[4].cosigning.clock_skew.over_limit().keys() == {1}
     told = [(number, event.text) for number, event in village.events if event.name == "clock"]
     assert {number for number, _ in told} == {1, 2, 3, 4}
     assert "the clock of dora is 20 min ahead of ours" in dict(told)[1]
     # what a liar says again and again is told once
     for _ in range(5):
-        village.cores[4].certifying.beacon_ms = village.now_ms
+        village.cores[4].cosigning.beacon_ms = village.now_ms
         village.step()
     assert len([event for _, event in village.events if event.name == "clock"]) == len(told)
     # and who mends its clock is not told about any more
     wrong.context.clock_s = now_s
-    village.cores[4].certifying.beacon_ms = village.now_ms
-    village.run(lambda: not village.cores[1].certifying.clocks.wrong())
+    village.cores[4].cosigning.beacon_ms = village.now_ms
+    village.run(lambda: not village.cores[1].cosigning.clock_skew.over_limit())

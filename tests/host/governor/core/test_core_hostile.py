@@ -15,7 +15,7 @@ from writ.wire import coap
 from writ_host import codec
 from writ_host.consensus.cosign import ASK
 from writ_host.errors import HostError
-from writ_host.governor.core.core import Send
+from writ_host.governor.core.context import Outgoing
 from writ_host.governor.core.pool import WANTED_EACH_MAX
 from writ_host.governor.proposals import messages
 from writ_host.governor.proposals.messages import CAPSULES, PROPOSE
@@ -155,10 +155,12 @@ def test_naming_proposals_that_are_not_there_fills_no_memory(village: Village) -
         listed = [[number.to_bytes(16, "big"), 1, 0] for number in range(first, first + 64)]
         summary = codec.dump([messages.SUMMARY, 0, listed])
         outs = core.receive(sender, summary, village.now_ms)
-        return [out.to for out in outs if isinstance(out, Send) and is_of(messages.WANT, out.data)]
+        return [
+            out.to for out in outs if isinstance(out, Outgoing) and is_of(messages.WANT, out.data)
+        ]
 
     asked = [names(4, first) for first in range(0, 64 * 200, 64)]
-    assert asked.count([4]) == WANTED_EACH_MAX // 64 == len(core.proposing.wanted[4]) // 64
+    assert asked.count([4]) == WANTED_EACH_MAX // 64 == len(core.pool.requested[4]) // 64
     # others are asked as before, and it too after a while
     assert names(3, 0) == [3]
     seconds(village, 6)
@@ -182,7 +184,7 @@ def test_nobody_blocks_a_payload_by_proposing_it_with_others(village: Village) -
     village.lose = lambda sender, to, data: True
     village.ask(2, statement.raw)
     (renewal,) = village.cores[2].pending()
-    renewal_payload = village.cores[2].proposing.table.get(renewal.id).payloads[0]
+    renewal_payload = village.cores[2].pool.table.get(renewal.id).payloads[0]
     village.restart(2)
     village.lose = lambda sender, to, data: False
     # without the statement, and with somebody else: people would have to agree
@@ -236,7 +238,7 @@ def test_one_bad_item_stops_no_batch_while_one_governor_is_dead(village: Village
     # both are ready in one moment, and so share a batch
     for number in (1, 2, 3):
         core = village.cores[number]
-        core.certifying._tick_ms = 0
+        core.cosigning._tick_ms = 0
     for id in ids:
         village.cores[2].decide_on(id, True, "", village.now_ms)
     village.lose = lambda sender, to, data: False
@@ -244,7 +246,7 @@ def test_one_bad_item_stops_no_batch_while_one_governor_is_dead(village: Village
         said = [
             one.to_item(id)
             for id in ids
-            for one in village.cores[2].proposing.table.get(id).approvals.values()
+            for one in village.cores[2].pool.table.get(id).approvals.values()
         ]
         data = codec.dump([messages.APPROVE, said])
         village.handle(number, village.cores[number].receive(2, data, village.now_ms))
@@ -282,7 +284,7 @@ def test_asking_for_nonsense_ends_nobody(village: Village, claims: dict[int, obj
     payload = codec.dump(claims)
     asked = codec.dump([ASK, bytes(16), [payload]])
     outs = core.receive(2, asked, village.now_ms)
-    assert not [out for out in outs if isinstance(out, Send) and out.data[1] == 17]
+    assert not [out for out in outs if isinstance(out, Outgoing) and out.data[1] == 17]
     item = [2, [payload], "title", b"", now_s()]
     core.receive(2, codec.dump([PROPOSE, [item]]), village.now_ms)
     assert not core.pending()

@@ -12,7 +12,7 @@ from writ_host.ceremony.plan import BadPlan
 from writ_host.errors import HostError
 from writ_host.governor.core.reservations import NEW, PATIENCE_S, TOLD_EACH_MAX, UNTOLD
 from writ_host.governor.ledger.ledger import Ledger
-from writ_host.governor.proposals.messages import ASK_PLEDGES, ITEMS_MAX, PLEDGES
+from writ_host.governor.proposals.messages import ASK_RESERVATIONS, ITEMS_MAX, RESERVATIONS
 from writ_host.governor.proposals.messages import type_of as type_
 from writ_host.governor.proposals.proposal import CERTIFIED, OPEN
 from writ_host.keys.roster import committee_digest
@@ -82,7 +82,7 @@ def test_a_name_that_left_with_old_governors_is_not_given_away(village: Village)
 
 
 def test_until_it_is_told_it_signs_for_nobody_new(village: Village) -> None:
-    village.lose = lambda sender, to, data: type_(data) == PLEDGES and sender != 1
+    village.lose = lambda sender, to, data: type_(data) == RESERVATIONS and sender != 1
     replace_dora(village)
     village.down.add(2)
     id = admit(village, "well", 302)
@@ -102,7 +102,7 @@ def test_until_it_is_told_it_signs_for_nobody_new(village: Village) -> None:
 
 def test_who_never_tells_is_waited_for_a_week(village: Village) -> None:
     promise(village, "pump", 300, 2)
-    village.lose = lambda sender, to, data: type_(data) == PLEDGES and sender != 2
+    village.lose = lambda sender, to, data: type_(data) == RESERVATIONS and sender != 2
     replace_dora(village)
     village.run(lambda: bool(village.ledgers[4].meta(NEW)))
     for _ in range(200):
@@ -121,7 +121,7 @@ def test_many_are_told_in_parts_and_whatever_is_lost_is_asked_for_again(village:
     lost: list[bytes] = []
 
     def lose(sender: int, to: int, data: bytes) -> bool:
-        if type_(data) in (ASK_PLEDGES, PLEDGES) and len(lost) < 9:
+        if type_(data) in (ASK_RESERVATIONS, RESERVATIONS) and len(lost) < 9:
             lost.append(data)
             return True
         return False
@@ -137,17 +137,17 @@ def test_many_are_told_in_parts_and_whatever_is_lost_is_asked_for_again(village:
 def test_a_liar_bars_names_of_nobody_who_is_a_member(village: Village) -> None:
     replace_dora(village)
     core, ledger = village.cores[4], village.ledgers[4]
-    promised = core.certifying.promised
+    promised = core.cosigning.reservations
     ledger.set_meta(NEW, b"")
     other, until = bytes(8), now_s() + 99 * DAY_S
     for key in ("n/", "x/y", "n/a/b", "n"):
         with pytest.raises(HostError):
-            promised.take(1, [PLEDGES, None, [[key, other, until]]])
-    promised.take(1, [PLEDGES, "a/5", [["n/soil", other, until], ["a/100", other, until]]])
+            promised.take(1, [RESERVATIONS, None, [[key, other, until]]])
+    promised.take(1, [RESERVATIONS, "a/5", [["n/soil", other, until], ["a/100", other, until]]])
     assert ledger.pledge([member_payload(village.soil.private, "soil", 100)]) is None
     assert ledger.pledge([member_payload(crypto.p256_generate(), "soil", 7)]) is not None
     for number in range(2 * TOLD_EACH_MAX):
-        promised.take(1, [PLEDGES, f"n/{number:06}", [[f"n/{number}", other, until]]])
+        promised.take(1, [RESERVATIONS, f"n/{number:06}", [[f"n/{number}", other, until]]])
     assert ledger.value("SELECT count(*) FROM pledges") <= TOLD_EACH_MAX + 4
 
 
