@@ -29,7 +29,7 @@ from writ.authority.store import FileFlash, Store
 from writ_host.ceremony.local import Local
 from writ_host.demo.process import Event, Process, Program
 from writ_host.errors import HostError
-from writ_host.governor.folder import Layout
+from writ_host.governor.folder import GovernorFolder
 from writ_host.governor.ledger.ledger import Ledger
 
 GOVERNORS = ("anna", "ben", "carl", "dora")
@@ -94,7 +94,7 @@ class Council(Committee):
         name = local.seat.name
         host = self._network.address(name)
         peers, listen = f"{host}:{PEERS_PORT}", f"{host}:{LISTEN_PORT}"
-        return Governor(local, Layout(self.path / name), peers, listen, metrics="")
+        return Governor(local, GovernorFolder(self.path / name), peers, listen, metrics="")
 
     def start(
         self, one: Governor, program: Sequence[str] = ("-m", "writ_host.demo.lifeline")

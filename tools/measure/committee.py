@@ -30,7 +30,7 @@ from writ_host.errors import NotReachable
 from writ_host.governor.ceremonies.invitation import Invitation
 from writ_host.governor.ceremonies.record import Record
 from writ_host.governor.control import ControlClient, Document
-from writ_host.governor.folder import Layout
+from writ_host.governor.folder import GovernorFolder
 from writ_host.governor.join import found
 from writ_host.governor.ledger.ledger import Ledger
 from writ_host.governor.peering.addresses import Addresses
@@ -113,7 +113,7 @@ class Governor:
     """One of them. process: None until it runs."""
 
     local: Local
-    folder: Layout
+    folder: GovernorFolder
     peers: str
     listen: str
     metrics: str
@@ -164,7 +164,7 @@ class Committee:
     def _governor(self, local: Local) -> Governor:
         name = local.seat.name
         peers, listen, metrics = (f"{HOST}:{port}" for port in free_ports(3))
-        return Governor(local, Layout(self.path / name), peers, listen, metrics)
+        return Governor(local, GovernorFolder(self.path / name), peers, listen, metrics)
 
     def _found(self, device_names: Sequence[str], text: str) -> None:
         records = [

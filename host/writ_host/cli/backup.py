@@ -13,7 +13,7 @@ from ..governor import backup as backups
 from ..governor.backup import Manifest
 from ..governor.control import ControlClient
 from ..governor.daemon import DaemonInUse
-from ..governor.folder import Layout
+from ..governor.folder import GovernorFolder
 from ..governor.ledger.ledger import Ledger
 from ..node.folder import Lock
 from .output import Output
@@ -24,7 +24,7 @@ TIMEOUT_S = 120.0
 
 def save(out: Output, directory: Path, file: Path) -> None:
     """Back up the governor in `directory`, whether its daemon runs or not, into `file`."""
-    folder = Layout(directory)
+    folder = GovernorFolder(directory)
     settings = folder.read()
     if file.is_dir():
         raise HostError(f"{file} is a folder", f"Name a file: {file / settings.name}.backup")
@@ -48,7 +48,7 @@ def save(out: Output, directory: Path, file: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(folder: Layout) -> Iterator[None]:
+def _alone(folder: GovernorFolder) -> Iterator[None]:
     try:
         lock = Lock(folder.path)
     except NodeInUse as error:
@@ -82,7 +82,7 @@ def _move(made: Path, file: Path) -> int:
 
 def load(out: Output, file: Path, directory: Path) -> None:
     """Make the folder that `file` is the backup of."""
-    found = backups.restore(file, Layout(directory))
+    found = backups.restore(file, GovernorFolder(directory))
     out.ok(f"restored {found.name} into {directory}: {_words(found)}")
     out.note("run it nowhere else, and never beside the original:")
     out.note(f"  writ governor run {directory}")

@@ -20,7 +20,7 @@ from .. import codec, files, humanize
 from ..consensus.value import BATCH_MAX, ORDERED, body_of
 from ..errors import HostError, Interrupted, NeedsPerson, NotReachable
 from ..governor.control import WAIT_S_MAX, ControlClient, ControlFailed, Document
-from ..governor.folder import Layout
+from ..governor.folder import GovernorFolder
 from ..governor.proposals.proposal import proposal_id
 from ..scope import pending
 from ..scope.folder import ScopeFolder, now_s
@@ -52,7 +52,7 @@ class Denied(HostError):
 
 def connect(daemon: Path) -> ControlClient:
     """The daemon of a governor's folder. Raises `HostError`."""
-    layout = Layout(daemon)
+    layout = GovernorFolder(daemon)
     layout.read()
     return ControlClient(layout.control)
 

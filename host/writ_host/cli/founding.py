@@ -24,7 +24,7 @@ from ..errors import (
 from ..governor.ceremonies.invitation import INVITATION_BYTES_MAX, Invitation, Status
 from ..governor.ceremonies.record import Record
 from ..governor.ceremonies.views import in_words
-from ..governor.folder import Layout
+from ..governor.folder import GovernorFolder
 from ..governor.peering.bootstrap import PATH
 from ..keys.dkg import spoken
 from ..node.plainclient import PlainClient
@@ -225,7 +225,7 @@ def _fetch_from(record: Record, invitation: Invitation) -> list[bytes]:
 def _use_daemon(out: Output, scope: ScopeFolder, paths: Sequence[Path]) -> None:
     """Where one of the daemons runs on this machine, it certifies for the folder from now on."""
     for path in paths:
-        layout = Layout(path.parent)
+        layout = GovernorFolder(path.parent)
         if not layout.toml.exists():
             continue
         try:

@@ -15,7 +15,7 @@ from ..errors import NotReachable
 from ..governor import folder as layouts
 from ..governor.ceremonies.record import Record
 from ..governor.control import ControlClient, Document
-from ..governor.folder import Layout
+from ..governor.folder import GovernorFolder
 from ..keys.dkg import spoken
 from ..node import provision
 from ..target import check_address
@@ -102,7 +102,7 @@ def init(
 
     The others need the record, NAME.toml.
     """
-    folder = Layout(directory)
+    folder = GovernorFolder(directory)
     peers = check_address(peers or f"{layouts.own_host()}:{layouts.PEERS_PORT}")
     listen = check_address(listen or f"{layouts.own_host()}:{layouts.LISTEN_PORT}")
     if peers == listen:
@@ -150,7 +150,7 @@ def run(
     # here, since it takes long to import and all other commands do without
     from ..governor.daemon import Daemon
 
-    folder = Layout(directory)
+    folder = GovernorFolder(directory)
     settings = folder.read()
     if metrics:
         check_address(metrics)
@@ -390,7 +390,7 @@ def restore(out: Output, file: Path, directory: Path) -> None:
 
 
 def _client(directory: Path) -> ControlClient:
-    folder = Layout(directory)
+    folder = GovernorFolder(directory)
     folder.read()
     return ControlClient(folder.control)
 

@@ -35,7 +35,7 @@ class _Waiting:
     id: bytes = b""
 
 
-class Takeover:
+class Activation:
     """The new shares of one daemon that are not in force yet."""
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ from .ceremonies.record import Record
 from .control import Document, field
 from .core.pool import ProposalView
 from .ledger.capsules import read_capsule
-from .metrics import Snapshot
+from .metrics import Samples
 from .proposals import messages
 from .proposals.proposal import OPEN
 
@@ -39,7 +39,7 @@ ID_DIGITS_MIN = 4
 _PAGE_CAPSULES, _PAGE_BYTES = 512, 1 << 20
 
 
-class Desk:
+class Api:
     """Reads the daemon's parts; what changes something goes through the daemon."""
 
     def __init__(self, daemon: "Daemon") -> None:
@@ -319,7 +319,7 @@ class Desk:
 
     # --- metrics ----------------------------------------------------------------------------------
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> Samples:
         """All figures of this moment."""
         daemon = self._daemon
         peering, node = daemon.link.peering, daemon.node
@@ -354,7 +354,7 @@ class Desk:
             by_label["accused", "governor"] = {
                 daemon.core.context.name(number): 1.0 for number in daemon.core.accusations
             }
-        return Snapshot(gauges, counters, by_label)
+        return Samples(gauges, counters, by_label)
 
 
 def _id(text: str) -> bytes | None:

@@ -25,7 +25,7 @@ from .. import files
 from ..errors import FileInTheWay, HostError, Malformed
 from ..keys import keyfile
 from ..keys.identity import check_name
-from .folder import Layout
+from .folder import GovernorFolder
 from .ledger.ledger import Ledger
 
 MANIFEST = "backup.json"
@@ -60,7 +60,7 @@ def names(name: str) -> tuple[str, ...]:
     return (*kept, f"{name}.key", f"{name}.seat", f"{name}.seat.next")
 
 
-def make(folder: Layout, name: str, ledger: Ledger, path: Path) -> Manifest:
+def make(folder: GovernorFolder, name: str, ledger: Ledger, path: Path) -> Manifest:
     """Write the archive at `path`, mode 0600, atomically; `ledger` is open, in this process.
 
     Nothing else may change the folder meanwhile: the daemon does this between two turns. Raises
@@ -93,7 +93,7 @@ def make(folder: Layout, name: str, ledger: Ledger, path: Path) -> Manifest:
     return found
 
 
-def restore(file: Path, folder: Layout) -> Manifest:
+def restore(file: Path, folder: GovernorFolder) -> Manifest:
     """A governor's folder as it was: whole, or not there at all. Nothing is run.
 
     Raises `NoBackup`, `FileInTheWay` where something is in the folder, and what opening a ledger
@@ -108,9 +108,9 @@ def restore(file: Path, folder: Layout) -> Manifest:
     parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{folder.path.name}.", dir=parent))
     try:
-        found = _unpack(file, Layout(made))
+        found = _unpack(file, GovernorFolder(made))
         # sees that it is whole
-        Ledger.open(Layout(made).ledger).close()
+        Ledger.open(GovernorFolder(made).ledger).close()
         os.rename(made, folder.path)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
@@ -119,7 +119,7 @@ def restore(file: Path, folder: Layout) -> Manifest:
     return found
 
 
-def _unpack(file: Path, made: Layout) -> Manifest:
+def _unpack(file: Path, made: GovernorFolder) -> Manifest:
     try:
         with tarfile.open(file, mode="r:") as archive:
             first = archive.next()

@@ -27,22 +27,22 @@ from ..keys.roster import Seat, committee_digest
 from ..node import config as nodeconfig
 from ..node import provision
 from ..node.folder import Lock, NodeDir
-from .activation import Takeover
-from .api import Desk, kind_of
+from .activation import Activation
+from .api import Api, kind_of
 from .ceremonies.manager import Ceremonies, CEvent, CInvite, CNext, COut, CSeat, CSend, NoSuchSeat
 from .control import ControlServer
 from .core.context import LogEvent, NewCapsule, Outgoing, Output, Reseat
 from .core.core import FOUNDERS, Core
 from .core.reservations import NEW
-from .folder import Layout, Settings
-from .join import Former, Newcomer, found
+from .folder import GovernorFolder, Settings
+from .join import CharterExchange, FormerGovernors, found
 from .ledger.ceremonies import Files
 from .ledger.failstop import TimedLedger
 from .metrics import Metrics
 from .node import ScopeNode
-from .peering.endpoint import PeerSocket
+from .peering.endpoint import PeerEndpoint
 from .proposals import messages
-from .renewal import Memberships
+from .renewal import Renewal
 from .service import notify, signalled
 
 NO_SEAT, SEATED, RETIRED = "no seat", "seated", "retired"
@@ -72,7 +72,7 @@ class Daemon:
 
     def __init__(
         self,
-        folder: Layout,
+        folder: GovernorFolder,
         settings: Settings,
         identity: Identity,
         seat_store: SeatStore,
@@ -106,12 +106,12 @@ class Daemon:
             stack.callback(self.ledger.close)
             self.ceremonies = Ceremonies(identity, seat_store, Files(self.ledger), self.clock_s)
             self.selector = stack.enter_context(selectors.DefaultSelector())
-            self.newcomer = Newcomer(self.ledger)
-            self.former = Former(self.ledger)
-            self.takeover = Takeover()
-            self.memberships = Memberships(identity, self.ledger, self.propose, self.ask)
-            self.desk = Desk(self)
-            self.link = PeerSocket(
+            self.newcomer = CharterExchange(self.ledger)
+            self.former = FormerGovernors(self.ledger)
+            self.takeover = Activation()
+            self.memberships = Renewal(identity, self.ledger, self.propose, self.ask)
+            self.desk = Api(self)
+            self.link = PeerEndpoint(
                 settings.bound(settings.peers),
                 identity,
                 folder.peers,
@@ -125,7 +125,7 @@ class Daemon:
             self.control = ControlServer(folder.control, self.selector, self.desk.answer)
             stack.callback(self.control.close)
             # its node has it once there is a scope, and nobody else until then
-            self._kept = stack.enter_context(settings.keep("listen"))
+            self._kept = stack.enter_context(settings.reserve("listen"))
             stack.callback(self._close_node)
             if metrics:
                 self.metrics.serve(metrics)

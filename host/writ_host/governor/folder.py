@@ -1,10 +1,12 @@
-"""A governor's folder: where its files are, and governor.toml, read strictly.
+"""A governor's folder: the paths of its files, and a strict reader of governor.toml.
 
-governor.toml         name, peers, listen; bind, metrics (optional)
-NAME.key  NAME.seat   encrypted (keyfile.py)      NAME.toml  the public record (record.py)
-node/                 folder of its scope node    ledger.db  all that it promised and certified
-peers.toml            where the other governors are (addresses.py)
-control.sock          where the operator's commands reach the daemon
+governor.toml         name, peers, listen; bind and metrics are optional
+NAME.key  NAME.seat   identity and key share, encrypted (keys/keyfile.py)
+NAME.toml             the governor's public record (ceremonies/record.py)
+node/                 the folder of its scope node (node.py)
+ledger.db             the durable state (ledger/)
+peers.toml            the addresses of the other governors (peering/addresses.py)
+control.sock          the daemon's control socket (control.py)
 """
 
 import errno
@@ -24,52 +26,55 @@ from ..keys.identity import check_name
 PEERS_PORT = 5685
 LISTEN_PORT = 5683
 _TOML_BYTES_MAX = 65536
-_NOT_OURS = (
-    "This machine does not have that address. Where others reach it by an address that is not its"
-    ' own, set bind = "0.0.0.0" in governor.toml.'
+_NOT_LOCAL = (
+    "This machine does not have that address. If others reach this machine through NAT or port"
+    ' forwarding, set bind = "0.0.0.0" in governor.toml.'
 )
 _KEYS = ("name", "peers", "listen", "bind", "metrics")
 _TEMPLATE = """\
-# A governor of a Writ scope. Its keys are beside this file, encrypted.
+# Settings of a governor of a Writ scope. Its encrypted keys are beside this file.
 name = "{name}"
-# UDP, for governors among themselves: also in {name}.toml, which the others have
+# UDP address for the other governors. {name}.toml, which they have, names it too.
 peers = "{peers}"
-# UDP, for devices and all other members of the scope
+# UDP address for devices and all other members of the scope.
 listen = "{listen}"
-# The local address of both, where it is another than the one that others send to:
+# Local address of both sockets, if it differs from the address that others send to:
 # bind = "0.0.0.0"
-# Prometheus metrics:
+# HTTP address for Prometheus metrics:
 # metrics = "127.0.0.1:9685"
 """
 
 
 class NoGovernor(HostError):
-    """A folder that is no governor's."""
+    """The folder is not a governor's folder."""
 
-    advice = "Say which folder, or make one: writ governor init DIR --name NAME."
+    advice = "Name the governor's folder, or create one: writ governor init DIR --name NAME."
 
 
 class BadSettings(Malformed):
-    """A governor.toml that no daemon can start with."""
+    """A daemon cannot start with this governor.toml."""
 
-    advice = "Mend governor.toml and run the command again."
-
-
-class OpenFolder(HostError):
-    """A folder in which others could put a ledger, keys or a control socket of their own."""
-
-    advice = "Take that from them: chmod go-w DIR. Was it so for long? Make the governor anew."
+    advice = "Correct governor.toml and run the command again."
 
 
-class AddressTaken(HostError):
-    """A socket that cannot be bound."""
+class FolderNotPrivate(HostError):
+    """Other users can write to the folder: they could replace the ledger, keys or socket."""
 
-    advice = "Stop what has it (or run writ governor status DIR), or change governor.toml."
+    advice = (
+        "Remove their write permission: chmod go-w DIR. If others may have used it, create the"
+        " governor again."
+    )
+
+
+class AddressUnavailable(HostError):
+    """A socket cannot be bound to its address."""
+
+    advice = "Stop the process that uses it (see writ governor status DIR), or edit governor.toml."
 
 
 @dataclass(frozen=True)
 class Settings:
-    """governor.toml. Addresses are "host:port"; bind is a host, metrics may be None."""
+    """The content of governor.toml. Addresses are "host:port", bind is a host."""
 
     name: str
     peers: str
@@ -78,22 +83,25 @@ class Settings:
     metrics: str | None = None
 
     def bound(self, address: str) -> str:
-        """Where the socket that others reach at `address` is bound on this machine."""
+        """The local "host:port" of the socket that others reach at `address`."""
         return f"{self.bind}:{address.rpartition(':')[2]}" if self.bind else address
 
-    def keep(self, key: str) -> socket.socket:
-        """A UDP socket that keeps the port of `key` until it is closed. Raises `OSError`."""
+    def reserve(self, key: str) -> socket.socket:
+        """A UDP socket that reserves the port of `key` until it is closed. Raises `OSError`."""
         host, port = split(self.bound(getattr(self, key)))
-        kept = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        reserved = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            kept.bind((host, port))
+            reserved.bind((host, port))
         except OSError:
-            kept.close()
+            reserved.close()
             raise
-        return kept
+        return reserved
 
     def check_free(self, key: str) -> None:
-        """Raises `AddressTaken` where `key` ("peers", "listen", "metrics") cannot be bound."""
+        """Check that the address of `key` ("peers", "listen", "metrics") can be bound.
+
+        Raises `AddressUnavailable`.
+        """
         address = getattr(self, key)
         if address is None:
             return
@@ -101,24 +109,25 @@ class Settings:
         host, port = split(address if key == "metrics" else self.bound(address))
         with socket.socket(socket.AF_INET, kind) as probe:
             if key == "metrics":
-                # as its server does
+                # as the metrics server does
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except OSError as error:
-                advice = _NOT_OURS if error.errno == errno.EADDRNOTAVAIL else None
-                raise AddressTaken(f"{key} {address}: {error.strerror or error}", advice) from None
+                advice = _NOT_LOCAL if error.errno == errno.EADDRNOTAVAIL else None
+                text = f"{key} {address}: {error.strerror or error}"
+                raise AddressUnavailable(text, advice) from None
 
 
 @dataclass(frozen=True)
-class Layout:
-    """The folder at `path`."""
+class GovernorFolder:
+    """The governor's folder at `path`."""
 
     path: Path
 
     @property
     def toml(self) -> Path:
-        """The settings."""
+        """The settings file."""
         return self.path / "governor.toml"
 
     @property
@@ -128,40 +137,42 @@ class Layout:
 
     @property
     def ledger(self) -> Path:
-        """The database."""
+        """The ledger's database."""
         return self.path / "ledger.db"
 
     @property
     def peers(self) -> Path:
-        """Where the other governors are."""
+        """The address book of the other governors."""
         return self.path / "peers.toml"
 
     @property
     def control(self) -> Path:
-        """The socket of the daemon that runs here."""
+        """The control socket of the daemon that runs in this folder."""
         return self.path / "control.sock"
 
     def record(self, name: str) -> Path:
-        """The public record."""
+        """The public record of the governor `name`."""
         return self.path / f"{name}.toml"
 
     def check_private(self) -> None:
-        """Raises `OpenFolder` where anybody but the owner may write."""
+        """Raises `FolderNotPrivate` if anyone but the owner may write to the folder."""
         if self.path.stat().st_mode & 0o022:
-            raise OpenFolder(f"others may write in {self.path}")
+            raise FolderNotPrivate(f"other users may write to {self.path}")
 
     def sweep(self, name: str) -> None:
-        """Remove what a crash left of a write; only while no other daemon can run here."""
+        """Remove temporary files that a crash left. The caller holds the folder's lock."""
         for secret in (f"{name}.key", f"{name}.seat", f"{name}.seat.next"):
             files.remove_leftovers(self.path / secret)
 
     def read(self) -> Settings:
-        """The settings. Raises `NoGovernor` where there are none, or `BadSettings`."""
+        """Read the settings. Raises `NoGovernor` if there are none, or `BadSettings`."""
         try:
             text = files.read_bounded(self.toml, _TOML_BYTES_MAX).decode()
             found = tomllib.loads(text)
         except (FileNotFoundError, NotADirectoryError):
-            raise NoGovernor(f"{self.path} is no governor's folder (no {self.toml.name})") from None
+            raise NoGovernor(
+                f"{self.path} is not a governor's folder (no {self.toml.name})"
+            ) from None
         except UnicodeDecodeError:
             raise BadSettings(f"{self.toml}: not UTF-8 text") from None
         except (ValueError, Malformed) as error:
@@ -169,24 +180,28 @@ class Layout:
         return _checked(found, self.toml)
 
     def check_keys(self, name: str) -> None:
-        """Raises `BadSettings` where the governor that the settings name has no keys here."""
+        """Raises `BadSettings` if the folder has no key file of the governor `name`."""
         if (self.path / f"{name}.key").exists():
             return
         there = ", ".join(sorted(path.name for path in self.path.glob("*.key"))) or "none"
         raise BadSettings(
-            f"{self.toml}: the name is {name}, and there is no {name}.key",
-            f"There is {there}: mend the name, or restore the folder (writ governor restore).",
+            f"{self.toml}: the name is {name}, but there is no {name}.key",
+            f"Key files here: {there}. Correct the name, or restore the folder from a backup"
+            " (writ governor restore).",
         )
 
     def check_new(self) -> None:
-        """Raises `FileInTheWay` where a governor lives already, `OpenFolder` as `check_private`."""
+        """Check that a governor can be created here.
+
+        Raises `FileInTheWay` if there is one already, `FolderNotPrivate` as `check_private`.
+        """
         if self.toml.exists():
             raise FileInTheWay(f"{self.toml} exists already", "Choose another folder.")
         if self.path.exists():
             self.check_private()
 
     def create(self, name: str, peers: str, listen: str) -> Settings:
-        """A new folder with its settings. Raises as `check_new`."""
+        """Create the folder and its settings. Raises as `check_new`."""
         self.check_new()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = _TEMPLATE.format(name=name, peers=peers, listen=listen)
@@ -197,12 +212,12 @@ class Layout:
 def _checked(found: dict[str, Any], path: Path) -> Settings:
     for key, value in found.items():
         if key not in _KEYS:
-            raise BadSettings(f'{path}: "{key}" is not one of {", ".join(_KEYS)}')
+            raise BadSettings(f'{path}: unknown key "{key}" (known: {", ".join(_KEYS)})')
         if not isinstance(value, str):
-            raise BadSettings(f'{path}: "{key}" is not text in quotes')
+            raise BadSettings(f'{path}: "{key}" must be a string in quotes')
     for key in ("name", "peers", "listen"):
         if key not in found:
-            raise BadSettings(f'{path}: no "{key}"')
+            raise BadSettings(f'{path}: "{key}" is missing')
     try:
         check_name(found["name"])
         for key in ("peers", "listen", "metrics"):
@@ -216,7 +231,7 @@ def _checked(found: dict[str, Any], path: Path) -> Settings:
 
 
 def own_host() -> str:
-    """This machine's address as others see it, as far as it can know: no packet is sent."""
+    """This machine's address on its default route. No packet is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))

@@ -45,7 +45,7 @@ def found(ledger: Ledger, seat: Seat, genesis: Iterable[bytes]) -> None:
         ledger.log("founded", f"founded {seat.roster.scope}", group=seat.public.group_key.hex())
 
 
-class Newcomer:
+class CharterExchange:
     """Whoever has a share and no charter asks those with whom it was made; and they answer.
 
     The charter is believed when more of them gave the same one than may lie: all else that a
@@ -120,7 +120,7 @@ def _is_charter(raw: bytes) -> bool:
     return is_valid(key, capsule.signing_input(), capsule.signature)
 
 
-class Former:
+class FormerGovernors:
     """Governors whose seats have ended: they may fetch the chain, from which they learn of that."""
 
     def __init__(self, ledger: Ledger) -> None:

@@ -29,7 +29,7 @@ _DECIDE_BUCKETS_S = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Samples:
     """One moment. gauges, counters: {name: value}; by_...: {(name, label): {label value: count}}.
 
     Names without the `writ_governor_` in front of them; None is left out.
@@ -99,7 +99,7 @@ class Metrics(Collector):
     """All of a daemon's metrics, and the server that shows them (`serve`)."""
 
     def __init__(self) -> None:
-        self._snapshot = Snapshot()
+        self._snapshot = Samples()
         self._server: WSGIServer | None = None
         self._fsyncs_s: list[float] = []
         self.registry = CollectorRegistry()
@@ -125,7 +125,7 @@ class Metrics(Collector):
         """A proposal that was certified."""
         self._decide.observe(seconds)
 
-    def publish(self, snapshot: Snapshot) -> None:
+    def publish(self, snapshot: Samples) -> None:
         """What the next scrapes show."""
         for seconds in self._fsyncs_s:
             self._fsync.observe(seconds)

@@ -17,7 +17,7 @@ from writ.node.sync import PREFIX, Governance
 from writ.wire import coap
 
 from ..node.agent import OnEvent, RunningNode
-from .push import Spread
+from .push import PolicyPush
 
 PROPOSE = PREFIX + "/propose"
 CAPSULE = PREFIX + "/capsule"
@@ -178,7 +178,7 @@ class ScopeNode(RunningNode):
         super().__init__(cast(Store, self._own_store), config, on_event)
         self.governance = HostGovernance(self, library, ask)
         self._library = library
-        self._spread = Spread(self, library)
+        self._spread = PolicyPush(self, library)
         self._is_touched = True  # since the last turn
         self._due_ms: int | None = None  # by its own clock
 

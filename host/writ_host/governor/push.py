@@ -22,7 +22,7 @@ class Library(Protocol):
         """What takes a node from this epoch on."""
 
 
-class Spread:
+class PolicyPush:
     """node: the scope node, whose `told` says which epoch each member told last."""
 
     def __init__(self, node: Any, library: Library) -> None:

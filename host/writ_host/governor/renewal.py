@@ -35,7 +35,7 @@ Propose = Callable[[Sequence[bytes], str, bytes], bytes]
 Ask = Callable[[bytes, int], tuple[int, bytes]]
 
 
-class Memberships:
+class Renewal:
     """Looks now and then; what goes wrong is tried again."""
 
     def __init__(self, identity: Identity, ledger: Ledger, propose: Propose, ask: Ask) -> None:

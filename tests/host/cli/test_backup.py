@@ -13,7 +13,7 @@ from council_rig import Council, wait_for
 from writ_host.errors import FileInTheWay, HostError
 from writ_host.governor import backup
 from writ_host.governor.backup import NoBackup
-from writ_host.governor.folder import Layout
+from writ_host.governor.folder import GovernorFolder
 from writ_host.scope.folder import ScopeFolder
 
 
@@ -161,7 +161,7 @@ def test_what_is_no_backup_leaves_nothing_behind(
     council.writ("governor", "backup", "a", file)
     repacked(file, alter(members(file)))
     with pytest.raises(HostError) as caught:
-        backup.restore(file, Layout(tmp_path / "new"))
+        backup.restore(file, GovernorFolder(tmp_path / "new"))
     assert not isinstance(caught.value, FileInTheWay)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.backup"]
 
@@ -175,7 +175,7 @@ def test_a_backup_that_is_cut_anywhere_is_none(council: Council, tmp_path: Path)
         file = tmp_path / "cut"
         file.write_bytes(data[:size])
         with pytest.raises(NoBackup):
-            backup.restore(file, Layout(tmp_path / "new"))
+            backup.restore(file, GovernorFolder(tmp_path / "new"))
     assert not (tmp_path / "new").exists()
 
 

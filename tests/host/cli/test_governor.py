@@ -139,7 +139,7 @@ def test_a_port_that_is_taken_is_named_before_a_scope_needs_it(tmp_path: Path, t
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind((host, int(port)))
         error = council.writ("governor", "run", "a", code=1)["error"]
-    assert error["name"] == "AddressTaken" and "governor.toml" in error["advice"]
+    assert error["name"] == "AddressUnavailable" and "governor.toml" in error["advice"]
     assert ports[taken] in error["message"] and ("peers", "listen")[taken] in error["message"]
 
 

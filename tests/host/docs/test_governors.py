@@ -20,7 +20,7 @@ from writ_host.consensus.committee import tolerance
 from writ_host.consensus.fastpath import EACH_OTHER_MAX
 from writ_host.consensus.state import Timing
 from writ_host.consensus.value import BATCH_MAX, PAYLOADS_MAX
-from writ_host.governor import folder as layout
+from writ_host.governor import folder as governor_folder
 from writ_host.governor import metrics
 from writ_host.governor.ceremonies import gossip, invitation, manager
 from writ_host.governor.core import (
@@ -95,7 +95,7 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_files_settings_and_ports() -> None:
-    folder = layout.Layout(Path("x"))
+    folder = governor_folder.GovernorFolder(Path("x"))
     cells = " ".join(name for name, _ in rows(GOVERNORS, "in the folder", "what"))
     for path in (folder.toml, folder.ledger, folder.peers, folder.control, folder.record("anna")):
         assert f"`{path.name}`" in cells
@@ -103,10 +103,10 @@ def test_files_settings_and_ports() -> None:
     (settings,) = (
         what for name, what in rows(GOVERNORS, "in the folder", "what") if "rnor.t" in name
     )
-    assert sorted(ticked(settings)) == sorted(layout._KEYS)
+    assert sorted(ticked(settings)) == sorted(governor_folder._KEYS)
     ports = {row[0] for row in rows(GOVERNORS, "port", "who must reach it", "for what")}
-    assert f"UDP {layout.PEERS_PORT}, `peers`" in ports
-    assert f"UDP {layout.LISTEN_PORT}, `listen`" in ports
+    assert f"UDP {governor_folder.PEERS_PORT}, `peers`" in ports
+    assert f"UDP {governor_folder.LISTEN_PORT}, `listen`" in ports
 
 
 def test_approval_rules_of_the_example() -> None:

@@ -6,7 +6,7 @@ from governor_rig import NAMES, Village
 
 from writ.authority import capsule as capsules
 from writ_host.ceremony.local import Local, found_local
-from writ_host.governor.activation import Takeover
+from writ_host.governor.activation import Activation
 from writ_host.governor.ceremonies.views import CNext
 from writ_host.governor.proposals.proposal import CERTIFIED
 from writ_host.keys.roster import committee_digest
@@ -34,7 +34,7 @@ def test_whoever_has_the_new_share_brings_a_succession_forward(tmp_path: Path) -
         core.set_next_seats([digest, group_key])
         core.context.clock_s = lambda late=number: capsules.parse(charter).claims[6] + late
     for number in (2, 3, 4):
-        takeover = Takeover()
+        takeover = Activation()
         takeover.add(CNext(digest, new[number - 1].seat, [charter], bytes(32)), "succession: farm")
 
         def propose(payloads: list[bytes], title: str, evidence: bytes, at: int = number) -> bytes:

@@ -29,11 +29,11 @@ from writ_host.governor import control
 from writ_host.governor import metrics as metrics_module
 from writ_host.governor.control import ControlClient, ControlFailed, ControlServer
 from writ_host.governor.daemon import Daemon
-from writ_host.governor.folder import BadSettings, Layout, NoGovernor, OpenFolder
-from writ_host.governor.metrics import Metrics, Snapshot
+from writ_host.governor.folder import BadSettings, FolderNotPrivate, GovernorFolder, NoGovernor
+from writ_host.governor.metrics import Metrics, Samples
 from writ_host.governor.peering import bootstrap
 from writ_host.governor.peering.addresses import Addresses, BadAddresses
-from writ_host.governor.peering.bootstrap import Front, is_for_front
+from writ_host.governor.peering.bootstrap import FoundingServer, is_plain_request
 from writ_host.keys.identity import Identity
 from writ_host.node.plainclient import PlainClient
 
@@ -41,7 +41,7 @@ from writ_host.node.plainclient import PlainClient
 
 
 def test_settings_are_read_strictly(tmp_path: Path) -> None:
-    folder = Layout(tmp_path / "a")
+    folder = GovernorFolder(tmp_path / "a")
     with pytest.raises(NoGovernor):
         folder.read()
     made = folder.create("a", "10.0.0.7:5685", "10.0.0.7:5683")
@@ -75,19 +75,19 @@ def test_settings_are_read_strictly(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o770, 0o702])
 def test_a_folder_that_others_may_write_to_is_no_governors(tmp_path: Path, mode: int) -> None:
-    folder = Layout(tmp_path / "a")
+    folder = GovernorFolder(tmp_path / "a")
     folder.path.mkdir()
     folder.path.chmod(mode)
-    with pytest.raises(OpenFolder):
+    with pytest.raises(FolderNotPrivate):
         folder.create("a", "10.0.0.7:5685", "10.0.0.7:5683")
     made = CliRunner().invoke(governor_group, ["init", str(folder.path), "--name", "a"])
-    assert isinstance(made.exception, OpenFolder)
+    assert isinstance(made.exception, FolderNotPrivate)
     # no key was ever where others could have put one
     assert not list(folder.path.iterdir())
     folder.path.chmod(0o755)
     settings = folder.create("a", "10.0.0.7:5685", "10.0.0.7:5683")
     folder.path.chmod(mode)
-    with pytest.raises(OpenFolder):
+    with pytest.raises(FolderNotPrivate):
         Daemon(folder, settings, Identity.generate("a"), MemoryStore(), lambda *_: None)
     assert [one.name for one in folder.path.iterdir()] == ["governor.toml"]
 
@@ -274,13 +274,13 @@ def test_bodies_go_in_and_out_in_blocks() -> None:
             raise HostError("not this one")
         return (coap.CHANGED, b"") if method == coap.POST else (coap.CONTENT, b"y" * 1000)
 
-    link, server, stop = UdpLink("127.0.0.1:0"), Front(serve), threading.Event()
+    link, server, stop = UdpLink("127.0.0.1:0"), FoundingServer(serve), threading.Event()
 
     def loop() -> None:
         while not stop.is_set():
             found = link.receive(10)
             if found:
-                assert is_for_front(found[0])
+                assert is_plain_request(found[0])
                 for address, datagram in server.receive(*found, 1000):
                     link.send(address, datagram)
 
@@ -305,9 +305,9 @@ def test_bodies_go_in_and_out_in_blocks() -> None:
 
 
 def test_what_is_no_request_is_not_answered() -> None:
-    server = Front(lambda *_: (coap.CONTENT, b""))
-    assert not is_for_front(b"")
-    assert not is_for_front(b"\x50\x02\x00\x01")
+    server = FoundingServer(lambda *_: (coap.CONTENT, b""))
+    assert not is_plain_request(b"")
+    assert not is_plain_request(b"\x50\x02\x00\x01")
     assert server.receive(b"\x40\x02\x00", "1.2.3.4:5", 0) == []
     assert server.receive(b"\x40\x45\x00\x01", "1.2.3.4:5", 0) == []
     # a path that is no text
@@ -317,7 +317,7 @@ def test_what_is_no_request_is_not_answered() -> None:
 
 
 def test_strangers_are_rationed() -> None:
-    server = Front(lambda *_: (coap.CONTENT, b""))
+    server = FoundingServer(lambda *_: (coap.CONTENT, b""))
     answers = 0
     for number in range(2 * bootstrap.REQUESTS_BURST):
         message = Message(coap.CON, coap.GET, number)
@@ -336,7 +336,7 @@ def test_metrics_over_http() -> None:
         metrics.observe_fsync(0.002)
         metrics.observe_decide(0.02)
         metrics.publish(
-            Snapshot(
+            Samples(
                 {"epoch": 3, "beacon_age_seconds": None},
                 {"decisions": 2},
                 {("bytes_sent", "governor"): {"b": 7.0, "a": 5.0}},

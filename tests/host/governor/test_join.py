@@ -6,7 +6,7 @@ import pytest
 
 from writ_host import codec
 from writ_host.ceremony.local import Local, found_local
-from writ_host.governor.join import Newcomer
+from writ_host.governor.join import CharterExchange
 from writ_host.governor.ledger.ledger import Ledger
 from writ_host.governor.proposals.messages import CAPSULES
 from writ_host.scope import issuance
@@ -46,7 +46,7 @@ def test_strangers_who_invited_it_give_it_no_charter(
     """Anybody may send one more invitation, and so be a peer, until a seat is in force."""
     strangers = found_local("farm", NAMES, 3)
     true, false = charter_of(governors), charter_of(strangers)
-    newcomer = Newcomer(ledger)
+    newcomer = CharterExchange(ledger)
     partners = keys_of(governors)[1:]
     newcomer.wait(governors[0].seat, frozenset(partners))
     known = frozenset((*partners, *keys_of(strangers)))
@@ -65,7 +65,7 @@ def test_strangers_who_invited_it_give_it_no_charter(
 def test_a_charter_that_its_own_key_did_not_sign_is_none(
     ledger: Ledger, governors: list[Local]
 ) -> None:
-    newcomer = Newcomer(ledger)
+    newcomer = CharterExchange(ledger)
     partners = keys_of(governors)[1:]
     newcomer.wait(governors[0].seat, frozenset(partners))
     charter = charter_of(governors)

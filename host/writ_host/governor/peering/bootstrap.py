@@ -6,8 +6,7 @@
 
 No session is possible yet, and none is needed: an invitation decides nothing, and what came of it
 is certified. The id is the digest of the invitation, which has a random nonce, so that only those
-who know it can ask. `Inviter` is the other side, for a daemon that brings a newcomer what concerns
-it. Sans-IO.
+who know it can ask. `InvitationClient` is the other side. Sans-IO.
 """
 
 from collections.abc import Callable
@@ -35,17 +34,17 @@ _OPTIONS = (coap.URI_HOST, coap.URI_PORT, coap.URI_PATH, coap.BLOCK1, coap.BLOCK
 Serve = Callable[[int, tuple[str, ...], bytes, str], tuple[int, bytes]]
 
 
-def is_for_front(datagram: bytes) -> bool:
+def is_plain_request(datagram: bytes) -> bool:
     """Whether a datagram at the peering address is a plain request: governors' own are all NON."""
     return bool(datagram) and datagram[0] & 0xF0 == 0x40
 
 
-def is_for_inviter(datagram: bytes) -> bool:
+def is_plain_response(datagram: bytes) -> bool:
     """Whether it is an answer to one: an ACK or a reset."""
     return bool(datagram) and datagram[0] & 0xE0 == 0x60
 
 
-class Front:
+class FoundingServer:
     """The server's side."""
 
     def __init__(self, serve: Serve) -> None:
@@ -56,7 +55,7 @@ class Front:
         self._uploads: dict[str, tuple[bytes, int]] = {}
 
     def receive(self, datagram: bytes, source: str, now_ms: int) -> list[tuple[str, bytes]]:
-        """Answer a datagram of which `is_for_front` is true: [(address, datagram)]."""
+        """Answer a datagram of which `is_plain_request` is true: [(address, datagram)]."""
         if not self._ration.take(now_ms):
             return []
         try:
@@ -124,7 +123,7 @@ def _respond(request: Message, code: int, body: bytes) -> Message:
     return response
 
 
-class Inviter:
+class InvitationClient:
     """The client's side: bodies on their way to `founding` at other addresses."""
 
     def __init__(self) -> None:

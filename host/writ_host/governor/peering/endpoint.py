@@ -18,8 +18,8 @@ from writ.link import udp
 from ...keys.identity import Governor, Identity
 from ..ledger.failstop import TimedLedger
 from .addresses import Addresses
-from .bootstrap import Front, Inviter, Serve, is_for_front, is_for_inviter
-from .fairqueue import Turns
+from .bootstrap import FoundingServer, InvitationClient, Serve, is_plain_request, is_plain_response
+from .fairqueue import FairQueue
 from .transport import Peering
 
 # Of one wake-up, so that answers share datagrams and nobody starves the other sockets.
@@ -39,7 +39,7 @@ OnMessage = Callable[[bytes, bytes, int], None]
 Datagrams = Iterable[tuple[str, bytes]]
 
 
-class PeerSocket:
+class PeerEndpoint:
     """Bound to `bound` ("host:port"). serve: who answers plain requests. Raises `OSError`.
 
     now_ms: what tells the time; on_message: whom messages of peers are given to; known: the file
@@ -60,14 +60,14 @@ class PeerSocket:
         self.addresses = Addresses(known)
         self.peers: dict[bytes, str] = {}
         self._late: list[tuple[bytes, bytes]] = []
-        self._turns = Turns()
+        self._turns = FairQueue()
         self._has_had_turn = False
         self.peering.unread = self._turns.full
         self._ledger = ledger
         self._now_ms = now_ms
         self._on_message = on_message
-        self._front = Front(serve)
-        self._inviter = Inviter()
+        self._front = FoundingServer(serve)
+        self._inviter = InvitationClient()
         self.link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with contextlib.suppress(OSError):
             self.link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
@@ -126,9 +126,9 @@ class PeerSocket:
                 # an ICMP error of an earlier datagram
                 continue
             source, now_ms = f"{host}:{port}", self._now_ms()
-            if is_for_front(datagram):
+            if is_plain_request(datagram):
                 answers += self._front.receive(datagram, source, now_ms)
-            elif is_for_inviter(datagram):
+            elif is_plain_response(datagram):
                 answers += self._inviter.receive(datagram, source, now_ms)
             else:
                 for sender, message in self.peering.receive(datagram, source, now_ms):

@@ -14,7 +14,7 @@ WAITING_BYTES_MAX = 2 << 20
 MESSAGE_BYTES_MIN = 128
 
 
-class Turns:
+class FairQueue:
     """Messages that wait, by peer (node key, 33 B). full: of whom no more is to be taken now."""
 
     def __init__(self) -> None:

@@ -2,12 +2,12 @@
 
 import random
 
-from writ_host.governor.peering.fairqueue import MESSAGE_BYTES_MIN, WAITING_BYTES_MAX, Turns
+from writ_host.governor.peering.fairqueue import MESSAGE_BYTES_MIN, WAITING_BYTES_MAX, FairQueue
 
 ANNA, BEN, CARL = b"a" * 33, b"b" * 33, b"c" * 33
 
 
-def served(turns: Turns, cost_s: dict[bytes, float], count: int) -> list[bytes]:
+def served(turns: FairQueue, cost_s: dict[bytes, float], count: int) -> list[bytes]:
     """Whose messages came in turn, each taking as long as is said."""
     order = []
     for _ in range(count):
@@ -19,7 +19,7 @@ def served(turns: Turns, cost_s: dict[bytes, float], count: int) -> list[bytes]:
 
 
 def test_messages_of_one_keep_their_order() -> None:
-    turns = Turns()
+    turns = FairQueue()
     assert not turns and turns.next() is None
     for number in range(5):
         turns.add(ANNA, bytes((number,)))
@@ -33,7 +33,7 @@ def test_messages_of_one_keep_their_order() -> None:
 
 
 def test_what_costs_much_comes_seldom() -> None:
-    turns = Turns()
+    turns = FairQueue()
     for _ in range(100):
         turns.add(ANNA, b"dear")
         turns.add(BEN, b"cheap")
@@ -42,7 +42,7 @@ def test_what_costs_much_comes_seldom() -> None:
 
 
 def test_silence_saves_nothing_and_costs_nothing() -> None:
-    turns = Turns()
+    turns = FairQueue()
     for _ in range(1000):
         turns.add(ANNA, b"flood")
     assert served(turns, {ANNA: 1.0}, 100) == [ANNA] * 100
@@ -59,7 +59,7 @@ def test_silence_saves_nothing_and_costs_nothing() -> None:
 
 
 def test_of_whom_too_much_waits_nothing_is_read_until_half_is_done() -> None:
-    turns = Turns()
+    turns = FairQueue()
     size = 1000
     while ANNA not in turns.full:
         turns.add(ANNA, bytes(size))
@@ -73,7 +73,7 @@ def test_of_whom_too_much_waits_nothing_is_read_until_half_is_done() -> None:
 
 
 def test_small_messages_cost_more_than_their_bytes() -> None:
-    turns = Turns()
+    turns = FairQueue()
     count = 0
     while not turns.full:
         turns.add(ANNA, b"")
@@ -84,7 +84,7 @@ def test_small_messages_cost_more_than_their_bytes() -> None:
 def test_in_the_end_nothing_is_left_whatever_came() -> None:
     seed = random.randrange(2**32)
     rng = random.Random(seed)
-    turns, sent, done = Turns(), 0, 0
+    turns, sent, done = FairQueue(), 0, 0
     for _ in range(5000):
         if rng.random() < 0.5:
             turns.add(rng.choice((ANNA, BEN, CARL)), bytes(rng.randrange(5000)))
