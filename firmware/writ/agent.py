@@ -135,7 +135,7 @@ class Node(Core):
                 if not self.sessions.by_address(address):
                     # a handshake may fail where many begin at once, as after a power cut
                     self._hello_ms = self.now_ms + _HELLO_AGAIN_MS
-                self.send(self.governance.ask_beacon(address))
+                self.send(self.sync.ask_beacon(address))
 
     def _has_errand_due(self, now_ms):
         if not self._delegated[1]:

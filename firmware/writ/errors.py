@@ -133,8 +133,8 @@ class NotOurs(Rejection):
     code = 31
 
 
-class Rationed(Rejection):
-    """The ration of expensive checks is used up; try later."""
+class RateLimited(Rejection):
+    """The rate limit of expensive checks is reached; try later."""
 
     code = 32
 

@@ -65,9 +65,10 @@ SEQUENCE_RESERVE = 64
 # (draft-ietf-core-oscore-key-limits) and any partial IV within three bytes.
 SEQUENCE_MAX = 8388607
 
-# Expensive operations a stranger may cause: a bucket of so many, refilled one each so many ms.
-# The first is for all strangers together; the second for each neighbour, and four times as much for
-# all: a flood takes part of a device's time and leaves the rest to its members.
+# Expensive operations that a stranger may cause: a token bucket of so many, with one more each so
+# many ms. The first pair is for the handshakes of all strangers together; the second is for the
+# signature checks of each source, with four times as many for all sources together. A flood takes
+# a part of a device's time and leaves the rest to its members.
 HANDSHAKE_BURST = 4
 HANDSHAKE_REFILL_MS = 4000
 SIGNATURE_BURST = 8
@@ -75,8 +76,8 @@ SIGNATURE_REFILL_MS = 2000
 # With fewer handshakes than this left in the bucket a stranger must return an Echo first.
 HANDSHAKE_ECHO_BELOW = 3
 ECHO_LIFETIME_MS = 60000
-# Neighbours whose ration is counted one by one; the least recent gives way.
-NEIGHBOURS_MAX = 12
+# Sources of traffic with a token bucket each; the least recently used one is dropped first.
+RATE_LIMIT_SOURCES_MAX = 12
 
 # A receive buffer is one piece of heap, and a heap that has run for a week has few large pieces.
 # A stock client's block of 512 bytes fits with its headers and OSCORE; larger bodies go in blocks.
@@ -114,7 +115,7 @@ if not MICROPYTHON and os.getenv("WRIT_LIMITS") != "device":
     HANDSHAKE_REFILL_MS = 50
     SIGNATURE_BURST = 64
     SIGNATURE_REFILL_MS = 50
-    NEIGHBOURS_MAX = 512
+    RATE_LIMIT_SOURCES_MAX = 512
     ADDRESSES_MAX = 1024
     TRANSFERS_MAX = 64
     DEDUP_MAX = 512

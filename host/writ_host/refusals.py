@@ -24,7 +24,7 @@ _ADVICE: dict[str, str] = {
     "NotFresh": "The node wants a newer beacon: writ scope beacon.",
     "NotMember": "Ask for membership first: writ member request.",
     "NotOurs": "This is the member capsule of another node.",
-    "Rationed": "The node rations such work: wait a few seconds and try again.",
+    "RateLimited": "The node rations such work: wait a few seconds and try again.",
     "Replayed": "The message was seen before; nothing to do.",
     "Revoked": "The policy revokes this node: see writ policy show.",
     "RolledBack": "Something newer is in force already.",

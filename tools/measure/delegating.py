@@ -12,7 +12,7 @@ from writ import cbor
 from writ.agent import Node
 from writ.authority import capsule
 from writ.authority.store import FileFlash, Store
-from writ.node.sync import PREFIX, Governance
+from writ.node.sync import PREFIX, Sync
 from writ.wire import coap
 
 from .loopback import HOST, environment, free_ports
@@ -30,7 +30,7 @@ STRANGE_ROLE = 16
 RENEW, ASK_ACTION = 16, 19
 
 
-class _Governance(Governance):
+class _Sync(Sync):
     # takes statements, and has the scope's one key certify, or lies
     def serve(self, request: Any, now_ms: int) -> Any:
         if request.path != PREFIX + "/propose" or request.peer is None:
@@ -44,7 +44,7 @@ class HostPeer(Node):
 
     def __init__(self, path: Path, config: dict[str, Any], scope: TestScope, lies: bool) -> None:
         super().__init__(Store(FileFlash(str(path))), config)
-        self.governance = _Governance(self)
+        self.sync = _Sync(self)
         self._scope = scope
         self._lies = lies
         self.actions: list[str] = []

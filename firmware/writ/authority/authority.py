@@ -1,7 +1,7 @@
 """The authority state of one node, and the only way to change it: a capsule that verified.
 
 Checks go in the design's order, cheap ones first: size, canonical CBOR, kind and shape, scope,
-epoch and replay, time, known digest, ration, signature; then flash; then the state in memory.
+epoch and replay, time, known digest, rate limit, signature; then flash; then the state in memory.
 Sans-IO: a store and the time are handed in.
 """
 
@@ -18,7 +18,7 @@ from ..errors import (
     NotMember,
     NotOurs,
     NotYetValid,
-    Rationed,
+    RateLimited,
     Revoked,
     RolledBack,
     UnknownKind,
@@ -47,7 +47,7 @@ from .capsule import (
     Member,
 )
 from .policy import Policy, check_amendment, decide
-from .ratelimit import Rations
+from .ratelimit import RateLimiter
 
 
 class Authority:
@@ -74,9 +74,9 @@ class Authority:
         self.me = None
         self.actions = None  # `actions.Actions`, once there was one
         self.forget()
-        self._rations = Rations(SIGNATURE_BURST, SIGNATURE_REFILL_MS)
-        # strangers, who change their address as they like, must not use up what members have
-        self._strangers = Rations(SIGNATURE_BURST, SIGNATURE_REFILL_MS)
+        self._member_limiter = RateLimiter(SIGNATURE_BURST, SIGNATURE_REFILL_MS)
+        # a stranger can change its address at will, and must not use up the members' limit
+        self._stranger_limiter = RateLimiter(SIGNATURE_BURST, SIGNATURE_REFILL_MS)
         self._time_s = 0
         self._time_ms = None
         self._load()
@@ -232,11 +232,11 @@ class Authority:
 
     # --- the way in -------------------------------------------------------------------------
 
-    def receive(self, raw, now_ms, neighbour=None):
+    def receive(self, raw, now_ms, source=None):
         """Check a capsule and, if all checks pass, apply it. Returns the parsed `Capsule`.
 
-        neighbour: whom to charge for the signature check: a member's node id or a stranger's
-        address; None for the operator and for handshakes, which have a ration of their own.
+        source: on whose rate limit the signature check counts: a member's node id or a stranger's
+        address; None for the operator and for handshakes, which have a rate limit of their own.
         Raises the `Rejection` of the first check that fails; then nothing has changed.
         """
         capsule = capsules.parse(raw)
@@ -266,7 +266,7 @@ class Authority:
             else:
                 # release and grant have their place here
                 raise UnknownKind()
-        self._verify(capsule, key, now_ms, neighbour)
+        self._verify(capsule, key, now_ms, source)
         if kind == CHARTER:
             self.store.save("charter", capsule.raw)
             self._set_charter(view)
@@ -289,13 +289,13 @@ class Authority:
             self._advance(view.issued, now_ms)
         return capsule
 
-    def _verify(self, capsule, key, now_ms, neighbour):
+    def _verify(self, capsule, key, now_ms, source):
         digest = capsule.digest()[:16]
         if digest in self._known_bad:
             raise KnownBad()
-        rations = self._rations if isinstance(neighbour, bytes) else self._strangers
-        if neighbour is not None and not rations.take(neighbour, now_ms):
-            raise Rationed()
+        limiter = self._member_limiter if isinstance(source, bytes) else self._stranger_limiter
+        if source is not None and not limiter.take(source, now_ms):
+            raise RateLimited()
         if not crypto.ed25519_verify(key, capsule.signing_input(), capsule.signature):
             self._known_bad.append(digest)
             if len(self._known_bad) > KNOWN_BAD_MAX:

@@ -320,7 +320,7 @@ class Client:
 
     def _check_peer(self, call, session, now_ms):
         # what a revoked or expired member says counts no more; but capsules speak for themselves
-        if not self._node.governance.is_open(call):
+        if not self._node.sync.is_open(call):
             self._node.authority.check_member(session.peer, now_ms)
 
     def answered(self, context, message, address, now_ms):

@@ -29,7 +29,7 @@ from ..errors import (
     NotFresh,
     NotMember,
     PeerFailed,
-    Rationed,
+    RateLimited,
     Rejection,
     RolledBack,
     StalePeer,
@@ -312,7 +312,7 @@ class Delegate:
                 self._pause(task)
                 task.again = address
                 return
-        if isinstance(rejection, (TableFull, Rationed, StoreFailed)):
+        if isinstance(rejection, (TableFull, RateLimited, StoreFailed)):
             # no fault of the peer
             self._pause(task)
         elif isinstance(rejection, TimedOut):

@@ -6,14 +6,14 @@ then the resource. Addresses are strings ("192.0.2.7:5683"), given meaning by th
 
 from .. import cbor, crypto
 from ..authority.authority import Authority
-from ..authority.ratelimit import Bucket, Rations
+from ..authority.ratelimit import RateLimiter, TokenBucket
 from ..errors import (
     BadOption,
     EchoRequired,
     NeedsAction,
     NotFresh,
     NotMember,
-    Rationed,
+    RateLimited,
     Rejection,
     TimedOut,
     TooLarge,
@@ -37,7 +37,7 @@ from ..wire.observe import Observers
 from .client import EDHOC_PATH, FORMAT_EDHOC, Call, Client
 from .handshake import Handshaker
 from .session import Sessions
-from .sync import PREFIX, Governance
+from .sync import PREFIX, Sync
 
 _KNOWN_OPTIONS = (
     coap.URI_HOST,
@@ -104,13 +104,13 @@ class Node:
         self.observers = Observers()
         self.uploads = Assembler()
         self._handed = Assembler()  # what strangers upload, who must not fill the members' table
-        self.governance = Governance(self)
+        self.sync = Sync(self)
         self.client = Client(self)
         self.resources = {}
         self.addresses = {}  # node id -> address where the member was heard last
-        self._handshakes = Bucket(HANDSHAKE_BURST, HANDSHAKE_REFILL_MS)
+        self._handshakes = TokenBucket(HANDSHAKE_BURST, HANDSHAKE_REFILL_MS)
         # one neighbour gets a quarter of what all get: whoever asks without end leaves the rest
-        self._handshakes_each = Rations(HANDSHAKE_BURST, 4 * HANDSHAKE_REFILL_MS)
+        self._handshakes_each = RateLimiter(HANDSHAKE_BURST, 4 * HANDSHAKE_REFILL_MS)
         self._echo_key = crypto.random_bytes(16)
         self._later = []
 
@@ -273,7 +273,7 @@ class Node:
 
     def notice(self, session, epoch, now_ms):
         """A peer said which epoch it has."""
-        return self.governance.notice(session, epoch, now_ms)
+        return self.sync.notice(session, epoch, now_ms)
 
     def notice_option(self, session, inner, now_ms):
         """Look at the epoch option of an authentic message."""
@@ -308,7 +308,7 @@ class Node:
         body, early = self._handed.receive(source, message, now_ms)
         if early:
             return early
-        found = self.governance.serve(Request(message, body, None, source), now_ms)
+        found = self.sync.serve(Request(message, body, None, source), now_ms)
         if found is None:
             raise NotMember()
         return self._respond(message, found)
@@ -349,7 +349,7 @@ class Node:
                 if news:
                     self.later(self.notice, session, news.epoch)
                 answer = responder.message_4()
-        except (EchoRequired, Rationed):
+        except (EchoRequired, RateLimited):
             raise
         except Rejection as rejection:
             return self._edhoc_error(rejection)
@@ -366,7 +366,7 @@ class Node:
     def _admit(self, message, source, now_ms):
         # before anything is computed for a stranger: an Echo when busy, then the ration
         self._handshakes.refill(now_ms)
-        if self._handshakes.left < HANDSHAKE_ECHO_BELOW:
+        if self._handshakes.tokens < HANDSHAKE_ECHO_BELOW:
             echo = message.option(coap.ECHO)
             period = now_ms // ECHO_LIFETIME_MS
             if echo not in (self._echo(source, period), self._echo(source, period - 1)):
@@ -374,8 +374,8 @@ class Node:
                 rejection.echo = self._echo(source, period)
                 raise rejection
         # where nothing is left for anybody, nobody's own ration is spent
-        if not (self._handshakes.left and self._handshakes_each.take(source, now_ms)):
-            raise Rationed()
+        if not (self._handshakes.tokens and self._handshakes_each.take(source, now_ms)):
+            raise RateLimited()
         self._handshakes.take(now_ms)
 
     def _echo(self, source, period):
@@ -453,14 +453,14 @@ class Node:
     def _permit(self, request, now_ms):
         # raises unless the policy in force allows the request; governance is every member's
         path = request.path
-        if self.governance.is_open(request) or (path == _CORE and request.method == coap.GET):
+        if self.sync.is_open(request) or (path == _CORE and request.method == coap.GET):
             self.authority.check_member(request.peer, now_ms, True)
         else:
             request.rule = self.authority.authorise(request.peer, request.method, path, now_ms)
 
     def _find(self, request, now_ms):
         # (code, body) of an allowed request, or None for the list of resources
-        found = self.governance.serve(request, now_ms)
+        found = self.sync.serve(request, now_ms)
         if found:
             return found
         if request.is_ordered:

@@ -13,7 +13,7 @@ from .client import PREFIX, Answer
 
 
 def resolve(node, name, via, on_found):
-    """What `Governance.resolve` does."""
+    """What `Sync.resolve` does."""
 
     def arrived(answer):
         found = (None, None)

@@ -37,7 +37,7 @@ def signed(private, claims):
     return capsule.assemble(payload, signature, capsule.ES256)
 
 
-class Governance:
+class Sync:
     """Serves and pulls capsules for one node."""
 
     def __init__(self, node):

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from writ.errors import Rationed
+from writ.errors import RateLimited
 from writ.limits import HANDSHAKE_REFILL_MS
 
 from .process import ANSWER_S, START_S, Event, Process, Program
 
 # What a node answers before it has spent anything on a handshake.
-RATIONED = f"{Rationed.code} {Rationed.__name__}".encode()
+RATE_LIMITED = f"{RateLimited.code} {RateLimited.__name__}".encode()
 
 
 class Board(Process):
@@ -55,7 +55,7 @@ class Board(Process):
             mark = self.mark()
             self.tell(line)
             told = self.wait_for("answer", mark, timeout_s, method=verb, target=target)
-            if bytes.fromhex(told.get("raw", "")) != RATIONED or time.monotonic() > until:
+            if bytes.fromhex(told.get("raw", "")) != RATE_LIMITED or time.monotonic() > until:
                 return told
             time.sleep(HANDSHAKE_REFILL_MS / 1000)
 

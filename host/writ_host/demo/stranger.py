@@ -20,7 +20,7 @@ from writ.node.client import Answer
 from writ.wire import coap, edhoc_codec
 
 from ..node.plainclient import PlainClient
-from .board import RATIONED
+from .board import RATE_LIMITED
 from .proofs import NotProved
 
 _ANSWER_S = 10.0
@@ -73,13 +73,13 @@ class Stranger:
         key = crypto.p256_public(node.private)
         payload = capsule.build(MEMBER, [1, 2], sub="gate", exp=capsule.TIME_MAX, key=key)
         node.authority.me = Member(capsule.parse(self.forge(payload)))
-        said = RATIONED
-        while said == RATIONED:
+        said = RATE_LIMITED
+        while said == RATE_LIMITED:
             answer = self._ask(address, path)
             if not answer or not answer.rejection:
                 raise NotProved("a stranger's handshake was not refused")
             said = getattr(answer.rejection, "text", b"")
-            if said == RATIONED:
+            if said == RATE_LIMITED:
                 time.sleep(HANDSHAKE_REFILL_MS / 1000)
         return refused_because(said)
 

@@ -13,7 +13,7 @@ from writ import cbor
 from writ.authority import capsule as capsules
 from writ.authority.store import Store
 from writ.errors import Rejection, UsageError
-from writ.node.sync import PREFIX, Governance
+from writ.node.sync import PREFIX, Sync
 from writ.wire import coap
 
 from ..node.agent import OnEvent, RunningNode
@@ -97,7 +97,7 @@ class _NodeStore:
         self._store.reset(name)
 
 
-class HostGovernance(Governance):
+class HostSync(Sync):
     """As a device's, and with what only a governor has."""
 
     def __init__(self, node: "ScopeNode", library: Library, ask: Ask) -> None:
@@ -115,7 +115,7 @@ class HostGovernance(Governance):
         found: tuple[int, bytes] | None = super().serve(request, now_ms)
         return found
 
-    # names that `Governance` has not: it calls its own
+    # names that `Sync` has not: it calls its own
 
     def _in_ledger(self, request: Any) -> bytes | None:
         """The answer, b"" for none at all, None where the device's own tables may have one."""
@@ -176,7 +176,7 @@ class ScopeNode(RunningNode):
     ) -> None:
         self._own_store = _NodeStore(store, private)
         super().__init__(cast(Store, self._own_store), config, on_event)
-        self.governance = HostGovernance(self, library, ask)
+        self.sync = HostSync(self, library, ask)
         self._library = library
         self._spread = PolicyPush(self, library)
         self._is_touched = True  # since the last turn

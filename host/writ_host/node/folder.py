@@ -269,9 +269,7 @@ class NodeDir:
     def _ask_gateway(self, name: str, gateway: str, until: float) -> tuple[str, bytes] | None:
         found: list[tuple[Member | None, str | None]] = []
         self._now()
-        self.node.send(
-            self.node.governance.resolve(name, gateway, lambda *what: found.append(what))
-        )
+        self.node.send(self.node.sync.resolve(name, gateway, lambda *what: found.append(what)))
         while not found and time.monotonic() < until:
             self._step(until)
         member, address = found[0] if found else (None, None)

@@ -4,7 +4,7 @@ import signer
 from authority_rig import Counter, Rig, beacon_raw, members_raw, policy_raw
 
 from writ.authority import capsule
-from writ.errors import AlreadyKnown, BadSignature, KnownBad, Rationed, RolledBack
+from writ.errors import AlreadyKnown, BadSignature, KnownBad, RateLimited, RolledBack
 from writ.limits import KNOWN_BAD_MAX, PEERS_MAX, SIGNATURE_BURST, SIGNATURE_REFILL_MS
 
 HEAD = b"\xab" * 6
@@ -80,7 +80,7 @@ def test_a_neighbour_has_its_ration_and_gets_it_back_with_time():
         for i in range(SIGNATURE_BURST):
             rig.refuses(BadSignature, junk(i), "a")
         for i in range(100, 110):
-            rig.refuses(Rationed, junk(i), "a")
+            rig.refuses(RateLimited, junk(i), "a")
         assert counter.count == SIGNATURE_BURST
         # others are not to suffer for it
         rig.receive(members_raw(), "b")
@@ -88,17 +88,17 @@ def test_a_neighbour_has_its_ration_and_gets_it_back_with_time():
         for i in range(200, 202):
             rig.refuses(BadSignature, junk(i))
         rig.now_ms += SIGNATURE_REFILL_MS - 1
-        rig.refuses(Rationed, junk(300), "a")
+        rig.refuses(RateLimited, junk(300), "a")
         rig.now_ms += 1
         rig.refuses(BadSignature, junk(301), "a")
-        rig.refuses(Rationed, junk(302), "a")
+        rig.refuses(RateLimited, junk(302), "a")
 
 
 def test_what_was_rationed_is_not_remembered_as_bad():
     rig = ready()
     for i in range(SIGNATURE_BURST):
         rig.refuses(BadSignature, junk(i), "a")
-    rig.refuses(Rationed, members_raw(), "a")
+    rig.refuses(RateLimited, members_raw(), "a")
     rig.receive(members_raw(), "b")
 
 
@@ -108,7 +108,7 @@ def test_one_who_changes_names_shares_the_ration_of_all():
         for i in range(200):
             try:
                 rig.receive(junk(i), "stranger %d" % i)
-            except (BadSignature, Rationed) as error:
+            except (BadSignature, RateLimited) as error:
                 assert error.code
         assert counter.count == 4 * SIGNATURE_BURST
 

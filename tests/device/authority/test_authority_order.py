@@ -1,6 +1,6 @@
 """The way in: each check by name, in the design's order, and nothing changes on any refusal.
 
-Size, canonical CBOR, kind and shape, scope, epoch and replay, time, known digest, ration,
+Size, canonical CBOR, kind and shape, scope, epoch and replay, time, known digest, rate limit,
 signature.
 """
 
@@ -36,7 +36,7 @@ from writ.errors import (
     NotCanonical,
     NotOurs,
     NotYetValid,
-    Rationed,
+    RateLimited,
     Rejection,
     Revoked,
     RolledBack,
@@ -198,18 +198,18 @@ def test_the_first_check_that_fails_gives_the_name():
     with Counter() as counter:
         for rejection, raw in cases[:-1]:
             rig.refuses(rejection, raw, "stranger")
-        # none of these costs a signature check or a bit of ration
+        # none of these costs a signature check or a token of the rate limit
         assert counter.count == 0
         for i in range(SIGNATURE_BURST):
             bad = bytearray(cases[-1][1])
             bad[-1] = i
             rig.refuses(BadSignature, bytes(bad), "stranger")
         assert counter.count == SIGNATURE_BURST
-        # a known digest is named before the ration, the ration before the signature
+        # a known digest is named before the rate limit, the rate limit before the signature
         rig.refuses(KnownBad, bytes(bad), "stranger")
         bad[-1] = 255
-        rig.refuses(Rationed, bytes(bad), "stranger")
-        rig.refuses(Rationed, members_raw(), "stranger")
+        rig.refuses(RateLimited, bytes(bad), "stranger")
+        rig.refuses(RateLimited, members_raw(), "stranger")
         assert counter.count == SIGNATURE_BURST
     # time before the known digest, scope before time
     rig.refuses(Expired, cases[-3][1], "stranger")

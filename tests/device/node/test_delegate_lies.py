@@ -6,7 +6,7 @@ from harness import raises
 
 from writ import crypto
 from writ.authority import capsule
-from writ.errors import NotFresh, Rationed, TimedOut, UnknownKind
+from writ.errors import NotFresh, RateLimited, TimedOut, UnknownKind
 from writ.node.sync import member_request
 from writ.wire import coap
 
@@ -247,7 +247,7 @@ def test_its_own_ration_is_not_the_peers_fault():
     verify = rig.authority.receive
 
     def busy(*args):
-        raise Rationed()
+        raise RateLimited()
 
     rig.authority.receive = busy
     done = []

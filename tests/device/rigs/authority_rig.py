@@ -93,9 +93,9 @@ class Rig:
         self.now_ms = 0
         self.authority = Authority(Store(self.flash), OWN_X, self.scope)
 
-    def receive(self, raw, neighbour=None):
+    def receive(self, raw, source=None):
         """What Authority.receive does, now."""
-        return self.authority.receive(raw, self.now_ms, neighbour)
+        return self.authority.receive(raw, self.now_ms, source)
 
     def state(self):
         """All that a capsule may change, in a form that can be compared."""
@@ -113,10 +113,10 @@ class Rig:
             authority.beacon_age_s(self.now_ms),
         )
 
-    def refuses(self, rejection, raw, neighbour=None):
+    def refuses(self, rejection, raw, source=None):
         """Assert that the capsule is refused by exactly this name, and that nothing changes."""
         before = self.state()
-        error = raises(rejection, self.receive, raw, neighbour)
+        error = raises(rejection, self.receive, raw, source)
         assert type(error) is rejection, type(error).__name__
         assert self.state() == before
         return error

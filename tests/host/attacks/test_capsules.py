@@ -275,7 +275,7 @@ def test_a_flood_leaves_room_for_members(field: Hillside) -> None:
         if number % 10 == 9:
             assert field.operator.say(device.address, "temp").startswith("21.")
     counted = field.refused(device)
-    assert counted["EchoRequired"] > 30 and counted["Rationed"] > 10
+    assert counted["EchoRequired"] > 30 and counted["RateLimited"] > 10
     # one who is where it says it is has its share, and no more
     said = [greet(device.address, number) for number in range(60, 70)]
     assert said.count(coap.TOO_MANY) >= 10 - HANDSHAKE_BURST

@@ -161,7 +161,7 @@ def test_a_flooding_governor_takes_nobody_elses_turn(committee: Committee) -> No
             text = urllib.request.urlopen(f"http://{one.metrics}/metrics").read().decode()
             listed = re.findall(r'datagrams_unread_total{governor="(.+)"} (\S+)', text)
             unread = {name for name, count in listed if float(count)}
-            assert unread == {"dora"} and 'peering_total{name="Rationed"}' in text
+            assert unread == {"dora"} and 'peering_total{name="RateLimited"}' in text
 
 
 def _mine(path: Path) -> capsule.Member:

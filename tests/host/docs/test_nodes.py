@@ -134,7 +134,7 @@ def test_an_epoch_moves_as_drawn() -> None:
     gateway.receive(signer.certify(signer.policy_payload(47, bytes(6), node_rig.RULES)), 0)
     beacon(gateway)
     net.log.clear()
-    net.send("soil", hub.governance.ask_beacon("gw"))
+    net.send("soil", hub.sync.ask_beacon("gw"))
     net.run(1000)
     assert sent(net, gw="G", soil="H") == arrows(1)
     assert hub.authority.epoch == 47 and hub.authority.beacon.raw == gateway.beacon.raw

@@ -25,7 +25,7 @@ from writ.authority.policy import FRESH, QUORUM, Policy, check_amendment
 from writ.authority.store import FileFlash, Store
 from writ.node.client import Answer
 from writ.node.node import Request
-from writ.node.sync import Governance
+from writ.node.sync import Sync
 from writ.wire import coap
 from writ.wire.blockwise import slice_response
 from writ_host.refusals import parse_reason
@@ -167,7 +167,7 @@ def send(address: str, datagram: bytes, wait_s: float = 5.0) -> coap.Message | N
 Serve = Callable[[Request], tuple[int, bytes] | None]
 
 
-class _Governance(Governance):
+class _Sync(Sync):
     # answers what `serve` answers, and the rest as every node does
     def __init__(self, node: "Member", serve: Serve) -> None:
         super().__init__(node)
@@ -220,7 +220,7 @@ class Member(Node):
             self.asked.append(request.path)
             return serve(request)
 
-        self.governance = _Governance(self, noted)
+        self.sync = _Sync(self, noted)
 
     def send(self, datagrams: list[Any]) -> None:
         """As every node, or late."""

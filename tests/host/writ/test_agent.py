@@ -44,7 +44,7 @@ def test_heap_that_is_full_loses_a_message_and_no_device(
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr(node.governance, "serve", full)
+        patched.setattr(node.sync, "serve", full)
         node.step(0)
     assert node.counters == {"MemoryError": 1} and node.link.sent == []
     # the sender repeats it, and is not taken for one that was answered
@@ -130,7 +130,7 @@ def renewals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **config: object) 
         return [("governor:1", b"tick")]
 
     monkeypatch.setattr(node, "request", request)
-    monkeypatch.setattr(node.governance, "ask_beacon", lambda address: [])
+    monkeypatch.setattr(node.sync, "ask_beacon", lambda address: [])
     for now in range(0, 7300000, 5000):
         node.clock.now = now
         node.step(0)
@@ -174,9 +174,7 @@ def test_gateway_is_greeted_again_soon_until_there_is_a_session(
     has_session: list[bool] = []
 
     node.clock = Clock()
-    monkeypatch.setattr(
-        node.governance, "ask_beacon", lambda address: greeted.append(node.now_ms) or []
-    )
+    monkeypatch.setattr(node.sync, "ask_beacon", lambda address: greeted.append(node.now_ms) or [])
     monkeypatch.setattr(node.sessions, "by_address", lambda address: bool(has_session))
     for now in range(0, 8001, 1000):
         node.clock.now = now

@@ -11,7 +11,7 @@ who know it can ask. `InvitationClient` is the other side. Sans-IO.
 
 from collections.abc import Callable
 
-from writ.authority.ratelimit import Bucket
+from writ.authority.ratelimit import TokenBucket
 from writ.errors import Rejection
 from writ.wire import coap
 from writ.wire.blockwise import Upload, block_decode, block_encode, slice_response
@@ -50,7 +50,7 @@ class FoundingServer:
     def __init__(self, serve: Serve) -> None:
         self._serve = serve
         self._exchanges = Exchanges()
-        self._ration = Bucket(REQUESTS_BURST, REQUEST_REFILL_MS)
+        self._ration = TokenBucket(REQUESTS_BURST, REQUEST_REFILL_MS)
         # address -> body so far, and when it is given up
         self._uploads: dict[str, tuple[bytes, int]] = {}
 

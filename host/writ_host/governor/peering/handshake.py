@@ -16,8 +16,8 @@ import hmac
 from dataclasses import dataclass
 
 from writ import cbor, crypto
-from writ.authority.ratelimit import Bucket, Rations
-from writ.errors import BadMessage, NotMember, OutOfOrder, Rationed
+from writ.authority.ratelimit import RateLimiter, TokenBucket
+from writ.errors import BadMessage, NotMember, OutOfOrder, RateLimited
 from writ.wire import coap, edhoc_codec
 from writ.wire.coap import Message
 from writ.wire.edhoc import Initiator, Responder
@@ -140,7 +140,7 @@ class Doorman:
         self._private = private
         self._mine = mine
         self._echo_key = crypto.random_bytes(16)
-        self._strangers = Rations(STRANGER_BURST, STRANGER_REFILL_MS)
+        self._strangers = RateLimiter(STRANGER_BURST, STRANGER_REFILL_MS)
 
     def echo(self, source: str, now_ms: int, age: int = 0) -> bytes:
         """The Echo that whoever receives at `source` can return; age 1: the one before."""
@@ -161,7 +161,12 @@ class Doorman:
         return any(hmac.compare_digest(more[0][1], echo) for echo in fresh)
 
     def answer_1(
-        self, body: bytes, source: str, bucket: Bucket | None, ids: tuple[bytes, int], now_ms: int
+        self,
+        body: bytes,
+        source: str,
+        bucket: TokenBucket | None,
+        ids: tuple[bytes, int],
+        now_ms: int,
     ) -> bytes:
         """message_2 for the body of a request. Raises a `Rejection`.
 
@@ -174,7 +179,7 @@ class Doorman:
         responder = Responder(self._private, ids[0])
         responder.read_1(message_1)
         if not (bucket.take(now_ms) if bucket else self._strangers.take(source, now_ms)):
-            raise Rationed()
+            raise RateLimited()
         message_2 = responder.message_2(("kid", self._mine.kid), self._mine.ccs)
         self._make_room(source, bucket is not None)
         self.pending[ids[0]] = Pending(

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from writ.authority.ratelimit import Bucket
+from writ.authority.ratelimit import TokenBucket
 from writ.errors import DecryptionFailed
 from writ.wire import coap
 from writ.wire.coap import Message
@@ -115,7 +115,7 @@ class Peer:
         self.pinned = pinned
         self.address = pinned  # where it was heard last
         self.stats = Stats()
-        self.bucket = Bucket(KNOWN_BURST, KNOWN_REFILL_MS)
+        self.bucket = TokenBucket(KNOWN_BURST, KNOWN_REFILL_MS)
         self.reassembly = Reassembly()
         self.sessions: list[Session] = []  # oldest first
         self.current: Session | None = None  # the one that sends

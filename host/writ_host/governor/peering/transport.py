@@ -20,7 +20,7 @@ from writ import crypto
 from writ.errors import (
     BadMessage,
     OutOfOrder,
-    Rationed,
+    RateLimited,
     Rejection,
     SequenceExhausted,
     TableFull,
@@ -318,7 +318,7 @@ class Peering:
             raise UnknownContext()
         if session.peer.key in self.unread:
             session.peer.stats.unread += 1
-            raise Rationed()
+            raise RateLimited()
         inner, is_newest = session.open(message)
         peer = session.peer
         peer.unanswered_ms = None
@@ -378,7 +378,7 @@ class Peering:
             raise OutOfOrder()
         # else what would have confirmed it was lost
         elif not session.peer.bucket.take(now_ms):
-            raise Rationed()
+            raise RateLimited()
         peer = session.peer
         self._reply(peer.address, peer.seal(session, SIGN_OF_LIFE, next(self._mids)))
 

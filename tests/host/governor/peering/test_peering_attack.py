@@ -44,7 +44,7 @@ def test_a_stranger_who_knows_us_gets_no_session():
     net.send(1, 0, b"hello")
     net.run(60_000)
     assert net.inbox[0] == [] and not net.ends[0]._sessions
-    assert set(net.ends[0].counters) <= {"UnknownCredential", "Rationed", "OutOfOrder"}
+    assert set(net.ends[0].counters) <= {"UnknownCredential", "RateLimited", "OutOfOrder"}
 
 
 def test_whoever_has_another_key_than_pinned_gets_no_session():
@@ -171,7 +171,7 @@ def test_a_flood_of_greetings_keeps_nobody_out(returns_echo, monkeypatch):
     strangers = 4 * handshake.STRANGER_BURST + seconds * 4000 // handshake.STRANGER_REFILL_MS
     assert 2 <= len(computed) <= strangers + 4
     assert len(net.ends[0]._doorman.pending) <= handshake.STRANGERS_PENDING_MAX
-    assert returns_echo == ("Rationed" in net.ends[0].counters)
+    assert returns_echo == ("RateLimited" in net.ends[0].counters)
 
 
 def test_an_echo_is_good_for_one_address_and_a_while():
@@ -282,7 +282,7 @@ def test_a_lost_confirmation_is_given_again_but_not_for_ever():
     for _ in range(100):
         net.arrive(0, message_3, address(1))
     assert len(signs_of_life(net, greeting.context)) < handshake.KNOWN_BURST
-    assert net.ends[0].counters["Rationed"] > 90
+    assert net.ends[0].counters["RateLimited"] > 90
     # once the peer was heard in it, nobody needs it
     net.now_ms += 10_000
     net.arrive(0, frames.seal(greeting.context, 1, frames.SIGN_OF_LIFE), address(1))
@@ -344,7 +344,7 @@ def test_one_address_cannot_crowd_out_its_own_handshakes_for_ever():
         datagram = frames.encode(number, 2, message.token, options, message.payload)
         end.receive(datagram, address(1), net.now_ms)
     assert len(end._doorman.pending) <= handshake.KNOWN_PENDING_MAX
-    assert end.counters["Rationed"] > 900
+    assert end.counters["RateLimited"] > 900
     net.run(5000)
     assert net.is_joined(0, 1)
 

@@ -16,14 +16,14 @@ from writ.agent import Node, load_key
 from writ.authority import capsule
 from writ.authority.capsule import Member
 from writ.authority.store import FileFlash, Store
-from writ.node.sync import PREFIX, Governance
+from writ.node.sync import PREFIX, Sync
 from writ.wire import coap
 
 Ask = Callable[[Member, list], tuple[int, bytes]]
 DAY_S = 86400
 
 
-class _Governance(Governance):
+class _Sync(Sync):
     """Beside a device's: takes statements, whose signature it checks."""
 
     def __init__(self, node: "Peer", ask: Ask) -> None:
@@ -48,7 +48,7 @@ class Peer(Node):
 
     def __init__(self, path: Path, config: dict, ask: Ask) -> None:
         super().__init__(Store(FileFlash(str(path))), config)
-        self.governance = _Governance(self, ask)
+        self.sync = _Sync(self, ask)
         self.statements: list[bytes] = []
 
 

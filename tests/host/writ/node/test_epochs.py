@@ -29,13 +29,13 @@ def requests_for(net, path):
     """Counts what `Request`s a node serves below "writ": {path: count} by wrapping governance."""
     counts = {}
     for node in net.nodes.values():
-        inner = node.governance.serve
+        inner = node.sync.serve
 
         def serve_counted(request, now_ms, inner=inner):
             counts[request.path] = counts.get(request.path, 0) + 1
             return inner(request, now_ms)
 
-        node.governance.serve = serve_counted
+        node.sync.serve = serve_counted
     return counts
 
 
@@ -164,7 +164,7 @@ def test_a_liar_who_keeps_us_waiting_does_not_hide_the_truth():
     net = Net(gw=make("gw", 1, GATEWAY), soil=soil, liar=make("liar", 3, GATEWAY))
     lie(net.nodes["liar"], 1000, None)
     # it acknowledges the question and never answers
-    inner = net.nodes["liar"].governance.serve
+    inner = net.nodes["liar"].sync.serve
 
     def stall(source, target, data):
         message = coap.decode(data)

@@ -55,7 +55,7 @@ def test_a_flood_that_returns_the_echo_is_rationed_and_an_honest_peer_gets_throu
                 if answers and code(answers[0]) == "2.05":
                     honest = net.now_ms
         spent_ms = net.now_ms - start_ms
-    assert soil.counters["Rationed"] > 100
+    assert soil.counters["RateLimited"] > 100
     assert honest is not None and honest - start_ms < 20000
     # both sides of the honest handshakes are in it
     assert work.ecdh <= 6 * (HANDSHAKE_BURST + spent_ms // HANDSHAKE_REFILL_MS)
@@ -234,6 +234,6 @@ def test_a_gateway_that_is_gone_does_not_block_calls_to_others():
     assert code(net.ask("gw", "other", "hello")) == "2.05"
     del net.nodes["soil"]
     for _ in range(40):
-        net.send("gw", gw.governance.ask_beacon("soil"))
+        net.send("gw", gw.sync.ask_beacon("soil"))
         net.run(30000)
         assert code(net.ask("gw", "other", "hello")) == "2.05"

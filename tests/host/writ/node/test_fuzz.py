@@ -199,7 +199,7 @@ def act(net, action, answers, lose):
         net.inject("x", action[1], capsule_post(LAW_2 if action[2] else STEP_2, len(net.log)))
     elif kind == "resolve" and action[1] != action[2]:
         node.tick(net.now_ms)
-        out = node.governance.resolve(action[2], action[2], lambda member, address: None)
+        out = node.sync.resolve(action[2], action[2], lambda member, address: None)
         net.send(action[1], out)
 
 

@@ -185,7 +185,7 @@ def resolve(net, name):
     found = []
     soil = net.nodes["soil"]
     soil.tick(net.now_ms)
-    net.send("soil", soil.governance.resolve(name, "gw", lambda *what: found.append(what)))
+    net.send("soil", soil.sync.resolve(name, "gw", lambda *what: found.append(what)))
     net.run()
     assert len(found) == 1
     return found[0]
@@ -204,14 +204,14 @@ def test_names_are_resolved_through_a_gateway():
 def liar_says(net, item):
     """Let "gw" answer each question for a name with this."""
     gw = net.nodes["gw"]
-    inner = gw.governance.serve
+    inner = gw.sync.serve
 
     def serve_lie(request, now_ms):
         if request.path == "writ/member":
             return coap.CONTENT, item if isinstance(item, bytes) else cbor.encode(item)
         return inner(request, now_ms)
 
-    gw.governance.serve = serve_lie
+    gw.sync.serve = serve_lie
 
 
 def test_a_wrong_address_is_found_out_by_the_handshake():
