@@ -42,7 +42,7 @@ class WeakPassphrase(HostError):
     advice = "Give a passphrase, or make a key file of at least 32 random bytes."
 
 
-class Unsealable(HostError):
+class DecryptionFailed(HostError):
     """A sealed message that does not open with this governor's key."""
 
     advice = "It was sealed to another key, or altered on the way."

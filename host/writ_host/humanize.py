@@ -1,5 +1,6 @@
 """Times, counts and payloads as people say them."""
 
+import datetime
 import time
 
 from writ import cbor
@@ -24,6 +25,11 @@ def duration(seconds: float) -> str:
 def moment(unix_s: int) -> str:
     """Unix seconds as UTC: "2027-01-15 08:00:00Z"."""
     return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(unix_s))
+
+
+def utc_minute(unix_s: int) -> str:
+    """Unix seconds as UTC, to the minute: "2027-01-15 08:00 UTC"."""
+    return f"{datetime.datetime.fromtimestamp(unix_s, datetime.UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def as_text(payload: bytes) -> str | None:

@@ -66,7 +66,7 @@ def meaning(kind: type[BaseException]) -> str:
     return (kind.__doc__ or kind.__name__).strip().splitlines()[0].rstrip(".")
 
 
-def words_for(error: BaseException) -> str:
+def rejection_text(error: BaseException) -> str:
     """`BadSignature (29): the signature does not verify`, with what the error itself says."""
     kind = type(error)
     text = meaning(kind)

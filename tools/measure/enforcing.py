@@ -21,9 +21,9 @@ from writ.wire import coap
 from writ_host.demo.board import Board
 from writ_host.demo.process import Program
 from writ_host.governor.control import ControlClient
-from writ_host.node.folder import NodeDir
+from writ_host.node.folder import NodeFolder
 from writ_host.refusals import parse_reason
-from writ_host.scope.delivery import hand_over
+from writ_host.scope.delivery import post_capsules
 
 from .committee import Committee, Device, Watch
 from .interpreters import find_micropython
@@ -79,13 +79,13 @@ def _board(committee: Committee, device: Device, program: Program) -> Board:
     return board
 
 
-def _guest(committee: Committee, device: Device) -> NodeDir:
+def _guest(committee: Committee, device: Device) -> NodeFolder:
     path = committee.path / device.name
     committee.provision(device, path, f"{HOST}:{free_ports(1)[0]}")
-    return NodeDir(path)
+    return NodeFolder(path)
 
 
-def _meet(guest: NodeDir, boards: Sequence[Board]) -> None:
+def _meet(guest: NodeFolder, boards: Sequence[Board]) -> None:
     """Open a session with each, as their rations allow."""
     until = time.monotonic() + WAIT_S
     waiting = list(boards)
@@ -98,7 +98,7 @@ def _meet(guest: NodeDir, boards: Sequence[Board]) -> None:
             time.sleep(0.5)
 
 
-def _ask(guest: NodeDir, boards: Sequence[Board]) -> dict[str, Answer]:
+def _ask(guest: NodeFolder, boards: Sequence[Board]) -> dict[str, Answer]:
     """The answers of all of them, by address; they are asked at once."""
     answers: dict[str, Answer] = {}
     node = guest.node
@@ -117,7 +117,9 @@ def _ask(guest: NodeDir, boards: Sequence[Board]) -> dict[str, Answer]:
     return answers
 
 
-def _revoke(committee: Committee, member: Device, guest: NodeDir, boards: Sequence[Board]) -> float:
+def _revoke(
+    committee: Committee, member: Device, guest: NodeFolder, boards: Sequence[Board]
+) -> float:
     """Seconds from the proposal until the last board has refused the member."""
     first = committee.governors[0]
     payloads = [payload.hex() for payload in committee.revocation(member.node_id)]
@@ -132,7 +134,7 @@ def _revoke(committee: Committee, member: Device, guest: NodeDir, boards: Sequen
             watch.wait_for("decided", epoch=committee.policy.epoch)
             found = client.ask("find", id=found["id"])
         amendment = bytes.fromhex(found["capsules"][0])
-        told = pool.map(lambda board: hand_over(board.address, [("it", amendment)]), boards)
+        told = pool.map(lambda board: post_capsules(board.address, [("it", amendment)]), boards)
         assert all(outcome.is_good for (outcome,) in told)
         answers = _ask(guest, boards)
         took_s = time.perf_counter() - since

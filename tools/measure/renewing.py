@@ -14,7 +14,7 @@ from writ.node.client import Answer
 from writ.wire import coap
 from writ_host.governor.node import PROPOSE
 from writ_host.governor.proposals.statement import RENEW, Statement
-from writ_host.node.folder import HostNode, NodeDir
+from writ_host.node.folder import HostNode, NodeFolder
 
 from .committee import Committee, Device, Governor
 from .loopback import HOST, free_ports
@@ -45,10 +45,10 @@ def measure() -> list[Row]:
     return [Row("per_s.renew_1000", round(DEVICES / took_s, 1), "1/s")]
 
 
-def _gateway(committee: Committee, device: Device) -> NodeDir:
+def _gateway(committee: Committee, device: Device) -> NodeFolder:
     path = committee.path / device.name
     committee.provision(device, path, f"{HOST}:{free_ports(1)[0]}")
-    return NodeDir(path)
+    return NodeFolder(path)
 
 
 class _Asking:

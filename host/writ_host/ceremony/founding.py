@@ -23,11 +23,11 @@ from .. import codec
 from ..errors import (
     CeremonyFailed,
     CheatingGovernor,
+    DecryptionFailed,
     Disagreement,
     FileInTheWay,
     Malformed,
     Refused,
-    Unsealable,
 )
 from ..keys import hpke
 from ..keys.dkg import Dkg, Round1, proof_is_valid, public_package, spoken
@@ -199,7 +199,7 @@ class Founding:
             body = self._open(data, governor.name, step)
             try:
                 take(self.roster.identifier(governor.name), codec.load(body))
-            except (CheatingGovernor, Malformed, Unsealable) as error:
+            except (CheatingGovernor, Malformed, DecryptionFailed) as error:
                 # The envelope is signed, so what is wrong inside is the sender's doing.
                 self.complain(governor.name, f"{step}: {error}")
         self._save()

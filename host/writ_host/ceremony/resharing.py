@@ -28,11 +28,11 @@ from .. import codec
 from ..errors import (
     CeremonyFailed,
     CheatingGovernor,
+    DecryptionFailed,
     Disagreement,
     FileInTheWay,
     Malformed,
     Refused,
-    Unsealable,
 )
 from ..keys import hpke
 from ..keys.frost import PublicKeyPackage
@@ -201,7 +201,7 @@ class Handover:
                 continue
             try:
                 self._take_deal(number, codec.load(body))
-            except (CheatingGovernor, Malformed, Unsealable) as error:
+            except (CheatingGovernor, Malformed, DecryptionFailed) as error:
                 # The envelope is signed, so what is wrong inside is the sender's doing.
                 self.complain(name, f"deal: {error}")
         self._save()

@@ -26,7 +26,7 @@ from ..errors import (
     WeakPassphrase,
     WrongPassphrase,
 )
-from ..refusals import advice_for, words_for
+from ..refusals import advice_for, rejection_text
 
 REFUSED = 1
 USAGE = 2
@@ -93,14 +93,16 @@ def explain(error: Exception) -> Trouble:
         advice = "Please report it, with what WRIT_DEBUG=1 shows."
         return Trouble(name, f"bug in writ: {name}: {error}", advice, BUG)
     if isinstance(error, Rejection):
-        return Trouble(name, words_for(error), advice_for(error), exit_code, error.code)
+        return Trouble(name, rejection_text(error), advice_for(error), exit_code, error.code)
     if isinstance(error, RefusedByNode):
         return Trouble(error.name or name, str(error), error.advice, exit_code, error.code)
     if isinstance(error, HostError):
         return Trouble(name, str(error), error.advice, exit_code)
     if isinstance(error, OSError):
         return Trouble(name, _os_words(error), _os_advice(error), exit_code)
-    return Trouble(name, str(error) or words_for(error), "writ --help shows the usage.", exit_code)
+    return Trouble(
+        name, str(error) or rejection_text(error), "writ --help shows the usage.", exit_code
+    )
 
 
 def _usage(error: click.ClickException) -> Trouble:

@@ -16,7 +16,7 @@ from writ.wire import coap
 
 from .. import humanize
 from ..node import addressbook, denial
-from ..node.folder import GET, POST, PUT, RENEW_S, NodeDir, Reply
+from ..node.folder import GET, POST, PUT, RENEW_S, NodeFolder, Reply
 from ..target import parse
 from .options import node_option, scope_option, timeout_option
 from .output import Output, command, plain
@@ -36,9 +36,9 @@ def complete_node(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
     return sorted(name for name in names if name.startswith(incomplete))
 
 
-def open_caller(node: Path, scope: Path) -> NodeDir:
+def open_caller(node: Path, scope: Path) -> NodeFolder:
     """This node, to call from; the scope's address book counts too."""
-    return NodeDir(node, books=(scope,))
+    return NodeFolder(node, books=(scope,))
 
 
 def _caller(function: Callable[..., None]) -> Callable[..., None]:

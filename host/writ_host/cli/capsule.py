@@ -7,7 +7,7 @@ import click
 
 from ..errors import HostError
 from ..scope.folder import NoScopeHere, ScopeFolder
-from ..scope.inspection import Anatomy, examine
+from ..scope.inspection import Inspection, inspect_capsule
 from .boundary import REFUSED
 from .options import scope_option
 from .output import Output, command
@@ -34,14 +34,14 @@ def inspect(out: Output, source: str, scope: Path) -> None:
         folder = ScopeFolder.open(scope)
     except NoScopeHere:
         folder = None
-    found = examine(raw, folder)
+    found = inspect_capsule(raw, folder)
     _show(out, found)
     out.json({**vars(found), "bytes": raw, "ok": _is_good(found)})
     if not _is_good(found):
         click.get_current_context().exit(REFUSED)
 
 
-def _is_good(found: Anatomy) -> bool:
+def _is_good(found: Inspection) -> bool:
     return found.problem is None and found.signature in ("valid", "unchecked")
 
 
@@ -82,7 +82,7 @@ def _from_hex(text: str) -> bytes | None:
         return None
 
 
-def _show(out: Output, found: Anatomy) -> None:
+def _show(out: Output, found: Inspection) -> None:
     goal = "" if found.goal is None else f", goal {found.goal}"
     over = " (over)" if found.goal is not None and found.size > found.goal else ""
     out.fields(
@@ -92,7 +92,7 @@ def _show(out: Output, found: Anatomy) -> None:
             "digest": found.digest,
             "head": found.head,
             "scope": found.scope,
-            "signature": f"{found.signature}: {found.signature_words}",
+            "signature": f"{found.signature}: {found.signature_text}",
         }
     )
     rows = [

@@ -26,7 +26,7 @@ from ..ceremony.local import (
     propose,
 )
 from ..ceremony.status import founding_state, proposal_states
-from ..consensus.committee import check_threshold
+from ..consensus.committee import check_threshold, tolerance
 from ..errors import FileInTheWay, HostError, NeedsPerson
 from ..keys.dkg import spoken
 from ..policy.source import PolicyFile
@@ -115,7 +115,7 @@ def roster(out: Output, name: str, threshold: int | None, scope: Path, yes: bool
     limit = threshold or default_threshold(len(governors))
     check_threshold(len(governors), limit)
     made = Roster.create(name, limit, governors)
-    dead, lying = issuance.tolerance(len(governors), limit)
+    dead, lying = tolerance(len(governors), limit)
     rows = [(one.name, spoken(one.verify_key)) for one in made.governors]
     out.table(("governor", "fingerprint"), rows)
     out.line(f"{limit} of {len(rows)} certify; {dead} may be dead, {lying} may lie")
@@ -215,7 +215,7 @@ def propose_(
             path.write_text(template(local.seat.roster.scope), "utf-8")
             out.note(f"wrote a first policy: {path}")
         charter = issuance.charter_draft(local.seat)
-        drafts = issuance.first_drafts(charter, PolicyFile.load(path))
+        drafts = issuance.founding_drafts(charter, PolicyFile.load(path))
         title = f"charter and first policy of {local.seat.roster.scope}"
     elif what == "beacon":
         drafts = [issuance.beacon_draft(ScopeFolder.open(scope))]
@@ -226,7 +226,7 @@ def propose_(
             raise HostError("the policy file says what is certified already", "Change it first.")
         drafts = change.drafts
         title = f"policy of epoch {change.new.epoch}"
-    items = issuance.to_items(drafts)
+    items = issuance.signing_items(drafts)
     made = propose(ceremony_folder(scope), local.identity, local.seat, title, items)
     out.ok(f"proposed {made.tag}: {title}")
     out.note(f"next, {local.seat.roster.threshold} governors at one time:  writ ceremony sign")
@@ -286,11 +286,11 @@ def sign(
             )
         out.confirm("Sign it?", yes)
         pledges = pledges_of(who.keys_folder(), local.seat.name)
-        pledges.make(proposal.group_key, found.pledges, supersede)
+        pledges.make(proposal.group_key, found.heads, supersede)
         return True
 
     machine = Signing(folder, local.identity, local.seat, proposal, approve)
-    signatures = issuance.run_patiently(machine, Waiter(out, wait_s))
+    signatures = issuance.run_with_retries(machine, Waiter(out, wait_s))
     kept = collect(scope, proposal, signatures)
     out.ok(f"{'was signed' if is_signed else 'signed'}: {proposal.title}; new here: {kept}")
     out.json(

@@ -24,8 +24,8 @@ from ..governor.folder import GovernorFolder
 from ..governor.proposals.proposal import proposal_id
 from ..scope import pending
 from ..scope.folder import ScopeFolder, now_s
-from ..scope.issuance import Broker, Draft, WrongGovernors
-from ..scope.pending import Proposed
+from ..scope.issuance import Draft, Issuer, WrongGovernors
+from ..scope.pending import Pending
 from . import governorview as view
 from .output import Output
 
@@ -99,7 +99,7 @@ def _catch_up(folder: ScopeFolder, client: ControlClient) -> int:
         cursor = page["cursor"]
 
 
-class GovernorSigner(Broker):
+class GovernorSigner(Issuer):
     """Has drafts certified by proposing them to a daemon, and waits for what comes of them.
 
     wait_s: None to wait until Ctrl-C; waits: False to leave once it is proposed; wish: the name of
@@ -134,7 +134,7 @@ class GovernorSigner(Broker):
         """32 bytes."""
         return self._group_key
 
-    def certified(self, drafts: Sequence[Draft], title: str) -> list[bytes]:
+    def issue(self, drafts: Sequence[Draft], title: str) -> list[bytes]:
         """The capsules: ordered ones by one proposal, members and actions by others.
 
         Beacons need no proposal: the governors certify one of their own, now.
@@ -159,11 +159,11 @@ class GovernorSigner(Broker):
         ]
 
     def _taken(self, draft: Draft) -> bytes | None:
-        return pending.taken(self._folder, draft.payload) if self._wish else None
+        return pending.issued(self._folder, draft.payload) if self._wish else None
 
     def _the_taken(self, draft: Draft) -> bytes:
         """Of one that the daemon only knows to be certified."""
-        raw = pending.taken(self._folder, draft.payload)
+        raw = pending.issued(self._folder, draft.payload)
         if raw is None:
             raise Stale(f"{draft.label}: something newer is in force")
         return raw
@@ -173,11 +173,11 @@ class GovernorSigner(Broker):
             return
         known = pending.load(self._folder, self._wish)
         if known is None or known.drafts != list(drafts):
-            pending.save(self._folder, self._wish, Proposed(title, now_s(), list(drafts)))
+            pending.save(self._folder, self._wish, Pending(title, now_s(), list(drafts)))
 
     def _forget(self) -> None:
         if self._wish:
-            pending.drop(self._folder, self._wish)
+            pending.remove(self._folder, self._wish)
 
     @contextlib.contextmanager
     def _forgetting(self) -> Iterator[None]:
@@ -286,7 +286,7 @@ def resume(out: Output, folder: ScopeFolder, daemon: Path | None, wish: str) -> 
         return None
     since = humanize.moment(kept.time_s)
     wanted = [draft for draft in kept.drafts if _sort(draft) != _BEACON]
-    if all(pending.taken(folder, draft.payload) for draft in wanted):
+    if all(pending.issued(folder, draft.payload) for draft in wanted):
         out.note(f"proposed {since}, and certified since: {kept.title}")
         return kept.drafts
     with connect(daemon) as client:
@@ -296,7 +296,7 @@ def resume(out: Output, folder: ScopeFolder, daemon: Path | None, wish: str) -> 
         ids = ", ".join(one["id"][:8] for one in found if one)
         out.note(f"going on with {ids}, proposed {since}: {kept.title}")
         return kept.drafts
-    pending.drop(folder, wish)
+    pending.remove(folder, wish)
     for one in found:
         if one and one["state"] == "refused":
             raise Denied(

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ..scope.delivery import Delivery, Outcome, spread
+from ..scope.delivery import Delivery, Outcome, deliver_to_all
 from .boundary import REFUSED, UNREACHABLE
 from .output import Output
 
@@ -26,7 +26,7 @@ def deliver(
     if not targets:
         return []
     with out.progress("handing over", len(targets)) as bar:
-        found = spread(targets, give, lambda _: bar.advance())
+        found = deliver_to_all(targets, give, lambda _: bar.advance())
     rows = [(one.name, one.address, one.words) for one in found]
     out.table(("node", "address", "answer"), rows, "handed over")
     return found

@@ -9,7 +9,7 @@ from .. import humanize
 from ..errors import Malformed, NotReachable
 from ..node import denial
 from ..node import status as nodestatus
-from ..node.folder import GET, NodeDir, Reply
+from ..node.folder import GET, NodeFolder, Reply
 from ..target import Target, parse
 from .call import complete_node, open_caller
 from .options import node_option, scope_option, timeout_option
@@ -69,7 +69,7 @@ def ping(
         out.line(f"{len(took_ms)} of {count} answered; {times} ms least/mean/most")
 
 
-def _tell_pong(out: Output, folder: NodeDir, reply: Reply) -> None:
+def _tell_pong(out: Output, folder: NodeFolder, reply: Reply) -> None:
     own = folder.node.authority.epoch
     known = {True: ", as here", False: f" (here: {own})"}[reply.epoch == own]
     epoch = f"epoch {reply.epoch}{known}" if reply.epoch else "it told no epoch"
@@ -93,8 +93,8 @@ def _tell_pong(out: Output, folder: NodeDir, reply: Reply) -> None:
 def status(out: Output, target: str | None, node: Path, scope: Path, timeout_s: float) -> None:
     """How NODE is doing, in its own words; without NODE, what this node's folder says."""
     if target is None:
-        facts = nodestatus.of_folder(node)
-        out.fields(nodestatus.folder_words(facts))
+        facts = nodestatus.read_folder_status(node)
+        out.fields(nodestatus.describe_folder(facts))
         out.json(facts)
         return
     goal = parse(target, with_path=False)
@@ -107,5 +107,5 @@ def status(out: Output, target: str | None, node: Path, scope: Path, timeout_s: 
     told = humanize.as_cbor(reply.payload)
     if not isinstance(told, dict):
         raise Malformed(f"{goal}: its status is no map", "Another version of Writ may run there.")
-    out.fields({"address": reply.address, **nodestatus.status_words(told, own)})
+    out.fields({"address": reply.address, **nodestatus.describe_status(told, own)})
     out.json({**told, "address": reply.address, "ms": round(reply.took_ms, 1)})

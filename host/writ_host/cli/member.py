@@ -12,12 +12,12 @@ from .. import humanize
 from ..errors import HostError, UnknownNode
 from ..node import provision
 from ..policy.edit import add_revoked
-from ..policy.text import role_words
-from ..refusals import words_for
+from ..policy.text import role_text
+from ..refusals import rejection_text
 from ..scope import admission as admitting
 from ..scope import issuance, pending
-from ..scope.admission import Admission, Request, read_request
-from ..scope.delivery import fetch_request, find_targets, give_all
+from ..scope.admission import Admission, MembershipRequest, read_request
+from ..scope.delivery import fetch_request, find_targets, full_sender
 from ..scope.folder import NoScopeHere, ScopeFolder, now_s
 from ..target import check_address
 from . import delivering
@@ -97,19 +97,19 @@ def _maybe(scope: Path) -> ScopeFolder | None:
         return None
 
 
-def _read(raw: bytes, where: str) -> Request:
+def _read(raw: bytes, where: str) -> MembershipRequest:
     try:
         return read_request(raw)
     except Rejection as error:
         raise HostError(
-            f"{where}: no good request: {words_for(error)}",
+            f"{where}: no good request: {rejection_text(error)}",
             "Have the node make it again; writ capsule inspect FILE shows what is wrong.",
         ) from None
 
 
 def _keep(
     folder: ScopeFolder | None,
-    found: Request,
+    found: MembershipRequest,
     name: str,
     address: str | None,
     directory: Path | None,
@@ -167,18 +167,18 @@ def admit(
     with certifying(folder, who):
         admissions = _admissions(folder, requests, roles, no_role, name, expires)
         wanted = [[one.name, one.request.node_id, one.roles] for one in admissions]
-        wish = pending.wish("admit", wanted, expires)
+        wish = pending.intent_key("admit", wanted, expires)
         kept = going_on(out, folder, who, wish)
         if kept is not None:
             pairs = zip(admissions, kept, strict=True)
-            admissions = [one.as_drafted(draft) for one, draft in pairs]
+            admissions = [one.resume_draft(draft) for one, draft in pairs]
         out.table(
             ("name", "node id", "address", "roles", "until", ""),
             [_row(folder, one) for one in admissions],
         )
         out.confirm("Admit, having compared the node ids?", yes)
         signer = open_signer(out, folder, who, wish)
-        raws = issuance.certify(folder, [one.draft for one in admissions], signer)
+        raws = issuance.issue(folder, [one.draft for one in admissions], signer)
     out.ok(f"certified {len(raws)} member{'s' * (len(raws) > 1)}: {_sizes(raws)}")
     if target is not None:
         member = folder.member(admissions[0].name)
@@ -190,7 +190,7 @@ def admit(
         targets = [(admissions[0].name, found) for _, found in find_targets(folder, deliver)]
     if not (target or no_deliver or targets):
         out.note("handed to nobody yet: --out DIR, or --deliver HOST:PORT, does that")
-    done = delivering.deliver(out, targets, give_all(folder, timeout_s))
+    done = delivering.deliver(out, targets, full_sender(folder, timeout_s))
     for one in done:
         if one.is_good:
             folder.save_address(one.name, one.address)
@@ -216,7 +216,7 @@ def _admissions(
     expires: str,
 ) -> list[Admission]:
     mask = 0 if no_role else admitting.role_mask(folder, roles) if roles else None
-    when = admitting.expiry(expires, now_s())
+    when = admitting.parse_expiry(expires, now_s())
     found: list[Admission] = []
     for word in requests:
         path = Path(word)
@@ -228,14 +228,14 @@ def _admissions(
             asked = _read(file.read(admitting.REQUEST_BYTES_MAX + 1), str(path))
         # a request kept under another name was fetched under that name
         kept = path.stem if path.parent == folder.path / "requests" else None
-        found.append(admitting.admission(folder, asked, mask, when, name or kept, found))
+        found.append(admitting.prepare_admission(folder, asked, mask, when, name or kept, found))
     return found
 
 
 def _role_words(folder: ScopeFolder, mask: int) -> str:
     if not mask:
         return "none"
-    return role_words(folder.policy, mask, "and") if folder.policy else str(mask)
+    return role_text(folder.policy, mask, "and") if folder.policy else str(mask)
 
 
 def _row(folder: ScopeFolder, one: Admission) -> tuple[object, ...]:
@@ -357,10 +357,10 @@ def revoke(
     with certifying(folder, who):
         targets = find_targets(folder, deliver)
         members = [_member(folder, name) for name in names]
-        wish = pending.wish("revoke", sorted(one.node_id for one in members))
+        wish = pending.intent_key("revoke", sorted(one.node_id for one in members))
         if all(map(folder.is_revoked, members)):
             out.ok(f"revoked already: {', '.join(one.name for one in members)}")
-            pending.drop(folder, wish)
+            pending.remove(folder, wish)
         else:
             change = resumed(out, folder, issuance.revocation(folder, members), who, wish)
             said = ", ".join(f"{one.name} ({one.node_id.hex()})" for one in members)

@@ -9,8 +9,8 @@ from writ.authority.store import Store
 
 from ..node import config as nodeconfig
 from ..node import sensors
-from ..node.agent import RunningNode
-from ..node.folder import NodeDir
+from ..node.agent import ReportingNode
+from ..node.folder import NodeFolder
 from ..target import check_address
 from .output import Output, command
 
@@ -44,11 +44,11 @@ def run(out: Output, directory: Path, listen: str | None, serve: str | None) -> 
     def tell(facts: dict[str, object], text: str) -> None:
         out.event(facts, f"{facts['time']}  {text}")
 
-    def make(store: Store, config: dict[str, Any]) -> RunningNode:
-        return RunningNode(store, config, tell)
+    def make(store: Store, config: dict[str, Any]) -> ReportingNode:
+        return ReportingNode(store, config, tell)
 
-    with NodeDir(directory, listen=listen, make=make) as folder:
-        node = cast(RunningNode, folder.node)
+    with NodeFolder(directory, listen=listen, make=make) as folder:
+        node = cast(ReportingNode, folder.node)
         node.serve(names)
         _tell_start(node, listen, names)
         node.serve_until_signalled()
@@ -63,7 +63,7 @@ def _sensors(serve: str | None) -> list[str]:
     return sensors.choose(name.strip() for name in serve.split(",") if name.strip())
 
 
-def _tell_start(node: RunningNode, listen: str, names: list[str]) -> None:
+def _tell_start(node: ReportingNode, listen: str, names: list[str]) -> None:
     authority = node.authority
     node.tell(
         "started",

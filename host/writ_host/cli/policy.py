@@ -12,7 +12,7 @@ from ..policy.lint import warnings
 from ..policy.source import PolicyFile
 from ..policy.text import decompile
 from ..scope import issuance, pending
-from ..scope.delivery import find_targets, give_policy
+from ..scope.delivery import find_targets, policy_sender
 from ..scope.folder import NoScopeHere, ScopeFolder
 from . import delivering
 from .boundary import REFUSED
@@ -150,7 +150,7 @@ def certify_(
         written = PolicyFile.load(file or folder.policy_file)
         _check_tests(folder, written)
         change = issuance.policy_change(folder, written)
-        wish = pending.wish("policy", *change.content)
+        wish = pending.intent_key("policy", *change.content)
         change = resumed(out, folder, change, who, wish)
         _show_change(out, folder, change)
         document = _document(folder, change)
@@ -179,7 +179,7 @@ def resumed(
     if kept is None:
         return change
     if not change:
-        pending.drop(folder, wish)
+        pending.remove(folder, wish)
         return change
     return dataclasses.replace(change, drafts=kept)
 
@@ -189,7 +189,7 @@ def run_change(
 ) -> list[bytes]:
     """Have a change of policy certified, and say so; wish: as in scope/pending.py."""
     signer = open_signer(out, folder, who, wish)
-    raws = issuance.certify(folder, change.drafts, signer, f"policy of epoch {change.new.epoch}")
+    raws = issuance.issue(folder, change.drafts, signer, f"policy of epoch {change.new.epoch}")
     sizes = ", ".join(
         f"{draft.label} ({len(raw)} bytes)" for draft, raw in zip(change.drafts, raws, strict=True)
     )
@@ -207,7 +207,7 @@ def finish_change(
     """Hand the policy in force over, and end the command."""
     done = []
     if targets:
-        done = delivering.deliver(out, targets, give_policy(folder, timeout_s))
+        done = delivering.deliver(out, targets, policy_sender(folder, timeout_s))
     document.update(
         epoch=folder.epoch,
         head=folder.head,

@@ -10,14 +10,14 @@ from writ.limits import GOVERNORS_MAX
 from .. import humanize
 from ..ceremony import keyring
 from ..ceremony import local as ceremony
-from ..consensus.committee import UnsafeThreshold, check_threshold
+from ..consensus.committee import UnsafeThreshold, check_threshold, tolerance
 from ..errors import FileInTheWay
 from ..keys.dkg import spoken
 from ..keys.keyfile import Unlock
 from ..policy.source import PolicyFile
 from ..policy.template import template
 from ..scope import issuance
-from ..scope.delivery import find_targets, give_beacon
+from ..scope.delivery import beacon_sender, find_targets
 from ..scope.folder import ScopeFolder, now_s
 from .daemonsigner import read_daemon
 from .delivering import deliver, deliver_option, documents, finish
@@ -145,7 +145,7 @@ def _found_local(
         bar.say("certifying charter and policy")
         signer = issuance.LocalSigner(local_governors)
         charter = issuance.charter_draft(local_governors[0].seat)
-        raws = issuance.sign(issuance.first_drafts(charter, policy), signer, f"scope {name}")
+        raws = issuance.sign(issuance.founding_drafts(charter, policy), signer, f"scope {name}")
         bar.advance()
         bar.say("encrypting seats")
         # the seats first: without them nobody could ever certify again
@@ -187,7 +187,7 @@ def describe(folder: ScopeFolder) -> dict[str, Any]:
     """All that `scope show` says."""
     charter, policy, beacon = folder.charter, folder.policy, folder.beacon
     count = len(charter.governors)
-    dead, lying = issuance.tolerance(count, charter.threshold)
+    dead, lying = tolerance(count, charter.threshold)
     members = folder.members()
     return {
         "name": charter.name,
@@ -249,7 +249,7 @@ def beacon(out: Output, scope: Path, who: Who, deliver: tuple[str, ...], timeout
         targets = find_targets(folder, deliver)
         signer = open_signer(out, folder, who)
         draft = issuance.beacon_draft(folder)
-        issuance.certify(folder, [draft], signer)
+        issuance.issue(folder, [draft], signer)
     made = folder.beacon
     assert made is not None
     out.ok(f"certified: epoch {made.epoch} at {humanize.moment(made.time)}, {len(made.raw)} bytes")
@@ -266,4 +266,4 @@ def beacon(out: Output, scope: Path, who: Who, deliver: tuple[str, ...], timeout
 
 
 def _hand_over(out: Output, targets: Any, folder: ScopeFolder, timeout_s: float) -> Any:
-    return deliver(out, targets, give_beacon(folder, timeout_s))
+    return deliver(out, targets, beacon_sender(folder, timeout_s))

@@ -15,7 +15,7 @@ from ..ceremony.local import DirectoryFolder, Progress, Proposal, Roster
 from ..ceremony.signguard import Pledges
 from ..errors import Stalled
 from ..scope.folder import ScopeFolder
-from ..scope.issuance import Broker, CeremonySigner, Draft, LocalSigner, Signer
+from ..scope.issuance import CeremonySigner, Draft, Issuer, LocalSigner, Signer
 from ..scope.review import review
 from .daemonsigner import GovernorSigner, catch_up, connect, read_daemon, resume
 from .output import Output
@@ -181,7 +181,7 @@ def going_on(out: Output, folder: ScopeFolder, who: Who, wish: str) -> list[Draf
     return resume(out, folder, daemon_of(folder.path, who), wish)
 
 
-def open_signer(out: Output, folder: ScopeFolder, who: Who, wish: str = "") -> Signer | Broker:
+def open_signer(out: Output, folder: ScopeFolder, who: Who, wish: str = "") -> Signer | Issuer:
     """The signer that the options mean; wish: as in scope/pending.py.
 
     Raises what reading the seats raises.
@@ -207,7 +207,7 @@ def open_signer(out: Output, folder: ScopeFolder, who: Who, wish: str = "") -> S
 
     def approve(proposal: Proposal) -> bool:
         # our own proposal: what it says was shown before, what it binds us to is remembered
-        states = review(local.seat, folder, proposal.items).pledges
+        states = review(local.seat, folder, proposal.items).heads
         pledges_of(keys, name).make(proposal.group_key, states)
         out.note(f"proposal {proposal.tag}: the others run  writ ceremony sign")
         return True

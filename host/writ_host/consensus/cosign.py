@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from writ.authority import capsule
 from writ.limits import GOVERNORS_MAX
 
 from .. import codec
@@ -25,7 +24,7 @@ from .effects import Accuse, Certified, Certify, Effect, Event, Received, Refuse
 from .messages import CERTIFY_TYPE_MIN, byte_strings, session_id
 from .roast import Commitments, Purse, Sessions
 from .signer import COMMITMENT_BYTES, SHARE_BYTES, Signer
-from .value import BATCH_MAX, EPOCH_MAX, body_of, check_unordered
+from .value import BATCH_MAX, check_unordered
 
 ASK, OFFER, REFUSE, PICK, ANSWER = range(CERTIFY_TYPE_MIN, CERTIFY_TYPE_MIN + 5)
 _SIZES = {ASK: 3, OFFER: 3, REFUSE: 3, PICK: 3, ANSWER: 5}
@@ -41,24 +40,6 @@ REFUSED_TICKS = 20
 UNFINISHED_TICKS = 100
 
 Accept = Callable[[Sequence[bytes]], str | None]
-
-
-def beacon_reason(
-    payload: bytes, clock_s: int, skew_max_s: int, epoch: int, head: bytes
-) -> str | None:
-    """Why a governor must not sign this beacon, None if it may.
-
-    clock_s, epoch, head: its own; skew_max_s: the charter's bound. Raises `Malformed`.
-    """
-    body = body_of(payload)
-    if body[0] != capsule.BEACON or len(body) != 3:
-        return "not a beacon"
-    if body[1:] != [epoch, head]:
-        return "another policy than mine is the newest"
-    time_s = codec.an_int(codec.a_map(codec.load(payload)).get(capsule.IAT), 0, EPOCH_MAX)
-    if abs(time_s - clock_s) > skew_max_s:
-        return "its time is too far from my clock"
-    return None
 
 
 @dataclass
@@ -318,4 +299,4 @@ class Certifier:
             self._reply(sender, job, ANSWER, *asked.answers[name])
 
 
-__all__ = ["Certifier", "beacon_reason", "check_unordered"]
+__all__ = ["Certifier", "check_unordered"]

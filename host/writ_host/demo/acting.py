@@ -5,7 +5,7 @@ from typing import Any
 
 from writ.errors import ActionSpent, BadSignature, NeedsAction, WrongTarget
 
-from ..scope.delivery import hand_over
+from ..scope.delivery import post_capsules
 from .board import Board, said
 from .farm import ANNA, BEN, GATE, PUMP, SLUICE
 from .field import Field
@@ -64,7 +64,7 @@ def _refused(field: Field, ledger: Ledger, raw: bytes) -> None:
         "to the pump": (PUMP, raw, WrongTarget),
     }
     outcomes = {
-        words: hand_over(field.address(part), [(words, data)])[0]
+        words: post_capsules(field.address(part), [(words, data)])[0]
         for words, (part, data, _) in tried.items()
     }
     again = gate.ask(f"put {_ORDER}")
@@ -79,7 +79,7 @@ def _refused(field: Field, ledger: Ledger, raw: bytes) -> None:
     ledger.say("the sluice loses its power, and the replay comes after it")
     sluice.kill()
     sluice.start()
-    outcome = hand_over(field.address(SLUICE), [("the action", raw)])[0]
+    outcome = post_capsules(field.address(SLUICE), [("the action", raw)])[0]
     again = gate.ask(f"put {_ORDER}")
     ledger.prove(
         "also after a power cut: what was done is in flash before it is done",

@@ -7,7 +7,7 @@ from writ.errors import BadSignature, DecryptionFailed, Replayed, RolledBack, Tr
 from writ.limits import SEQUENCE_RESERVE
 from writ.wire import coap, oscore
 
-from ..scope.delivery import Outcome, hand_over
+from ..scope.delivery import Outcome, post_capsules
 from ..scope.folder import read_capsule
 from . import farm
 from .changing import SPREAD_S, certify_policy, tell_gate
@@ -56,7 +56,7 @@ def _false_capsules(field: Field, ledger: Ledger) -> None:
     ):
         name = kind.__name__
         counted = field.rejected(TANK, name)
-        said: Outcome = hand_over(field.address(TANK), [(claim, raw)])[0]
+        said: Outcome = post_capsules(field.address(TANK), [(claim, raw)])[0]
         counted = field.rejected(TANK, name) - counted
         ledger.prove(
             f"{claim} is rejected: {name}",

@@ -8,7 +8,7 @@ from writ.wire import coap
 from ..errors import HostError
 from ..policy.source import PolicyFile
 from ..scope import admission, issuance
-from ..scope.delivery import Outcome, hand_over_policy
+from ..scope.delivery import Outcome, post_policy
 from ..scope.folder import now_s
 from ..scope.issuance import PolicyChange
 from . import farm
@@ -34,21 +34,21 @@ def draft_policy(field: Field, text: str) -> PolicyChange:
 def certify_policy(field: Field, text: str) -> PolicyChange:
     """`draft_policy`, and have it certified."""
     change = draft_policy(field, text)
-    issuance.certify(field.scope, change.drafts, field.council)
+    issuance.issue(field.scope, change.drafts, field.council)
     return change
 
 
 def propose_desk(field: Field, lifetime: str, title: str) -> str:
     """Propose to renew the operator's laptop, which wants an operator's word; the id."""
     request = admission.read_request(field.make_desk())
-    later = admission.expiry(lifetime, now_s())
-    wanted = admission.admission(field.scope, request, None, later, None)
+    later = admission.parse_expiry(lifetime, now_s())
+    wanted = admission.prepare_admission(field.scope, request, None, later, None)
     return field.council.propose([wanted.draft], title)
 
 
 def tell_gate(field: Field) -> list[Outcome]:
     """Hand the policy in force to the gateway, and to nobody else."""
-    return hand_over_policy(
+    return post_policy(
         field.address(GATE),
         field.scope.policy_capsule() or b"",
         field.scope.amendment_capsule(),

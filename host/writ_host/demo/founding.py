@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ..governor.control import Document
 from ..node import provision
 from ..scope import admission, issuance
-from ..scope.delivery import Outcome, fetch_request, hand_over
+from ..scope.delivery import Outcome, fetch_request, post_capsules
 from ..scope.folder import ScopeFolder, now_s
 from . import farm
 from .board import Board
@@ -123,15 +123,17 @@ def admit(
     field: Field, parts: Sequence[farm.Part]
 ) -> tuple[list[admission.Admission], list[Outcome]]:
     """Ask nodes for their requests, have them admitted, and hand over what they need."""
-    expires = admission.expiry(MEMBER_FOR, now_s())
+    expires = admission.parse_expiry(MEMBER_FOR, now_s())
     wanted: list[admission.Admission] = []
     for part in parts:
         raw = field.make_desk() if part is DESK else fetch_request(field.address(part))
         request = admission.read_request(raw)
         roles = admission.role_mask(field.scope, [part.role])
-        wanted.append(admission.admission(field.scope, request, roles, expires, None, wanted))
+        wanted.append(
+            admission.prepare_admission(field.scope, request, roles, expires, None, wanted)
+        )
     drafts = [one.draft for one in wanted]
-    issuance.certify(field.scope, drafts, field.council, "members of the farm")
+    issuance.issue(field.scope, drafts, field.council, "members of the farm")
     outcomes: list[Outcome] = []
     for part in parts:
         outcomes += _provision(field, part)
@@ -146,4 +148,4 @@ def _provision(field: Field, part: farm.Part) -> list[Outcome]:
         return []
     named = list(zip(("charter", "policy", "member", "beacon"), raws, strict=False))
     field.scope.save_address(part.name, field.address(part))
-    return hand_over(field.address(part), named)
+    return post_capsules(field.address(part), named)

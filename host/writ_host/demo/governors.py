@@ -17,7 +17,7 @@ from .. import codec
 from ..consensus.value import body_of
 from ..errors import HostError
 from ..governor.control import ControlClient, ControlFailed, Document
-from ..scope.issuance import Broker, Draft
+from ..scope.issuance import Draft, Issuer
 from . import farm
 from .process import START_S, Event, NoAnswer, Process, Program, clean_environment
 from .relay import HOST, free_port
@@ -133,7 +133,7 @@ class Governor(Process):
         return found["epoch"], found["head"]
 
 
-class Council(Broker):
+class Council(Issuer):
     """All governors of the field. Certifies by proposals to the first of those who are awake.
 
     agreed: whose operators approved what was certified last; took_s: and how long that took.
@@ -208,7 +208,7 @@ class Council(Broker):
         """32 bytes, as the first who is awake knows it."""
         return bytes.fromhex(self.awake[0].ask("state")["group_key"])
 
-    def certified(self, drafts: Sequence[Draft], title: str) -> list[bytes]:
+    def issue(self, drafts: Sequence[Draft], title: str) -> list[bytes]:
         """A capsule for each draft; as many operators approve as have to. Raises `HostError`."""
         started = time.monotonic()
         raws: list[bytes] = []

@@ -154,7 +154,7 @@ def lose_two(field: Field, ledger: Ledger) -> None:
         f"dora died in epoch {epoch - 1}, carl in epoch {epoch}; {listing(list(heads))} are in"
         f" epoch {epoch + 1} with the same head {field.scope.head.hex()}",
     )
-    issuance.certify(field.scope, [issuance.beacon_draft(field.scope)], council)
+    issuance.issue(field.scope, [issuance.beacon_draft(field.scope)], council)
     tell_gate(field)
 
 

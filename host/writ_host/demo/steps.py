@@ -5,7 +5,7 @@ from typing import Any
 from writ.errors import BadSignature, NotMember, Revoked
 
 from ..scope import issuance
-from ..scope.delivery import hand_over
+from ..scope.delivery import post_capsules
 from . import farm
 from .board import Board, said
 from .changing import SPREAD_S, Watch, certify_policy, tell_gate
@@ -149,10 +149,12 @@ def revoke(field: Field, ledger: Ledger) -> None:
     before = {part: guest.ask(f"get {part.name}/{path}") for part, path in _ASKED.items()}
     ledger.say("two operators agree to revoke it, by an amendment")
     change = issuance.revocation(field.scope, [field.scope.member(GUEST.name)])  # type: ignore[list-item]
-    issuance.certify(field.scope, change.drafts, field.council)
+    issuance.issue(field.scope, change.drafts, field.council)
     amendment = field.scope.amendment_capsule() or b""
     outcomes = [
-        one for part in _ASKED for one in hand_over(field.address(part), [("amendment", amendment)])
+        one
+        for part in _ASKED
+        for one in post_capsules(field.address(part), [("amendment", amendment)])
     ]
     ledger.prove(
         "the guest is revoked by a small amendment",

@@ -24,7 +24,7 @@ from typing import Any
 from writ.errors import WritError
 
 from ..errors import FileInTheWay, HostError, Malformed, NotReachable
-from ..refusals import words_for
+from ..refusals import rejection_text
 
 # A proposal of 32 capsules with evidence, in hex.
 LINE_BYTES_MAX = 262144
@@ -268,7 +268,7 @@ class ControlServer:
         except HostError as error:
             found = _error(error, str(error), error.advice)
         except WritError as error:
-            found = _error(error, words_for(error), "")
+            found = _error(error, rejection_text(error), "")
         except Exception as error:  # noqa: BLE001 - a bug in an answer must not end the governor
             found = _error(error, f"bug in writ: {error!r}", "Please report it.")
         return encode(found), 0

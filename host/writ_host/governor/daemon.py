@@ -26,7 +26,7 @@ from ..keys.identity import Governor, Identity
 from ..keys.roster import Seat, committee_digest
 from ..node import config as nodeconfig
 from ..node import provision
-from ..node.folder import Lock, NodeDir
+from ..node.folder import Lock, NodeFolder
 from .activation import Activation
 from .api import Api, kind_of
 from .ceremonies.manager import Ceremonies, CEvent, CInvite, CNext, COut, CSeat, CSend, NoSuchSeat
@@ -81,7 +81,7 @@ class Daemon:
     ) -> None:
         self.folder, self.settings, self.identity = folder, settings, identity
         self.core: Core | None = None
-        self.node_dir: NodeDir | None = None
+        self.node_dir: NodeFolder | None = None
         self.metrics = Metrics()
         self._on_event = on_event
         self._clock = Clock()
@@ -535,7 +535,7 @@ class Daemon:
             provision.write_config(path, config)
             bound = self.settings.bound(self.settings.listen)
             self._kept.close()
-            self.node_dir = NodeDir(path, listen=bound, make=self._make_node)
+            self.node_dir = NodeFolder(path, listen=bound, make=self._make_node)
             self.selector.register(
                 self._node().socket, selectors.EVENT_READ, lambda _: self._node().serve_ready()
             )

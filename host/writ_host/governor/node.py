@@ -16,7 +16,7 @@ from writ.errors import Rejection, UsageError
 from writ.node.sync import PREFIX, Sync
 from writ.wire import coap
 
-from ..node.agent import OnEvent, RunningNode
+from ..node.agent import OnEvent, ReportingNode
 from .push import PolicyPush
 
 PROPOSE = PREFIX + "/propose"
@@ -159,7 +159,7 @@ def _asked(query: list[str], prefix: str) -> str:
     return next((item[len(prefix) :] for item in query if item.startswith(prefix)), "")
 
 
-class ScopeNode(RunningNode):
+class ScopeNode(ReportingNode):
     """A running node of a governor. Driven by the daemon's loop, not by `run`.
 
     private: its P-256 key (32 bytes); library: the ledger's capsules; ask: the core's ear.

@@ -8,7 +8,7 @@ from Crypto.Protocol import HPKE
 from Crypto.Protocol.DH import import_x25519_public_key
 from Crypto.PublicKey import ECC
 
-from ..errors import Malformed, Unsealable
+from ..errors import DecryptionFailed, Malformed
 
 PUBLIC_BYTES = 32
 SEED_BYTES = 32
@@ -46,7 +46,7 @@ def seal(public: bytes, info: bytes, plaintext: bytes) -> bytes:
 
 
 def unseal(seed: bytes, info: bytes, sealed: bytes) -> bytes:
-    """The plaintext. Raises `Unsealable` when anything is not as it was sealed."""
+    """The plaintext. Raises `DecryptionFailed` when anything is not as it was sealed."""
     try:
         cipher = HPKE.new(
             receiver_key=ECC.construct(curve="Curve25519", seed=seed),
@@ -56,4 +56,4 @@ def unseal(seed: bytes, info: bytes, sealed: bytes) -> bytes:
         )
         return cipher.unseal(sealed[PUBLIC_BYTES:])
     except ValueError:
-        raise Unsealable("a sealed message does not open") from None
+        raise DecryptionFailed("a sealed message does not open") from None

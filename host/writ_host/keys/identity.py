@@ -155,7 +155,7 @@ class Identity:
         return bindings.crypto_sign(message, self._sign_keys[1])[:64]
 
     def unseal(self, info: bytes, data: bytes) -> bytes:
-        """What somebody sealed to us. Raises `Unsealable`."""
+        """What somebody sealed to us. Raises `DecryptionFailed`."""
         return hpke.unseal(self.seal_seed, info, data)
 
     def to_bytes(self) -> bytes:

@@ -24,7 +24,7 @@ _BURST_MAX = 5
 OnEvent = Callable[[dict[str, object], str], None]
 
 
-class RunningNode(HostNode):
+class ReportingNode(HostNode):
     """An agent that tells `on_event({"event": name, ...}, text)` what happens to it."""
 
     def __init__(self, store: Store, config: dict[str, Any], on_event: OnEvent) -> None:

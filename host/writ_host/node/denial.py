@@ -6,10 +6,10 @@ from writ.node.node import METHOD_NAMES
 from writ.wire import coap
 
 from ..errors import RefusedByNode
-from ..policy.text import explain, role_words
+from ..policy.text import explain, role_text
 from ..refusals import advice_for, meaning
 from ..target import Target
-from .folder import NodeDir, Reply
+from .folder import NodeFolder, Reply
 
 _JUDGED = (NotAllowed, NotFresh, NeedsAction)
 
@@ -22,7 +22,7 @@ _PLAIN = {
 }
 
 
-def refusal(folder: NodeDir, target: Target, reply: Reply, method: int) -> RefusedByNode:
+def refusal(folder: NodeFolder, target: Target, reply: Reply, method: int) -> RefusedByNode:
     """The error for a reply that is not a success."""
     peer = reply.peer.name
     reason = reply.reason
@@ -44,7 +44,7 @@ def refusal(folder: NodeDir, target: Target, reply: Reply, method: int) -> Refus
 
 
 def _because(
-    folder: NodeDir, reply: Reply, reason: type[Rejection], method: int, target: Target
+    folder: NodeFolder, reply: Reply, reason: type[Rejection], method: int, target: Target
 ) -> str:
     authority = folder.node.authority
     policy = authority.policy
@@ -57,7 +57,7 @@ def _because(
         return meaning(reason).lower()
     own = policy.roles_of(authority.me)
     named = own & ~ROLE_MEMBER
-    who = f"role {role_words(policy, named, 'and')}" if named else "members without a role"
+    who = f"role {role_text(policy, named, 'and')}" if named else "members without a role"
     if reason not in _JUDGED:
         return f"{meaning(reason).lower()} ({asked} for {who})"
     if reply.epoch in (0, policy.epoch):

@@ -31,7 +31,7 @@ from writ.node.client import Answer, Call
 from writ.wire import coap
 
 from ..errors import HostError, NodeInUse, NoNode, NotReachable, RefusedByNode, UnknownNode
-from ..refusals import advice_for, parse_reason, words_for
+from ..refusals import advice_for, parse_reason, rejection_text
 from ..target import Target
 from . import addressbook
 from . import config as nodeconfig
@@ -124,7 +124,7 @@ def _command() -> list[str]:
     return [Path(sys.argv[0]).name, *[word for word in sys.argv[1:3] if word.isalpha()]]
 
 
-class NodeDir:
+class NodeFolder:
     """An open node folder. node: its agent, a `HostNode`; use as a context manager.
 
     listen: where an agent's socket is; None for one who only calls, from any free port, and greets
@@ -156,7 +156,7 @@ class NodeDir:
             self._lock.release()
             raise
 
-    def __enter__(self) -> "NodeDir":
+    def __enter__(self) -> "NodeFolder":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -381,7 +381,7 @@ def _trouble(rejection: Rejection, target: Target, address: str) -> Exception:
     if isinstance(rejection, PeerFailed):
         kind = parse_reason(getattr(rejection, "text", b""))
         if kind:
-            said = f"{where} refused: {words_for(kind())}"
+            said = f"{where} refused: {rejection_text(kind())}"
             return RefusedByNode(said, advice_for(kind), kind.__name__, kind.code)
         return HostError(f"{where} refused the handshake", "See its log, or writ status of it.")
     if isinstance(rejection, EchoRequired | UsageError):

@@ -12,11 +12,11 @@ from writ.crypto import p256_public
 
 from ..errors import NoNode
 from ..humanize import duration, moment
-from ..policy.text import role_words
+from ..policy.text import role_text
 from . import config as nodeconfig
 
 
-def status_words(told: dict[str, Any], own_epoch: int) -> dict[str, object]:
+def describe_status(told: dict[str, Any], own_epoch: int) -> dict[str, object]:
     """Labels and words of a status answer (`writ.node.Node.status`), which may hold anything."""
     epoch = told.get("epoch")
     compared = "as here" if epoch == own_epoch else f"here: {own_epoch}"
@@ -84,7 +84,7 @@ class FolderStatus:
     gateways: list[str]
 
 
-def of_folder(path: Path) -> FolderStatus:
+def read_folder_status(path: Path) -> FolderStatus:
     """Read a node's folder, without its lock: records are replaced whole. Raises `NoNode`."""
     config = nodeconfig.read(path)
     store = Store(FileFlash(str(path)))
@@ -99,7 +99,7 @@ def of_folder(path: Path) -> FolderStatus:
     me, policy, charter = authority.me, authority.policy, authority.charter
     roles = None
     if me and policy:
-        roles = role_words(policy, policy.roles_of(me) & ~ROLE_MEMBER, ",").split(", ")
+        roles = role_text(policy, policy.roles_of(me) & ~ROLE_MEMBER, ",").split(", ")
     identity = node_id(x)
     return FolderStatus(
         name=config.get("name", "node"),
@@ -118,7 +118,7 @@ def of_folder(path: Path) -> FolderStatus:
     )
 
 
-def folder_words(status: FolderStatus) -> dict[str, object]:
+def describe_folder(status: FolderStatus) -> dict[str, object]:
     """Labels and words of a folder's status."""
     member = "no: ask for it with writ member request"
     if status.is_revoked:

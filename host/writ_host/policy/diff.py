@@ -31,7 +31,7 @@ from writ.errors import Rejection
 from .schema import path_covers
 from .source import PolicyFile
 from .strict_toml import listing
-from .text import approval_rows, bits, method_words, node_words, role_name, role_words, route_words
+from .text import approval_rows, bits, method_text, node_text, role_name, role_text, route_text
 
 # A verdict has a bit for each circumstance in which a request is allowed; bit 0: nothing special,
 # bit 1: the beacon is fresh, bit 2: there is a certified action, bit 3: both.
@@ -120,8 +120,8 @@ def diff(old: Policy, new: Policy, names: Mapping[bytes, str] | None = None) -> 
         tuple(_role_changes(old, new)),
         tuple(_route_changes(old, new)),
         tuple(_grant_changes(old, new, names)),
-        tuple(node_words(node, names) for node in sorted(after - before)),
-        tuple(node_words(node, names) for node in sorted(before - after)),
+        tuple(node_text(node, names) for node in sorted(after - before)),
+        tuple(node_text(node, names) for node in sorted(before - after)),
         tuple(_approval_changes(old, new)),
         tuple(_governor_changes(old, new)),
     )
@@ -252,7 +252,7 @@ def _change(
     names = new if len(new.role_names) >= len(old.role_names) else old
     who = listing([role_name(names, bit) for bit in subjects], "or")
     on = listing([role_name(names, bit) for bit in objects], "or")
-    what = f"{method_words(methods)} {path}"
+    what = f"{method_text(methods)} {path}"
     if exceptions:
         what += f" (but for {listing(exceptions)})"
     if after == NEVER:
@@ -307,8 +307,8 @@ def _route_changes(old: Policy, new: Policy) -> Iterable[str]:
         before = [route for route in old.routes if route[0] == number]
         after = [route for route in new.routes if route[0] == number]
         if before != after:
-            was = [route_words(old, route) for route in before]
-            now = [route_words(new, route) for route in after]
+            was = [route_text(old, route) for route in before]
+            now = [route_text(new, route) for route in after]
             words = "; ".join(now) or "none any more"
             yield f"class {number}: {words} (was: {'; '.join(was) or 'none'})"
 
@@ -317,9 +317,9 @@ def _grant_changes(old: Policy, new: Policy, names: Mapping[bytes, str] | None) 
     for node in sorted({*old.grants, *new.grants}):
         before, after = old.grants.get(node, 0), new.grants.get(node, 0)
         if gained := after & ~before:
-            yield f"{node_words(node, names)} gains {role_words(new, gained, 'and')}"
+            yield f"{node_text(node, names)} gains {role_text(new, gained, 'and')}"
         if lost := before & ~after:
-            yield f"{node_words(node, names)} loses {role_words(old, lost, 'and')}"
+            yield f"{node_text(node, names)} loses {role_text(old, lost, 'and')}"
 
 
 def amendment_for(

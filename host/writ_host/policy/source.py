@@ -24,7 +24,7 @@ from writ.limits import CAPSULE_BYTES_MAX, HEAD_BYTES, REVOKED_MAX, ROUTES_MAX, 
 
 from .schema import Test, Written, read_policy, role_mask
 from .strict_toml import PolicyError, listing, suggestion
-from .text import explain, method_words
+from .text import explain, method_text
 
 
 class MemberLike(Protocol):
@@ -182,7 +182,7 @@ class PolicyFile(Written):
         return [self._run(test, state, known) for test in self.tests]
 
     def _run(self, test: Test, state: Policy, members: list[MemberLike]) -> TestResult:
-        request = f"{method_words(1 << test.method - 1)} {test.path} on {test.target}"
+        request = f"{method_text(1 << test.method - 1)} {test.path} on {test.target}"
         head = f"{self.source.where(test.line)}: {test.subject}, {request}:"
         masks: list[int] = []
         lines: tuple[int, ...] = ()

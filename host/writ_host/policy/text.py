@@ -43,17 +43,17 @@ def role_name(policy: Policy, bit: int) -> str:
     return str(policy.role_names[bit - 1]) if bit <= len(policy.role_names) else f"role {bit}"
 
 
-def role_words(policy: Policy, mask: int, last: str = "or") -> str:
+def role_text(policy: Policy, mask: int, last: str = "or") -> str:
     """The roles of a mask: "gateway or sensor"; "nobody" for an empty one."""
     return listing((role_name(policy, bit) for bit in bits(mask)), last) or "nobody"
 
 
-def method_words(mask: int) -> str:
+def method_text(mask: int) -> str:
     """The methods of a mask: "GET, PUT"."""
     return ", ".join(name for bit, name in METHODS.items() if mask & bit)
 
 
-def link_words(mask: int) -> str:
+def link_text(mask: int) -> str:
     """The kinds of link of a mask: "udp, lora"."""
     return ", ".join(LINKS[b] if b < len(LINKS) else f"link {b}" for b in bits(mask)) or "no link"
 
@@ -63,22 +63,22 @@ def flags_of(rule: list[Any]) -> int:
     return rule[4] if len(rule) == 5 else 0
 
 
-def rule_words(policy: Policy, number: int) -> str:
+def rule_text(policy: Policy, number: int) -> str:
     """Rule `number` (from 0): "gateway may GET pump/* on pump with a fresh beacon"."""
     rule = policy.rules[number]
     words = (
-        f"{role_words(policy, rule[0])} may {method_words(rule[3])} {rule[2]}"
-        f" on {role_words(policy, rule[1])}"
+        f"{role_text(policy, rule[0])} may {method_text(rule[3])} {rule[2]}"
+        f" on {role_text(policy, rule[1])}"
     )
     return f"{words} {_CONDITIONS[flags_of(rule)]}".rstrip()
 
 
-def route_words(policy: Policy, route: list[int]) -> str:
+def route_text(policy: Policy, route: list[int]) -> str:
     """A route without its class: "from sensor, relayed by gateway, over udp, 3 hops, ..."."""
     _, send, relay, links, hops, airtime, priority = route
     return (
-        f"from {role_words(policy, send)}, relayed by {role_words(policy, relay)},"
-        f" over {link_words(links)}, {hops} hops, {airtime / 10:g} % airtime, priority {priority}"
+        f"from {role_text(policy, send)}, relayed by {role_text(policy, relay)},"
+        f" over {link_text(links)}, {hops} hops, {airtime / 10:g} % airtime, priority {priority}"
     )
 
 
@@ -90,15 +90,15 @@ def approvals_of(policy: Policy) -> Approvals | None:
         return None
 
 
-def approval_rule_words(policy: Policy, rule: ApprovalRule) -> str:
+def approval_rule_text(policy: Policy, rule: ApprovalRule) -> str:
     """What an approval rule is about: "renewing who is sensor or pump, and no more"."""
     if rule.kind != "member":
         return f"{_ARTICLES.get(rule.kind, 'a')} {rule.kind}"
     doing = "renewing" if rule.renew else "admitting or renewing"
-    return f"{doing} who is {role_words(policy, rule.roles)}, and no more"
+    return f"{doing} who is {role_text(policy, rule.roles)}, and no more"
 
 
-def operator_words(operators: int) -> str:
+def operator_text(operators: int) -> str:
     """ "nobody is asked", "1 operator", "2 operators"."""
     if operators == 0:
         return "nobody is asked"
@@ -111,10 +111,10 @@ def approval_rows(policy: Policy) -> list[tuple[str, str]]:
     if approvals is None:
         return [("anything", "unknown: rules of a newer version")]
     rows = [
-        (approval_rule_words(policy, rule), operator_words(rule.operators))
+        (approval_rule_text(policy, rule), operator_text(rule.operators))
         for rule in approvals.rules
     ]
-    return [*rows, ("all else", operator_words(approvals.operators))]
+    return [*rows, ("all else", operator_text(approvals.operators))]
 
 
 def explain(
@@ -134,12 +134,12 @@ def explain(
     own_roles |= ROLE_MEMBER
     reason, number = decide(policy, subject_roles, own_roles, method, path, is_fresh, has_action)
     if reason is None:
-        return f"allowed by rule {number + 1}: {rule_words(policy, number)}"
+        return f"allowed by rule {number + 1}: {rule_text(policy, number)}"
     if reason is not NotAllowed:
-        words = rule_words(policy, number)
+        words = rule_text(policy, number)
         return f"denied ({reason.__name__}): {_WHY[reason]}; rule {number + 1}: {words}"
     asked = (
-        f"no rule lets {_own_words(policy, subject_roles)} {method_words(1 << method - 1)} {path}"
+        f"no rule lets {_own_words(policy, subject_roles)} {method_text(1 << method - 1)} {path}"
         f" on {_own_words(policy, own_roles)}"
     )
     return (
@@ -150,18 +150,18 @@ def explain(
 def _own_words(policy: Policy, mask: int) -> str:
     # everybody is a member: worth a word only of who is nothing else
     named = mask & ~ROLE_MEMBER
-    return role_words(policy, named, "and") if named else "a member without roles"
+    return role_text(policy, named, "and") if named else "a member without roles"
 
 
 def _near_miss(policy: Policy, subject_roles: int, own_roles: int, method: int, path: str) -> str:
     for number, rule in enumerate(policy.rules):
         misses = []
         if not rule[0] & subject_roles:
-            misses.append(f"is for requests of {role_words(policy, rule[0])}")
+            misses.append(f"is for requests of {role_text(policy, rule[0])}")
         if not rule[1] & own_roles:
-            misses.append(f"is for {role_words(policy, rule[1])}")
+            misses.append(f"is for {role_text(policy, rule[1])}")
         if not rule[3] >> method - 1 & 1:
-            misses.append(f"allows only {method_words(rule[3])}")
+            misses.append(f"allows only {method_text(rule[3])}")
         if not path_matches(rule[2], path):
             misses.append(f"covers {rule[2]}")
         if len(misses) == 1:
@@ -193,10 +193,10 @@ def decompile(policy: Policy, names: Mapping[bytes, str] | None = None) -> Descr
     rules = [
         (
             str(number),
-            role_words(policy, rule[0]),
-            method_words(rule[3]),
+            role_text(policy, rule[0]),
+            method_text(rule[3]),
             rule[2],
-            role_words(policy, rule[1]),
+            role_text(policy, rule[1]),
             _CONDITIONS[flags_of(rule)],
         )
         for number, rule in enumerate(policy.rules, 1)
@@ -204,9 +204,9 @@ def decompile(policy: Policy, names: Mapping[bytes, str] | None = None) -> Descr
     routes = [
         (
             str(number),
-            role_words(policy, send),
-            role_words(policy, relay),
-            link_words(links),
+            role_text(policy, send),
+            role_text(policy, relay),
+            link_text(links),
             str(hops),
             f"{airtime / 10:g} %",
             str(priority),
@@ -218,9 +218,9 @@ def decompile(policy: Policy, names: Mapping[bytes, str] | None = None) -> Descr
         tuple(policy.role_names),
         tuple(rules),
         tuple(routes),
-        tuple(node_words(node, names) for node in policy.revoked),
+        tuple(node_text(node, names) for node in policy.revoked),
         tuple(
-            (node_words(node, names), role_words(policy, policy.grants[node], "and"))
+            (node_text(node, names), role_text(policy, policy.grants[node], "and"))
             for node in sorted(policy.grants)
         ),
         tuple(approval_rows(policy)),
@@ -228,7 +228,7 @@ def decompile(policy: Policy, names: Mapping[bytes, str] | None = None) -> Descr
     )
 
 
-def node_words(node: bytes, names: Mapping[bytes, str] | None = None) -> str:
+def node_text(node: bytes, names: Mapping[bytes, str] | None = None) -> str:
     """A node by its name and id, or by its id alone."""
     name = (names or {}).get(node)
     return f"{name} ({node.hex()})" if name else node.hex()

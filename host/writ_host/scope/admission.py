@@ -27,7 +27,7 @@ _UNITS_S = {"h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 
 
 @dataclass(frozen=True)
-class Request:
+class MembershipRequest:
     """A request whose signature is the named key's. x: 32 bytes; node_id: 8 bytes."""
 
     raw: bytes
@@ -37,7 +37,7 @@ class Request:
     node_id: bytes
 
 
-def read_request(raw: bytes) -> Request:
+def read_request(raw: bytes) -> MembershipRequest:
     """The request in `raw`, its proof of possession checked.
 
     Raises the rejections of `cbor.decode`, `BadShape`, `BadPoint` or `BadSignature`.
@@ -61,7 +61,7 @@ def read_request(raw: bytes) -> Request:
     crypto.p256_y(x, odd)
     if not crypto.es256_verify(x, odd, capsules.signing_input(payload, ES256), signature):
         raise BadSignature()
-    return Request(raw, name, x, odd, capsules.node_id(x))
+    return MembershipRequest(raw, name, x, odd, capsules.node_id(x))
 
 
 def is_request(raw: bytes) -> bool:
@@ -73,7 +73,7 @@ def is_request(raw: bytes) -> bool:
         return False
 
 
-def expiry(text: str, since_s: int) -> int:
+def parse_expiry(text: str, since_s: int) -> int:
     """Unix seconds of "365d", "12h", "4w", "2y" from `since_s`, or of a date "2031-05-01" (UTC).
 
     Raises `HostError`.
@@ -111,7 +111,7 @@ def role_mask(folder: ScopeFolder, names: Iterable[str]) -> int:
 class Admission:
     """What a member capsule will say. renewed: the `Member` with the same key, or None."""
 
-    request: Request
+    request: MembershipRequest
     name: str
     address: int
     roles: int
@@ -127,7 +127,7 @@ class Admission:
         label = f"member {self.name} ({self.request.node_id.hex()})"
         return Draft(label, payload, self.request.raw)
 
-    def as_drafted(self, draft: Draft) -> "Admission":
+    def resume_draft(self, draft: Draft) -> "Admission":
         """With time and short address of a draft that was proposed for the same wish before."""
         claims = capsules.parse_claims(draft.payload)
         found = replace(self, address=claims[WRIT][1], expires=claims[EXP])
@@ -136,9 +136,9 @@ class Admission:
         return replace(found, renewed=None) if is_taken else found
 
 
-def admission(
+def prepare_admission(
     folder: ScopeFolder,
-    request: Request,
+    request: MembershipRequest,
     roles: int | None,
     expires: int,
     name: str | None = None,
@@ -177,6 +177,6 @@ def admission(
         if renewed is None:
             raise HostError(f"{name} has no role yet", "Say which: --role NAME, or --no-role.")
         roles = int(renewed.roles)
-    taken = {other.address for other in others} | pending.addresses(folder)
+    taken = {other.address for other in others} | pending.reserved_addresses(folder)
     address = int(renewed.address) if renewed else folder.next_address(taken)
     return Admission(request, name, address, roles, expires, renewed)

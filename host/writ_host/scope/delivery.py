@@ -17,7 +17,7 @@ from writ.wire.coap import Message
 
 from ..errors import HostError, NotReachable, UnknownNode
 from ..node.plainclient import TIMEOUT_S, PlainClient
-from ..refusals import parse_reason, words_for
+from ..refusals import parse_reason, rejection_text
 from ..target import check_address
 from .admission import read_request
 from .folder import ScopeFolder
@@ -103,7 +103,7 @@ def find_targets(folder: ScopeFolder, words: Sequence[str]) -> list[tuple[str, s
     return list(dict.fromkeys(found))
 
 
-def spread(
+def deliver_to_all(
     targets: Sequence[tuple[str, str]],
     give: Callable[[str, str], Sequence[Outcome]],
     done: Callable[[Delivery], None] = lambda _: None,
@@ -125,7 +125,7 @@ def spread(
     return found
 
 
-def give_policy(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str], list[Outcome]]:
+def policy_sender(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str], list[Outcome]]:
     """Hands over the policy in force, and the beacon."""
     whole, amendment = folder.policy_capsule(), folder.amendment_capsule()
     beacons = folder.beacon_capsules()
@@ -137,41 +137,39 @@ def give_policy(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str], l
     def give(_: str, address: str) -> list[Outcome]:
         if len(way) > 1:
             return [
-                *_hand_over_way(address, way, timeout_s),
-                *hand_over(address, [("beacon", raw) for raw in beacons], timeout_s),
+                *_post_chain(address, way, timeout_s),
+                *post_capsules(address, [("beacon", raw) for raw in beacons], timeout_s),
             ]
-        return hand_over_policy(address, whole, amendment, beacons, timeout_s)
+        return post_policy(address, whole, amendment, beacons, timeout_s)
 
     return give
 
 
-def give_beacon(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str], list[Outcome]]:
+def beacon_sender(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str], list[Outcome]]:
     """Hands over the beacon."""
     beacons = [("beacon", raw) for raw in folder.beacon_capsules()]
-    return lambda _, address: hand_over(address, beacons, timeout_s)
+    return lambda _, address: post_capsules(address, beacons, timeout_s)
 
 
-def give_all(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str], list[Outcome]]:
+def full_sender(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str], list[Outcome]]:
     """Hands over all that a new node needs, its own member capsule included."""
 
     def give(name: str, address: str) -> list[Outcome]:
         member = folder.member(name)
         if member is not None:
             _check_who(address, member.node_id, timeout_s)
-        found = hand_over(address, [("charter", folder.charter_raw)], timeout_s)
-        found += _hand_over_way(address, folder.way(), timeout_s)
+        found = post_capsules(address, [("charter", folder.charter_raw)], timeout_s)
+        found += _post_chain(address, folder.way(), timeout_s)
         raws = [("member", member.raw)] if member is not None else []
         raws += [("beacon", raw) for raw in folder.beacon_capsules()]
-        return found + hand_over(address, raws, timeout_s)
+        return found + post_capsules(address, raws, timeout_s)
 
     return give
 
 
-def _hand_over_way(
-    address: str, way: Sequence[tuple[str, bytes]], timeout_s: float
-) -> list[Outcome]:
+def _post_chain(address: str, way: Sequence[tuple[str, bytes]], timeout_s: float) -> list[Outcome]:
     # after a succession most nodes are further than its beginning: that is as good as known
-    found = hand_over(address, way, timeout_s)
+    found = post_capsules(address, way, timeout_s)
     return [
         Outcome(one.what, "known") if one.reason is RolledBack and one is not found[-1] else one
         for one in found
@@ -183,7 +181,7 @@ def _check_who(address: str, node_id: bytes, timeout_s: float) -> None:
     try:
         found = read_request(fetch_request(address, timeout_s)).node_id
     except Rejection as error:
-        raise HostError(f"{address} is no Writ node: {words_for(error)}") from None
+        raise HostError(f"{address} is no Writ node: {rejection_text(error)}") from None
     if found != node_id:
         raise WrongNode(f"{address} is the node {found.hex()}, not {node_id.hex()}")
 
@@ -199,7 +197,7 @@ def fetch_request(address: str, timeout_s: float = TIMEOUT_S) -> bytes:
     return bytes(answer.payload)
 
 
-def hand_over(
+def post_capsules(
     address: str,
     capsules: Sequence[tuple[str, bytes]],
     timeout_s: float = TIMEOUT_S,
@@ -239,7 +237,7 @@ def _words(answer: Message) -> str:
     return f"{answer.code >> 5}.{answer.code & 31:02d} {text}".strip()
 
 
-def hand_over_policy(
+def post_policy(
     address: str,
     whole: bytes,
     amendment: bytes | None,
@@ -252,8 +250,8 @@ def hand_over_policy(
     """
     found: list[Outcome] = []
     if amendment is not None:
-        found = hand_over(address, [("amendment", amendment)], timeout_s)
+        found = post_capsules(address, [("amendment", amendment)], timeout_s)
     if not found or not (found[0].is_good or found[0].reason is RolledBack):
         # behind by more than one, or without any policy: the whole one will do
-        found = hand_over(address, [("policy", whole)], timeout_s)
-    return found + hand_over(address, [("beacon", raw) for raw in beacons], timeout_s)
+        found = post_capsules(address, [("policy", whole)], timeout_s)
+    return found + post_capsules(address, [("beacon", raw) for raw in beacons], timeout_s)

@@ -43,7 +43,7 @@ from writ.limits import CAPSULE_BYTES_MAX
 from .. import files
 from ..errors import DamagedFile, HostError, Malformed
 from ..node import addressbook
-from ..refusals import words_for
+from ..refusals import rejection_text
 
 ADDRESS_MAX = 65534
 _LOCK_POLL_S = 0.05
@@ -442,6 +442,6 @@ def _checking(path: Path) -> Iterator[None]:
         yield
     except Rejection as error:
         raise DamagedFile(
-            f"{path}: {words_for(error)}",
+            f"{path}: {rejection_text(error)}",
             f"Restore the file from a backup; writ capsule inspect {path} shows what is wrong.",
         ) from None

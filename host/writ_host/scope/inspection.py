@@ -25,7 +25,7 @@ from writ.authority.policy import METHODS, Policy, check_amendment
 from writ.errors import BadSignature, Rejection
 
 from ..policy.text import bits
-from ..refusals import words_for
+from ..refusals import rejection_text
 from .admission import is_request, read_request
 from .cbordump import Field, Part, diagnostic, take_apart
 from .folder import ScopeFolder
@@ -37,7 +37,7 @@ _WITH_HEAD = (CHARTER, POLICY, SUCCESSION)
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class Inspection:
     """All there is to say. kind: its name, "request" or "unknown"; head: of its state.
 
     signature: "valid", "invalid", "unchecked" or "none"; problem: why no node would take it, in
@@ -52,13 +52,13 @@ class Anatomy:
     head: bytes | None
     scope: bytes | None
     signature: str
-    signature_words: str
+    signature_text: str
     goal: int | None
     problem: str | None
     problem_at: int | None
 
 
-def examine(raw: bytes, folder: ScopeFolder | None = None) -> Anatomy:
+def inspect_capsule(raw: bytes, folder: ScopeFolder | None = None) -> Inspection:
     """Explain `raw`; `folder`: the scope whose group key should have signed it. Never raises."""
     asks = is_request(raw)
     parts, broken = take_apart(raw, _envelope(_Names(folder), asks))
@@ -70,12 +70,12 @@ def examine(raw: bytes, folder: ScopeFolder | None = None) -> Anatomy:
             capsule = capsules.parse(raw)
             _check_body(capsule)
     except Rejection as error:
-        problem = words_for(error)
+        problem = rejection_text(error)
     kind = "request" if asks else KIND_NAMES[capsule.kind] if capsule else _guess(parts)
     state, words = _signature(raw, capsule, asks, folder)
     has_head = capsule is not None and capsule.kind in _WITH_HEAD
     flawed = next((part.offset for part in parts if part.flaw), None)
-    return Anatomy(
+    return Inspection(
         kind,
         len(raw),
         tuple(parts),

@@ -20,7 +20,6 @@ from ..ceremony.local import Item, Local, Proposal, Signing, propose, sign_local
 from ..ceremony.progress import Wait
 from ..ceremony.request import ITEMS_MAX
 from ..ceremony.storage import Folder
-from ..consensus.committee import tolerance as tolerance
 from ..errors import HostError
 from ..keys.identity import Identity
 from ..keys.roster import Roster, Seat
@@ -33,7 +32,7 @@ from .folder import ScopeFolder, now_s
 BEACON_AGE_MAX_S = 86400
 CLOCK_SKEW_MAX_S = 300
 # A governor that committed and does not sign: somebody may have to type a passphrase again.
-PATIENCE_S = 30.0
+SHARE_TIMEOUT_S = 30.0
 
 
 class WrongGovernors(HostError):
@@ -65,7 +64,7 @@ class Signer(Protocol):
         """A signature (64 B) for each item, in order."""
 
 
-class Broker(ABC):
+class Issuer(ABC):
     """Whoever has drafts certified elsewhere, and brings the capsules."""
 
     @property
@@ -74,7 +73,7 @@ class Broker(ABC):
         """32 bytes."""
 
     @abstractmethod
-    def certified(self, drafts: Sequence[Draft], title: str) -> list[bytes]:
+    def issue(self, drafts: Sequence[Draft], title: str) -> list[bytes]:
         """A capsule for each draft, in order; of a beacon also a newer one than was drafted."""
 
 
@@ -110,10 +109,12 @@ class CeremonySigner:
     def sign(self, title: str, items: Sequence[Item]) -> list[bytes]:
         proposal = propose(self.folder, self.identity, self.seat, title, items)
         machine = Signing(self.folder, self.identity, self.seat, proposal, self.approve)
-        return run_patiently(machine, self.wait)
+        return run_with_retries(machine, self.wait)
 
 
-def run_patiently(machine: Signing, wait: Wait, patience_s: float = PATIENCE_S) -> list[bytes]:
+def run_with_retries(
+    machine: Signing, wait: Wait, patience_s: float = SHARE_TIMEOUT_S
+) -> list[bytes]:
     """`Signing.run`, which tries without those who committed and then stay away for so long."""
     since, before = time.monotonic(), None
     while not (progress := machine.step()).done:
@@ -127,20 +128,20 @@ def run_patiently(machine: Signing, wait: Wait, patience_s: float = PATIENCE_S) 
     return machine.signatures
 
 
-def to_items(drafts: Iterable[Draft]) -> list[Item]:
+def signing_items(drafts: Iterable[Draft]) -> list[Item]:
     """What is signed of each draft: its COSE Sig_structure."""
     return [Item(draft.label, capsules.signing_input(draft.payload)) for draft in drafts]
 
 
-def sign(drafts: Sequence[Draft], signer: Signer | Broker, title: str = "") -> list[bytes]:
+def sign(drafts: Sequence[Draft], signer: Signer | Issuer, title: str = "") -> list[bytes]:
     """The drafts as capsules. Raises what the signer raises."""
-    if isinstance(signer, Broker):
-        return signer.certified(drafts, title)
+    if isinstance(signer, Issuer):
+        return signer.issue(drafts, title)
     found: list[bytes] = []
     for start in range(0, len(drafts), ITEMS_MAX):
         part = drafts[start : start + ITEMS_MAX]
         heading = title or part[0].label
-        signatures = signer.sign(heading, to_items(part))
+        signatures = signer.sign(heading, signing_items(part))
         found += [
             capsules.assemble(draft.payload, signature)
             for draft, signature in zip(part, signatures, strict=True)
@@ -148,8 +149,8 @@ def sign(drafts: Sequence[Draft], signer: Signer | Broker, title: str = "") -> l
     return found
 
 
-def certify(
-    folder: ScopeFolder, drafts: Sequence[Draft], signer: Signer | Broker, title: str = ""
+def issue(
+    folder: ScopeFolder, drafts: Sequence[Draft], signer: Signer | Issuer, title: str = ""
 ) -> list[bytes]:
     """The drafts as capsules, each checked as by a device and kept in the folder.
 
@@ -162,7 +163,7 @@ def certify(
             folder.take(raw)
         except Rejection:
             # certified elsewhere, and something newer is in force by now: that is here, too
-            if not (isinstance(signer, Broker) and folder.is_certified(raw)):
+            if not (isinstance(signer, Issuer) and folder.is_certified(raw)):
                 raise
     return raws
 
@@ -190,7 +191,7 @@ def charter_draft(
     return Draft(f"charter of {roster.scope}", payload)
 
 
-def first_drafts(charter: Draft, file: PolicyFile) -> list[Draft]:
+def founding_drafts(charter: Draft, file: PolicyFile) -> list[Draft]:
     """Charter, first policy and first beacon of a new scope: one ceremony."""
     policy = file.policy(1, capsules.head(charter.payload), now_s())
     return [charter, _policy_draft(policy), _beacon_draft(1, policy.head(), now_s())]

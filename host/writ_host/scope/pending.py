@@ -30,44 +30,44 @@ FILES_MAX = 64
 
 
 @dataclass(frozen=True)
-class Proposed:
-    """Drafts as they were proposed. time_s: when, Unix seconds."""
+class Pending:
+    """Drafts as they were pending. time_s: when, Unix seconds."""
 
     title: str
     time_s: int
     drafts: list[Draft]
 
 
-def wish(*words: object) -> str:
+def intent_key(*words: object) -> str:
     """The name of a wish: of texts, numbers, bytes and lists of those."""
     return hashlib.sha256(codec.dump(list(words))).hexdigest()[:_WISH_DIGITS]
 
 
-def save(folder: ScopeFolder, name: str, proposed: Proposed) -> None:
+def save(folder: ScopeFolder, name: str, pending: Pending) -> None:
     """Keep it, durably, in place of what was proposed for this wish before."""
     path = _path(folder, name)
     path.parent.mkdir(exist_ok=True)
     drafts = [
         {"label": one.label, "payload": one.payload.hex(), "evidence": one.evidence.hex()}
-        for one in proposed.drafts
+        for one in pending.drafts
     ]
-    document = {"title": proposed.title, "time": proposed.time_s, "drafts": drafts}
+    document = {"title": pending.title, "time": pending.time_s, "drafts": drafts}
     files.write_atomically(path, json.dumps(document).encode(), 0o644)
     for old in _files(folder)[:-FILES_MAX]:
         old.unlink(missing_ok=True)
 
 
-def load(folder: ScopeFolder, name: str) -> Proposed | None:
+def load(folder: ScopeFolder, name: str) -> Pending | None:
     """What was proposed for this wish; None where nothing was, or the file is none of ours."""
     return _read(_path(folder, name))
 
 
-def drop(folder: ScopeFolder, name: str) -> None:
+def remove(folder: ScopeFolder, name: str) -> None:
     """It was taken, or came to nothing."""
     _path(folder, name).unlink(missing_ok=True)
 
 
-def addresses(folder: ScopeFolder) -> set[int]:
+def reserved_addresses(folder: ScopeFolder) -> set[int]:
     """The short addresses in what is proposed: no two open proposals should have one."""
     found = set()
     for one in map(_read, _files(folder)):
@@ -78,7 +78,7 @@ def addresses(folder: ScopeFolder) -> set[int]:
     return found
 
 
-def taken(folder: ScopeFolder, payload: bytes) -> bytes | None:
+def issued(folder: ScopeFolder, payload: bytes) -> bytes | None:
     """The capsule in the folder with this payload, of a member or of the policy in force."""
     body = capsules.parse_claims(payload)[WRIT]
     if body[0] == MEMBER:
@@ -108,7 +108,7 @@ def _files(folder: ScopeFolder) -> list[Path]:
     return [path for _, path in sorted(dated)]
 
 
-def _read(path: Path) -> Proposed | None:
+def _read(path: Path) -> Pending | None:
     try:
         found = json.loads(files.read_bounded(path, FILE_BYTES_MAX))
         drafts = [
@@ -117,6 +117,6 @@ def _read(path: Path) -> Proposed | None:
         ]
         for draft in drafts:
             capsules.parse_claims(draft.payload)
-        return Proposed(str(found["title"]), int(found["time"]), drafts)
+        return Pending(str(found["title"]), int(found["time"]), drafts)
     except (FileNotFoundError, Malformed, Rejection, ValueError, TypeError, KeyError):
         return None

@@ -1,7 +1,7 @@
-"""What a governor is asked to sign in a ceremony, judged and put into words before it commits.
+"""Review of a signing request in a ceremony, before this governor commits to it.
 
-validation.py says what payloads mean and what is wrong with them; here they come as a proposal of a
-ceremony, one after the other, and are compared with the scope's folder.
+validation.py describes payloads and finds problems. Here the payloads come from a signing request,
+are validated in order, and are compared with the scope's folder.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,32 +24,32 @@ from writ.errors import Rejection
 
 from ..ceremony.request import Item
 from ..keys.roster import Seat
-from ..refusals import words_for
+from ..refusals import rejection_text
 from .folder import ScopeFolder, now_s
-from .validation import Known, Reading
+from .validation import KnownMember, Validation
 
-# Files go around by hand: a clock that is further off than this is worth a question.
-CLOCK_OFF_MAX_S = 600
+# Files are passed on by hand: a clock that differs by more than this deserves a question.
+CLOCK_SKEW_MAX_S = 600
 
 
 @dataclass
 class Review:
-    """lines: what it means; problems: what is wrong with it; pledges: {epoch: head} it fixes."""
+    """lines: what the request means; problems: reasons not to sign; heads: {epoch: head} signed."""
 
     lines: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    pledges: dict[int, bytes] = field(default_factory=dict)
+    heads: dict[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class _Members:
-    """The members of a folder, as `reading.Registry` wants them."""
+class _FolderRegistry:
+    """The members of a scope folder as a `validation.Registry`."""
 
     folder: ScopeFolder
 
-    def known(self, node_id: bytes) -> Known | None:
+    def known(self, node_id: bytes) -> KnownMember | None:
         found = (m for m in self.folder.all_members() if m.node_id == node_id)
-        return next((Known(member) for member in found), None)
+        return next((KnownMember(member) for member in found), None)
 
     def named(self, name: str) -> Sequence[Member]:
         return [member for member in self.folder.all_members() if member.name == name]
@@ -59,70 +59,71 @@ class _Members:
 
 
 def review(seat: Seat, folder: ScopeFolder | None, items: Iterable[Item]) -> Review:
-    """All items in order, each in the state that the ones before would make."""
+    """Review all items in order, each against the state that the items before it would make."""
     found = Review()
-    reading = Reading(
-        _Members(folder) if folder else None,
+    validation = Validation(
+        _FolderRegistry(folder) if folder else None,
         folder.policy if folder else None,
         folder.epoch if folder else 0,
         folder.head if folder else None,
         now_s(),
-        CLOCK_OFF_MAX_S,
+        CLOCK_SKEW_MAX_S,
         governors=len(seat.roster.governors),
     )
     for item in items:
         try:
-            _read(item, reading, found.pledges, seat, folder)
+            _validate(item, validation, found.heads, seat, folder)
         except Rejection as error:
-            reading.object(f"{item.label}: {words_for(error)}")
-    found.lines, found.problems = reading.lines, reading.problems
+            validation.add_problem(f"{item.label}: {rejection_text(error)}")
+    found.lines, found.problems = validation.lines, validation.problems
     return found
 
 
-def _read(
+def _validate(
     item: Item,
-    reading: Reading,
-    pledges: dict[int, bytes],
+    validation: Validation,
+    heads: dict[int, bytes],
     seat: Seat,
     folder: ScopeFolder | None,
 ) -> None:
     payload = item.payload
     if item.to_be_signed != capsules.signing_input(payload, EDDSA):
-        reading.object(f"{item.label}: no capsule's signature covers bytes like these")
+        validation.add_problem(f"{item.label}: these are not the bytes that a capsule signs")
         return
-    # all shape checks that devices make, with a stand-in for the signature
+    # all shape checks of a device, with a placeholder for the signature
     capsule = capsules.parse(capsules.assemble(payload, bytes(64)))
     if capsule.kind == CHARTER:
-        charter: Any = reading.charter(capsule)
-        _compare(charter, reading, seat, folder)
-        reading.head = pledges[0] = charter.head
+        charter: Any = validation.charter(capsule)
+        _compare(charter, validation, seat, folder)
+        validation.head = heads[0] = charter.head
     elif capsule.kind == POLICY:
-        pledges[reading.whole_policy(capsule).epoch] = capsules.head(payload)
+        heads[validation.whole_policy(capsule).epoch] = capsules.head(payload)
     elif capsule.kind == AMENDMENT:
-        amended = reading.amendment(capsule)
+        amended = validation.amendment(capsule)
         if amended is not None:
-            pledges[amended.epoch] = amended.head()
+            heads[amended.epoch] = amended.head()
     elif capsule.kind == MEMBER:
-        reading.member(capsule)
+        validation.member(capsule)
     elif capsule.kind == BEACON:
-        reading.beacon(capsule)
+        validation.beacon(capsule)
     elif capsule.kind == ACTION:
-        reading.action(capsule)
+        validation.action(capsule)
     else:
-        words = " goes with running governors" if capsule.kind == SUCCESSION else ", not known here"
-        reading.object(f"{item.label}: a {capsules.KIND_NAMES[capsule.kind]}{words}")
+        reason = "needs running governors" if capsule.kind == SUCCESSION else "is not supported"
+        name = capsules.KIND_NAMES[capsule.kind]
+        validation.add_problem(f"{item.label}: a {name} {reason}")
 
 
-def _compare(charter: Any, reading: Reading, seat: Seat, folder: ScopeFolder | None) -> None:
+def _compare(charter: Any, validation: Validation, seat: Seat, folder: ScopeFolder | None) -> None:
     roster = seat.roster
     keys = [governor.verify_key for governor in roster.governors]
     if charter.group_key != seat.public.group_key:
-        reading.object("the charter names another group key than our founding made")
+        validation.add_problem("the charter names another group key than the one of this founding")
     if (charter.name, charter.threshold, charter.governors) != (
         roster.scope,
         roster.threshold,
         keys,
     ):
-        reading.object("the charter's name, threshold or governors are not the roster's")
+        validation.add_problem("the charter's name, threshold or governors differ from the roster")
     if folder is not None and folder.charter.scope != charter.scope:
-        reading.object("the folder holds another charter already")
+        validation.add_problem("the folder already holds another charter")

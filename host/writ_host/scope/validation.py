@@ -1,60 +1,83 @@
-"""What payloads say, in words, and what is wrong with them in the state that they meet.
+"""Validation of capsules before they are signed: what a payload means, and what is wrong with it.
 
-One place for all governors who are asked to sign, in the daemon (proposals/judge.py) or by
-ceremony (review.py). A payload may come from a governor who lies: whatever is said of it is taken
-out of the very bytes that would be signed.
+All governors who are asked to sign use this module, in the daemon (proposals/judge.py) and in
+ceremonies (review.py). A payload may come from a Byzantine governor: its description is derived
+only from the bytes that would be signed.
 """
 
-import datetime
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from writ.authority import capsule as capsules
-from writ.authority.capsule import Beacon, Capsule, Charter, Member
+from writ.authority.capsule import BEACON, IAT, TIME_MAX, WRIT, Beacon, Capsule, Charter, Member
 from writ.authority.policy import METHODS, Policy, check_amendment
 
+from .. import codec
 from ..consensus.committee import tolerance
-from ..consensus.cosign import beacon_reason
 from ..errors import Malformed
+from ..humanize import utc_minute
 from ..policy.approvals import Approvals
 from ..policy.diff import diff
-from ..policy.text import approval_rows, decompile, node_words, role_words, rule_words
+from ..policy.text import approval_rows, decompile, node_text, role_text, rule_text
 
-# How long an action may be good for.
+# The longest validity of an action.
 ACTION_LIFETIME_S = 86400
 
 
+def beacon_objection(
+    payload: bytes, clock_s: int, clock_skew_max_s: int, epoch: int, head: bytes
+) -> str | None:
+    """Why a governor must not sign this beacon payload, None if it may.
+
+    clock_s, epoch, head: the governor's own; clock_skew_max_s: the charter's bound. Raises
+    `Malformed`.
+    """
+    claims = codec.a_map(codec.load(payload))
+    body = codec.a_list(claims.get(WRIT))
+    if len(body) != 3 or body[0] != BEACON:
+        return "not a beacon"
+    if body[1:] != [epoch, head]:
+        return "it does not name the newest policy that this governor has"
+    time_s = codec.an_int(claims.get(IAT), 0, TIME_MAX)
+    if abs(time_s - clock_s) > clock_skew_max_s:
+        return f"its time is more than {clock_skew_max_s} s from this governor's clock"
+    return None
+
+
 @dataclass(frozen=True)
-class Known:
-    """A member's newest capsule; is_outdated: only a group key of the past has signed it."""
+class KnownMember:
+    """A member's newest capsule. is_outdated: only a former group key has signed it."""
 
     member: Member
     is_outdated: bool = False
 
 
 class Registry(Protocol):
-    """The members that a governor knows, living or not."""
+    """The members that a governor knows: valid, expired and revoked ones."""
 
-    def known(self, node_id: bytes) -> Known | None:
-        """Whoever has the key with this node id (8 B)."""
+    def known(self, node_id: bytes) -> KnownMember | None:
+        """The member whose key has this node id (8 B)."""
 
     def named(self, name: str) -> Sequence[Member]:
-        """Who is or was called so."""
+        """The members that have or had this name."""
 
     def addressed(self, address: int) -> Sequence[Member]:
-        """Who has or had this short address."""
+        """The members that have or had this short address."""
 
 
 @dataclass
-class Reading:
-    """A state, and what was read in it. Each method reads one capsule's fields and goes on to the
-    state that it would make; its signature is nobody's yet.
+class Validation:
+    """A governor's state, and the validation of payloads against it.
 
-    policy, epoch, head: in force; clock_s: our own; skew_s: how far another clock may be off;
-    seats: digests (8 B) of committees that a policy may name, None where all are fine;
-    governors: how many there are. said: what it all means; problems: what is wrong with it.
-    Each method raises a `Rejection` for what no device would take.
+    Each method validates one capsule without its signature, then advances to the state that the
+    capsule would make. It raises a `Rejection` for a capsule that every device would refuse.
+
+    policy, epoch, head: in force; clock_s: the governor's clock; clock_skew_max_s: how far another
+    clock may differ; committees: digests (8 B) of the committees that a policy may name, None for
+    any; governors: their number, 0 if unknown. description: text lines, or functions that return
+    lines; problems: reasons not to sign; amended: the policy that the last amendment leads to;
+    batch: members validated so far.
     """
 
     registry: Registry | None
@@ -62,32 +85,32 @@ class Reading:
     epoch: int
     head: bytes | None
     clock_s: int
-    skew_s: int
-    seats: frozenset[bytes] | None = None
+    clock_skew_max_s: int
+    committees: frozenset[bytes] | None = None
     governors: int = 0
-    said: list[str | Callable[[], Iterable[str]]] = field(default_factory=list)
+    description: list[str | Callable[[], Iterable[str]]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     amended: Policy | None = None
-    before: list[Member] = field(default_factory=list)
+    batch: list[Member] = field(default_factory=list)
 
-    def say(self, *words: str | Callable[[], Iterable[str]]) -> None:
-        """What it means; a function where that takes long, and perhaps nobody asks."""
-        self.said += words
+    def add_line(self, *lines: str | Callable[[], Iterable[str]]) -> None:
+        """Describe a payload. A function computes its lines on first use: that may be slow."""
+        self.description += lines
 
     @property
     def lines(self) -> list[str]:
-        """What it all means."""
+        """The description of all validated payloads."""
         found: list[str] = []
-        for words in self.said:
-            found += [words] if isinstance(words, str) else words()
-        self.said[:] = found
+        for line in self.description:
+            found += [line] if isinstance(line, str) else line()
+        self.description[:] = found
         return found
 
-    def object(self, words: str) -> None:
-        """What is wrong with it."""
-        self.problems.append(words)
+    def add_problem(self, problem: str) -> None:
+        """Record a reason not to sign."""
+        self.problems.append(problem)
 
-    # --- what members are -------------------------------------------------------------------------
+    # --- members ----------------------------------------------------------------------------------
 
     def is_living(self, member: Member) -> bool:
         """Whether this capsule is neither expired nor revoked."""
@@ -98,138 +121,149 @@ class Reading:
         return bool(self.policy and node_id in self.policy.revoked)
 
     def member_of(self, node_id: bytes) -> Member | None:
-        """The living member with this node id."""
+        """The valid member with this node id."""
         known = self.registry and self.registry.known(node_id)
         return known.member if known and self.is_living(known.member) else None
 
     def name_of(self, node_id: bytes) -> str:
-        """A node by its name and id."""
+        """The node's name and id."""
         known = self.registry and self.registry.known(node_id)
-        return node_words(node_id, {node_id: known.member.name} if known else None)
+        return node_text(node_id, {node_id: known.member.name} if known else None)
 
     def roles(self, mask: int) -> str:
-        """A mask of roles in words."""
+        """The names of the roles in a mask."""
         if not self.policy:
             return str(mask)
-        return role_words(self.policy, mask, "and") if mask else "none"
+        return role_text(self.policy, mask, "and") if mask else "none"
 
-    # --- kinds ------------------------------------------------------------------------------------
+    # --- capsules ---------------------------------------------------------------------------------
 
     def charter(self, capsule: Capsule) -> Charter:
-        """A scope's founding, or after a succession its new governors."""
+        """The charter of a new scope, or of new governors after a succession."""
         charter: Charter = Charter(capsule)
         count = len(charter.governors)
-        dead, lying = tolerance(count, charter.threshold)
-        self.say(
+        offline, byzantine = tolerance(count, charter.threshold)
+        self.add_line(
             f"charter of {charter.name}, scope {charter.scope.hex()}: {charter.threshold} of"
-            f" {count} governors certify; {dead} may be dead, {lying} may lie"
+            f" {count} governors certify; tolerates {offline} offline or {byzantine} Byzantine"
         )
         return charter
 
     def member(self, capsule: Capsule) -> Member:
-        """A node's admission or renewal."""
+        """A member capsule: an admission or a renewal."""
         member: Any = Member(capsule)
-        self.say(
+        self.add_line(
             f"member {member.name}, node id {member.node_id.hex()}, address {member.address},"
-            f" roles: {self.roles(member.roles)}, until {day(member.expires)}"
+            f" roles: {self.roles(member.roles)}, until {utc_minute(member.expires)}"
         )
         if member.not_before > self.clock_s:
-            self.say(f"{member.name} is none before {day(member.not_before)}")
+            self.add_line(f"{member.name} becomes a member at {utc_minute(member.not_before)}")
         if member.expires <= self.clock_s:
-            self.object(f"{member.name}: expired already")
+            self.add_problem(f"{member.name}: the capsule has already expired")
         if self.is_revoked(member.node_id):
-            self.object(f"{member.name}: the policy revokes this node")
+            self.add_problem(f"{member.name}: the policy revokes this node")
         known = self.registry and self.registry.known(member.node_id)
         if known:
             self._renewal(member, known, capsule)
-        named, addressed = list(self.before), list(self.before)
+        named, addressed = list(self.batch), list(self.batch)
         if self.registry:
             named += self.registry.named(member.name)
             addressed += self.registry.addressed(member.address)
         for other in named:
-            if self._is_another(other, member) and other.name == member.name:
-                self.object(f"another member is called {member.name}: {other.node_id.hex()}")
+            if self._is_other_living(other, member) and other.name == member.name:
+                self.add_problem(f"another member is called {member.name}: {other.node_id.hex()}")
                 break
         for other in addressed:
-            if self._is_another(other, member) and other.address == member.address:
-                self.object(f"{other.name} has the address {member.address}")
+            if self._is_other_living(other, member) and other.address == member.address:
+                self.add_problem(f"address {member.address} belongs to {other.name}")
                 break
-        if any(other.node_id == member.node_id for other in self.before):
-            self.object(f"{member.name}: the same key twice")
-        self.before.append(member)
+        if any(other.node_id == member.node_id for other in self.batch):
+            self.add_problem(f"{member.name}: the same key occurs twice in this request")
+        self.batch.append(member)
         return member
 
-    def _is_another(self, other: Member, member: Member) -> bool:
+    def _is_other_living(self, other: Member, member: Member) -> bool:
         return bool(other.node_id != member.node_id) and self.is_living(other)
 
-    def _renewal(self, member: Any, known: Known, capsule: Capsule) -> None:
+    def _renewal(self, member: Any, known: KnownMember, capsule: Capsule) -> None:
         old: Any = known.member
         if (old.x, old.y_is_odd) != (member.x, member.y_is_odd):
-            self.object(f"{member.name}: not the key that this node has")
-        # what an old group key signed is certified anew as it was
+            self.add_problem(f"{member.name}: this is not the key of the known node")
+        # a succession certifies the same capsule again under the new group key
         least = old.expires if known.is_outdated else old.expires + 1
         if member.expires < least:
-            self.object(f"{member.name}: its capsule lives until {day(old.expires)} already")
+            self.add_problem(
+                f"{member.name}: its present capsule is valid until {utc_minute(old.expires)}"
+            )
         for what, was, now in (
             ("called", old.name, member.name),
             ("at address", old.address, member.address),
             ("with roles", self.roles(old.roles), self.roles(member.roles)),
         ):
             if was != now:
-                self.say(f"so far {what} {was}")
+                self.add_line(f"until now {what} {was}")
 
-    def follows(self, what: str, epoch: int, previous: bytes) -> None:
-        """Object unless it comes next."""
+    def check_order(self, what: str, epoch: int, previous: bytes) -> None:
+        """Add a problem unless a capsule of `epoch` follows the state in force."""
         if epoch <= self.epoch:
-            self.object(f"{what} is for epoch {epoch}, and {self.epoch} is in force")
+            self.add_problem(f"{what} is for epoch {epoch}, but epoch {self.epoch} is in force")
         elif epoch > self.epoch + 1:
-            self.object(f"{what} is for epoch {epoch}, but {self.epoch} is here: bring it up")
+            self.add_problem(
+                f"{what} is for epoch {epoch}, but the newest epoch here is {self.epoch}:"
+                " sync first"
+            )
         elif previous != self.head:
-            self.object(f"{what} does not follow from the policy in force")
+            self.add_problem(f"{what} does not follow from the policy in force")
 
     def amendment(self, capsule: Capsule) -> Policy | None:
-        """The policy that follows by it, None where there is none to amend."""
+        """The policy that the amendment leads to, None if there is none to amend."""
         body = check_amendment(capsule.body)
-        self.follows("the amendment", body[1], body[2])
+        self.check_order("the amendment", body[1], body[2])
         if self.policy is None:
-            self.object("the amendment has no policy to amend")
+            self.add_problem("there is no policy to amend")
             return None
         self.amended = self.policy.amended(body)
-        self.say(f"amendment to epoch {body[1]}, {len(capsule.raw)} bytes")
+        self.add_line(f"amendment to epoch {body[1]}, {len(capsule.raw)} bytes")
         return self.amended
 
     def whole_policy(self, capsule: Capsule) -> Policy:
-        """A whole policy, first or next."""
+        """A whole policy: the first one, or the next."""
         policy: Any = Policy(capsule.claims)
         old: Any = self.policy
-        self.follows("the policy", policy.epoch, policy.previous)
+        self.check_order("the policy", policy.epoch, policy.previous)
         if self.amended is not None and self.amended.payload() != capsule.payload:
-            self.object("amendment and whole policy lead to different states")
-        if policy.issued > self.clock_s + self.skew_s:
-            self.object(f"the policy is of {day(policy.issued)}, our clock says {self._now()}")
+            self.add_problem("the amendment and the whole policy lead to different states")
+        if policy.issued > self.clock_s + self.clock_skew_max_s:
+            self.add_problem(
+                f"the policy was issued at {utc_minute(policy.issued)},"
+                f" this clock says {self._now()}"
+            )
         if old is not None and policy.issued < old.issued:
-            self.object("the policy is older than the one in force")
+            self.add_problem("the policy was issued before the one in force")
         if old is not None and policy.role_names[: len(old.role_names)] != old.role_names:
-            self.object("roles change their numbers: new ones go to the end, none may go")
+            self.add_problem("role numbers change: add new roles at the end and remove none")
         self._approvals(policy)
         self._committee(policy)
-        self.say(f"policy of epoch {policy.epoch}:")
-        self.say(lambda: self._policy_words(old, policy))
+        self.add_line(f"policy of epoch {policy.epoch}:")
+        self.add_line(lambda: self._policy_lines(old, policy))
         self.policy, self.epoch = policy, policy.epoch
         self.head, self.amended = capsules.head(capsule.payload), None
         return policy
 
-    def _policy_words(self, old: Any, policy: Any) -> list[str]:
+    def _policy_lines(self, old: Any, policy: Any) -> list[str]:
         if old is not None:
             return [f"  {line}" for line in diff(old, policy, self._names(old, policy)).lines()]
         return [
-            *(f"  {rule_words(policy, number)}" for number in range(len(policy.rules))),
-            *(f"  to certify {what}: {asked}" for what, asked in approval_rows(policy)),
+            *(f"  {rule_text(policy, number)}" for number in range(len(policy.rules))),
+            *(
+                f"  to certify {subject}: {operators}"
+                for subject, operators in approval_rows(policy)
+            ),
             *(f"  revoked: {node}" for node in decompile(policy).revoked),
         ]
 
     def _names(self, *policies: Any) -> dict[bytes, str]:
-        # of those that a comparison may name
+        # only the nodes that a comparison may name
         nodes = {node for policy in policies for node in (*policy.revoked, *policy.grants)}
         known = {node: self.registry.known(node) for node in nodes} if self.registry else {}
         return {node: found.member.name for node, found in known.items() if found}
@@ -238,11 +272,11 @@ class Reading:
         try:
             approvals = Approvals.from_wire(policy.approvals)
         except Malformed:
-            self.object("its approval rules are none that we can read")
+            self.add_problem("this version cannot read its approval rules")
             return
         if self.governors and approvals.most > self.governors:
-            self.object(
-                f"{approvals.most} operators would have to agree, and there are"
+            self.add_problem(
+                f"{approvals.most} operators must agree, but there are only"
                 f" {self.governors} governors"
             )
 
@@ -250,62 +284,63 @@ class Reading:
         old = self.policy.committee if self.policy else None
         if policy.committee == old:
             return
-        if self.seats is not None and (policy.committee or b"") not in self.seats:
-            self.object("it puts governors in force whose shares we have not seen made")
+        if self.committees is not None and (policy.committee or b"") not in self.committees:
+            self.add_problem("it puts a committee in force whose re-sharing is unknown here")
         if self.policy is None:
-            self.say(f"governors: those of the shares {policy.committee.hex()}")
+            self.add_line(f"governors: the holders of the key shares {policy.committee.hex()}")
 
     def succession(self, capsule: Capsule, charter: Capsule) -> Any:
-        """A new group key, and `charter`, which its governors made."""
+        """A succession: a new group key, with the `charter` that its governors signed."""
         found: Any = capsules.Succession(capsule)
         new = self.charter(charter)
-        self.follows("the succession", found.epoch, found.previous)
+        self.check_order("the succession", found.epoch, found.previous)
         if (new.group_key, charter_digest(charter)) != (found.group_key, found.charter_digest):
-            self.object("the charter beside the succession is not the one that it names")
-        if found.issued > self.clock_s + self.skew_s:
-            self.object(f"the succession is of {day(found.issued)}, our clock says {self._now()}")
-        self.say(
+            self.add_problem("the succession names another charter than the one beside it")
+        if found.issued > self.clock_s + self.clock_skew_max_s:
+            self.add_problem(
+                f"the succession was issued at {utc_minute(found.issued)},"
+                f" this clock says {self._now()}"
+            )
+        self.add_line(
             f"succession to the group key {found.group_key.hex()} in epoch {found.epoch}:"
-            " governors who hold no share of it are out",
-            "all living members will be certified anew as they are: look at the list first",
+            " governors without a share of the new key are removed",
+            "all valid members will be certified again, unchanged: check the list of members first",
         )
         self.epoch, self.head, self.amended = found.epoch, found.head, None
         return found
 
     def beacon(self, capsule: Capsule) -> Beacon:
-        """The time and the newest epoch."""
+        """A beacon: the time and the newest epoch."""
         beacon: Any = Beacon(capsule)
-        self.say(f"beacon: epoch {beacon.epoch}, {day(beacon.time)}")
+        self.add_line(f"beacon: epoch {beacon.epoch}, {utc_minute(beacon.time)}")
         head = self.head or b""
-        reason = beacon_reason(capsule.payload, self.clock_s, self.skew_s, self.epoch, head)
+        skew_max_s = self.clock_skew_max_s
+        reason = beacon_objection(capsule.payload, self.clock_s, skew_max_s, self.epoch, head)
         if reason is not None:
-            self.object(f"the beacon of epoch {beacon.epoch}, {day(beacon.time)}: {reason}")
+            self.add_problem(
+                f"the beacon of epoch {beacon.epoch}, {utc_minute(beacon.time)}: {reason}"
+            )
         return beacon
 
     def action(self, capsule: Capsule) -> Any:
-        """A command that its target executes once."""
+        """An action: a command that its target executes once."""
         action: Any = capsules.Action(capsule)
         target = self.member_of(action.target)
         what = f"{METHODS.get(1 << action.method - 1, action.method)} {action.path}"
-        self.say(
-            f"action: {what} on {self.name_of(action.target)}, until {day(action.expires)};"
+        self.add_line(
+            f"action: {what} on {self.name_of(action.target)}, until {utc_minute(action.expires)};"
             f" SHA-256 of its payload: {action.digest.hex()}"
         )
         if target is None:
-            self.object(f"{action.target.hex()} is no living member")
+            self.add_problem(f"the target {action.target.hex()} is not a valid member")
         if not self.clock_s < action.expires <= self.clock_s + ACTION_LIFETIME_S:
-            self.object("the action is over, or good for longer than a day")
+            self.add_problem("the action has expired, or is valid for longer than a day")
         return action
 
     def _now(self) -> str:
-        return day(self.clock_s)
+        return utc_minute(self.clock_s)
 
 
 def charter_digest(charter: Capsule) -> bytes:
-    """By which a succession names its new charter: SHA-256 over the charter's payload, 32 bytes."""
+    """The digest by which a succession names its charter: SHA-256 over the payload, 32 bytes."""
     return bytes(capsules.compat.sha256(charter.payload))
-
-
-def day(time_s: int) -> str:
-    """Unix seconds, to the minute."""
-    return f"{datetime.datetime.fromtimestamp(time_s, datetime.UTC):%Y-%m-%d %H:%M} UTC"

@@ -189,9 +189,9 @@ def test_a_policy_that_does_not_follow_is_not_signed(governors: Governors) -> No
     governors.charter()
     folder = ScopeFolder.open(governors.scope)
     for epoch, head, words in (
-        (1, folder.charter.head, "and 1 is in force"),
+        (1, folder.charter.head, "but epoch 1 is in force"),
         (2, bytes(6), "does not follow"),
-        (3, folder.head, "bring it up"),
+        (3, folder.head, "sync first"),
     ):
         body = [epoch, head, [], [], [], {}]
         tag = governors.propose_raw("cem", capsule.build(POLICY, body, iat=folder.policy.issued))

@@ -13,7 +13,7 @@ from writ.agent import Node
 from writ.authority.store import FileFlash, Store
 from writ.errors import EpochGap, RolledBack
 from writ_host.errors import NotReachable
-from writ_host.scope.delivery import hand_over, hand_over_policy
+from writ_host.scope.delivery import post_capsules, post_policy
 from writ_host.scope.folder import ScopeFolder
 
 
@@ -87,18 +87,18 @@ def test_who_is_two_epochs_behind_gets_the_whole_policy(rig: Rig, device: Device
     folder = ScopeFolder.open(rig.scope)
     whole, amendment = folder.policy_capsule(), folder.amendment_capsule()
     assert whole and amendment
-    found = hand_over_policy(device.address, whole, amendment)
+    found = post_policy(device.address, whole, amendment)
     assert [(one.what, one.state) for one in found] == [("policy", "taken")]
     assert device.node.authority.epoch == 3
     first = (rig.scope / "policies/00001.cbor").read_bytes()
-    assert hand_over(device.address, [("policy", first)])[0].reason is RolledBack
-    early = hand_over(device.address, [("amendment", amendment)])[0]
+    assert post_capsules(device.address, [("policy", first)])[0].reason is RolledBack
+    early = post_capsules(device.address, [("amendment", amendment)])[0]
     assert early.state in ("known", "refused") and early.reason is not EpochGap
 
 
 def test_a_capsule_of_many_blocks_arrives(rig: Rig, device: Device) -> None:
     folder = ScopeFolder.open(rig.scope)
-    assert hand_over(device.address, [("charter", folder.charter_raw)])[0].state == "taken"
+    assert post_capsules(device.address, [("charter", folder.charter_raw)])[0].state == "taken"
     text = (rig.scope / "policy.toml").read_text()
     rules = "".join(
         f'[[rule]]\nfrom = "gateway"\nto = "sensor"\nresource = "a/rather/long/path/{number}"\n'
@@ -110,7 +110,7 @@ def test_a_capsule_of_many_blocks_arrives(rig: Rig, device: Device) -> None:
     folder = ScopeFolder.open(rig.scope)
     whole = folder.policy_capsule()
     assert whole and len(whole) > 512
-    assert hand_over(device.address, [("policy", whole)])[0].state == "taken"
+    assert post_capsules(device.address, [("policy", whole)])[0].state == "taken"
     assert device.node.authority.epoch == 2
 
 
@@ -140,7 +140,7 @@ def test_another_node_at_the_address_gets_nothing(rig: Rig, device: Device) -> N
 def test_nobody_answers(rig: Rig) -> None:
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(NotReachable):
-        hand_over(address, [("beacon", b"x")], timeout_s=0.3)
+        post_capsules(address, [("beacon", b"x")], timeout_s=0.3)
     ran = rig.run("member", "request", "--from", address, "--timeout", "0.3", "--json")
     assert ran.code == 3 and ran.error["name"] == "NotReachable"
     (rig.scope / "book.toml").write_text(f'gone = "{address}"\n')
@@ -170,5 +170,5 @@ def test_noise_at_the_port_is_no_answer(rig: Rig) -> None:
         thread = threading.Thread(target=babble, daemon=True)
         thread.start()
         with pytest.raises(NotReachable):
-            hand_over(f"127.0.0.1:{port}", [("beacon", b"x")], timeout_s=0.5)
+            post_capsules(f"127.0.0.1:{port}", [("beacon", b"x")], timeout_s=0.5)
         thread.join(5)

@@ -24,7 +24,7 @@ from writ.errors import NotAllowed, Revoked
 from writ.wire import coap, oscore
 from writ_host.errors import HostError, NodeInUse
 from writ_host.node import addressbook, status
-from writ_host.node.folder import PUT, NodeDir
+from writ_host.node.folder import PUT, NodeFolder
 from writ_host.node.plainclient import PlainClient
 from writ_host.target import Target, parse
 
@@ -137,7 +137,7 @@ def test_a_name_that_went_to_a_new_key_is_found(field: Field) -> None:
     pump.start()
     assert writ("get", "pump/temp", "--node", node).stdout == "21.1\n"
     # and who that is stays known
-    assert addressbook.read_seen(node)["pump"].node_id == status.of_folder(pump.path).node
+    assert addressbook.read_seen(node)["pump"].node_id == status.read_folder_status(pump.path).node
 
 
 def test_names_from_a_gateway_and_without_it(field: Field) -> None:
@@ -171,7 +171,7 @@ def test_a_call_carries_a_newer_policy_to_the_device(field: Field) -> None:
     assert "epoch 2, as here" in writ("ping", "pump", "--node", node).stdout
     writ("get", "pump/temp", "--node", guest)
     # who asked with the older policy has the newer one now
-    assert status.of_folder(guest).epoch == 2
+    assert status.read_folder_status(guest).epoch == 2
 
 
 def test_a_revoked_node_is_refused_at_once(field: Field) -> None:
@@ -180,7 +180,7 @@ def test_a_revoked_node_is_refused_at_once(field: Field) -> None:
     for folder in (node, guest):
         write_book(folder, pump=pump.address, valve=valve.address)
     writ("status", "pump", "--node", guest)
-    revoked = field.law.enact(RULES, (status.of_folder(guest).node,))
+    revoked = field.law.enact(RULES, (status.read_folder_status(guest).node,))
     field.law.hand(node, revoked)
     for name in ("pump", "valve"):
         writ("ping", name, "--node", node)
@@ -199,7 +199,7 @@ def test_a_revoked_node_is_not_believed_as_a_server(field: Field) -> None:
     watch = field.spawn("observe", "pump/temp", "--node", node)
     assert watch.stdout and watch.stdout.readline()
     # nobody can make a thief's device stop to answer
-    revoked = field.law.enact(RULES, (status.of_folder(pump.path).node,))
+    revoked = field.law.enact(RULES, (status.read_folder_status(pump.path).node,))
     field.law.hand(other, revoked)
     for _ in range(2):
         error = writ_json("get", "pump/temp", "--node", other, code=1)["error"]
@@ -275,7 +275,7 @@ def test_interrupting_observe_is_how_it_ends(field: Field) -> None:
 def test_observe_outlives_a_restart_of_the_device(field: Field) -> None:
     pump = field.device("pump")
     node = field.folder("laptop", OPERATOR)
-    with NodeDir(node) as folder:
+    with NodeFolder(node) as folder:
         values = folder.observe(parse(f"coap://{pump.address}/temp"), renew_s=1)
         for _ in range(5):
             next(values)
@@ -310,11 +310,11 @@ def test_status_of_this_node(field: Field) -> None:
     node = field.folder("laptop", OPERATOR, gateways=["10.0.0.1:5683"])
     told = writ_json("status", "--node", node)
     assert (told["name"], told["roles"], told["epoch"]) == ("laptop", ["operator"], 1)
-    assert told["node"] == status.of_folder(node).node.hex()
+    assert told["node"] == status.read_folder_status(node).node.hex()
     words = writ("status", "--node", node).stdout
     assert "member    until 2027-01-16" in words
     # read while the node runs, too
-    with NodeDir(node):
+    with NodeFolder(node):
         writ("status", "--node", node)
     field.law.hand(node, field.law.enact(RULES, (bytes.fromhex(told["node"]),)))
     assert "member    revoked" in writ("status", "--node", node).stdout
@@ -331,17 +331,17 @@ def test_a_folder_is_one_process_at_a_time(field: Field) -> None:
     writ("node", "run", gateway.path, code=1)
     gateway.kill()
     # no lock outlives its process
-    with NodeDir(gateway.path), pytest.raises(NodeInUse):
-        NodeDir(gateway.path)
-    NodeDir(gateway.path).close()
+    with NodeFolder(gateway.path), pytest.raises(NodeInUse):
+        NodeFolder(gateway.path)
+    NodeFolder(gateway.path).close()
 
 
 def test_a_failed_start_leaves_no_lock(field: Field) -> None:
     node = field.folder("laptop", OPERATOR)
     other = field.host_node("gateway", SENSOR)
     with pytest.raises(OSError, match="in use"):
-        NodeDir(node, listen=other.address)
-    NodeDir(node).close()
+        NodeFolder(node, listen=other.address)
+    NodeFolder(node).close()
 
 
 def test_node_run_serves_logs_and_stops(field: Field) -> None:
@@ -392,7 +392,7 @@ def test_node_run_refuses_what_it_cannot_do(field: Field) -> None:
 def test_the_api_returns_refusals_and_raises_the_rest(field: Field) -> None:
     pump = field.device("pump")
     node = field.folder("laptop", OPERATOR)
-    with NodeDir(node) as folder:
+    with NodeFolder(node) as folder:
         reply = folder.call(parse(f"coap://{pump.address}/temp"), PUT, b"1")
         assert reply.reason is NotAllowed
         assert not reply.is_success

@@ -328,7 +328,7 @@ def test_a_crash_at_any_write_leaves_one_whole_state(
         change = issuance.revocation(folder, folder.members())
         monkeypatch.setattr(files, "write_atomically", failing)
         with contextlib.suppress(OSError):
-            issuance.certify(folder, change.drafts, signer)
+            issuance.issue(folder, change.drafts, signer)
         monkeypatch.setattr(files, "write_atomically", write)
         again = ScopeFolder.open(copy)
         epochs.add(again.epoch)
@@ -336,7 +336,7 @@ def test_a_crash_at_any_write_leaves_one_whole_state(
         # whatever was lost is certified again, and fits
         if again.epoch == 1:
             change = issuance.revocation(again, again.members())
-            issuance.certify(again, change.drafts, signer)
+            issuance.issue(again, change.drafts, signer)
         assert ScopeFolder.open(copy).revoked_names() == ["t1"]
     assert epochs == {1, 2}
 

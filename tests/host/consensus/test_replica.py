@@ -12,7 +12,7 @@ from writ.authority.capsule import BEACON, MEMBER, POLICY
 from writ_host import codec
 from writ_host.consensus import messages
 from writ_host.consensus.committee import Committee, UnsafeThreshold, check_threshold, tolerance
-from writ_host.consensus.cosign import Certifier, beacon_reason
+from writ_host.consensus.cosign import Certifier
 from writ_host.consensus.effects import (
     Accuse,
     Certified,
@@ -296,22 +296,6 @@ def test_only_who_is_silent_is_asked_again_and_ever_more_rarely(signers):
     again = [people[2].step(Tick(), 400 * tick) for tick in range(17, 25)][-1]
     said = sorted((effect.to, codec.load(effect.data)[0]) for effect in again)
     assert said == [(1, 16), (1, 19), (3, 16), (3, 19), (4, 16)]
-
-
-@pytest.mark.parametrize(
-    ("time_s", "epoch", "head", "reason"),
-    [
-        (1000, 5, b"123456", None),
-        (1300, 5, b"123456", None),
-        (1301, 5, b"123456", "its time is too far from my clock"),
-        (699, 5, b"123456", "its time is too far from my clock"),
-        (1000, 6, b"123456", "another policy than mine is the newest"),
-        (1000, 5, b"123457", "another policy than mine is the newest"),
-    ],
-)
-def test_a_beacon_is_measured_by_ones_own_clock_and_head(time_s, epoch, head, reason):
-    beacon = payload(BEACON, epoch, head, iat=time_s)
-    assert beacon_reason(beacon, 1000, 300, 5, b"123456") == reason
 
 
 # --- sessions -------------------------------------------------------------------------------------

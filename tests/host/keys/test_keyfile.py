@@ -17,10 +17,10 @@ from writ_host import codec, files
 from writ_host.errors import (
     BadEnvelope,
     DamagedFile,
+    DecryptionFailed,
     HostError,
     Malformed,
     UnknownGovernor,
-    Unsealable,
     WeakPassphrase,
     WrongCeremony,
     WrongPassphrase,
@@ -211,12 +211,12 @@ def test_sealed_for_one_only():
     assert len(data) == len(SECRET) + sealed.OVERHEAD_BYTES
     assert BEN.unseal(b"info", data) == SECRET
     assert sealed.seal(BEN.public.seal_key, b"info", SECRET) != data
-    with pytest.raises(Unsealable):
+    with pytest.raises(DecryptionFailed):
         ANNA.unseal(b"info", data)
-    with pytest.raises(Unsealable):
+    with pytest.raises(DecryptionFailed):
         BEN.unseal(b"other", data)
     for position in range(len(data)):
-        with pytest.raises(Unsealable):
+        with pytest.raises(DecryptionFailed):
             BEN.unseal(
                 b"info", data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
             )
@@ -225,7 +225,7 @@ def test_sealed_for_one_only():
 @given(st.binary(max_size=100))
 @settings(max_examples=100, deadline=None)
 def test_unseal_raises_only_unsealable(data):
-    with pytest.raises(Unsealable):
+    with pytest.raises(DecryptionFailed):
         BEN.unseal(b"info", data)
 
 

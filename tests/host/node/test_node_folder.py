@@ -14,7 +14,7 @@ from writ_host import humanize, refusals, target
 from writ_host.errors import HostError, NoNode
 from writ_host.node import addressbook, sensors
 from writ_host.node import config as nodeconfig
-from writ_host.node.status import status_words
+from writ_host.node.status import describe_status
 from writ_host.target import Target
 
 
@@ -177,7 +177,7 @@ def test_any_refusal_has_a_reason_or_none(payload: bytes) -> None:
 def test_every_rejection_has_words() -> None:
     for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, Rejection):
-            assert f"{kind.__name__} ({kind.code}): " in refusals.words_for(kind())
+            assert f"{kind.__name__} ({kind.code}): " in refusals.rejection_text(kind())
             assert refusals.advice_for(kind)
     known = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type)}
     assert set(refusals._ADVICE) <= known
@@ -193,12 +193,12 @@ def test_every_rejection_has_words() -> None:
     )
 )  # fmt: skip
 def test_any_status_can_be_shown(told: dict[str, object]) -> None:
-    assert "epoch" in status_words(told, 1)
+    assert "epoch" in describe_status(told, 1)
 
 
 def test_a_silent_status_is_shown() -> None:
     told = {"epoch": 2, "time": 1_800_000_100, "policy": 1_800_000_000, "rejected": {"Expired": 2}}
-    shown = status_words(told, 3)
+    shown = describe_status(told, 3)
     assert shown["epoch"] == "2 (here: 3), head none"
     assert shown["policy"] == "of 2027-01-15 08:00:00Z, at least 1 min 40 s old"
     assert shown["rejected"] == "Expired 2"

@@ -29,7 +29,7 @@ from writ.node.sync import Sync
 from writ.wire import coap
 from writ.wire.blockwise import slice_response
 from writ_host.refusals import parse_reason
-from writ_host.scope.delivery import hand_over
+from writ_host.scope.delivery import post_capsules
 
 FOUNDED = interop_rig.FOUNDED
 # What the field of these tests allows: readings, a note to set, one thing that must be fresh, and
@@ -147,7 +147,7 @@ def flipped(raw: bytes, at: int) -> bytes:
 
 def post(address: str, *raws: bytes) -> list[str]:
     """Hand capsules over without a session, as anybody may: "taken", "known" or a rejection."""
-    outcomes = hand_over(address, [("", raw) for raw in raws])
+    outcomes = post_capsules(address, [("", raw) for raw in raws])
     return [one.reason.__name__ if one.reason else one.text or one.state for one in outcomes]
 
 

@@ -1,4 +1,4 @@
-"""Whatever bytes there are, `examine` explains them and never raises."""
+"""Whatever bytes there are, `inspect_capsule` explains them and never raises."""
 
 import pytest
 import signer
@@ -11,7 +11,7 @@ from writ.authority import capsule
 from writ.errors import Rejection
 from writ.node.sync import member_request
 from writ_host.scope.cbordump import Field, diagnostic, take_apart
-from writ_host.scope.inspection import examine
+from writ_host.scope.inspection import inspect_capsule
 
 SAMPLES = [
     signer.charter(),
@@ -32,7 +32,7 @@ SAMPLES = [
 
 @pytest.mark.parametrize("raw", SAMPLES)
 def test_every_byte_has_a_meaning(raw: bytes) -> None:
-    found = examine(raw)
+    found = inspect_capsule(raw)
     assert found.problem is None and found.problem_at is None
     covered: set[int] = set()
     for part in found.parts:
@@ -50,7 +50,7 @@ def test_damage_is_explained(raw: bytes, data: st.DataObject) -> None:
         damaged[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     cut = data.draw(st.integers(0, len(raw)))
     for one in (bytes(damaged), bytes(damaged[:cut]), bytes(damaged) + b"\x00"):
-        found = examine(one)
+        found = inspect_capsule(one)
         try:
             capsule.parse(one)
         except Rejection as error:
@@ -61,7 +61,7 @@ def test_damage_is_explained(raw: bytes, data: st.DataObject) -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_any_bytes(raw: bytes) -> None:
-    found = examine(raw)
+    found = inspect_capsule(raw)
     assert found.problem
     parts, stopped = take_apart(raw, Field())
     try:

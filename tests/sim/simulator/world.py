@@ -12,7 +12,7 @@ from simulator.notary import Notary, Violation, Watched
 from simulator.trace import describe
 from writ_host.consensus import messages
 from writ_host.consensus.committee import Committee
-from writ_host.consensus.cosign import CERTIFY_TYPE_MIN, RESEND_MS, Certifier, beacon_reason
+from writ_host.consensus.cosign import CERTIFY_TYPE_MIN, RESEND_MS, Certifier
 from writ_host.consensus.effects import (
     Certified,
     Certify,
@@ -27,6 +27,7 @@ from writ_host.consensus.effects import (
 )
 from writ_host.consensus.hardstate import Promise
 from writ_host.consensus.replica import Replica
+from writ_host.scope.validation import beacon_objection
 
 # Once the network is whole, every height must be decided within so much of the world's time.
 HEALED_MS_MAX = 240_000
@@ -119,7 +120,7 @@ class Governor:
         clock_s = self.clock_ms() // 1000
         place = self.disk.height - 1, self.disk.head
         reasons = [
-            beacon_reason(one, clock_s, SKEW_MAX_S, *place)
+            beacon_objection(one, clock_s, SKEW_MAX_S, *place)
             if values.is_beacon(one)
             else (None if one in self.world.wished else "nobody proposed it")
             for one in payloads

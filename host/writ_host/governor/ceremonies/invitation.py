@@ -41,7 +41,7 @@ from ...errors import Malformed
 from ...keys.group import Random, point_from_bytes
 from ...keys.identity import Governor
 from ...keys.roster import Roster
-from ...policy.text import role_words, rule_words
+from ...policy.text import role_text, rule_text
 from ...scope.issuance import BEACON_AGE_MAX_S, CLOCK_SKEW_MAX_S
 from ..proposals.approval import Approvals
 from .record import Record, check_address
@@ -279,7 +279,7 @@ class Invitation:
             ]
         policy = Policy(capsules.parse_claims(self.payloads(_NONE[:32])[1]))
         lines.append(
-            f"governors' roles: {role_words(policy, self.roles, 'and') if self.roles else 'none'},"
+            f"governors' roles: {role_text(policy, self.roles, 'and') if self.roles else 'none'},"
             f" until {humanize.moment(self.expires_s)}"
         )
         approvals = Approvals.from_wire((self.policy or [0, 0, {}])[2].get(PARAM_APPROVALS))
@@ -287,7 +287,7 @@ class Invitation:
             f"operators who must agree to a change: {approvals.operators}, with"
             f" {len(approvals.rules)} rules for the rest"
         )
-        lines += [f"rule: {rule_words(policy, i)}" for i in range(len(policy.rules))]
+        lines += [f"rule: {rule_text(policy, i)}" for i in range(len(policy.rules))]
         return lines
 
 

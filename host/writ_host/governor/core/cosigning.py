@@ -7,10 +7,11 @@ from writ.authority.capsule import BEACON
 
 from ...consensus import effects
 from ...consensus.committee import Committee
-from ...consensus.cosign import ASK, JOBS_MAX, RESEND_MS, Certifier, beacon_reason
+from ...consensus.cosign import ASK, JOBS_MAX, RESEND_MS, Certifier
 from ...consensus.effects import Effect, Received, Tick
 from ...consensus.signer import Signer
 from ...consensus.value import BATCH_MAX, body_of
+from ...scope.validation import beacon_objection
 from ..proposals import messages
 from ..proposals.proposal import OPEN, UNKNOWN_PROPOSAL, Proposal
 from .clockskew import ClockSkew
@@ -83,7 +84,7 @@ class CosigningScheduler:
         self._beacon_asked_ms = context.now_ms
         chain = context.chain
         skew = chain.charter.clock_skew_max_s
-        reason = beacon_reason(payload, context.clock_s(), skew, chain.epoch, chain.head)
+        reason = beacon_objection(payload, context.clock_s(), skew, chain.epoch, chain.head)
         time_s = int(capsules.parse_claims(payload)[capsules.IAT])
         if reason is None and time_s <= context.newest_beacon()[0]:
             return "a newer beacon is certified already"

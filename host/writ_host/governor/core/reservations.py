@@ -25,7 +25,7 @@ NEW = "new-here"
 # So many rows of a teller are kept: 512 admissions that came to nothing. A liar can bar no more.
 TOLD_EACH_MAX = 1024
 # Who has not told by then is gone. Until then admissions may need all the others.
-PATIENCE_S = 7 * 86400
+SHARE_TIMEOUT_S = 7 * 86400
 KEY_CHARS_MAX = 64
 UNTOLD = "I am new here, and not told yet which names are promised"
 
@@ -66,7 +66,7 @@ class Promised:
         since = self._since()
         if not since:
             context.ledger.set_meta(NEW, context.clock_s().to_bytes(8, "big"))
-        elif context.clock_s() - int.from_bytes(since, "big") > PATIENCE_S:
+        elif context.clock_s() - int.from_bytes(since, "big") > SHARE_TIMEOUT_S:
             self._finish("not all governors have told which names are promised; on without them")
             return
         for number in range(1, context.count + 1):

@@ -34,7 +34,7 @@ from writ.authority.capsule import (
     parse_claims,
 )
 
-from ...scope.validation import Known
+from ...scope.validation import KnownMember
 from .database import LedgerFile, TableFull
 
 DIGEST_BYTES = 16
@@ -262,10 +262,10 @@ class CapsuleStore(LedgerFile):
 
     # --- members ----------------------------------------------------------------------------------
 
-    def known(self, node_id: bytes) -> Known | None:
+    def known(self, node_id: bytes) -> KnownMember | None:
         """What is known of the member with this node id (8 B), expired and revoked ones too."""
         found = self.row("SELECT raw, era FROM capsules WHERE node = ?", node_id)
-        return None if found is None else Known(_member(found[0]), found[1] != self._era())
+        return None if found is None else KnownMember(_member(found[0]), found[1] != self._era())
 
     def member(self, node_id: bytes) -> Member | None:
         """The newest capsule of the member with this node id (8 B)."""

@@ -36,12 +36,13 @@ from writ.limits import CAPSULE_BYTES_MAX, GOVERNORS_MAX
 from ... import codec
 from ...consensus.value import BATCH_MAX, body_of
 from ...errors import HostError, Malformed
+from ...humanize import utc_minute
 from ...keys.frost import is_valid
 from ...policy.approvals import Approvals
 from ...policy.text import approvals_of
-from ...refusals import words_for
-from ...scope.admission import Request, is_request, read_request
-from ...scope.validation import Known, Reading, Registry, day
+from ...refusals import rejection_text
+from ...scope.admission import MembershipRequest, is_request, read_request
+from ...scope.validation import KnownMember, Registry, Validation
 from .statement import ACT, ADMIT, RENEW, REVOKE, Statement
 
 # Without a person nobody is a member for longer: after the statement that asks for it, or from now.
@@ -86,19 +87,19 @@ class ScopeView:
 class Verdict:
     """reason: why not, whoever approves it; operators: how many people must say yes (0: none).
 
-    title, reading: what it means; kind: a capsule's, or "several".
+    title, validation: what it means; kind: a capsule's, or "several".
     """
 
     reason: str | None
     operators: int
     title: str
-    reading: Reading
+    validation: Validation
     kind: str
 
     @property
     def lines(self) -> list[str]:
         """What it means, for people."""
-        return self.reading.lines
+        return self.validation.lines
 
 
 def judge(payloads: Sequence[bytes], evidence: bytes, view: ScopeView) -> Verdict:
@@ -107,15 +108,15 @@ def judge(payloads: Sequence[bytes], evidence: bytes, view: ScopeView) -> Verdic
     try:
         case.judge(payloads, evidence)
     except Rejection as error:
-        case.reading.object(words_for(error))
+        case.validation.add_problem(rejection_text(error))
     except HostError as error:
-        case.reading.object(str(error))
-    problems = case.reading.problems
+        case.validation.add_problem(str(error))
+    problems = case.validation.problems
     return Verdict(
         "; ".join(problems) or None,
         GOVERNORS_MAX if problems else case.operators,
         "; ".join(case.titles)[:TITLE_CHARS_MAX] or "nothing that can be read",
-        case.reading,
+        case.validation,
         case.kinds.pop() if len(case.kinds) == 1 else "several",
     )
 
@@ -125,7 +126,7 @@ class _Case:
     def __init__(self, view: ScopeView) -> None:
         self.view = view
         self.governors = view.governors or len(view.charter.governors)
-        self.reading = Reading(
+        self.validation = Validation(
             view.ledger,
             view.policy,
             view.epoch,
@@ -175,8 +176,8 @@ class _Case:
             self.titles.append(self._own_revocation(parsed, beside))
             self.operators = 0
         if len(parsed) == 2:
-            self.reading.amendment(parsed[0])
-        new: Any = self.reading.whole_policy(parsed[-1])
+            self.validation.amendment(parsed[0])
+        new: Any = self.validation.whole_policy(parsed[-1])
         if old is not None and old.epoch < self.view.epoch and _same_rules(old, new):
             # after a succession: what people have agreed to, under the new key
             self.operators = 0
@@ -196,10 +197,10 @@ class _Case:
         statement = self._said(beside[0], REVOKE)
         name = str(self._signer(statement).name)
         if parsed[0].body[3:] != [statement.node_id]:
-            self.reading.object(f"{name} asked to be revoked itself, and for nothing else")
+            self.validation.add_problem(f"{name} asked to be revoked itself, and for nothing else")
         self._check_age(statement, name)
         if statement.asked[0]:
-            self.reading.say(f"{name} says: {statement.asked[0]}")
+            self.validation.add_line(f"{name} says: {statement.asked[0]}")
         return f"{name} revokes itself"
 
     def _succession(self, capsule: Capsule, beside: bytes) -> None:
@@ -214,33 +215,33 @@ class _Case:
         ):
             raise Malformed("what is beside the succession is no charter that its own key signed")
         new: Any = Charter(charter)
-        found: Any = self.reading.succession(capsule, charter)
+        found: Any = self.validation.succession(capsule, charter)
         if new.name != self.view.charter.name:
-            self.reading.object(f"the charter beside the succession is one of {new.name}")
+            self.validation.add_problem(f"the charter beside the succession is one of {new.name}")
         old = self.view.charter.governors
         staying = sum(key in old for key in new.governors)
-        self.reading.say(
+        self.validation.add_line(
             f"of the {len(new.governors)} governors then, {staying} are in the charter now in force"
         )
         if found.group_key not in self.view.seats:
-            self.reading.object("it puts a group key in force that we have not seen made")
+            self.validation.add_problem("it puts a group key in force that we have not seen made")
         self.titles.append(f"succession to another group key in epoch {found.epoch}")
 
     # --- kinds without an order -------------------------------------------------------------------
 
     def _member(self, capsule: Capsule, beside: bytes) -> int:
         known = self.view.ledger.known(capsules.node_id(capsules.Member(capsule).x))
-        member: Any = self.reading.member(capsule)
+        member: Any = self.validation.member(capsule)
         if known is None:
             return self._admission(member, beside)
         old: Any = known.member
         renewal = not member.roles & ~old.roles
         operators = self.approvals.operators_for("member", member.roles, renewal)
-        self.titles.append(f"renew {member.name} until {day(member.expires)}")
+        self.titles.append(f"renew {member.name} until {utc_minute(member.expires)}")
         if not beside:
             # the succession that made it invalid is what people have agreed to
             same = known.is_outdated and capsules.parse(old.raw).payload == capsule.payload
-            return 0 if same and self.reading.is_living(old) else max(1, operators)
+            return 0 if same and self.validation.is_living(old) else max(1, operators)
         if is_request(beside):
             self._check_request(read_request(beside), member)
             return max(1, operators)
@@ -250,15 +251,19 @@ class _Case:
             return max(1, operators)
         return self._renewal(member, known, self._said(beside, RENEW), operators)
 
-    def _renewal(self, member: Any, known: Known, statement: Statement, operators: int) -> int:
+    def _renewal(
+        self, member: Any, known: KnownMember, statement: Statement, operators: int
+    ) -> int:
         old: Any = known.member
         statement.check_signature(old.x, old.y_is_odd)
         if (old.name, old.address, old.roles) != (member.name, member.address, member.roles):
-            self.reading.object(f"{old.name} asked to be renewed as it is, and for nothing else")
+            self.validation.add_problem(
+                f"{old.name} asked to be renewed as it is, and for nothing else"
+            )
         latest = statement.issued + RENEWAL_S_MAX
         if old.expires >= latest:
-            self.reading.object(f"{old.name}: this statement was answered long ago")
-        if self.reading.is_living(old) and operators == 0 and member.expires <= latest:
+            self.validation.add_problem(f"{old.name}: this statement was answered long ago")
+        if self.validation.is_living(old) and operators == 0 and member.expires <= latest:
             self._check_age(statement, old.name)
             return 0 if member.not_before <= self.view.clock_s else 1
         return max(1, operators)
@@ -267,7 +272,9 @@ class _Case:
         operators = self.approvals.operators_for("member", member.roles, False)
         self.titles.append(f"admit {member.name}")
         if not beside:
-            self.reading.object(f"{member.name}: no request of this key, so nobody has shown it")
+            self.validation.add_problem(
+                f"{member.name}: no request of this key, so nobody has shown it"
+            )
             return operators
         if is_request(beside):
             request = read_request(beside)
@@ -275,66 +282,74 @@ class _Case:
         else:
             request = self._vouched(Statement.parse(beside), member)
         # what is unusual is for a person to see
-        latest = self.view.clock_s + RENEWAL_S_MAX + self.reading.skew_s
+        latest = self.view.clock_s + RENEWAL_S_MAX + self.validation.clock_skew_max_s
         if member.expires > latest or member.not_before > self.view.clock_s:
             return max(1, operators)
         return operators if request.name == member.name else max(1, operators)
 
-    def _check_request(self, request: Request, member: Any) -> None:
+    def _check_request(self, request: MembershipRequest, member: Any) -> None:
         if (request.x, request.y_is_odd) != (member.x, member.y_is_odd):
-            self.reading.object(f"{member.name}: the request beside it is one of another key")
+            self.validation.add_problem(
+                f"{member.name}: the request beside it is one of another key"
+            )
         if request.name != member.name:
-            self.reading.say(f"it asked to be called {request.name}")
+            self.validation.add_line(f"it asked to be called {request.name}")
 
-    def _vouched(self, statement: Statement, member: Any) -> Request:
+    def _vouched(self, statement: Statement, member: Any) -> MembershipRequest:
         if statement.op != ADMIT:
             raise Malformed("the statement beside it asks for something else")
         by: Any = self._signer(statement)
         voucher = statement.voucher
         shown = f", which showed it {voucher.hex()}" if voucher else ""
-        self.reading.say(f"{by.name} asks to admit it{shown}")
+        self.validation.add_line(f"{by.name} asks to admit it{shown}")
         self._check_request(statement.request, member)
         return statement.request
 
     def _beacon(self, capsule: Capsule, beside: bytes) -> int:
-        beacon: Any = self.reading.beacon(capsule)
+        beacon: Any = self.validation.beacon(capsule)
         newest = self.view.ledger.beacon()
         if newest is not None and beacon.time <= Beacon(capsules.parse(newest)).time:
-            self.reading.object("a newer beacon is certified already")
+            self.validation.add_problem("a newer beacon is certified already")
         if beside:
             raise Malformed("a beacon needs no evidence")
         self.titles.append(f"beacon of epoch {beacon.epoch}")
         return self.approvals.operators_for("beacon")
 
     def _action(self, capsule: Capsule, beside: bytes) -> int:
-        action: Any = self.reading.action(capsule)
-        self.titles.append(f"action: {action.path} on {self.reading.name_of(action.target)}")
+        action: Any = self.validation.action(capsule)
+        self.titles.append(f"action: {action.path} on {self.validation.name_of(action.target)}")
         operators = self.approvals.operators_for("action")
         if not beside:
             return max(1, operators)
         statement = self._said(beside, ACT)
         by: Any = self._signer(statement)
-        self.reading.say(f"{by.name} asks for it")
+        self.validation.add_line(f"{by.name} asks for it")
         asked = (action.target, action.method, action.path, action.digest)
         if statement.asked != asked:
-            self.reading.object(f"{by.name} asked for another action")
+            self.validation.add_problem(f"{by.name} asked for another action")
         if action.nonce != statement.nonce:
-            self.reading.object("the nonce is not the statement's: it could be executed twice")
+            self.validation.add_problem(
+                "the nonce is not the statement's: it could be executed twice"
+            )
         if action.expires != statement.issued + ACTION_S:
             # one that ends later outlives what its target remembers of the nonce
-            self.reading.object("not good for an hour from then: it could be executed twice")
+            self.validation.add_problem(
+                "not good for an hour from then: it could be executed twice"
+            )
         self._check_age(statement, by.name)
         self._check_rules(by, action)
         return operators
 
     def _check_rules(self, by: Any, action: Any) -> None:
-        target: Any = self.reading.member_of(action.target)
+        target: Any = self.validation.member_of(action.target)
         if target is None or self.policy is None:
             return
         roles = self.policy.roles_of(by), self.policy.roles_of(target)
         asked = (*roles, action.method, action.path, True, True)
         if decide(self.policy, *asked)[0] is not None:
-            self.reading.object(f"no rule lets {by.name} do that, with an action or without")
+            self.validation.add_problem(
+                f"no rule lets {by.name} do that, with an action or without"
+            )
 
     # --- statements -------------------------------------------------------------------------------
 
@@ -345,7 +360,7 @@ class _Case:
         return statement
 
     def _signer(self, statement: Statement) -> Any:
-        member: Any = self.reading.member_of(statement.node_id)
+        member: Any = self.validation.member_of(statement.node_id)
         if member is None:
             raise Malformed(f"a statement of {statement.node_id.hex()}, which is no living member")
         statement.check_signature(member.x, member.y_is_odd)
@@ -353,9 +368,9 @@ class _Case:
 
     def _check_age(self, statement: Statement, name: str) -> None:
         age_s = self.view.clock_s - statement.issued
-        if not -self.reading.skew_s <= age_s <= STATEMENT_AGE_MAX_S:
-            self.reading.object(
-                f"{name} asked for it on {day(statement.issued)}: too far from our clock"
+        if not -self.validation.clock_skew_max_s <= age_s <= STATEMENT_AGE_MAX_S:
+            self.validation.add_problem(
+                f"{name} asked for it on {utc_minute(statement.issued)}: too far from our clock"
             )
 
 

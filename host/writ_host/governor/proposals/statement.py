@@ -30,7 +30,7 @@ from writ.authority.capsule import (
 from writ.errors import BadShape, BadSignature, TooLarge, UnknownKind
 from writ.limits import PATH_BYTES_MAX
 
-from ...scope.admission import Request, read_request
+from ...scope.admission import MembershipRequest, read_request
 
 RENEW, REVOKE, ADMIT, ACT = range(16, 20)
 STATEMENT_BYTES_MAX = 768
@@ -101,7 +101,7 @@ class Statement:
             raise BadSignature()
 
     @property
-    def request(self) -> Request:
+    def request(self) -> MembershipRequest:
         """Whom to admit: the request for membership, its proof of possession checked."""
         check(self.op == ADMIT)
         return read_request(self._bytes(0))

@@ -10,7 +10,7 @@ from writ.node.sync import member_request
 from writ_host.ceremony.local import Identity
 from writ_host.ceremony.plan import BadPlan
 from writ_host.errors import HostError
-from writ_host.governor.core.reservations import NEW, PATIENCE_S, TOLD_EACH_MAX, UNTOLD
+from writ_host.governor.core.reservations import NEW, SHARE_TIMEOUT_S, TOLD_EACH_MAX, UNTOLD
 from writ_host.governor.ledger.ledger import Ledger
 from writ_host.governor.proposals.messages import ASK_RESERVATIONS, ITEMS_MAX, RESERVATIONS
 from writ_host.governor.proposals.messages import type_of as type_
@@ -108,7 +108,7 @@ def test_who_never_tells_is_waited_for_a_week(village: Village) -> None:
     for _ in range(200):
         village.step()
     assert not is_told(village)
-    village.cores[4].context.clock_s = lambda: now_s() + PATIENCE_S + 2
+    village.cores[4].context.clock_s = lambda: now_s() + SHARE_TIMEOUT_S + 2
     village.run(lambda: is_told(village))
     # and what was told until then counts
     rival = member_payload(crypto.p256_generate(), "pump", 301)

@@ -81,8 +81,8 @@ def test_a_person_may_change_what_a_member_is(scope: Scope) -> None:
     assert scope.allows(renewal(roles=SENSOR | GATEWAY)) == 2
     assert scope.allows(renewal("soil9", key="soil1")) == 1
     found = scope.judge(renewal("soil9", 9, roles=GATEWAY, key="soil1"))
-    for words in ("so far called soil1", "so far at address 1", "so far with roles sensor"):
-        assert words in found.lines
+    for line in ("called soil1", "at address 1", "with roles sensor"):
+        assert f"until now {line}" in found.lines
 
 
 def test_an_old_statement_renews_nothing_a_second_time(scope: Scope) -> None:
@@ -90,7 +90,7 @@ def test_an_old_statement_renews_nothing_a_second_time(scope: Scope) -> None:
     assert scope.allows(renewal(), beside=[asked]) == 0
     scope.ledger.add_capsules([raw(renewal())])
     # neither as it was, nor for longer
-    assert "lives until" in scope.refuses(renewal(), beside=[asked])
+    assert "is valid until" in scope.refuses(renewal(), beside=[asked])
     for more_s in (1, DAY, 10 * YEAR):
         longer = renewal(exp=NOW - 5 + RENEWAL_S_MAX + more_s)
         assert "answered long ago" in scope.refuses(longer, beside=[asked])
@@ -155,9 +155,9 @@ def test_who_is_out_stays_out(scope: Scope) -> None:
 
 
 def test_no_capsule_shortens_a_life_or_is_over_already(scope: Scope) -> None:
-    assert "lives until" in scope.refuses(renewal(exp=NOW + 30 * DAY))
-    assert "lives until" in scope.refuses(renewal(exp=NOW + DAY))
-    assert "expired already" in scope.refuses(renewal("gone", 5, exp=NOW))
+    assert "is valid until" in scope.refuses(renewal(exp=NOW + 30 * DAY))
+    assert "is valid until" in scope.refuses(renewal(exp=NOW + DAY))
+    assert "has already expired" in scope.refuses(renewal("gone", 5, exp=NOW))
 
 
 def test_after_a_succession_members_are_certified_again_as_they_were(scope: Scope) -> None:
@@ -193,7 +193,7 @@ def test_names_and_addresses_of_the_living_are_taken(scope: Scope) -> None:
     found = scope.refuses(member("soil1", 9, key="new"), beside=beside)
     assert found == f"another member is called soil1: {node_of('soil1').hex()}"
     found = scope.refuses(member("new", 2), beside=[request("new")])
-    assert found == "soil2 has the address 2"
+    assert found == "address 2 belongs to soil2"
     # of the dead and the revoked they are free
     assert scope.allows(member("gone", 5, key="new"), beside=beside) == 1
     scope.revoke("soil2")
