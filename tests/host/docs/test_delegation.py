@@ -204,7 +204,7 @@ def authority(path: Path, device: Device) -> Authority:
 def test_the_page_names_the_operations_and_their_arguments() -> None:
     named = [
         re.split(r"[(, )]+", ticked(row[0])[0])
-        for row in rows(PAGE, "operation", "what comes of it")
+        for row in rows(PAGE, "operation", "result on success")
     ]
     public = {name for name in vars(delegate.Delegate) if name[0] != "_"} - {"tick"}
     assert {name for name, *_ in named} == public
