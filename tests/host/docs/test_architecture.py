@@ -1,0 +1,60 @@
+"""docs/architecture.md names every folder, and its drawings are what the script draws."""
+
+import re
+from pathlib import Path
+
+import draw_architecture
+import pytest
+from docs_rig import DOCS, rows, ticked
+
+ROOT = DOCS.parent
+PAGE = (DOCS / "architecture.md").read_text()
+PICTURES = draw_architecture.pictures()
+CORE, HOST = ROOT / "firmware/writ", ROOT / "host/writ_host"
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_committed_picture_is_what_the_script_draws(name: str) -> None:
+    advice = "run: python tools/draw_architecture.py"
+    assert (DOCS / name).read_text() == PICTURES[name], advice
+    assert f"({name})" in PAGE
+
+
+def folders(base: Path) -> list[str]:
+    """The packages below `base`, such as `governor/core/`."""
+    return [f"{path.parent.relative_to(base)}/" for path in sorted(base.rglob("*/__init__.py"))]
+
+
+def listed(side: str) -> list[str]:
+    """What the first column of the table about `side` names."""
+    return [name for row in rows(PAGE, side, "concept") for name in ticked(row[0])]
+
+
+@pytest.mark.parametrize(
+    ("base", "side"),
+    [(CORE, "device core, `firmware/writ/`"), (HOST, "host, `host/writ_host/`")],
+    ids=["core", "host"],
+)
+def test_every_folder_is_on_the_page(base: Path, side: str) -> None:
+    names = listed(side)
+    assert set(folders(base)) == {name for name in names if name.endswith("/")}
+    for name in names:
+        assert (base / name).exists(), name
+
+
+def test_modules_of_the_drawings_exist() -> None:
+    bases = (CORE, HOST, HOST / "governor")
+    for picture in (draw_architecture.datagram(), draw_architecture.proposal()):
+        cards = re.findall(r'class="name"[^>]*>([^<]+)<', picture.svg())
+        assert len(cards) > 5
+        for name in ", ".join(cards).split(", "):
+            found = [base / f"{name}{end}" for base in bases for end in ("", ".py")]
+            assert name == "your program" or any(path.exists() for path in found), name
+
+
+def test_folders_of_the_drawing_are_those_of_the_tree() -> None:
+    drawn = re.findall(r'class="name"[^>]*>([^<]+)<', draw_architecture.rooms().svg())
+    for base in (CORE, HOST, HOST / "governor"):
+        for path in base.iterdir():
+            if (path / "__init__.py").exists():
+                assert path.name in drawn, path.name
