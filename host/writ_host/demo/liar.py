@@ -77,14 +77,14 @@ def _other(value: Value) -> Value:
 class LyingCore(core.Core):
     """Its answers to devices are certified by itself alone."""
 
-    def ask(self, statement: bytes, now_ms: int) -> tuple[int, bytes, list[Output]]:
+    def handle_statement(self, statement: bytes, now_ms: int) -> tuple[int, bytes, list[Output]]:
         try:
             said = Statement.parse(statement)
         except Rejection:
-            return super().ask(statement, now_ms)
+            return super().handle_statement(statement, now_ms)
         member = self.ledger.member(said.node_id)
         if said.op != RENEW or member is None:
-            return super().ask(statement, now_ms)
+            return super().handle_statement(statement, now_ms)
         expires, key = capsules.TIME_MAX, (member.x, member.y_is_odd)
         body = [member.address, member.roles]
         payload = capsules.build(MEMBER, body, sub=member.name, exp=expires, key=key)

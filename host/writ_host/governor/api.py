@@ -22,11 +22,10 @@ from . import backup
 from .activation import puts_in_force
 from .ceremonies.record import Record
 from .control import Document, field
-from .core.pool import ProposalView
 from .ledger.capsules import read_capsule
 from .metrics import Samples
 from .proposals import messages
-from .proposals.proposal import OPEN
+from .proposals.proposal import OPEN, ProposalView
 
 if TYPE_CHECKING:
     from .daemon import Daemon
@@ -182,7 +181,7 @@ class Api:
         if found["what"] == "ceremony":
             daemon.carry_ceremony(daemon.ceremonies.decide_on(found["id"], yes, reason, now_ms))
         else:
-            outs = daemon.the_core().decide_on(found["id"], yes, reason, now_ms)
+            outs = daemon.the_core().approve_or_deny(found["id"], yes, reason, now_ms)
             daemon.carry_out(outs)
         return self._find(found["id"].hex())
 
@@ -218,7 +217,7 @@ class Api:
         found = self._state(request)
         # no proposal: each governor signs what its own clock and head agree with
         core, now_ms = self._daemon.the_core(), self._daemon.now_ms()
-        core.cosigning.beacon_ms = now_ms
+        core.cosigning.beacon_due_ms = now_ms
         self._daemon.carry_out(core.tick(now_ms))
         return found
 

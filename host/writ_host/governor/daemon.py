@@ -306,7 +306,7 @@ class Daemon:
         if core is not None and node is not None and node.authority.epoch > core.epoch:
             raw = node.authority.capsule_for(core.epoch)
             if raw is not None:
-                self.carry_out(core.learn(bytes(raw), self.now_ms()))
+                self.carry_out(core.add_capsule(bytes(raw), self.now_ms()))
 
     def _tell_problem(self, problem: str) -> None:
         # what is tried again and again is told once
@@ -401,7 +401,7 @@ class Daemon:
         """A member's statement, for the core; by its own clock, not the scope node's."""
         if self.core is None:
             return coap.UNAVAILABLE, b""
-        code, body, outs = self.core.ask(statement, self.now_ms())
+        code, body, outs = self.core.handle_statement(statement, self.now_ms())
         self.carry_out(outs)
         return code, body
 

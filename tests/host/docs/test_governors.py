@@ -24,6 +24,7 @@ from writ_host.governor import folder as governor_folder
 from writ_host.governor import metrics
 from writ_host.governor.ceremonies import gossip, invitation, manager
 from writ_host.governor.core import (
+    catchup,
     context,
     core,
     cosigning,
@@ -163,7 +164,7 @@ def test_numbers_of_the_daemon() -> None:
     assert f"the next one tries {cosigning.BEACON_TURN_MS // 1000} s later" in text
     assert f"Every {core.SUMMARY_MS // 1000} s governors tell each other" in text
     assert f"{ledger.CHAIN_KEPT:,} of them are kept" in text
-    assert f"is told no decision for {core.SKIP_MS // 1000} s" in text
+    assert f"is told no decision for {catchup.SKIP_MS // 1000} s" in text
     assert f"Each {Timing().resend_ms} ms a governor that is awake" in text
     assert f"Up to {BATCH_MAX} payloads share a session" in text
     assert f"Of whom {fairqueue.WAITING_BYTES_MAX >> 20} MB wait" in text

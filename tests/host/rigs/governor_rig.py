@@ -17,8 +17,8 @@ from writ_host.consensus.value import Value
 from writ_host.governor.activation import new_committee
 from writ_host.governor.core.context import LogEvent, NewCapsule, Outgoing, Output, Reseat
 from writ_host.governor.core.core import FOUNDERS, Core
-from writ_host.governor.core.pool import ProposalView
 from writ_host.governor.ledger.ledger import Ledger
+from writ_host.governor.proposals.proposal import ProposalView
 from writ_host.keys.roster import committee_digest
 from writ_host.policy.source import PolicyFile
 from writ_host.scope import issuance
@@ -219,7 +219,7 @@ class Village:
 
     def approve(self, number: int, id: bytes, yes: bool = True) -> None:
         """The operator of one governor says so."""
-        outs = self.cores[number].decide_on(id, yes, "seen by eye", self.now_ms)
+        outs = self.cores[number].approve_or_deny(id, yes, "seen by eye", self.now_ms)
         self.handle(number, outs)
 
     def revocation(self, node_id: bytes) -> list[bytes]:
@@ -230,7 +230,7 @@ class Village:
 
     def ask(self, number: int, statement: bytes) -> tuple[int, bytes]:
         """A device's statement, at one governor."""
-        code, body, outs = self.cores[number].ask(statement, self.now_ms)
+        code, body, outs = self.cores[number].handle_statement(statement, self.now_ms)
         self.handle(number, outs)
         return code, body
 

@@ -1,7 +1,8 @@
-"""How far the other governors' clocks are off ours, by the beacons that they ask us to sign.
+"""Clock skew: how far the clocks of other governors differ from this governor's clock.
 
-A governor whose clock is off counts as absent for beacons, and looks well otherwise: somebody has
-to be told. One word from a liar says nothing; that most others differ by the same says whose it is.
+Each governor puts its own time into the beacons that it asks others to sign. A governor whose clock
+is wrong counts as absent for beacons and otherwise looks healthy, so operators must be warned. One
+difference does not show whose clock is wrong. If most others differ by the same, it is this one's.
 """
 
 from writ.authority.capsule import BEACON, IAT, WRIT, parse_claims
@@ -12,50 +13,53 @@ from ...consensus.cosign import ASK
 from ...errors import Malformed
 from .context import Context
 
-# A job with one beacon; whatever is longer is not looked at.
+# A request for one beacon. Longer messages are not examined.
 ASK_BYTES_MAX = 128
-# What goes back and forth is told so often.
-TELL_MS = 600000
+# The shortest interval between two warnings about one governor.
+WARN_MS = 600000
 
 
 class ClockSkew:
-    """skew_s: by a governor's number, how far its clock was ahead of ours when it asked last."""
+    """The clock skew of the other governors.
+
+    skew_s: by governor, how far its clock was ahead of ours at its newest request.
+    """
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._seen: dict[int, bytes] = {}
-        self._told_ms: dict[int, int] = {}
+        self._newest: dict[int, bytes] = {}  # by governor: its newest request
+        self._warned_ms: dict[int, int] = {}  # by governor: when operators were warned
         self.skew_s: dict[int, int] = {}
 
     def over_limit(self) -> dict[int, int]:
-        """`skew_s` of those that differ by more than the charter allows."""
+        """The entries of `skew_s` that exceed the charter's limit."""
         most = self._context.chain.charter.clock_skew_max_s
-        return {number: off for number, off in self.skew_s.items() if abs(off) > most}
+        return {number: skew for number, skew in self.skew_s.items() if abs(skew) > most}
 
-    def look(self, sender: int, data: bytes) -> None:
-        """A message of the certifier: of interest if it asks for a beacon."""
+    def observe(self, sender: int, data: bytes) -> None:
+        """Note the time in a request of the cosigner, if it asks for a beacon."""
         if len(data) > ASK_BYTES_MAX or (time_s := _beacon_time(data)) is None:
             return
-        if self._seen.get(sender) == data:
-            return  # what is asked again has the time of when it was asked first
-        self._seen[sender] = data
+        if self._newest.get(sender) == data:
+            return  # a repeated request has the time of the first one
+        self._newest[sender] = data
         self.skew_s[sender] = time_s - self._context.clock_s()
         if sender in self.over_limit():
-            self._tell(sender)
+            self._warn(sender)
 
-    def _tell(self, sender: int) -> None:
+    def _warn(self, sender: int) -> None:
         context = self._context
-        told_ms = self._told_ms.get(sender)
-        if told_ms is not None and context.now_ms - told_ms < TELL_MS:
+        warned_ms = self._warned_ms.get(sender)
+        if warned_ms is not None and context.now_ms - warned_ms < WARN_MS:
             return
-        self._told_ms[sender] = context.now_ms
-        name = context.name(sender)
-        text = f"the clock of {name} is {describe(self.skew_s[sender])}: no beacon with both of us"
-        context.record("clock", text, governor=name, off_s=self.skew_s[sender])
+        self._warned_ms[sender] = context.now_ms
+        name, skew_s = context.name(sender), self.skew_s[sender]
+        text = f"the clock of {name} is {describe(skew_s)}: both can not sign the same beacon"
+        context.record("clock", text, governor=name, off_s=skew_s)
 
 
 def describe(skew_s: int) -> str:
-    """Of a clock that is so many seconds ahead of ours."""
+    """The skew of a clock as text: "20 min ahead of ours"."""
     return f"{humanize.duration(abs(skew_s))} {'ahead of' if skew_s > 0 else 'behind'} ours"
 
 

@@ -62,10 +62,11 @@ Output = Outgoing | LogEvent | NewCapsule | Reseat
 class Context:
     """The shared state of one core.
 
-    clock_s: Unix seconds; now_ms: the time of the call that is being handled; next_seats: what
-    ceremonies have made and is not in force yet, committee digests (8 B) and group keys (32 B);
-    outputs: in the order in which the caller must handle them; send_now(messages): set by the
-    caller, sends messages before the current call returns.
+    clock_s: Unix seconds; now_ms: the time of the call that is being handled; is_seated: whether
+    the committee of this seat is in force; next_seats: what ceremonies have made and is not in
+    force yet, committee digests (8 B) and group keys (32 B); outputs: in the order in which the
+    caller must handle them; send_now(messages): set by the caller, sends messages before the
+    current call returns.
     """
 
     identity: Identity
@@ -74,6 +75,7 @@ class Context:
     clock_s: Callable[[], int]
     chain: ChainState
     now_ms: int = 0
+    is_seated: bool = False
     next_seats: frozenset[bytes] = frozenset()
     outputs: list[Output] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)

@@ -1,98 +1,64 @@
-"""One governor: consensus, certification, proposals, beacons and catch-up, joined.
+"""The core of one governor: consensus, cosigning, the proposal pool and catch-up, joined.
 
-Sans-IO but for its ledger: what must be durable is in the ledger before a message that follows
-from it is returned. Messages come in with the number of the governor whose session brought them.
+Sans-IO except for its ledger. Rules:
+
+1. Every message arrives with the number of the governor whose authenticated session brought it.
+2. Every call commits once, before it returns: what a returned message depends on is on the disk.
+   Only messages that depend on no uncommitted write leave earlier (`Context.flush_early`).
+3. After a failed commit the core refuses every further call.
+4. A core serves one committee. When another one is in force, it returns `Reseat` and ends.
 """
 
-import functools
-import hashlib
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
-from writ.authority import capsule as capsules
-from writ.authority.capsule import AMENDMENT, BEACON, CHARTER, POLICY, SUCCESSION
+from writ.authority.capsule import BEACON
 from writ.errors import Rejection
 
-from ... import codec
 from ...consensus import effects
 from ...consensus.committee import Committee, tolerance
 from ...consensus.effects import Decide, Effect, Propose, Received, Tick
 from ...consensus.replica import Replica
 from ...consensus.signer import FrostSigner
-from ...consensus.value import Value, body_of
-from ...errors import DamagedFile, HostError
-from ...keys.frost import is_valid
+from ...consensus.value import Value
+from ...errors import HostError
 from ...keys.group import Random
 from ...keys.identity import Identity
 from ...keys.roster import Seat, committee_digest, committee_scope
-from ..ledger.capsules import DIGEST_BYTES, read_capsule
-from ..ledger.database import LedgerFailed, LedgerInUse
 from ..ledger.ledger import Ledger
 from ..proposals import messages
-from ..proposals.messages import (
-    APPROVE,
-    ASK_RESERVATIONS,
-    CAPSULES,
-    CORE_TYPE_MIN,
-    COSIGNING_TYPE_MIN,
-    PROPOSE,
-    PULL,
-    RESERVATIONS,
-    SUMMARY,
-    WANT,
+from ..proposals.proposal import (
+    OPEN,
+    UNKNOWN_PROPOSAL,
+    Proposal,
+    ProposalTable,
+    ProposalView,
+    proposal_id,
 )
-from ..proposals.proposal import OPEN, UNKNOWN_PROPOSAL, Proposal, ProposalTable, proposal_id
 from . import delegation
-from .chain import ChainState
+from .catchup import CatchUp
+from .chain import assemble, read_chain
+from .commit import LEDGER_ERRORS, one_commit
 from .context import Context, NewCapsule, Output, Reseat
 from .cosigning import CosigningScheduler
-from .pool import NotAccepted, ProposalPool, ProposalView
+from .pool import NotAccepted, ProposalPool
 
-# How often governors tell each other how far they are, and look after what waits.
+# How often a governor sends its summary, and how often it checks the open proposals.
 SUMMARY_MS = 5000
 RETRY_MS = 3000
-# Whoever is behind is told decision by decision, each within a status (consensus/state.py: 5 s).
-# When none came for so long, and the group has signed a later policy, nobody tells them any more.
-SKIP_MS = 15000
-# Under this and a group key in the ledger's small things: the committee (8 B) that made the key.
+# Key prefix in the ledger's metadata: "founders-" and a group key in hex hold the digest (8 B) of
+# the committee that made this key.
 FOUNDERS = "founders-"
 
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def _one_commit(
-    method: Callable[Concatenate["Core", P], T],
-) -> Callable[Concatenate["Core", P], T]:
-    """All that a call writes is durable, by one fsync, before it returns what is to be said.
-
-    Where that fails, what is in memory may be ahead of the disk: this core says no more, whoever
-    catches the error, and the next one begins with what is on the disk.
-    """
-
-    @functools.wraps(method)
-    def call(self: "Core", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        if self._failure is not None:
-            raise self._failure
-        try:
-            with self.ledger.at_once():
-                return method(self, *args, **kwargs)
-        except (DamagedFile, LedgerFailed, LedgerInUse) as error:
-            self._failure = error
-            raise
-
-    return call
-
-
 class Core:
-    """One governor. The caller calls `start` once, then the others as things happen.
+    """The core of one governor. The caller calls `start` once, then the other methods.
 
-    clock_s: Unix seconds; `now_ms` only grows. While its seat is not the one in force (a newcomer
-    that does not have the chain yet) it learns, and signs nothing: `is_seated`.
+    clock_s: Unix seconds; `now_ms` only grows. While the committee of its seat is not in force (a
+    newcomer that does not have the chain yet), the core catches up and signs nothing: `is_seated`.
 
-    Raises `HostError` for a ledger without a charter, `Malformed` for a damaged promise record.
+    Raises `HostError` for a ledger without a charter, `Malformed` for a damaged hard state.
     """
 
     def __init__(
@@ -103,33 +69,35 @@ class Core:
         clock_s: Callable[[], int],
         random: Random = os.urandom,
     ) -> None:
-        context = Context(identity, seat, ledger, clock_s, _read_chain(ledger))
+        context = Context(identity, seat, ledger, clock_s, read_chain(ledger))
         self.context = context
         self.ledger = ledger
-        self.accusations: dict[int, str] = {}
-        self._digest = committee_digest(seat)
-        self._replica_ms: int | None = None
-        self._summary_ms = 0
-        self._retry_ms = 0
-        self._cursors: dict[int, int] = {}
-        self._accepted: set[bytes] = set()  # digests of values that were accepted once
-        self._amendment: tuple[bytes, bytes] | None = None
-        self._ahead: Any = None  # the newest policy that the group signed beyond our height
-        self._skip_ms = 0  # when it is gone to, unless a decision comes before
-        self._failure: Exception | None = None
-        self._depth = 0
-        self._forward: list[Proposal] = []
-        self.is_seated = self._names_us()
+        self.accusations: dict[int, str] = {}  # by governor: what it was caught at
+        self._committee_digest = committee_digest(seat)
+        self._replica_due_ms: int | None = None  # when the replica wants a tick, None for never
+        self._summary_due_ms = 0
+        self._retry_due_ms = 0
+        self._accepted: set[bytes] = set()  # digests of the values accepted in this epoch
+        self.failure: Exception | None = None  # of the disk or of an effect: it ended this core
+        self._effect_depth = 0  # how many lists of effects are being applied
+        self._deferred: list[Proposal] = []  # to submit once no effects are being applied
+        context.is_seated = self._is_in_force()
         self.committee = Committee(committee_scope(seat), context.count, seat.public.threshold)
         signer = self._signer = FrostSigner(identity, seat, random)
-        self.pool = ProposalPool(context, self._bring_forward)
+        self.pool = ProposalPool(context, self._submit)
         self.cosigning = CosigningScheduler(
-            context, self.pool, self.committee, signer, self._carry_out
+            context, self.pool, self.committee, signer, self._apply_effects
         )
-        record = ledger.promise(self._digest)
+        self.catchup = CatchUp(context, self._on_foreign_decision, self._on_capsule)
+        record = ledger.promise(self._committee_digest)
         self.replica = Replica(self.committee, signer, ledger, self._accept, record, random(16))
 
-    # --- what is in force -------------------------------------------------------------------------
+    # --- state ------------------------------------------------------------------------------------
+
+    @property
+    def is_seated(self) -> bool:
+        """Whether the committee of this seat is in force."""
+        return self.context.is_seated
 
     @property
     def epoch(self) -> int:
@@ -138,7 +106,7 @@ class Core:
 
     @property
     def head(self) -> bytes:
-        """What the next policy names as previous, 6 bytes."""
+        """The digest (6 B) that the next policy names as its predecessor."""
         return self.context.chain.head
 
     @property
@@ -146,10 +114,21 @@ class Core:
         """The policy in force (`writ.policy.Policy`), None before the first."""
         return self.context.chain.policy
 
+    @property
+    def is_deciding(self) -> bool:
+        """Whether other governors wait for this governor's part in a decision."""
+        return self.is_seated and self.replica.active and self.replica.state.awake
+
+    @property
+    def proposer(self) -> int:
+        """The number of this round's proposer, which collects the votes and signature shares."""
+        state = self.replica.state
+        return self.committee.proposer(state.height, state.round)
+
     def status(self) -> dict[str, object]:
-        """What an operator wants to know, JSON-able."""
+        """The status for operators, JSON-able."""
         context, state = self.context, self.replica.state
-        dead, lying = tolerance(context.count, self.committee.threshold)
+        offline, byzantine = tolerance(context.count, self.committee.threshold)
         beacon_s = context.newest_beacon()[0] or None
         return {
             "scope": context.chain.charter.name,
@@ -158,8 +137,8 @@ class Core:
             "number": context.me,
             "governors": list(context.seat.roster.names),
             "threshold": self.committee.threshold,
-            "tolerates_dead": dead,
-            "tolerates_lying": lying,
+            "tolerates_dead": offline,
+            "tolerates_lying": byzantine,
             "is_seated": self.is_seated,
             "epoch": self.epoch,
             "head": self.head.hex(),
@@ -175,100 +154,98 @@ class Core:
             "counters": dict(context.counters),
         }
 
-    # --- the caller's side ------------------------------------------------------------------------
+    def pending(self) -> list[ProposalView]:
+        """The open proposals, oldest first."""
+        return [self.pool.view(proposal) for proposal in self.pool.table]
 
-    @_one_commit
+    def proposal(self, id: bytes) -> ProposalView | None:
+        """The proposal with this id, open or closed; None if it is unknown."""
+        found = self.pool.table.get(id)
+        return None if found is None else self.pool.view(found)
+
+    # --- messages and time ------------------------------------------------------------------------
+
+    @one_commit
     def start(self, now_ms: int, before: ProposalTable | None = None) -> list[Output]:
-        """The first messages after a start or restart; before: what this process knew of so far."""
+        """Return the first messages after a start or restart.
+
+        before: the proposals of the previous core of this process.
+        """
         self.context.now_ms = now_ms
         if self.is_seated:
-            self._carry_out(self.replica.start(now_ms))
+            self._apply_effects(self.replica.start(now_ms))
             self.cosigning.plan_beacon()
             self.pool.restore(before)
         elif self.context.chain.policy is not None:
-            self._leave()
+            self._end()
         return self.context.drain()
 
-    @_one_commit
+    @one_commit
     def receive(self, sender: int, data: bytes, now_ms: int) -> list[Output]:
-        """A message from the session of governor `sender`. Nothing is raised for what it holds."""
+        """Handle a message from the session of governor `sender`. No content of it raises."""
         self.context.now_ms = now_ms
-        kind = messages.type_of(data)
+        type_ = messages.type_of(data)
+        if sender == self.context.me or type_ == messages.NO_TYPE:
+            return self.context.drain()
         try:
-            if sender == self.context.me or kind < 0:
-                pass
-            elif kind >= CORE_TYPE_MIN:
-                self._take(sender, messages.read(data))
+            if type_ >= messages.CORE_TYPE_MIN:
+                self._receive(sender, messages.read(data))
             elif not self.is_seated:
                 pass
-            elif kind >= COSIGNING_TYPE_MIN:
+            elif type_ >= messages.COSIGNING_TYPE_MIN:
                 self.cosigning.receive(Received(sender, data))
             else:
                 self._step(Received(sender, data))
-        except (DamagedFile, LedgerFailed, LedgerInUse):
+        except LEDGER_ERRORS:
             raise
         except (HostError, Rejection) as error:
-            if self._failure is not None:
+            if self.failure is not None:
                 raise
             self.context.increment(type(error).__name__)
         return self.context.drain()
 
-    @_one_commit
+    @one_commit
     def tick(self, now_ms: int) -> list[Output]:
-        """What is due by now."""
+        """Do what is due by now."""
         self.context.now_ms = now_ms
-        if now_ms >= self._summary_ms:
-            self._summary_ms = now_ms + SUMMARY_MS
-            self.context.send(None, SUMMARY, self.ledger.cursor, self.pool.summary())
+        if now_ms >= self._summary_due_ms:
+            self._summary_due_ms = now_ms + SUMMARY_MS
+            self.context.send(None, messages.SUMMARY, self.ledger.cursor, self.pool.summary())
             if self.is_seated:
                 self.cosigning.reservations.tick()
-        if self.is_seated and self._replica_ms is not None and now_ms >= self._replica_ms:
-            self._replica_ms = None
+        if self.is_seated and self._replica_due_ms is not None and now_ms >= self._replica_due_ms:
+            self._replica_due_ms = None
             self._step(Tick())
-        if self.is_seated and now_ms >= self._retry_ms:
-            self._retry_ms = now_ms + RETRY_MS
+        if self.is_seated and now_ms >= self._retry_due_ms:
+            self._retry_due_ms = now_ms + RETRY_MS
             self.pool.tick()
         if self.is_seated:
             self.cosigning.tick()
-        if self._ahead is not None and now_ms >= self._skip_ms:
-            self._skip()
+        self.catchup.tick()
         return self.context.drain()
-
-    @property
-    def is_deciding(self) -> bool:
-        """Whether others wait for this governor's part in a decision."""
-        return self.is_seated and self.replica.active and self.replica.state.awake
-
-    @property
-    def proposer(self) -> int:
-        """Whose turn it is to propose, and to put votes and shares together."""
-        state = self.replica.state
-        return self.committee.proposer(state.height, state.round)
-
-    def precompute(self) -> None:
-        """Nobody waits for this governor just now: do what will be wanted soon."""
-        if self.is_seated:
-            self._signer.prepare()
 
     def next_ms(self, now_ms: int) -> int:
         """Milliseconds until `tick` has something to do."""
-        times = [self._summary_ms]
+        times = [self._summary_due_ms, self.catchup.due_ms]
         if self.is_seated:
-            times += [self._retry_ms, self.cosigning.next_ms()]
-            if self._replica_ms is not None:
-                times.append(self._replica_ms)
-        if self._ahead is not None:
-            times.append(self._skip_ms)
-        return max(0, min(times) - now_ms)
+            times += [self._retry_due_ms, self._replica_due_ms, self.cosigning.next_ms()]
+        return max(0, min(at_ms for at_ms in times if at_ms is not None) - now_ms)
 
-    @_one_commit
+    def precompute(self) -> None:
+        """Prepare nonces for later signatures; call it while no governor waits for this one."""
+        if self.is_seated:
+            self._signer.prepare()
+
+    # --- requests of operators and devices --------------------------------------------------------
+
+    @one_commit
     def propose(
         self, payloads: Sequence[bytes], title: str, evidence: bytes, now_ms: int
     ) -> tuple[bytes, list[Output]]:
-        """Have payloads certified: (the proposal's id, what to send). The same again is fine.
+        """Propose payloads for certification. Proposing the same payloads again is allowed.
 
-        Raises `NotAccepted` where this governor would not sign it itself, `Malformed`, or a
-        `Rejection`.
+        Returns (the proposal's id, outputs). Raises `NotAccepted` for what this governor would not
+        sign itself, `Malformed`, or a `Rejection`.
         """
         context = self.context
         context.now_ms = now_ms
@@ -278,62 +255,76 @@ class Core:
         self.pool.propose(made)
         return made.id, context.drain()
 
-    @_one_commit
-    def decide_on(self, id: bytes, yes: bool, reason: str, now_ms: int) -> list[Output]:
-        """This governor's operator agrees to a proposal or denies it, for good. `HostError`."""
+    @one_commit
+    def approve_or_deny(self, id: bytes, yes: bool, reason: str, now_ms: int) -> list[Output]:
+        """Record the final answer of this governor's operator to a proposal. Raises `HostError`."""
         self.context.now_ms = now_ms
-        self.pool.decide_on(id, yes, reason)
+        self.pool.approve_or_deny(id, yes, reason)
         return self.context.drain()
 
-    def pending(self) -> list[ProposalView]:
-        """The open proposals, oldest first."""
-        return [self.pool.view(proposal) for proposal in self.pool.table]
-
-    def proposal(self, id: bytes) -> ProposalView | None:
-        """A proposal by its id, whatever became of it."""
-        found = self.pool.table.get(id)
-        return None if found is None else self.pool.view(found)
-
-    @_one_commit
-    def ask(self, statement: bytes, now_ms: int) -> tuple[int, bytes, list[Output]]:
-        """What a member's signed statement asks for (docs/wire.md): (CoAP code, body, outs)."""
+    @one_commit
+    def handle_statement(self, raw: bytes, now_ms: int) -> tuple[int, bytes, list[Output]]:
+        """Answer a member's signed statement (docs/wire.md): (CoAP code, body, outputs)."""
         self.context.now_ms = now_ms
         if not self.is_seated:
             return delegation.UNAVAILABLE, b"", []
-        code, body = delegation.answer(self.context, self.pool, statement)
+        code, body = delegation.answer(self.context, self.pool, raw)
         return code, body, self.context.drain()
 
-    @_one_commit
-    def learn(self, raw: bytes, now_ms: int) -> list[Output]:
-        """A capsule that came another way than from the governors, and proves itself as theirs."""
+    @one_commit
+    def add_capsule(self, raw: bytes, now_ms: int) -> list[Output]:
+        """Add a certified capsule that did not come from a governor; its signature is checked."""
         self.context.now_ms = now_ms
-        self._take_news([raw])
+        self.catchup.add([raw])
         return self.context.drain()
 
-    @_one_commit
+    @one_commit
     def set_next_seats(self, digests: Sequence[bytes]) -> None:
-        """For which committees (8 B) this governor holds a share that is not in force yet."""
+        """Set the committees (digests, 8 B) whose key shares this governor holds for later."""
         self.context.next_seats = frozenset(digests)
-        self.pool.judge_anew()
+        self.pool.rejudge()
+
+    # --- messages of the core ---------------------------------------------------------------------
+
+    def _receive(self, sender: int, items: list[Any]) -> None:
+        type_ = items[0]
+        if type_ == messages.PULL:
+            self.catchup.receive_pull(sender, items[1])
+        elif type_ == messages.CAPSULES:
+            self.catchup.receive_capsules(sender, items[1], items[2])
+        elif type_ == messages.SUMMARY:
+            self.catchup.receive_cursor(sender, items[1])
+            listed = messages.read_summary(items[2])
+            if self.is_seated:
+                self.pool.receive_summary(sender, listed)
+        elif not self.is_seated:
+            pass
+        elif type_ in (messages.PROPOSE, messages.APPROVE, messages.WANT):
+            self.pool.receive(sender, type_, items[1])
+        elif 1 <= sender <= self.context.count:
+            if type_ == messages.RESERVATIONS:
+                self.cosigning.reservations.take(sender, items)
+            elif type_ == messages.ASK_RESERVATIONS:
+                self.cosigning.reservations.tell(sender, items[1])
 
     # --- consensus --------------------------------------------------------------------------------
 
     def _step(self, event: Received | Propose | Tick) -> None:
-        self._carry_out(self.replica.step(event, self.context.now_ms))
+        self._apply_effects(self.replica.step(event, self.context.now_ms))
 
-    def _bring_forward(self, proposal: Proposal) -> None:
-        """Nothing is against a proposal: have it decided, or certified."""
+    def _submit(self, proposal: Proposal) -> None:
+        """Submit a proposal that nothing speaks against to consensus or to cosigning."""
         if not proposal.is_ordered:
-            self.cosigning.want(proposal)
-        elif self._depth:
-            # effects of the step before are being carried out, and come first
-            self._forward.append(proposal)
+            self.cosigning.schedule(proposal)
+        elif self._effect_depth:
+            # the effects of the step before come first
+            self._deferred.append(proposal)
         else:
-            # all were told of it, so it need not be submitted to them
+            # every governor receives the proposal itself, so the replica need not send the value
             self._step(Propose(proposal.value, proposal.proposer))
 
     def _accept(self, value: Value) -> str | None:
-        # what was accepted once stays so: a lock on a value that is refused later would never end
+        # an accepted value stays accepted: a lock on a value refused later would never end
         if value.digest in self._accepted:
             return None
         proposal = self.pool.table.get(proposal_id(value.payloads))
@@ -346,40 +337,40 @@ class Core:
             return None
         return reason
 
-    def _carry_out(self, found: Sequence[Effect]) -> None:
-        """Effects of replica and certifier, in their order."""
-        self._depth += 1
+    def _apply_effects(self, listed: Sequence[Effect]) -> None:
+        """Apply the effects of a replica or cosigner, in their order."""
+        self._effect_depth += 1
         try:
-            for effect in found:
-                self._carry_out_one(effect)
+            for effect in listed:
+                self._apply(effect)
         except Exception as error:
-            # replica or certifier take for done what was not
-            self._failure = error
+            # the replica or cosigner takes effects for done that are not
+            self.failure = error
             raise
         finally:
-            self._depth -= 1
-        while self._forward and not self._depth:
-            proposal = self._forward.pop(0)
+            self._effect_depth -= 1
+        while self._deferred and not self._effect_depth:
+            proposal = self._deferred.pop(0)
             if proposal.state == OPEN and self.is_seated:
-                self._bring_forward(proposal)
+                self._submit(proposal)
 
-    def _carry_out_one(self, effect: Effect) -> None:
+    def _apply(self, effect: Effect) -> None:
         context = self.context
         if isinstance(effect, effects.Write | Decide):
             context.flush_early()
         if isinstance(effect, effects.Write):
-            self.ledger.save_promise(self._digest, effect.record)
+            self.ledger.save_promise(self._committee_digest, effect.record)
         elif isinstance(effect, effects.Send):
             context.send_encoded(effect.to, effect.data, effect.has_time)
         elif isinstance(effect, effects.SetTimer):
-            self._replica_ms = effect.at_ms
+            self._replica_due_ms = effect.at_ms
         elif isinstance(effect, Decide):
-            self._decided(effect)
+            self._apply_decision(effect)
         elif isinstance(effect, effects.Certified):
-            raws = _assemble(effect.payloads, effect.signatures)
-            context.send(None, CAPSULES, None, self._take_news(raws, is_ours=True))
+            raws = assemble(effect.payloads, effect.signatures)
+            context.send(None, messages.CAPSULES, None, self.catchup.add(raws, is_own=True))
         elif isinstance(effect, effects.Refused):
-            self.cosigning.refused(effect)
+            self.cosigning.on_refusal(effect)
         else:
             self._accuse(effect)
 
@@ -388,180 +379,48 @@ class Core:
         name = self.context.name(effect.identifier)
         self.context.record("accused", f"{name} {effect.what}", governor=name)
 
-    def _decided(self, decide: Decide) -> None:
-        """One epoch further: durable first, then in force here, then told."""
+    # --- decisions --------------------------------------------------------------------------------
+
+    def _apply_decision(self, decide: Decide) -> None:
+        """Advance the chain by one epoch: save the decision, apply it, announce it."""
         context = self.context
-        raws = _assemble(decide.value.payloads, decide.signatures)
+        raws = assemble(decide.value.payloads, decide.signatures)
         self.ledger.add_decision(decide)
         context.chain = context.chain.after(decide)
         self._accepted.clear()
-        self._amendment = None
-        self._skip_ms = context.now_ms + SKIP_MS
-        if self._ahead is not None and int(self._ahead.body[1]) <= decide.height:
-            self._ahead = None
+        self.catchup.after_decision(decide.height)
         context.increment("Decided")
         text = f"epoch {decide.height} is certified"
         context.record("decided", text, epoch=decide.height, head=self.head.hex())
         context.outputs += [NewCapsule(raw) for raw in raws]
-        stays = self.is_seated and self._names_us()
+        is_in_force = self._is_in_force()
+        remains = self.is_seated and is_in_force
         if self.is_seated:
-            self.pool.after_epoch(decide.value.payloads, raws, stays)
-        if stays:
+            self.pool.on_decision(decide.value.payloads, raws, remains)
+        if remains:
             self.cosigning.plan_beacon()
-        elif self.is_seated or self._names_us():
-            self._leave()
+        elif self.is_seated or is_in_force:
+            self._end()
 
-    def _names_us(self) -> bool:
-        """Whether the seat of this core is the one in force."""
-        chain, public = self.context.chain, self.context.seat.public
-        named = chain.committee or self.ledger.meta(FOUNDERS + public.group_key.hex())
-        return chain.group_key == public.group_key and named == self._digest
-
-    def _leave(self) -> None:
-        """Others are in force, or we are at last: whoever runs this core makes another one."""
-        self.is_seated = False
-        chain = self.context.chain
-        self.context.outputs.append(Reseat(chain.committee or chain.group_key))
-
-    # --- catching up ------------------------------------------------------------------------------
-
-    def _take(self, sender: int, items: list[Any]) -> None:
-        kind = items[0]
-        if kind in (PROPOSE, APPROVE, WANT):
-            if self.is_seated:
-                self.pool.take(sender, kind, items[1])
-        elif kind in (ASK_RESERVATIONS, RESERVATIONS):
-            if self.is_seated and 1 <= sender <= self.context.count:
-                promised = self.cosigning.reservations
-                if kind == RESERVATIONS:
-                    promised.take(sender, items)
-                else:
-                    promised.tell(sender, items[1])
-        elif kind == PULL:
-            cursor = codec.an_int(items[1], 0, messages.CURSOR_MAX)
-            most, size_max = messages.CAPSULES_MAX, messages.CAPSULES_BYTES_MAX
-            following, raws = self.ledger.since(cursor, most, size_max)
-            self.context.send(sender, CAPSULES, following, raws)
-        elif kind == CAPSULES:
-            self._take_news(messages.read_capsules(items[2]))
-            if items[1] is not None and items[2]:
-                self._pull(sender, codec.an_int(items[1], 0, messages.CURSOR_MAX))
-        else:
-            if codec.an_int(items[1], 0, messages.CURSOR_MAX) > self._cursors.get(sender, 0):
-                self.context.send(sender, PULL, self._cursors.get(sender, 0))
-            waiting = messages.read_summary(items[2])
-            if self.is_seated:
-                self.pool.compare(sender, waiting)
-
-    def _pull(self, sender: int, cursor: int) -> None:
-        if cursor > self._cursors.get(sender, 0):
-            self._cursors[sender] = cursor
-            self.context.send(sender, PULL, cursor)
-
-    def _take_news(self, raws: Sequence[bytes], is_ours: bool = False) -> list[bytes]:
-        """Keep what the group has signed, in the order that it comes in; gives it back.
-
-        is_ours: it was put together, and checked, here.
-        """
-        good: list[bytes] = []
-        unordered: list[Any] = []
-        for raw in raws:
-            try:
-                if self.ledger.capsule(hashlib.sha256(raw).digest()[:DIGEST_BYTES]) is not None:
-                    continue
-                capsule = read_capsule(raw)
-                if not (is_ours or self._is_signed(capsule)):
-                    self.context.increment("BadSignature")
-                    continue
-                good.append(bytes(capsule.raw))
-                if capsule.kind in (POLICY, AMENDMENT, SUCCESSION):
-                    # what came before a succession is of the key before it
-                    self._take_unordered(unordered)
-                    unordered = []
-                    self._take_ordered(capsule)
-                elif capsule.kind != CHARTER:
-                    unordered.append(capsule)
-            except (HostError, Rejection) as error:
-                self.context.increment(type(error).__name__)
-        self._take_unordered(unordered)
-        return good
-
-    def _is_signed(self, capsule: Any) -> bool:
-        signed, signature = bytes(capsule.signing_input()), bytes(capsule.signature)
-        return is_valid(self.context.chain.group_key, signed, signature)
-
-    def _take_unordered(self, listed: list[Any]) -> None:
-        known = {bytes(one.raw): one for one in listed}
-        for raw in self.ledger.add_capsules(list(known)):
-            capsule = known[raw]
-            self.context.outputs.append(NewCapsule(raw))
-            self.context.increment("Certified")
-            self.pool.after_capsule(bytes(capsule.payload), raw)
-            if capsule.kind == BEACON:
-                self.cosigning.plan_beacon()
-
-    def _take_ordered(self, capsule: Any) -> None:
-        """Who was away goes through the epochs one by one, as long as somebody tells them."""
-        epoch = int(capsule.body[1])
-        if epoch > self.ledger.height and capsule.kind == POLICY:
-            if self.is_seated:
-                self._hold(capsule)
-                return
-            # a newcomer need not have each of them: the group has signed where they led
-            self.ledger.skip_to(epoch)
-        if epoch != self.ledger.height:
-            return
-        pair = bytes(capsule.payload), bytes(capsule.signature)
-        if capsule.kind == AMENDMENT:
-            self._amendment = pair
-            return
-        pairs = [pair]
-        if self._amendment is not None and capsule.kind == POLICY:
-            before = body_of(self._amendment[0])
-            if before[1] == epoch:
-                pairs.insert(0, self._amendment)
-        payloads, signatures = zip(*pairs, strict=True)
-        self._decided(Decide(epoch, Value(payloads), signatures))
+    def _on_foreign_decision(self, decide: Decide) -> None:
+        """Apply a decision from catch-up, and let the replica enter the next height."""
+        self._apply_decision(decide)
         if self.is_seated:
             self._step(Tick())
 
-    def _hold(self, capsule: Any) -> None:
-        if self._ahead is None:
-            self._skip_ms = self.context.now_ms + SKIP_MS
-        elif int(capsule.body[1]) <= int(self._ahead.body[1]):
-            return
-        self._ahead = capsule
+    def _on_capsule(self, capsule: Any) -> None:
+        self.pool.on_capsule(bytes(capsule.payload), bytes(capsule.raw))
+        if capsule.kind == BEACON:
+            self.cosigning.plan_beacon()
 
-    def _skip(self) -> None:
-        """Go where the group has signed that the epochs led; never back.
+    def _is_in_force(self) -> bool:
+        """Whether the chain names the committee of this seat."""
+        chain, public = self.context.chain, self.context.seat.public
+        named = chain.committee or self.ledger.meta(FOUNDERS + public.group_key.hex())
+        return chain.group_key == public.group_key and named == self._committee_digest
 
-        Honest governors vote in an epoch only when those before are decided, so all below it are,
-        whatever they were. No promise is given up: those of decided epochs bind nobody, and who
-        governs next is what this policy says.
-        """
-        capsule, self._ahead = self._ahead, None
-        first, epoch = self.ledger.height, int(capsule.body[1])
-        if epoch < first or not self._is_signed(capsule):
-            return
-        if epoch > first:
-            text = f"epochs {first} to {epoch - 1} were decided without us; on with epoch {epoch}"
-            self.context.record("skipped", text, first=first, last=epoch - 1)
-        self.ledger.skip_to(epoch)
-        self._take_ordered(capsule)
-        # what was read beyond it was perhaps signed by a key that we did not know yet
-        self._cursors.clear()
-
-
-def _read_chain(ledger: Ledger) -> ChainState:
-    charter = ledger.charter()
-    if charter is None:
-        raise HostError("the ledger has no charter", "Found the scope again.")
-    state = ChainState.founded(charter)
-    for decide in ledger.decisions_that_matter():
-        state = state.after(decide)
-    return state
-
-
-def _assemble(payloads: Sequence[bytes], signatures: Sequence[bytes]) -> list[bytes]:
-    pairs = zip(payloads, signatures, strict=True)
-    return [bytes(capsules.assemble(payload, signature)) for payload, signature in pairs]
+    def _end(self) -> None:
+        """End this core: another committee is in force, or this one has come into force."""
+        self.context.is_seated = False
+        chain = self.context.chain
+        self.context.outputs.append(Reseat(chain.committee or chain.group_key))

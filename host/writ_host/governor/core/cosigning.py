@@ -1,4 +1,14 @@
-"""Members, actions and beacons: who coordinates their signatures, when, and in which batches."""
+"""The schedule of cosigning: when this governor collects signatures, and for which payloads.
+
+Members, beacons and actions have no order. Any governor may coordinate the signing of any of them;
+to avoid duplicate work they take turns.
+
+1. The proposer of a proposal coordinates it at once, together with others in one batch.
+2. The next governor takes over once the proposer has asked for nothing for TAKE_OVER_MS, or has
+   left the proposal undone for TAKE_OVER_MS_MAX. Those after it wait for the same time again.
+3. A batch that a governor refuses is split: each of its proposals is tried alone.
+4. Beacons rotate among the governors, BEACONS_A_LIFETIME of them in the time that one is fresh.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -19,44 +29,44 @@ from .context import Context
 from .pool import ProposalPool
 from .reservations import Promised
 
-# What came to nothing is asked again; others take over, in turns, from who has asked for nothing
-# so long, and what somebody busy leaves undone for ten times as long.
+# How long a refused proposal waits before it is tried again.
 RETRY_MS = 3000
+# How long each governor waits before it takes over from the one before.
 TAKE_OVER_MS = 8000
 TAKE_OVER_MS_MAX = 10 * TAKE_OVER_MS
-# A beacon is certified four times in the time that it counts as fresh, by one governor at a time.
 BEACONS_A_LIFETIME = 4
+# How long each governor waits for the beacon of the one before.
 BEACON_TURN_MS = 4000
 # Changes come in bursts: one beacon follows those of a second, and delays none of them.
 SETTLE_MS = 1000
 
 
 class CosigningScheduler:
-    """One governor's part. carry_out(effects): what the certifier wants done."""
+    """The cosigning of one governor. apply_effects(effects): applies what the cosigner returns."""
 
     def __init__(
         self,
         context: Context,
-        proposing: ProposalPool,
+        pool: ProposalPool,
         committee: Committee,
         signer: Signer,
-        carry_out: Callable[[Sequence[Effect]], None],
+        apply_effects: Callable[[Sequence[Effect]], None],
     ) -> None:
         self._context = context
-        self._proposing = proposing
-        self._carry_out = carry_out
-        self._certifier = Certifier(committee, signer, self._reason_against)
+        self._pool = pool
+        self._apply_effects = apply_effects
+        self._cosigner = Certifier(committee, signer, self._reason_against)
         self.reservations = Promised(context)
-        self._ready: dict[bytes, int] = {}  # ids of proposals -> not before
-        self._alone: set[bytes] = set()  # those that spoilt a batch, or may have
-        self._asked_ms: dict[int, int] = {}  # when each governor asked us last
-        self._tick_ms = 0
         self.clock_skew = ClockSkew(context)
-        self._new_epoch_ms = 0  # when the beacon of a new epoch is due, 0 for none
-        self._beacon_asked_ms = -SETTLE_MS  # when somebody last wanted one certified
-        self.beacon_ms = 0
+        self._due_ms: dict[bytes, int] = {}  # by proposal id: not before
+        self._unbatched: set[bytes] = set()  # ids of proposals to be tried alone
+        self._last_ask_ms: dict[int, int] = {}  # by governor: when it last asked for signatures
+        self._resend_due_ms = 0
+        self.beacon_due_ms = 0  # when this governor's turn for a beacon comes
+        self._new_epoch_beacon_ms = 0  # when the beacon of a new epoch is due, 0 for none
+        self._beacon_asked_ms = -SETTLE_MS  # when any governor last asked for a beacon
 
-    # --- judging: what others ask us to sign, and what we ask -------------------------------------
+    # --- objections -------------------------------------------------------------------------------
 
     def _reason_against(self, payloads: Sequence[bytes]) -> str | None:
         for payload in payloads:
@@ -67,14 +77,14 @@ class CosigningScheduler:
                 reason = reason or self.reservations.reason_against(payload)
             if reason is not None:
                 return reason
-        # durable before a share is offered: no two nodes with one name or one short address
+        # saved before a share is offered, so that no two nodes get one name or one short address
         return self._context.ledger.pledge(payloads)
 
     def _reason_against_one(self, payload: bytes) -> str | None:
-        # several proposals may want it signed, with other evidence or beside others
+        # several proposals may contain it, with other evidence or beside other payloads
         reason: str | None = UNKNOWN_PROPOSAL
-        for proposal in self._proposing.table.of_payload(payload):
-            reason = self._proposing.reason_against(proposal)
+        for proposal in self._pool.table.of_payload(payload):
+            reason = self._pool.reason_against(proposal)
             if reason is None:
                 break
         return reason
@@ -90,127 +100,134 @@ class CosigningScheduler:
             return "a newer beacon is certified already"
         return reason
 
-    # --- time -------------------------------------------------------------------------------------
+    # --- messages and time ------------------------------------------------------------------------
 
-    def want(self, proposal: Proposal) -> None:
-        """Certify it: now if we took it, else when its turn comes to us."""
-        rank = (self._context.me - proposal.proposer) % self._context.count
-        due_ms = self._context.now_ms if not rank else proposal.since_ms + rank * TAKE_OVER_MS
-        self._ready.setdefault(proposal.id, due_ms)
+    def receive(self, event: Received) -> None:
+        """Handle a message of the cosigner."""
+        if messages.type_of(event.data) == ASK:
+            self._last_ask_ms[event.sender] = self._context.now_ms
+            self.clock_skew.observe(event.sender, event.data)
+        self._apply_effects(self._cosigner.step(event, self._context.now_ms))
 
     def next_ms(self) -> int:
         """When `tick` has something to do."""
-        times = [self.beacon_ms]
-        if self._certifier.job_count < JOBS_MAX:
-            times += self._ready.values()
-        if self._certifier.busy:
-            times.append(self._tick_ms)
+        times = [self.beacon_due_ms]
+        if self._cosigner.job_count < JOBS_MAX:
+            times += self._due_ms.values()
+        if self._cosigner.busy:
+            times.append(self._resend_due_ms)
         return min(times)
 
     def tick(self) -> None:
-        """Begin what is ready, ask again those who are silent."""
+        """Start the jobs that are due, and repeat requests to silent governors."""
         now_ms = self._context.now_ms
-        if self._certifier.busy and now_ms >= self._tick_ms:
-            self._tick_ms = now_ms + RESEND_MS
-            self._carry_out(self._certifier.step(Tick(), now_ms))
-        if now_ms >= self.beacon_ms:
-            self.beacon_ms = now_ms + self._context.count * BEACON_TURN_MS
-            self._propose_beacon()
-        due = [id for id, at_ms in self._ready.items() if at_ms <= now_ms]
-        while due and self._certifier.job_count < JOBS_MAX:
+        if self._cosigner.busy and now_ms >= self._resend_due_ms:
+            self._resend_due_ms = now_ms + RESEND_MS
+            self._apply_effects(self._cosigner.step(Tick(), now_ms))
+        if now_ms >= self.beacon_due_ms:
+            self.beacon_due_ms = now_ms + self._context.count * BEACON_TURN_MS
+            self._start_beacon()
+        due = [id for id, at_ms in self._due_ms.items() if at_ms <= now_ms]
+        while due and self._cosigner.job_count < JOBS_MAX:
             batch = self._take_batch(due)
             if batch:
-                self._certify(batch)
+                self._start(batch)
+
+    # --- proposals --------------------------------------------------------------------------------
+
+    def schedule(self, proposal: Proposal) -> None:
+        """Schedule a proposal: now if this governor proposed it, else at this governor's turn."""
+        rank = self._rank(proposal)
+        due_ms = self._context.now_ms if not rank else proposal.since_ms + rank * TAKE_OVER_MS
+        self._due_ms.setdefault(proposal.id, due_ms)
+
+    def _rank(self, proposal: Proposal) -> int:
+        """This governor's place in the order of coordinators, 0 for the proposer."""
+        return (self._context.me - proposal.proposer) % self._context.count
 
     def _take_batch(self, due: list[bytes]) -> tuple[bytes, ...]:
+        """Remove from `due` the ids of one batch, and return its payloads."""
         batch: list[bytes] = []
         while due:
-            proposal = self._proposing.table.get(due[0])
+            proposal = self._pool.table.get(due[0])
             if proposal is None or proposal.state != OPEN:
-                self._alone.discard(due[0])
-                self._ready.pop(due.pop(0), None)
+                self._unbatched.discard(due[0])
+                self._due_ms.pop(due.pop(0), None)
                 continue
-            wait_ms = self._others_turn_ms(proposal)
+            wait_ms = self._wait_for_turn_ms(proposal)
             if wait_ms > 0:
-                self._ready[due.pop(0)] = self._context.now_ms + wait_ms
+                self._due_ms[due.pop(0)] = self._context.now_ms + wait_ms
                 continue
-            is_alone = proposal.id in self._alone
+            is_alone = proposal.id in self._unbatched
             if batch and (is_alone or len(batch) + len(proposal.payloads) > BATCH_MAX):
                 break
             batch += proposal.payloads
-            self._ready[due.pop(0)] = self._context.now_ms + 4 * RETRY_MS
+            self._due_ms[due.pop(0)] = self._context.now_ms + 4 * RETRY_MS
             if is_alone:
                 break
         return tuple(batch)
 
-    def _others_turn_ms(self, proposal: Proposal) -> int:
-        """How long it is not ours yet: whoever took it is at work, if not at this one."""
-        rank = (self._context.me - proposal.proposer) % self._context.count
-        asked_ms = self._asked_ms.get(proposal.proposer, 0)
+    def _wait_for_turn_ms(self, proposal: Proposal) -> int:
+        """How long until this governor takes over from the proposer; <= 0 for at once."""
+        rank = self._rank(proposal)
+        asked_ms = self._last_ask_ms.get(proposal.proposer, 0)
         silent_ms = asked_ms + rank * TAKE_OVER_MS
         latest_ms = proposal.since_ms + rank * TAKE_OVER_MS_MAX
         return min(silent_ms, latest_ms) - self._context.now_ms if rank else 0
 
-    def _certify(self, payloads: tuple[bytes, ...]) -> None:
-        self._tick_ms = self._context.now_ms + RESEND_MS
-        asked = effects.Certify(payloads)
-        self._carry_out(self._certifier.step(asked, self._context.now_ms))
+    def _start(self, payloads: tuple[bytes, ...]) -> None:
+        self._resend_due_ms = self._context.now_ms + RESEND_MS
+        event = effects.Certify(payloads)
+        self._apply_effects(self._cosigner.step(event, self._context.now_ms))
 
-    def receive(self, event: Received) -> None:
-        """A message of the certifier."""
-        if messages.type_of(event.data) == ASK:
-            self._asked_ms[event.sender] = self._context.now_ms
-            self.clock_skew.look(event.sender, event.data)
-        self._carry_out(self._certifier.step(event, self._context.now_ms))
-
-    def refused(self, effect: effects.Refused) -> None:
-        """Too few would sign these; in a batch, perhaps because of another one."""
-        said = [f"{self._context.name(number)}: {why}" for number, why in effect.reasons]
+    def on_refusal(self, effect: effects.Refused) -> None:
+        """Reschedule the proposals of a job that too few governors would sign."""
+        texts = [f"{self._context.name(number)}: {why}" for number, why in effect.reasons]
         reasons = {why for _, why in effect.reasons}
-        asked = set(effect.payloads)
+        payloads = set(effect.payloads)
         found = {
             proposal.id: proposal
             for payload in effect.payloads
-            for proposal in self._proposing.table.of_payload(payload)
-            if asked.issuperset(proposal.payloads)
+            for proposal in self._pool.table.of_payload(payload)
+            if payloads.issuperset(proposal.payloads)
         }
         is_spoilt = len(found) > 1 and bool(reasons - {UNKNOWN_PROPOSAL})
         for proposal in found.values():
-            # approvals may be on their way still; what is wrong for good each one's judge finds
-            proposal.reason = "; ".join(said) or "too few governors answered"
+            # tried again, since approvals may be on their way; the judge closes what is invalid
+            proposal.reason = "; ".join(texts) or "too few governors answered"
             wait_ms = RETRY_MS
             if is_spoilt:
-                self._alone.add(proposal.id)
+                self._unbatched.add(proposal.id)
                 proposal.reason, wait_ms = "", 0
             elif reasons == {UNKNOWN_PROPOSAL}:
                 wait_ms = RESEND_MS
-            self._ready[proposal.id] = self._context.now_ms + wait_ms
+            self._due_ms[proposal.id] = self._context.now_ms + wait_ms
         if UNKNOWN_PROPOSAL in reasons:
-            self._proposing.tell_proposals(list(found.values()))
+            self._pool.send_proposals(list(found.values()))
         self._context.increment("Refused")
 
     # --- beacons ----------------------------------------------------------------------------------
 
     def plan_beacon(self) -> None:
-        """When it is our turn: soon for a new epoch, else when part of a lifetime is over."""
+        """Set this governor's turn: soon after a new epoch, else after a part of the lifetime."""
         context = self._context
         time_s, epoch = context.newest_beacon()
         interval_s = max(1, context.chain.charter.beacon_age_max_s // BEACONS_A_LIFETIME)
         if epoch == context.chain.epoch:
-            self._new_epoch_ms = 0
+            self._new_epoch_beacon_ms = 0
             due_ms = context.now_ms + 1000 * max(0, time_s + interval_s - context.clock_s())
         else:
-            # one that waits already is not put off by the next epoch of a burst
-            self._new_epoch_ms = self._new_epoch_ms or context.now_ms + SETTLE_MS
-            # and one that the next epoch has overtaken is not tried in each of them
-            due_ms = max(self._new_epoch_ms, self._beacon_asked_ms + SETTLE_MS)
+            # a burst of epochs does not postpone the beacon that is planned already
+            self._new_epoch_beacon_ms = self._new_epoch_beacon_ms or context.now_ms + SETTLE_MS
+            # after a try that the next epoch overtook, another one waits as long
+            due_ms = max(self._new_epoch_beacon_ms, self._beacon_asked_ms + SETTLE_MS)
         rank = (context.me - 1 - context.chain.epoch - time_s // interval_s) % context.count
-        self.beacon_ms = due_ms + rank * BEACON_TURN_MS
+        self.beacon_due_ms = due_ms + rank * BEACON_TURN_MS
 
-    def _propose_beacon(self) -> None:
+    def _start_beacon(self) -> None:
         context = self._context
         if context.chain.policy is None:
             return
         time_s = max(context.clock_s(), context.newest_beacon()[0] + 1)
         body = [context.chain.epoch, context.chain.head]
-        self._certify((capsules.build(BEACON, body, iat=time_s),))
+        self._start((capsules.build(BEACON, body, iat=time_s),))

@@ -1,7 +1,7 @@
-"""From a member's signed statement to a proposal, and to the answer that the member is given.
+"""Delegation: a member's signed statement becomes a proposal, and then the member's answer.
 
-All but admissions are the same whichever governor drafts them, so that a device which asks several
-governors gets one capsule.
+Every governor drafts the same payloads from a statement, so a device that asks several governors
+gets one capsule. Only admissions differ, by the short address.
 """
 
 from typing import Any
@@ -20,25 +20,28 @@ from ..proposals.statement import ADMIT, RENEW, REVOKE, Statement
 from .context import Context
 from .pool import ProposalPool
 
-# Who was renewed so recently is given that capsule again: the answer may have been lost.
+# A member renewed this recently gets the same capsule again: the answer may have been lost.
 RENEWED_LATELY_S = 86400
 TEXT_BYTES_MAX = 200
 ADDRESS_MAX = 65534
 UNAVAILABLE = 5 << 5 | 3
 
 
-def answer(context: Context, proposing: ProposalPool, raw: bytes) -> tuple[int, bytes]:
-    """(CoAP code, body): 2.04 and the capsule, 2.03 while it waits, 4.03 and why not."""
+def answer(context: Context, pool: ProposalPool, raw: bytes) -> tuple[int, bytes]:
+    """Answer a statement: (CoAP code, body).
+
+    2.04 with the capsule, 2.03 while the proposal is open, 4.03 with the reason for a refusal.
+    """
     try:
         statement = Statement.parse(raw)
         member = _member(context, statement.node_id)
         statement.check_signature(member.x, member.y_is_odd)
-        known = _done_already(context, statement, member)
+        known = _known_result(context, statement, member)
         if known is not None:
             return (coap.CHANGED, known) if known else (coap.VALID, b"")
-        made = _known(proposing, raw) or _draft(context, statement, member)
-        proposing.propose(made)
-        return _told(proposing.table.get(made.id) or made)
+        made = _known_proposal(pool, raw) or _draft(context, statement, member)
+        pool.propose(made)
+        return _result(pool.table.get(made.id) or made)
     except Rejection as rejection:
         context.increment(type(rejection).__name__)
         return coap.FORBIDDEN, f"{rejection.code} {type(rejection).__name__}".encode()
@@ -54,7 +57,7 @@ def _member(context: Context, node_id: bytes) -> Any:
 
 
 def _free_address(context: Context) -> int:
-    """A short address that only this governor proposes: no two admit two nodes with one."""
+    """A free short address that only this governor proposes: no two nodes are admitted with it."""
     following = context.ledger.highest_address() + 1
     address = following + (context.me - following) % context.count
     if address > ADDRESS_MAX:
@@ -62,9 +65,9 @@ def _free_address(context: Context) -> int:
     return int(address)
 
 
-def _told(proposal: Proposal) -> tuple[int, bytes]:
+def _result(proposal: Proposal) -> tuple[int, bytes]:
     if proposal.state == CERTIFIED:
-        # of an amendment and the whole policy, the one that any node can use
+        # of an amendment and its whole policy, the policy: every node can use it
         return coap.CHANGED, proposal.capsules[-1]
     if proposal.state == OPEN:
         return coap.VALID, b""
@@ -72,12 +75,16 @@ def _told(proposal: Proposal) -> tuple[int, bytes]:
     return coap.FORBIDDEN, reason.encode()[:TEXT_BYTES_MAX]
 
 
-def _done_already(context: Context, statement: Statement, member: Any) -> bytes | None:
-    """The capsule, b"" where it comes without being asked for, None where it must be drafted."""
+def _known_result(context: Context, statement: Statement, member: Any) -> bytes | None:
+    """The capsule if it is certified already; None if it must be drafted.
+
+    b"" for a renewal that needs no proposal: after a succession the governors certify every member
+    again.
+    """
     latest = statement.issued + RENEWAL_S_MAX
     if statement.op == RENEW and member.expires > latest - RENEWED_LATELY_S:
         known = context.ledger.known(statement.node_id)
-        # signed by a key of the past: after a succession all are certified anew as they are
+        # a capsule signed by an older key is of no use to the member
         return b"" if known is None or known.is_outdated else bytes(member.raw)
     policy = context.chain.policy
     if statement.op == ADMIT:
@@ -88,21 +95,21 @@ def _done_already(context: Context, statement: Statement, member: Any) -> bytes 
 
 
 def _admitted(context: Context, statement: Statement) -> bytes | None:
-    """The capsule of whom a statement would admit, where it is a member already, by that name."""
+    """The capsule of a node that is a member by the requested name already, else None."""
     request, policy = statement.request, context.chain.policy
     known = context.ledger.known(capsules.node_id(request.x))
     if known is None or known.is_outdated:
         return None
     found: Any = known.member
-    gone = found.expires <= context.clock_s() or (policy and found.node_id in policy.revoked)
+    is_gone = found.expires <= context.clock_s() or (policy and found.node_id in policy.revoked)
     is_same = (found.name, found.y_is_odd) == (request.name, request.y_is_odd)
-    return bytes(found.raw) if is_same and not gone else None
+    return bytes(found.raw) if is_same and not is_gone else None
 
 
-def _known(proposing: ProposalPool, raw: bytes) -> Proposal | None:
-    """The open proposal that another governor, or we, made of this statement."""
+def _known_proposal(pool: ProposalPool, raw: bytes) -> Proposal | None:
+    """The open proposal that any governor made from this statement, None if there is none."""
     evidence = codec.dump([raw])
-    return next((one for one in proposing.table if one.evidence == evidence), None)
+    return next((one for one in pool.table if one.evidence == evidence), None)
 
 
 def _draft(context: Context, statement: Statement, member: Any) -> Proposal:
@@ -127,8 +134,8 @@ def _draft(context: Context, statement: Statement, member: Any) -> Proposal:
         body = [target, method, path, digest, statement.nonce]
         payloads = [capsules.build(ACTION, body, exp=statement.issued + ACTION_S)]
         title = f"{member.name} asks for an action"
-    proposed = codec.dump(evidence)
-    return Proposal(tuple(payloads), title, proposed, context.me, context.clock_s())
+    encoded = codec.dump(evidence)
+    return Proposal(tuple(payloads), title, encoded, context.me, context.clock_s())
 
 
 def _member_payload(name: str, key: Any, address: int, roles: int, expires: int) -> bytes:

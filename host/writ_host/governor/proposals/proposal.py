@@ -1,4 +1,4 @@
-"""What is proposed, and which operators agreed: the table that every governor keeps for itself."""
+"""Proposals: payloads that a governor wants certified, and the table that each governor keeps."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -13,35 +13,37 @@ from .judge import Verdict
 from .messages import EVIDENCE_BYTES_MAX, ID_BYTES, TITLE_BYTES_MAX
 
 OPEN, CERTIFIED, REFUSED, STALE = "open", "certified", "refused", "stale"
-# All that a field of a thousand devices renews at once, and room for people's own.
+# A field of a thousand devices renews all its memberships at once; operators' proposals also fit.
 OPEN_MAX = 2048
-# Of one governor that is not us: a liar fills its own part only.
+# From one other governor: a Byzantine one fills only its own part.
 OPEN_EACH_MAX = 1024
-# Of those that people must look at: a list that is longer nobody reads.
+# From one governor, of those that operators must approve: nobody reads a longer list.
 PEOPLE_EACH_MAX = 32
-# What is done with is remembered, so that who asked again is told.
+# Closed proposals in memory, for requesters that ask again.
 DONE_MAX = 2048
-# What nobody certified in so long is given up.
+# A proposal that is not certified in this time becomes stale.
 LIFETIME_S = 14 * 86400
 CREATED_MAX = 0xFFFFFFFF
-# A reason against signing: the message may have been lost.
+# A reason against signing, which other governors recognise: the proposal may have been lost.
 UNKNOWN_PROPOSAL = "a proposal that was not told here"
 
 
 def proposal_id(payloads: Sequence[bytes]) -> bytes:
-    """The name of a proposal, 16 bytes: of what would be signed, and of nothing else."""
+    """The id of a proposal, 16 bytes: it depends on the payloads, and on nothing else."""
     text = codec.dump(["writ-proposal", list(payloads)])
     return hashlib.sha256(text).digest()[:ID_BYTES]
 
 
 @dataclass
 class Proposal:
-    """Payloads that somebody wants certified. Raises `Malformed` for what can not be.
+    """Payloads that a governor wants certified. Raises `Malformed` for what can not be certified.
 
-    evidence: what devices signed of it (judge.py); proposer: the governor that took it, as the
-    teller says, from whom we have it (0: from our own disk);
-    created_s: when, by its clock; verdict: our own judgement of it, None where it must be judged
-    anew; capsules: what it became; is_saved: in the ledger.
+    evidence: what devices have signed (judge.py); proposer: the governor that made it, as `source`
+    says; created_s: when, by the proposer's clock; state: OPEN, CERTIFIED, REFUSED or STALE;
+    reason: why it is in that state, or why it is not certified yet; approvals: by governor;
+    verdict: our own judgement, None if it must be judged again; judged_ms: when it was judged;
+    capsules: the certified capsules; since_ms: when it was added here; source: the governor that
+    sent it to us, 0 for our own disk; is_saved: whether the ledger holds it.
     """
 
     payloads: tuple[bytes, ...]
@@ -56,7 +58,7 @@ class Proposal:
     capsules: list[bytes] = field(default_factory=list)
     since_ms: int = 0
     judged_ms: int = 0
-    teller: int = 0
+    source: int = 0
     is_saved: bool = False
 
     def __post_init__(self) -> None:
@@ -71,21 +73,26 @@ class Proposal:
 
     @property
     def yes(self) -> int:
-        """How many operators agreed."""
+        """The number of operators that approved it."""
         return sum(1 for approval in self.approvals.values() if approval.yes)
 
     @property
     def no(self) -> int:
-        """How many operators denied it."""
+        """The number of operators that denied it."""
         return len(self.approvals) - self.yes
 
+    @property
+    def answered(self) -> int:
+        """The governors whose operators answered: a bit mask of their numbers."""
+        return sum(1 << number for number in self.approvals)
+
     def to_item(self) -> list[object]:
-        """As others are told."""
+        """The items of a message: [payloads, title, evidence, created]."""
         return [list(self.payloads), self.title, self.evidence, self.created_s]
 
     @classmethod
     def from_item(cls, item: object, proposer: int) -> "Proposal":
-        """Raises `Malformed`."""
+        """Read the items of a message. Raises `Malformed`."""
         listed, title, evidence, created_s = codec.a_list(item, 4)
         payloads = tuple(codec.some_bytes(one) for one in codec.a_list(listed, size_max=32))
         return cls(
@@ -98,12 +105,38 @@ class Proposal:
 
 
 def is_ordered(payload: bytes) -> bool:
-    """Whether epochs order payloads like this one. Raises `Malformed`."""
+    """Whether epochs order payloads of this kind. Raises `Malformed`."""
     return body_of(payload)[0] in (POLICY, AMENDMENT, SUCCESSION)
 
 
+@dataclass(frozen=True)
+class ProposalView:
+    """A proposal as operators see it.
+
+    verdict: this governor's judgement; reason: why it is not signed (yet), "" if nothing speaks
+    against it; operators: how many must approve; approvals: (governor, yes, reason, time) each.
+    """
+
+    id: bytes
+    title: str
+    kind: str
+    verdict: Verdict
+    reason: str
+    operators: int
+    approvals: list[tuple[str, bool, str, int]]
+    state: str
+    proposer: str
+    created_s: int
+    capsules: list[bytes]
+
+    @property
+    def lines(self) -> list[str]:
+        """What the proposal means, for operators."""
+        return self.verdict.lines
+
+
 class ProposalTable:
-    """All that are open, and the newest of those that are done with."""
+    """All open proposals, and the newest closed ones."""
 
     def __init__(self) -> None:
         self._open: dict[bytes, Proposal] = {}
@@ -111,60 +144,55 @@ class ProposalTable:
         self._by_payload: dict[bytes, list[Proposal]] = {}
 
     def __iter__(self) -> Iterator[Proposal]:
-        """Those that are open, oldest first."""
+        """The open proposals, oldest first."""
         return iter(list(self._open.values()))
 
     def __len__(self) -> int:
         return len(self._open)
 
     def get(self, id: bytes) -> Proposal | None:
-        """The proposal with this id, whatever became of it."""
+        """The proposal with this id, open or closed."""
         return self._open.get(id) or self._done.get(id)
 
-    def find(self, start: str) -> list[Proposal]:
-        """Those whose id, in hex, begins so, whatever became of them."""
-        known = [*self._open.values(), *self._done.values()]
-        return [one for one in known if one.id.hex().startswith(start)]
-
     def of_payload(self, payload: bytes) -> list[Proposal]:
-        """The open proposals that would have this payload signed."""
+        """The open proposals that contain this payload."""
         return list(self._by_payload.get(payload, ()))
 
-    def has_room(self, proposer: int, teller: int, for_people: bool) -> bool:
-        """Whether one more of this governor is kept; for_people: operators must agree to it.
+    def has_room(self, proposer: int, source: int, for_people: bool) -> bool:
+        """Whether one more proposal fits; for_people: operators must approve it.
 
-        What a governor has proposed itself, and what it passes on, are counted apart: a liar that
-        tells one governor of much takes no room from that one's own.
+        A governor's own proposals and those that it passes on are counted apart. So a Byzantine
+        governor that sends many to another one takes no room from that one's own.
         """
         if len(self._open) >= OPEN_MAX:
             return False
-        place = teller, teller == proposer
-        mine = [
-            one for one in self._open.values() if (one.teller, one.teller == one.proposer) == place
+        place = source, source == proposer
+        same = [
+            one for one in self._open.values() if (one.source, one.source == one.proposer) == place
         ]
         if not for_people:
-            return len(mine) < OPEN_EACH_MAX
-        return sum(1 for one in mine if one.verdict and one.verdict.operators) < PEOPLE_EACH_MAX
+            return len(same) < OPEN_EACH_MAX
+        return sum(1 for one in same if one.verdict and one.verdict.operators) < PEOPLE_EACH_MAX
 
     def add(self, proposal: Proposal) -> None:
-        """Keep an open proposal."""
+        """Add an open proposal."""
         self._open[proposal.id] = proposal
         for payload in proposal.payloads:
             self._by_payload.setdefault(payload, []).append(proposal)
 
     @property
     def done(self) -> list[Proposal]:
-        """The newest that are done with, oldest first."""
+        """The newest closed proposals, oldest first."""
         return list(self._done.values())
 
     def add_done(self, proposal: Proposal) -> None:
-        """Keep one that is done with."""
+        """Add a closed proposal."""
         self._done[proposal.id] = proposal
         while len(self._done) > DONE_MAX:
             del self._done[next(iter(self._done))]
 
     def close(self, proposal: Proposal, state: str, reason: str = "") -> None:
-        """It is done with."""
+        """Close a proposal as CERTIFIED, REFUSED or STALE."""
         proposal.state, proposal.reason = state, reason
         if self._open.pop(proposal.id, None) is None:
             return

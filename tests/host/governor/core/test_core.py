@@ -472,7 +472,7 @@ def test_a_clock_that_is_off_is_told_at_both_sides(village: Village) -> None:
         core.context.clock_s = lambda off_s=1200 * (number == 4): time_s + off_s
     wrong = village.cores[4]
     for number in (1, 4):
-        village.cores[number].cosigning.beacon_ms = village.now_ms
+        village.cores[number].cosigning.beacon_due_ms = village.now_ms
         village.step()
     for number in (1, 2, 3):
         (other,) = village.cores[number].cosigning.clock_skew.over_limit()
@@ -483,10 +483,10 @@ def test_a_clock_that_is_off_is_told_at_both_sides(village: Village) -> None:
     assert "the clock of dora is 20 min ahead of ours" in dict(told)[1]
     # what a liar says again and again is told once
     for _ in range(5):
-        village.cores[4].cosigning.beacon_ms = village.now_ms
+        village.cores[4].cosigning.beacon_due_ms = village.now_ms
         village.step()
     assert len([event for _, event in village.events if event.name == "clock"]) == len(told)
     # and who mends its clock is not told about any more
     wrong.context.clock_s = now_s
-    village.cores[4].cosigning.beacon_ms = village.now_ms
+    village.cores[4].cosigning.beacon_due_ms = village.now_ms
     village.run(lambda: not village.cores[1].cosigning.clock_skew.over_limit())

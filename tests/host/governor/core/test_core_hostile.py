@@ -238,9 +238,9 @@ def test_one_bad_item_stops_no_batch_while_one_governor_is_dead(village: Village
     # both are ready in one moment, and so share a batch
     for number in (1, 2, 3):
         core = village.cores[number]
-        core.cosigning._tick_ms = 0
+        core.cosigning._resend_due_ms = 0
     for id in ids:
-        village.cores[2].decide_on(id, True, "", village.now_ms)
+        village.cores[2].approve_or_deny(id, True, "", village.now_ms)
     village.lose = lambda sender, to, data: False
     for number in (1, 3):
         said = [

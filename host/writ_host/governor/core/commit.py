@@ -1,0 +1,45 @@
+"""One commit a call: the outputs that a call returns depend only on what is on the disk."""
+
+import functools
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from ...errors import DamagedFile
+from ..ledger.database import LedgerFailed, LedgerInUse
+from ..ledger.ledger import Ledger
+
+# Failures of the disk. They end the core; other errors end only the message that caused them.
+LEDGER_ERRORS = (DamagedFile, LedgerFailed, LedgerInUse)
+
+
+class Committing(Protocol):
+    """An object whose calls write to a ledger. failure: the error that ended it, None for none."""
+
+    ledger: Ledger
+    failure: Exception | None
+
+
+P = ParamSpec("P")
+S = TypeVar("S", bound=Committing)
+T = TypeVar("T")
+
+
+def one_commit(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """Commit all writes of a call with one fsync before the call returns.
+
+    After a failed commit the memory may be ahead of the disk. So the object raises the same error
+    in every later call, and its successor starts from the disk.
+    """
+
+    @functools.wraps(method)
+    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if self.failure is not None:
+            raise self.failure
+        try:
+            with self.ledger.at_once():
+                return method(self, *args, **kwargs)
+        except LEDGER_ERRORS as error:
+            self.failure = error
+            raise
+
+    return call
