@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from governor_rig import SENSOR, Village, member_payload
+from governor_rig import SENSOR, Cluster, member_payload
 from witness import Witness, chain_of
 
 from writ import crypto
 from writ_host.scope.issuance import Draft, LocalSigner, sign
 
 
-def village_and_witness(path: Path) -> tuple[Village, Witness]:
-    village = Village(path)
-    return village, Witness(village.group_key)
+def cluster_and_witness(path: Path) -> tuple[Cluster, Witness]:
+    cluster = Cluster(path)
+    return cluster, Witness(cluster.group_key)
 
 
 def test_two_heads_of_an_epoch() -> None:
@@ -39,13 +39,13 @@ def test_action_that_is_executed_twice() -> None:
 
 
 def test_capsule_that_nobody_signed(tmp_path: Path) -> None:
-    village, witness = village_and_witness(tmp_path)
-    raw = village.ledgers[1].policy_capsule()
+    cluster, witness = cluster_and_witness(tmp_path)
+    raw = cluster.ledgers[1].policy_capsule()
     assert raw is not None
     witness.certified("anna", raw)
     assert witness.problems == []
     (tmp_path / "other").mkdir()
-    other = Village(tmp_path / "other")
+    other = Cluster(tmp_path / "other")
     forged = other.ledgers[1].policy_capsule()
     assert forged is not None
     witness.certified("anna", forged)
@@ -54,27 +54,27 @@ def test_capsule_that_nobody_signed(tmp_path: Path) -> None:
 
 
 def test_capsule_that_a_governor_has_lost(tmp_path: Path) -> None:
-    village, witness = village_and_witness(tmp_path)
+    cluster, witness = cluster_and_witness(tmp_path)
     payload = member_payload(crypto.p256_generate(), "tank", 101, SENSOR)
-    (raw,) = sign([Draft("tank", payload)], LocalSigner(village.local))
+    (raw,) = sign([Draft("tank", payload)], LocalSigner(cluster.local))
     witness.certified("tank", raw)
-    assert len(witness.missing(village.ledgers[1])) == 1
-    village.ledgers[1].add_capsules([raw])
-    assert witness.missing(village.ledgers[1]) == []
+    assert len(witness.missing(cluster.ledgers[1])) == 1
+    cluster.ledgers[1].add_capsules([raw])
+    assert witness.missing(cluster.ledgers[1]) == []
 
 
 def test_epoch_that_a_governor_has_lost(tmp_path: Path) -> None:
-    village, witness = village_and_witness(tmp_path)
-    village.down.add(4)
-    id = village.propose(1, village.revocation(bytes(8)))
-    village.step()
+    cluster, witness = cluster_and_witness(tmp_path)
+    cluster.down.add(4)
+    id = cluster.propose(1, cluster.revocation(bytes(8)))
+    cluster.step()
     for number in (1, 2):
-        village.approve(number, id)
-    village.run(lambda: village.all_at(2))
-    for raw in village.ledgers[1].since(0, 100, 100_000)[1]:
+        cluster.approve(number, id)
+    cluster.run(lambda: cluster.all_at(2))
+    for raw in cluster.ledgers[1].since(0, 100, 100_000)[1]:
         witness.certified("anna", raw)
-    assert witness.missing(village.ledgers[1]) == []
+    assert witness.missing(cluster.ledgers[1]) == []
     # the policy and its amendment
-    assert len(witness.missing(village.ledgers[4])) == 2
-    assert len(chain_of(village.ledgers[1], village.group_key)) == 2
-    assert len(chain_of(village.ledgers[4], village.group_key)) == 1
+    assert len(witness.missing(cluster.ledgers[4])) == 2
+    assert len(chain_of(cluster.ledgers[1], cluster.group_key)) == 2
+    assert len(chain_of(cluster.ledgers[4], cluster.group_key)) == 1

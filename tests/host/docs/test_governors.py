@@ -10,7 +10,7 @@ import click
 import governor_rig
 import pytest
 from docs_rig import DOCS, FENCE, rows, ticked
-from governor_rig import Village
+from governor_rig import Cluster
 
 from writ import crypto
 from writ_host.ceremony import plan
@@ -181,11 +181,11 @@ def test_messages_of_a_decision(
 ) -> None:
     names = tuple(f"g{number}" for number in range(1, 14))
     monkeypatch.setattr(governor_rig, "NAMES", names)
-    village = Village(tmp_path, count, threshold, "[approvals]\noperators = 0\n" + RULES)
-    village.run(lambda: all(one.replica.active for one in village.cores.values()))
-    village.run(lambda: all(one.status()["beacon"] for one in village.cores.values()))
+    cluster = Cluster(tmp_path, count, threshold, "[approvals]\noperators = 0\n" + RULES)
+    cluster.run(lambda: all(one.replica.active for one in cluster.cores.values()))
+    cluster.run(lambda: all(one.status()["beacon"] for one in cluster.cores.values()))
     sent: Counter[int] = Counter()
-    before = village.handle
+    before = cluster.handle
 
     def handle(number: int, outs: list[Any]) -> None:
         for out in outs:
@@ -194,16 +194,16 @@ def test_messages_of_a_decision(
                 sent[kind] += count - 1 if out.to is None else 1
         before(number, outs)
 
-    monkeypatch.setattr(village, "handle", handle)
-    village.propose(1, village.revocation(village.soil.member.node_id))
-    while not village.all_at(2):
-        queue, village.queue = village.queue, []
+    monkeypatch.setattr(cluster, "handle", handle)
+    cluster.propose(1, cluster.revocation(cluster.soil.member.node_id))
+    while not cluster.all_at(2):
+        queue, cluster.queue = cluster.queue, []
         if not queue:
             # whoever opened a session signs in it a step later
-            for number, one in village.cores.items():
-                village.handle(number, one.tick(village.now_ms))
+            for number, one in cluster.cores.items():
+                cluster.handle(number, one.tick(cluster.now_ms))
         for sender, to, data in queue:
-            village.handle(to, village.cores[to].receive(sender, data, village.now_ms))
+            cluster.handle(to, cluster.cores[to].receive(sender, data, cluster.now_ms))
     deciding = sum(sent[kind] for kind in sent if kind < 16) + sent[core_messages.PROPOSE]
     others = threshold - 1
     few = threshold * others + 2 * others

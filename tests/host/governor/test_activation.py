@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from governor_rig import NAMES, Village
+from governor_rig import NAMES, Cluster
 
 from writ.authority import capsule as capsules
 from writ_host.ceremony.local import Local, found_local
@@ -22,15 +22,15 @@ def successors() -> tuple[list[Local], bytes]:
 
 
 def test_whoever_has_the_new_share_brings_a_succession_forward(tmp_path: Path) -> None:
-    village = Village(tmp_path)
+    cluster = Cluster(tmp_path)
     new, charter = successors()
     group_key = new[0].seat.public.group_key
     digest = committee_digest(new[0].seat)
     # the first began it, and died when the key was made
-    village.down.add(1)
+    cluster.down.add(1)
     ids = set()
     for number in (2, 3, 4):
-        core = village.cores[number]
+        core = cluster.cores[number]
         core.set_next_seats([digest, group_key])
         core.context.clock_s = lambda late=number: capsules.parse(charter).claims[6] + late
     for number in (2, 3, 4):
@@ -38,17 +38,17 @@ def test_whoever_has_the_new_share_brings_a_succession_forward(tmp_path: Path) -
         takeover.add(CNext(digest, new[number - 1].seat, [charter], bytes(32)), "succession: farm")
 
         def propose(payloads: list[bytes], title: str, evidence: bytes, at: int = number) -> bytes:
-            return village.propose(at, payloads, evidence)
+            return cluster.propose(at, payloads, evidence)
 
-        core = village.cores[number]
+        core = cluster.cores[number]
         for _ in range(2):
             assert not takeover.tick(core, propose)
             ids.update(view.id for view in core.pending())
-        village.step()
+        cluster.step()
     # byte for byte the same, so it is one, and people are asked once
     (id,) = ids
-    assert [view.id for view in village.cores[2].pending()] == [id]
+    assert [view.id for view in cluster.cores[2].pending()] == [id]
     for number in (2, 3):
-        village.approve(number, id)
-    village.run(lambda: [village.reseats.get(number) for number in (2, 3, 4)] == [group_key] * 3)
-    assert village.view(4, id).state == CERTIFIED
+        cluster.approve(number, id)
+    cluster.run(lambda: [cluster.reseats.get(number) for number in (2, 3, 4)] == [group_key] * 3)
+    assert cluster.view(4, id).state == CERTIFIED

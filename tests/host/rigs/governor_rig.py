@@ -86,7 +86,7 @@ def member_payload(
 
 
 @dataclass
-class Village:
+class Cluster:
     """Governors 1 to `count`. down: whom nothing reaches; lose(sender, to, data): what is lost."""
 
     path: Path

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import governor_rig
 import pytest
-from governor_rig import Village
+from governor_rig import Cluster
 from measure import deciding, etcd, governing
 from measure.committee import Committee
 from measure.row import Row
@@ -53,20 +53,20 @@ def test_the_goal_is_ten_times_what_etcd_took_in_this_run(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("count, threshold", [(4, 3), (7, 5)])
 def test_a_decision_costs_few_messages(tmp_path: Path, count: int, threshold: int) -> None:
     policy = governor_rig.POLICY.replace("operators = 2", "operators = 0")
-    village = Village(tmp_path, count, threshold, policy)
-    village.run(lambda: all(core.replica.active for core in village.cores.values()))
+    cluster = Cluster(tmp_path, count, threshold, policy)
+    cluster.run(lambda: all(core.replica.active for core in cluster.cores.values()))
     # the beacon of the first epoch, and what everybody tells at a start
-    village.run(lambda: all(ledger.beacon() for ledger in village.ledgers.values()))
-    village.run(lambda: not village.queue, seconds=1)
+    cluster.run(lambda: all(ledger.beacon() for ledger in cluster.ledgers.values()))
+    cluster.run(lambda: not cluster.queue, seconds=1)
     sent: list[int] = []
 
     def note(sender: int, to: int, data: bytes) -> bool:
         sent.append(messages.type_of(data))
         return False
 
-    village.lose = note
-    village.propose(1, village.revocation(village.soil.member.node_id))
-    village.run(lambda: village.all_at(2), seconds=1)
+    cluster.lose = note
+    cluster.propose(1, cluster.revocation(cluster.soil.member.node_id))
+    cluster.run(lambda: cluster.all_at(2), seconds=1)
     # told, voted, a session, shares, decided: docs/consensus.md
     told = 2 * (count - 1)
     voted = {3: 3 * 2 + 2 * 2, 5: 3 * 4}[threshold]

@@ -1,1 +1,1 @@
-"""Proposals: their table, approval by operators, the judge, members' statements."""
+"""Proposals: their table, the operators' approvals, the judge, members' statements, messages."""

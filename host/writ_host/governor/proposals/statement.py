@@ -1,14 +1,14 @@
-"""What a member asks of its governors, in its own name: a statement, signed by its own key.
+"""Statements: a member's signed request to its governors.
 
     statement = COSE_Sign1 [ h'a10126', {}, payload, signature ]     ; untagged, ES256
     payload = bstr .cbor { 6: iat, -65537: asked }                   ; iat: by the member's clock
     asked = [ 16, node-id ]                                          ; renew me
-          / [ 17, node-id, reason: tstr ]                            ; revoke me: I was opened
+          / [ 17, node-id, reason: tstr ]                            ; revoke me: tampered with
           / [ 18, node-id, request: bstr, voucher: bstr .size (0..64) ]   ; admit this neighbour
           / [ 19, node-id, target: node-id, method, path, digest: bstr .size 32 ]   ; an action
 
-It has the form of a capsule and is none: no capsule has such a kind. It proves what the member
-asked for, whichever governor brings it; what comes of it is for the judge to say.
+A statement has the form of a capsule but a kind that no capsule has. It proves what the member
+asked for, whichever governor presents it. The judge decides what follows from it.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ REASON_BYTES_MAX = 40
 VOUCHER_BYTES_MAX = 64
 METHOD_MAX = 7
 NONCE_BYTES = 8
-# A statement is looked at when it is asked, and when it is judged, again in each epoch.
+# A statement is verified when it arrives and at each judgement; the cache avoids repeated checks.
 SIGNATURES_KEPT = 1024
 _PROTECTED = b"\xa1\x01" + cbor.encode(ES256)
 _SIZES = {RENEW: 2, REVOKE: 3, ADMIT: 4, ACT: 6}
@@ -46,9 +46,10 @@ _SIZES = {RENEW: 2, REVOKE: 3, ADMIT: 4, ACT: 6}
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement, its shape checked and its signature not: `check_signature` does that.
+    """A statement of checked shape. `check_signature` verifies its signature.
 
-    node_id: whose it claims to be (8 B); asked: what follows the node id in the list above.
+    op: RENEW, REVOKE, ADMIT or ACT; node_id: the member that claims to have signed it (8 B);
+    issued: Unix seconds, by its clock; asked: the items after the node id in the list above.
     """
 
     raw: bytes
@@ -61,9 +62,10 @@ class Statement:
 
     @classmethod
     def parse(cls, raw: bytes) -> "Statement":
-        """Raises `TooLarge`, the rejections of `cbor.decode`, `BadShape` or `UnknownKind`.
+        """Read a statement and check its shape.
 
-        For a request to admit somebody also those of `read_request`, which checks it.
+        Raises `TooLarge`, the rejections of `cbor.decode`, `BadShape`, `UnknownKind` and, for
+        ADMIT, those of `read_request`, which checks the request.
         """
         if len(raw) > STATEMENT_BYTES_MAX:
             raise TooLarge()
@@ -87,14 +89,14 @@ class Statement:
 
     @classmethod
     def make(cls, private: bytes, op: int, *asked: object, issued: int) -> "Statement":
-        """As a member with this P-256 key (32 B) would make it. Raises as `parse` does."""
+        """Sign a statement as the member with this P-256 private key (32 B). Raises as `parse`."""
         node = capsules.node_id(crypto.p256_public(private)[0])
         payload = cbor.encode({IAT: issued, WRIT: [op, node, *asked]})
         signature = crypto.es256_sign(private, capsules.signing_input(payload, ES256))
         return cls.parse(capsules.assemble(payload, signature, ES256))
 
     def check_signature(self, x: bytes, y_is_odd: bool) -> None:
-        """Raises `BadSignature` unless the member with this key is the one named, and signed it."""
+        """Raise `BadSignature` unless this key is the named member's and signed the statement."""
         if capsules.node_id(x) != self.node_id or not _is_signed(
             bytes(x), y_is_odd, self.payload, self.signature
         ):
@@ -102,20 +104,20 @@ class Statement:
 
     @property
     def request(self) -> MembershipRequest:
-        """Whom to admit: the request for membership, its proof of possession checked."""
+        """The membership request of the node to admit, its proof of possession checked."""
         check(self.op == ADMIT)
         return read_request(self._bytes(0))
 
     @property
     def voucher(self) -> bytes:
-        """What the neighbour showed of itself, for people to compare; 0 to 64 bytes."""
+        """What the neighbour showed as its identity, for operators to compare; 0 to 64 bytes."""
         return self._bytes(1)
 
     @property
     def nonce(self) -> bytes:
-        """The nonce (8 B) of the one action that this statement asks for.
+        """The nonce (8 B) of the action that this statement asks for.
 
-        Whichever governors propose it and however often, the target executes it once.
+        It is the same in every proposal of this statement, so the target executes the action once.
         """
         return hashlib.sha256(self.raw).digest()[:NONCE_BYTES]
 

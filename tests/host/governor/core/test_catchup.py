@@ -1,10 +1,10 @@
-"""Governors that were away for long: they end where the group's signature says, seated or not."""
+"""Catch-up: a governor that was offline for long reaches the state that the group has signed."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from governor_rig import POLICY, Village
+from governor_rig import POLICY, Cluster
 
 from writ import crypto
 from writ_host.governor.ledger import ledger as ledgers
@@ -16,66 +16,66 @@ ALONE = POLICY.replace("operators = 2", "operators = 0")
 
 
 @pytest.fixture
-def village(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Village:
-    # as if epochs had passed by the thousand
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    # a short chain stands for thousands of epochs
     monkeypatch.setattr(ledgers, "CHAIN_KEPT", 4)
-    return Village(tmp_path, policy=ALONE)
+    return Cluster(tmp_path, policy=ALONE)
 
 
-def pass_epochs(village: Village, count: int) -> int:
-    """The others decide `count` epochs; the last one."""
+def pass_epochs(cluster: Cluster, count: int) -> int:
+    """Let the other governors decide `count` epochs; the last epoch."""
     for _ in range(count):
-        epoch = village.cores[1].epoch + 1
-        village.propose(1, village.revocation(crypto.random_bytes(8)))
-        village.run(lambda epoch=epoch: village.all_at(epoch))
-    return village.cores[1].epoch
+        epoch = cluster.cores[1].epoch + 1
+        cluster.propose(1, cluster.revocation(crypto.random_bytes(8)))
+        cluster.run(lambda epoch=epoch: cluster.all_at(epoch))
+    return cluster.cores[1].epoch
 
 
 def only_capsules(stranger: int) -> Callable[[int, int, bytes], bool]:
-    """What the others no longer say to one that is none of theirs: all but what is certified."""
-    heard = (messages.SUMMARY, messages.PULL, messages.CAPSULES)
-    return lambda sender, to, data: stranger in (sender, to) and messages.type_of(data) not in heard
+    """Lose all messages from and to a former governor but those of catch-up."""
+    kept = (messages.SUMMARY, messages.PULL, messages.CAPSULES)
+    return lambda sender, to, data: stranger in (sender, to) and messages.type_of(data) not in kept
 
 
-def test_slept_through_more_decisions_than_are_kept_and_still_a_governor(village: Village) -> None:
-    village.down.add(4)
-    epoch = pass_epochs(village, POLICIES_KEPT + 4)
-    assert village.ledgers[1].decision(2) is None
-    village.restart(4)
-    village.run(lambda: village.all_at(epoch))
-    assert village.cores[4].is_seated
-    # it takes part: without it the others are no quorum
-    village.down.add(3)
-    assert pass_epochs(village, 2) == village.cores[4].epoch == epoch + 2
-    skipped = [event.facts for number, event in village.events if event.name == "skipped"]
+def test_a_governor_skips_epochs_whose_decisions_no_ledger_keeps(cluster: Cluster) -> None:
+    cluster.down.add(4)
+    epoch = pass_epochs(cluster, POLICIES_KEPT + 4)
+    assert cluster.ledgers[1].decision(2) is None
+    cluster.restart(4)
+    cluster.run(lambda: cluster.all_at(epoch))
+    assert cluster.cores[4].is_seated
+    # it takes part: without it the other two are no quorum
+    cluster.down.add(3)
+    assert pass_epochs(cluster, 2) == cluster.cores[4].epoch == epoch + 2
+    skipped = [event.facts for number, event in cluster.events if event.name == "skipped"]
     assert skipped == [{"first": 2, "last": epoch - 1}]
 
 
-def test_who_is_told_decision_by_decision_skips_none(village: Village) -> None:
-    village.down.add(4)
-    epoch = pass_epochs(village, 3)
-    village.restart(4)
-    village.run(lambda: village.all_at(epoch))
-    assert village.ledgers[4].heights() == village.ledgers[1].heights()
+def test_a_governor_that_receives_every_decision_skips_no_epoch(cluster: Cluster) -> None:
+    cluster.down.add(4)
+    epoch = pass_epochs(cluster, 3)
+    cluster.restart(4)
+    cluster.run(lambda: cluster.all_at(epoch))
+    assert cluster.ledgers[4].heights() == cluster.ledgers[1].heights()
     for _ in range(400):
-        village.step()
-    assert not [event for _, event in village.events if event.name == "skipped"]
+        cluster.step()
+    assert not [event for _, event in cluster.events if event.name == "skipped"]
 
 
 @pytest.mark.parametrize("epochs", [1, POLICIES_KEPT + 4])
-def test_away_removed_and_long_forgotten_it_learns_that_others_govern(
-    village: Village, epochs: int
+def test_a_governor_removed_while_offline_learns_that_others_govern(
+    cluster: Cluster, epochs: int
 ) -> None:
-    village.down.add(4)
-    village.put_in_force(village.reshare([one.identity for one in village.local[:3]]))
-    epoch = pass_epochs(village, epochs)
-    village.lose = only_capsules(4)
-    village.restart(4)
-    assert village.cores[4].is_seated and village.cores[4].epoch == 1
-    village.run(lambda: village.reseats.get(4) == committee_digest(village.local[0].seat))
-    core = village.cores[4]
+    cluster.down.add(4)
+    cluster.put_in_force(cluster.reshare([one.identity for one in cluster.local[:3]]))
+    epoch = pass_epochs(cluster, epochs)
+    cluster.lose = only_capsules(4)
+    cluster.restart(4)
+    assert cluster.cores[4].is_seated and cluster.cores[4].epoch == 1
+    cluster.run(lambda: cluster.reseats.get(4) == committee_digest(cluster.local[0].seat))
+    core = cluster.cores[4]
     assert not core.is_seated and core.epoch <= epoch
-    # and after a restart nothing is in force by mistake
-    village.restart(4)
-    assert not village.cores[4].is_seated
-    village.run(lambda: village.cores[4].epoch == epoch)
+    # its committee is not in force after a restart either
+    cluster.restart(4)
+    assert not cluster.cores[4].is_seated
+    cluster.run(lambda: cluster.cores[4].epoch == epoch)

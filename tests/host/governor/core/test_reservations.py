@@ -1,9 +1,9 @@
-"""A name that old governors promised, and a newcomer that was not there then."""
+"""Reservations of names and addresses: a newcomer learns those made before it joined."""
 
 from pathlib import Path
 
 import pytest
-from governor_rig import DAY_S, Village, evidence_of, member_payload
+from governor_rig import DAY_S, Cluster, evidence_of, member_payload
 
 from writ import crypto
 from writ.node.sync import member_request
@@ -20,104 +20,107 @@ from writ_host.scope.folder import now_s
 
 
 @pytest.fixture
-def village(tmp_path: Path) -> Village:
-    return Village(tmp_path)
+def cluster(tmp_path: Path) -> Cluster:
+    return Cluster(tmp_path)
 
 
-def promise(village: Village, name: str, address: int, *numbers: int) -> bytes:
-    """Whom these governors have given their shares for; nobody has seen what came of it."""
+def reserve(cluster: Cluster, name: str, address: int, *numbers: int) -> bytes:
+    """Let these governors reserve a name and an address for a key that never becomes a member."""
     private = crypto.p256_generate()
     for number in numbers:
-        assert village.ledgers[number].pledge([member_payload(private, name, address)]) is None
+        assert cluster.ledgers[number].pledge([member_payload(private, name, address)]) is None
     return private
 
 
-def replace_dora(village: Village) -> None:
-    """Emil comes in her place, with nothing but a share and the charter."""
-    village.down.add(4)
-    identities = [one.identity for one in village.local[:3]]
-    new = village.reshare([*identities, Identity.generate("emil")])
-    village.put_in_force(new)
-    village.ledgers[4] = Ledger.open(village.path / "emil.db")
-    village.ledgers[4].add_capsules([village.ledgers[1].charter() or b""])
-    village.ledgers[4].set_meta(NEW, b"")
-    village.down.discard(4)
-    village.reseats.clear()
-    village.start(4)
-    village.run(lambda: village.reseats.get(4) == committee_digest(new[0].seat))
-    village.start(4)
-    assert village.cores[4].is_seated
+def replace_dora(cluster: Cluster) -> None:
+    """Replace governor dora by emil, who has only a key share and the charter."""
+    cluster.down.add(4)
+    identities = [one.identity for one in cluster.local[:3]]
+    new = cluster.reshare([*identities, Identity.generate("emil")])
+    cluster.put_in_force(new)
+    cluster.ledgers[4] = Ledger.open(cluster.path / "emil.db")
+    cluster.ledgers[4].add_capsules([cluster.ledgers[1].charter() or b""])
+    cluster.ledgers[4].set_meta(NEW, b"")
+    cluster.down.discard(4)
+    cluster.reseats.clear()
+    cluster.start(4)
+    cluster.run(lambda: cluster.reseats.get(4) == committee_digest(new[0].seat))
+    cluster.start(4)
+    assert cluster.cores[4].is_seated
 
 
-def admit(village: Village, name: str, address: int, by: int = 1) -> bytes:
-    """The proposal to give a new key this name, approved."""
+def admit(cluster: Cluster, name: str, address: int, by: int = 1) -> bytes:
+    """Propose to admit a new key by this name, and approve it; the proposal's id."""
     private = crypto.p256_generate()
     payload = member_payload(private, name, address)
-    id = village.propose(by, [payload], evidence_of(member_request(private, name)))
-    village.step()
-    village.approve(by, id)
+    id = cluster.propose(by, [payload], evidence_of(member_request(private, name)))
+    cluster.step()
+    cluster.approve(by, id)
     return id
 
 
-def is_told(village: Village) -> bool:
-    return village.ledgers[4].meta(NEW) is None
+def has_learnt(cluster: Cluster) -> bool:
+    """Whether emil has learnt the reservations of the others."""
+    return cluster.ledgers[4].meta(NEW) is None
 
 
-def test_a_name_that_left_with_old_governors_is_not_given_away(village: Village) -> None:
-    # a liar, dora and ben have signed; the liar keeps what came of it to itself
-    promise(village, "pump", 300, 2, 4)
-    replace_dora(village)
-    village.run(lambda: is_told(village))
+def test_a_name_reserved_by_a_former_governor_is_not_given_away(cluster: Cluster) -> None:
+    # a Byzantine governor, dora and ben have signed; the first withholds the capsule
+    reserve(cluster, "pump", 300, 2, 4)
+    replace_dora(cluster)
+    cluster.run(lambda: has_learnt(cluster))
     for name, address in (("pump", 301), ("valve", 300)):
-        id = admit(village, name, address)
+        id = admit(cluster, name, address)
         for _ in range(300):
-            village.step()
-        # the liar, carl and emil would be enough
-        assert village.view(1, id).state == OPEN
-        assert "may be promised to another node" in village.view(1, id).reason
-    # others are admitted, and emil is needed for it
-    village.down.add(2)
-    id = admit(village, "well", 302)
-    village.run(lambda: village.view(4, id).state == CERTIFIED)
+            cluster.step()
+        # the Byzantine governor, carl and emil would be enough
+        assert cluster.view(1, id).state == OPEN
+        assert "may be promised to another node" in cluster.view(1, id).reason
+    # other nodes are admitted, which needs emil
+    cluster.down.add(2)
+    id = admit(cluster, "well", 302)
+    cluster.run(lambda: cluster.view(4, id).state == CERTIFIED)
 
 
-def test_until_it_is_told_it_signs_for_nobody_new(village: Village) -> None:
-    village.lose = lambda sender, to, data: type_(data) == RESERVATIONS and sender != 1
-    replace_dora(village)
-    village.down.add(2)
-    id = admit(village, "well", 302)
-    renewal = village.propose(1, [member_payload(village.soil.private, "soil", 100, days=60)])
-    village.step()
-    village.approve(1, renewal)
-    # what is a member already stays so
-    village.run(lambda: village.view(4, renewal).state == CERTIFIED)
-    village.run(lambda: UNTOLD in village.view(1, id).reason)
-    assert village.view(1, id).state == OPEN
-    village.down.discard(2)
-    village.lose = lambda sender, to, data: False
-    village.run(lambda: is_told(village))
-    village.down.add(3)
-    village.run(lambda: village.view(4, id).state == CERTIFIED)
+def test_a_newcomer_signs_no_admission_before_it_has_learnt_reservations(cluster: Cluster) -> None:
+    cluster.lose = lambda sender, to, data: type_(data) == RESERVATIONS and sender != 1
+    replace_dora(cluster)
+    cluster.down.add(2)
+    id = admit(cluster, "well", 302)
+    renewal = cluster.propose(1, [member_payload(cluster.soil.private, "soil", 100, days=60)])
+    cluster.step()
+    cluster.approve(1, renewal)
+    # it signs the renewal of a known member
+    cluster.run(lambda: cluster.view(4, renewal).state == CERTIFIED)
+    cluster.run(lambda: UNTOLD in cluster.view(1, id).reason)
+    assert cluster.view(1, id).state == OPEN
+    cluster.down.discard(2)
+    cluster.lose = lambda sender, to, data: False
+    cluster.run(lambda: has_learnt(cluster))
+    cluster.down.add(3)
+    cluster.run(lambda: cluster.view(4, id).state == CERTIFIED)
 
 
-def test_who_never_tells_is_waited_for_a_week(village: Village) -> None:
-    promise(village, "pump", 300, 2)
-    village.lose = lambda sender, to, data: type_(data) == RESERVATIONS and sender != 2
-    replace_dora(village)
-    village.run(lambda: bool(village.ledgers[4].meta(NEW)))
+def test_a_newcomer_waits_a_week_for_reservations(cluster: Cluster) -> None:
+    reserve(cluster, "pump", 300, 2)
+    cluster.lose = lambda sender, to, data: type_(data) == RESERVATIONS and sender != 2
+    replace_dora(cluster)
+    cluster.run(lambda: bool(cluster.ledgers[4].meta(NEW)))
     for _ in range(200):
-        village.step()
-    assert not is_told(village)
-    village.cores[4].context.clock_s = lambda: now_s() + SHARE_TIMEOUT_S + 2
-    village.run(lambda: is_told(village))
-    # and what was told until then counts
+        cluster.step()
+    assert not has_learnt(cluster)
+    cluster.cores[4].context.clock_s = lambda: now_s() + SHARE_TIMEOUT_S + 2
+    cluster.run(lambda: has_learnt(cluster))
+    # the reservations received until then count
     rival = member_payload(crypto.p256_generate(), "pump", 301)
-    assert "may be promised" in (village.ledgers[4].pledge([rival]) or "")
+    assert "may be promised" in (cluster.ledgers[4].pledge([rival]) or "")
 
 
-def test_many_are_told_in_parts_and_whatever_is_lost_is_asked_for_again(village: Village) -> None:
+def test_many_reservations_arrive_in_pages_and_lost_pages_are_asked_for_again(
+    cluster: Cluster,
+) -> None:
     for number in range(ITEMS_MAX):
-        promise(village, f"pump-{number}", 300 + number, 3)
+        reserve(cluster, f"pump-{number}", 300 + number, 3)
     lost: list[bytes] = []
 
     def lose(sender: int, to: int, data: bytes) -> bool:
@@ -126,32 +129,32 @@ def test_many_are_told_in_parts_and_whatever_is_lost_is_asked_for_again(village:
             return True
         return False
 
-    village.lose = lose
-    replace_dora(village)
-    village.run(lambda: is_told(village))
-    count = village.ledgers[4].value("SELECT count(*) FROM pledges")
+    cluster.lose = lose
+    replace_dora(cluster)
+    cluster.run(lambda: has_learnt(cluster))
+    count = cluster.ledgers[4].value("SELECT count(*) FROM pledges")
     assert count == 2 * ITEMS_MAX
-    assert village.ledgers[4].highest_address() == 100
+    assert cluster.ledgers[4].highest_address() == 100
 
 
-def test_a_liar_bars_names_of_nobody_who_is_a_member(village: Village) -> None:
-    replace_dora(village)
-    core, ledger = village.cores[4], village.ledgers[4]
-    promised = core.cosigning.reservations
+def test_a_byzantine_governor_reserves_no_name_of_a_member(cluster: Cluster) -> None:
+    replace_dora(cluster)
+    core, ledger = cluster.cores[4], cluster.ledgers[4]
+    reservations = core.cosigning.reservations
     ledger.set_meta(NEW, b"")
     other, until = bytes(8), now_s() + 99 * DAY_S
     for key in ("n/", "x/y", "n/a/b", "n"):
         with pytest.raises(HostError):
-            promised.take(1, [RESERVATIONS, None, [[key, other, until]]])
-    promised.take(1, [RESERVATIONS, "a/5", [["n/soil", other, until], ["a/100", other, until]]])
-    assert ledger.pledge([member_payload(village.soil.private, "soil", 100)]) is None
+            reservations.take(1, [RESERVATIONS, None, [[key, other, until]]])
+    reservations.take(1, [RESERVATIONS, "a/5", [["n/soil", other, until], ["a/100", other, until]]])
+    assert ledger.pledge([member_payload(cluster.soil.private, "soil", 100)]) is None
     assert ledger.pledge([member_payload(crypto.p256_generate(), "soil", 7)]) is not None
     for number in range(2 * TOLD_EACH_MAX):
-        promised.take(1, [RESERVATIONS, f"n/{number:06}", [[f"n/{number}", other, until]]])
+        reservations.take(1, [RESERVATIONS, f"n/{number:06}", [[f"n/{number}", other, until]]])
     assert ledger.value("SELECT count(*) FROM pledges") <= TOLD_EACH_MAX + 4
 
 
-def test_so_many_stay_that_one_of_them_knows(village: Village) -> None:
+def test_enough_governors_stay_that_one_knows_each_reservation(cluster: Cluster) -> None:
     new = [Identity.generate(name) for name in ("emil", "fay")]
     with pytest.raises(BadPlan, match="2 governors stay"):
-        village.reshare([village.local[0].identity, village.local[1].identity, *new])
+        cluster.reshare([cluster.local[0].identity, cluster.local[1].identity, *new])
