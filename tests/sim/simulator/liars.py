@@ -268,10 +268,10 @@ def chatter(liar, effect, message):
     noise = [
         liar.rng.randbytes(liar.rng.randrange(2, 60)),
         effect.data[: len(effect.data) // 2 + 2],
-        messages.wire.dump([ASK, job, [late]]),
-        messages.wire.dump([ASK, job, ordered]),
-        messages.wire.dump([ASK, job, list(values.make_members("smuggled"))]),
-        messages.wire.dump([ANSWER, job, job * 2, [job * 2], [job * 4]]),
+        messages.codec.dump([ASK, job, [late]]),
+        messages.codec.dump([ASK, job, ordered]),
+        messages.codec.dump([ASK, job, list(values.make_members("smuggled"))]),
+        messages.codec.dump([ANSWER, job, job * 2, [job * 2], [job * 4]]),
     ]
     return [effect, Send(liar.targets(effect)[0], liar.rng.choice(noise))]
 

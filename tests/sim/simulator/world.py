@@ -400,7 +400,7 @@ class World:
                 if payload not in self.wished:
                     raise Violation("a member or an action was certified that nobody proposed")
                 continue
-            time_s = messages.wire.load(payload)[6]
+            time_s = messages.codec.load(payload)[6]
             near = sum(
                 abs(time_s - one.clock_ms() // 1000) <= SKEW_MAX_S + 60 for one in self.honest
             )
