@@ -32,7 +32,7 @@ def complete_node(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
     """Names of nodes that this one knows, for the shell."""
     node = Path(ctx.params.get("node") or ".")
     scope = Path(ctx.params.get("scope") or ".")
-    names = {*addressbook.read(node), *addressbook.read_seen(node), *addressbook.read(scope)}
+    names = {*addressbook.read(node), *addressbook.read_last_seen(node), *addressbook.read(scope)}
     return sorted(name for name in names if name.startswith(incomplete))
 
 

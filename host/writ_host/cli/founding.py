@@ -27,6 +27,7 @@ from ..governor.ceremonies.views import in_words
 from ..governor.folder import GovernorFolder
 from ..governor.peering.bootstrap import PATH
 from ..keys.dkg import spoken
+from ..node import addressbook
 from ..node.plainclient import PlainClient
 from ..policy.source import PolicyFile
 from ..scope.folder import ScopeFolder, now_s
@@ -73,8 +74,8 @@ def found_online(
     for raw in raws[1:]:
         scope.take(raw)
     for record in records:
-        if scope.member(record.governor.name):
-            scope.save_address(record.governor.name, record.listen)
+        if scope.members.find(record.governor.name):
+            addressbook.write(scope.path, record.governor.name, record.listen)
     _use_daemon(out, scope, paths)
     (folder / KEPT).unlink()
     return scope

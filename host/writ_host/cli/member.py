@@ -10,7 +10,7 @@ from writ.errors import Rejection
 
 from .. import humanize
 from ..errors import HostError, UnknownNode
-from ..node import provision
+from ..node import addressbook, provision
 from ..policy.edit import add_revoked
 from ..policy.text import role_text
 from ..refusals import rejection_text
@@ -117,7 +117,7 @@ def _keep(
     if folder is not None:
         path = folder.save_request(name, found.raw)
         if address is not None:
-            folder.save_address(name, address)
+            addressbook.write(folder.path, name, address)
         return path
     path = (directory or Path()) / f"{name}.request.cbor"
     path.write_bytes(found.raw)
@@ -181,10 +181,10 @@ def admit(
         raws = issuance.issue(folder, [one.draft for one in admissions], signer)
     out.ok(f"certified {len(raws)} member{'s' * (len(raws) > 1)}: {_sizes(raws)}")
     if target is not None:
-        member = folder.member(admissions[0].name)
+        member = folder.members.find(admissions[0].name)
         taken = provision.install(target, folder.capsules(member), folder.charter.scope)
         out.ok(f"{target} has {', '.join(taken) or 'everything already'}")
-    book = {} if no_deliver or target else folder.book()
+    book = {} if no_deliver or target else addressbook.read(folder.path)
     targets = [(one.name, book[one.name]) for one in admissions if one.name in book]
     if deliver:
         targets = [(admissions[0].name, found) for _, found in find_targets(folder, deliver)]
@@ -193,7 +193,7 @@ def admit(
     done = delivering.deliver(out, targets, full_sender(folder, timeout_s))
     for one in done:
         if one.is_good:
-            folder.save_address(one.name, one.address)
+            addressbook.write(folder.path, one.name, one.address)
     admitted = [
         {**_document(folder, one), "capsule": raw}
         for one, raw in zip(admissions, raws, strict=True)
@@ -276,8 +276,8 @@ def _state(folder: ScopeFolder, member: Any) -> str:
 def list_(out: Output, scope: Path, everybody: bool) -> None:
     """The members of a scope, and who has asked."""
     folder = ScopeFolder.open(scope)
-    members = folder.all_members() if everybody else folder.members()
-    book = folder.book()
+    members = folder.members.all() if everybody else folder.members.newest()
+    book = addressbook.read(folder.path)
     rows, documents = [], []
     for one in members:
         state, where = _state(folder, one), book.get(one.name)
@@ -298,7 +298,7 @@ def list_(out: Output, scope: Path, everybody: bool) -> None:
 def _waits(folder: ScopeFolder, path: Path) -> bool:
     # a request stays after admission: it serves for the renewal
     try:
-        return read_request(path.read_bytes()[:1024]).node_id not in folder.names()
+        return read_request(path.read_bytes()[:1024]).node_id not in folder.members.names()
     except Rejection:
         return True
 
@@ -313,7 +313,7 @@ def show(out: Output, name: str, scope: Path) -> None:
     document = {
         **_document(folder, member),
         "state": _state(folder, member),
-        "at": folder.book().get(member.name),
+        "at": addressbook.read(folder.path).get(member.name),
         "key": member.x,
         "capsule": member.raw,
     }
@@ -324,7 +324,7 @@ def show(out: Output, name: str, scope: Path) -> None:
 
 
 def _member(folder: ScopeFolder, name: str) -> Any:
-    member = folder.member(name)
+    member = folder.members.find(name)
     if member is None:
         raise UnknownNode(f"no member is called {name}", "See who there is: writ member list.")
     return member

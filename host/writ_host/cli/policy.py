@@ -39,7 +39,7 @@ def check(out: Output, file: Path | None, scope: Path) -> None:
     folder = _maybe(scope)
     path = file or scope / "policy.toml"
     written = PolicyFile.load(path)
-    members = folder.all_members() if folder else []
+    members = folder.members.all() if folder else []
     grants = folder.policy.grants if folder and folder.policy else {}
     # a device's own limits, too
     written.policy(1, bytes(6), 0, written.revoked_ids(members), grants)
@@ -162,7 +162,7 @@ def certify_(
 
 def _check_tests(folder: ScopeFolder, written: PolicyFile) -> None:
     grants = folder.policy.grants if folder.policy else {}
-    results = written.run_tests(folder.all_members(), grants)
+    results = written.run_tests(folder.members.all(), grants)
     failed = [result.explanation for result in results if not result.passed]
     if failed:
         raise HostError(
@@ -229,7 +229,7 @@ def show(out: Output, scope: Path) -> None:
     folder = ScopeFolder.open(scope)
     if folder.policy is None:
         raise HostError("there is no policy yet", "Certify one first: writ policy certify.")
-    found = decompile(folder.policy, folder.names())
+    found = decompile(folder.policy, folder.members.names())
     out.line(found.title)
     out.table(("rule", "who", "may", "resource", "on", "only"), found.rules)
     if found.routes:

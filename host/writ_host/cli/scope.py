@@ -188,7 +188,7 @@ def describe(folder: ScopeFolder) -> dict[str, Any]:
     charter, policy, beacon = folder.charter, folder.policy, folder.beacon
     count = len(charter.governors)
     dead, lying = tolerance(count, charter.threshold)
-    members = folder.members()
+    members = folder.members.newest()
     return {
         "name": charter.name,
         "scope": charter.scope,

@@ -8,7 +8,7 @@ from writ.limits import SEQUENCE_RESERVE
 from writ.wire import coap, oscore
 
 from ..scope.delivery import Outcome, post_capsules
-from ..scope.folder import read_capsule
+from ..scope.records import read_capsule
 from . import farm
 from .changing import SPREAD_S, certify_policy, tell_gate
 from .farm import GATE, READING, TANK

@@ -25,7 +25,7 @@ def draft_policy(field: Field, text: str) -> PolicyChange:
     """Write policy.toml and run its tests. Raises `HostError` where one fails."""
     field.scope.policy_file.write_text(text)
     policy = PolicyFile.load(field.scope.policy_file)
-    for result in policy.run_tests(field.scope.members()):
+    for result in policy.run_tests(field.scope.members.newest()):
         if not result.passed:
             raise HostError(result.explanation)
     return issuance.policy_change(field.scope, policy)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ..governor.control import Document
-from ..node import provision
+from ..node import addressbook, provision
 from ..scope import admission, issuance
 from ..scope.delivery import Outcome, fetch_request, post_capsules
 from ..scope.folder import ScopeFolder, now_s
@@ -109,7 +109,7 @@ def _files(board: Board) -> set[str]:
 def _admit_all(field: Field, ledger: Ledger) -> None:
     ledger.say("each asks for membership; an operator looks and says yes")
     wanted, outcomes = admit(field, (*NODES, DESK))
-    size = len(field.scope.member(SOIL.name).raw)  # type: ignore[union-attr]
+    size = len(field.scope.members.find(SOIL.name).raw)  # type: ignore[union-attr]
     names = [f"{one.name} {one.request.node_id.hex()[:8]}" for one in wanted]
     ledger.prove(
         "devices asked over CoAP and were admitted by the governors",
@@ -141,11 +141,11 @@ def admit(
 
 
 def _provision(field: Field, part: farm.Part) -> list[Outcome]:
-    me = field.scope.member(part.name)
+    me = field.scope.members.find(part.name)
     raws = field.scope.capsules(me)
     if part is DESK:
         provision.install(field.desk_path, raws, field.scope.charter.scope)
         return []
     named = list(zip(("charter", "policy", "member", "beacon"), raws, strict=False))
-    field.scope.save_address(part.name, field.address(part))
+    addressbook.write(field.scope.path, part.name, field.address(part))
     return post_capsules(field.address(part), named)

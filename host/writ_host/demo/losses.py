@@ -44,7 +44,7 @@ def prove_joining(field: Field, ledger: Ledger, part: farm.Part) -> None:
     _, outcomes = admit(field, [part])
     ledger.prove(
         "a device joins",
-        all(one.state == "taken" for one in outcomes) and field.scope.member(part.name),
+        all(one.state == "taken" for one in outcomes) and field.scope.members.find(part.name),
         f"{part.name}: {listing(field.council.agreed)} agreed, certified after"
         f" {field.council.took_s:.1f} s, {len(outcomes)} capsules taken",
     )
@@ -53,7 +53,7 @@ def prove_joining(field: Field, ledger: Ledger, part: farm.Part) -> None:
 def prove_renewal(field: Field, ledger: Ledger, part: farm.Part) -> None:
     """A device asks its governors for a later expiry, and no operator is asked."""
     ledger.say(f"{part.name} asks a governor to be renewed")
-    before, people = field.scope.member(part.name), _agreements(field)
+    before, people = field.scope.members.find(part.name), _agreements(field)
     assert before
     renewed = _renewal(field, part)
     people = _agreements(field) - people
@@ -75,7 +75,7 @@ def _renewal(field: Field, part: farm.Part) -> int:
     if told.get("code") == "2.04":
         # the folder checks it as devices do
         field.scope.take(bytes.fromhex(told["raw"]))
-    me = field.scope.member(part.name)
+    me = field.scope.members.find(part.name)
     return int(me.expires) if me else 0
 
 

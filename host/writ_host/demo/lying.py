@@ -39,7 +39,7 @@ def lie(field: Field, ledger: Ledger) -> None:
     told = field[WELL].wait_for("answer", mark, RENEW_S, method="renew")
     counted = {name: now - before[name] for name, now in _troubles(field).items()}
     took = told.get("code") == "2.04" and field.scope.take(bytes.fromhex(told["raw"]))
-    me = field.scope.member(WELL.name)
+    me = field.scope.members.find(WELL.name)
     ledger.prove(
         "a device asks a dead, a lying and an honest host peer, and takes only the honest answer",
         took and all(counted.values()) and me and me.raw.hex() == told["raw"],

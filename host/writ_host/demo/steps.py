@@ -148,7 +148,7 @@ def revoke(field: Field, ledger: Ledger) -> None:
     ledger.say("the guest talks to everybody, a last time")
     before = {part: guest.ask(f"get {part.name}/{path}") for part, path in _ASKED.items()}
     ledger.say("two operators agree to revoke it, by an amendment")
-    change = issuance.revocation(field.scope, [field.scope.member(GUEST.name)])  # type: ignore[list-item]
+    change = issuance.revocation(field.scope, [field.scope.members.find(GUEST.name)])  # type: ignore[list-item]
     issuance.issue(field.scope, change.drafts, field.council)
     amendment = field.scope.amendment_capsule() or b""
     outcomes = [

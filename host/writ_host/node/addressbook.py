@@ -1,10 +1,14 @@
-"""Address books: book.toml (NAME = "host:port", written by people), and where nodes were last seen.
+"""Address books: book.toml, written by people, and seen.json, where members last answered.
 
-Addresses are hints. A handshake proves who is there, so a wrong one costs time and nothing else.
+    book.toml   NAME = "host:port"              seen.json   {NAME: ["host:port", node id (hex)]}
+
+Addresses are hints. The handshake proves who answers, so a wrong address costs time and nothing
+else.
 """
 
 import contextlib
 import json
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +18,18 @@ from writ.errors import UsageError
 from .. import files, target
 from ..errors import HostError
 
-SEEN = "seen.json"
+BOOK_FILE = "book.toml"
+SEEN_FILE = "seen.json"
 SEEN_MAX = 256
+_NEW_BOOK = "# Where members are: name, host:port\n"
 
 
 def read(folder: Path) -> dict[str, str]:
-    """{name: "host:port"} of the folder's book.toml; {} where there is none. Raises `HostError`."""
-    path = folder / "book.toml"
+    """{name: "host:port"} of the folder's book.toml; {} if there is none.
+
+    Raises `HostError` for a file that is not TOML, `UsageError` for a wrong address.
+    """
+    path = folder / BOOK_FILE
     try:
         entries = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -32,35 +41,56 @@ def read(folder: Path) -> dict[str, str]:
     return {name: target.check_address(value) for name, value in texts.items()}
 
 
+def write(folder: Path, name: str, address: str) -> None:
+    """Set one member's address in book.toml; all other lines stay as they are."""
+    if read(folder).get(name) == address:
+        return
+    path = folder / BOOK_FILE
+    text = path.read_text("utf-8") if path.exists() else _NEW_BOOK
+    key = json.dumps(name) if "." in name else name
+    line = f'{key} = "{address}"\n'
+    # names stand above the first table
+    table = re.search(r"^\s*\[", text, re.MULTILINE)
+    place = table.start() if table else len(text)
+    top, rest = text[:place], text[place:]
+    escaped = re.escape(name)
+    pattern = re.compile(rf'^(?:{escaped}|"{escaped}")[ \t]*=.*\n?', re.MULTILINE)
+    if pattern.search(top):
+        top = pattern.sub(lambda _: line, top, count=1)
+    else:
+        top += ("" if not top or top.endswith("\n") else "\n") + line
+    files.write_atomically(path, (top + rest).encode(), 0o644)
+
+
 @dataclass(frozen=True)
-class Seen:
-    """Where a member of this name answered, and its node id (8 bytes)."""
+class LastSeen:
+    """The address at which a member last answered, and its node id (8 bytes)."""
 
     address: str
     node_id: bytes
 
 
-def read_seen(folder: Path) -> dict[str, Seen]:
-    """{name: `Seen`}, the latest last; what is damaged counts for nothing."""
+def read_last_seen(folder: Path) -> dict[str, LastSeen]:
+    """{name: `LastSeen`}, the newest last; {} for a damaged file."""
     try:
-        entries = json.loads((folder / SEEN).read_text("utf-8"))
+        entries = json.loads((folder / SEEN_FILE).read_text("utf-8"))
         return {
-            name: Seen(target.check_address(address), bytes.fromhex(node_id))
+            name: LastSeen(target.check_address(address), bytes.fromhex(node_id))
             for name, (address, node_id) in entries.items()
         }
     except (AttributeError, OSError, TypeError, UsageError, ValueError):
         return {}
 
 
-def save_seen(folder: Path, name: str, address: str, node_id: bytes) -> None:
-    """Remember where a node answered; the one seen longest ago gives way."""
-    seen = read_seen(folder)
-    entry = Seen(address, node_id)
+def save_last_seen(folder: Path, name: str, address: str, node_id: bytes) -> None:
+    """Remember where a member answered; the oldest entry is dropped when the file is full."""
+    seen = read_last_seen(folder)
+    entry = LastSeen(address, node_id)
     if seen.get(name) == entry:
         return
     seen.pop(name, None)
     kept = [*seen.items(), (name, entry)][-SEEN_MAX:]
-    text = json.dumps({name: [seen.address, seen.node_id.hex()] for name, seen in kept}, indent=1)
-    # a cache: a full or read-only disk must not spoil the call that went well
+    text = json.dumps({name: [one.address, one.node_id.hex()] for name, one in kept}, indent=1)
+    # only a cache: a full or read-only disk must not fail the call that succeeded
     with contextlib.suppress(OSError):
-        files.write_atomically(folder / SEEN, text.encode(), 0o600)
+        files.write_atomically(folder / SEEN_FILE, text.encode(), 0o600)

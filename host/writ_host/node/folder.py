@@ -171,7 +171,7 @@ class NodeFolder:
     def _recall(self) -> None:
         # sessions outlive a process, addresses do not: a guess, which a wrong peer cannot answer
         for session in self.node.sessions:
-            seen = addressbook.read_seen(self.path).get(session.peer.name)
+            seen = addressbook.read_last_seen(self.path).get(session.peer.name)
             if seen and seen.node_id == session.peer.node_id:
                 session.address = seen.address
 
@@ -241,7 +241,7 @@ class NodeFolder:
             until = min(deadline, time.monotonic() + _GATEWAY_WAIT_S)
             if found := self._ask_gateway(name, gateway, until):
                 return found
-        if seen := addressbook.read_seen(self.path).get(name):
+        if seen := addressbook.read_last_seen(self.path).get(name):
             return seen.address, seen.node_id
         asked = f" (asked {', '.join(self.gateways)})" if self.gateways else ""
         raise UnknownNode(f"nobody knows where {name} is{asked}")
@@ -252,7 +252,7 @@ class NodeFolder:
             raise NoNode(message, "Ask for it and have it admitted: writ member request, admit.")
 
     def _known(self, name: str) -> bytes | None:
-        seen = addressbook.read_seen(self.path).get(name)
+        seen = addressbook.read_last_seen(self.path).get(name)
         return seen.node_id if seen else None
 
     def _identify(self, name: str, address: str, deadline: float) -> bytes:
@@ -274,7 +274,7 @@ class NodeFolder:
             self._step(until)
         member, address = found[0] if found else (None, None)
         if session := self.node.sessions.by_address(gateway):
-            addressbook.save_seen(self.path, session.peer.name, gateway, session.peer.node_id)
+            addressbook.save_last_seen(self.path, session.peer.name, gateway, session.peer.node_id)
         return (str(address), bytes(member.node_id)) if member and address else None
 
     # --- one exchange -----------------------------------------------------------------------------
@@ -347,7 +347,7 @@ class NodeFolder:
         session = self.node.sessions.by_peer(peer.node_id)
         address = str(session.address) if session else ""
         if address:
-            addressbook.save_seen(self.path, peer.name, address, peer.node_id)
+            addressbook.save_last_seen(self.path, peer.name, address, peer.node_id)
         epoch = self.node.told.get(peer.node_id, 0)
         took_ms = 1000 * (time.monotonic() - started)
         return Reply(answer.code, answer.payload, peer, address, epoch, took_ms, answer.observe)

@@ -158,9 +158,9 @@ def prepare_admission(
         )
     if any(request.node_id == other.request.node_id for other in others):
         raise HostError(f"{name}: the same key asks twice", "Give each request once.")
-    known = {member.node_id: member for member in folder.all_members()}
+    known = {member.node_id: member for member in folder.members.all()}
     renewed = known.get(request.node_id)
-    holder = folder.member(name)
+    holder = folder.members.find(name)
     living = holder and holder.expires > now_s() and not folder.is_revoked(holder)
     is_taken = living and holder and holder.node_id != request.node_id
     if is_taken or any(name == other.name for other in others):
@@ -178,5 +178,5 @@ def prepare_admission(
             raise HostError(f"{name} has no role yet", "Say which: --role NAME, or --no-role.")
         roles = int(renewed.roles)
     taken = {other.address for other in others} | pending.reserved_addresses(folder)
-    address = int(renewed.address) if renewed else folder.next_address(taken)
+    address = int(renewed.address) if renewed else folder.members.next_address(taken)
     return Admission(request, name, address, roles, expires, renewed)

@@ -16,6 +16,7 @@ from writ.wire import coap
 from writ.wire.coap import Message
 
 from ..errors import HostError, NotReachable, UnknownNode
+from ..node import addressbook
 from ..node.plainclient import TIMEOUT_S, PlainClient
 from ..refusals import parse_reason, rejection_text
 from ..target import check_address
@@ -86,11 +87,11 @@ def find_targets(folder: ScopeFolder, words: Sequence[str]) -> list[tuple[str, s
 
     Raises `UnknownNode` for a name without an address, `UsageError` for no address.
     """
-    book = folder.book()
+    book = addressbook.read(folder.path)
     found: list[tuple[str, str]] = []
     for word in words:
         if word == ALL:
-            gone = {one.name for one in folder.members() if folder.is_revoked(one)}
+            gone = {one.name for one in folder.members.newest() if folder.is_revoked(one)}
             found += [item for item in sorted(book.items()) if item[0] not in gone]
         elif word in book:
             found.append((word, book[word]))
@@ -132,12 +133,12 @@ def policy_sender(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str],
     if whole is None:
         raise HostError("there is no policy yet", "Certify one first: writ policy certify.")
 
-    way = folder.way()
+    chain = folder.chain()
 
     def give(_: str, address: str) -> list[Outcome]:
-        if len(way) > 1:
+        if len(chain) > 1:
             return [
-                *_post_chain(address, way, timeout_s),
+                *_post_chain(address, chain, timeout_s),
                 *post_capsules(address, [("beacon", raw) for raw in beacons], timeout_s),
             ]
         return post_policy(address, whole, amendment, beacons, timeout_s)
@@ -155,11 +156,11 @@ def full_sender(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str], l
     """Hands over all that a new node needs, its own member capsule included."""
 
     def give(name: str, address: str) -> list[Outcome]:
-        member = folder.member(name)
+        member = folder.members.find(name)
         if member is not None:
             _check_who(address, member.node_id, timeout_s)
         found = post_capsules(address, [("charter", folder.charter_raw)], timeout_s)
-        found += _post_chain(address, folder.way(), timeout_s)
+        found += _post_chain(address, folder.chain(), timeout_s)
         raws = [("member", member.raw)] if member is not None else []
         raws += [("beacon", raw) for raw in folder.beacon_capsules()]
         return found + post_capsules(address, raws, timeout_s)
@@ -167,9 +168,11 @@ def full_sender(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str], l
     return give
 
 
-def _post_chain(address: str, way: Sequence[tuple[str, bytes]], timeout_s: float) -> list[Outcome]:
+def _post_chain(
+    address: str, chain: Sequence[tuple[str, bytes]], timeout_s: float
+) -> list[Outcome]:
     # after a succession most nodes are further than its beginning: that is as good as known
-    found = post_capsules(address, way, timeout_s)
+    found = post_capsules(address, chain, timeout_s)
     return [
         Outcome(one.what, "known") if one.reason is RolledBack and one is not found[-1] else one
         for one in found

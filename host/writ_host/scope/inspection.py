@@ -175,7 +175,7 @@ class _Names:
     def __init__(self, folder: ScopeFolder | None) -> None:
         policy = folder.policy if folder else None
         self.roles: Sequence[str] = policy.role_names if policy else ()
-        self.nodes: Mapping[bytes, str] = folder.names() if folder else {}
+        self.nodes: Mapping[bytes, str] = folder.members.names() if folder else {}
 
     def mask(self, value: Any) -> str:
         if type(value) is not int or value < 0:

@@ -251,7 +251,7 @@ def policy_change(folder: ScopeFolder, file: PolicyFile) -> PolicyChange:
             f"{file.source.name}: {file.approvals.most} operators, there are {governors} governors",
             "An operator is a person at a governor: nobody could ever approve this.",
         )
-    revoked = file.revoked_ids(folder.all_members())
+    revoked = file.revoked_ids(folder.members.all())
     if old is None:
         return _change(folder, None, file.policy(1, folder.head, now_s(), revoked), None)
     at = folder.epoch, folder.head
@@ -285,5 +285,5 @@ def _change(
     # a beacon of the new epoch, since devices refuse that of an older one
     beacon = _beacon_draft(new.epoch, new.head(), max(now_s(), newest + 1))
     drafts += [_policy_draft(new), beacon]
-    found = diff(old, new, folder.names()) if old else None
+    found = diff(old, new, folder.members.names()) if old else None
     return PolicyChange(old, new, ops, drafts, found)

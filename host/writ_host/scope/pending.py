@@ -82,7 +82,7 @@ def issued(folder: ScopeFolder, payload: bytes) -> bytes | None:
     """The capsule in the folder with this payload, of a member or of the policy in force."""
     body = capsules.parse_claims(payload)[WRIT]
     if body[0] == MEMBER:
-        known = [one.raw for one in folder.all_members() if not folder.is_revoked(one)]
+        known = [one.raw for one in folder.members.all() if not folder.is_revoked(one)]
     elif body[0] == POLICY:
         known = [folder.policy_capsule()]
     else:

@@ -48,14 +48,14 @@ class _FolderRegistry:
     folder: ScopeFolder
 
     def known(self, node_id: bytes) -> KnownMember | None:
-        found = (m for m in self.folder.all_members() if m.node_id == node_id)
-        return next((KnownMember(member) for member in found), None)
+        member = self.folder.members.with_node_id(node_id)
+        return KnownMember(member) if member else None
 
     def named(self, name: str) -> Sequence[Member]:
-        return [member for member in self.folder.all_members() if member.name == name]
+        return [member for member in self.folder.members.all() if member.name == name]
 
     def addressed(self, address: int) -> Sequence[Member]:
-        return [member for member in self.folder.all_members() if member.address == address]
+        return [member for member in self.folder.members.all() if member.address == address]
 
 
 def review(seat: Seat, folder: ScopeFolder | None, items: Iterable[Item]) -> Review:

@@ -207,7 +207,7 @@ def test_a_member_is_admitted_when_one_operator_agrees(council: Council) -> None
     entries = council.writ("governor", "log", "d")["entries"]
     assert any(one["text"].endswith("I know this pump") for one in entries)
     # the folder believes it, as a device would
-    assert ScopeFolder.open(council.scope).member("pump") is not None
+    assert ScopeFolder.open(council.scope).members.find("pump") is not None
 
 
 def test_a_denied_proposal_is_told_with_its_reason(council: Council) -> None:
@@ -481,7 +481,7 @@ def test_a_succession_replaces_the_group_key_and_policies_go_on(council: Council
     def outdated() -> list[str]:
         council.writ("scope", "beacon", "--wait", "20")
         folder = ScopeFolder.open(council.scope)
-        members = [one for one in folder.members() if not folder.is_revoked(one)]
+        members = [one for one in folder.members.newest() if not folder.is_revoked(one)]
         return [one.name for one in members if folder.is_outdated(one)]
 
     wait_for(lambda: not outdated(), lambda: str(outdated()), 150)

@@ -137,7 +137,8 @@ def test_a_name_that_went_to_a_new_key_is_found(field: Field) -> None:
     pump.start()
     assert writ("get", "pump/temp", "--node", node).stdout == "21.1\n"
     # and who that is stays known
-    assert addressbook.read_seen(node)["pump"].node_id == status.read_folder_status(pump.path).node
+    seen = addressbook.read_last_seen(node)
+    assert seen["pump"].node_id == status.read_folder_status(pump.path).node
 
 
 def test_names_from_a_gateway_and_without_it(field: Field) -> None:

@@ -19,7 +19,7 @@ from writ.node.sync import member_request
 from writ_host import files
 from writ_host.ceremony import keyring
 from writ_host.keys import keyfile
-from writ_host.node import provision
+from writ_host.node import addressbook, provision
 from writ_host.scope import issuance
 from writ_host.scope.admission import read_request
 from writ_host.scope.folder import ScopeFolder
@@ -299,9 +299,9 @@ def test_an_address_book_keeps_its_notes(rig: Rig) -> None:
     book = rig.scope / "book.toml"
     book.write_text('# ours\n"a.b" = "10.0.0.1:1"\n\n[notes]\nt1 = "by the door"\n')
     folder = ScopeFolder.open(rig.scope)
-    folder.save_address("a.b", "10.0.0.2:2")
-    folder.save_address("t1", "10.0.0.3:3")
-    assert folder.book() == {"a.b": "10.0.0.2:2", "t1": "10.0.0.3:3"}
+    addressbook.write(folder.path, "a.b", "10.0.0.2:2")
+    addressbook.write(folder.path, "t1", "10.0.0.3:3")
+    assert addressbook.read(folder.path) == {"a.b": "10.0.0.2:2", "t1": "10.0.0.3:3"}
     assert "by the door" in book.read_text() and book.read_text().startswith("# ours\n")
 
 
@@ -325,7 +325,7 @@ def test_a_crash_at_any_write_leaves_one_whole_state(
             left[0] -= 1
             write(*args)
 
-        change = issuance.revocation(folder, folder.members())
+        change = issuance.revocation(folder, folder.members.newest())
         monkeypatch.setattr(files, "write_atomically", failing)
         with contextlib.suppress(OSError):
             issuance.issue(folder, change.drafts, signer)
@@ -335,7 +335,7 @@ def test_a_crash_at_any_write_leaves_one_whole_state(
         assert again.policy_capsule() is not None
         # whatever was lost is certified again, and fits
         if again.epoch == 1:
-            change = issuance.revocation(again, again.members())
+            change = issuance.revocation(again, again.members.newest())
             issuance.issue(again, change.drafts, signer)
         assert ScopeFolder.open(copy).revoked_names() == ["t1"]
     assert epochs == {1, 2}

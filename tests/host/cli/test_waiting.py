@@ -16,7 +16,7 @@ def admit(council: Council, name: str) -> tuple[str, ...]:
 
 def be_members(council: Council, *names: str) -> None:
     """Admit those whom no test has admitted yet: each test may be the first that runs."""
-    known = {one.name for one in ScopeFolder.open(council.scope).members()}
+    known = {one.name for one in ScopeFolder.open(council.scope).members.newest()}
     for name in names:
         if name not in known:
             council.with_approval(("b",), *admit(council, name))
@@ -43,7 +43,7 @@ def test_who_waits_for_people_is_in_nobodys_way(council: Council) -> None:
     assert [one["name"] for one in found] == ["one", "two"]
     assert found[0]["address"] != found[1]["address"]
     folder = ScopeFolder.open(council.scope)
-    assert folder.member("one") and folder.member("two") and not kept(council)
+    assert folder.members.find("one") and folder.members.find("two") and not kept(council)
 
 
 def test_the_same_command_takes_what_another_one_left(council: Council) -> None:

@@ -65,15 +65,15 @@ def test_books(tmp_path: Path) -> None:
 
 def test_what_was_seen_is_bounded_and_never_in_the_way(tmp_path: Path) -> None:
     for number in range(addressbook.SEEN_MAX + 5):
-        addressbook.save_seen(tmp_path, f"n{number}", "10.0.0.1:1", bytes(8))
-    addressbook.save_seen(tmp_path, "n9", "10.0.0.2:1", bytes(8))
-    seen = addressbook.read_seen(tmp_path)
+        addressbook.save_last_seen(tmp_path, f"n{number}", "10.0.0.1:1", bytes(8))
+    addressbook.save_last_seen(tmp_path, "n9", "10.0.0.2:1", bytes(8))
+    seen = addressbook.read_last_seen(tmp_path)
     assert len(seen) == addressbook.SEEN_MAX
     assert "n4" not in seen
     assert list(seen)[-1] == "n9"
     for damage in ("", "[]", "{", '{"a": 1}', '{"a": ["::", ""]}', '{"a": ["h:1", "zz"]}'):
         (tmp_path / "seen.json").write_text(damage)
-        assert addressbook.read_seen(tmp_path) == {}
+        assert addressbook.read_last_seen(tmp_path) == {}
 
 
 @pytest.mark.parametrize(
