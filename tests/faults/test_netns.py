@@ -306,7 +306,7 @@ def check_disks(farm: Farm, last: int) -> None:
         with farm.council.ledger(name) as ledger:
             chains[name] = chain_of(ledger, farm.witness.group_key)
             assert farm.witness.missing(ledger) == [], f"{name} has lost what was certified"
-            accused = [one for one in ledger.entries(10_000) if one["event"] == "accused"]
+            accused = [one for one in ledger.log_entries(10_000) if one["event"] == "accused"]
             assert accused == [], f"{name} accused an honest governor"
     longest = max(chains.values(), key=len)
     assert len(longest) == last

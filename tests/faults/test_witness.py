@@ -40,13 +40,13 @@ def test_action_that_is_executed_twice() -> None:
 
 def test_capsule_that_nobody_signed(tmp_path: Path) -> None:
     cluster, witness = cluster_and_witness(tmp_path)
-    raw = cluster.ledgers[1].policy_capsule()
+    raw = cluster.ledgers[1].capsules.policy()
     assert raw is not None
     witness.certified("anna", raw)
     assert witness.problems == []
     (tmp_path / "other").mkdir()
     other = Cluster(tmp_path / "other")
-    forged = other.ledgers[1].policy_capsule()
+    forged = other.ledgers[1].capsules.policy()
     assert forged is not None
     witness.certified("anna", forged)
     # by no key of this scope, and another head for epoch 1
@@ -59,7 +59,7 @@ def test_capsule_that_a_governor_has_lost(tmp_path: Path) -> None:
     (raw,) = sign([Draft("tank", payload)], LocalSigner(cluster.local))
     witness.certified("tank", raw)
     assert len(witness.missing(cluster.ledgers[1])) == 1
-    cluster.ledgers[1].add_capsules([raw])
+    cluster.ledgers[1].capsules.add([raw])
     assert witness.missing(cluster.ledgers[1]) == []
 
 
@@ -71,7 +71,7 @@ def test_epoch_that_a_governor_has_lost(tmp_path: Path) -> None:
     for number in (1, 2):
         cluster.approve(number, id)
     cluster.run(lambda: cluster.all_at(2))
-    for raw in cluster.ledgers[1].since(0, 100, 100_000)[1]:
+    for raw in cluster.ledgers[1].capsules.since(0, 100, 100_000)[1]:
         witness.certified("anna", raw)
     assert witness.missing(cluster.ledgers[1]) == []
     # the policy and its amendment

@@ -127,10 +127,10 @@ class Witness:
             lost += [_words(*pair) for pair in self.reported(kind) if pair[0].payload not in kept]
         for capsule, who in self.reported(MEMBER):
             asked = capsules.Member(capsule)
-            found = ledger.member(asked.node_id)
+            found = ledger.capsules.member(asked.node_id)
             if found is None or found.expires < asked.expires:
                 lost.append(_words(capsule, who))
-        newest = ledger.beacon()
+        newest = ledger.capsules.beacon()
         time_s = capsules.Beacon(capsules.parse(newest)).time if newest else 0
         for capsule, who in self.reported(BEACON):
             if capsules.Beacon(capsule).time > time_s:
@@ -155,7 +155,7 @@ def _words(capsule: Any, who: str) -> str:
 
 def _kept(ledger: Ledger, kinds: tuple[int, ...]) -> list[bytes]:
     marks = ",".join("?" * len(kinds))
-    rows = ledger.rows(f"SELECT raw FROM capsules WHERE kind IN ({marks})", *kinds)
+    rows = ledger.database.rows(f"SELECT raw FROM capsules WHERE kind IN ({marks})", *kinds)
     return [raw for (raw,) in rows]
 
 

@@ -82,7 +82,7 @@ class LyingCore(core.Core):
             said = Statement.parse(statement)
         except Rejection:
             return super().handle_statement(statement, now_ms)
-        member = self.ledger.member(said.node_id)
+        member = self.ledger.capsules.member(said.node_id)
         if said.op != RENEW or member is None:
             return super().handle_statement(statement, now_ms)
         expires, key = capsules.TIME_MAX, (member.x, member.y_is_odd)

@@ -141,7 +141,7 @@ class Api:
         return [_ceremony(view) for view in self._daemon.ceremonies.views()]
 
     def _entries(self, last: int, events: Sequence[str] = ()) -> list[Document]:
-        listed = self._daemon.ledger.entries(last)
+        listed = self._daemon.ledger.log_entries(last)
         return [one for one in listed if not events or one["event"] in events]
 
     def _log(self, request: Document) -> Document:
@@ -197,7 +197,7 @@ class Api:
 
     def _capsules(self, request: Document) -> Document:
         cursor = field(request, "cursor", int)
-        following, raws = self._daemon.ledger.since(cursor, _PAGE_CAPSULES, _PAGE_BYTES)
+        following, raws = self._daemon.ledger.capsules.since(cursor, _PAGE_CAPSULES, _PAGE_BYTES)
         return {"cursor": following, "capsules": raws}
 
     def _state(self, _: Document) -> Document:
@@ -209,7 +209,7 @@ class Api:
             "group_key": chain.group_key,
             "epoch": core.epoch,
             "head": core.head,
-            "beacon": self._daemon.ledger.beacon() or b"",
+            "beacon": self._daemon.ledger.capsules.beacon() or b"",
         }
 
     def _beacon(self, request: Document) -> Document:

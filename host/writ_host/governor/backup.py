@@ -66,13 +66,13 @@ def make(folder: GovernorFolder, name: str, ledger: Ledger, path: Path) -> Manif
     Nothing else may change the folder meanwhile: the daemon does this between two turns. Raises
     `HostError`, `OSError`.
     """
-    charter = ledger.charter()
+    charter = ledger.capsules.charter()
     scope = "" if charter is None else str(Charter(parse(charter)).name)
     found = Manifest(name, ledger.clock_s(), scope, ledger.height - 1)
     copy = folder.path / _LEDGER_COPY
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        ledger.backup(copy)
+        ledger.database.backup(copy)
         with os.fdopen(handle, "wb") as file:
             with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
                 _add(archive, MANIFEST, _to_json(found))

@@ -33,11 +33,10 @@ from .ceremonies.manager import Ceremonies, CEvent, CInvite, CNext, COut, CSeat,
 from .control import ControlServer
 from .core.context import LogEvent, NewCapsule, Outgoing, Output, Reseat
 from .core.core import FOUNDERS, Core
-from .core.reservations import NEW
+from .core.reservations import NEW_SINCE
 from .folder import GovernorFolder, Settings
 from .join import CharterExchange, FormerGovernors, found
-from .ledger.ceremonies import Files
-from .ledger.failstop import TimedLedger
+from .ledger.ledger import Ledger
 from .metrics import Metrics
 from .node import ScopeNode
 from .peering.endpoint import PeerEndpoint
@@ -101,10 +100,10 @@ class Daemon:
             folder.check_private()
             self._lock(stack)
             folder.sweep(settings.name)
-            self.ledger = TimedLedger.open(folder.ledger)
-            self.ledger.observe = self.metrics.observe_fsync
+            self.ledger = Ledger.open(folder.ledger)
+            self.ledger.database.failstop.observe = self.metrics.observe_fsync
             stack.callback(self.ledger.close)
-            self.ceremonies = Ceremonies(identity, seat_store, Files(self.ledger), self.clock_s)
+            self.ceremonies = Ceremonies(identity, seat_store, self.ledger.files, self.clock_s)
             self.selector = stack.enter_context(selectors.DefaultSelector())
             self.newcomer = CharterExchange(self.ledger)
             self.former = FormerGovernors(self.ledger)
@@ -217,7 +216,7 @@ class Daemon:
             listen=self.settings.listen,
         )
         seat = self.ceremonies.seat
-        if seat is not None and self.ledger.charter() is not None:
+        if seat is not None and self.ledger.capsules.charter() is not None:
             self._seat(seat)
         elif seat is None:
             self.tell("waiting", "no seat yet: it waits for an invitation (writ scope create)")
@@ -283,7 +282,7 @@ class Daemon:
             self._take_one()
 
     def _keep_house(self) -> None:
-        self.ledger.check_there()
+        self.ledger.database.failstop.check_file()
         others = [*self._governors(), *self.former.listed()]
         self.link.learn(others)
         self._set_peers()
@@ -452,7 +451,7 @@ class Daemon:
             self.ledger.set_meta(FOUNDERS + group_key, out.digest)
         elif self.core is None or not self.core.is_seated:
             # what was promised while it did not govern, it is told before it promises anything
-            self.ledger.set_meta(NEW, b"")
+            self.ledger.set_meta(NEW_SINCE, b"")
         self.takeover.add(out, self.ceremonies.title(out.ceremony))
         if self.core is None:
             self.newcomer.wait(out.seat, self.ceremonies.partners(out.ceremony))
@@ -466,7 +465,7 @@ class Daemon:
     def _join(self) -> None:
         """Ask for the charter, without which a newcomer's core cannot begin."""
         seat = self.newcomer.seat
-        if seat is not None and self.ledger.charter() is not None:
+        if seat is not None and self.ledger.capsules.charter() is not None:
             self._seat(seat)
         else:
             self.link.post_all(self.newcomer.tick(self.link.peers))
@@ -505,7 +504,7 @@ class Daemon:
     def _reseat(self, name: bytes) -> None:
         if len(name) == GROUP_KEY_BYTES:
             # before the new share is in force: nobody would do it after a restart
-            self.ledger.add_capsules(self.takeover.genesis(name))
+            self.ledger.capsules.add(self.takeover.genesis(name))
         try:
             seat = self.ceremonies.activate(name)
         except NoSuchSeat:
@@ -543,7 +542,7 @@ class Daemon:
 
     def _make_node(self, store: NodeStore, config: dict[str, Any]) -> ScopeNode:
         private = self.identity.node_private
-        return ScopeNode(store, config, self._tell_of_node, private, self.ledger, self.ask)
+        return ScopeNode(store, config, self._tell_of_node, private, self.ledger.capsules, self.ask)
 
     def _node(self) -> ScopeNode:
         assert self.node is not None

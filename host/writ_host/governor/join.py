@@ -31,7 +31,7 @@ _FORMER = "former"
 
 def found(ledger: Ledger, seat: Seat, genesis: Iterable[bytes]) -> None:
     """Keep what a founding certified: charter, policy of epoch 1, members. Once; durable."""
-    if ledger.charter() is not None:
+    if ledger.capsules.charter() is not None:
         return
     with ledger.together():
         for raw in genesis:
@@ -40,7 +40,7 @@ def found(ledger: Ledger, seat: Seat, genesis: Iterable[bytes]) -> None:
                 value = Value((bytes(capsule.payload),))
                 ledger.add_decision(Decide(1, value, (bytes(capsule.signature),)))
             else:
-                ledger.add_capsules([raw])
+                ledger.capsules.add([raw])
         ledger.set_meta(FOUNDERS + seat.public.group_key.hex(), committee_digest(seat))
         ledger.log("founded", f"founded {seat.roster.scope}", group=seat.public.group_key.hex())
 
@@ -67,7 +67,7 @@ class CharterExchange:
 
     def tick(self, peers: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
         """[(node key, message)]: what to ask, once a second or so."""
-        if self.seat is None or self._ledger.charter() is not None:
+        if self.seat is None or self._ledger.capsules.charter() is not None:
             return []
         question = codec.dump([PULL, 0])
         asked = self._partners - self._said.keys()
@@ -90,14 +90,14 @@ class CharterExchange:
         return []
 
     def _answer(self, sender: bytes, cursor: int) -> list[tuple[bytes, bytes]]:
-        if self._ledger.charter() is None:
+        if self._ledger.capsules.charter() is None:
             return []
         most, size_max = messages.CAPSULES_MAX, messages.CAPSULES_BYTES_MAX
-        following, raws = self._ledger.since(cursor, most, size_max)
+        following, raws = self._ledger.capsules.since(cursor, most, size_max)
         return [(sender, codec.dump([CAPSULES, following, raws]))]
 
     def _take(self, sender: bytes, raws: list[bytes]) -> None:
-        if self.seat is None or self._ledger.charter() is not None or not raws:
+        if self.seat is None or self._ledger.capsules.charter() is not None or not raws:
             return
         # the founding charter is the first that a ledger ever took
         charter = raws[0]
@@ -108,7 +108,7 @@ class CharterExchange:
         _, lying = tolerance(count, self.seat.public.threshold)
         agreed = sum(1 for one in self._said.values() if one == charter)
         if agreed > min(lying, len(self.seat.roster.governors) - 2):
-            self._ledger.add_capsules([charter])
+            self._ledger.capsules.add([charter])
 
 
 def _is_charter(raw: bytes) -> bool:
@@ -156,4 +156,4 @@ class FormerGovernors:
         """One of them says how far it is: so do we, and it asks for what it lacks."""
         if sender not in self.keys():
             return []
-        return [(sender, codec.dump([SUMMARY, self._ledger.cursor, []]))]
+        return [(sender, codec.dump([SUMMARY, self._ledger.capsules.cursor, []]))]

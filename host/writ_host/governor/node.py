@@ -46,7 +46,7 @@ class Library(Protocol):
     def member(self, node_id: bytes) -> Any:
         """The newest `Member` with this node id (8 B)."""
 
-    def capsule(self, digest: bytes) -> bytes | None:
+    def find(self, digest: bytes) -> bytes | None:
         """The capsule whose SHA-256 begins with these 16 bytes."""
 
     def member_named(self, name: str) -> bytes | None:
@@ -143,7 +143,7 @@ class HostSync(Sync):
             asked = bytes.fromhex(digest)
         except ValueError:
             return b""
-        return (self._library.capsule(asked) or b"") if len(asked) == DIGEST_BYTES else b""
+        return (self._library.find(asked) or b"") if len(asked) == DIGEST_BYTES else b""
 
     def _member_in_ledger(self, name: str) -> bytes | None:
         # [capsule, address or null]: where it was heard last, as devices answer

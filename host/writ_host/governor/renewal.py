@@ -53,7 +53,9 @@ class Renewal:
             return ""
         self._look_ms = now_ms + LOOK_MS
         try:
-            known = self._ledger.known(capsules.node_id(self._identity.public.node_key[1:]))
+            known = self._ledger.capsules.known(
+                capsules.node_id(self._identity.public.node_key[1:])
+            )
             if known is None:
                 self._admit(core)
             elif known.member.expires < core.context.clock_s() + RENEW_BEFORE_S:
@@ -71,7 +73,7 @@ class Renewal:
             # once in the life of a process is enough, whatever people say to it
             return
         context = core.context
-        following = self._ledger.highest_address() + 1
+        following = self._ledger.reservations.highest_address() + 1
         # only this governor proposes such an address, so that no two newcomers get one
         address = following + (context.me - following) % context.count
         body = [address, self._roles(core)]
@@ -86,7 +88,7 @@ class Renewal:
     def _roles(self, core: Core) -> int:
         """Those that the other governors' nodes have."""
         for governor in core.context.seat.roster.governors:
-            member = self._ledger.member(capsules.node_id(governor.node_key[1:]))
+            member = self._ledger.capsules.member(capsules.node_id(governor.node_key[1:]))
             if member is not None:
                 return int(member.roles)
         return 0
@@ -106,7 +108,9 @@ class Renewal:
         if any(one.proposer == context.me and one.state == OPEN for one in core.pool.table):
             return
         revoked = core.policy.revoked
-        found: list[Any] = [capsules.parse(raw) for raw in self._ledger.outdated(BATCH_MAX)]
+        found: list[Any] = [
+            capsules.parse(raw) for raw in self._ledger.capsules.outdated(BATCH_MAX)
+        ]
         listed = [one for one in found if capsules.Member(one).node_id not in revoked]
         if listed:
             title = f"{len(listed)} members, for the new group key"

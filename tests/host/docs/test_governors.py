@@ -148,8 +148,8 @@ def test_numbers_of_the_guide() -> None:
     many, people = proposal.OPEN_EACH_MAX, proposal.PEOPLE_EACH_MAX
     assert f"{many:,} that wait for nobody, {people} that wait for people" in limits
     assert f"more than {ledger.CHAIN_KEPT:,} decisions" in limits
-    assert f"it believes {reservations.TOLD_EACH_MAX:,} promises" in limits
-    assert reservations.SHARE_TIMEOUT_S == 7 * 86400 and "for a week at most" in limits
+    assert f"it believes {reservations.REPORTED_EACH_MAX:,} promises" in limits
+    assert reservations.SYNC_TIMEOUT_S == 7 * 86400 and "for a week at most" in limits
     assert f"certified anew within a minute or two, {BATCH_MAX} at a time" in limits
 
 

@@ -53,13 +53,13 @@ def test_strangers_who_invited_it_give_it_no_charter(
     assert {peer for peer, _ in newcomer.tick(known)} == set(partners)
     for key in keys_of(strangers):
         newcomer.receive(key, tells(false), known)
-    assert ledger.charter() is None
+    assert ledger.capsules.charter() is None
     # one of the others may lie
     newcomer.receive(partners[0], tells(false), known)
     newcomer.receive(partners[1], tells(true), known)
-    assert ledger.charter() is None
+    assert ledger.capsules.charter() is None
     newcomer.receive(partners[2], tells(true), known)
-    assert ledger.charter() == true
+    assert ledger.capsules.charter() == true
 
 
 def test_a_charter_that_its_own_key_did_not_sign_is_none(
@@ -71,4 +71,4 @@ def test_a_charter_that_its_own_key_did_not_sign_is_none(
     charter = charter_of(governors)
     for key in partners:
         newcomer.receive(key, tells(charter[:-1] + bytes((charter[-1] ^ 1,))), partners)
-    assert ledger.charter() is None
+    assert ledger.capsules.charter() is None

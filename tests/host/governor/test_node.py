@@ -37,12 +37,12 @@ def test_a_restarted_governor_leads_who_slept_to_its_new_capsule(tmp_path: Path)
         config,
         lambda *_: None,
         bytes(31) + b"\x07",
-        ledger,
+        ledger.capsules,
         lambda *_: (0, b""),
     )
     for query in (node_id, "", "0", node_id[:14], "z" * 16):
         assert asked_in_plain(node, f"writ?i={query}").code == coap.NOT_FOUND
-    ledger.add_capsules([raw])
+    ledger.capsules.add([raw])
     answer = asked_in_plain(node, f"writ?i={node_id}")
     assert (answer.code, answer.payload) == (coap.CONTENT, raw)
     assert asked_in_plain(node, "writ?e=0").code == coap.NOT_FOUND
@@ -66,7 +66,7 @@ def test_what_the_ledger_has_is_written_to_the_flash_once_in_a_while(tmp_path: P
     def started() -> ScopeNode:
         private = bytes(31) + b"\x07"
         node = ScopeNode(
-            Store(flash), config, lambda *_: None, private, ledger, lambda *_: (0, b"")
+            Store(flash), config, lambda *_: None, private, ledger.capsules, lambda *_: (0, b"")
         )
         node.turn()
         return node
@@ -74,11 +74,11 @@ def test_what_the_ledger_has_is_written_to_the_flash_once_in_a_while(tmp_path: P
     def policy(epoch: int) -> bytes:
         return bytes(signer.certify(signer.policy_payload(epoch, bytes(6))))
 
-    ledger.add_capsules([bytes(signer.charter())])
+    ledger.capsules.add([bytes(signer.charter())])
     node = started()
     node.catch_up()
     for epoch in (2, 4, 6):
-        ledger.add_capsules([policy(epoch)])
+        ledger.capsules.add([policy(epoch)])
         node.take(policy(epoch))
     assert node.authority.epoch == 6
     # power fails: the flash has nothing of it, and the ledger leads it to where it was

@@ -33,7 +33,7 @@ def council(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Council]:
 def newest(council: Council) -> bytes:
     """The policy in force at governor a, which is not running."""
     ledger = Ledger.open(council.path("a") / "ledger.db")
-    raw = ledger.policy_capsule()
+    raw = ledger.capsules.policy()
     ledger.close()
     assert raw is not None
     return raw

@@ -121,10 +121,10 @@ class Cluster:
         """A governor's ledger with charter, first policy and one member."""
         ledger = self.ledgers[number] = Ledger.open(self.path / f"{number}.db")
         ledger.set_meta(FOUNDERS + self.group_key.hex(), committee_digest(self.local[0].seat))
-        ledger.add_capsules([raws[0]])
+        ledger.capsules.add([raws[0]])
         policy = capsules.parse(raws[1])
         ledger.add_decision(Decide(1, Value((policy.payload,)), (policy.signature,)))
-        ledger.add_capsules([raws[2]])
+        ledger.capsules.add([raws[2]])
 
     def start(self, number: int) -> None:
         """(Re)start a governor: what it knows is what its ledger holds."""

@@ -110,7 +110,7 @@ class Scope:
         self.charter: Any = Charter(capsule.parse(signer.charter()))
         self.file = PolicyFile.parse(text)
         policy = self.file.policy(1, self.charter.head, NOW - DAY)
-        self.ledger.add_capsules(
+        self.ledger.capsules.add(
             [
                 signer.charter(),
                 raw(policy.payload()),
@@ -121,7 +121,7 @@ class Scope:
                 raw(member("gone", 5, exp=NOW - 1)),
             ]
         )
-        self.view = ScopeView(self.charter, policy, 1, policy.head(), NOW, self.ledger)
+        self.view = ScopeView(self.charter, policy, 1, policy.head(), NOW, self.ledger.capsules)
 
     @property
     def policy(self) -> Any:
@@ -159,7 +159,7 @@ class Scope:
     def advance(self, payload: bytes) -> None:
         """Another policy comes into force."""
         policy: Any = Policy(capsule.parse_claims(payload))
-        self.ledger.add_capsules([raw(payload)])
+        self.ledger.capsules.add([raw(payload)])
         self.view = replace(self.view, policy=policy, epoch=policy.epoch, head=policy.head())
 
 

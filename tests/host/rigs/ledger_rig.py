@@ -22,7 +22,7 @@ class Clock:
 
 def reopened(ledger: Ledger) -> Ledger:
     ledger.close()
-    return Ledger.open(ledger.path, ledger.clock_s)
+    return Ledger.open(ledger.database.path, ledger.clock_s)
 
 
 def x_of(name: str) -> bytes:

@@ -39,8 +39,8 @@ def decide(number: int) -> Decide:
 
 def write(ledger: Ledger, number: int) -> None:
     """What a governor does for an epoch; the decision last: an epoch is done, or done again."""
-    ledger.save_promise(COMMITTEE, record(number))
-    ledger.add_capsules([member(number)])
+    ledger.save_hard_state(COMMITTEE, record(number))
+    ledger.capsules.add([member(number)])
     ledger.add_decision(decide(number))
 
 

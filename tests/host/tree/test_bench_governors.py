@@ -56,7 +56,7 @@ def test_a_decision_costs_few_messages(tmp_path: Path, count: int, threshold: in
     cluster = Cluster(tmp_path, count, threshold, policy)
     cluster.run(lambda: all(core.replica.active for core in cluster.cores.values()))
     # the beacon of the first epoch, and what everybody tells at a start
-    cluster.run(lambda: all(ledger.beacon() for ledger in cluster.ledgers.values()))
+    cluster.run(lambda: all(ledger.capsules.beacon() for ledger in cluster.ledgers.values()))
     cluster.run(lambda: not cluster.queue, seconds=1)
     sent: list[int] = []
 

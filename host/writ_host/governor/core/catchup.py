@@ -62,7 +62,7 @@ class CatchUp:
     def receive_pull(self, sender: int, item: object) -> None:
         """Answer a governor's pull. Raises `Malformed`."""
         most, size_max = messages.CAPSULES_MAX, messages.CAPSULES_BYTES_MAX
-        following, raws = self._context.ledger.since(_cursor(item), most, size_max)
+        following, raws = self._context.ledger.capsules.since(_cursor(item), most, size_max)
         self._context.send(sender, CAPSULES, following, raws)
 
     def receive_capsules(self, sender: int, item: object, listed: object) -> None:
@@ -92,7 +92,7 @@ class CatchUp:
         for raw in raws:
             try:
                 digest = hashlib.sha256(raw).digest()[:DIGEST_BYTES]
-                if self._context.ledger.capsule(digest) is not None:
+                if self._context.ledger.capsules.find(digest) is not None:
                     continue
                 capsule = read_capsule(raw)
                 if not (is_own or self._is_signed(capsule)):
@@ -117,7 +117,7 @@ class CatchUp:
 
     def _add_unordered(self, listed: list[Any]) -> None:
         by_raw = {bytes(capsule.raw): capsule for capsule in listed}
-        for raw in self._context.ledger.add_capsules(list(by_raw)):
+        for raw in self._context.ledger.capsules.add(list(by_raw)):
             self._context.outputs.append(NewCapsule(raw))
             self._context.increment("Certified")
             self._on_capsule(by_raw[raw])

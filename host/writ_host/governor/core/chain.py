@@ -59,11 +59,11 @@ class ChainState:
 
 def read_chain(ledger: Ledger) -> ChainState:
     """The state that a ledger holds. Raises `HostError` for a ledger without a charter."""
-    charter = ledger.charter()
+    charter = ledger.capsules.charter()
     if charter is None:
         raise HostError("the ledger has no charter", "Found the scope again.")
     state = ChainState.founded(charter)
-    for decide in ledger.decisions_that_matter():
+    for decide in ledger.decisions_in_force():
         state = state.after(decide)
     return state
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from ...errors import DamagedFile
-from ..ledger.database import LedgerFailed, LedgerInUse
+from ..ledger.database import LedgerInUse
+from ..ledger.failstop import LedgerFailed
 from ..ledger.ledger import Ledger
 
 # Failures of the disk. They end the core; other errors end only the message that caused them.

@@ -103,14 +103,14 @@ class Context:
             epoch=self.chain.epoch,
             head=self.chain.head,
             clock_s=self.clock_s(),
-            ledger=self.ledger,
+            ledger=self.ledger.capsules,
             seats=self.next_seats,
             governors=self.count,
         )
 
     def newest_beacon(self) -> tuple[int, int]:
         """(time, epoch) of the newest beacon; (0, 0) before the first."""
-        raw = self.ledger.beacon()
+        raw = self.ledger.capsules.beacon()
         if raw is None:
             return 0, 0
         beacon = capsules.Beacon(read_capsule(raw))

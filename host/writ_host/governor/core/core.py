@@ -89,7 +89,7 @@ class Core:
             context, self.pool, self.committee, signer, self._apply_effects
         )
         self.catchup = CatchUp(context, self._on_foreign_decision, self._on_capsule)
-        record = ledger.promise(self._committee_digest)
+        record = ledger.hard_state(self._committee_digest)
         self.replica = Replica(self.committee, signer, ledger, self._accept, record, random(16))
 
     # --- state ------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class Core:
             "is_active": self.is_seated and self.replica.active,
             "beacon": beacon_s,
             "beacon_age_s": None if beacon_s is None else context.clock_s() - beacon_s,
-            "members": self.ledger.member_count(),
+            "members": self.ledger.capsules.member_count(),
             "pending": len(self.pool.table),
             "accused": {context.name(number): what for number, what in self.accusations.items()},
             "counters": dict(context.counters),
@@ -210,7 +210,9 @@ class Core:
         self.context.now_ms = now_ms
         if now_ms >= self._summary_due_ms:
             self._summary_due_ms = now_ms + SUMMARY_MS
-            self.context.send(None, messages.SUMMARY, self.ledger.cursor, self.pool.summary())
+            self.context.send(
+                None, messages.SUMMARY, self.ledger.capsules.cursor, self.pool.summary()
+            )
             if self.is_seated:
                 self.cosigning.reservations.tick()
         if self.is_seated and self._replica_due_ms is not None and now_ms >= self._replica_due_ms:
@@ -303,9 +305,9 @@ class Core:
             self.pool.receive(sender, type_, items[1])
         elif 1 <= sender <= self.context.count:
             if type_ == messages.RESERVATIONS:
-                self.cosigning.reservations.take(sender, items)
+                self.cosigning.reservations.receive(sender, items)
             elif type_ == messages.ASK_RESERVATIONS:
-                self.cosigning.reservations.tell(sender, items[1])
+                self.cosigning.reservations.answer(sender, items[1])
 
     # --- consensus --------------------------------------------------------------------------------
 
@@ -359,7 +361,7 @@ class Core:
         if isinstance(effect, effects.Write | Decide):
             context.flush_early()
         if isinstance(effect, effects.Write):
-            self.ledger.save_promise(self._committee_digest, effect.record)
+            self.ledger.save_hard_state(self._committee_digest, effect.record)
         elif isinstance(effect, effects.Send):
             context.send_encoded(effect.to, effect.data, effect.has_time)
         elif isinstance(effect, effects.SetTimer):

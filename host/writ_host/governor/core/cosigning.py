@@ -27,7 +27,7 @@ from ..proposals.proposal import OPEN, UNKNOWN_PROPOSAL, Proposal
 from .clockskew import ClockSkew
 from .context import Context
 from .pool import ProposalPool
-from .reservations import Promised
+from .reservations import ReservationSync
 
 # How long a refused proposal waits before it is tried again.
 RETRY_MS = 3000
@@ -56,7 +56,7 @@ class CosigningScheduler:
         self._pool = pool
         self._apply_effects = apply_effects
         self._cosigner = Certifier(committee, signer, self._reason_against)
-        self.reservations = Promised(context)
+        self.reservations = ReservationSync(context)
         self.clock_skew = ClockSkew(context)
         self._due_ms: dict[bytes, int] = {}  # by proposal id: not before
         self._unbatched: set[bytes] = set()  # ids of proposals to be tried alone
@@ -78,7 +78,7 @@ class CosigningScheduler:
             if reason is not None:
                 return reason
         # saved before a share is offered, so that no two nodes get one name or one short address
-        return self._context.ledger.pledge(payloads)
+        return self._context.ledger.reservations.reserve(payloads)
 
     def _reason_against_one(self, payload: bytes) -> str | None:
         # several proposals may contain it, with other evidence or beside other payloads

@@ -50,7 +50,7 @@ def answer(context: Context, pool: ProposalPool, raw: bytes) -> tuple[int, bytes
 
 
 def _member(context: Context, node_id: bytes) -> Any:
-    member = context.ledger.member(node_id)
+    member = context.ledger.capsules.member(node_id)
     if member is None:
         raise HostError("only members may ask")
     return member
@@ -58,7 +58,7 @@ def _member(context: Context, node_id: bytes) -> Any:
 
 def _free_address(context: Context) -> int:
     """A free short address that only this governor proposes: no two nodes are admitted with it."""
-    following = context.ledger.highest_address() + 1
+    following = context.ledger.reservations.highest_address() + 1
     address = following + (context.me - following) % context.count
     if address > ADDRESS_MAX:
         raise HostError("all short addresses are in use", "Found another scope.")
@@ -83,21 +83,21 @@ def _known_result(context: Context, statement: Statement, member: Any) -> bytes 
     """
     latest = statement.issued + RENEWAL_S_MAX
     if statement.op == RENEW and member.expires > latest - RENEWED_LATELY_S:
-        known = context.ledger.known(statement.node_id)
+        known = context.ledger.capsules.known(statement.node_id)
         # a capsule signed by an older key is of no use to the member
         return b"" if known is None or known.is_outdated else bytes(member.raw)
     policy = context.chain.policy
     if statement.op == ADMIT:
         return _admitted(context, statement)
     if statement.op == REVOKE and policy is not None and statement.node_id in policy.revoked:
-        return context.ledger.policy_capsule()
+        return context.ledger.capsules.policy()
     return None
 
 
 def _admitted(context: Context, statement: Statement) -> bytes | None:
     """The capsule of a node that is a member by the requested name already, else None."""
     request, policy = statement.request, context.chain.policy
-    known = context.ledger.known(capsules.node_id(request.x))
+    known = context.ledger.capsules.known(capsules.node_id(request.x))
     if known is None or known.is_outdated:
         return None
     found: Any = known.member

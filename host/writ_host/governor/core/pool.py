@@ -101,7 +101,7 @@ class ProposalPool:
 
     def _was_denied(self, proposal: Proposal) -> bool:
         """Restore the answers that operators gave to it before, which are final."""
-        proposal.approvals = self._context.ledger.approvals(proposal.id)
+        proposal.approvals = self._context.ledger.proposals.approvals(proposal.id)
         proposal.approvals = self._by_author(proposal)
         return self._is_denied(proposal)
 
@@ -195,12 +195,12 @@ class ProposalPool:
         """
         ledger = self._context.ledger
         for proposal in [
-            *reversed(ledger.done_proposals(DONE_RESTORED)),
+            *reversed(ledger.proposals.closed(DONE_RESTORED)),
             *(before or ProposalTable()).done,
         ]:
             proposal.capsules = proposal.capsules or self._certified(proposal)
             self.table.add_done(proposal)
-        by_id = {one.id: one for one in [*(before or ()), *ledger.open_proposals()]}
+        by_id = {one.id: one for one in [*(before or ()), *ledger.proposals.open()]}
         for proposal in by_id.values():
             proposal.verdict, proposal.since_ms = None, self._context.now_ms
             proposal.approvals = self._by_author(proposal)
@@ -212,7 +212,7 @@ class ProposalPool:
 
     def _certified(self, proposal: Proposal) -> list[bytes]:
         """The capsules of all its payloads; empty unless the ledger holds every one."""
-        found = [self._context.ledger.certified(payload) for payload in proposal.payloads]
+        found = [self._context.ledger.capsules.certified(payload) for payload in proposal.payloads]
         raws = [raw for raw in found if raw is not None]
         return raws if len(raws) == len(found) else []
 
@@ -227,11 +227,11 @@ class ProposalPool:
             text = f"proposed: {proposal.title} ({proposal.id.hex()[:8]}); {people} must approve"
             self._context.emit("proposed", text, id=proposal.id.hex(), operators=operators)
         for approval in restored:
-            self._context.ledger.save_approval(proposal.id, approval)
+            self._context.ledger.proposals.save_approval(proposal.id, approval)
 
     def _save(self, proposal: Proposal) -> None:
         if not proposal.is_saved:
-            self._context.ledger.save_proposal(proposal)
+            self._context.ledger.proposals.save(proposal)
             proposal.is_saved = True
 
     def _adopt_evidence(self, known: Proposal, other: Proposal) -> bool:
@@ -247,13 +247,13 @@ class ProposalPool:
             return False
         known.evidence, known.title, known.verdict = other.evidence, other.title, None
         if known.is_saved:
-            self._context.ledger.save_proposal(known)
+            self._context.ledger.proposals.save(known)
         return True
 
     def _record(self, proposal: Proposal, approval: Approval) -> None:
         self._save(proposal)
         proposal.approvals[approval.number] = approval
-        self._context.ledger.save_approval(proposal.id, approval)
+        self._context.ledger.proposals.save_approval(proposal.id, approval)
         name = self._context.name(approval.number)
         said = "approved" if approval.yes else "denied"
         reason = f": {approval.reason}" if approval.reason else ""
@@ -281,9 +281,9 @@ class ProposalPool:
             return
         ledger = self._context.ledger
         if proposal.is_saved:
-            ledger.close_proposal(proposal.id, state, reason)
+            ledger.proposals.close(proposal.id, state, reason)
         else:
-            ledger.keep_done(proposal, state, reason)
+            ledger.proposals.save_closed(proposal, state, reason)
         text = f"{proposal.title}: {state}" + (f" ({reason})" if reason else "")
         self._context.record(state, text, id=proposal.id.hex())
 

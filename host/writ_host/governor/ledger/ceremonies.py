@@ -1,25 +1,25 @@
-"""The files of ceremonies, in the ledger: for gossip.py, which says what may be in them."""
+"""The files of ceremonies, in the ledger. ceremonies/gossip.py says which files there can be."""
 
 from ... import codec
-from .database import LedgerFile, TableFull
+from .database import Database, TableFull
 
-# Founding, resharing and succession among 13 governors leave some 60 files each, 300 if attempt
+# Founding, resharing and succession among 13 governors leave some 60 files each, or 300 if attempt
 # after attempt fails.
 FILES_MAX = 512
 NAME_CHARS_MAX = 128
-# Whoever runs ceremonies drops what is over; this is for whoever forgets to.
+# The daemon drops the files of ended ceremonies; this limit holds if it should fail to.
 CEREMONIES_MAX = 64
 
 
-class Files:
-    """By ceremony (32 B) and name. What is written is durable on return."""
+class CeremonyFiles:
+    """Files by ceremony (32 B) and name. What is written is durable on return."""
 
-    def __init__(self, ledger: LedgerFile) -> None:
-        self._ledger = ledger
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def get(self, ceremony: bytes, name: str) -> bytes | None:
         """The file, None where there is none."""
-        found: bytes | None = self._ledger.value(
+        found: bytes | None = self._database.value(
             "SELECT data FROM files WHERE ceremony = ? AND name = ?", ceremony, name
         )
         return found
@@ -28,14 +28,14 @@ class Files:
         """Keep the file, in place of one of the same name. Raises `TableFull`."""
         if len(data) > codec.FILE_BYTES_MAX or len(name) > NAME_CHARS_MAX:
             raise TableFull(f"{name[:40]} is too large for a file of a ceremony")
-        ledger = self._ledger
-        with ledger.together():
+        database = self._database
+        with database.together():
             if self.get(ceremony, name) is None:
-                count = ledger.value("SELECT count(*) FROM files WHERE ceremony = ?", ceremony)
-                others = ledger.value("SELECT count(DISTINCT ceremony) FROM files")
+                count = database.value("SELECT count(*) FROM files WHERE ceremony = ?", ceremony)
+                others = database.value("SELECT count(DISTINCT ceremony) FROM files")
                 if count >= FILES_MAX or (not count and others >= CEREMONIES_MAX):
                     raise TableFull("too many files of ceremonies")
-            ledger.write(
+            database.write(
                 "INSERT OR REPLACE INTO files (ceremony, name, data) VALUES (?, ?, ?)",
                 *(ceremony, name, data),
             )
@@ -43,8 +43,8 @@ class Files:
     def list(self, ceremony: bytes) -> "list[str]":
         """The names of all files of a ceremony, sorted."""
         select = "SELECT name FROM files WHERE ceremony = ? ORDER BY name"
-        return [name for (name,) in self._ledger.rows(select, ceremony)]
+        return [name for (name,) in self._database.rows(select, ceremony)]
 
     def drop(self, ceremony: bytes) -> None:
-        """Forget all files of a ceremony."""
-        self._ledger.write("DELETE FROM files WHERE ceremony = ?", ceremony)
+        """Delete all files of a ceremony."""
+        self._database.write("DELETE FROM files WHERE ceremony = ?", ceremony)

@@ -1,25 +1,21 @@
-"""The file below the ledger: one SQLite database, opened alone, checked, durable at each commit.
+"""The SQLite file below the ledger: opened by one process, checked, durable at each commit.
 
-SQLite's write-ahead log makes a commit whole or absent, whenever power fails. What it does not
-notice is a bit that the disk changed, so what matters most is kept beside its own hash.
+SQLite's write-ahead log makes a commit whole or absent, whenever the power fails.
 """
 
 import contextlib
-import hashlib
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ... import files
 from ...errors import DamagedFile, HostError
+from .failstop import FailStop, LedgerFailed
+from .schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, damage
 
-# "Writ" in the file's header: nobody else's database is taken for a ledger.
-APPLICATION_ID = 0x57726974
-SCHEMA_VERSION = 1
-SUM_BYTES = 8
 # A log that grew in a burst is cut down to this at the next checkpoint, for SD cards.
 _WAL_BYTES_MAX = 4 << 20
 _PRAGMAS = (
@@ -27,109 +23,67 @@ _PRAGMAS = (
     "locking_mode = EXCLUSIVE",
     # readers do not wait, and a commit is one append and one fsync instead of three or four
     "journal_mode = WAL",
-    # in WAL mode FULL, and nothing below, syncs the log at each commit: write before send
+    # in WAL mode only FULL syncs the log at each commit: write before send
     "synchronous = FULL",
     # macOS: fsync alone leaves data in the drive's cache; elsewhere without effect
     "fullfsync = ON",
     "foreign_keys = ON",
-    # what made an old share, though it is sealed, is overwritten when it is forgotten
+    # messages that made an old share, though they are sealed, are overwritten when deleted
     "secure_delete = ON",
     f"journal_size_limit = {_WAL_BYTES_MAX}",
 )
 
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL);
-CREATE TABLE cursors (peer BLOB PRIMARY KEY, value INTEGER NOT NULL);
-CREATE TABLE promises (committee BLOB PRIMARY KEY, record BLOB NOT NULL, sum BLOB NOT NULL);
-CREATE TABLE chain (height INTEGER PRIMARY KEY, decide BLOB NOT NULL, sum BLOB NOT NULL,
-  kind INTEGER NOT NULL);
-CREATE TABLE capsules (seq INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL,
-  content BLOB NOT NULL, kind INTEGER NOT NULL, epoch INTEGER, time INTEGER, node BLOB, name TEXT,
-  address INTEGER, era INTEGER NOT NULL, raw BLOB NOT NULL,
-  UNIQUE (content, era));
-CREATE INDEX capsules_digest ON capsules (digest);
-CREATE INDEX capsules_kind ON capsules (kind, epoch);
-CREATE INDEX capsules_node ON capsules (node) WHERE node IS NOT NULL;
-CREATE INDEX capsules_name ON capsules (name) WHERE name IS NOT NULL;
-CREATE INDEX capsules_address ON capsules (address) WHERE address IS NOT NULL;
-CREATE TABLE pledges (key TEXT PRIMARY KEY, node BLOB NOT NULL, address INTEGER,
-  until INTEGER NOT NULL);
-CREATE TABLE proposals (seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, item BLOB NOT NULL,
-  proposer INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL);
-CREATE TABLE approvals (id BLOB NOT NULL REFERENCES proposals (id) ON DELETE CASCADE,
-  number INTEGER NOT NULL, item BLOB NOT NULL, PRIMARY KEY (id, number));
-CREATE TABLE log (seq INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL,
-  event TEXT NOT NULL, text TEXT NOT NULL, facts TEXT NOT NULL);
-CREATE TABLE files (ceremony BLOB NOT NULL, name TEXT NOT NULL, data BLOB NOT NULL,
-  PRIMARY KEY (ceremony, name));
-"""
-
 _ADVICE = (
-    "Put a backup in its place (writ governor run checks it): the other governors tell this one"
-    " what it has forgotten since. The damaged file is of no use to anybody else."
+    "Put a backup in its place (writ governor run checks it): this governor then fetches from the"
+    " others what the backup lacks. Nobody else needs the damaged file."
 )
-
-L = TypeVar("L", bound="LedgerFile")
 
 
 class LedgerInUse(HostError):
-    """Another process has the ledger open: two of them would break each other's promises."""
+    """Another process has the ledger open; two governors with one ledger could equivocate."""
 
     advice = "Stop the other governor that runs in this folder."
-
-
-class LedgerFailed(HostError):
-    """The disk did not take a write: nothing may be promised that is not there."""
-
-    advice = "Is the disk full, or failing? Mend that, then start the governor again."
 
 
 class TableFull(HostError):
     """A table of the ledger is at its limit."""
 
-    advice = "Approve or deny what is open: writ governor pending."
-
-
-def now_s() -> int:
-    """This machine's time, Unix seconds."""
-    return int(time.time())
-
-
-def checksum(data: bytes) -> bytes:
-    """What `data` is kept beside, SUM_BYTES."""
-    return hashlib.sha256(data).digest()[:SUM_BYTES]
+    advice = "Approve or deny open proposals: writ governor pending."
 
 
 class _AtOnce:
-    """The outermost block of `LedgerFile.at_once`; no generator, since each message is in one."""
+    """The outermost block of `Database.at_once`. A class, since a generator costs each message."""
 
-    def __init__(self, ledger: "LedgerFile") -> None:
-        self._ledger = ledger
+    def __init__(self, database: "Database") -> None:
+        self._database = database
 
     def __enter__(self) -> None:
-        self._ledger._depth = 1
+        self._database._depth = 1
 
     def __exit__(self, *_: object) -> None:
-        self._ledger._end()
+        self._database._end()
 
 
 _INSIDE = contextlib.nullcontext()
 
 
-class LedgerFile:
-    """An open database. Made by `open`; one thread at a time. clock_s: Unix seconds."""
+class Database:
+    """An open database. Made by `open`; used by one thread at a time.
 
-    def __init__(
-        self, path: Path, database: sqlite3.Connection, clock_s: Callable[[], int]
-    ) -> None:
+    failstop: watches the commits; on_rollback: functions that drop what was cached of rows that a
+    rollback may have undone.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
-        self.clock_s = clock_s
-        self._database = database
-        self._depth = 0
+        self.failstop = FailStop(path)
+        self.on_rollback: list[Callable[[], None]] = []
+        self._connection = connection
+        self._depth = 0  # of nested blocks; 0 outside of any
 
     @classmethod
-    def open(cls: type[L], path: Path, clock_s: Callable[[], int] = now_s) -> L:
-        """The ledger at `path`, made where there is none (mode 0600).
+    def open(cls, path: Path) -> "Database":
+        """The database at `path`, created where there is none (mode 0600).
 
         Raises `DamagedFile`, `LedgerInUse`, or `HostError` for one that a newer Writ wrote.
         """
@@ -138,30 +92,31 @@ class LedgerFile:
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
             files.sync_directory(path.parent)
         # no implicit transactions: `together` says where each begins and ends
-        database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-        ledger = cls(path, database, clock_s)
+        connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        database = cls(path, connection)
         try:
-            with ledger._explained():
-                ledger._prepare()
-                ledger._check()
+            with database._explained():
+                database._prepare()
+                if (text := damage(connection)) is not None:
+                    raise database.damaged(text)
         except BaseException:
-            database.close()
+            connection.close()
             raise
-        return ledger
+        return database
 
     def _prepare(self) -> None:
         for pragma in _PRAGMAS:
-            self._database.execute(f"PRAGMA {pragma}").fetchall()
+            self._connection.execute(f"PRAGMA {pragma}").fetchall()
         with self.together():
             self._begin()
             (application,) = self.row("PRAGMA application_id") or (0,)
             (version,) = self.row("PRAGMA user_version") or (0,)
             (tables,) = self.row("SELECT count(*) FROM sqlite_schema") or (0,)
             if not tables and not application and not version:
-                for statement in _SCHEMA.split(";\n"):
-                    self._database.execute(statement)
-                self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                for statement in SCHEMA.split(";\n"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             elif application != APPLICATION_ID:
                 raise DamagedFile(f"{self.path} is another program's database", _ADVICE)
             elif version != SCHEMA_VERSION:
@@ -170,38 +125,26 @@ class LedgerFile:
                     "Run the Writ that wrote it, or a newer one.",
                 )
 
-    def _check(self) -> None:
-        # pages and rows hang together; not whether each index matches, which takes far longer
-        found = self.row("PRAGMA quick_check(1)")
-        if found != ("ok",):
-            raise self._damaged(f"SQLite says: {found[0] if found else 'nothing'}")
-        for table, what in (("promises", "record"), ("chain", "decide")):
-            for data, kept in self._database.execute(f"SELECT {what}, sum FROM {table}"):
-                if checksum(data) != kept:
-                    raise self._damaged(f"a row of {table} has changed since it was written")
-        for raw, digest in self._database.execute("SELECT raw, digest FROM capsules"):
-            if hashlib.sha256(raw).digest()[: len(digest)] != digest:
-                raise self._damaged("a capsule has changed since it was written")
-
-    def _damaged(self, words: str) -> DamagedFile:
-        return DamagedFile(f"{self.path} is damaged: {words}", _ADVICE)
+    def damaged(self, text: str) -> DamagedFile:
+        """The error for rows that cannot be what was written."""
+        return DamagedFile(f"{self.path} is damaged: {text}", _ADVICE)
 
     def close(self) -> None:
-        """The last checkpoint, and the lock given up. Nothing is lost without it."""
-        self._database.close()
+        """Run the last checkpoint and release the lock. Nothing is lost without it."""
+        self._connection.close()
 
     def backup(self, path: Path) -> None:
-        """A copy as of now, one file, mode 0600, in place of what was at `path`.
+        """Write a copy as of now, one file, mode 0600, in place of what was at `path`.
 
-        To be restored as it is. A governor that comes back with it is told by the others what it
-        has promised since, and takes no part until then (docs/consensus.md).
+        The copy is restored as it is. A governor that returns with it fetches its newer hard state
+        from the others, and takes no part until then (docs/consensus.md).
         """
         handle = path.with_name(f".{path.name}.new")
         handle.unlink(missing_ok=True)
         os.close(os.open(handle, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with contextlib.closing(sqlite3.connect(handle)) as copy, self._explained():
-            self._database.backup(copy)
-            # what is restored is another ledger to those who remember how far they read in this
+            self._connection.backup(copy)
+            # Peers keep a cursor into each ledger, so a restored one must count as another ledger.
             copy.execute("DELETE FROM meta WHERE key = 'ident'")
             copy.commit()
             copy.execute("PRAGMA journal_mode = DELETE")
@@ -211,17 +154,17 @@ class LedgerFile:
         os.replace(handle, path)
         files.sync_directory(path.parent)
 
-    # --- transactions and rows --------------------------------------------------------------------
+    # --- transactions -----------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Several writes, one commit, one fsync: all of them or none.
+        """Group several writes into one commit with one fsync: all of them or none.
 
-        Inside another one, or `at_once`, it is a part of that: what was raised inside undoes the
-        part, and all of it where it goes on.
+        Inside another `together` or `at_once` the block is a savepoint: an exception undoes the
+        block, and the outer `together` too if the exception leaves it.
         """
         if self._depth:
-            with self._part():
+            with self._savepoint():
                 yield
             return
         self._depth = 1
@@ -235,9 +178,10 @@ class LedgerFile:
             self._depth = 0
 
     def at_once(self) -> "contextlib.AbstractContextManager[None]":
-        """What is written inside is durable when the block ends, however it ends: one fsync.
+        """Make all writes inside durable when the block ends, with or without an exception.
 
-        Nothing that follows from it may be said before. Each `together` inside is all or none.
+        The block costs one fsync. No message that depends on the writes may be sent before it
+        ends. Each `together` inside is all or none.
         """
         return _INSIDE if self._depth else _AtOnce(self)
 
@@ -251,24 +195,28 @@ class LedgerFile:
 
     @property
     def is_dirty(self) -> bool:
-        """Whether something was written that is not durable yet."""
-        return self._database.in_transaction
+        """Whether there are writes that are not durable yet."""
+        return self._connection.in_transaction
 
     def _begin(self) -> None:
-        if not self._database.in_transaction:
+        if not self._connection.in_transaction:
             self._execute("BEGIN IMMEDIATE")
 
     def _undo(self, statement: str) -> None:
+        for forget in self.on_rollback:
+            forget()
         # an error may have rolled back already
-        if self._database.in_transaction:
+        if self._connection.in_transaction:
             self._execute(statement)
 
     def _commit(self) -> None:
-        if self._database.in_transaction:
+        if self._connection.in_transaction:
+            start = time.perf_counter()
             self._execute("COMMIT")
+            self.failstop.after_commit(time.perf_counter() - start)
 
     @contextlib.contextmanager
-    def _part(self) -> Iterator[None]:
+    def _savepoint(self) -> Iterator[None]:
         self._begin()
         self._execute("SAVEPOINT part")
         self._depth += 1
@@ -279,32 +227,46 @@ class LedgerFile:
             raise
         finally:
             self._depth -= 1
-            # an error that ended the transaction has ended its parts
-            if self._database.in_transaction:
+            # an error that ended the transaction has ended its savepoints
+            if self._connection.in_transaction:
                 self._execute("RELEASE part")
 
-    def _explain(self, error: sqlite3.DatabaseError) -> HostError:
+    # --- statements and errors --------------------------------------------------------------------
+
+    @property
+    def failure(self) -> HostError | None:
+        """The newest error of the disk or the database, None while they work."""
+        return self.failstop.failure
+
+    def explain(self, error: sqlite3.DatabaseError) -> HostError:
+        """The error that operators read for one of SQLite's; it also becomes the `failure`."""
         if not isinstance(error, sqlite3.OperationalError):
-            return self._damaged(str(error))
-        if "locked" in str(error):
-            return LedgerInUse(f"another process has {self.path} open")
-        return LedgerFailed(f"{self.path}: {error}")
+            found: HostError = self.damaged(str(error))
+        elif "locked" in str(error):
+            found = LedgerInUse(f"another process has {self.path} open")
+        else:
+            found = LedgerFailed(f"{self.path}: {error}")
+        self.failstop.failure = found
+        return found
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            raise self._explain(error) from None
+            raise self.explain(error) from None
 
     def _execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
         try:
-            return self._database.execute(statement, values)
+            return self._connection.execute(statement, values)
         except sqlite3.DatabaseError as error:
-            raise self._explain(error) from None
+            raise self.explain(error) from None
 
     def write(self, statement: str, *values: Any) -> int:
-        """One statement, durable when this returns unless inside a block: rows changed."""
+        """Run one statement and return the number of rows changed.
+
+        The change is durable on return, unless inside a block.
+        """
         if not self._depth:
             with self.together():
                 return self.write(statement, *values)

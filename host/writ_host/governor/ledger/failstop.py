@@ -1,53 +1,52 @@
-"""The ledger as the daemon runs it: durable writes are timed, and a failed one ends the daemon."""
+"""Fail-stop for the ledger: times each commit and remembers the first reason to stop the daemon.
+
+After a failed write a governor must send nothing that depends on it, whichever code caught the
+error. The daemon therefore checks `failure` before it sends, and ends when it is set.
+"""
 
 import os
-import sqlite3
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ...errors import HostError
-from .database import LedgerFailed
-from .ledger import Ledger
+
+
+class LedgerFailed(HostError):
+    """The disk did not take a write: the governor must not act on data that is not stored."""
+
+    advice = "Is the disk full, or failing? Fix that, then start the governor again."
 
 
 class LedgerGone(LedgerFailed):
-    """Somebody took the ledger away from under a daemon that writes to it."""
+    """The ledger's file was removed or replaced while a daemon writes to it."""
 
     advice = "Put the folder back as it was, or restore a backup, then start the governor again."
 
 
-class TimedLedger(Ledger):
-    """observe(seconds) is told of each commit; failure: the disk's last word, None while it works.
+class FailStop:
+    """Watches the commits to one database file.
 
-    What was to follow from a write that failed must not be said, whoever caught the error.
+    observe(seconds) is called after each commit; failure: the newest error of the database, None
+    while it works.
     """
 
-    def __init__(self, path: Path, *rest: Any) -> None:
-        super().__init__(path, *rest)
+    def __init__(self, path: Path) -> None:
         self.observe: Callable[[float], None] = lambda _: None
         self.failure: HostError | None = None
-
+        self._path = path
         self._inode = path.stat().st_ino
 
-    def _commit(self) -> None:
-        if self._database.in_transaction:
-            since = time.perf_counter()
-            super()._commit()
-            self.observe(time.perf_counter() - since)
-            self.check_there()
+    def after_commit(self, seconds: float) -> None:
+        """Report a commit that took `seconds`. Raises `LedgerGone`."""
+        self.observe(seconds)
+        self.check_file()
 
-    def check_there(self) -> None:
-        """Raises `LedgerGone` unless what was written is where the next start will look for it."""
+    def check_file(self) -> None:
+        """Raises `LedgerGone` unless the file is still where the next start will look for it."""
         try:
-            is_there = os.stat(self.path).st_ino == self._inode
+            is_there = os.stat(self._path).st_ino == self._inode
         except OSError:
             is_there = False
         if not is_there:
-            self.failure = LedgerGone(f"{self.path} is gone, or another file is in its place")
+            self.failure = LedgerGone(f"{self._path} is gone, or another file is in its place")
             raise self.failure
-
-    def _explain(self, error: sqlite3.DatabaseError) -> HostError:
-        self.failure = super()._explain(error)
-        return self.failure

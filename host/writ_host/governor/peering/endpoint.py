@@ -16,7 +16,7 @@ from writ.errors import UsageError
 from writ.link import udp
 
 from ...keys.identity import Governor, Identity
-from ..ledger.failstop import TimedLedger
+from ..ledger.ledger import Ledger
 from .addresses import Addresses
 from .bootstrap import FoundingServer, InvitationClient, Serve, is_plain_request, is_plain_response
 from .fairqueue import FairQueue
@@ -51,7 +51,7 @@ class PeerEndpoint:
         bound: str,
         identity: Identity,
         known: Path,
-        ledger: TimedLedger,
+        ledger: Ledger,
         now_ms: Callable[[], int],
         on_message: OnMessage,
         serve: Serve,

@@ -17,7 +17,6 @@ from writ_host.governor.ceremonies.founding import FoundingRun
 from writ_host.governor.ceremonies.gossip import FILE
 from writ_host.governor.ceremonies.invitation import Invitation, Status
 from writ_host.governor.ceremonies.manager import NotAsked
-from writ_host.governor.ledger.ceremonies import Files
 from writ_host.governor.ledger.ledger import Ledger
 from writ_host.keys.dkg import Dkg
 from writ_host.keys.identity import envelope
@@ -99,7 +98,7 @@ def test_on_disk(tmp_path):
                 box.store = KeyfileStore(home / f"{name}.seat", key)
                 box.ledger = Ledger.open(home / "ledger.db")
                 stack.callback(box.ledger.close)
-                box.files = Files(box.ledger)
+                box.files = box.ledger.files
                 box.start()
             return world
 

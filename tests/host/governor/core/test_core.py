@@ -28,8 +28,8 @@ def cluster(tmp_path: Path) -> Cluster:
 
 
 def test_governors_certify_a_beacon_without_a_request(cluster: Cluster) -> None:
-    cluster.run(lambda: all(ledger.beacon() for ledger in cluster.ledgers.values()))
-    beacons = {ledger.beacon() for ledger in cluster.ledgers.values()}
+    cluster.run(lambda: all(ledger.capsules.beacon() for ledger in cluster.ledgers.values()))
+    beacons = {ledger.capsules.beacon() for ledger in cluster.ledgers.values()}
     beacon = Beacon(capsules.parse(beacons.pop()))
     assert not beacons and beacon.epoch == 1 and abs(beacon.time - now_s()) < 10
 
@@ -54,7 +54,8 @@ def test_a_policy_needs_as_many_operators_as_its_approval_rule_says(cluster: Clu
     # a beacon of the new epoch follows
     cluster.run(
         lambda: all(
-            Beacon(capsules.parse(one.beacon())).epoch == 2 for one in cluster.ledgers.values()
+            Beacon(capsules.parse(one.capsules.beacon())).epoch == 2
+            for one in cluster.ledgers.values()
         )
     )
 
@@ -135,7 +136,9 @@ def test_one_operator_admits_a_member_only_with_its_request(cluster: Cluster) ->
     raw = cluster.view(4, id).capsules[0]
     member = Member(capsules.parse(raw))
     assert (member.name, member.roles) == ("tank", SENSOR)
-    assert all(ledger.member(member.node_id).raw == raw for ledger in cluster.ledgers.values())
+    assert all(
+        ledger.capsules.member(member.node_id).raw == raw for ledger in cluster.ledgers.values()
+    )
     assert all(raw in cluster.news[n] for n in cluster.cores)
 
 
@@ -177,7 +180,7 @@ def test_a_proposal_that_needs_no_operator_any_more_is_closed_on_disk(cluster: C
     cluster.run(
         lambda: all(view.state == CERTIFIED for view in map(cluster.view, (1, 4), (id, id)))
     )
-    assert not any(ledger.open_proposals() for ledger in cluster.ledgers.values())
+    assert not any(ledger.proposals.open() for ledger in cluster.ledgers.values())
 
 
 def test_a_member_that_requests_an_admission_receives_the_capsule(cluster: Cluster) -> None:
@@ -208,8 +211,8 @@ def test_an_approval_counts_once_after_its_governor_changed_numbers(cluster: Clu
     cluster.step()
     # as after a change of governors: a number is a place in the roster, and rosters change
     ledger = cluster.ledgers[2]
-    ledger.write("UPDATE approvals SET number = 4 WHERE id = ?", id)
-    ledger.write("UPDATE proposals SET proposer = 5 WHERE id = ?", id)
+    ledger.database.write("UPDATE approvals SET number = 4 WHERE id = ?", id)
+    ledger.database.write("UPDATE proposals SET proposer = 5 WHERE id = ?", id)
     cluster.restart(2)
     assert [said[0] for said in cluster.view(2, id).approvals] == ["anna"]
     assert cluster.view(2, id).proposer == "ben" and cluster.view(2, id).state == OPEN
@@ -284,14 +287,14 @@ def test_after_a_succession_no_member_receives_a_capsule_of_the_old_key(
     raw = capsules.assemble(payload, bytes(64))
     statement = Statement.make(cluster.soil.private, RENEW, issued=now_s()).raw
     ledger = cluster.ledgers[1]
-    ledger.add_capsules([raw])
+    ledger.capsules.add([raw])
     assert cluster.ask(1, statement) == (coap.CHANGED, raw)
     succession = [2, bytes(6), bytes(32), cluster.group_key]
     payload = capsules.build(capsules.SUCCESSION, succession, iat=now_s())
-    ledger.add_capsules([capsules.assemble(payload, bytes(64))])
+    ledger.capsules.add([capsules.assemble(payload, bytes(64))])
     assert cluster.ask(1, statement) == (coap.VALID, b"")
     anew = capsules.assemble(capsules.parse(raw).payload, bytes(range(64)))
-    ledger.add_capsules([anew])
+    ledger.capsules.add([anew])
     assert cluster.ask(1, statement) == (coap.CHANGED, anew)
 
 
@@ -335,7 +338,7 @@ def test_no_governor_takes_over_from_one_that_still_asks(cluster: Cluster) -> No
 
 def test_a_proposal_that_overtakes_a_decision_waits_for_it(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, policy=POLICY.replace("operators = 2", "operators = 0"))
-    cluster.run(lambda: all(ledger.beacon() for ledger in cluster.ledgers.values()))
+    cluster.run(lambda: all(ledger.capsules.beacon() for ledger in cluster.ledgers.values()))
     late = cluster.cores[1].committee.after(cluster.cores[1].proposer)[-1]
     held: list[tuple[int, bytes]] = []
 
@@ -360,7 +363,7 @@ def test_a_proposal_that_overtakes_a_decision_waits_for_it(tmp_path: Path) -> No
 
 def test_a_burst_of_epochs_gets_one_beacon(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, policy=POLICY.replace("operators = 2", "operators = 0"))
-    cluster.run(lambda: all(ledger.beacon() for ledger in cluster.ledgers.values()))
+    cluster.run(lambda: all(ledger.capsules.beacon() for ledger in cluster.ledgers.values()))
     jobs: set[bytes] = set()
 
     def note(sender: int, to: int, data: bytes) -> bool:
@@ -375,7 +378,8 @@ def test_a_burst_of_epochs_gets_one_beacon(tmp_path: Path) -> None:
     assert not jobs
     cluster.run(
         lambda: all(
-            Beacon(capsules.parse(one.beacon())).epoch == 4 for one in cluster.ledgers.values()
+            Beacon(capsules.parse(one.capsules.beacon())).epoch == 4
+            for one in cluster.ledgers.values()
         )
     )
     assert len(jobs) == 1
@@ -383,7 +387,7 @@ def test_a_burst_of_epochs_gets_one_beacon(tmp_path: Path) -> None:
 
 def test_in_a_long_burst_a_beacon_is_tried_once_a_second(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, policy=POLICY.replace("operators = 2", "operators = 0"))
-    cluster.run(lambda: all(ledger.beacon() for ledger in cluster.ledgers.values()))
+    cluster.run(lambda: all(ledger.capsules.beacon() for ledger in cluster.ledgers.values()))
     began_ms, jobs = cluster.now_ms, set()
 
     def overtake(sender: int, to: int, data: bytes) -> bool:
@@ -402,7 +406,8 @@ def test_in_a_long_burst_a_beacon_is_tried_once_a_second(tmp_path: Path) -> None
     cluster.lose = lambda sender, to, data: False
     cluster.run(
         lambda: all(
-            Beacon(capsules.parse(one.beacon())).epoch == epoch for one in cluster.ledgers.values()
+            Beacon(capsules.parse(one.capsules.beacon())).epoch == epoch
+            for one in cluster.ledgers.values()
         )
     )
 
@@ -463,7 +468,7 @@ def test_garbage_raises_nothing(cluster: Cluster) -> None:
 
 
 def test_both_sides_of_a_clock_skew_warn_their_operators(cluster: Cluster) -> None:
-    cluster.run(lambda: all(ledger.beacon() for ledger in cluster.ledgers.values()))
+    cluster.run(lambda: all(ledger.capsules.beacon() for ledger in cluster.ledgers.values()))
     # the clocks stand still during this test
     time_s = now_s()
     for number, core in cluster.cores.items():

@@ -61,9 +61,9 @@ def test_a_core_sends_nothing_after_a_failed_write(
 
     def fail(committee: bytes, record: bytes) -> None:
         failed.append(record)
-        raise ledger._explain(sqlite3.DatabaseError("database disk image is malformed"))
+        raise ledger.database.explain(sqlite3.DatabaseError("database disk image is malformed"))
 
-    monkeypatch.setattr(ledger, "save_promise", fail)
+    monkeypatch.setattr(ledger, "save_hard_state", fail)
     id = cluster.propose(1, cluster.revocation(cluster.soil.member.node_id))
     seconds(cluster, 1)
     with pytest.raises(HostError):
@@ -85,11 +85,11 @@ def test_a_withheld_signature_share_gives_no_name_twice(cluster: Cluster) -> Non
     one, other = (
         member_payload(crypto.p256_generate(), "tank", address, days=30) for address in (101, 102)
     )
-    assert ledger.pledge([one]) is None
-    ledger.clock_s = lambda: now_s() + 29 * 86400
-    assert ledger.pledge([other]) == "the name tank is promised to another node"
-    ledger.clock_s = lambda: now_s() + 31 * 86400
-    assert ledger.pledge([other]) is None
+    assert ledger.reservations.reserve([one]) is None
+    ledger.reservations.clock_s = lambda: now_s() + 29 * 86400
+    assert ledger.reservations.reserve([other]) == "the name tank is reserved for another node"
+    ledger.reservations.clock_s = lambda: now_s() + 31 * 86400
+    assert ledger.reservations.reserve([other]) is None
 
 
 # --- catching up ----------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def test_a_capsule_of_the_old_key_is_outdated_after_a_succession(cluster: Cluste
     raws = issuance.sign(drafts, LocalSigner(cluster.local))
     core.receive(1, codec.dump([CAPSULES, None, raws]), cluster.now_ms)
     assert core.epoch == 2
-    known = ledger.known(Member(capsules.parse(raws[0])).node_id)
+    known = ledger.capsules.known(Member(capsules.parse(raws[0])).node_id)
     assert known is not None and known.is_outdated
 
 
@@ -231,7 +231,7 @@ def test_one_bad_item_does_not_stop_a_batch_while_a_governor_is_offline(cluster:
     bad, bad_evidence = admission("bad", 101)
     good, good_evidence = admission("good", 102)
     # governor 3 has reserved the address for another node
-    cluster.ledgers[3].pledge([member_payload(crypto.p256_generate(), "other", 101)])
+    cluster.ledgers[3].reservations.reserve([member_payload(crypto.p256_generate(), "other", 101)])
     cluster.lose = lambda sender, to, data: messages.type_of(data) == ASK
     ids = [cluster.propose(1, bad, bad_evidence), cluster.propose(1, good, good_evidence)]
     cluster.step()

@@ -10,7 +10,12 @@ from writ.node.sync import member_request
 from writ_host.ceremony.local import Identity
 from writ_host.ceremony.plan import BadPlan
 from writ_host.errors import HostError
-from writ_host.governor.core.reservations import NEW, SHARE_TIMEOUT_S, TOLD_EACH_MAX, UNTOLD
+from writ_host.governor.core.reservations import (
+    NEW_SINCE,
+    REPORTED_EACH_MAX,
+    SYNC_TIMEOUT_S,
+    UNSYNCED,
+)
 from writ_host.governor.ledger.ledger import Ledger
 from writ_host.governor.proposals.messages import ASK_RESERVATIONS, ITEMS_MAX, RESERVATIONS
 from writ_host.governor.proposals.messages import type_of as type_
@@ -28,7 +33,10 @@ def reserve(cluster: Cluster, name: str, address: int, *numbers: int) -> bytes:
     """Let these governors reserve a name and an address for a key that never becomes a member."""
     private = crypto.p256_generate()
     for number in numbers:
-        assert cluster.ledgers[number].pledge([member_payload(private, name, address)]) is None
+        assert (
+            cluster.ledgers[number].reservations.reserve([member_payload(private, name, address)])
+            is None
+        )
     return private
 
 
@@ -39,8 +47,8 @@ def replace_dora(cluster: Cluster) -> None:
     new = cluster.reshare([*identities, Identity.generate("emil")])
     cluster.put_in_force(new)
     cluster.ledgers[4] = Ledger.open(cluster.path / "emil.db")
-    cluster.ledgers[4].add_capsules([cluster.ledgers[1].charter() or b""])
-    cluster.ledgers[4].set_meta(NEW, b"")
+    cluster.ledgers[4].capsules.add([cluster.ledgers[1].capsules.charter() or b""])
+    cluster.ledgers[4].set_meta(NEW_SINCE, b"")
     cluster.down.discard(4)
     cluster.reseats.clear()
     cluster.start(4)
@@ -61,7 +69,7 @@ def admit(cluster: Cluster, name: str, address: int, by: int = 1) -> bytes:
 
 def has_learnt(cluster: Cluster) -> bool:
     """Whether emil has learnt the reservations of the others."""
-    return cluster.ledgers[4].meta(NEW) is None
+    return cluster.ledgers[4].meta(NEW_SINCE) is None
 
 
 def test_a_name_reserved_by_a_former_governor_is_not_given_away(cluster: Cluster) -> None:
@@ -75,7 +83,7 @@ def test_a_name_reserved_by_a_former_governor_is_not_given_away(cluster: Cluster
             cluster.step()
         # the Byzantine governor, carl and emil would be enough
         assert cluster.view(1, id).state == OPEN
-        assert "may be promised to another node" in cluster.view(1, id).reason
+        assert "may be reserved for another node" in cluster.view(1, id).reason
     # other nodes are admitted, which needs emil
     cluster.down.add(2)
     id = admit(cluster, "well", 302)
@@ -92,7 +100,7 @@ def test_a_newcomer_signs_no_admission_before_it_has_learnt_reservations(cluster
     cluster.approve(1, renewal)
     # it signs the renewal of a known member
     cluster.run(lambda: cluster.view(4, renewal).state == CERTIFIED)
-    cluster.run(lambda: UNTOLD in cluster.view(1, id).reason)
+    cluster.run(lambda: UNSYNCED in cluster.view(1, id).reason)
     assert cluster.view(1, id).state == OPEN
     cluster.down.discard(2)
     cluster.lose = lambda sender, to, data: False
@@ -105,15 +113,15 @@ def test_a_newcomer_waits_a_week_for_reservations(cluster: Cluster) -> None:
     reserve(cluster, "pump", 300, 2)
     cluster.lose = lambda sender, to, data: type_(data) == RESERVATIONS and sender != 2
     replace_dora(cluster)
-    cluster.run(lambda: bool(cluster.ledgers[4].meta(NEW)))
+    cluster.run(lambda: bool(cluster.ledgers[4].meta(NEW_SINCE)))
     for _ in range(200):
         cluster.step()
     assert not has_learnt(cluster)
-    cluster.cores[4].context.clock_s = lambda: now_s() + SHARE_TIMEOUT_S + 2
+    cluster.cores[4].context.clock_s = lambda: now_s() + SYNC_TIMEOUT_S + 2
     cluster.run(lambda: has_learnt(cluster))
     # the reservations received until then count
     rival = member_payload(crypto.p256_generate(), "pump", 301)
-    assert "may be promised" in (cluster.ledgers[4].pledge([rival]) or "")
+    assert "may be reserved" in (cluster.ledgers[4].reservations.reserve([rival]) or "")
 
 
 def test_many_reservations_arrive_in_pages_and_lost_pages_are_asked_for_again(
@@ -132,26 +140,30 @@ def test_many_reservations_arrive_in_pages_and_lost_pages_are_asked_for_again(
     cluster.lose = lose
     replace_dora(cluster)
     cluster.run(lambda: has_learnt(cluster))
-    count = cluster.ledgers[4].value("SELECT count(*) FROM pledges")
+    count = cluster.ledgers[4].reservations.count()
     assert count == 2 * ITEMS_MAX
-    assert cluster.ledgers[4].highest_address() == 100
+    assert cluster.ledgers[4].reservations.highest_address() == 100
 
 
 def test_a_byzantine_governor_reserves_no_name_of_a_member(cluster: Cluster) -> None:
     replace_dora(cluster)
     core, ledger = cluster.cores[4], cluster.ledgers[4]
     reservations = core.cosigning.reservations
-    ledger.set_meta(NEW, b"")
+    ledger.set_meta(NEW_SINCE, b"")
     other, until = bytes(8), now_s() + 99 * DAY_S
     for key in ("n/", "x/y", "n/a/b", "n"):
         with pytest.raises(HostError):
-            reservations.take(1, [RESERVATIONS, None, [[key, other, until]]])
-    reservations.take(1, [RESERVATIONS, "a/5", [["n/soil", other, until], ["a/100", other, until]]])
-    assert ledger.pledge([member_payload(cluster.soil.private, "soil", 100)]) is None
-    assert ledger.pledge([member_payload(crypto.p256_generate(), "soil", 7)]) is not None
-    for number in range(2 * TOLD_EACH_MAX):
-        reservations.take(1, [RESERVATIONS, f"n/{number:06}", [[f"n/{number}", other, until]]])
-    assert ledger.value("SELECT count(*) FROM pledges") <= TOLD_EACH_MAX + 4
+            reservations.receive(1, [RESERVATIONS, None, [[key, other, until]]])
+    reservations.receive(
+        1, [RESERVATIONS, "a/5", [["n/soil", other, until], ["a/100", other, until]]]
+    )
+    assert ledger.reservations.reserve([member_payload(cluster.soil.private, "soil", 100)]) is None
+    assert (
+        ledger.reservations.reserve([member_payload(crypto.p256_generate(), "soil", 7)]) is not None
+    )
+    for number in range(2 * REPORTED_EACH_MAX):
+        reservations.receive(1, [RESERVATIONS, f"n/{number:06}", [[f"n/{number}", other, until]]])
+    assert ledger.reservations.count() <= REPORTED_EACH_MAX + 4
 
 
 def test_enough_governors_stay_that_one_knows_each_reservation(cluster: Cluster) -> None:

@@ -20,10 +20,9 @@ from writ.errors import UsageError
 from writ_host.consensus.effects import Decide
 from writ_host.consensus.value import Value
 from writ_host.errors import DamagedFile, HostError
-from writ_host.governor.ledger import database as ledgerfile
 from writ_host.governor.ledger import ledger as ledgers
 from writ_host.governor.ledger.database import LedgerInUse
-from writ_host.governor.ledger.failstop import TimedLedger
+from writ_host.governor.ledger.failstop import LedgerFailed
 from writ_host.governor.ledger.ledger import Ledger
 
 # --- death ----------------------------------------------------------------------------------------
@@ -37,14 +36,14 @@ def check_state(ledger: Ledger, newest: int, at_most: int | None = None) -> int:
     for number in range(max(1, height - ledgers.CHAIN_KEPT), height):
         assert ledger.decision(number) == writer.decide(number)
     if height > 1:
-        kept = ledger.amendment_to(height - 1)
+        kept = ledger.capsules.amendment_to(height - 1)
         assert kept is not None and capsule.parse(kept).body[1] == height - 1
-        assert capsule.parse(ledger.policy_capsule()).body[1] == height - 1
-    promised = ledger.promise(writer.COMMITTEE)
+        assert capsule.parse(ledger.capsules.policy()).body[1] == height - 1
+    promised = ledger.hard_state(writer.COMMITTEE)
     assert promised in [writer.record(n) for n in (height - 1, height)] or height == 1
     for number in range(1, newest + 1):
         raw = writer.member(number)
-        assert ledger.capsule(capsule.digest(raw)[:16]) == raw
+        assert ledger.capsules.find(capsule.digest(raw)[:16]) == raw
     return height
 
 
@@ -102,10 +101,10 @@ def test_a_log_torn_at_any_byte_shows_a_beginning_of_what_was_written(tmp_path: 
 
 def test_a_promise_is_one_small_write(ledger: Ledger) -> None:
     # a record of the usual size: so many pages and no more go to the log for each
-    wal = ledger.path.with_name("ledger.db-wal")
-    ledger.save_promise(b"c", bytes(1000))
+    wal = ledger.database.path.with_name("ledger.db-wal")
+    ledger.save_hard_state(b"c", bytes(1000))
     before = wal.stat().st_size
-    ledger.save_promise(b"c", bytes(range(250)) * 4)
+    ledger.save_hard_state(b"c", bytes(range(250)) * 4)
     assert wal.stat().st_size - before <= 2 * (4096 + 24)
 
 
@@ -113,24 +112,24 @@ def test_a_promise_is_one_small_write(ledger: Ledger) -> None:
 
 
 def test_one_process_and_nobody_else_reads_it(ledger: Ledger) -> None:
-    assert stat.S_IMODE(ledger.path.stat().st_mode) == 0o600
-    wal = ledger.path.with_name("ledger.db-wal")
+    assert stat.S_IMODE(ledger.database.path.stat().st_mode) == 0o600
+    wal = ledger.database.path.with_name("ledger.db-wal")
     assert stat.S_IMODE(wal.stat().st_mode) == 0o600
     with pytest.raises(LedgerInUse):
-        Ledger.open(ledger.path)
+        Ledger.open(ledger.database.path)
     # the one that was there first goes on
-    ledger.save_promise(b"c", b"still")
+    ledger.save_hard_state(b"c", b"still")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, writer.__file__, str(ledger.path), "1"]
+    command = [sys.executable, writer.__file__, str(ledger.database.path), "1"]
     found = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert b"LedgerInUse" in found.stderr
 
 
 def test_durable_means_synchronous_full_in_wal_mode(ledger: Ledger) -> None:
-    assert ledger.value("PRAGMA synchronous") == 2
-    assert ledger.value("PRAGMA journal_mode") == "wal"
-    assert ledger.value("PRAGMA locking_mode") == "exclusive"
-    assert ledger.value("PRAGMA secure_delete") == 1
+    assert ledger.database.value("PRAGMA synchronous") == 2
+    assert ledger.database.value("PRAGMA journal_mode") == "wal"
+    assert ledger.database.value("PRAGMA locking_mode") == "exclusive"
+    assert ledger.database.value("PRAGMA secure_delete") == 1
 
 
 def spoil(path: Path, statement: str, *values: object) -> None:
@@ -190,7 +189,7 @@ def test_pages_full_of_zeros_are_noticed(tmp_path: Path) -> None:
 
 def test_what_is_written_at_once_is_durable_however_it_ends(ledger: Ledger) -> None:
     with pytest.raises(ZeroDivisionError), ledger.at_once():
-        ledger.save_promise(b"c", b"x")
+        ledger.save_hard_state(b"c", b"x")
         with pytest.raises(UsageError), ledger.together():
             ledger.log("a", "b")
             raise UsageError("this part is undone")
@@ -198,36 +197,38 @@ def test_what_is_written_at_once_is_durable_however_it_ends(ledger: Ledger) -> N
             ledger.set_meta("k", b"v")
         raise ZeroDivisionError
     ledger = reopened(ledger)
-    assert ledger.promise(b"c") == b"x" and ledger.meta("k") == b"v" and ledger.entries(9) == []
+    assert (
+        ledger.hard_state(b"c") == b"x" and ledger.meta("k") == b"v" and ledger.log_entries(9) == []
+    )
     ledger.close()
 
 
 def test_what_is_written_at_once_is_one_commit(tmp_path: Path) -> None:
-    ledger = TimedLedger.open(tmp_path / "timed.db")
+    ledger = Ledger.open(tmp_path / "timed.db")
     commits: list[float] = []
-    ledger.observe = commits.append
+    ledger.database.failstop.observe = commits.append
     with ledger.at_once():
         for number in range(5):
-            ledger.save_promise(bytes([number]), b"x")
+            ledger.save_hard_state(bytes([number]), b"x")
         assert ledger.height == 1 and commits == []
     assert len(commits) == 1
     with ledger.at_once():
-        assert ledger.promise(b"\0") == b"x"
+        assert ledger.hard_state(b"\0") == b"x"
     # nothing was written
     assert len(commits) == 1
-    ledger.save_promise(b"\0", b"y")
+    ledger.save_hard_state(b"\0", b"y")
     assert len(commits) == 2
     ledger.close()
 
 
 def test_whoever_catches_it_a_full_disk_is_remembered(tmp_path: Path) -> None:
-    ledger = TimedLedger.open(tmp_path / "timed.db")
-    ledger.rows(f"PRAGMA max_page_count = {ledger.value('PRAGMA page_count')}")
+    ledger = Ledger.open(tmp_path / "timed.db")
+    ledger.database.rows(f"PRAGMA max_page_count = {ledger.database.value('PRAGMA page_count')}")
     with contextlib.suppress(HostError), ledger.at_once():
         for number in range(64):
             with contextlib.suppress(HostError):
-                ledger.save_promise(bytes([number]), bytes(4096))
-    assert isinstance(ledger.failure, ledgerfile.LedgerFailed)
+                ledger.save_hard_state(bytes([number]), bytes(4096))
+    assert isinstance(ledger.failure, LedgerFailed)
     ledger.close()
 
 
@@ -241,36 +242,36 @@ def test_the_height_is_not_that_of_a_decision_that_was_undone(ledger: Ledger) ->
 
 
 def test_a_full_disk_is_no_promise(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger.save_promise(b"c", b"before")
-    ledger.rows(f"PRAGMA max_page_count = {ledger.value('PRAGMA page_count')}")
-    with pytest.raises(ledgerfile.LedgerFailed):
-        ledger.add_capsules([member(f"m{i}", i + 1) for i in range(64)])
-    assert ledger.member_count() == 0
-    ledger.rows("PRAGMA max_page_count = 1000000")
-    ledger.save_promise(b"c", b"after")
-    assert ledger.promise(b"c") == b"after"
+    ledger.save_hard_state(b"c", b"before")
+    ledger.database.rows(f"PRAGMA max_page_count = {ledger.database.value('PRAGMA page_count')}")
+    with pytest.raises(LedgerFailed):
+        ledger.capsules.add([member(f"m{i}", i + 1) for i in range(64)])
+    assert ledger.capsules.member_count() == 0
+    ledger.database.rows("PRAGMA max_page_count = 1000000")
+    ledger.save_hard_state(b"c", b"after")
+    assert ledger.hard_state(b"c") == b"after"
 
 
 def test_several_writes_are_one_or_none(ledger: Ledger) -> None:
     with pytest.raises(ZeroDivisionError), ledger.together():
-        ledger.save_promise(b"c", b"x")
+        ledger.save_hard_state(b"c", b"x")
         with ledger.together():
             ledger.log("a", "b")
         raise ZeroDivisionError
-    assert ledger.promise(b"c") is None and ledger.entries(9) == []
+    assert ledger.hard_state(b"c") is None and ledger.log_entries(9) == []
     with ledger.together():
-        ledger.save_promise(b"c", b"x")
-        ledger.add_capsules([member("soil")])
+        ledger.save_hard_state(b"c", b"x")
+        ledger.capsules.add([member("soil")])
     ledger = reopened(ledger)
-    assert ledger.promise(b"c") == b"x" and ledger.member_count() == 1
+    assert ledger.hard_state(b"c") == b"x" and ledger.capsules.member_count() == 1
     ledger.close()
 
 
 def test_at_once_is_one_commit_and_each_part_whole(ledger: Ledger) -> None:
-    wal = ledger.path.with_name("ledger.db-wal")
+    wal = ledger.database.path.with_name("ledger.db-wal")
     before = wal.stat().st_size
     with pytest.raises(ZeroDivisionError), ledger.at_once():
-        ledger.save_promise(b"c", b"x")
+        ledger.save_hard_state(b"c", b"x")
         with pytest.raises(KeyError), ledger.together():
             ledger.log("undone", "undone")
             raise KeyError
@@ -281,8 +282,8 @@ def test_at_once_is_one_commit_and_each_part_whole(ledger: Ledger) -> None:
     assert wal.stat().st_size > before
     ledger = reopened(ledger)
     # what was promised may have been said: it stays, whatever came after it
-    assert ledger.promise(b"c") == b"x"
-    assert [line["event"] for line in ledger.entries(9)] == ["done"]
+    assert ledger.hard_state(b"c") == b"x"
+    assert [line["event"] for line in ledger.log_entries(9)] == ["done"]
     ledger.close()
 
 
@@ -291,7 +292,7 @@ def test_a_backup_is_a_ledger_as_of_then(ledger: Ledger, tmp_path: Path) -> None
     copy = tmp_path / "copy.db"
     copy.write_bytes(b"an older one")
     ident = ledger.ident
-    ledger.backup(copy)
+    ledger.database.backup(copy)
     writer.write(ledger, 2)
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == [

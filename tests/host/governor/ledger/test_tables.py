@@ -9,7 +9,7 @@ from writ import limits
 from writ.authority import capsule
 from writ.errors import UsageError
 from writ_host.consensus.hardstate import RECORD_BYTES_MAX
-from writ_host.governor.ledger import ceremonies
+from writ_host.governor.ledger import ceremonies, proposals
 from writ_host.governor.ledger import ledger as ledgers
 from writ_host.governor.ledger.database import TableFull
 from writ_host.governor.ledger.ledger import Ledger
@@ -20,20 +20,20 @@ from writ_host.governor.proposals.proposal import Proposal
 
 
 def test_promises_by_committee(ledger: Ledger) -> None:
-    assert ledger.promise(b"one") is None
-    ledger.save_promise(b"one", b"1")
-    ledger.save_promise(b"two", b"2")
-    ledger.save_promise(b"one", b"3")
+    assert ledger.hard_state(b"one") is None
+    ledger.save_hard_state(b"one", b"1")
+    ledger.save_hard_state(b"two", b"2")
+    ledger.save_hard_state(b"one", b"3")
     ledger = reopened(ledger)
-    assert (ledger.promise(b"one"), ledger.promise(b"two")) == (b"3", b"2")
+    assert (ledger.hard_state(b"one"), ledger.hard_state(b"two")) == (b"3", b"2")
     with pytest.raises(UsageError):
-        ledger.save_promise(b"one", bytes(RECORD_BYTES_MAX + 1))
+        ledger.save_hard_state(b"one", bytes(RECORD_BYTES_MAX + 1))
     # of the newest committees only
-    for number in range(ledgers.PROMISES_KEPT):
-        assert ledger.promise(b"two") == b"2" or number == ledgers.PROMISES_KEPT - 1
-        ledger.save_promise(b"n%d" % number, b"x")
-    assert ledger.promise(b"one") is None is ledger.promise(b"two")
-    assert ledger.promise(b"n0") == b"x"
+    for number in range(ledgers.HARD_STATES_KEPT):
+        assert ledger.hard_state(b"two") == b"2" or number == ledgers.HARD_STATES_KEPT - 1
+        ledger.save_hard_state(b"n%d" % number, b"x")
+    assert ledger.hard_state(b"one") is None is ledger.hard_state(b"two")
+    assert ledger.hard_state(b"n0") == b"x"
     ledger.close()
 
 
@@ -48,7 +48,10 @@ def test_the_chain_has_no_gaps_and_no_second_opinions(ledger: Ledger) -> None:
     ledger = reopened(ledger)
     assert ledger.height == 3 and ledger.heights() == [1, 2]
     assert ledger.decision(2) == writer.decide(2)
-    assert capsule.parse(ledger.amendment_to(2)).body[1] == 2 and ledger.amendment_to(3) is None
+    assert (
+        capsule.parse(ledger.capsules.amendment_to(2)).body[1] == 2
+        and ledger.capsules.amendment_to(3) is None
+    )
     ledger.close()
 
 
@@ -61,24 +64,24 @@ def test_the_chain_is_cut_but_not_its_successions(
     assert ledger.heights() == [3, 16, 17, 18, 19, 20] and ledger.height == 21
     assert ledger.decision(15) is None and ledger.decision(3) == decide_succession(3)
     # the policy that the succession found is among them
-    assert [one.height for one in ledger.decisions_that_matter()] == [2, 3, 20]
+    assert [one.height for one in ledger.decisions_in_force()] == [2, 3, 20]
 
 
 def test_a_chain_may_begin_where_ceremonies_ended(ledger: Ledger) -> None:
-    ledger.add_capsules([policy(6)])
+    ledger.capsules.add([policy(6)])
     ledger.skip_to(7)
     assert ledger.height == 7
-    (state,) = ledger.decisions_that_matter()
+    (state,) = ledger.decisions_in_force()
     assert state.height == 6 and state.value.payloads == (capsule.parse(policy(6)).payload,)
     ledger.add_decision(decide_succession(7))
     ledger.add_decision(decide_succession(8))
-    assert [one.height for one in ledger.decisions_that_matter()] == [6, 7, 8]
+    assert [one.height for one in ledger.decisions_in_force()] == [6, 7, 8]
     with pytest.raises(UsageError):
         ledger.skip_to(8)
     ledger.add_decision(writer.decide(9))
     ledger = reopened(ledger)
     assert ledger.height == 10
-    assert [one.height for one in ledger.decisions_that_matter()] == [6, 7, 8, 9]
+    assert [one.height for one in ledger.decisions_in_force()] == [6, 7, 8, 9]
     ledger.close()
 
 
@@ -96,60 +99,60 @@ def approval(number: int, yes: bool = True) -> Approval:
 
 def test_proposals_and_what_was_said_of_them(ledger: Ledger) -> None:
     one, two = proposal(1), proposal(2)
-    ledger.save_proposal(one)
-    ledger.save_proposal(two)
-    ledger.save_approval(one.id, approval(3))
-    ledger.save_approval(one.id, approval(3, False))
-    ledger.save_approval(one.id, approval(1, False))
+    ledger.proposals.save(one)
+    ledger.proposals.save(two)
+    ledger.proposals.save_approval(one.id, approval(3))
+    ledger.proposals.save_approval(one.id, approval(3, False))
+    ledger.proposals.save_approval(one.id, approval(1, False))
     # of what is not there nothing is kept
-    ledger.save_approval(bytes(16), approval(1))
+    ledger.proposals.save_approval(bytes(16), approval(1))
     ledger = reopened(ledger)
-    found = ledger.open_proposals()
+    found = ledger.proposals.open()
     assert [one.to_item() for one in found] == [one.to_item(), two.to_item()]
     assert [one.id for one in found] == [one.id, two.id] and found[0].proposer == 2
     assert found[0].approvals == {1: approval(1, False), 3: approval(3)}
-    ledger.save_proposal(one)
-    assert len(ledger.approvals(one.id)) == 2
-    ledger.close_proposal(one.id, "refused", "nobody wants it")
-    ledger.close_proposal(bytes(16), "stale", "never kept")
-    assert [one.id for one in ledger.open_proposals()] == [two.id]
-    (done,) = ledger.done_proposals(9)
+    ledger.proposals.save(one)
+    assert len(ledger.proposals.approvals(one.id)) == 2
+    ledger.proposals.close(one.id, "refused", "nobody wants it")
+    ledger.proposals.close(bytes(16), "stale", "never kept")
+    assert [one.id for one in ledger.proposals.open()] == [two.id]
+    (done,) = ledger.proposals.closed(9)
     assert (done.state, done.reason, len(done.approvals)) == ("refused", "nobody wants it", 2)
     # proposed again it is judged again, by people too
-    ledger.save_proposal(one)
-    assert ledger.open_proposals()[-1].approvals == {} and ledger.done_proposals(9) == []
-    assert ledger.value("SELECT count(*) FROM approvals") == 0
+    ledger.proposals.save(one)
+    assert ledger.proposals.open()[-1].approvals == {} and ledger.proposals.closed(9) == []
+    assert ledger.database.value("SELECT count(*) FROM approvals") == 0
     ledger.close()
 
 
 def test_what_was_decided_before_it_was_kept_is_remembered_all_the_same(ledger: Ledger) -> None:
-    ledger.keep_done(proposal(1), "certified", "soon")
-    (done,) = ledger.done_proposals(9)
+    ledger.proposals.save_closed(proposal(1), "certified", "soon")
+    (done,) = ledger.proposals.closed(9)
     assert (done.id, done.state, done.reason) == (proposal(1).id, "certified", "soon")
-    assert ledger.open_proposals() == []
-    ledger.keep_done(proposal(1), "stale")
-    assert [one.state for one in ledger.done_proposals(9)] == ["stale"]
+    assert ledger.proposals.open() == []
+    ledger.proposals.save_closed(proposal(1), "stale")
+    assert [one.state for one in ledger.proposals.closed(9)] == ["stale"]
 
 
 def test_proposals_are_bounded(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledgers, "OPEN_MAX", 3)
-    monkeypatch.setattr(ledgers, "DONE_KEPT", 2)
+    monkeypatch.setattr(proposals, "OPEN_MAX", 3)
+    monkeypatch.setattr(proposals, "CLOSED_KEPT", 2)
     for number in range(1, 10):
-        ledger.save_proposal(proposal(number))
-        ledger.close_proposal(proposal(number).id, "certified")
-        ledger.keep_done(proposal(number), "certified")
-    assert [one.title for one in ledger.done_proposals(9)] == ["admit m9", "admit m8"]
+        ledger.proposals.save(proposal(number))
+        ledger.proposals.close(proposal(number).id, "certified")
+        ledger.proposals.save_closed(proposal(number), "certified")
+    assert [one.title for one in ledger.proposals.closed(9)] == ["admit m9", "admit m8"]
     for number in range(20, 23):
-        ledger.save_proposal(proposal(number))
+        ledger.proposals.save(proposal(number))
     with pytest.raises(TableFull):
-        ledger.save_proposal(proposal(30))
+        ledger.proposals.save(proposal(30))
 
 
 def test_the_log_says_what_was_done_and_is_bounded(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.log("decided", "epoch 4 is certified", epoch=4, who="anna")
-    assert reopened(ledger).entries(5) == [
+    assert reopened(ledger).log_entries(5) == [
         {
             "seq": 1,
             "time_s": NOW,
@@ -166,10 +169,10 @@ def test_the_log_forgets_its_oldest_lines(ledger: Ledger, monkeypatch: pytest.Mo
     with ledger.together():
         for number in range(100):
             ledger.log("x", f"line {number}" + "!" * 1000, size="s" * 5000)
-    lines = ledger.entries(999)
+    lines = ledger.log_entries(999)
     assert 20 <= len(lines) <= 30 and lines[-1]["seq"] == 100 and lines[-1]["facts"] == {}
     assert all(len(str(line["text"])) <= ledgers.TEXT_CHARS_MAX for line in lines)
-    assert [line["seq"] for line in ledger.entries(2, before=95)] == [93, 94]
+    assert [line["seq"] for line in ledger.log_entries(2, before=95)] == [93, 94]
 
 
 def test_files_of_ceremonies(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,5 +227,5 @@ def test_capsules_of_the_largest_size(ledger: Ledger) -> None:
     rules = [[1, 1, f"{i:02}".ljust(limits.PATH_BYTES_MAX - 12, "x"), 1] for i in range(28)]
     large = raw(signer.policy_payload(1, bytes(6), rules=rules))
     assert 1200 < len(large) <= limits.CAPSULE_BYTES_MAX
-    ledger.add_capsules([large])
-    assert reopened(ledger).policy_capsule() == large
+    ledger.capsules.add([large])
+    assert reopened(ledger).capsules.policy() == large

@@ -288,7 +288,7 @@ def test_beacons_tell_our_time_and_our_state(scope: Scope) -> None:
         signer.beacon_payload(1, b"forked", NOW),
     ):
         assert scope.refuses(payload)
-    scope.ledger.add_capsules([raw(signer.beacon_payload(1, head, NOW))])
+    scope.ledger.capsules.add([raw(signer.beacon_payload(1, head, NOW))])
     assert "newer beacon" in scope.refuses(signer.beacon_payload(1, head, NOW))
     assert scope.allows(signer.beacon_payload(1, head, NOW + 1)) == 0
     assert scope.refuses(signer.beacon_payload(1, head, NOW + 1), beside=[says("soil1", RENEW)])

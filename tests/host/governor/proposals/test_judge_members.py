@@ -88,7 +88,7 @@ def test_a_person_may_change_what_a_member_is(scope: Scope) -> None:
 def test_an_old_statement_renews_nothing_a_second_time(scope: Scope) -> None:
     asked = says("soil1", RENEW)
     assert scope.allows(renewal(), beside=[asked]) == 0
-    scope.ledger.add_capsules([raw(renewal())])
+    scope.ledger.capsules.add([raw(renewal())])
     # neither as it was, nor for longer
     assert "is valid until" in scope.refuses(renewal(), beside=[asked])
     for more_s in (1, DAY, 10 * YEAR):
@@ -162,14 +162,14 @@ def test_no_capsule_shortens_a_life_or_is_over_already(scope: Scope) -> None:
 
 def test_after_a_succession_members_are_certified_again_as_they_were(scope: Scope) -> None:
     body = [2, scope.view.head, bytes(32), bytes(32)]
-    scope.ledger.add_capsules([raw(capsule.build(SUCCESSION, body, iat=NOW))])
+    scope.ledger.capsules.add([raw(capsule.build(SUCCESSION, body, iat=NOW))])
     same = member("soil1", 1)
     assert scope.allows(same) == 0
     for other in (renewal(), member("soil1", 1, SENSOR | GATEWAY), member("soil1", 9)):
         assert scope.allows(other) >= 1
     assert scope.refuses(member("soil1", 1, exp=NOW + DAY))
     assert scope.refuses(member("gone", 5, exp=NOW - 1))
-    scope.ledger.add_capsules([bytes(capsule.assemble(same, b"n" * 64))])
+    scope.ledger.capsules.add([bytes(capsule.assemble(same, b"n" * 64))])
     assert scope.refuses(same)
     scope.revoke("soil2")
     assert scope.refuses(member("soil2", 2))
