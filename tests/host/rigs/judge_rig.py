@@ -1,4 +1,4 @@
-"""A scope as one governor sees it, and what others, honest or not, may bring to its judge."""
+"""The state of a scope at one governor, and proposals, valid and invalid, for its judge."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +54,7 @@ kind = "member"
 roles = "sensor"
 operators = 1
 """
-# for those that want nobody asked about anything
+# a policy under which no operator needs to approve anything
 OPEN = TEXT[: TEXT.index("[approvals]")] + "[approvals]\noperators = 0\n"
 
 
@@ -103,7 +103,7 @@ def action(name: str = "sluice1", **changes: Any) -> bytes:
 
 
 class Scope:
-    """One governor's view; soil1 and soil2 are sensors, gw1 a gateway, sluice1 a sluice."""
+    """The state at one governor. Sensors: soil1 and soil2; gateway: gw1; sluice: sluice1."""
 
     def __init__(self, path: Path, text: str = TEXT) -> None:
         self.ledger = Ledger.open(path, lambda: NOW)
@@ -127,26 +127,29 @@ class Scope:
     def policy(self) -> Any:
         return self.view.policy
 
-    def judge(self, *payloads: bytes, beside: list[bytes] | None = None, **changes: Any) -> Verdict:
-        evidence = b"" if beside is None else codec.dump(beside)
-        return judge(payloads, evidence, replace(self.view, **changes))
+    def judge(
+        self, *payloads: bytes, evidence: list[bytes] | None = None, **changes: Any
+    ) -> Verdict:
+        """Judge a proposal; changes: to the view."""
+        encoded = b"" if evidence is None else codec.dump(evidence)
+        return judge(payloads, encoded, replace(self.view, **changes))
 
-    def allows(self, *payloads: bytes, beside: list[bytes] | None = None, **changes: Any) -> int:
-        """How many people must agree, where nothing else is in the way."""
-        found = self.judge(*payloads, beside=beside, **changes)
+    def allows(self, *payloads: bytes, evidence: list[bytes] | None = None, **changes: Any) -> int:
+        """Assert that it may be signed; how many operators must approve."""
+        found = self.judge(*payloads, evidence=evidence, **changes)
         assert found.reason is None, found.reason
         assert found.title and found.lines
         return found.operators
 
-    def refuses(self, *payloads: bytes, beside: list[bytes] | None = None, **changes: Any) -> str:
-        """Why nobody may sign it."""
-        found = self.judge(*payloads, beside=beside, **changes)
+    def refuses(self, *payloads: bytes, evidence: list[bytes] | None = None, **changes: Any) -> str:
+        """Assert that it must not be signed; the reason."""
+        found = self.judge(*payloads, evidence=evidence, **changes)
         assert found.reason is not None, (found.operators, found.lines)
         assert found.operators == GOVERNORS_MAX
         return found.reason
 
     def change(self, *ops: Any) -> list[bytes]:
-        """An amendment and the policy that follows from it."""
+        """An amendment with these operations, and the policy that follows from it."""
         body = check_amendment([AMENDMENT, self.view.epoch + 1, self.view.head, *ops])
         return [
             bytes(capsule.build(AMENDMENT, body[1:])),
@@ -157,7 +160,7 @@ class Scope:
         self.advance(self.change(node_of(name))[1])
 
     def advance(self, payload: bytes) -> None:
-        """Another policy comes into force."""
+        """Put another policy in force."""
         policy: Any = Policy(capsule.parse_claims(payload))
         self.ledger.capsules.add([raw(payload)])
         self.view = replace(self.view, policy=policy, epoch=policy.epoch, head=policy.head())
@@ -191,7 +194,7 @@ def asks(name: str = "gw1", issued: int = NOW, **changes: Any) -> Statement:
 
 
 class Heirs:
-    """Governors of another group key, and the succession to it."""
+    """The charter of another group key, and the succession to it."""
 
     def __init__(self, scope: Scope, name: str = "farm") -> None:
         self.payload = signer.charter_payload(name=name, seed=signer.OTHER_SEED)

@@ -104,7 +104,7 @@ class Context:
             head=self.chain.head,
             clock_s=self.clock_s(),
             ledger=self.ledger.capsules,
-            seats=self.next_seats,
+            committees=self.next_seats,
             governors=self.count,
         )
 

@@ -1,4 +1,4 @@
-"""Who must agree to what: in policy.toml, on the wire, in words; and the signature of who does."""
+"""Approval rules in policy.toml, on the wire and as text; and the signature of an approval."""
 
 import json
 from itertools import pairwise
@@ -55,24 +55,24 @@ def policy(text: str, **changes: Any) -> Policy:
 # --- on the wire ----------------------------------------------------------------------------------
 
 
-def test_rules_travel_in_the_policy() -> None:
+def test_approval_rules_are_part_of_the_policy() -> None:
     file = PolicyFile.parse(RULES)
     state = policy(RULES)
     assert state.approvals == WIRE and state.committee is None
     assert Approvals.from_wire(state.approvals) == file.approvals
-    # what devices read back is what was compiled
+    # a device parses the policy that was compiled
     assert Policy(parse_claims(state.payload())).payload() == state.payload()
     assert len(state.payload()) - len(policy(ROLES).payload()) == 18
 
 
-def test_the_default_costs_nothing() -> None:
+def test_the_default_rule_takes_no_bytes() -> None:
     for text in (ROLES, ROLES + "[approvals]\noperators = 1\n"):
         assert policy(text).approvals is None
     assert Approvals.from_wire(None) == Approvals() and Approvals().to_wire() is None
     assert policy(ROLES + "[approvals]\noperators = 0\n").approvals == [0]
 
 
-def test_the_template_says_what_its_governors_judge_by() -> None:
+def test_the_template_asks_no_operator_for_a_beacon() -> None:
     state = policy(template("farm"))
     assert Approvals.from_wire(state.approvals).operators_for("beacon") == 0
 
@@ -95,7 +95,7 @@ rules = st.builds(
 
 
 @given(st.lists(rules, max_size=APPROVAL_RULES_MAX), st.integers(0, 13))
-def test_there_and_back(listed: list[ApprovalRule], operators: int) -> None:
+def test_approval_rules_round_trip(listed: list[ApprovalRule], operators: int) -> None:
     found = Approvals(tuple(listed), operators)
     encoded = found.to_wire()
     assert Approvals.from_wire(encoded) == found
@@ -106,7 +106,7 @@ def test_there_and_back(listed: list[ApprovalRule], operators: int) -> None:
 @pytest.mark.parametrize(
     "item",
     [
-        [1],  # the default has one form, its absence
+        [1],  # the default is encoded by absence only
         [],
         {},
         b"",
@@ -115,8 +115,8 @@ def test_there_and_back(listed: list[ApprovalRule], operators: int) -> None:
         [True],
         [1, [4, 0, 0]],
         [1, [4, 0, 0, 0, 0]],
-        [1, [0, 0, 0, 0]],  # charters are made by ceremony
-        [1, [3, 0, 0, 0]],  # an amendment is a policy
+        [1, [0, 0, 0, 0]],  # a charter is made by a ceremony
+        [1, [3, 0, 0, 0]],  # an amendment counts as a policy
         [1, [8, 0, 0, 0]],
         [1, [True, 0, 2, 0]],
         [1, [4, 14, 0, 0]],
@@ -129,7 +129,7 @@ def test_there_and_back(listed: list[ApprovalRule], operators: int) -> None:
         [1, *[[4, 0, 0, 0]] * (APPROVAL_RULES_MAX + 1)],
     ],
 )
-def test_other_forms_are_refused(item: object) -> None:
+def test_approval_rules_of_wrong_form_are_refused(item: object) -> None:
     with pytest.raises(Malformed):
         Approvals.from_wire(item)
 
@@ -141,10 +141,10 @@ def test_too_many_rules_are_refused_with_their_line() -> None:
         PolicyFile.parse(rule * (APPROVAL_RULES_MAX + 1))
 
 
-# --- in words -------------------------------------------------------------------------------------
+# --- as text --------------------------------------------------------------------------------------
 
 
-def test_policy_show_says_who_must_agree() -> None:
+def test_policy_show_lists_how_many_operators_must_approve() -> None:
     found = decompile(policy(RULES, committee=bytes(range(8))))
     assert found.approvals == (
         ("a beacon", "nobody is asked"),
@@ -161,7 +161,7 @@ def said(before: str, after: str) -> list[str]:
     return list(diff(old, PolicyFile.parse(after).policy(2, old.head(), 7)).approvals)
 
 
-def test_a_diff_says_what_changes_for_people() -> None:
+def test_a_diff_lists_changed_approval_rules() -> None:
     assert said(RULES, RULES) == []
     assert said(RULES, RULES.replace("operators = 2", "operators = 3")) == [
         "all else: 3 operators (was: 2 operators)"
@@ -175,7 +175,7 @@ def test_a_diff_says_what_changes_for_people() -> None:
     assert said(ROLES, RULES)[-1] == "all else: 2 operators (was: 1 operator)"
 
 
-def test_the_order_of_rules_matters_and_is_told() -> None:
+def test_a_diff_shows_another_order_of_rules() -> None:
     head, *parts = RULES.split("[[approvals.rule]]")
     swapped = "[[approvals.rule]]".join([head, *reversed(parts)])
     assert said(RULES, swapped) == [
@@ -186,7 +186,7 @@ def test_the_order_of_rules_matters_and_is_told() -> None:
 @given(
     *(st.builds(Approvals, st.lists(rules, max_size=3).map(tuple), st.integers(0, 2)),) * 2,
 )
-def test_no_change_of_rules_is_silent(before: Approvals, after: Approvals) -> None:
+def test_a_diff_shows_every_change_of_approval_rules(before: Approvals, after: Approvals) -> None:
     def state(approvals: Approvals) -> Policy:
         encoded = approvals.to_wire()
         params = {3: encoded} if encoded else {}
@@ -205,8 +205,8 @@ def test_no_change_of_rules_is_silent(before: Approvals, after: Approvals) -> No
 # --- amendments -----------------------------------------------------------------------------------
 
 
-def test_a_change_of_rules_is_an_amendment() -> None:
-    # with many rules, the whole policy is far longer
+def test_a_change_of_approval_rules_is_an_amendment() -> None:
+    # with many rules the whole policy is far longer than the amendment
     paths = json.dumps([f"path-{i:02}" for i in range(20)])
     rule = f'[[rule]]\nfrom="sensor"\nto="pump"\nresource={paths}\nmethods="GET"\n'
     texts = [ROLES + rule, RULES + rule, ROLES + rule, RULES + rule]
@@ -222,7 +222,7 @@ def test_a_change_of_rules_is_an_amendment() -> None:
         state = new
 
 
-def test_the_committee_outlives_every_change() -> None:
+def test_every_change_keeps_the_committee() -> None:
     rule = '[[rule]]\nfrom="sensor"\nto="pump"\nresource="x"\nmethods="GET"\n'
     old = policy(RULES, committee=b"shares 2")
     for text in (RULES, ROLES, RULES + rule, RULES.replace("pump", "motor")):
@@ -232,7 +232,7 @@ def test_the_committee_outlives_every_change() -> None:
     assert old.amended([AMENDMENT, 2, old.head(), node]).committee == b"shares 2"
 
 
-def test_other_governors_are_an_amendment_that_people_see() -> None:
+def test_another_committee_is_an_amendment_and_a_line_of_the_diff() -> None:
     paths = json.dumps([f"path-{i:02}" for i in range(20)])
     text = RULES + f'[[rule]]\nfrom="sensor"\nto="pump"\nresource={paths}\nmethods="GET"\n'
     old = policy(text)
@@ -257,13 +257,13 @@ def test_devices_refuse_parameters_of_another_shape() -> None:
             Policy(parse_claims(build(POLICY, [1, HEAD, [], [], [], params], iat=7)))
 
 
-# --- a person's word ------------------------------------------------------------------------------
+# --- approvals ------------------------------------------------------------------------------------
 
 ANNA, BEN = Identity.generate("anna"), Identity.generate("ben")
 GROUP, ID = b"g" * 32, b"i" * 16
 
 
-def test_an_approval_is_of_one_governor_about_one_proposal_in_one_scope() -> None:
+def test_an_approval_is_bound_to_its_governor_proposal_and_scope() -> None:
     made = Approval.make(ANNA, GROUP, 1, ID, True, "looked at it", 99)
     assert made.check(ANNA.public, GROUP, ID)
     id, again = Approval.from_item(codec.load(codec.dump(made.to_item(ID))))
@@ -277,7 +277,7 @@ def test_an_approval_is_of_one_governor_about_one_proposal_in_one_scope() -> Non
         assert not Approval.from_item(item)[1].check(ANNA.public, GROUP, ID)
 
 
-def test_a_denial_is_no_approval_with_the_same_words() -> None:
+def test_a_denial_is_signed_as_a_denial() -> None:
     made = Approval.make(ANNA, GROUP, 1, ID, False, "", 99)
     assert made.check(ANNA.public, GROUP, ID) and not made.yes
 
@@ -301,19 +301,19 @@ def test_a_denial_is_no_approval_with_the_same_words() -> None:
         (5, "text"),
     ],
 )
-def test_an_approval_of_another_shape_is_none(place: int, value: object) -> None:
+def test_an_approval_of_wrong_shape_is_rejected(place: int, value: object) -> None:
     item = Approval.make(ANNA, GROUP, 1, ID, True, "fine", 99).to_item(ID)
     item[place] = value
     with pytest.raises(Malformed):
         Approval.from_item(item)
 
 
-def test_an_operator_is_told_of_a_reason_that_is_no_line() -> None:
+def test_a_reason_must_be_one_line() -> None:
     with pytest.raises(Malformed):
         Approval.make(ANNA, GROUP, 1, ID, True, "two\nlines", 99)
 
 
-def test_nobody_certifies_rules_that_nobody_could_meet() -> None:
+def test_a_policy_that_asks_more_operators_than_governors_is_refused() -> None:
     charter = SimpleNamespace(governors=[bytes(32)] * 3)
     folder: Any = SimpleNamespace(policy=None, charter=charter)
     with pytest.raises(PolicyError, match="13 operators, there are 3 governors"):

@@ -1,4 +1,4 @@
-"""What a governor agrees to sign, whoever proposes it: most proposals here are a liar's."""
+"""The judge on policies, successions, beacons and actions: most proposals here are malicious."""
 
 from pathlib import Path
 
@@ -54,15 +54,15 @@ def open_scope(tmp_path: Path):
 # --- policies -------------------------------------------------------------------------------------
 
 
-def test_a_next_policy_takes_the_operators_of_the_one_in_force(scope: Scope) -> None:
+def test_the_next_policy_needs_the_operators_of_the_policy_in_force(scope: Scope) -> None:
     assert scope.allows(whole(scope)) == 2
     assert scope.allows(*scope.change(node_of("soil1"))) == 2
-    # whoever wants fewer people from now on needs as many as before
+    # a policy that asks fewer operators needs as many as before
     assert scope.allows(whole(scope, OPEN)) == 2
     assert scope.judge(whole(scope)).kind == "policy"
 
 
-def test_what_it_means_is_said_from_what_is_signed(scope: Scope) -> None:
+def test_the_meaning_of_a_policy_is_derived_from_its_payloads(scope: Scope) -> None:
     found = scope.judge(*scope.change(node_of("soil1"), [OP_GRANT, node_of("soil2"), GATEWAY]))
     assert f"  revoked: soil1 ({node_of('soil1').hex()})" in found.lines
     assert f"  granted: soil2 ({node_of('soil2').hex()}) gains gateway" in found.lines
@@ -70,7 +70,7 @@ def test_what_it_means_is_said_from_what_is_signed(scope: Scope) -> None:
     assert any("approvals: all else: nobody is asked (was: 2 operators)" in x for x in found.lines)
 
 
-def test_wrong_epochs_and_wrong_previous(scope: Scope) -> None:
+def test_a_policy_with_a_wrong_epoch_or_predecessor_is_refused(scope: Scope) -> None:
     assert "is for epoch 1, but epoch 1 is in force" in scope.refuses(whole(scope, epoch=1))
     assert "is for epoch 3, but the newest epoch here is 1" in scope.refuses(whole(scope, epoch=3))
     wrong = whole(scope, previous_head=b"forked")
@@ -82,14 +82,14 @@ def test_wrong_epochs_and_wrong_previous(scope: Scope) -> None:
         assert scope.refuses(payload, scope.change(node_of("soil1"))[1])
 
 
-def test_amendment_and_policy_that_differ(scope: Scope) -> None:
+def test_an_amendment_and_a_policy_that_differ_are_refused(scope: Scope) -> None:
     amendment, _ = scope.change(node_of("soil1"))
     _, other = scope.change(node_of("soil2"))
     assert "different states" in scope.refuses(amendment, other)
     assert "different states" in scope.refuses(amendment, whole(scope))
 
 
-def test_pairs_that_are_none(scope: Scope) -> None:
+def test_payloads_that_are_not_certified_together_are_refused(scope: Scope) -> None:
     amendment, policy = scope.change(node_of("soil1"))
     for payloads in (
         [amendment],
@@ -110,16 +110,16 @@ def test_pairs_that_are_none(scope: Scope) -> None:
         assert scope.refuses(*payloads)
 
 
-def test_a_policy_from_the_future_or_the_past(scope: Scope) -> None:
+def test_a_policy_issued_in_the_future_or_before_the_last_is_refused(scope: Scope) -> None:
     assert scope.allows(whole(scope, issued=NOW + SKEW)) == 2
     assert "this clock says" in scope.refuses(whole(scope, issued=NOW + SKEW + 1))
-    # proposed days ago, and approved only now
+    # proposed days ago, approved only now
     assert scope.allows(whole(scope, issued=scope.policy.issued)) == 2
     older = whole(scope, issued=scope.policy.issued - 1)
     assert "issued before the one in force" in scope.refuses(older)
 
 
-def test_roles_keep_their_numbers(scope: Scope) -> None:
+def test_a_policy_that_renumbers_roles_is_refused(scope: Scope) -> None:
     assert scope.allows(whole(scope, TEXT.replace("[[rule]]", 'new = ""\n[[rule]]', 1))) == 2
     swapped = TEXT.replace('gateway = ""\nsensor = ""', 'sensor = ""\ngateway = ""')
     assert "role numbers change" in scope.refuses(whole(scope, swapped))
@@ -127,51 +127,51 @@ def test_roles_keep_their_numbers(scope: Scope) -> None:
     assert "role numbers change" in scope.refuses(whole(scope, fewer))
 
 
-def test_rules_that_nobody_could_ever_meet(scope: Scope) -> None:
-    # four governors, and five people must agree to whatever comes next
+def test_approval_rules_that_too_few_governors_could_meet_are_refused(scope: Scope) -> None:
+    # with four governors, no later proposal could get five approvals
     locked = TEXT.replace("operators = 2", "operators = 5")
     assert "only 4 governors" in scope.refuses(whole(scope, locked))
     assert scope.allows(whole(scope, locked), governors=5) == 2
     assert scope.refuses(whole(scope, TEXT), governors=1)
 
 
-def test_approval_rules_that_cannot_be_read(scope: Scope) -> None:
+def test_unreadable_approval_rules_are_refused(scope: Scope) -> None:
     payloads = scope.change([OP_SET, 3, [1, [99, 0, 0, 0]]])
     assert "cannot read its approval rules" in scope.refuses(*payloads)
 
 
-def test_under_rules_that_cannot_be_read_everybody_must_agree(scope: Scope) -> None:
+def test_under_unreadable_approval_rules_every_operator_must_approve(scope: Scope) -> None:
     scope.advance(scope.change([OP_SET, 3, [1, [99, 0, 0, 0]]])[1])
     assert scope.allows(whole(scope, epoch=3)) == 4
     assert scope.allows(signer.beacon_payload(2, scope.view.head, NOW)) == 4
 
 
-def test_other_governors_are_never_put_in_force_silently(scope: Scope) -> None:
+def test_an_unknown_committee_is_refused(scope: Scope) -> None:
     payloads = scope.change([OP_SET, 4, b"shares 2"])
     assert "whose re-sharing is unknown here" in scope.refuses(*payloads)
-    assert scope.refuses(whole(scope, committee=b"shares 2"), seats=frozenset({b"shares 3"}))
-    seats = frozenset({b"shares 2"})
-    assert scope.allows(*payloads, seats=seats) == 2
-    found = scope.judge(*payloads, seats=seats)
+    assert scope.refuses(whole(scope, committee=b"shares 2"), committees=frozenset({b"shares 3"}))
+    committees = frozenset({b"shares 2"})
+    assert scope.allows(*payloads, committees=committees) == 2
+    found = scope.judge(*payloads, committees=committees)
     assert any(b"shares 2".hex() in line for line in found.lines)
-    # nor put out of force by a policy that does not speak of them
+    # a later policy without the committee does not put it out of force
     scope.advance(payloads[1])
-    assert scope.refuses(whole(scope, epoch=3, committee=None), seats=seats)
+    assert scope.refuses(whole(scope, epoch=3, committee=None), committees=committees)
     assert scope.allows(whole(scope, epoch=3, committee=b"shares 2")) == 2
 
 
-def test_who_governs_takes_two_people(open_scope: Scope) -> None:
+def test_a_change_of_governors_needs_two_operators(open_scope: Scope) -> None:
     scope = open_scope
     assert scope.allows(whole(scope, OPEN)) == 0
-    payloads, seats = scope.change([OP_SET, 4, b"shares 2"]), frozenset({b"shares 2"})
-    assert scope.allows(*payloads, seats=seats) == 2
-    assert scope.allows(*payloads, seats=seats, governors=1) == 1
+    payloads, committees = scope.change([OP_SET, 4, b"shares 2"]), frozenset({b"shares 2"})
+    assert scope.allows(*payloads, committees=committees) == 2
+    assert scope.allows(*payloads, committees=committees, governors=1) == 1
     heirs = Heirs(scope)
-    asked = {"beside": [heirs.charter], "seats": frozenset({heirs.key})}
+    asked = {"evidence": [heirs.charter], "committees": frozenset({heirs.key})}
     assert scope.allows(heirs.succession(), **asked) == 2
 
 
-def test_before_the_first_policy_one_person_decides(scope: Scope) -> None:
+def test_before_the_first_policy_one_operator_approves(scope: Scope) -> None:
     first = PolicyFile.parse(TEXT).compile(1, scope.charter.head, NOW)
     start = {"policy": None, "epoch": 0, "head": scope.charter.head}
     assert scope.allows(first, **start) == 1
@@ -182,7 +182,7 @@ def test_before_the_first_policy_one_person_decides(scope: Scope) -> None:
     assert scope.allows(beacon, **start) == 1
 
 
-def test_a_policy_that_no_device_could_hold(scope: Scope) -> None:
+def test_a_policy_that_no_device_could_hold_is_refused(scope: Scope) -> None:
     body = [2, scope.view.head, [[1, 1, "x", 1]] * 2, [], [], {}]
     assert scope.refuses(cbor.encode({6: NOW, -65537: [POLICY, *body]}))
     large = [[1, 1, f"{i:02}".ljust(48, "x"), 1] for i in range(32)]
@@ -190,18 +190,18 @@ def test_a_policy_that_no_device_could_hold(scope: Scope) -> None:
     assert scope.refuses(cbor.encode({6: NOW, -65537: [POLICY, *body]}))
 
 
-# --- whoever revokes itself -----------------------------------------------------------------------
+# --- revocation by the member itself --------------------------------------------------------------
 
 
-def test_a_device_that_was_opened_takes_itself_out(scope: Scope) -> None:
+def test_a_device_revokes_itself_without_an_operator(scope: Scope) -> None:
     payloads = scope.change(node_of("soil1"))
-    beside = [says("soil1", REVOKE, "opened"), b""]
-    assert scope.allows(*payloads, beside=beside) == 0
-    found = scope.judge(*payloads, beside=beside)
+    evidence = [says("soil1", REVOKE, "opened"), b""]
+    assert scope.allows(*payloads, evidence=evidence) == 0
+    found = scope.judge(*payloads, evidence=evidence)
     assert found.title == "soil1 revokes itself" and "soil1 says: opened" in found.lines
 
 
-def test_and_nobody_else_and_nothing_more(scope: Scope) -> None:
+def test_a_statement_revokes_only_its_signer_and_nothing_else(scope: Scope) -> None:
     opened = says("soil1", REVOKE, "opened")
     for ops in (
         [node_of("soil2")],
@@ -210,11 +210,11 @@ def test_and_nobody_else_and_nothing_more(scope: Scope) -> None:
         [[OP_GRANT, node_of("soil1"), GATEWAY]],
         [[OP_SET, 3, [0]]],
     ):
-        assert scope.refuses(*scope.change(*ops), beside=[opened, b""])
+        assert scope.refuses(*scope.change(*ops), evidence=[opened, b""])
     payloads = scope.change(node_of("soil1"))
-    for beside in (
-        [says("soil2", REVOKE, "opened"), b""],  # somebody else's
-        [says("soil1", RENEW), b""],  # of another kind
+    for evidence in (
+        [says("soil2", REVOKE, "opened"), b""],  # another member's
+        [says("soil1", RENEW), b""],  # another kind of statement
         [opened, opened],
         [b"", opened],
         [opened],
@@ -223,35 +223,35 @@ def test_and_nobody_else_and_nothing_more(scope: Scope) -> None:
         [says("soil1", REVOKE, "", issued=NOW - STATEMENT_AGE_MAX_S - 1), b""],
         [says("soil1", REVOKE, "", issued=NOW + SKEW + 1), b""],
     ):
-        assert scope.refuses(*payloads, beside=beside)
-    # a whole policy takes people, whatever else it says
-    assert scope.refuses(payloads[1], beside=[opened])
+        assert scope.refuses(*payloads, evidence=evidence)
+    # a whole policy takes no statement as evidence
+    assert scope.refuses(payloads[1], evidence=[opened])
 
 
-def test_a_stranger_or_who_is_out_already_revokes_nobody(scope: Scope) -> None:
+def test_a_stranger_and_an_expired_member_revoke_nothing(scope: Scope) -> None:
     payloads = scope.change(node_of("nobody"))
-    assert scope.refuses(*payloads, beside=[says("nobody", REVOKE, ""), b""])
+    assert scope.refuses(*payloads, evidence=[says("nobody", REVOKE, ""), b""])
     payloads = scope.change(node_of("gone"))
-    assert scope.refuses(*payloads, beside=[says("gone", REVOKE, ""), b""])
+    assert scope.refuses(*payloads, evidence=[says("gone", REVOKE, ""), b""])
 
 
 # --- succession -----------------------------------------------------------------------------------
 
 
-def test_a_succession_takes_two_people_and_the_new_charter(scope: Scope) -> None:
+def test_a_succession_needs_two_operators_and_the_new_charter(scope: Scope) -> None:
     heirs = Heirs(scope)
-    seats = frozenset({heirs.key})
-    assert scope.allows(heirs.succession(), beside=[heirs.charter], seats=seats) == 2
-    found = scope.judge(heirs.succession(), beside=[heirs.charter], seats=seats)
+    committees = frozenset({heirs.key})
+    assert scope.allows(heirs.succession(), evidence=[heirs.charter], committees=committees) == 2
+    found = scope.judge(heirs.succession(), evidence=[heirs.charter], committees=committees)
     assert found.kind == "succession"
-    assert any("4 governors then, 4 are in the charter" in line for line in found.lines)
+    assert any("4 of the 4 new governors are in the charter" in line for line in found.lines)
 
 
-def test_successions_that_a_liar_might_want(scope: Scope) -> None:
+def test_an_invalid_succession_is_refused(scope: Scope) -> None:
     heirs = Heirs(scope)
-    seats = frozenset({heirs.key})
+    committees = frozenset({heirs.key})
     other = Heirs(scope, "field")
-    for payload, beside in (
+    for payload, evidence in (
         (heirs.succession(), None),
         (heirs.succession(), [b""]),
         (heirs.succession(), [signer.charter()]),
@@ -266,16 +266,18 @@ def test_successions_that_a_liar_might_want(scope: Scope) -> None:
         (heirs.succession(key=bytes(32)), [heirs.charter]),
         (heirs.succession(iat=NOW + SKEW + 1), [heirs.charter]),
     ):
-        assert scope.refuses(payload, beside=beside, seats=seats)
-    # a key that no ceremony here has made
-    assert "not seen made" in scope.refuses(heirs.succession(), beside=[heirs.charter])
-    assert scope.refuses(heirs.succession(), whole(scope), beside=[heirs.charter, b""], seats=seats)
+        assert scope.refuses(payload, evidence=evidence, committees=committees)
+    # a key from no ceremony of this governor
+    assert "took no part in making" in scope.refuses(heirs.succession(), evidence=[heirs.charter])
+    assert scope.refuses(
+        heirs.succession(), whole(scope), evidence=[heirs.charter, b""], committees=committees
+    )
 
 
 # --- beacons --------------------------------------------------------------------------------------
 
 
-def test_beacons_tell_our_time_and_our_state(scope: Scope) -> None:
+def test_a_beacon_must_have_this_governors_time_and_state(scope: Scope) -> None:
     head = scope.view.head
     assert scope.allows(signer.beacon_payload(1, head, NOW)) == 0
     for off in (-SKEW, SKEW):
@@ -291,23 +293,23 @@ def test_beacons_tell_our_time_and_our_state(scope: Scope) -> None:
     scope.ledger.capsules.add([raw(signer.beacon_payload(1, head, NOW))])
     assert "newer beacon" in scope.refuses(signer.beacon_payload(1, head, NOW))
     assert scope.allows(signer.beacon_payload(1, head, NOW + 1)) == 0
-    assert scope.refuses(signer.beacon_payload(1, head, NOW + 1), beside=[says("soil1", RENEW)])
+    assert scope.refuses(signer.beacon_payload(1, head, NOW + 1), evidence=[says("soil1", RENEW)])
 
 
 # --- actions --------------------------------------------------------------------------------------
 
 
-def test_an_action_is_what_somebody_asked_for(scope: Scope) -> None:
+def test_an_action_must_match_the_statement_of_its_requester(scope: Scope) -> None:
     asked = asks()
     payload = action(nonce=asked.nonce)
-    assert scope.allows(payload, beside=[asked.raw]) == 2
-    found = scope.judge(payload, beside=[asked.raw])
-    assert "gw1 asks for it" in found.lines and "PUT gate on sluice1" in found.lines[0]
-    # an operator may want it too
+    assert scope.allows(payload, evidence=[asked.raw]) == 2
+    found = scope.judge(payload, evidence=[asked.raw])
+    assert "gw1 requests it" in found.lines and "PUT gate on sluice1" in found.lines[0]
+    # operators may propose an action without a statement
     assert scope.allows(action()) == 2
 
 
-def test_an_action_for_a_stranger_or_for_too_long(scope: Scope) -> None:
+def test_an_action_for_a_non_member_or_for_too_long_is_refused(scope: Scope) -> None:
     for target in ("nobody", "gone"):
         assert "is not a valid member" in scope.refuses(action(target))
     assert scope.allows(action(exp=NOW + DAY)) == 2
@@ -319,7 +321,7 @@ def test_an_action_for_a_stranger_or_for_too_long(scope: Scope) -> None:
     assert scope.refuses(action())
 
 
-def test_an_action_that_nobody_asked_for(scope: Scope) -> None:
+def test_an_action_that_differs_from_its_statement_is_refused(scope: Scope) -> None:
     asked = asks()
     for changes in (
         {"target": node_of("soil1")},
@@ -327,12 +329,12 @@ def test_an_action_that_nobody_asked_for(scope: Scope) -> None:
         {"path": "gate/2"},
         {"digest": bytes(32)},
         {"nonce": bytes(8)},  # another nonce would be another execution
-        # a device forgets the nonce with the action that it carried out first
+        # a device forgets the nonce when the first action ends
         {"exp": NOW + ACTION_S + 1},
         {"exp": NOW + ACTION_S - 1},
     ):
         payload = action(**{"nonce": asked.nonce, **changes})
-        assert scope.refuses(payload, beside=[asked.raw])
+        assert scope.refuses(payload, evidence=[asked.raw])
     payload = action(nonce=asked.nonce)
     for other in (
         says("gw1", RENEW),
@@ -340,26 +342,26 @@ def test_an_action_that_nobody_asked_for(scope: Scope) -> None:
         asks("nobody").raw,
         request("gw1"),
     ):
-        assert scope.refuses(payload, beside=[other])
+        assert scope.refuses(payload, evidence=[other])
     for issued in (NOW - STATEMENT_AGE_MAX_S - 1, NOW + SKEW + 1):
         asked = asks(issued=issued)
         payload = action(nonce=asked.nonce, exp=issued + ACTION_S)
-        assert "too far from our clock" in scope.refuses(payload, beside=[asked.raw])
+        assert "too far from our clock" in scope.refuses(payload, evidence=[asked.raw])
 
 
-def test_an_action_that_no_rule_allows(open_scope: Scope) -> None:
+def test_an_action_that_no_rule_allows_is_refused(open_scope: Scope) -> None:
     scope, asked = open_scope, asks()
-    assert scope.allows(action(nonce=asked.nonce), beside=[asked.raw]) == 0
-    # without anybody's word a person must want it, whatever the rules say
+    assert scope.allows(action(nonce=asked.nonce), evidence=[asked.raw]) == 0
+    # without a statement one operator must approve it, even if the rules ask for none
     assert scope.allows(action()) == 1
     for statement in (asks("soil1"), asks(path="other"), asks(target=node_of("soil1"))):
         target, method, path, digest = statement.asked
         nonce = statement.nonce
         payload = action(target=target, method=method, path=path, digest=digest, nonce=nonce)
-        assert "no rule lets" in scope.refuses(payload, beside=[statement.raw])
+        assert "no rule allows" in scope.refuses(payload, evidence=[statement.raw])
 
 
-# --- anything at all ------------------------------------------------------------------------------
+# --- arbitrary changes ----------------------------------------------------------------------------
 
 bits = st.one_of(
     st.none(),
@@ -380,7 +382,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory):
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_no_lie_raises_anything(shared: Scope, data: st.DataObject) -> None:
+def test_no_altered_proposal_raises_an_error(shared: Scope, data: st.DataObject) -> None:
     scope = shared
     asked = asks()
     templates = [
@@ -399,9 +401,9 @@ def test_no_lie_raises_anything(shared: Scope, data: st.DataObject) -> None:
     if data.draw(st.booleans()):
         claims[data.draw(st.sampled_from([2, 4, 5, 6, 8, 9]))] = data.draw(bits)
     payloads[place] = cbor.encode(claims)
-    beside = data.draw(
+    evidence = data.draw(
         st.sampled_from([b"", codec.dump([asked.raw]), codec.dump([b"x"]), b"\x81\x00"])
         | st.binary(max_size=30)
     )
-    found = judge(payloads, beside, scope.view)
+    found = judge(payloads, evidence, scope.view)
     assert found.title and (found.reason is None or found.operators == GOVERNORS_MAX)

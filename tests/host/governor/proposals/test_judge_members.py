@@ -1,4 +1,4 @@
-"""Who becomes a member, and stays one, by whose word: most proposals here are a liar's."""
+"""The judge on admissions and renewals of members: most proposals here are malicious."""
 
 from pathlib import Path
 
@@ -47,36 +47,36 @@ def open_scope(tmp_path: Path):
 # --- renewals -------------------------------------------------------------------------------------
 
 
-def test_a_device_is_renewed_when_it_asks(scope: Scope) -> None:
+def test_a_device_is_renewed_by_its_own_statement(scope: Scope) -> None:
     asked = [says("soil1", RENEW)]
-    assert scope.allows(renewal(), beside=asked) == 0
-    assert scope.judge(renewal(), beside=asked).title.startswith("renew soil1 until")
-    # without a word of its own somebody must want it
+    assert scope.allows(renewal(), evidence=asked) == 0
+    assert scope.judge(renewal(), evidence=asked).title.startswith("renew soil1 until")
+    # without its statement one operator must approve
     assert scope.allows(renewal()) == 1
-    assert scope.allows(renewal(), beside=[request("soil1")]) == 1
-    assert "one of another key" in scope.refuses(renewal(), beside=[request("soil1", "soil2")])
-    # and where the rules ask for people, they are asked
+    assert scope.allows(renewal(), evidence=[request("soil1")]) == 1
+    assert "is for another key" in scope.refuses(renewal(), evidence=[request("soil1", "soil2")])
+    # the approval rules may ask for operators besides
     sluice = renewal("sluice1", 4, roles=SLUICE)
-    assert scope.allows(sluice, beside=[says("sluice1", RENEW)]) == 2
+    assert scope.allows(sluice, evidence=[says("sluice1", RENEW)]) == 2
 
 
-def test_a_renewal_is_of_what_was_there(scope: Scope) -> None:
+def test_a_renewal_by_statement_changes_nothing_else(scope: Scope) -> None:
     asked = [says("soil1", RENEW)]
     for payload in (
         renewal(roles=SENSOR | GATEWAY),
         renewal(roles=GATEWAY),
-        renewal(roles=0),  # to take a role away is no less a lie
+        renewal(roles=0),  # fewer roles are a change too
         renewal("soil9", key="soil1"),
         renewal(address=9),
         renewal(flip=True),  # a key that the device does not have, with its node id
         renewal("soil2", 2),
         member("soil9", 9),
     ):
-        assert scope.refuses(payload, beside=asked)
+        assert scope.refuses(payload, evidence=asked)
     assert "not the key" in scope.refuses(renewal(flip=True))
 
 
-def test_a_person_may_change_what_a_member_is(scope: Scope) -> None:
+def test_operators_may_change_the_name_address_and_roles_of_a_member(scope: Scope) -> None:
     assert scope.allows(renewal(roles=0)) == 1
     assert scope.allows(renewal(roles=SENSOR | GATEWAY)) == 2
     assert scope.allows(renewal("soil9", key="soil1")) == 1
@@ -85,58 +85,58 @@ def test_a_person_may_change_what_a_member_is(scope: Scope) -> None:
         assert f"until now {line}" in found.lines
 
 
-def test_an_old_statement_renews_nothing_a_second_time(scope: Scope) -> None:
+def test_a_statement_renews_only_once(scope: Scope) -> None:
     asked = says("soil1", RENEW)
-    assert scope.allows(renewal(), beside=[asked]) == 0
+    assert scope.allows(renewal(), evidence=[asked]) == 0
     scope.ledger.capsules.add([raw(renewal())])
-    # neither as it was, nor for longer
-    assert "is valid until" in scope.refuses(renewal(), beside=[asked])
+    # neither for the same time nor for longer
+    assert "is valid until" in scope.refuses(renewal(), evidence=[asked])
     for more_s in (1, DAY, 10 * YEAR):
         longer = renewal(exp=NOW - 5 + RENEWAL_S_MAX + more_s)
-        assert "answered long ago" in scope.refuses(longer, beside=[asked])
+        assert "was answered before" in scope.refuses(longer, evidence=[asked])
     later = NOW + 300 * DAY
     longer = renewal(exp=later + RENEWAL_S_MAX)
-    assert scope.refuses(longer, beside=[asked], clock_s=later)
+    assert scope.refuses(longer, evidence=[asked], clock_s=later)
     new = says("soil1", RENEW, issued=later)
-    assert scope.allows(longer, beside=[new], clock_s=later) == 0
+    assert scope.allows(longer, evidence=[new], clock_s=later) == 0
 
 
-def test_a_renewal_without_a_person_ends(scope: Scope) -> None:
+def test_a_renewal_without_an_operator_is_limited_in_time(scope: Scope) -> None:
     asked = [says("soil1", RENEW)]
-    assert scope.allows(renewal(exp=NOW - 5 + RENEWAL_S_MAX + 1), beside=asked) == 1
-    assert scope.allows(renewal(exp=capsule.TIME_MAX), beside=asked) == 1
-    # not before next year: until then the device would be out
-    assert scope.allows(renewal(nbf=NOW + 1), beside=asked) == 1
-    assert scope.allows(renewal(nbf=NOW), beside=asked) == 0
+    assert scope.allows(renewal(exp=NOW - 5 + RENEWAL_S_MAX + 1), evidence=asked) == 1
+    assert scope.allows(renewal(exp=capsule.TIME_MAX), evidence=asked) == 1
+    # valid only later: until then the device would be no member
+    assert scope.allows(renewal(nbf=NOW + 1), evidence=asked) == 1
+    assert scope.allows(renewal(nbf=NOW), evidence=asked) == 0
 
 
-def test_a_statement_of_long_ago_moves_nothing(scope: Scope) -> None:
+def test_a_statement_that_is_too_old_or_too_new_is_refused(scope: Scope) -> None:
     for issued in (NOW - STATEMENT_AGE_MAX_S - 1, NOW + SKEW + 1):
         asked = [says("soil1", RENEW, issued=issued)]
         payload = renewal(exp=issued + RENEWAL_S_MAX)
-        assert "too far from our clock" in scope.refuses(payload, beside=asked)
+        assert "too far from our clock" in scope.refuses(payload, evidence=asked)
 
 
-def test_a_statement_by_somebody_else(scope: Scope) -> None:
+def test_a_statement_signed_by_another_member_is_refused(scope: Scope) -> None:
     mine = says("soil1", RENEW)
-    assert scope.refuses(renewal(), beside=[says("soil2", RENEW)])
+    assert scope.refuses(renewal(), evidence=[says("soil2", RENEW)])
     # signed by soil2, in the name of soil1
     theirs = cbor.decode(says("soil2", RENEW))
     claims = cbor.encode({6: NOW - 5, -65537: [RENEW, node_of("soil1")]})
     signature = crypto.es256_sign(private("soil2"), capsule.signing_input(claims, capsule.ES256))
     forged = capsule.assemble(claims, signature, capsule.ES256)
-    assert "BadSignature" in scope.refuses(renewal(), beside=[forged])
+    assert "BadSignature" in scope.refuses(renewal(), evidence=[forged])
     for place in range(0, len(mine), 7):
         bent = bytearray(mine)
         bent[place] ^= 1
-        assert scope.refuses(renewal(), beside=[bytes(bent)])
+        assert scope.refuses(renewal(), evidence=[bytes(bent)])
     assert theirs[0] == cbor.decode(mine)[0]
 
 
-def test_evidence_of_the_wrong_length(scope: Scope) -> None:
+def test_malformed_evidence_is_refused(scope: Scope) -> None:
     asked = says("soil1", RENEW)
-    for beside in ([], [asked, asked], [asked, b""], [b"", b""]):
-        assert scope.refuses(renewal(), beside=beside)
+    for evidence in ([], [asked, asked], [asked, b""], [b"", b""]):
+        assert scope.refuses(renewal(), evidence=evidence)
     for evidence in (codec.dump(asked), codec.dump({0: asked}), codec.dump([1]), b"\xff", b"\x80"):
         assert judge([renewal()], evidence, scope.view).reason
     assert judge([renewal()], codec.dump([b""]), scope.view).reason is None
@@ -144,17 +144,17 @@ def test_evidence_of_the_wrong_length(scope: Scope) -> None:
     assert judge([renewal(), renewal("soil2", 2)], large, scope.view).reason
 
 
-def test_who_is_out_stays_out(scope: Scope) -> None:
-    # expired: a person may take it in again, the device alone may not
+def test_a_revoked_or_expired_member_does_not_renew_itself(scope: Scope) -> None:
+    # an operator may renew an expired member; its statement alone does not
     back = renewal("gone", 5)
-    assert scope.allows(back, beside=[says("gone", RENEW)]) == 1
+    assert scope.allows(back, evidence=[says("gone", RENEW)]) == 1
     assert scope.allows(back) == 1
     scope.revoke("soil1")
-    for beside in (None, [says("soil1", RENEW)], [request("soil1")]):
-        assert "revokes this node" in scope.refuses(renewal(), beside=beside)
+    for evidence in (None, [says("soil1", RENEW)], [request("soil1")]):
+        assert "revokes this node" in scope.refuses(renewal(), evidence=evidence)
 
 
-def test_no_capsule_shortens_a_life_or_is_over_already(scope: Scope) -> None:
+def test_a_renewal_must_extend_the_membership(scope: Scope) -> None:
     assert "is valid until" in scope.refuses(renewal(exp=NOW + 30 * DAY))
     assert "is valid until" in scope.refuses(renewal(exp=NOW + DAY))
     assert "has already expired" in scope.refuses(renewal("gone", 5, exp=NOW))
@@ -178,77 +178,77 @@ def test_after_a_succession_members_are_certified_again_as_they_were(scope: Scop
 # --- admissions -----------------------------------------------------------------------------------
 
 
-def test_an_admission_needs_the_newcomers_own_request(scope: Scope) -> None:
+def test_an_admission_needs_the_membership_request_of_the_node(scope: Scope) -> None:
     new = member("soil3", 9)
-    assert scope.allows(new, beside=[request("soil3")]) == 1
-    assert scope.allows(member("gw2", 9, GATEWAY), beside=[request("gw2")]) == 2
-    assert "nobody has shown it" in scope.refuses(new)
-    for beside in (request("soil3", "another"), says("soil3", RENEW), says("soil1", RENEW), b"x"):
-        assert scope.refuses(new, beside=[beside])
-    assert scope.judge(new, beside=[request("soil3")]).title == "admit soil3"
+    assert scope.allows(new, evidence=[request("soil3")]) == 1
+    assert scope.allows(member("gw2", 9, GATEWAY), evidence=[request("gw2")]) == 2
+    assert "proves possession" in scope.refuses(new)
+    for evidence in (request("soil3", "another"), says("soil3", RENEW), says("soil1", RENEW), b"x"):
+        assert scope.refuses(new, evidence=[evidence])
+    assert scope.judge(new, evidence=[request("soil3")]).title == "admit soil3"
 
 
-def test_names_and_addresses_of_the_living_are_taken(scope: Scope) -> None:
-    beside = [request("soil1", "new")]
-    found = scope.refuses(member("soil1", 9, key="new"), beside=beside)
+def test_names_and_addresses_of_valid_members_are_taken(scope: Scope) -> None:
+    evidence = [request("soil1", "new")]
+    found = scope.refuses(member("soil1", 9, key="new"), evidence=evidence)
     assert found == f"another member is called soil1: {node_of('soil1').hex()}"
-    found = scope.refuses(member("new", 2), beside=[request("new")])
+    found = scope.refuses(member("new", 2), evidence=[request("new")])
     assert found == "address 2 belongs to soil2"
-    # of the dead and the revoked they are free
-    assert scope.allows(member("gone", 5, key="new"), beside=beside) == 1
+    # those of expired and revoked members are free
+    assert scope.allows(member("gone", 5, key="new"), evidence=evidence) == 1
     scope.revoke("soil2")
-    assert scope.allows(member("soil2", 2, key="new"), beside=beside) == 1
+    assert scope.allows(member("soil2", 2, key="new"), evidence=evidence) == 1
 
 
-def test_two_of_one_proposal_do_not_collide_either(scope: Scope) -> None:
+def test_two_members_of_one_proposal_must_not_collide(scope: Scope) -> None:
     one, two = member("a", 8), member("b", 9)
     asked = [request("a"), request("b")]
-    assert scope.allows(one, two, beside=asked) == 1
-    assert scope.judge(one, two, beside=asked).title == "admit a; admit b"
-    assert scope.refuses(one, member("b", 8), beside=asked)
-    assert scope.refuses(one, member("a", 9, key="b"), beside=[asked[0], request("a", "b")])
-    assert "twice" in scope.refuses(one, member("c", 9, key="a"), beside=[asked[0]] * 2)
-    assert scope.refuses(one, one, beside=[asked[0]] * 2)
-    assert scope.refuses(one, two, beside=asked[::-1])
+    assert scope.allows(one, two, evidence=asked) == 1
+    assert scope.judge(one, two, evidence=asked).title == "admit a; admit b"
+    assert scope.refuses(one, member("b", 8), evidence=asked)
+    assert scope.refuses(one, member("a", 9, key="b"), evidence=[asked[0], request("a", "b")])
+    assert "twice" in scope.refuses(one, member("c", 9, key="a"), evidence=[asked[0]] * 2)
+    assert scope.refuses(one, one, evidence=[asked[0]] * 2)
+    assert scope.refuses(one, two, evidence=asked[::-1])
 
 
-def test_what_is_unusual_is_for_a_person(open_scope: Scope) -> None:
+def test_an_unusual_admission_needs_an_operator(open_scope: Scope) -> None:
     scope, asked = open_scope, [request("soil3")]
     longest = NOW + RENEWAL_S_MAX + SKEW
-    assert scope.allows(member("soil3", 9, exp=longest), beside=asked) == 0
-    assert scope.allows(member("soil3", 9, exp=longest + 1), beside=asked) == 1
-    assert scope.allows(member("soil3", 9, nbf=NOW + 1), beside=asked) == 1
-    assert scope.allows(member("hub", 9, key="soil3"), beside=asked) == 1
+    assert scope.allows(member("soil3", 9, exp=longest), evidence=asked) == 0
+    assert scope.allows(member("soil3", 9, exp=longest + 1), evidence=asked) == 1
+    assert scope.allows(member("soil3", 9, nbf=NOW + 1), evidence=asked) == 1
+    assert scope.allows(member("hub", 9, key="soil3"), evidence=asked) == 1
     assert scope.allows(renewal()) == 1
     assert scope.refuses(member("soil3", 9))
 
 
-def test_a_neighbour_vouches(scope: Scope) -> None:
+def test_a_member_requests_the_admission_of_a_neighbour(scope: Scope) -> None:
     new = member("soil3", 9)
     asked = [says("gw1", ADMIT, request("soil3"), b"code 17")]
-    found = scope.judge(new, beside=asked)
+    found = scope.judge(new, evidence=asked)
     assert (found.reason, found.operators) == (None, 1)
-    assert f"gw1 asks to admit it, which showed it {b'code 17'.hex()}" in found.lines
+    assert f"gw1 requests the admission; the node showed it {b'code 17'.hex()}" in found.lines
     for other in (
-        says("gone", ADMIT, request("soil3"), b""),  # no living member's
+        says("gone", ADMIT, request("soil3"), b""),  # an expired member's
         says("nobody", ADMIT, request("soil3"), b""),
         says("gw1", ADMIT, request("soil4"), b""),
         says("gw1", ADMIT, request("soil3", "another"), b""),
         asked[0][:-1] + bytes([asked[0][-1] ^ 1]),
     ):
-        assert scope.refuses(new, beside=[other])
-    # nobody vouches for a renewal without people
-    assert scope.allows(renewal(), beside=[says("gw1", ADMIT, request("soil1"), b"")]) == 1
+        assert scope.refuses(new, evidence=[other])
+    # with a neighbour's statement a renewal needs an operator
+    assert scope.allows(renewal(), evidence=[says("gw1", ADMIT, request("soil1"), b"")]) == 1
 
 
-def test_a_batch_takes_as_many_people_as_its_worst_part(scope: Scope) -> None:
+def test_a_batch_needs_the_operators_of_its_most_demanding_item(scope: Scope) -> None:
     payloads = [renewal(), renewal("soil2", 2), member("gw2", 9, GATEWAY)]
-    beside = [says("soil1", RENEW), says("soil2", RENEW), request("gw2")]
-    assert scope.allows(*payloads[:2], beside=beside[:2]) == 0
-    assert scope.allows(*payloads, beside=beside) == 2
-    beside[1] = says("soil1", RENEW)
-    assert scope.refuses(*payloads, beside=beside)
+    evidence = [says("soil1", RENEW), says("soil2", RENEW), request("gw2")]
+    assert scope.allows(*payloads[:2], evidence=evidence[:2]) == 0
+    assert scope.allows(*payloads, evidence=evidence) == 2
+    evidence[1] = says("soil1", RENEW)
+    assert scope.refuses(*payloads, evidence=evidence)
     many = [member(f"n{i}", 100 + i) for i in range(33)]
     asked = [request(f"n{i}") for i in range(33)]
-    assert scope.allows(*many[:32], beside=asked[:32]) == 1
-    assert scope.refuses(*many, beside=asked)
+    assert scope.allows(*many[:32], evidence=asked[:32]) == 1
+    assert scope.refuses(*many, evidence=asked)

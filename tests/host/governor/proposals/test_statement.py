@@ -1,4 +1,4 @@
-"""Statements of members: read strictly, believed when signed."""
+"""Statements of members: strict parsing, and signatures."""
 
 from pathlib import Path
 from typing import Any
@@ -88,12 +88,12 @@ ME = bytes(8)
         build([RENEW, ME], payload=bytes(STATEMENT_BYTES_MAX)),
     ],
 )
-def test_a_statement_of_another_shape_is_none(data: bytes) -> None:
+def test_a_statement_of_wrong_shape_is_rejected(data: bytes) -> None:
     with pytest.raises(Rejection):
         Statement.parse(data)
 
 
-def test_statements_say_what_was_asked() -> None:
+def test_a_statement_round_trips_and_verifies() -> None:
     made = Statement.make(private("gw1"), ADMIT, request("new"), b"code", issued=NOW)
     again = Statement.parse(made.raw)
     assert again == made and len(made.raw) < STATEMENT_BYTES_MAX
@@ -104,7 +104,7 @@ def test_statements_say_what_was_asked() -> None:
             again.check_signature(*key)
 
 
-def test_the_device_and_the_host_speak_one_language() -> None:
+def test_the_host_parses_the_statement_of_a_device() -> None:
     # as firmware/writ/node/delegate.py makes it
     from writ.node.sync import signed
 
@@ -114,7 +114,7 @@ def test_the_device_and_the_host_speak_one_language() -> None:
     assert statement == Statement.make(private("gw1"), RENEW, issued=NOW)
 
 
-def test_statements_are_no_capsules_and_no_requests(scope: Scope) -> None:
+def test_no_statement_is_a_capsule_or_a_membership_request(scope: Scope) -> None:
     for one in (says("soil1", RENEW), says("soil1", REVOKE, "")):
         with pytest.raises(Rejection):
             capsule.parse(one)
