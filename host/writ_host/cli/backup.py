@@ -15,7 +15,7 @@ from ..governor.control import ControlClient
 from ..governor.daemon import DaemonInUse
 from ..governor.folder import GovernorFolder
 from ..governor.ledger.ledger import Ledger
-from ..node.folder import Lock
+from ..node.folder import FolderLock
 from .output import Output
 
 # A ledger of many megabytes on an SD card, twice.
@@ -50,7 +50,7 @@ def save(out: Output, directory: Path, file: Path) -> None:
 @contextlib.contextmanager
 def _alone(folder: GovernorFolder) -> Iterator[None]:
     try:
-        lock = Lock(folder.path)
+        lock = FolderLock(folder.path)
     except NodeInUse as error:
         # it runs, and does not answer
         raise DaemonInUse(str(error)) from None

@@ -16,7 +16,8 @@ from writ.wire import coap
 
 from .. import humanize
 from ..node import addressbook, denial
-from ..node.folder import GET, POST, PUT, RENEW_S, NodeFolder, Reply
+from ..node.client import GET, POST, PUT, RENEW_S, NodeClient, Reply
+from ..node.folder import NodeFolder
 from ..target import parse
 from .options import node_option, scope_option, timeout_option
 from .output import Output, command, plain
@@ -36,9 +37,9 @@ def complete_node(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
     return sorted(name for name in names if name.startswith(incomplete))
 
 
-def open_caller(node: Path, scope: Path) -> NodeFolder:
-    """This node, to call from; the scope's address book counts too."""
-    return NodeFolder(node, books=(scope,))
+def open_client(node: Path, scope: Path) -> NodeClient:
+    """A client that calls from this node, and also reads the scope's address book."""
+    return NodeClient(NodeFolder(node), (scope,))
 
 
 def _caller(function: Callable[..., None]) -> Callable[..., None]:
@@ -109,10 +110,10 @@ def _call(
     out: Output, node: Path, scope: Path, text: str, method: int, body: bytes, timeout_s: float
 ) -> None:
     goal = parse(text)
-    with open_caller(node, scope) as folder:
-        reply = folder.call(goal, method, body, timeout_s)
+    with open_client(node, scope) as client:
+        reply = client.call(goal, method, body, timeout_s)
         if not reply.is_success:
-            raise denial.refusal(folder, goal, reply, method)
+            raise denial.refusal(client, goal, reply, method)
     if reply.payload or method == GET:
         out.line(shown(reply.payload))
     else:
@@ -154,13 +155,13 @@ def observe(
     goal = parse(target)
     left = count
     with (
-        open_caller(node, scope) as folder,
-        closing(folder.observe(goal, timeout_s, RENEW_S)) as replies,
+        open_client(node, scope) as client,
+        closing(client.observe(goal, timeout_s, RENEW_S)) as replies,
     ):
         try:
             for reply in replies:
                 if not reply.is_success:
-                    raise denial.refusal(folder, goal, reply, GET)
+                    raise denial.refusal(client, goal, reply, GET)
                 at = time.strftime("%H:%M:%S")
                 event = {"time": humanize.moment(int(time.time())), **facts(reply, goal.path)}
                 out.event({**event, "observe": reply.observe}, f"{at}  {shown(reply.payload)}")

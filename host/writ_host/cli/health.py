@@ -9,9 +9,9 @@ from .. import humanize
 from ..errors import Malformed, NotReachable
 from ..node import denial
 from ..node import status as nodestatus
-from ..node.folder import GET, NodeFolder, Reply
+from ..node.client import GET, NodeClient, Reply
 from ..target import Target, parse
-from .call import complete_node, open_caller
+from .call import complete_node, open_client
 from .options import node_option, scope_option, timeout_option
 from .output import Output, command
 
@@ -51,17 +51,17 @@ def ping(
     goal = parse(target, with_path=False)
     asked = Target(goal.name, goal.address, "writ/beacon")
     took_ms = []
-    with open_caller(node, scope) as folder:
+    with open_client(node, scope) as client:
         for number in range(count):
             if number:
                 time.sleep(interval_s)
             try:
-                reply = folder.call(asked, GET, b"", timeout_s)
+                reply = client.call(asked, GET, b"", timeout_s)
             except NotReachable as error:
                 out.event({"node": str(goal), "ms": None}, str(error))
                 continue
             took_ms.append(reply.took_ms)
-            _tell_pong(out, folder, reply)
+            _tell_pong(out, client, reply)
     if not took_ms:
         raise NotReachable(f"{goal} did not answer {'once' if count == 1 else f'{count} times'}")
     if count > 1:
@@ -69,8 +69,8 @@ def ping(
         out.line(f"{len(took_ms)} of {count} answered; {times} ms least/mean/most")
 
 
-def _tell_pong(out: Output, folder: NodeFolder, reply: Reply) -> None:
-    own = folder.node.authority.epoch
+def _tell_pong(out: Output, client: NodeClient, reply: Reply) -> None:
+    own = client.node.authority.epoch
     known = {True: ", as here", False: f" (here: {own})"}[reply.epoch == own]
     epoch = f"epoch {reply.epoch}{known}" if reply.epoch else "it told no epoch"
     event = {
@@ -99,11 +99,11 @@ def status(out: Output, target: str | None, node: Path, scope: Path, timeout_s: 
         return
     goal = parse(target, with_path=False)
     asked = Target(goal.name, goal.address, "writ/status")
-    with open_caller(node, scope) as folder:
-        reply = folder.call(asked, GET, b"", timeout_s)
+    with open_client(node, scope) as client:
+        reply = client.call(asked, GET, b"", timeout_s)
         if not reply.is_success:
-            raise denial.refusal(folder, asked, reply, GET)
-        own = folder.node.authority.epoch
+            raise denial.refusal(client, asked, reply, GET)
+        own = client.node.authority.epoch
     told = humanize.as_cbor(reply.payload)
     if not isinstance(told, dict):
         raise Malformed(f"{goal}: its status is no map", "Another version of Writ may run there.")

@@ -15,7 +15,8 @@ from writ.wire import coap
 from ..errors import HostError
 from ..keys.keyfile import KeyFile
 from ..node import provision
-from ..node.folder import NodeFolder, Reply
+from ..node.client import NodeClient, Reply
+from ..node.folder import NodeFolder
 from ..scope.folder import ScopeFolder
 from ..target import Target
 from . import farm
@@ -46,7 +47,7 @@ class Field:
             )
         self.path = Path(tempfile.mkdtemp(prefix="writ-demo-"))
         self._scope: ScopeFolder | None = None
-        self._desk: NodeFolder | None = None
+        self._desk: NodeClient | None = None
         try:
             self.device, self.host = self._programs()
             KeyFile.create(self.key_file)
@@ -167,10 +168,10 @@ class Field:
         )
 
     @property
-    def desk(self) -> NodeFolder:
+    def desk(self) -> NodeClient:
         """The operator's node, in this process, with a socket of its own."""
         if self._desk is None:
-            self._desk = NodeFolder(self.desk_path, f"{HOST}:0", (self.scope.path,))
+            self._desk = NodeClient(NodeFolder(self.desk_path, f"{HOST}:0"), (self.scope.path,))
         return self._desk
 
     def close_desk(self) -> None:

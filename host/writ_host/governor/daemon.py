@@ -26,7 +26,7 @@ from ..keys.identity import Governor, Identity
 from ..keys.roster import Seat, committee_digest
 from ..node import config as nodeconfig
 from ..node import provision
-from ..node.folder import Lock, NodeFolder
+from ..node.folder import FolderLock, NodeFolder
 from .activation import Activation
 from .api import Api, kind_of
 from .ceremonies.manager import Ceremonies, CEvent, CInvite, CNext, COut, CSeat, CSend, NoSuchSeat
@@ -133,7 +133,7 @@ class Daemon:
 
     def _lock(self, stack: contextlib.ExitStack) -> None:
         try:
-            stack.callback(Lock(self.folder.path).release)
+            stack.callback(FolderLock(self.folder.path).release)
         except NodeInUse as error:
             raise DaemonInUse(str(error)) from None
 

@@ -44,7 +44,7 @@ class PolicyPush:
         return out
 
     def _is_behind(self, session: Any) -> bool:
-        told = self._node.told.get(session.peer.node_id, 0)
+        told = self._node.peer_epochs.get(session.peer.node_id, 0)
         return bool(session.is_writ and session.address and told < self._epoch)
 
     def _hand_over(self, member: bytes) -> Datagrams:
@@ -52,7 +52,7 @@ class PolicyPush:
         session = node.sessions.by_peer(member)
         if session is None or not self._is_behind(session):
             return []
-        told = node.told.get(member, 0)
+        told = node.peer_epochs.get(member, 0)
         raw = self._library.policy_after(told)
         if raw is None:
             return []
@@ -60,7 +60,7 @@ class PolicyPush:
 
         def answered(answer: Any) -> None:
             self._busy -= 1
-            if answer.is_success() and told < node.told.get(member, 0) < self._epoch:
+            if answer.is_success() and told < node.peer_epochs.get(member, 0) < self._epoch:
                 # a succession or an amendment; there is more
                 self._waiting.append(member)
 

@@ -9,7 +9,7 @@ from ..errors import RefusedByNode
 from ..policy.text import explain, role_text
 from ..refusals import advice_for, meaning
 from ..target import Target
-from .folder import NodeFolder, Reply
+from .client import NodeClient, Reply
 
 _JUDGED = (NotAllowed, NotFresh, NeedsAction)
 
@@ -22,12 +22,12 @@ _PLAIN = {
 }
 
 
-def refusal(folder: NodeFolder, target: Target, reply: Reply, method: int) -> RefusedByNode:
+def refusal(client: NodeClient, target: Target, reply: Reply, method: int) -> RefusedByNode:
     """The error for a reply that is not a success."""
     peer = reply.peer.name
     reason = reply.reason
     if reason:
-        because = _because(folder, reply, reason, method, target)
+        because = _because(client, reply, reason, method, target)
         at = f"; {peer} is at epoch {reply.epoch}" if reply.epoch else ""
         message = f"{peer} refused: {reason.__name__} ({reason.code}): {because}{at}"
         return RefusedByNode(message, advice_for(reason), reason.__name__, reason.code)
@@ -44,15 +44,15 @@ def refusal(folder: NodeFolder, target: Target, reply: Reply, method: int) -> Re
 
 
 def _because(
-    folder: NodeFolder, reply: Reply, reason: type[Rejection], method: int, target: Target
+    client: NodeClient, reply: Reply, reason: type[Rejection], method: int, target: Target
 ) -> str:
-    authority = folder.node.authority
+    authority = client.node.authority
     policy = authority.policy
     asked = f"{METHOD_NAMES[method]} {target.path}"
     if reason is Revoked:
-        return f"{folder.node.name} is revoked"
+        return f"{client.node.name} is revoked"
     if reason is NotMember:
-        return f"{folder.node.name} is no member there"
+        return f"{client.node.name} is no member there"
     if reason is NoPolicy or not policy:
         return meaning(reason).lower()
     own = policy.roles_of(authority.me)

@@ -20,7 +20,7 @@ from writ.node.sync import member_request
 from .. import files, target
 from ..errors import HostError
 from . import config as nodeconfig
-from .folder import Lock, PrivateFlash
+from .folder import FolderLock, PrivateFlash
 
 
 def make_node(
@@ -76,7 +76,7 @@ def install(directory: Path, raws: Iterable[bytes], scope: bytes) -> list[str]:
     Raises the `Rejection` of the first that the node refuses, or `NodeInUse` while it runs.
     """
     config = nodeconfig.read(directory)
-    lock = Lock(directory)
+    lock = FolderLock(directory)
     try:
         # whom the node was told to trust stands above whoever hands something over
         if config.get("scope"):

@@ -24,7 +24,8 @@ from writ_host.governor.control import ControlFailed
 from writ_host.governor.proposals.statement import RENEW, Statement
 from writ_host.keys.dkg import spoken
 from writ_host.keys.keyfile import KeyFile
-from writ_host.node.folder import GET, POST, NodeFolder, PrivateFlash, Reply
+from writ_host.node.client import GET, POST, NodeClient, Reply
+from writ_host.node.folder import NodeFolder, PrivateFlash
 from writ_host.scope.folder import ScopeFolder
 from writ_host.target import Target
 
@@ -282,7 +283,7 @@ def test_a_device_asks_a_governor(council: Council) -> None:
     council.with_approval("b", *admit, "--out", folder)
     private = Store(PrivateFlash(str(folder))).load("key")
     governor = Record.load(council.path("c") / "c.toml").listen
-    with NodeFolder(folder) as node:
+    with NodeClient(NodeFolder(folder)) as node:
 
         def call(path: str, *query: str, payload: bytes = b"") -> Reply:
             target = Target(None, governor, path, query)
@@ -309,7 +310,7 @@ def test_a_device_asks_a_governor(council: Council) -> None:
 
 def test_a_new_policy_is_handed_to_who_is_connected(council: Council) -> None:
     governor = Record.load(council.path("c") / "c.toml").listen
-    with NodeFolder(council.root / "gate") as node:
+    with NodeClient(NodeFolder(council.root / "gate")) as node:
         assert node.call(Target(None, governor, "writ/beacon", ())).is_success
         epoch = node.node.authority.epoch
         council.with_approval("b", "member", "revoke", "well", "--yes")

@@ -24,7 +24,8 @@ from writ.errors import NotAllowed, Revoked
 from writ.wire import coap, oscore
 from writ_host.errors import HostError, NodeInUse
 from writ_host.node import addressbook, status
-from writ_host.node.folder import PUT, NodeFolder
+from writ_host.node.client import PUT, NodeClient
+from writ_host.node.folder import NodeFolder
 from writ_host.node.plainclient import PlainClient
 from writ_host.target import Target, parse
 
@@ -116,7 +117,7 @@ def test_a_wrong_address_writes_to_nobody_else(field: Field) -> None:
     node = field.folder("laptop", OPERATOR)
     write_book(node, pump=valve.address)
     said = writ("put", "pump/note", "open", "--node", node, code=1).stderr
-    assert f"at {valve.address} is valve, not pump" in said
+    assert f"valve answers at {valve.address}, not pump" in said
     # nor when the session with the true one is open already
     write_book(node, pump=pump.address)
     writ("put", "pump/note", "right", "--node", node)
@@ -150,7 +151,7 @@ def test_names_from_a_gateway_and_without_it(field: Field) -> None:
     while writ_json("get", "pump/temp", "--node", node, code=None).get("error"):
         assert time.monotonic() < deadline
     said = writ("get", "nobody/temp", "--node", node, code=1).stderr
-    assert f"nobody knows where nobody is (asked {gateway.address})" in said
+    assert f"no address is known for nobody (asked {gateway.address})" in said
     assert "is this node itself" in writ("get", "laptop/temp", "--node", node, code=1).stderr
     assert writ("get", "gateway/load", "--node", node).stdout.count(".") == 3
     gateway.kill()
@@ -276,8 +277,8 @@ def test_interrupting_observe_is_how_it_ends(field: Field) -> None:
 def test_observe_outlives_a_restart_of_the_device(field: Field) -> None:
     pump = field.device("pump")
     node = field.folder("laptop", OPERATOR)
-    with NodeFolder(node) as folder:
-        values = folder.observe(parse(f"coap://{pump.address}/temp"), renew_s=1)
+    with NodeClient(NodeFolder(node)) as client:
+        values = client.observe(parse(f"coap://{pump.address}/temp"), renew_s=1)
         for _ in range(5):
             next(values)
         pump.kill()
@@ -393,9 +394,9 @@ def test_node_run_refuses_what_it_cannot_do(field: Field) -> None:
 def test_the_api_returns_refusals_and_raises_the_rest(field: Field) -> None:
     pump = field.device("pump")
     node = field.folder("laptop", OPERATOR)
-    with NodeFolder(node) as folder:
-        reply = folder.call(parse(f"coap://{pump.address}/temp"), PUT, b"1")
+    with NodeClient(NodeFolder(node)) as client:
+        reply = client.call(parse(f"coap://{pump.address}/temp"), PUT, b"1")
         assert reply.reason is NotAllowed
         assert not reply.is_success
         with pytest.raises(HostError):
-            folder.call(Target("nobody", None, "temp"))
+            client.call(Target("nobody", None, "temp"))

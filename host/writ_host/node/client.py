@@ -1,0 +1,305 @@
+"""Synchronous calls from a node's folder to other nodes, by name or by address.
+
+A name is looked up in the address books, at the gateways, and among the addresses at which members
+last answered. The handshake then proves that the member of this name answers.
+"""
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from writ.authority.capsule import Member
+from writ.errors import (
+    EchoRequired,
+    Expired,
+    NotMember,
+    PeerFailed,
+    Rejection,
+    Revoked,
+    TimedOut,
+    UnknownCredential,
+    UsageError,
+)
+from writ.node.client import Answer, Call
+from writ.wire import coap
+
+from ..errors import HostError, NoNode, NotReachable, RefusedByNode, UnknownNode
+from ..refusals import advice_for, parse_reason, rejection_text
+from ..target import Target
+from . import addressbook
+from .folder import NodeFolder
+
+GET, POST, PUT, DELETE = coap.GET, coap.POST, coap.PUT, coap.DELETE
+
+TIMEOUT_S = 15.0
+# An unreachable gateway must not use up the call's timeout: the last known address may still work.
+_GATEWAY_TIMEOUT_S = 3.0
+# After an answer: time for the side with the older policy to pull the newer one.
+_SYNC_TIMEOUT_S = 2.0
+# An observer that receives nothing for so long asks again: the server may have restarted.
+RENEW_S = 60.0
+_CANCEL_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer. code: CoAP code; peer: the member that answered; epoch: the peer's, 0 if unknown.
+
+    observe: the number of a notification, None for a single answer.
+    """
+
+    code: int
+    payload: bytes
+    peer: Member
+    address: str
+    epoch: int
+    took_ms: float
+    observe: int | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the code's class is 2.xx."""
+        return self.code >> 5 == 2
+
+    @property
+    def reason(self) -> type[Rejection] | None:
+        """The rejection that a refusal names."""
+        return None if self.is_success else parse_reason(self.payload)
+
+
+@dataclass
+class _PendingCall:
+    """A call, and the answers that have arrived and are not returned yet."""
+
+    call: Call
+    answers: list[Answer]
+
+
+class NodeClient:
+    """Calls from an open folder, which is closed with the client. Use as a context manager.
+
+    books: more folders whose book.toml names addresses.
+    """
+
+    def __init__(self, folder: NodeFolder, books: tuple[Path, ...] = ()) -> None:
+        self.folder = folder
+        self.node = folder.node
+        self._books = (folder.path, *books)
+
+    def __enter__(self) -> "NodeClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the folder."""
+        self.folder.close()
+
+    def call(
+        self, target: Target, method: int = GET, payload: bytes = b"", timeout_s: float = TIMEOUT_S
+    ) -> Reply:
+        """Call a resource and wait for the answer, which may be a refusal.
+
+        Raises `NotReachable`, `UnknownNode`, `HostError`, or the `Rejection` that ended the call
+        on this side.
+        """
+        self._check_member()
+        deadline = time.monotonic() + timeout_s
+        address, node_id = self.locate(target, deadline)
+        started = time.monotonic()
+        pending = self._begin(target, address, node_id, method, payload)
+        try:
+            answer = self._wait(pending, target, deadline)
+        except (NotMember, UnknownCredential):
+            # the name may belong to another key by now: learn which, and call that node
+            if target.name is None:
+                raise
+            node_id = self._identify(target.name, address, deadline)
+            pending = self._begin(target, address, node_id, method, payload)
+            answer = self._wait(pending, target, deadline)
+        reply = self._reply(answer, started)
+        self._sync_policy(reply)
+        return reply
+
+    def observe(
+        self, target: Target, timeout_s: float = TIMEOUT_S, renew_s: float = RENEW_S
+    ) -> Generator[Reply]:
+        """The resource's value, then each new one, until the caller stops or the node refuses."""
+        self._check_member()
+        address, node_id = self.locate(target, time.monotonic() + timeout_s)
+        pending = None
+        try:
+            while True:
+                if pending and pending.call.standing:
+                    # the server moves its entry to the new token
+                    self.node.stop_observing(*pending.call.standing)
+                started = time.monotonic()
+                pending = self._begin(target, address, node_id, GET, b"", observe=True)
+                answer: Answer | None = self._wait(pending, target, started + timeout_s)
+                while answer:
+                    reply = self._reply(answer, started)
+                    yield reply
+                    if reply.observe is None:
+                        return
+                    answer = self._next(pending, renew_s)
+        finally:
+            if pending:
+                self._cancel(pending)
+
+    def locate(self, target: Target, deadline: float) -> tuple[str, bytes | None]:
+        """(address, node id that must answer there, or None for any) of a target."""
+        if target.name is None:
+            return str(target.address), None
+        name = target.name
+        if name == self.node.name:
+            raise HostError(f"{name} is this node itself", "Call it from another node's folder.")
+        for folder in self._books:
+            if address := addressbook.read(folder).get(name):
+                return address, self._known(name) or self._identify(name, address, deadline)
+        gateways = self.folder.gateways
+        for gateway in gateways:
+            until = min(deadline, time.monotonic() + _GATEWAY_TIMEOUT_S)
+            if found := self._ask_gateway(name, gateway, until):
+                return found
+        if seen := addressbook.read_last_seen(self.folder.path).get(name):
+            return seen.address, seen.node_id
+        asked = f" (asked {', '.join(gateways)})" if gateways else ""
+        raise UnknownNode(f"no address is known for {name}{asked}")
+
+    def _check_member(self) -> None:
+        if self.node.authority.me is None:
+            message = f"{self.node.name} ({self.folder.path}) is not a member yet"
+            raise NoNode(message, "Request membership: writ member request, then member admit.")
+
+    def _known(self, name: str) -> bytes | None:
+        seen = addressbook.read_last_seen(self.folder.path).get(name)
+        return seen.node_id if seen else None
+
+    def _identify(self, name: str, address: str, deadline: float) -> bytes:
+        # ask for a public resource first: the call itself must reach no other node
+        target = Target(None, address, "writ/beacon")
+        answer = self._wait(self._begin(target, address, None, GET, b""), target, deadline)
+        if answer.peer.name != name:
+            raise HostError(
+                f"{answer.peer.name} answers at {address}, not {name}",
+                "Correct the address in book.toml.",
+            )
+        return bytes(answer.peer.node_id)
+
+    def _ask_gateway(self, name: str, gateway: str, until: float) -> tuple[str, bytes] | None:
+        found: list[tuple[Member | None, str | None]] = []
+        self._update_clock()
+        self.node.send(self.node.sync.resolve(name, gateway, lambda *what: found.append(what)))
+        while not found and time.monotonic() < until:
+            self._step(until)
+        member, address = found[0] if found else (None, None)
+        if session := self.node.sessions.by_address(gateway):
+            peer = session.peer
+            addressbook.save_last_seen(self.folder.path, peer.name, gateway, peer.node_id)
+        return (str(address), bytes(member.node_id)) if member and address else None
+
+    # --- one exchange -----------------------------------------------------------------------------
+
+    def _update_clock(self) -> None:
+        # a call is judged by, and timed from, this moment
+        self.node.now_ms = self.node.clock.now_ms()
+
+    def _step(self, until: float) -> None:
+        wait_ms = int(1000 * min(1.0, max(0.0, until - time.monotonic()))) + 1
+        self.node.step(wait_ms)
+
+    def _begin(
+        self,
+        target: Target,
+        address: str,
+        node_id: bytes | None,
+        method: int,
+        payload: bytes,
+        observe: bool | None = None,
+    ) -> _PendingCall:
+        answers: list[Answer] = []
+        query = list(target.query)
+        call = Call(address, node_id, method, target.path, query, payload, observe, answers.append)
+        self._update_clock()
+        session = self.node.sessions.by_peer(node_id) if node_id else None
+        if session:
+            # the node may have moved since
+            session.address = address
+        self.node.send(self.node.client.call(call, self.node.now_ms))
+        return _PendingCall(call, answers)
+
+    def _wait(self, pending: _PendingCall, target: Target, deadline: float) -> Answer:
+        while not pending.answers:
+            if time.monotonic() >= deadline:
+                raise NotReachable(f"no answer from {_where(target, pending.call.address)}")
+            self._step(deadline)
+        answer = pending.answers[0]
+        if answer.rejection:
+            raise _to_error(answer.rejection, target, pending.call.address)
+        return answer
+
+    def _next(self, pending: _PendingCall, wait_s: float) -> Answer | None:
+        pending.answers.pop(0)
+        until = time.monotonic() + wait_s
+        while not pending.answers:
+            if time.monotonic() >= until:
+                return None
+            self._step(until)
+        answer = pending.answers[0]
+        if answer.rejection:
+            raise answer.rejection
+        return answer
+
+    def _cancel(self, pending: _PendingCall) -> None:
+        # the server has few places for observers: give this one back
+        call = pending.call
+        if not call.standing:
+            return
+        pending.answers.clear()
+        call.observe = False
+        self._update_clock()
+        self.node.send(self.node.client.call(call, self.node.now_ms))
+        until = time.monotonic() + _CANCEL_TIMEOUT_S
+        while not pending.answers and time.monotonic() < until:
+            self._step(until)
+
+    def _reply(self, answer: Answer, started: float) -> Reply:
+        peer: Member = answer.peer
+        session = self.node.sessions.by_peer(peer.node_id)
+        address = str(session.address) if session else ""
+        if address:
+            addressbook.save_last_seen(self.folder.path, peer.name, address, peer.node_id)
+        epoch = self.node.peer_epochs.get(peer.node_id, 0)
+        took_ms = 1000 * (time.monotonic() - started)
+        return Reply(answer.code, answer.payload, peer, address, epoch, took_ms, answer.observe)
+
+    def _sync_policy(self, reply: Reply) -> None:
+        # the side with the older policy pulls the newer one from the other now
+        until = time.monotonic() + _SYNC_TIMEOUT_S
+        epochs, peer = self.node.peer_epochs, reply.peer.node_id
+        if reply.reason in (Expired, Revoked) or peer not in epochs:
+            # this peer gives us nothing any more, or takes no part in governance
+            return
+        while epochs[peer] != self.node.authority.epoch and time.monotonic() < until:
+            self._step(until)
+
+
+def _where(target: Target, address: str) -> str:
+    return f"{target.name} at {address}" if target.name else address
+
+
+def _to_error(rejection: Rejection, target: Target, address: str) -> Exception:
+    where = _where(target, address)
+    if isinstance(rejection, TimedOut):
+        return NotReachable(f"no answer from {where}")
+    if isinstance(rejection, PeerFailed):
+        kind = parse_reason(getattr(rejection, "text", b""))
+        if kind:
+            message = f"{where} refused: {rejection_text(kind())}"
+            return RefusedByNode(message, advice_for(kind), kind.__name__, kind.code)
+        return HostError(f"{where} refused the handshake", "See its log, or its writ status.")
+    if isinstance(rejection, EchoRequired | UsageError):
+        return HostError(f"{where} is busy", "Wait a few seconds and try again.")
+    return rejection
