@@ -16,7 +16,6 @@ import build_mpy
 from device_files import ROOT
 from interop_rig import find_micropython
 from measure.committee import Committee, Governor
-from measure.loopback import environment
 from netns_rig import Network
 from witness import Witness
 
@@ -27,6 +26,7 @@ from writ.authority.capsule import ACTION, AMENDMENT, BEACON, MEMBER, POLICY
 from writ.authority.policy import OP_RESTORE, Policy, check_amendment
 from writ.authority.store import FileFlash, Store
 from writ_host.ceremony.local import Local
+from writ_host.demo.loopback import clean_environment
 from writ_host.demo.process import Event, Process, Program
 from writ_host.errors import HostError
 from writ_host.governor.folder import GovernorFolder
@@ -96,9 +96,7 @@ class Council(Committee):
         peers, listen = f"{host}:{PEERS_PORT}", f"{host}:{LISTEN_PORT}"
         return Governor(local, GovernorFolder(self.path / name), peers, listen, metrics="")
 
-    def start(
-        self, one: Governor, program: Sequence[str] = ("-m", "writ_host.demo.lifeline")
-    ) -> None:
+    def start(self, one: Governor, program: Sequence[str] = ("-m", "writ_host.demo.child")) -> None:
         """Run a daemon in its namespace; it ends with this process. Its words go to DIR/log."""
         paths = os.pathsep.join(str(ROOT / part) for part in ("firmware", "host"))
         command = [*self._network.on(one.local.seat.name), sys.executable, *program]
@@ -106,7 +104,7 @@ class Council(Committee):
         with open(one.folder.path / "log", "ab") as log:
             one.process = subprocess.Popen(
                 [*command, *words],
-                env=environment(PYTHONPATH=paths),
+                env=clean_environment(PYTHONPATH=paths),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -255,11 +253,11 @@ def _program(on: list[str], tree: Path | None) -> Program:
     if tree is None:
         # with a device's limits
         paths = {"PYTHONPATH": str(ROOT / "firmware"), "WRIT_LIMITS": "device"}
-        return Program([*on, sys.executable, str(PROGRAM)], environment(**paths), "CPython")
+        return Program([*on, sys.executable, str(PROGRAM)], clean_environment(**paths), "CPython")
     micropython = find_micropython()
     assert micropython is not None
     command = [*on, micropython, "-X", f"heapsize={HEAP}", "-m", PROGRAM.stem]
-    return Program(command, environment(MICROPYPATH=":.frozen"), "MicroPython", tree)
+    return Program(command, clean_environment(MICROPYPATH=":.frozen"), "MicroPython", tree)
 
 
 def _hear(witness: Witness, event: Event) -> None:

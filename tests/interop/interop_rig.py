@@ -18,13 +18,13 @@ from typing import Any, Self
 
 from Crypto.PublicKey import ECC
 from Crypto.Signature import eddsa
-from measure import loopback
 
 from writ import crypto
 from writ.agent import load_key
 from writ.authority import capsule
 from writ.authority.authority import Authority
 from writ.authority.store import FileFlash, Store
+from writ_host.demo import loopback
 
 HERE = Path(__file__).parent
 FIRMWARE = HERE.parent.parent / "firmware"

@@ -26,6 +26,7 @@ from writ.authority.policy import OP_RESTORE, Policy, check_amendment
 from writ.authority.store import Store
 from writ_host.ceremony import keyring
 from writ_host.ceremony.local import Local, found_local
+from writ_host.demo.loopback import HOST, clean_environment, free_ports
 from writ_host.errors import NotReachable
 from writ_host.governor.ceremonies.invitation import Invitation
 from writ_host.governor.ceremonies.record import Record
@@ -47,8 +48,6 @@ from writ_host.keys.group import (
 from writ_host.node import provision
 from writ_host.node.folder import PrivateFlash
 from writ_host.policy.source import PolicyFile
-
-from .loopback import HOST, environment, free_ports
 
 NAMES = (
     "anna",
@@ -229,7 +228,7 @@ class Committee:
         with open(one.folder.path / "log", "ab") as log:
             one.process = subprocess.Popen(
                 [*command, *options],
-                env=environment(PYTHONPATH=paths),
+                env=clean_environment(PYTHONPATH=paths),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

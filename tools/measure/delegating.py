@@ -14,8 +14,8 @@ from writ.authority import capsule
 from writ.authority.store import FileFlash, Store
 from writ.node.sync import PREFIX, Sync
 from writ.wire import coap
+from writ_host.demo.loopback import HOST, clean_environment, free_ports
 
-from .loopback import HOST, environment, free_ports
 from .row import Row
 from .scope import FOUNDED, TestScope
 
@@ -102,7 +102,7 @@ def try_heap(micropython: str, tree: Path, heap: int) -> bool:
         script, target = str(HERE / "delegating_device.py"), peers[1].node_id
         device = subprocess.Popen(
             [micropython, "-X", f"heapsize={heap}", script, str(folder / "soil"), target],
-            env=environment(MICROPYPATH=f"{tree}:.frozen"),
+            env=clean_environment(MICROPYPATH=f"{tree}:.frozen"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

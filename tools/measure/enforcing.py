@@ -19,6 +19,7 @@ from writ.errors import Revoked
 from writ.node.client import Answer
 from writ.wire import coap
 from writ_host.demo.board import Board
+from writ_host.demo.loopback import HOST, clean_environment, free_ports
 from writ_host.demo.process import Program
 from writ_host.governor.control import ControlClient
 from writ_host.node.folder import NodeFolder
@@ -27,7 +28,6 @@ from writ_host.scope.delivery import post_capsules
 
 from .committee import Committee, Device, Watch
 from .interpreters import find_micropython
-from .loopback import HOST, environment, free_ports
 from .row import Row
 from .times import Times
 
@@ -67,7 +67,7 @@ def _program(micropython: str, modules: Path) -> Program:
     names = [path.name for path in source.glob("*.py")]
     build_mpy.build_programs(source, modules, names, build_mpy.OPTIMISATION)
     command = [micropython, "-X", f"heapsize={HEAP}", "-m", "main"]
-    return Program(command, environment(MICROPYPATH=":.frozen"), "MicroPython", modules)
+    return Program(command, clean_environment(MICROPYPATH=":.frozen"), "MicroPython", modules)
 
 
 def _board(committee: Committee, device: Device, program: Program) -> Board:

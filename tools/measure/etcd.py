@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .loopback import free_ports
+from writ_host.demo.loopback import free_ports
+
 from .row import Row
 from .times import Times
 

@@ -16,9 +16,9 @@ from device_files import FIRMWARE
 from writ.agent import Node
 from writ.authority.store import FileFlash, Store
 from writ.wire import coap
+from writ_host.demo.loopback import free_ports
 
 from . import delegating
-from .loopback import free_ports
 from .row import Row
 from .scope import TestScope
 

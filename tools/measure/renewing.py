@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 
 from writ.node.client import Answer
 from writ.wire import coap
+from writ_host.demo.loopback import HOST, free_ports
 from writ_host.governor.node import PROPOSE
 from writ_host.governor.proposals.statement import RENEW, Statement
 from writ_host.node.folder import HostNode, NodeFolder
 
 from .committee import Committee, Device, Governor
-from .loopback import HOST, free_ports
 from .row import Row
 
 DEVICES = 1000

@@ -1,5 +1,5 @@
-"""The demonstration: a whole scope on this machine, real in every part, and proofs of what it does.
+"""The demonstration: a whole scope on this machine, with real processes, and proofs of each claim.
 
-play.py runs the steps in their order; each step does something and looks at what came of it.
-command.py is `writ demo`; proofs.py keeps what was proved; view.py shows it.
+runner.py runs the steps in order. Each step acts on the testbed and checks the result. command.py
+is `writ demo`, proofs.py collects the proofs, and view.py shows them.
 """

@@ -1,4 +1,4 @@
-"""One node of the field: a process that runs boards/unix/main.py, and its console."""
+"""One node of the testbed: a process that runs boards/unix/main.py, and its console."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from writ.limits import HANDSHAKE_REFILL_MS
 
 from .process import ANSWER_S, START_S, Event, Process, Program
 
-# What a node answers before it has spent anything on a handshake.
+# The answer of a node whose handshake rate limit is used up.
 RATE_LIMITED = f"{RateLimited.code} {RateLimited.__name__}".encode()
 
 
@@ -30,7 +30,7 @@ class Board(Process):
         self.address = address
 
     def configure(self, **settings: Any) -> None:
-        """Write these settings into its config.json; None takes one out."""
+        """Write these settings into the node's config.json; None removes one."""
         path = self.folder / "config.json"
         self.folder.mkdir(parents=True, exist_ok=True)
         config = json.loads(path.read_text()) if path.exists() else {"name": self.name}
@@ -39,27 +39,27 @@ class Board(Process):
         path.write_text(json.dumps(config, indent=2) + "\n")
 
     def start(self) -> dict[str, Any]:
-        """Run it, and wait until it has said who it is: that event."""
+        """Start the node, and return its start event. Raises `NoAnswer`."""
         mark = self.mark()
         self.launch(str(self.folder), "console")
         return self.wait_for("start", since=mark, timeout_s=START_S)
 
     def ask(self, line: str, timeout_s: float = ANSWER_S) -> dict[str, Any]:
-        """Have it call another node ("get soil/load"); the answer's event.
+        """Have this node call another one ("get soil/load"), and return the answer's event.
 
-        A node rations what handshakes cost it, and says so; then it is asked again later.
+        A request that the other node's handshake rate limit refuses is repeated later.
         """
         verb, target = line.split()[:2]
         until = time.monotonic() + timeout_s
         while True:
             mark = self.mark()
-            self.tell(line)
-            told = self.wait_for("answer", mark, timeout_s, method=verb, target=target)
-            if bytes.fromhex(told.get("raw", "")) != RATE_LIMITED or time.monotonic() > until:
-                return told
+            self.send_line(line)
+            answer = self.wait_for("answer", mark, timeout_s, method=verb, target=target)
+            if bytes.fromhex(answer.get("raw", "")) != RATE_LIMITED or time.monotonic() > until:
+                return answer
             time.sleep(HANDSHAKE_REFILL_MS / 1000)
 
 
-def said(told: dict[str, Any]) -> str:
-    """An answer's code and text."""
-    return " ".join(str(told[key]) for key in ("code", "text") if told.get(key))
+def code_and_text(answer: dict[str, Any]) -> str:
+    """The code and the text of an answer's event."""
+    return " ".join(str(answer[key]) for key in ("code", "text") if answer.get(key))

@@ -1,4 +1,4 @@
-"""`writ demo`: a whole scope on this machine, with proofs of what it does."""
+"""`writ demo`: a whole scope on this machine, with proofs of its claims."""
 
 import time
 from pathlib import Path
@@ -6,80 +6,79 @@ from pathlib import Path
 import click
 
 from ..cli.output import Output, command
-from . import play, view
-from .field import Field
-from .proofs import TITLES, Ledger
+from . import runner, view
+from .proofs import TITLES, Report
+from .testbed import Testbed
 
 
 @command()
-@click.option("--plain", is_flag=True, help="Lines instead of a live picture.")
-@click.option("--keep", is_flag=True, help="Leave the field running, to play with it.")
+@click.option("--plain", is_flag=True, help="Print lines in place of a live view.")
+@click.option("--keep", is_flag=True, help="Keep the testbed running after the last step.")
 @click.option(
     "--stop",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="End a demonstration that was left running in DIR.",
+    help="End a demonstration that was started with --keep in DIR.",
 )
 @click.pass_context
 def demo(ctx: click.Context, out: Output, plain: bool, keep: bool, folder: Path | None) -> None:
-    """A farm on this machine: founded, read, changed, attacked and cut off, with proofs.
+    """Run a scope on this machine, from founding to attacks and outages, and prove each claim.
 
-    Four governors, a gateway and six devices, each a process of its own, talk over UDP on the
-    loopback interface; governors are killed, replaced, and made to lie. Nothing outside a temporary
-    folder is touched, and all processes end with the command. The exit code is 1 if anything that
-    should hold did not.
+    Four governors, a gateway and six devices run as processes of their own and talk over UDP on the
+    loopback interface. Governors are killed, replaced, and made Byzantine. The command writes to a
+    temporary folder only, and all processes end with it. The exit code is 1 if a claim fails.
     """
     if folder:
-        play.stop(folder)
-        out.ok("ended")
+        runner.stop(folder)
+        out.ok("the demonstration has ended")
         return
     console = out.errors if out.as_json else out.console
-    show = view.Picture(console) if out.is_live and not plain else view.Lines(console)
+    show = view.LiveView(console) if out.is_live and not plain else view.Lines(console)
     if out.as_json:
         show = _Silent(console)
-    with play.ended_by_sigterm(), Field(show.on_event) as field:
-        ledger = Ledger(show.on_change)
-        out.note(f"gateway: {field.host.words}; devices: {field.device.words}")
+    with runner.ended_by_sigterm(), Testbed(show.on_event) as bed:
+        report = Report(show.on_change)
+        out.note(f"gateway: {bed.host.description}; devices: {bed.device.description}")
         with show:
-            play.play(field, ledger)
-        _tell(out, field, ledger, isinstance(show, view.Picture))
-        if keep and ledger.holds:
-            play.keep_running(field, out.line)
-    if not ledger.holds:
+            runner.run_steps(bed, report)
+        _print_result(out, bed, report, isinstance(show, view.LiveView))
+        if keep and report.holds:
+            runner.keep_running(bed, out.line)
+    if not report.holds:
         ctx.exit(1)
 
 
 class _Silent(view.Lines):
-    # for programs, which read the table
-    def on_change(self, ledger: Ledger, what: str) -> None:
+    # with --json only the final document is printed
+    def on_change(self, report: Report, what: str) -> None:
         pass
 
 
-def _tell(out: Output, field: Field, ledger: Ledger, is_live: bool) -> None:
-    took_s = time.monotonic() - ledger.started
-    held = sum(proof.held for proof in ledger.proofs)
+def _print_result(out: Output, bed: Testbed, report: Report, is_live: bool) -> None:
+    took_s = time.monotonic() - report.started
+    held = sum(proof.held for proof in report.proofs)
     if not out.as_json:
         out.line()
         if is_live:
-            view.proof_table(out.console, ledger)
+            view.proof_table(out.console, report)
         else:
-            # the evidence stands above already
-            rows = [(one.step, "yes" if one.held else "NO", one.claim) for one in ledger.proofs]
-            out.table(("step", "held", "what was proved"), rows)
-        words = f"{held} of {len(ledger.proofs)} held, {len(ledger.took_s)} of {len(TITLES)} steps"
-        words += f", {took_s:.0f} s"
-        if ledger.holds:
-            out.ok(words)
+            # the evidence is printed above already
+            rows = [(one.step, "yes" if one.held else "NO", one.claim) for one in report.proofs]
+            out.table(("step", "held", "claim"), rows)
+        summary = f"{held} of {len(report.proofs)} claims held, "
+        summary += f"{len(report.took_s)} of {len(TITLES)} steps, {took_s:.0f} s"
+        if report.holds:
+            out.ok(summary)
         else:
-            out.line(f"{words}: this demonstration failed", "bold red")
+            out.line(f"{summary}: the demonstration failed", "bold red")
     out.json(
         {
-            "holds": ledger.holds,
+            "holds": report.holds,
             "seconds": round(took_s, 1),
-            "devices": field.device.words,
-            "folder": field.path,
-            "took_s": {step: round(seconds, 1) for step, seconds in ledger.took_s.items()},
+            "devices": bed.device.description,
+            "folder": bed.path,
+            "took_s": {step: round(seconds, 1) for step, seconds in report.took_s.items()},
             "proofs": [
                 {
                     "step": proof.step,
@@ -88,7 +87,7 @@ def _tell(out: Output, field: Field, ledger: Ledger, is_live: bool) -> None:
                     "evidence": proof.evidence,
                     "held": proof.held,
                 }
-                for proof in ledger.proofs
+                for proof in report.proofs
             ],
         }
     )

@@ -1,4 +1,4 @@
-"""Step 1: four governors found the scope, the nodes make their keys, and are admitted."""
+"""Step 1: four governors found the scope, and admit the nodes."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,15 @@ from ..node import addressbook, provision
 from ..scope import admission, issuance
 from ..scope.delivery import Outcome, fetch_request, post_capsules
 from ..scope.folder import ScopeFolder, now_s
-from . import farm
+from . import scenario
 from .board import Board
-from .farm import DESK, DEVICES, GATE, PUMP, READING, SOIL
-from .field import Field
 from .governors import CEREMONY_S, finish
-from .proofs import Ledger
+from .proofs import Report
+from .scenario import DESK, DEVICES, GATE, PUMP, READING, SOIL
+from .testbed import Testbed
 
 NODES = (GATE, *DEVICES)
-# Far from the end, where devices ask for a renewal by themselves.
+# Long enough that no device requests its renewal by itself during the demonstration.
 MEMBER_FOR = "180d"
 
 
@@ -24,128 +24,128 @@ def listing(items: Sequence[str]) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
 
 
-def found_and_admit(field: Field, ledger: Ledger) -> None:
-    """The scope's key, the devices' keys, their admission, and one name that resolves."""
-    _found_scope(field, ledger)
-    _first_boot(field, ledger)
-    _admit_all(field, ledger)
-    ledger.say("the pump is told only where the gateway is, and looks for soil")
-    told = field[PUMP].wait_for("answer", target=f"soil/{READING}", code="2.05")
-    ledger.prove(
-        "names resolve: the pump asked the gateway who and where soil is",
-        told["text"],
-        f"soil/{READING} = {told['text']}, read by the pump, which knew the gateway's address only",
+def found_and_admit(bed: Testbed, report: Report) -> None:
+    """Found the scope, boot the nodes, admit them, and resolve one name."""
+    _found_scope(bed, report)
+    _first_boot(bed, report)
+    _admit_all(bed, report)
+    report.announce("the pump knows only the gateway's address, and resolves the name soil")
+    answer = bed[PUMP].wait_for("answer", target=f"soil/{READING}", code="2.05")
+    report.prove(
+        "names resolve: the pump asked the gateway for soil's identity and address",
+        answer["text"],
+        f"the pump, which knew the gateway's address only, read soil/{READING} = {answer['text']}",
     )
 
 
 # --- the scope ------------------------------------------------------------------------------------
 
 
-def _found_scope(field: Field, ledger: Ledger) -> None:
-    council = field.council
-    ledger.say("four governors start, each a process with keys of its own")
-    council.make(farm.GOVERNORS)
-    ledger.say("one of them invites the others; the operators read out what they see")
-    path, policy = field.path / "scope", field.path / "first.toml"
-    policy.write_text(farm.first_policy())
-    records = ",".join(str(one.record) for one in council.awake)
-    threshold = ("--threshold", farm.THRESHOLD)
-    command = council.command(
-        *("scope", "create", farm.SCOPE, "--governors", records, *threshold),
+def _found_scope(bed: Testbed, report: Report) -> None:
+    governors = bed.governors
+    report.announce("four governors start, each as a process with its own keys")
+    governors.make(scenario.GOVERNORS)
+    report.announce("one governor invites the others; the operators compare fingerprints")
+    path, policy = bed.path / "scope", bed.path / "first.toml"
+    policy.write_text(scenario.first_policy())
+    records = ",".join(str(one.record) for one in governors.honest)
+    threshold = ("--threshold", scenario.THRESHOLD)
+    command = governors.command(
+        *("scope", "create", scenario.SCOPE, "--governors", records, *threshold),
         *("--folder", path, "--policy", policy, "--wait", CEREMONY_S),
     )
-    seen = {one.name: one.ceremony() for one in council.awake}
-    spoken = {found["fingerprint"] for found in seen.values()}
-    if len(spoken) == 1:
+    seen = {one.name: one.find_ceremony() for one in governors.honest}
+    fingerprints = {found["fingerprint"] for found in seen.values()}
+    if len(fingerprints) == 1:
         for name, found in seen.items():
-            council[name].agree(found["id"], "the same at all four")
+            governors[name].approve(found["id"], "the same at all four")
     made: Document = finish(command)
-    field.scope = ScopeFolder.open(path)
-    keys = {one.ask("state")["group_key"] for one in council.awake}
-    pids = ", ".join(f"{one.name} {one.pid}" for one in council.awake)
-    ledger.prove(
-        "four processes made one group key, whose private half is nowhere",
-        len(seen) == 4 and len(spoken) == 1 and keys == {made["group_key"]},
-        f"{pids}: each computed the fingerprint {' '.join(spoken.pop().split()[:4])} ...",
+    bed.scope = ScopeFolder.open(path)
+    keys = {one.ask("state")["group_key"] for one in governors.honest}
+    pids = ", ".join(f"{one.name} {one.pid}" for one in governors.honest)
+    report.prove(
+        "four processes made one group key; its private key is split into shares, and never"
+        " assembled",
+        len(seen) == 4 and len(fingerprints) == 1 and keys == {made["group_key"]},
+        f"{pids}: each computed the fingerprint {' '.join(fingerprints.pop().split()[:4])} ...",
     )
-    field.scope.take(council.beacon())
-    states = {one.state() for one in council.awake}
-    ledger.prove(
-        "they certified charter, policy and their own memberships, and decide from now on",
-        len(states) == 1 and field.scope.epoch == 1 and made["members"] == 4,
+    bed.scope.take(governors.beacon())
+    states = {one.state() for one in governors.honest}
+    report.prove(
+        "the governors certified the charter, the policy and their own memberships",
+        len(states) == 1 and bed.scope.epoch == 1 and made["members"] == 4,
         f"scope {made['scope']}: {made['threshold']} of {made['governors']} certify,"
-        f" {made['may_be_dead']} may be dead, {made['may_lie']} may lie; epoch 1 at all four",
+        f" tolerates {made['tolerates_offline']} offline, {made['tolerates_byzantine']} Byzantine;"
+        " epoch 1 at all four",
     )
 
 
 # --- the nodes ------------------------------------------------------------------------------------
 
 
-def _first_boot(field: Field, ledger: Ledger) -> None:
-    ledger.say("the nodes boot for the first time and make their own keys")
-    born = {}
-    for part in NODES:
-        field.flash(part, field.scope.charter.scope)
-        born[part.name] = boot(field, part)
-    ledger.prove(
-        "every node made its own key at its first boot",
-        all(files == ["key.a"] for files in born.values()),
-        f"{len(DEVICES)} devices ({field.device.words}) and a gateway ({field.host.words})"
-        " were given a name and the scope's id, nothing secret",
+def _first_boot(bed: Testbed, report: Report) -> None:
+    report.announce("the nodes boot for the first time and generate their own keys")
+    made = {}
+    for spec in NODES:
+        bed.configure(spec, bed.scope.charter.scope)
+        made[spec.name] = boot(bed, spec)
+    report.prove(
+        "every node generated its own key at its first boot",
+        all(files == ["key.a"] for files in made.values()),
+        f"{len(DEVICES)} devices ({bed.device.description}) and a gateway ({bed.host.description})"
+        " were configured with a name and the scope's id, without any secret",
     )
 
 
-def boot(field: Field, part: farm.Part) -> list[str]:
-    """A node's first boot; the files that it made."""
-    before = _files(field[part])
-    field[part].start()
-    return sorted(_files(field[part]) - before)
+def boot(bed: Testbed, spec: scenario.NodeSpec) -> list[str]:
+    """Boot a node for the first time; returns the names of the files that it made."""
+    before = _files(bed[spec])
+    bed[spec].start()
+    return sorted(_files(bed[spec]) - before)
 
 
 def _files(board: Board) -> set[str]:
     return {path.name for path in board.folder.iterdir()}
 
 
-def _admit_all(field: Field, ledger: Ledger) -> None:
-    ledger.say("each asks for membership; an operator looks and says yes")
-    wanted, outcomes = admit(field, (*NODES, DESK))
-    size = len(field.scope.members.find(SOIL.name).raw)  # type: ignore[union-attr]
+def _admit_all(bed: Testbed, report: Report) -> None:
+    report.announce("each node requests membership; an operator approves all of them")
+    wanted, outcomes = admit(bed, (*NODES, DESK))
+    size = len(bed.scope.members.find(SOIL.name).raw)  # type: ignore[union-attr]
     names = [f"{one.name} {one.request.node_id.hex()[:8]}" for one in wanted]
-    ledger.prove(
-        "devices asked over CoAP and were admitted by the governors",
+    report.prove(
+        "devices requested membership over CoAP and were admitted by the governors",
         all(one.state == "taken" for one in outcomes),
-        f"{listing(names)}: each signed with its own key, {listing(field.council.agreed)} agreed;"
-        f" {size} bytes of membership each, {len(outcomes)} capsules taken",
+        f"{listing(names)}: each signed with its own key, {listing(bed.governors.approvers)}"
+        f" approved; {size} bytes for each member capsule, {len(outcomes)} capsules taken",
     )
 
 
 def admit(
-    field: Field, parts: Sequence[farm.Part]
+    bed: Testbed, specs: Sequence[scenario.NodeSpec]
 ) -> tuple[list[admission.Admission], list[Outcome]]:
-    """Ask nodes for their requests, have them admitted, and hand over what they need."""
+    """Fetch the nodes' requests, have them admitted, and deliver their capsules."""
     expires = admission.parse_expiry(MEMBER_FOR, now_s())
     wanted: list[admission.Admission] = []
-    for part in parts:
-        raw = field.make_desk() if part is DESK else fetch_request(field.address(part))
+    for spec in specs:
+        raw = bed.make_desk() if spec is DESK else fetch_request(bed.address(spec))
         request = admission.read_request(raw)
-        roles = admission.role_mask(field.scope, [part.role])
-        wanted.append(
-            admission.prepare_admission(field.scope, request, roles, expires, None, wanted)
-        )
+        roles = admission.role_mask(bed.scope, [spec.role])
+        wanted.append(admission.prepare_admission(bed.scope, request, roles, expires, None, wanted))
     drafts = [one.draft for one in wanted]
-    issuance.issue(field.scope, drafts, field.council, "members of the farm")
+    issuance.issue(bed.scope, drafts, bed.governors, "members of the farm")
     outcomes: list[Outcome] = []
-    for part in parts:
-        outcomes += _provision(field, part)
+    for spec in specs:
+        outcomes += _provision(bed, spec)
     return wanted, outcomes
 
 
-def _provision(field: Field, part: farm.Part) -> list[Outcome]:
-    me = field.scope.members.find(part.name)
-    raws = field.scope.capsules(me)
-    if part is DESK:
-        provision.install(field.desk_path, raws, field.scope.charter.scope)
+def _provision(bed: Testbed, spec: scenario.NodeSpec) -> list[Outcome]:
+    me = bed.scope.members.find(spec.name)
+    raws = bed.scope.capsules(me)
+    if spec is DESK:
+        provision.install(bed.desk_path, raws, bed.scope.charter.scope)
         return []
     named = list(zip(("charter", "policy", "member", "beacon"), raws, strict=False))
-    addressbook.write(field.scope.path, part.name, field.address(part))
-    return post_capsules(field.address(part), named)
+    addressbook.write(bed.scope.path, spec.name, bed.address(spec))
+    return post_capsules(bed.address(spec), named)

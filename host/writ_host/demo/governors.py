@@ -1,4 +1,4 @@
-"""The governors: `writ governor run`, a process each, and the people who decide at them."""
+"""The testbed's governors: one `writ governor run` process each, and their operators."""
 
 import json
 import os
@@ -17,22 +17,22 @@ from .. import codec
 from ..consensus.value import body_of
 from ..errors import HostError
 from ..governor.control import ControlClient, ControlFailed, Document
-from ..scope.issuance import Draft, Issuer
-from . import farm
-from .process import START_S, Event, NoAnswer, Process, Program, clean_environment
-from .relay import HOST, free_port
+from ..scope.issuance import Issuer, Draft
+from . import scenario
+from .loopback import clean_environment, free_address
+from .process import START_S, Event, NoAnswer, Process, Program
 
 POLL_S = 0.05
-# A proposal that all agree to takes milliseconds; some rounds, while one of them lies.
+# A proposal takes milliseconds among honest governors, and some rounds with a Byzantine one.
 CERTIFY_S = 60.0
-# Key generation takes seconds: everybody waits for everybody, several times.
+# Key generation takes seconds: each governor waits for all others in each of several rounds.
 CEREMONY_S = 60.0
 
 
 class Governor(Process):
-    """A governor's process and the operator in front of it.
+    """A governor's process and its operator.
 
-    peers, listen: "host:port" of its two sockets; is_liar: whether it runs with a liar's core.
+    peers, listen: "host:port" of its two sockets; is_byzantine: whether it runs the Byzantine core.
     """
 
     def __init__(
@@ -43,24 +43,24 @@ class Governor(Process):
         on_event: Callable[[Process, Event], None] = lambda process, event: None,
     ) -> None:
         super().__init__(name, folder, program, on_event)
-        self.peers, self.listen = (f"{HOST}:{free_port()}" for _ in range(2))
-        self.is_liar = False
-        self._is_wanted = False
+        self.peers, self.listen = free_address(), free_address()
+        self.is_byzantine = False
+        self._is_wanted = False  # whether the process should be running now
         self._mark = 0
 
     @property
     def record(self) -> Path:
-        """The file that the other governors have of it."""
+        """The governor's public record, which the other governors need."""
         return self.folder / f"{self.name}.toml"
 
-    def start(self, lying: bool = False) -> None:
-        """Run it, with the core of `demo/liar.py` if it is to lie."""
+    def start(self, is_byzantine: bool = False) -> None:
+        """Start the process, with the core of `byzantine_governor.py` if it is to be Byzantine."""
         self._mark = self.mark()
         self._is_wanted = True
-        self.is_liar = lying
-        module = "liar" if lying else "lifeline"
-        words = ("-m", f"writ_host.demo.{module}", "governor", "run", str(self.folder), "--json")
-        self.launch(*words)
+        self.is_byzantine = is_byzantine
+        module = "byzantine_governor" if is_byzantine else "child"
+        command = ("-m", f"writ_host.demo.{module}", "governor", "run", str(self.folder), "--json")
+        self.launch(*command)
 
     def kill(self) -> int:
         """As `Process.kill`."""
@@ -73,21 +73,21 @@ class Governor(Process):
         super().stop()
 
     def check(self) -> None:
-        """Raises `NoAnswer` where it has ended and nobody ended it."""
+        """Raises `NoAnswer` where the process should run and has ended."""
         if self._is_wanted and not self.pid:
             raise NoAnswer(f"{self.name} has ended: {'; '.join(self.noise[-5:])}")
 
     def wait_until_started(self) -> None:
-        """Until then it cannot be asked anything. Raises `NoAnswer`."""
+        """Wait until the daemon answers requests. Raises `NoAnswer`."""
         self.wait_for("started", self._mark, START_S)
 
     def ask(self, do: str, **parameters: object) -> Document:
-        """What its daemon says to an operator's command. Raises `HostError`."""
+        """The daemon's answer to an operator's request. Raises `HostError`."""
         with ControlClient(self.folder / "control.sock") as client:
             return client.ask(do, **parameters)
 
     def find(self, id: str, timeout_s: float = CERTIFY_S) -> Document:
-        """A proposal or ceremony, once it is known here. Raises `NoAnswer`."""
+        """A proposal or ceremony, once this governor knows it. Raises `NoAnswer`."""
         until = time.monotonic() + timeout_s
         while True:
             try:
@@ -97,35 +97,35 @@ class Governor(Process):
                     raise NoAnswer(f"{self.name}: {error}") from None
             time.sleep(POLL_S)
 
-    def agree(self, id: str, reason: str = "") -> Document:
-        """Its operator says yes, once it is known here; how it stands then."""
+    def approve(self, id: str, reason: str = "") -> Document:
+        """Approve a proposal or ceremony, once this governor knows it; returns its document."""
         self.find(id)
         return self.ask("decide", id=id, yes=True, reason=reason)
 
-    def ceremony(self, timeout_s: float = CEREMONY_S) -> Document:
-        """What its operator is asked to compare and agree to. Raises `NoAnswer`."""
+    def find_ceremony(self, timeout_s: float = CEREMONY_S) -> Document:
+        """The ceremony that waits for this governor's operator. Raises `NoAnswer`."""
         until = time.monotonic() + timeout_s
         while True:
             for found in self.ask("pending")["ceremonies"]:
                 if found["asks"]:
                     return dict(found)
             if time.monotonic() > until:
-                raise NoAnswer(f"{self.name} is asked nothing")
+                raise NoAnswer(f"no ceremony waits for the operator of {self.name}")
             time.sleep(POLL_S)
 
-    def proposed(self, kind: str, words: str = "", timeout_s: float = CERTIFY_S) -> str:
-        """The id of a proposal of this kind, with these words, open here. Raises `NoAnswer`."""
+    def find_proposal(self, kind: str, title: str = "", timeout_s: float = CERTIFY_S) -> str:
+        """The id of an open proposal of this kind, with `title` in its title. Raises `NoAnswer`."""
         until = time.monotonic() + timeout_s
         while True:
             for found in self.ask("pending")["proposals"]:
-                if found["kind"] == kind and words in found["title"]:
+                if found["kind"] == kind and title in found["title"]:
                     return str(found["id"])
             if time.monotonic() > until:
                 raise NoAnswer(f"{self.name} knows of no proposal of the kind {kind}")
             time.sleep(POLL_S)
 
     def state(self) -> tuple[int, str]:
-        """(epoch, head in hex) in force here; (0, "") before there is any."""
+        """(epoch, head in hex) in force at this governor; (0, "") before the first policy."""
         try:
             found = self.ask("state")
         except ControlFailed:
@@ -133,45 +133,45 @@ class Governor(Process):
         return found["epoch"], found["head"]
 
 
-class Council(Issuer):
-    """All governors of the field. Certifies by proposals to the first of those who are awake.
+class Governors(Issuer):
+    """All governors of the testbed. Certifies by proposals to the first honest one that runs.
 
-    agreed: whose operators approved what was certified last; took_s: and how long that took.
+    approvers: the governors whose operators approved the last certification; took_s: its duration.
     """
 
     def __init__(
         self, path: Path, program: Program, on_event: Callable[[Process, Event], None]
     ) -> None:
         self._program = program
-        names = (*farm.GOVERNORS, farm.SUCCESSOR)
+        names = (*scenario.GOVERNORS, scenario.SUCCESSOR)
         self.all = {
             name: Governor(name, path / "governors" / name, program, on_event) for name in names
         }
         self._commands: list[subprocess.Popen[str]] = []
-        self.agreed: list[str] = []
+        self.approvers: list[str] = []
         self.took_s = 0.0
 
     def __getitem__(self, name: str) -> Governor:
         return self.all[name]
 
     @property
-    def awake(self) -> list[Governor]:
-        """Those who run and do not lie. Raises `NoAnswer` where one has ended by itself."""
+    def honest(self) -> list[Governor]:
+        """The honest governors that run. Raises `NoAnswer` where one has ended by itself."""
         for one in self.all.values():
             one.check()
-        return [one for one in self.all.values() if one.pid and not one.is_liar]
+        return [one for one in self.all.values() if one.pid and not one.is_byzantine]
 
     def listen(self, *names: str) -> list[str]:
-        """Where devices find these governors."""
+        """The addresses at which devices reach these governors."""
         return [self.all[name].listen for name in names]
 
     # --- commands ---------------------------------------------------------------------------------
 
-    def command(self, *words: object) -> subprocess.Popen[str]:
-        """`writ` with these words, and --json, as a process."""
-        module = ("-m", "writ_host.demo.lifeline")
+    def command(self, *arguments: object) -> subprocess.Popen[str]:
+        """Start `writ` with these arguments and --json as a process."""
+        module = ("-m", "writ_host.demo.child")
         made = subprocess.Popen(
-            [*self._program.command, *module, *map(str, words), "--json"],
+            [*self._program.command, *module, *map(str, arguments), "--json"],
             env=self._program.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -183,7 +183,7 @@ class Council(Issuer):
         return made
 
     def make(self, names: Iterable[str]) -> None:
-        """`writ governor init` for each, then run them. Raises `HostError`."""
+        """Run `writ governor init` for each name, then start all of them. Raises `HostError`."""
         made = [self.all[name] for name in names]
         commands = []
         for one in made:
@@ -194,10 +194,10 @@ class Council(Issuer):
             finish(command)
         self.start(*(one.name for one in made))
 
-    def start(self, *names: str, lying: bool = False) -> None:
-        """Run these governors, and wait until all can be asked."""
+    def start(self, *names: str, is_byzantine: bool = False) -> None:
+        """Start these governors, and wait until all answer requests."""
         for name in names:
-            self.all[name].start(lying)
+            self.all[name].start(is_byzantine)
         for name in names:
             self.all[name].wait_until_started()
 
@@ -205,14 +205,14 @@ class Council(Issuer):
 
     @property
     def group_key(self) -> bytes:
-        """32 bytes, as the first who is awake knows it."""
-        return bytes.fromhex(self.awake[0].ask("state")["group_key"])
+        """32 bytes, as the first honest governor knows it."""
+        return bytes.fromhex(self.honest[0].ask("state")["group_key"])
 
     def issue(self, drafts: Sequence[Draft], title: str) -> list[bytes]:
-        """A capsule for each draft; as many operators approve as have to. Raises `HostError`."""
+        """A capsule for each draft, approved by as many operators as needed. Raises `HostError`."""
         started = time.monotonic()
         raws: list[bytes] = []
-        self.agreed = []
+        self.approvers = []
         for is_beacon, group in groupby(drafts, lambda one: body_of(one.payload)[0] == BEACON):
             listed = list(group)
             if is_beacon:
@@ -224,9 +224,9 @@ class Council(Issuer):
         return raws
 
     def propose(self, drafts: Sequence[Draft], title: str) -> str:
-        """Propose them together; the proposal's id."""
+        """Propose these drafts together; returns the proposal's id."""
         evidence = [draft.evidence for draft in drafts]
-        made = self.awake[0].ask(
+        made = self.honest[0].ask(
             "propose",
             payloads=[draft.payload for draft in drafts],
             title=title or drafts[0].label,
@@ -235,17 +235,17 @@ class Council(Issuer):
         return str(made["id"])
 
     def approve(self, id: str) -> str:
-        """As many operators agree as the policy wants, each at a governor of their own."""
-        wanted = self.awake[0].find(id)["operators"]
-        for one in self.awake[:wanted]:
-            one.agree(id, "seen by eye")
-            self.agreed.append(one.name)
+        """Approve with as many operators as the policy needs, each at another governor."""
+        wanted = self.honest[0].find(id)["operators"]
+        for one in self.honest[:wanted]:
+            one.approve(id, "checked in person")
+            self.approvers.append(one.name)
         return id
 
     def wait(self, id: str, timeout_s: float = CERTIFY_S) -> Document:
-        """The proposal, once it is certified. Raises `NoAnswer`, or `HostError` where it is not."""
+        """The proposal, once it is certified. Raises `NoAnswer`, or `HostError` if it ends else."""
         until = time.monotonic() + timeout_s
-        while (found := self.awake[0].find(id))["state"] == "open":
+        while (found := self.honest[0].find(id))["state"] == "open":
             if time.monotonic() > until:
                 raise NoAnswer(f"{found['title']}: still open after {timeout_s:g} s")
             time.sleep(POLL_S)
@@ -261,11 +261,11 @@ class Council(Issuer):
         return [by_payload[draft.payload] for draft in drafts]
 
     def everything(self) -> list[bytes]:
-        """All that was ever certified, oldest first."""
+        """All capsules that were ever certified, oldest first."""
         raws: list[bytes] = []
         cursor = 0
         while True:
-            page = self.awake[0].ask("capsules", cursor=cursor)
+            page = self.honest[0].ask("capsules", cursor=cursor)
             raws += [bytes.fromhex(one) for one in page["capsules"]]
             if page["cursor"] == cursor or not page["capsules"]:
                 return raws
@@ -273,7 +273,7 @@ class Council(Issuer):
 
     def beacon(self) -> bytes:
         """A new beacon, certified now."""
-        one = self.awake[0]
+        one = self.honest[0]
         before = one.ask("beacon")["beacon"]
         until = time.monotonic() + CERTIFY_S
         while (found := one.ask("state")["beacon"]) in ("", before):
@@ -283,18 +283,18 @@ class Council(Issuer):
         return bytes.fromhex(found)
 
     def wait_for_epoch(self, epoch: int, timeout_s: float = CERTIFY_S) -> dict[str, str]:
-        """The head (hex) at each who is awake, once all have this epoch. Raises `NoAnswer`."""
+        """The head (hex) at each honest governor, once all have this epoch. Raises `NoAnswer`."""
         until = time.monotonic() + timeout_s
         while True:
-            states = {one.name: one.state() for one in self.awake}
+            states = {one.name: one.state() for one in self.honest}
             if all(found == epoch for found, _ in states.values()):
                 return {name: head for name, (_, head) in states.items()}
             if time.monotonic() > until:
-                raise NoAnswer(f"not all governors came to epoch {epoch}: {states}")
+                raise NoAnswer(f"not all governors reached epoch {epoch}: {states}")
             time.sleep(POLL_S)
 
     def stop(self) -> None:
-        """End all of them, and all commands."""
+        """End all governors and all commands."""
         for one in self.all.values():
             one.stop()
         for command in self._commands:
@@ -304,11 +304,12 @@ class Council(Issuer):
 
 
 def finish(command: subprocess.Popen[str], timeout_s: float = CEREMONY_S) -> Any:
-    """The document of a command that succeeds. Raises `HostError` with what it said."""
+    """The JSON document of a command. Raises `HostError` with its output where it fails."""
     try:
         out, errors = command.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
-        raise NoAnswer(f"{' '.join(map(str, command.args[3:6]))} goes on") from None  # type: ignore[index]
+        name = " ".join(map(str, command.args[3:6]))  # type: ignore[index]
+        raise NoAnswer(f"{name} has not ended in {timeout_s:g} s") from None
     finally:
         if command.poll() is None:
             command.kill()
@@ -319,7 +320,7 @@ def finish(command: subprocess.Popen[str], timeout_s: float = CEREMONY_S) -> Any
 
 
 def program(root: Path, key_file: Path) -> Program:
-    """How governors and commands are run: this Python, the source at `root`, their key file."""
+    """The program of governors and commands: this Python, the source at `root`, their key file."""
     paths = os.pathsep.join(str(root / part) for part in ("firmware", "host"))
     environment = clean_environment(PYTHONPATH=paths, WRIT_KEY_FILE=str(key_file))
     return Program([sys.executable], environment, "CPython")

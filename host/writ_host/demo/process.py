@@ -1,8 +1,7 @@
-"""A process of the demonstration that tells what happens in lines of JSON: its evidence."""
+"""A process of the demonstration that logs events as lines of JSON, which are its evidence."""
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import threading
@@ -20,28 +19,31 @@ ANSWER_S = 20.0
 
 @dataclass(frozen=True)
 class Program:
-    """How a process is run: the command before its own words, its environment, its name, where."""
+    """How to start a process. command: what precedes the process' own arguments.
+
+    description: for people, such as "CPython"; directory: the working directory.
+    """
 
     command: Sequence[str]
     environment: dict[str, str]
-    words: str
+    description: str
     directory: Path | None = None
 
 
 @dataclass
 class Event:
-    """A line of evidence. at: `time.monotonic()` when it came."""
+    """One line of evidence. at: `time.monotonic()` at its arrival; what: the JSON object."""
 
     at: float
     what: dict[str, Any]
 
 
 class NoAnswer(NotProved):
-    """A process did not say what it should have said in time."""
+    """A process did not log an expected event in time."""
 
 
 class Process:
-    """`events` has all that it told; on_event(process, event) is told of each."""
+    """events: all events so far; on_event(process, event) is called for each."""
 
     def __init__(
         self,
@@ -55,28 +57,28 @@ class Process:
         self.program = program
         self.on_event = on_event
         self.events: list[Event] = []
-        self.noise: list[str] = []  # what it printed that is no evidence, such as a traceback
+        self.noise: list[str] = []  # the last lines that are no events, such as a traceback
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
-        self._told = threading.Condition()
+        self._changed = threading.Condition()
 
     @property
     def pid(self) -> int | None:
-        """Its process id while it runs."""
+        """The process id; None while the process does not run."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
-    def launch(self, *words: str) -> None:
-        """Run the program with these words."""
+    def launch(self, *arguments: str) -> None:
+        """Start the program with these arguments."""
         self._close()
         self._process = subprocess.Popen(
-            [*self.program.command, *words],
+            [*self.program.command, *arguments],
             env=self.program.environment,
             cwd=self.program.directory,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # Ctrl-C is for the demonstration, which ends its processes itself
+            # Ctrl-C must reach the demonstration only, which ends its processes itself
             start_new_session=True,
         )
         assert self._process.stdout
@@ -86,13 +88,13 @@ class Process:
         self._reader.start()
 
     def kill(self) -> int:
-        """SIGKILL, as a power cut is; its exit code."""
+        """Send SIGKILL, which stands for a power cut; returns the exit code."""
         if self._process:
             self._process.send_signal(signal.SIGKILL)
         return self.wait()
 
     def wait(self, timeout_s: float = 10.0) -> int:
-        """Its exit code (negative: the signal), when it has ended by itself."""
+        """Wait for the process to end; returns its exit code (negative: the signal)."""
         assert self._process
         try:
             code = self._process.wait(timeout_s)
@@ -103,7 +105,7 @@ class Process:
         return code
 
     def stop(self) -> None:
-        """End it, whatever state it is in."""
+        """End the process, in any state."""
         if self._process is None:
             return
         if self._process.poll() is None:
@@ -118,12 +120,12 @@ class Process:
             return
         for stream in (self._process.stdin, self._process.stdout):
             if stream:
-                # what it was told and never read is lost
+                # input that the process never read is lost
                 with contextlib.suppress(OSError):
                     stream.close()
 
-    def tell(self, line: str) -> None:
-        """Type a line at its console."""
+    def send_line(self, line: str) -> None:
+        """Send a line to the process' console. Raises `NoAnswer` if the process has ended."""
         assert self._process and self._process.stdin
         try:
             self._process.stdin.write(line + "\n")
@@ -131,24 +133,24 @@ class Process:
         except OSError:
             raise NoAnswer(f"{self.name} has ended; {'; '.join(self.noise[-3:])}") from None
 
-    # --- what it tells ----------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------
 
     def _read(self, stream: IO[str]) -> None:
         for line in stream:
             event = _event(line)
-            with self._told:
+            with self._changed:
                 if event is None:
                     self.noise = [*self.noise[-50:], line.rstrip()]
                 else:
                     self.events.append(event)
-                self._told.notify_all()
+                self._changed.notify_all()
             if event:
                 self.on_event(self, event)
-        with self._told:
-            self._told.notify_all()
+        with self._changed:
+            self._changed.notify_all()
 
     def mark(self) -> int:
-        """A place in `events`: what comes later comes after this call."""
+        """A position in `events`: all later events have a higher one."""
         return len(self.events)
 
     def wait_for(
@@ -166,11 +168,11 @@ class Process:
         ).what
 
     def wait_until(
-        self, fits: Callable[[dict[str, Any]], bool], words: str, since: int, timeout_s: float
+        self, fits: Callable[[dict[str, Any]], bool], wanted: str, since: int, timeout_s: float
     ) -> Event:
-        """The first event after the mark that fits. Raises `NoAnswer`."""
+        """The first event after the mark that fits; `wanted` describes it. Raises `NoAnswer`."""
         until = time.monotonic() + timeout_s
-        with self._told:
+        with self._changed:
             while True:
                 for event in self.events[since:]:
                     if fits(event.what):
@@ -179,10 +181,10 @@ class Process:
                 ended = not (self._reader and self._reader.is_alive())
                 left = until - time.monotonic()
                 if ended or left <= 0:
-                    state = "has ended" if ended else f"said nothing in {timeout_s:g} s"
+                    state = "has ended" if ended else f"has not answered in {timeout_s:g} s"
                     noise = "; ".join(self.noise[-3:])
-                    raise NoAnswer(f"{self.name} {state} ({words}) {noise}".rstrip())
-                self._told.wait(min(left, 0.5))
+                    raise NoAnswer(f"{self.name} {state} ({wanted}) {noise}".rstrip())
+                self._changed.wait(min(left, 0.5))
 
 
 def _event(line: str) -> Event | None:
@@ -193,13 +195,3 @@ def _event(line: str) -> Event | None:
     if not isinstance(what, dict) or "event" not in what:
         return None
     return Event(time.monotonic(), what)
-
-
-def clean_environment(**settings: str) -> dict[str, str]:
-    """This process' environment with these settings, and without what would change a process."""
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in ("PYTHONPATH", "MICROPYPATH") and not key.startswith("WRIT_")
-    }
-    return {**kept, "PYTHONUNBUFFERED": "1", **settings}

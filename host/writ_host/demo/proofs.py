@@ -1,4 +1,4 @@
-"""What the demonstration proves: one row a claim, with the evidence that was looked at."""
+"""The demonstration's proofs: for each claim one row, with the evidence that was checked."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,31 +8,29 @@ from dataclasses import dataclass, field
 from ..errors import HostError
 
 TITLES = (
-    "Found the scope among four governors, and admit the devices",
-    "Read, observe, and refuse who may not",
-    "Change the policy by telling one node",
+    "Found the scope with four governors, and admit the devices",
+    "Read, write, observe, and refuse unauthorized requests",
+    "Change the policy by delivering it to one node",
     "Revoke a device",
-    "Attack, and cut the power",
+    "Attack the devices, and cut the power of one",
     "Kill one governor of four",
-    "Kill another one, and wait for both",
+    "Kill a second governor, and restart both",
     "Replace a governor",
-    "Do what takes two people",
-    "Let a governor lie",
-    "Go on without the gateway, and without governors",
+    "Run an operation that needs two operators",
+    "Tolerate a Byzantine governor",
+    "Continue without the gateway and the governors",
 )
 
 
 class NotProved(HostError):
-    """Something that should hold did not."""
+    """A claim of the demonstration failed."""
 
-    advice = (
-        "This is a bug, or a machine under heavy load: run it again, with --plain for all of it."
-    )
+    advice = "This is a bug, or the machine is overloaded: run it again, with --plain for details."
 
 
 @dataclass(frozen=True)
 class Proof:
-    """One row. step: from 1; held: False in the last row of a demonstration that failed."""
+    """One row. step: from 1; held: False only in the last row of a failed demonstration."""
 
     step: int
     claim: str
@@ -41,12 +39,16 @@ class Proof:
 
 
 @dataclass
-class Ledger:
-    """The proofs so far. on_change(ledger, what): called for each step, word and proof."""
+class Report:
+    """The proofs so far.
 
-    on_change: Callable[["Ledger", str], None] = lambda ledger, what: None
+    on_change(report, what): called on each change; what: "step", "activity" or "proof". activity:
+    a text that says what the step does now; took_s: the duration of each step that succeeded.
+    """
+
+    on_change: Callable[["Report", str], None] = lambda report, what: None
     proofs: list[Proof] = field(default_factory=list)
-    words: str = ""
+    activity: str = ""
     step: int = 0
     step_started: float = 0.0
     started: float = field(default_factory=time.monotonic)
@@ -54,33 +56,33 @@ class Ledger:
 
     @contextmanager
     def in_step(self, number: int) -> Iterator[None]:
-        """A step of the demonstration; what is proved within belongs to it."""
-        self.step, self.words = number, ""
+        """A context for one step: the proofs within it are this step's."""
+        self.step, self.activity = number, ""
         self.step_started = time.monotonic()
         self.on_change(self, "step")
         yield
         self.took_s[number] = time.monotonic() - self.step_started
 
-    def say(self, words: str) -> None:
-        """What is being done now."""
-        self.words = words
-        self.on_change(self, "words")
+    def announce(self, activity: str) -> None:
+        """Show what the step does next."""
+        self.activity = activity
+        self.on_change(self, "activity")
 
     def prove(self, claim: str, held: object, evidence: str) -> None:
-        """Note a claim and its evidence. Raises `NotProved` unless it held."""
+        """Record a claim with its evidence. Raises `NotProved` unless the claim held."""
         self.proofs.append(Proof(self.step, claim, evidence, bool(held)))
         self.on_change(self, "proof")
         if not held:
             raise NotProved(f"step {self.step}: {claim}: {evidence}")
 
     def fail(self, error: Exception) -> None:
-        """Note what ended the demonstration, unless a row says so already."""
+        """Record the error that ended the demonstration, unless the last row has failed already."""
         if not self.proofs or self.proofs[-1].held:
             what = f"{type(error).__name__}: {error}"
-            self.proofs.append(Proof(self.step, self.words or "to begin", what, False))
+            self.proofs.append(Proof(self.step, self.activity or "start", what, False))
             self.on_change(self, "proof")
 
     @property
     def holds(self) -> bool:
-        """Whether all steps were gone through and every row held."""
+        """Whether all steps have run and every claim held."""
         return len(self.took_s) == len(TITLES) and all(proof.held for proof in self.proofs)

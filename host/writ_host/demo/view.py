@@ -1,4 +1,4 @@
-"""How a person watches the demonstration: a live picture on a terminal, lines elsewhere."""
+"""Shows the demonstration as it runs: a live view on a terminal, lines elsewhere."""
 
 import threading
 import time
@@ -11,33 +11,33 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from . import farm
+from . import scenario
 from .governors import Governor
 from .process import Event, Process
-from .proofs import TITLES, Ledger, Proof
+from .proofs import TITLES, Proof, Report
 
-# Long enough to read a claim while its evidence stands beside it; only where somebody watches.
+# The pause after each proof in the live view, to read the claim and its evidence.
 READ_S = 0.4
-# So that all of it fits a terminal of 40 lines.
+# With this many claims the live view fits a terminal of 40 lines.
 _CLAIMS_SHOWN = 6
 _REFRESH_HZ = 8
 _FRESH_S = 2.0
-_PARTS = (farm.GATE, *farm.DEVICES, *farm.LATE)
-_GOVERNORS = (*farm.GOVERNORS, farm.SUCCESSOR)
-_DEAD = Text("dead", style="bold red")
-# Of a governor.
-_SHORT = {
+_PARTS = (scenario.GATE, *scenario.DEVICES, *scenario.LATE)
+_GOVERNORS = (*scenario.GOVERNORS, scenario.SUCCESSOR)
+_OFFLINE = Text("offline", style="bold red")
+# Texts for a governor's events.
+_GOVERNOR_NEWS = {
     "started": "started",
     "seated": "governs",
     "decided": "decided",
     "proposed": "a proposal waits for operators",
-    "share": "got a new share",
-    "retired": "retired: others govern now",
+    "share": "received a new key share",
+    "retired": "retired: other governors are in force",
 }
 
 
 class Lines:
-    """One line for each thing that happens."""
+    """Prints one line for each step, activity and proof."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -49,37 +49,38 @@ class Lines:
         pass
 
     def on_event(self, process: Process, event: Event) -> None:
-        """A process told something: not shown here."""
+        """Ignore events of processes."""
 
-    def on_change(self, ledger: Ledger, what: str) -> None:
-        """A step, a word or a proof."""
+    def on_change(self, report: Report, what: str) -> None:
+        """Print a step, an activity or a proof."""
         if what == "step":
-            self._console.print(f"\n{ledger.step}  {TITLES[ledger.step - 1]}")
-        elif what == "words":
-            self._console.print(f"   ... {ledger.words}")
+            self._console.print(f"\n{report.step}  {TITLES[report.step - 1]}")
+        elif what == "activity":
+            self._console.print(f"   ... {report.activity}")
         else:
-            proof = ledger.proofs[-1]
+            proof = report.proofs[-1]
             mark = "ok " if proof.held else "NOT"
             self._console.print(f"   {mark} {proof.claim}\n       {proof.evidence}")
 
 
 class _Node:
-    # what the picture shows of a process
+    """What the live view shows of one process."""
+
     def __init__(self) -> None:
-        self.process: Process | None = None
+        self.process: Process | None = None  # None before the first event
         self.epoch = 0
         self.epoch_at = 0.0
         self.news = ""
         self.news_at = 0.0
 
 
-class Picture:
-    """The field as it is now: nodes with epoch, age and what happened; steps and their evidence."""
+class LiveView:
+    """The testbed now: each node with its epoch and last event; the step with its evidence."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._nodes = {name: _Node() for name in (*_GOVERNORS, *(part.name for part in _PARTS))}
-        self._ledger: Ledger | None = None
+        self._nodes = {name: _Node() for name in (*_GOVERNORS, *(spec.name for spec in _PARTS))}
+        self._report: Report | None = None
         self._lock = threading.Lock()
         self._live = Live(
             console=console,
@@ -88,7 +89,7 @@ class Picture:
             transient=True,
         )
 
-    def __enter__(self) -> "Picture":
+    def __enter__(self) -> "LiveView":
         self._live.start()
         return self
 
@@ -96,7 +97,7 @@ class Picture:
         self._live.stop()
 
     def on_event(self, process: Process, event: Event) -> None:
-        """A process told something; called by its reader."""
+        """Take an event of a process; called in the process' reader thread."""
         with self._lock:
             node = self._nodes[process.name]
             node.process = process
@@ -106,26 +107,26 @@ class Picture:
             if news := _news(process.name, event.what):
                 node.news, node.news_at = news, event.at
 
-    def on_change(self, ledger: Ledger, what: str) -> None:
-        """A step, a word or a proof."""
-        self._ledger = ledger
+    def on_change(self, report: Report, what: str) -> None:
+        """Take the report; pause after a proof."""
+        self._report = report
         if what == "proof":
             time.sleep(READ_S)
 
     # --- drawing ----------------------------------------------------------------------------------
 
     def _render(self) -> RenderableType:
-        ledger = self._ledger
-        if ledger is None:
-            return Text("Preparing the field ...", style="dim")
-        seconds = f"{time.monotonic() - ledger.started:.0f} s"
-        title = f"Writ: a {farm.SCOPE} on this machine"
+        report = self._report
+        if report is None:
+            return Text("Preparing the testbed ...", style="dim")
+        seconds = f"{time.monotonic() - report.started:.0f} s"
+        title = f"Writ: a {scenario.SCOPE} on this machine"
         return Group(
-            Panel(self._field(), title=title, subtitle=seconds, box=ROUNDED, expand=True),
-            self._steps(ledger),
+            Panel(self._nodes_table(), title=title, subtitle=seconds, box=ROUNDED, expand=True),
+            self._steps(report),
         )
 
-    def _field(self) -> Table:
+    def _nodes_table(self) -> Table:
         table = Table(box=None, expand=True, show_header=False, padding=(0, 1))
         for _ in range(3):
             table.add_column(no_wrap=True)
@@ -133,48 +134,49 @@ class Picture:
         with self._lock:
             for name in _GOVERNORS:
                 table.add_row(*self._governor(name, self._nodes[name]))
-            for part in _PARTS:
-                table.add_row(*self._node(part, self._nodes[part.name]))
+            for spec in _PARTS:
+                table.add_row(*self._node(spec, self._nodes[spec.name]))
         return table
 
     def _governor(self, name: str, node: _Node) -> list[Text]:
         if node.process is None:
-            return self._row(name, "governor", Text("not asked yet", style="dim"), node)
+            return self._row(name, "governor", Text("not started yet", style="dim"), node)
         epoch = Text("no share yet", style="dim")
         if node.epoch:
             epoch = Text(f"epoch {node.epoch}, height {node.epoch + 1}", style=_shade(node))
-        if isinstance(node.process, Governor) and node.process.is_liar:
-            return self._row(name, "governor that lies", epoch, node, "bold magenta")
+        if isinstance(node.process, Governor) and node.process.is_byzantine:
+            return self._row(name, "Byzantine governor", epoch, node, "bold magenta")
         return self._row(name, "governor", epoch, node)
 
-    def _node(self, part: farm.Part, node: _Node) -> list[Text]:
-        epoch = Text("not born yet" if node.process is None else "no member yet", style="dim")
+    def _node(self, spec: scenario.NodeSpec, node: _Node) -> list[Text]:
+        state = "not started yet" if node.process is None else "not a member yet"
+        epoch = Text(state, style="dim")
         if node.epoch:
             age_s = time.monotonic() - node.epoch_at
             epoch = Text(f"epoch {node.epoch} for {age_s:.0f} s", style=_shade(node))
-        return self._row(part.name, part.words, epoch, node)
+        return self._row(spec.name, spec.description, epoch, node)
 
     @staticmethod
-    def _row(name: str, words: str, epoch: Text, node: _Node, style: str = "bold") -> list[Text]:
+    def _row(name: str, role: str, epoch: Text, node: _Node, style: str = "bold") -> list[Text]:
         if node.process is not None and node.process.pid is None:
-            return [Text(name, style="red"), Text(words, style="dim"), _DEAD, Text()]
+            return [Text(name, style="red"), Text(role, style="dim"), _OFFLINE, Text()]
         fresh = time.monotonic() - node.news_at < _FRESH_S
         news = Text(node.news, style="" if fresh else "dim")
-        return [Text(name, style=style), Text(words, style="dim"), epoch, news]
+        return [Text(name, style=style), Text(role, style="dim"), epoch, news]
 
-    def _steps(self, ledger: Ledger) -> RenderableType:
+    def _steps(self, report: Report) -> RenderableType:
         lines: list[RenderableType] = []
-        if ledger.took_s:
-            held = sum(proof.held and proof.step in ledger.took_s for proof in ledger.proofs)
-            words = f" ✔ {len(ledger.took_s)} of {len(TITLES)} steps, {held} claims held"
-            lines.append(Text(words, style="green"))
-        if ledger.step and ledger.step not in ledger.took_s:
-            lines.append(Text(f" ▶ {ledger.step}  {TITLES[ledger.step - 1]}", style="bold"))
-            mine = [proof for proof in ledger.proofs if proof.step == ledger.step]
+        if report.took_s:
+            held = sum(proof.held and proof.step in report.took_s for proof in report.proofs)
+            done = f" ✔ {len(report.took_s)} of {len(TITLES)} steps, {held} claims held"
+            lines.append(Text(done, style="green"))
+        if report.step and report.step not in report.took_s:
+            lines.append(Text(f" ▶ {report.step}  {TITLES[report.step - 1]}", style="bold"))
+            mine = [proof for proof in report.proofs if proof.step == report.step]
             lines += [_short(proof, proof is mine[-1]) for proof in mine[-_CLAIMS_SHOWN:]]
-            lines.append(Text(f"      … {ledger.words}", style="cyan"))
-        if ledger.step < len(TITLES):
-            lines.append(Text(f"   {ledger.step + 1}  {TITLES[ledger.step]}", style="dim"))
+            lines.append(Text(f"      … {report.activity}", style="cyan"))
+        if report.step < len(TITLES):
+            lines.append(Text(f"   {report.step + 1}  {TITLES[report.step]}", style="dim"))
         return Group(*lines)
 
 
@@ -193,14 +195,14 @@ def _short(proof: Proof, with_evidence: bool) -> Text:
 
 
 def _news(name: str, what: dict[str, Any]) -> str:
-    # one process' evidence, in a few words
+    """A short text for one event of a process, "" for an event that is not shown."""
     if what["event"] == "start":
         return "booted"
     if name in _GOVERNORS:
         return _news_of_governor(name, what)
     if what["event"] == "epoch":
-        heard = " and ".join(what.get("peers", []))
-        return f"epoch {what['epoch']}, heard of from {heard}" if heard else "took a new policy"
+        peers = " and ".join(what.get("peers", []))
+        return f"epoch {what['epoch']}, received from {peers}" if peers else "received a new policy"
     if what["event"] != "answer":
         return ""
     if what.get("observe") is not None:
@@ -214,18 +216,18 @@ def _news_of_governor(name: str, what: dict[str, Any]) -> str:
         return "its operator approved" if what.get("governor") == name else ""
     if what["event"] == "accused":
         return f"accuses {what.get('governor')}"
-    return _SHORT.get(what["event"], "")
+    return _GOVERNOR_NEWS.get(what["event"], "")
 
 
-def proof_table(console: Console, ledger: Ledger) -> None:
-    """What was proved, with its evidence, on a terminal."""
+def proof_table(console: Console, report: Report) -> None:
+    """Print all claims with their evidence, as a table on a terminal."""
     table = Table(box=ROUNDED)
     table.add_column("step", no_wrap=True)
     table.add_column("held", no_wrap=True)
-    table.add_column("what was proved", overflow="fold", ratio=2)
+    table.add_column("claim", overflow="fold", ratio=2)
     table.add_column("evidence", overflow="fold", ratio=3, style="dim")
     step = 0
-    for proof in ledger.proofs:
+    for proof in report.proofs:
         if proof.step != step:
             step = proof.step
             table.add_section()

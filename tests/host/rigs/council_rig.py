@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from measure import loopback
-
+from writ_host.demo import loopback
 from writ_host.governor.control import ControlClient, Document
 
 HOST = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""The field: a folder, the scope in it, and a process a node. All of it ends with the demo."""
+"""The demonstration's testbed: a folder, the scope in it, and one process for each node."""
 
 import contextlib
 import shutil
@@ -19,22 +19,23 @@ from ..node.client import NodeClient, Reply
 from ..node.folder import NodeFolder
 from ..scope.folder import ScopeFolder
 from ..target import Target
-from . import farm
+from . import scenario
 from .board import Board
-from .governors import Council, program
-from .process import Event, Process, Program, clean_environment
-from .relay import HOST, Relay, free_port
+from .governors import Governors, program
+from .loopback import HOST, clean_environment, free_address
+from .process import Event, Process, Program
+from .wiretap import Wiretap
 
-# On this 64-bit build they hold about what 96 kB do on a microcontroller; an ESP32 has 110.
+# On this 64-bit build the heap holds about what 96 kB hold on a microcontroller; an ESP32 has 110.
 HEAP = "192k"
 _ROOT = Path(__file__).resolve().parents[3]
 _BOARD = _ROOT / "boards/unix"
 
 
-class Field:
-    """Folder, processes and sockets. Close it, or use `with`.
+class Testbed:
+    """Folder, processes and sockets. Close the testbed, or use `with`.
 
-    scope: the scope's folder, once it is founded; council: its governors.
+    scope: the scope's folder, once it is founded; governors: its governors.
     """
 
     def __init__(
@@ -56,15 +57,15 @@ class Field:
             shutil.rmtree(self.path, ignore_errors=True)
             raise
         self.boards: dict[str, Board] = {}
-        for part in (farm.GATE, *farm.DEVICES, *farm.LATE):
-            how = self.host if part is farm.GATE else self.device
-            address = f"{HOST}:{free_port()}"
-            board = Board(part.name, self.path / "nodes" / part.name, address, how, on_event)
-            self.boards[part.name] = board
-        self.council = Council(self.path, self._governor, on_event)
-        self.relay = Relay(self.boards[farm.TANK.name].address)
+        for spec in (scenario.GATE, *scenario.DEVICES, *scenario.LATE):
+            node_program = self.host if spec is scenario.GATE else self.device
+            folder = self.path / "nodes" / spec.name
+            board = Board(spec.name, folder, free_address(), node_program, on_event)
+            self.boards[spec.name] = board
+        self.governors = Governors(self.path, self._governor, on_event)
+        self.wiretap = Wiretap(self.boards[scenario.TANK.name].address)
 
-    def __enter__(self) -> "Field":
+    def __enter__(self) -> "Testbed":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -74,17 +75,17 @@ class Field:
         """End all processes, close all sockets, remove the folder and the keys in it."""
         for board in self.boards.values():
             board.stop()
-        self.council.stop()
+        self.governors.stop()
         self.close_desk()
-        self.relay.close()
+        self.wiretap.close()
         shutil.rmtree(self.path, ignore_errors=True)
 
     @property
     def key_file(self) -> Path:
-        """What unlocks the governors' keys."""
+        """The key file that protects the governors' keys and key shares."""
         return self.path / "governors.key"
 
-    # --- how nodes are run ------------------------------------------------------------------------
+    # --- how nodes run ----------------------------------------------------------------------------
 
     def _programs(self) -> tuple[Program, Program]:
         source = {"PYTHONPATH": str(_ROOT / "firmware")}
@@ -93,15 +94,15 @@ class Field:
         micropython = _beside("micropython")
         if micropython and self._compile():
             command = [micropython, "-X", f"heapsize={HEAP}", "-m", "main"]
-            # each module's path is kept on the heap, and in its own folder it is short
+            # each module's path takes heap: in the firmware's own folder the paths are short
             environment = clean_environment(MICROPYPATH=":.frozen")
-            words = f"MicroPython, {HEAP} heap"
-            return Program(command, environment, words, self.path / "firmware"), host
+            description = f"MicroPython, {HEAP} heap"
+            return Program(command, environment, description, self.path / "firmware"), host
         environment = clean_environment(WRIT_CRYPTO="pure", **source)
         return Program(command, environment, "CPython, pure (no MicroPython here)"), host
 
     def _compile(self) -> bool:
-        # False where there is no compiler for this platform. Raises HostError
+        # returns False where there is no compiler for this platform; raises HostError
         build = [sys.executable, str(_ROOT / "tools/build_mpy.py"), "--quiet"]
         output = ["--output", str(self.path / "firmware")]
         programs = [str(path) for path in sorted(_BOARD.glob("*.py"))]
@@ -116,29 +117,31 @@ class Field:
 
     # --- the nodes --------------------------------------------------------------------------------
 
-    def __getitem__(self, part: farm.Part) -> Board:
-        return self.boards[part.name]
+    def __getitem__(self, spec: scenario.NodeSpec) -> Board:
+        return self.boards[spec.name]
 
-    def address(self, part: farm.Part) -> str:
-        """Where others find this node ("host:port")."""
-        return self.relay.address if part is farm.TANK else self[part].address
+    def address(self, spec: scenario.NodeSpec) -> str:
+        """The address at which other nodes reach this node ("host:port")."""
+        return self.wiretap.address if spec is scenario.TANK else self[spec].address
 
-    def flash(self, part: farm.Part, scope_id: bytes, governors: Sequence[str] = ()) -> None:
-        """Give a node what it is born with: its name, the scope it trusts, whom it may ask.
+    def configure(
+        self, spec: scenario.NodeSpec, scope_id: bytes, governors: Sequence[str] = ()
+    ) -> None:
+        """Configure a node: its name, the scope it trusts, its gateway and its governors.
 
-        governors: names, instead of those of its part.
+        governors: names, in place of those of the node's spec.
         """
-        gate = self[farm.GATE].address
-        if part is farm.TANK:
-            gate = self.relay.behind(gate)
-        self[part].configure(
-            name=part.name,
+        gate = self[scenario.GATE].address
+        if spec is scenario.TANK:
+            gate = self.wiretap.behind(gate)
+        self[spec].configure(
+            name=spec.name,
             scope=scope_id.hex(),
-            listen=self[part].address,
-            gateways=None if part is farm.GATE else [gate],
-            governors=self.council.listen(*(governors or part.governors)) or None,
-            serve=list(part.serve),
-            ask=dict(part.ask) or None,
+            listen=self[spec].address,
+            gateways=None if spec is scenario.GATE else [gate],
+            governors=self.governors.listen(*(governors or spec.governors)) or None,
+            serve=list(spec.serve),
+            ask=dict(spec.ask) or None,
         )
 
     # --- the scope --------------------------------------------------------------------------------
@@ -158,49 +161,49 @@ class Field:
     @property
     def desk_path(self) -> Path:
         """The folder of the operator's node."""
-        return self.path / "nodes" / farm.DESK.name
+        return self.path / "nodes" / scenario.DESK.name
 
     def make_desk(self) -> bytes:
-        """The operator's node folder; gives its request for membership."""
-        gateways = [self[farm.GATE].address]
+        """Make the operator's node folder; returns the node's request for membership."""
+        gateways = [self[scenario.GATE].address]
         return provision.make_node(
-            self.desk_path, farm.DESK.name, self.scope.charter.scope, f"{HOST}:0", gateways
+            self.desk_path, scenario.DESK.name, self.scope.charter.scope, f"{HOST}:0", gateways
         )
 
     @property
     def desk(self) -> NodeClient:
-        """The operator's node, in this process, with a socket of its own."""
+        """The operator's node, which runs in this process with a socket of its own."""
         if self._desk is None:
             self._desk = NodeClient(NodeFolder(self.desk_path, f"{HOST}:0"), (self.scope.path,))
         return self._desk
 
     def close_desk(self) -> None:
-        """Let other processes use the operator's node."""
+        """Close the operator's node, so that other processes may use its folder."""
         if self._desk:
             with contextlib.suppress(OSError):
                 self._desk.close()
             self._desk = None
 
     def call(
-        self, part: farm.Part, path: str, method: int = coap.GET, payload: bytes = b""
+        self, spec: scenario.NodeSpec, path: str, method: int = coap.GET, payload: bytes = b""
     ) -> Reply:
         """Call a node as the operator."""
-        return self.desk.call(Target(part.name, None, path), method, payload)
+        return self.desk.call(Target(spec.name, None, path), method, payload)
 
-    def status(self, part: farm.Part) -> dict[str, Any]:
-        """What a node says of itself when the operator asks."""
-        reply = self.call(part, "writ/status")
+    def status(self, spec: scenario.NodeSpec) -> dict[str, Any]:
+        """A node's status document, read by the operator. Raises `HostError`."""
+        reply = self.call(spec, "writ/status")
         if not reply.is_success:
-            raise HostError(f"{part.name} refused its status: {reply.payload!r}")
-        told: dict[str, Any] = cbor.decode(reply.payload)
-        return told
+            raise HostError(f"{spec.name} refused its status: {reply.payload!r}")
+        document: dict[str, Any] = cbor.decode(reply.payload)
+        return document
 
-    def rejected(self, part: farm.Part, name: str) -> int:
-        """How often a node has counted this rejection."""
-        return int(self.status(part)["rejected"].get(name, 0))
+    def rejected(self, spec: scenario.NodeSpec, name: str) -> int:
+        """How often a node has counted the rejection of this name."""
+        return int(self.status(spec)["rejected"].get(name, 0))
 
 
 def _beside(name: str) -> str | None:
-    # in the environment that runs this, else on PATH
+    # beside this interpreter, else on PATH
     beside = Path(sys.executable).with_name(name)
     return str(beside) if beside.exists() else shutil.which(name)

@@ -1,12 +1,9 @@
-"""A wire that is listened to: all datagrams from and to one node pass here and are written down.
+"""A wiretap in front of one node: it forwards and records each datagram from and to the node.
 
-It holds no key, as nobody on the way does. It can send again what it heard, altered or not, from an
-address of its own. A node answers that address, so that the true conversation goes on undisturbed.
+The wiretap holds no key. It can inject a recorded datagram, altered or not, from an address of its
+own. The node answers that address, so that the original conversation goes on undisturbed.
 """
 
-import contextlib
-import itertools
-import random
 import selectors
 import socket
 import threading
@@ -19,26 +16,15 @@ from writ.node.client import EDHOC_PATH
 from writ.wire import coap, oscore
 from writ.wire.coap import Message
 
-HOST = "127.0.0.1"
-
-
-# Below the ports that systems give to whoever asks for any; one after the other from a random one,
-# so that a process chooses none twice.
-_FIRST, _PORTS = 20000, 12000
-_chosen = itertools.count(random.randrange(_PORTS))
-
-
-def free_port() -> int:
-    """A UDP port of the loopback interface that nobody has at this moment, and none twice."""
-    while True:
-        port = _FIRST + next(_chosen) % _PORTS
-        with contextlib.suppress(OSError), _socket(port):
-            return port
+from .loopback import HOST
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A datagram. outward: whether the node sent it; peer: address of the other side."""
+class Datagram:
+    """A recorded datagram.
+
+    at: `time.monotonic()`; outward: whether the node sent it; peer: the other side's address.
+    """
 
     at: float
     outward: bool
@@ -47,7 +33,7 @@ class Heard:
 
     @property
     def message(self) -> Message | None:
-        """The CoAP message that it is."""
+        """The datagram as a CoAP message; None where it is none."""
         try:
             return coap.decode(self.data)
         except Rejection:
@@ -55,7 +41,7 @@ class Heard:
 
     @property
     def piv(self) -> int | None:
-        """The partial IV that its sender chose for it (RFC 8613, section 5), if there is one."""
+        """The partial IV that the sender chose (RFC 8613, section 5); None where there is none."""
         message = self.message
         value = message.option(coap.OSCORE) if message else None
         try:
@@ -66,26 +52,29 @@ class Heard:
 
     @property
     def is_handshake(self) -> bool:
-        """Whether it begins or ends an EDHOC handshake."""
+        """Whether the datagram begins or ends an EDHOC handshake."""
         message = self.message
         if message is None or not message.is_request():
             return False
         return message.path() == EDHOC_PATH or message.option(coap.EDHOC) is not None
 
     @property
-    def is_sealed_request(self) -> bool:
-        """Whether it is a request to the node that only the node can read, and nothing else."""
+    def is_oscore_request(self) -> bool:
+        """Whether the datagram is an OSCORE request to the node, and no part of a handshake."""
         message = self.message
         if message is None or self.outward or self.is_handshake or not message.is_request():
             return False
         return message.option(coap.OSCORE) is not None
 
 
-class Relay:
-    """`address`: where others find the node; `behind(peer)`: where the node finds a peer."""
+class Wiretap:
+    """address: where peers reach the node; behind(peer): where the node reaches a peer.
+
+    datagrams: all that were recorded, oldest first.
+    """
 
     def __init__(self, node: str) -> None:
-        self.heard: list[Heard] = []
+        self.datagrams: list[Datagram] = []
         self._node = _pair(node)
         self._front = _socket()
         self._backs: dict[str, socket.socket] = {}
@@ -98,7 +87,7 @@ class Relay:
         self._thread.start()
 
     def behind(self, peer: str) -> str:
-        """The address at which the node meets this peer."""
+        """The wiretap's address that stands for this peer towards the node."""
         with self._lock:
             back = self._backs.get(peer)
             if back is None:
@@ -115,13 +104,13 @@ class Relay:
                     data, address = source.recvfrom(DATAGRAM_BYTES_MAX + 1)
                 except OSError:
                     continue
-                self._pass_on(key.data, f"{address[0]}:{address[1]}", data)
+                self._forward(key.data, f"{address[0]}:{address[1]}", data)
 
-    def _pass_on(self, peer: str | None, source: str, data: bytes) -> None:
+    def _forward(self, peer: str | None, source: str, data: bytes) -> None:
         outward = peer is not None
         other = peer or source
-        # written down first: when its effect is seen, it is in the list
-        self.heard.append(Heard(time.monotonic(), outward, other, data))
+        # the record precedes the effect, so that it is in the list when the effect is seen
+        self.datagrams.append(Datagram(time.monotonic(), outward, other, data))
         try:
             if outward:
                 self._front.sendto(data, _pair(other))
@@ -129,19 +118,19 @@ class Relay:
                 self.behind(other)
                 self._backs[other].sendto(data, self._node)
         except OSError:
-            # lost, as datagrams are
+            # UDP may lose datagrams
             pass
 
-    def between(self, peer: str, since: float = 0.0) -> list[Heard]:
-        """What passed between the node and this peer, oldest first."""
-        return [one for one in list(self.heard) if one.peer == peer and one.at >= since]
+    def between(self, peer: str, since: float = 0.0) -> list[Datagram]:
+        """The datagrams between the node and this peer, oldest first."""
+        return [one for one in list(self.datagrams) if one.peer == peer and one.at >= since]
 
     def inject(self, data: bytes, wait_s: float = 3.0) -> Message | None:
-        """Send bytes to the node as a stranger with an address of its own; what it answers."""
+        """Send bytes to the node from a new address, and return the node's answer."""
         return inject(f"{self._node[0]}:{self._node[1]}", data, wait_s)
 
     def close(self) -> None:
-        """Stop relaying."""
+        """Stop forwarding, and close all sockets."""
         self._open = False
         self._thread.join()
         self._selector.close()
@@ -150,7 +139,7 @@ class Relay:
 
 
 def inject(address: str, data: bytes, wait_s: float = 3.0) -> Message | None:
-    """Send bytes to "host:port" from a new address; the answer, None where there is none."""
+    """Send bytes to "host:port" from a new address; return the answer, or None for no answer."""
     with _socket() as attacker:
         attacker.settimeout(wait_s)
         attacker.sendto(data, _pair(address))
@@ -160,38 +149,34 @@ def inject(address: str, data: bytes, wait_s: float = 3.0) -> Message | None:
             return None
 
 
-def used_twice(heard: list[Heard]) -> list[str]:
-    """Nonces under which the node sent two different messages, of what passed for one session.
+def used_twice(datagrams: list[Datagram]) -> list[str]:
+    """The nonces under which the node sent two different messages in one session.
 
     A nonce is the node's own partial IV or, in an answer without one, that of the request (RFC
-    8613, section 5.2). The same bytes sent again are one message.
+    8613, section 5.2). A retransmission of the same bytes is one message.
     """
-    sealed: dict[str, bytes] = {}
-    asked: dict[bytes, int] = {}
+    ciphertexts: dict[str, bytes] = {}
+    request_pivs: dict[bytes, int] = {}
     twice = []
-    for one in heard:
+    for one in datagrams:
         message = one.message
         if message is None or message.option(coap.OSCORE) is None:
             continue
         number = one.piv
         if not one.outward and number is not None:
-            asked[bytes(message.token)] = number
+            request_pivs[bytes(message.token)] = number
         elif one.outward:
             nonce = f"own {number}"
             if number is None:
-                nonce = f"of request {asked.get(bytes(message.token))}"
-            if sealed.setdefault(nonce, message.payload) != message.payload:
+                nonce = f"of request {request_pivs.get(bytes(message.token))}"
+            if ciphertexts.setdefault(nonce, message.payload) != message.payload:
                 twice.append(nonce)
     return twice
 
 
-def _socket(port: int = 0) -> socket.socket:
+def _socket() -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        made.bind((HOST, port))
-    except OSError:
-        made.close()
-        raise
+    made.bind((HOST, 0))
     return made
 
 

@@ -1,7 +1,7 @@
-"""Somebody without membership, who tries to get in: with nothing, and with what it signed itself.
+"""An outsider: a node without membership that tries to call the devices.
 
-A whole node of the project's own code, with a real key and a real socket. It knows the charter,
-which is no secret, and everything that a member knows except how to make the group's signature.
+The outsider runs the project's own node code, with a real key and a real socket. It knows the
+charter, which is public, and all that a member knows. It cannot make the group's signature.
 """
 
 import time
@@ -27,7 +27,8 @@ _ANSWER_S = 10.0
 
 
 class _Memory:
-    # a flash that forgets
+    """A flash in memory."""
+
     def __init__(self) -> None:
         self._data: dict[str, bytes] = {}
 
@@ -38,18 +39,18 @@ class _Memory:
         self._data[name] = bytes(data)
 
 
-class Stranger:
-    """Close it, or use `with`."""
+class Outsider:
+    """The outsider's node. Use `with`, which closes its socket."""
 
     def __init__(self, charter_raw: bytes) -> None:
         self._key = ECC.generate(curve="Ed25519")
         scope = capsule.scope_id(capsule.parse(charter_raw).payload)
-        config = {"name": "stranger", "scope": scope.hex(), "listen": "127.0.0.1:0"}
+        config = {"name": "outsider", "scope": scope.hex(), "listen": "127.0.0.1:0"}
         self._node = agent.Node(Store(_Memory()), config)
         self._node.authority.receive(charter_raw, 0)
         self._node.open()
 
-    def __enter__(self) -> "Stranger":
+    def __enter__(self) -> "Outsider":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,18 +58,18 @@ class Stranger:
             self._node.link.close()
 
     def forge(self, payload: bytes) -> bytes:
-        """A capsule as the governors would make it, but for the signature: a key of our own."""
+        """A capsule as the governors would make it, signed with the outsider's own key."""
         signature = eddsa.new(self._key, "rfc8032").sign(capsule.signing_input(payload))
         return bytes(capsule.assemble(payload, signature))
 
     def get(self, address: str, path: str) -> tuple[str, str]:
-        """(code, text) of the answer to a plain GET."""
+        """Send a GET without a session; returns (code, text) of the answer."""
         with PlainClient(address) as client:
             answer = client.get(path)
         return coap.code_text(answer.code), bytes(answer.payload).decode("utf-8", "replace")
 
-    def knock(self, address: str, path: str) -> str:
-        """Call as a member, by a capsule that we signed ourselves; why the handshake failed."""
+    def call_as_member(self, address: str, path: str) -> str:
+        """Call with a self-signed member capsule; returns the reason of the failed handshake."""
         node = self._node
         key = crypto.p256_public(node.private)
         payload = capsule.build(MEMBER, [1, 2], sub="gate", exp=capsule.TIME_MAX, key=key)
@@ -77,7 +78,7 @@ class Stranger:
         while said == RATE_LIMITED:
             answer = self._ask(address, path)
             if not answer or not answer.rejection:
-                raise NotProved("a stranger's handshake was not refused")
+                raise NotProved("an outsider's handshake was not refused")
             said = getattr(answer.rejection, "text", b"")
             if said == RATE_LIMITED:
                 time.sleep(HANDSHAKE_REFILL_MS / 1000)
@@ -95,15 +96,15 @@ class Stranger:
 
 
 def refused_because(said: bytes) -> str:
-    """What an EDHOC error message says: the rejection's name."""
+    """The name of the rejection in an EDHOC error message."""
     try:
         return str(edhoc_codec.parse_error(said)[1])
     except Rejection:
         return said.decode("utf-8", "replace")
 
 
-def all_for_everybody(policy: Policy) -> bytes:
-    """The payload of the policy that an attacker would like to follow this one."""
+def allow_everything(policy: Policy) -> bytes:
+    """The payload of a successor of this policy that allows everything to every member."""
     everything = [[1, 1, "*", 127]]
     body = [policy.epoch + 1, policy.head(), everything, [], [], {}]
     return bytes(capsule.build(capsule.POLICY, body, iat=policy.issued + 1))

@@ -1,7 +1,7 @@
-"""A governor's process with a liar's core: for the demonstration, and for nothing else.
+"""A Byzantine governor's process, for the demonstration and for tests of faults only.
 
-It has its own keys, and nobody else's. Its signature shares are wrong, it votes for and against,
-as proposer it proposes two values, and a device that asks to be renewed gets what it signed alone.
+This governor has its own keys and no others. It sends wrong signature shares, votes for and against
+in one round, proposes two values, and answers a device's renewal with a capsule signed by itself.
 """
 
 from writ.authority import capsule as capsules
@@ -19,27 +19,27 @@ from ..governor.core import core
 from ..governor.core.context import Context, Outgoing, Output
 from ..governor.proposals.statement import RENEW, Statement
 from ..keys.roster import committee_scope
-from . import lifeline
+from . import child
 
 
 class WrongSigner(FrostSigner):
-    """Its shares are none."""
+    """A signer whose signature shares are invalid."""
 
     def share(self, package: Package, nonce: Nonce) -> bytes:
         honest = super().share(package, nonce)
         return bytes((honest[0] ^ 1,)) + honest[1:]
 
 
-class LyingContext(Context):
-    """Whatever its governor promises goes out with its opposite."""
+class EquivocatingContext(Context):
+    """A context that sends with each own vote or proposal its opposite."""
 
     def drain(self) -> list[Output]:
         outs: list[Output] = []
         for out in super().drain():
-            outs += self._twice(out) if isinstance(out, Outgoing) else [out]
+            outs += self._equivocate(out) if isinstance(out, Outgoing) else [out]
         return outs
 
-    def _twice(self, out: Outgoing) -> list[Output]:
+    def _equivocate(self, out: Outgoing) -> list[Output]:
         try:
             message = messages.decode(out.data)
         except HostError:
@@ -51,7 +51,7 @@ class LyingContext(Context):
         data = messages.encode(sealed(opposite, signer, committee_scope(self.seat)))
         if isinstance(message, Prevote):
             return [out, Outgoing(out.to, data)]
-        # each of the others believes another one, until it hears of the second
+        # each peer receives the two proposals in another order than the next peer
         others = [out.to] if out.to is not None else set(range(1, self.count + 1)) - {self.me}
         pairs = [(out.data, data) if number % 2 else (data, out.data) for number in others]
         return [Outgoing(to, one) for to, pair in zip(others, pairs, strict=True) for one in pair]
@@ -66,7 +66,7 @@ def _opposite(message: Prevote | Proposal) -> Prevote | Proposal:
 
 
 def _other(value: Value) -> Value:
-    """Another value for the same epoch."""
+    """A different value for the same epoch."""
     if len(value.payloads) > 1:
         return Value(value.payloads[-1:])
     claims = capsules.parse_claims(value.payloads[0])
@@ -74,8 +74,8 @@ def _other(value: Value) -> Value:
     return Value((capsules.build(POLICY, body, iat=claims[IAT] + 1),))
 
 
-class LyingCore(core.Core):
-    """Its answers to devices are certified by itself alone."""
+class ForgingCore(core.Core):
+    """A core that answers devices with capsules signed by this governor alone."""
 
     def handle_statement(self, statement: bytes, now_ms: int) -> tuple[int, bytes, list[Output]]:
         try:
@@ -93,6 +93,6 @@ class LyingCore(core.Core):
 
 
 if __name__ == "__main__":
-    vars(core).update(FrostSigner=WrongSigner, Context=LyingContext)
-    vars(daemon).update(Core=LyingCore)
-    lifeline.main()
+    vars(core).update(FrostSigner=WrongSigner, Context=EquivocatingContext)
+    vars(daemon).update(Core=ForgingCore)
+    child.main()

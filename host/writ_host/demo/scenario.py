@@ -10,8 +10,8 @@ ANNA, BEN, CARL, DORA = GOVERNORS
 SUCCESSOR = "emil"
 THRESHOLD = 3
 
-# Live values that this machine has (boards/unix/sensors.py): one that many read, one that is
-# private soon, and one more.
+# Live values of this machine (boards/unix/sensors.py): one that many nodes read, one that the
+# second policy makes private, and one more.
 _LINUX = Path("/proc/net/dev").exists()
 READING = "load" if _LINUX else "uptime"
 PRIVATE = "network" if _LINUX else "heap"
@@ -19,15 +19,15 @@ OTHER = "memory" if _LINUX else "load"
 
 
 @dataclass(frozen=True)
-class Part:
-    """A node's part in the play. serve: resources; ask: {"node/path": seconds}.
+class NodeSpec:
+    """One node of the testbed. serve: its resources; ask: ("node/path", interval in seconds).
 
-    governors: who it leaves to what takes a quorum, in its order.
+    governors: the governors that the node delegates to, in this order.
     """
 
     name: str
     role: str
-    words: str
+    description: str
     serve: tuple[str, ...] = ()
     ask: tuple[tuple[str, float], ...] = ()
     governors: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class Part:
 
 _MACHINE = ("load", "memory", "network", "temperature", "heap", "uptime")
 GATE, DESK, SOIL, TANK, PUMP, GUEST, SLUICE, WELL = (
-    Part(
+    NodeSpec(
         "gate",
         "gateway",
         "gateway",
@@ -43,27 +43,29 @@ GATE, DESK, SOIL, TANK, PUMP, GUEST, SLUICE, WELL = (
         ((f"soil/{READING}", 2.0), (f"tank/{READING}", 2.0)),
         (ANNA, BEN, CARL),
     ),
-    Part("desk", "operator", "operator's laptop"),
-    Part("soil", "sensor", "sensor", _MACHINE, (), (ANNA, BEN, CARL)),
-    Part("tank", "sensor", "sensor, wire tapped", _MACHINE),
-    Part("pump", "actuator", "actuator, asks soil", ("pump", PRIVATE), ((f"soil/{READING}", 2.0),)),
-    Part("guest", "visitor", "visitor's device", ("uptime",)),
-    Part("sluice", "actuator", "actuator, wants two", ("sluice",), (), (ANNA, BEN, CARL)),
-    Part("well", "sensor", "sensor, comes late", ("uptime",)),
+    NodeSpec("desk", "operator", "operator's laptop"),
+    NodeSpec("soil", "sensor", "sensor", _MACHINE, (), (ANNA, BEN, CARL)),
+    NodeSpec("tank", "sensor", "sensor, wire tapped", _MACHINE),
+    NodeSpec(
+        "pump", "actuator", "actuator, reads soil", ("pump", PRIVATE), ((f"soil/{READING}", 2.0),)
+    ),
+    NodeSpec("guest", "visitor", "visitor's device", ("uptime",)),
+    NodeSpec("sluice", "actuator", "actuator, needs two", ("sluice",), (), (ANNA, BEN, CARL)),
+    NodeSpec("well", "sensor", "sensor, joins late", ("uptime",)),
 )
-# Those who are there from the beginning, and who joins later.
+# The devices of the founding, and those that join later.
 DEVICES = (SOIL, TANK, PUMP, GUEST)
 LATE = (SLUICE, WELL)
 
 _POLICY = """\
-# Who may do what on the farm. What no rule allows is denied.
+# The farm's policy: which role may do what. What no rule allows is denied.
 
 [roles]
 gateway = "reads and commands"
 operator = "a person's laptop"
 sensor = "measures"
 actuator = "moves water"
-visitor = "somebody else's device"
+visitor = "a device of another owner"
 
 [[rule]]
 from = ["gateway", "operator"]
@@ -78,7 +80,7 @@ resource = "pump"
 methods = ["PUT"]
 fresh = true
 
-# What one person alone must not do: it wants an action, and that wants two operators (below).
+# This operation needs an action, and an action needs the approval of two operators (below).
 [[rule]]
 from = "gateway"
 to = "actuator"
@@ -92,7 +94,7 @@ to = "sensor"
 resource = {asked}
 methods = ["GET"]
 {visitors}
-# How many operators, each at a governor of their own, must agree to what.
+# The number of operators, each at a governor of their own, that must approve a proposal.
 [approvals]
 operators = 2
 
@@ -145,7 +147,7 @@ methods = ["GET"]
 """
 
 
-def _words(paths: Sequence[str]) -> str:
+def _toml_list(paths: Sequence[str]) -> str:
     return "[" + ", ".join(f'"{path}"' for path in paths) + "]"
 
 
@@ -155,19 +157,19 @@ def first_policy() -> str:
 
 
 def second_policy(asked: Sequence[str] = (READING,)) -> str:
-    """policy.toml of epoch 2: visitors may read READING, the gateway no longer PRIVATE."""
+    """policy.toml of epoch 2: visitors may read READING, the gateway may not read PRIVATE."""
     read = [path for path in (*_MACHINE, "pump", "sluice", "writ/status") if path != PRIVATE]
-    return _policy(_words(read), asked, _VISITORS, "deny", "allow")
+    return _policy(_toml_list(read), asked, _VISITORS, "deny", "allow")
 
 
 def other_policy(text: str) -> str:
-    """policy.toml of later epochs: an actuator may ask the sensors for OTHER, or no more."""
+    """policy.toml of later epochs: allows actuators to read OTHER of sensors, or ends that."""
     with_other = second_policy((READING, OTHER))
     return second_policy() if text == with_other else with_other
 
 
 def _policy(read: str, asked: Sequence[str], visitors: str, gateway: str, visitor: str) -> str:
     text = _POLICY.format(
-        read=read, asked=_words(asked), visitors=visitors, gateway=gateway, visitor=visitor
+        read=read, asked=_toml_list(asked), visitors=visitors, gateway=gateway, visitor=visitor
     )
     return text.replace("@PRIVATE", PRIVATE).replace("@READING", READING)
