@@ -246,7 +246,7 @@ class Committee:
                 raise SystemExit(f"governor {other.folder.path.name} has ended:\n{log[-2000:]}")
         with contextlib.suppress(NotReachable):
             status = one.ask("status")
-            return status.get("up") == len(self.governors) and bool(status["is_active"])
+            return status.get("online_count") == len(self.governors) and bool(status["is_active"])
         return False
 
     def wait(self, until: Callable[[], bool], what: str, timeout_s: float = START_S) -> None:

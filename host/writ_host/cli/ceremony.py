@@ -115,10 +115,12 @@ def roster(out: Output, name: str, threshold: int | None, scope: Path, yes: bool
     limit = threshold or default_threshold(len(governors))
     check_threshold(len(governors), limit)
     made = Roster.create(name, limit, governors)
-    dead, lying = tolerance(len(governors), limit)
+    offline, byzantine = tolerance(len(governors), limit)
     rows = [(one.name, spoken(one.verify_key)) for one in made.governors]
     out.table(("governor", "fingerprint"), rows)
-    out.line(f"{limit} of {len(rows)} certify; {dead} may be dead, {lying} may lie")
+    out.line(
+        f"{limit} of {len(rows)} certify; tolerates {offline} offline or {byzantine} Byzantine"
+    )
     out.confirm("Are these all governors, with the fingerprints that they read out?", yes)
     files.write_atomically(scope / "roster.cbor", made.to_bytes(), 0o644)
     out.ok(f"roster of {name}: {spoken(made.id)}")
@@ -129,8 +131,8 @@ def roster(out: Output, name: str, threshold: int | None, scope: Path, yes: bool
             "threshold": limit,
             "governors": dict(rows),
             "fingerprint": spoken(made.id),
-            "may_be_dead": dead,
-            "may_lie": lying,
+            "tolerates_offline": offline,
+            "tolerates_byzantine": byzantine,
         }
     )
 

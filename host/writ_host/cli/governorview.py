@@ -8,8 +8,6 @@ from ..governor.ceremonies.views import in_words
 from ..governor.control import Document
 from ..governor.core import clockskew
 
-# A peer that said nothing for so long counts as away.
-AWAY_S = 15
 _DECISIONS_SHOWN = 5
 _SIGNATURES = "waiting for the other governors' signatures"
 
@@ -37,15 +35,17 @@ def status(found: Document) -> list[str]:
 
 
 def _seated(found: Document) -> list[tuple[str, str]]:
-    up, threshold = found["up"], found["threshold"]
-    spare = up - threshold
+    online, threshold = found["online_count"], found["threshold"]
+    spare = online - threshold
+    now = f"{online} of {found['count']} online; "
     if spare < 0:
-        now = f"{up} of {found['count']} up: nothing can be certified until {-spare} more are"
+        now += f"certifies nothing until {-spare} more are online"
+    elif spare == 0:
+        now += "tolerates no further failure"
     else:
-        lying = max(0, min(spare, found["may_lie"]))
-        left = f"{spare} more may die, " + (f"or {lying} lie" if lying else "none may lie")
-        left = left if spare else "just enough"
-        now = f"{up} of {found['count']} up: {left}"
+        now += f"tolerates {spare} more offline"
+        if byzantine := max(0, min(spare, found["tolerates_byzantine"])):
+            now += f" or {byzantine} Byzantine"
     age = found["beacon_age_s"]
     off = [one for one in found["governors"] if one.get("clock_off_s")]
     clock = []
@@ -67,14 +67,14 @@ def _seated(found: Document) -> list[tuple[str, str]]:
 def _governors(listed: Sequence[Document]) -> list[str]:
     cells = []
     for one in listed:
-        heard = one["heard_s"]
+        last_seen_s = one["last_seen_s"]
         if one["me"]:
-            state = "this one"
-        elif heard is None:
-            state = "not heard yet"
+            state = "this governor"
+        elif last_seen_s is None:
+            state = "not seen yet"
         else:
-            state = "up" if heard < AWAY_S else "away"
-            state += f", heard {humanize.duration(heard)} ago"
+            state = "online" if one["online"] else "offline"
+            state += f", last seen {humanize.duration(last_seen_s)} ago"
         if one.get("clock_off_s"):
             state += f"; its clock is {clockskew.describe(one['clock_off_s'])}"
         if one.get("accused"):

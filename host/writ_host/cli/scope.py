@@ -187,7 +187,7 @@ def describe(folder: ScopeFolder) -> dict[str, Any]:
     """All that `scope show` says."""
     charter, policy, beacon = folder.charter, folder.policy, folder.beacon
     count = len(charter.governors)
-    dead, lying = tolerance(count, charter.threshold)
+    offline, byzantine = tolerance(count, charter.threshold)
     members = folder.members.newest()
     return {
         "name": charter.name,
@@ -198,8 +198,8 @@ def describe(folder: ScopeFolder) -> dict[str, Any]:
         "founded": charter.founded,
         "governors": count,
         "threshold": charter.threshold,
-        "may_be_dead": dead,
-        "may_lie": lying,
+        "tolerates_offline": offline,
+        "tolerates_byzantine": byzantine,
         "seats_here": keyring.names_in(folder.path / "governors"),
         "beacon_age_max_s": charter.beacon_age_max_s,
         "epoch": folder.epoch,
@@ -224,7 +224,7 @@ def _show(out: Output, document: dict[str, Any]) -> None:
             "key fingerprint": document["key_fingerprint"],
             "founded": humanize.moment(document["founded"]),
             "governors": f"{document['threshold']} of {document['governors']} certify",
-            "tolerates": f"{document['may_be_dead']} dead; {document['may_lie']} lying",
+            "tolerates": f"{document['tolerates_offline']} offline or {document['tolerates_byzantine']} Byzantine",
             "seats here": document["seats_here"] or None,
             "epoch": f"{document['epoch']} (head {document['head'].hex()})",
             "beacon": f"{age} old; fresh for {limit}" if beacon else "none",

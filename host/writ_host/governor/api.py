@@ -86,7 +86,7 @@ class Api:
             return found
         governors = self._governors()
         core = daemon.core.status()
-        up = sum(1 for one in governors if one["up"])
+        online = sum(1 for one in governors if one["online"])
         threshold = daemon.core.committee.threshold
         return {
             **core,
@@ -96,11 +96,9 @@ class Api:
             "group_key": daemon.core.context.chain.group_key,
             "key_fingerprint": spoken(daemon.core.context.chain.group_key),
             "count": len(governors),
-            "up": up,
-            "may_be_dead": core["tolerates_dead"],
-            "may_lie": core["tolerates_lying"],
-            "now_may_die": max(0, up - threshold),
-            "has_quorum": up >= threshold,
+            "online_count": online,
+            "tolerates_offline_now": max(0, online - threshold),
+            "has_quorum": online >= threshold,
         }
 
     def _governors(self) -> list[Document]:
@@ -112,15 +110,15 @@ class Api:
         for number, governor in enumerate(daemon.seat.roster.governors, 1):
             is_me = number == daemon.seat.key.identifier
             address, at_ms = daemon.link.peering.heard.get(governor.node_key, ("", None))
-            heard_s = None if at_ms is None else (now_ms - at_ms) / 1000
+            last_seen_s = None if at_ms is None else (now_ms - at_ms) / 1000
             listed.append(
                 {
                     "number": number,
                     "name": governor.name,
                     "me": is_me,
                     "address": daemon.settings.peers if is_me else address,
-                    "heard_s": heard_s,
-                    "up": is_me or (heard_s is not None and heard_s < AWAY_S),
+                    "last_seen_s": last_seen_s,
+                    "online": is_me or (last_seen_s is not None and last_seen_s < AWAY_S),
                     "accused": daemon.core.accusations.get(number, ""),
                     "clock_off_s": clocks.get(number),
                 }
@@ -292,8 +290,9 @@ class Api:
         """Who deals, this governor first: those who are up. None where too few are."""
         threshold = self._daemon.the_core().committee.threshold
         listed = sorted(self._governors(), key=lambda one: not one["me"])
-        up = [str(one["name"]) for one in listed if one["up"] and one["name"] not in without]
-        return up[:threshold] if len(up) >= threshold else None
+        online = [str(one["name"]) for one in listed if one["online"]]
+        found = [name for name in online if name not in without]
+        return found[:threshold] if len(found) >= threshold else None
 
     # --- founding, for whoever invites ------------------------------------------------------------
 

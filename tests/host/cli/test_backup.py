@@ -44,7 +44,7 @@ def test_a_governor_comes_back_from_a_backup_and_decides_again(council: Council)
     # what it forgot it is told
     wait_for(lambda: council.ask("d", "status")["epoch"] == newest, council.log("d"))
     assert council.ask("d", "status")["state"] == "seated"
-    wait_for(lambda: council.ask("d", "status")["up"] == 4, council.log("d"))
+    wait_for(lambda: council.ask("d", "status")["online_count"] == 4, council.log("d"))
     # the others decide one without needing it, then it is needed again
     following = change(council, "b")
     wait_for(lambda: council.ask("d", "status")["epoch"] == following, council.log("d"))

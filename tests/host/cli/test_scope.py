@@ -42,7 +42,7 @@ def change_policy(rig: Rig, old: str, new: str) -> None:
 def test_from_founding_to_revocation(rig: Rig) -> None:
     shown = rig.ok("scope", "show")
     assert (shown["governors"], shown["threshold"]) == (4, 3)
-    assert (shown["may_be_dead"], shown["may_lie"]) == (1, 1)
+    assert (shown["tolerates_offline"], shown["tolerates_byzantine"]) == (1, 1)
     assert shown["epoch"] == 1 and len(shown["seats_here"]) == 4
 
     rig.admit("gw", "gateway", "--out", rig.path / "gw")
@@ -187,7 +187,7 @@ def test_a_scope_locked_with_a_passphrase(tmp_path: Path) -> None:
     env = {"WRIT_KEY_FILE": "", "WRIT_PASSPHRASE_FILE": str(secret)}
     words = ("scope", "create", "farm", "--local", "--governors", "1", "--folder", rig.scope)
     made = rig.ok(*words, env=env)
-    assert (made["governors"], made["threshold"], made["may_lie"]) == (1, 1, 0)
+    assert (made["governors"], made["threshold"], made["tolerates_byzantine"]) == (1, 1, 0)
     assert rig.ok("scope", "beacon", env=env)["epoch"] == 1
     assert rig.run(*words, "--json", env=env).error["name"] == "FileInTheWay"
 
