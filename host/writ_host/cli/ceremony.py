@@ -37,7 +37,7 @@ from ..scope.review import Review, review
 from .names import scope_name
 from .options import scope_option, yes_option
 from .output import Output, command
-from .scope import default_threshold
+from .scope import default_threshold, tolerance_text
 from .secret import secret_options, unlock
 from .signers import (
     Waiter,
@@ -118,9 +118,7 @@ def roster(out: Output, name: str, threshold: int | None, scope: Path, yes: bool
     offline, byzantine = tolerance(len(governors), limit)
     rows = [(one.name, spoken(one.verify_key)) for one in made.governors]
     out.table(("governor", "fingerprint"), rows)
-    out.line(
-        f"{limit} of {len(rows)} certify; tolerates {offline} offline or {byzantine} Byzantine"
-    )
+    out.line(f"{limit} of {len(rows)} certify; tolerates {tolerance_text(offline, byzantine)}")
     out.confirm("Are these all governors, with the fingerprints that they read out?", yes)
     files.write_atomically(scope / "roster.cbor", made.to_bytes(), 0o644)
     out.ok(f"roster of {name}: {spoken(made.id)}")

@@ -212,6 +212,11 @@ def describe(folder: ScopeFolder) -> dict[str, Any]:
     }
 
 
+def tolerance_text(offline: int, byzantine: int) -> str:
+    """The failures that a scope tolerates, for people."""
+    return f"{offline} offline or {byzantine} Byzantine"
+
+
 def _show(out: Output, document: dict[str, Any]) -> None:
     beacon = document["beacon_time"]
     age = humanize.duration(now_s() - beacon) if beacon else ""
@@ -224,7 +229,9 @@ def _show(out: Output, document: dict[str, Any]) -> None:
             "key fingerprint": document["key_fingerprint"],
             "founded": humanize.moment(document["founded"]),
             "governors": f"{document['threshold']} of {document['governors']} certify",
-            "tolerates": f"{document['tolerates_offline']} offline or {document['tolerates_byzantine']} Byzantine",
+            "tolerates": tolerance_text(
+                document["tolerates_offline"], document["tolerates_byzantine"]
+            ),
             "seats here": document["seats_here"] or None,
             "epoch": f"{document['epoch']} (head {document['head'].hex()})",
             "beacon": f"{age} old; fresh for {limit}" if beacon else "none",

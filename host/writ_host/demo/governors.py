@@ -17,7 +17,7 @@ from .. import codec
 from ..consensus.value import body_of
 from ..errors import HostError
 from ..governor.control import ControlClient, ControlFailed, Document
-from ..scope.issuance import Issuer, Draft
+from ..scope.issuance import Draft, Issuer
 from . import scenario
 from .loopback import clean_environment, free_address
 from .process import START_S, Event, NoAnswer, Process, Program
