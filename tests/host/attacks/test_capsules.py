@@ -9,8 +9,8 @@ import pytest
 from attack_rig import (
     FOUNDED,
     RULES,
-    Hill,
-    Hillside,
+    AttackedField,
+    AttackedScope,
     Member,
     flipped,
     post,
@@ -41,30 +41,30 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def field(tmp_path: Path, tree: Path) -> Iterator[Hillside]:
-    field = Hillside(tmp_path, tree)
+def field(tmp_path: Path, tree: Path) -> Iterator[AttackedField]:
+    field = AttackedField(tmp_path, tree)
     yield field
     field.stop()
 
 
-def test_an_arbitrary_capsule_is_not_believed(field: Hillside) -> None:
+def test_an_arbitrary_capsule_is_not_believed(field: AttackedField) -> None:
     device, law, eve = field.device("soil"), field.law, PlainKey()
     before = field.status(device)
     forged = [sealed(eve, payload) for payload in law.wishes()]
     assert set(post(device.address, *forged)) == {"BadSignature"}
-    # once more costs no signature check
+    # a repeated capsule costs no signature check
     assert set(post(device.address, *forged)) == {"KnownBad"}
-    # a member's signature is no governor's, whatever it says
+    # a member's signature does not certify
     insider = field.member("insider", GUEST)
     payload = law.wishes()[0]
     signature = crypto.es256_sign(insider.private, capsule.signing_input(payload, capsule.ES256))
     own = capsule.assemble(payload, signature, capsule.ES256)
     assert post(device.address, own) == ["BadShape"]
-    # a certified one of which one bit is turned: of its framing, its epoch, its rules, its end
+    # a certified capsule with one bit flipped: in its framing, epoch, rules or signature
     true = law.amend([OP_ADD_RULE, [OPERATOR, SENSOR, "level/*", 1]])
     said = post(device.address, *(flipped(true, at) for at in (0, 2, 8, 20, 30, -60, -1)))
     assert not {"taken", "known"} & {*said} and said[-2:] == ["BadSignature", "BadSignature"]
-    # who makes itself a member is none
+    # a node that signs its own membership is no member
     eves = crypto.p256_generate()
     key = crypto.p256_public(eves)
     member = capsule.build(capsule.MEMBER, [9, OPERATOR], sub="eve", exp=FOUNDED + 99, key=key)
@@ -77,7 +77,7 @@ def test_an_arbitrary_capsule_is_not_believed(field: Hillside) -> None:
     assert post(device.address, true) == ["taken"]
 
 
-def test_an_older_state_does_not_come_back(field: Hillside) -> None:
+def test_an_older_state_does_not_come_back(field: AttackedField) -> None:
     device, law = field.device("soil"), field.law
     lost = field.member("lost")
     assert lost.say(device.address, "temp").startswith("21.")
@@ -88,7 +88,7 @@ def test_an_older_state_does_not_come_back(field: Hillside) -> None:
     old.append(law.beacon())
     law.amend([OP_ADD_RULE, [*RULES[0][:2], "level/*", 1]])
     store = Store(FileFlash(str(device.path)))
-    # of the same epoch, and of this node's own membership, there are older ones, too
+    # an older beacon of the same epoch, and an older membership of this node
     old += [law.beacon(), store.load("member")]
     mine = capsule.Member(capsule.parse(old[-1]))
     later = law.member(load_key(store), mine.name, mine.address, mine.roles, days=2)
@@ -102,17 +102,17 @@ def test_an_older_state_does_not_come_back(field: Hillside) -> None:
         assert (status["epoch"], status["head"]) == (3, law.state.head())
         device.kill()
         device.start()
-    # a member that is behind is told, and does not draw the device back
+    # a member that is behind does not draw the device back
     behind = field.member("behind")
     behind.authority.epoch = 1
     assert behind.say(device.address, "temp").startswith("21.")
     assert field.status(device)["epoch"] == 3
 
 
-def test_pieces_of_different_states_do_not_mix(field: Hillside) -> None:
+def test_pieces_of_different_states_do_not_mix(field: AttackedField) -> None:
     device, law = field.device("soil"), field.law
     rival = law.rival()
-    # a certified rule for a path, and a rival's for another one: two states of one epoch
+    # two certified states of one epoch: a rule for one path, and a fork's rule for another
     rule = [OP_ADD_RULE, [OPERATOR, SENSOR, "level/*", 1]]
     first, second = law.amend(rule), law.amend(bytes(8))
     other = rival.amend([OP_ADD_RULE, [OPERATOR, SENSOR, "missing", 1]])
@@ -122,11 +122,11 @@ def test_pieces_of_different_states_do_not_mix(field: Hillside) -> None:
     assert post(device.address, after, rival.policies[2]) == ["WrongPrevious", "WrongPrevious"]
     assert post(device.address, other) == ["Forked"]
     assert post(device.address, rival.policies[1], rival.beacon(2)) == ["Forked", "Forked"]
-    # the signature of one on the claims of another
+    # the signature of one capsule on the claims of another
     parts = [capsule.parse(raw) for raw in (second, law.policies[2])]
     mixed = capsule.assemble(parts[0].payload, parts[1].signature)
     assert post(device.address, mixed) == ["BadSignature"]
-    # the membership of one with the key of another
+    # the membership of one node with the key of another
     thief = field.member("thief", GUEST)
     thief.authority.me = field.operator.authority.me
     assert thief.say(device.address, "temp") == "BadMac"
@@ -134,8 +134,8 @@ def test_pieces_of_different_states_do_not_mix(field: Hillside) -> None:
     assert field.status(device)["head"] == law.state.head()
 
 
-def test_capsules_of_another_scope_are_refused(field: Hillside, tmp_path: Path) -> None:
-    device, law, other = field.device("soil"), field.law, Hill()
+def test_capsules_of_another_scope_are_refused(field: AttackedField, tmp_path: Path) -> None:
+    device, law, other = field.device("soil"), field.law, AttackedScope()
     assert post(device.address, other.charter) == ["WrongScope"]
     other.enact(RULES)
     raws = [other.beacon(), other.member(crypto.p256_generate(), "eve", 9, OPERATOR)]
@@ -145,19 +145,19 @@ def test_capsules_of_another_scope_are_refused(field: Hillside, tmp_path: Path) 
     parsed = capsule.parse(law.amend(bytes(8)))
     hinted = capsule.assemble(parsed.payload, parsed.signature, hint=other.id)
     assert post(device.address, hinted) == ["WrongScope"]
-    # a member there is nobody here
+    # a member of another scope is no member here
     (tmp_path / "there").mkdir()
-    there = Hillside(tmp_path / "there", tmp_path)
+    there = AttackedField(tmp_path / "there", tmp_path)
     there.law = other
     visitor = field.keep(Member.of(there, "visitor", OPERATOR))
     assert visitor.say(device.address, "temp") == "WrongScope"
-    # nor before a device has its charter
+    # a device without a charter takes only the charter of its scope
     blank = field.blank("blank")
     assert post(blank.address, law.policies[0], other.charter) == ["NoScope", "WrongScope"]
     assert post(blank.address, law.charter, law.policies[0]) == ["taken", "taken"]
 
 
-def test_nobody_pushes_a_device_past_the_truth(field: Hillside) -> None:
+def test_nobody_pushes_a_device_past_the_truth(field: AttackedField) -> None:
     device, law = field.device("soil"), field.law
     forged = sealed(PlainKey(), law.wishes()[3])
     liar = field.member("liar", OPERATOR)
@@ -167,22 +167,22 @@ def test_nobody_pushes_a_device_past_the_truth(field: Hillside) -> None:
     before = field.status(device)
     for _ in range(3):
         assert liar.say(device.address, "temp").startswith("21.")
-    # it is asked, gives nothing, and is not asked again at once
+    # the device asks it, gets nothing valid, and does not ask it again at once
     assert liar.asked.count("writ/policy") == 1
     assert post(device.address, forged) == ["BadSignature"]
-    # news of somebody else come through meanwhile
+    # news from another member arrive meanwhile
     for raw in (law.amend(bytes(8)), law.beacon()):
         field.operator.authority.receive(raw, 0)
     wait(lambda: field.status(device)["epoch"] == 2)
     after = field.status(device)
     assert after["head"] == law.state.head()
-    # and the time is the certified one
+    # the device's time comes from the certified beacon
     assert before["time"] <= after["time"] < FOUNDED + 3600
 
 
-def test_data_without_end_is_cut_off(field: Hillside) -> None:
+def test_data_without_end_is_cut_off(field: AttackedField) -> None:
     device, law = field.device("soil"), field.law
-    # a stranger who uploads for ever, one who sends too much at a time, a capsule that is too long
+    # a stranger with an endless upload, a capsule that is too long, a datagram that is too long
     with PlainClient(device.address) as stranger:
         assert stranger.post("writ", bytes(4 * BODY_BYTES_MAX)).code == coap.TOO_LARGE
     assert post(device.address, bytes(CAPSULE_BYTES_MAX + 1)) == ["TooLarge"]
@@ -190,13 +190,13 @@ def test_data_without_end_is_cut_off(field: Hillside) -> None:
     message.add_path("writ")
     answer = send(device.address, message.encode() + bytes(1400))
     assert answer is not None and answer.code == coap.TOO_LARGE
-    # one who begins uploads and leaves them
+    # a stranger that begins uploads and never ends them
     for number in range(6):
         begun = coap.Message(coap.CON, coap.POST, number, b"\x02", bytes(256))
         begun.add_path("writ")
         begun.add(coap.BLOCK1, block_encode(0, True, 4))
         assert send(device.address, begun.encode()) is not None
-    # a member whose newest policy has no end
+    # a member that serves an endless policy
     liar = field.member("liar", OPERATOR)
     liar.authority.epoch = 7
     liar.lie(lambda request: request.path == "writ/policy" and (coap.CONTENT, bytes(1 << 20)))
@@ -209,14 +209,14 @@ def test_data_without_end_is_cut_off(field: Hillside) -> None:
 
 
 def test_a_frozen_device_goes_on_and_knows_it(tmp_path: Path, tree: Path) -> None:
-    field = Hillside(tmp_path, tree, beacon_age_s=2)
+    field = AttackedField(tmp_path, tree, beacon_age_s=2)
     try:
         device, law, operator = field.device("soil"), field.law, field.operator
         beacon = law.beacon()
         assert operator.say(device.address, "blob") == "NotFresh"
         assert post(device.address, beacon) == ["taken"]
         assert operator.say(device.address, "blob") == "\xff\x00"
-        # the world goes on without it; somebody repeats the beacon that it has
+        # the scope goes on without the device; an attacker repeats the beacon that it has
         news = [law.amend(field.member("lost").node_id), law.beacon(time_s=FOUNDED + 600)]
         said = set()
         deadline = time.monotonic() + 20
@@ -225,45 +225,45 @@ def test_a_frozen_device_goes_on_and_knows_it(tmp_path: Path, tree: Path) -> Non
             assert time.monotonic() < deadline
             time.sleep(0.3)
         assert said == {"known"}
-        # what needs nothing fresh goes on; how old all is can be read
+        # rules without `fresh` still allow, and the status reports the age
         assert operator.say(device.address, "temp").startswith("21.")
         status = field.status(device)
         assert status["epoch"] == 1 and status["beacon_age_s"] > 2
-        # to be switched off and on makes nothing fresh either
+        # a restart makes nothing fresh
         device.kill()
         device.start()
         assert operator.say(device.address, "blob") == "NotFresh"
         assert field.status(device)["beacon_age_s"] is None
-        # and the first word from outside ends it
+        # the first news from outside ends the freeze
         assert post(device.address, *news) == ["taken", "taken"]
         assert operator.say(device.address, "blob") == "\xff\x00"
     finally:
         field.stop()
 
 
-def test_a_trickle_holds_up_nobody(field: Hillside) -> None:
+def test_a_trickle_holds_up_nobody(field: AttackedField) -> None:
     device, law = field.device("soil"), field.law
     raw = law.amend(*(bytes(7) + bytes((number,)) for number in range(1, 17)))
     slow, quick = field.member("slow"), field.member("quick")
-    # sixteen bytes at a time, each as late as can be without being given up
+    # sixteen bytes at a time, each delayed to just before its timeout
     slow.szx, slow.delay_ms = 0, 1500
     slow.lie(lambda request: None)
     assert slow.say(device.address, "temp").startswith("21.")
     with slow.background():
         wait(lambda: "writ/policy" in slow.asked)
         wait(lambda: _epoch(quick, device.address) == 2, every_s=0.2)
-    # all of it would have taken much longer
+    # the whole transfer would have taken much longer
     assert slow.asked.count("writ/policy") < len(raw) // 16
     assert slow.asked.count("writ/policy") > 1
 
 
-def test_a_flood_leaves_room_for_members(field: Hillside) -> None:
+def test_a_flood_leaves_room_for_members(field: AttackedField) -> None:
     device, law = field.device("soil"), field.law
     assert field.operator.say(device.address, "temp").startswith("21.")
     payload = law.wishes()[0]
     host, _, port = device.address.rpartition(":")
     for number, greeting in enumerate(FIRST_MESSAGES):
-        # from as many addresses: who greets and never answers, forged capsules, uploads begun
+        # from many addresses: unanswered handshakes, forged capsules, unfinished uploads
         raw = capsule.assemble(payload, crypto.sha512(bytes((number,))))
         forged = capsule_post(raw, 1000 + number)
         begun = coap.Message(coap.NON, coap.POST, 2000 + number, b"\x02", bytes(256))
@@ -276,18 +276,18 @@ def test_a_flood_leaves_room_for_members(field: Hillside) -> None:
             assert field.operator.say(device.address, "temp").startswith("21.")
     counted = field.refused(device)
     assert counted["EchoRequired"] > 30 and counted["RateLimited"] > 10
-    # one who is where it says it is has its share, and no more
+    # a stranger with a verified address gets the limited rate, and no more
     said = [greet(device.address, number) for number in range(60, 70)]
     assert said.count(coap.TOO_MANY) >= 10 - HANDSHAKE_BURST
     assert said[-1] == coap.TOO_MANY
-    # sessions go on at once; whoever is new waits for its turn
+    # open sessions are served at once; a new member waits for its turn
     late = field.member("late")
     wait(lambda: late.say(device.address, "temp").startswith("21."), every_s=1)
     assert field.status(device)["epoch"] == 1
 
 
 def greet(address: str, number: int) -> int:
-    """Begin a handshake from a new address, and return the Echo that is asked for; the answer."""
+    """Begin a handshake from a new address and return the requested Echo; the answer's code."""
     host, _, port = address.rpartition(":")
     answer = coap.Message(0, coap.UNAUTHORIZED)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:

@@ -1,4 +1,4 @@
-"""Attacks with the keys of governors, who are processes here: rows of docs/security.md."""
+"""Attacks with the keys of governors, which run as processes: rows of docs/security.md."""
 
 import re
 import time
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attack_council import POLICY, Countryside, Puppet, counters, decide, is_up, known
+from attack_council import POLICY, CommitteeField, StolenGovernor, counters, decide, is_up, known
 from attack_rig import node_id, post, sealed, wait
 from field_rig import build_tree
 from interop_rig import PlainKey
@@ -43,14 +43,14 @@ def committee() -> Iterator[Committee]:
 
 
 @pytest.fixture
-def field(tmp_path: Path, tree: Path, committee: Committee) -> Iterator[Countryside]:
-    field = Countryside(tmp_path, tree, committee)
+def field(tmp_path: Path, tree: Path, committee: Committee) -> Iterator[CommitteeField]:
+    field = CommitteeField(tmp_path, tree, committee)
     yield field
     field.stop()
 
 
 def down(committee: Committee, index: int) -> None:
-    """One of them is carried off."""
+    """Kill the process of a governor."""
     process = committee.governors[index].process
     assert process is not None
     process.kill()
@@ -58,21 +58,21 @@ def down(committee: Committee, index: int) -> None:
 
 
 def greedy(before: Policy) -> bytes:
-    """A policy that is well formed, and allows everybody everything."""
+    """The payload of a valid policy that allows every role everything."""
     rules = [rule for rule in before.rules if rule != EVERYTHING] + [EVERYTHING]
     body = [before.epoch + 1, before.head(), rules, [], [], before.params]
     payload: bytes = capsule.build(capsule.POLICY, body, iat=int(time.time()))
     return payload
 
 
-def test_one_stolen_governor_decides_nothing(field: Countryside, committee: Committee) -> None:
+def test_one_stolen_governor_decides_nothing(field: CommitteeField, committee: Committee) -> None:
     device, law = field.device("soil"), field.law
     honest = committee.governors[:DORA]
     down(committee, DORA)
     now_s = int(time.time())
-    with Puppet(committee, DORA) as thief:
+    with StolenGovernor(committee, DORA) as thief:
         identity, group_key = thief.local.identity, law.public
-        # it proposes, and approves for itself and in the names of others
+        # the thief proposes, and approves for itself and in the names of others
         made = Proposal((greedy(law.state),), "nothing much", b"", 4, now_s)
         said = [
             Approval.make(identity, group_key, number, made.id, True, "", now_s).to_item(made.id)
@@ -85,7 +85,7 @@ def test_one_stolen_governor_decides_nothing(field: Countryside, committee: Comm
             found = known(one, made.id.hex())
             assert [approval["governor"] for approval in found["approvals"]] == ["dora"]
             assert (found["state"], found["operators"]) == ("open", 2)
-        # it asks for signatures: of a far time, of a membership and a command nobody was told of
+        # it requests signatures for a future beacon, and for a member and an action not proposed
         eve = crypto.p256_public(crypto.p256_generate())
         wishes = [
             capsule.build(BEACON, [1, law.state.head()], iat=now_s + 10 * YEAR_S),
@@ -104,7 +104,7 @@ def test_one_stolen_governor_decides_nothing(field: Countryside, committee: Comm
             return {(number, items[1][-1]) for number, items in listed}
 
         thief.listen(lambda: len(refused()) == 9)
-        # what it signed alone is nothing to governors, nor to devices
+        # neither governors nor devices accept what it signed alone
         alone = capsule.assemble(wishes[0], identity.sign(capsule.signing_input(wishes[0])))
         thief.say(CAPSULES, None, [alone])
         thief.listen(lambda: all(counters(one)["BadSignature"] >= 4 for one in honest))
@@ -112,14 +112,16 @@ def test_one_stolen_governor_decides_nothing(field: Countryside, committee: Comm
         assert post(honest[0].listen, alone) == ["BadSignature"]
     states = [one.ask("state") for one in honest]
     assert {state["epoch"] for state in states} == {1}
-    # the others go on without it
+    # the others decide without it
     found = decide(committee, committee.revocation(bytes(8)), ANNA, BEN)
     assert found["state"] == "certified"
     raws = [bytes.fromhex(raw) for raw in found["capsules"]]
     assert post(device.address, *raws[:1]) == ["taken"]
 
 
-def test_a_lying_governor_is_believed_by_nobody(field: Countryside, committee: Committee) -> None:
+def test_a_lying_governor_is_believed_by_nobody(
+    field: CommitteeField, committee: Committee
+) -> None:
     dora = committee.governors[DORA]
     down(committee, DORA)
     committee.start(dora, ("-m", "writ_host.demo.byzantine_governor"))
@@ -128,10 +130,10 @@ def test_a_lying_governor_is_believed_by_nobody(field: Countryside, committee: C
     device = field.device("soil", governors=peers, renew_days=365)
     before = _mine(device.path).expires
     wait(lambda: _mine(device.path).expires > before)
-    # a renewal that the liar certified alone; then one that is true
+    # the device refused the renewal that the Byzantine governor signed alone, and took a valid one
     assert field.refused(device)["BadSignature"] >= 1
     assert _mine(device.path).expires < time.time() + YEAR_S + 60
-    # its wrong shares, double votes and second proposals stop nothing
+    # its wrong shares, double votes and second proposals do not stop the others
     found = decide(committee, committee.revocation(bytes(8)), ANNA, BEN)
     assert found["state"] == "certified"
     honest = committee.governors[:DORA]
@@ -141,7 +143,7 @@ def test_a_lying_governor_is_believed_by_nobody(field: Countryside, committee: C
 def test_a_flooding_governor_takes_nobody_elses_turn(committee: Committee) -> None:
     honest = committee.governors[:DORA]
     down(committee, DORA)
-    # each of these costs a check of a device's signature, and there is no end of them
+    # each of these proposals costs the check of a device's signature
     false = []
     for number in range(16):
         private = crypto.p256_generate()
@@ -152,7 +154,7 @@ def test_a_flooding_governor_takes_nobody_elses_turn(committee: Committee) -> No
         request[-1] ^= 1
         false.append(Proposal((wish,), "eve", codec.dump([bytes(request)]), 4, 0))
     message = [PROPOSE, [[4, *one.to_item()] for one in false]]
-    with Puppet(committee, DORA) as thief, thief.repeating(*message):
+    with StolenGovernor(committee, DORA) as thief, thief.repeating(*message):
         wait(lambda: all(counters(one).get("NotAccepted", 0) > 500 for one in honest))
         for _ in range(2):
             found = decide(committee, committee.revocation(crypto.random_bytes(8)), ANNA, BEN)
@@ -169,19 +171,19 @@ def _mine(path: Path) -> capsule.Member:
 
 
 def test_stolen_threshold_keys_are_the_scope_until_a_succession(
-    field: Countryside, committee: Committee
+    field: CommitteeField, committee: Committee
 ) -> None:
     law = field.law
     early, late, fooled = field.device("soil"), field.device("tank"), field.device("third")
     anna, ben = committee.governors[ANNA], committee.governors[BEN]
     guest = field.member("guest", 8)
     assert guest.say(late.address, "temp") == "NotAllowed"
-    # lost: with three shares a thief certifies what it likes, and nobody can tell
+    # with three shares a thief certifies anything, and no device can tell
     first = greedy(law.state)
     stolen = law.certify(first)
     assert post(late.address, stolen) == ["taken"]
     assert guest.say(late.address, "temp").startswith("21.")
-    # the operators still have their shares: they hand the scope on to a key that was not stolen
+    # the operators still have their shares, and certify a succession to a new key
     true, rival = PlainKey(), PlainKey()
     now_s = int(time.time())
 
@@ -193,7 +195,7 @@ def test_stolen_threshold_keys_are_the_scope_until_a_succession(
     theirs = succession(rival, 3, capsule.head(first))
     assert post(early.address, ours) == ["taken"]
     assert post(late.address, ours) == ["taken"]
-    # saved: whoever has it believes the old key no more, whatever that signs
+    # a device that has the succession accepts nothing more of the old key
     later = law.certify(capsule.build(capsule.BEACON, [3, bytes(6)], iat=now_s))
     policy = greedy(Policy(capsule.parse(stolen).claims))
     body = [4, capsule.head(capsule.parse(ours).payload), [EVERYTHING], [], [], {}]
@@ -202,7 +204,7 @@ def test_stolen_threshold_keys_are_the_scope_until_a_succession(
     assert post(early.address, stolen, law.certify(policy)) == ["RolledBack", "Forked"]
     assert post(early.address, theirs, later) == ["Forked", "Forked"]
     assert post(early.address, fourth, member) == ["BadSignature", "BadSignature"]
-    # what the old key said of members counts no more: the new one must say it again
+    # memberships of the old key do not count: the new key must certify them again
     assert guest.say(late.address, "temp") == "NotMember"
     assert field.operator.say(early.address, "temp") == "BadSignature"
     until = now_s + YEAR_S
@@ -216,17 +218,17 @@ def test_stolen_threshold_keys_are_the_scope_until_a_succession(
         assert post(device.address, sealed(true, again(_mine(device.path), until))) == ["taken"]
     assert field.operator.say(early.address, "temp").startswith("21.")
     assert guest.say(early.address, "temp") == "NotAllowed"
-    # the thief's rules stay where they were taken, until a policy of the new key
+    # a device that took the thief's policy keeps it until the first policy of the new key
     assert guest.say(late.address, "temp").startswith("21.")
     body = [4, capsule.head(capsule.parse(ours).payload), law.state.rules, [], [], {}]
     mended = sealed(true, capsule.build(capsule.POLICY, body, iat=now_s + 1))
     assert post(early.address, mended) == post(late.address, mended) == ["taken"]
     assert guest.say(late.address, "temp") == "NotAllowed"
-    # not saved: a device that sees the thief's succession first follows that
+    # a device that receives the thief's succession first follows that one
     assert post(fooled.address, theirs, ours) == ["taken", "Forked"]
-    # nor do governors sign with the old key any more, once they know either
+    # governors that know either succession no longer sign with the old key
     down(committee, DORA)
-    with Puppet(committee, DORA) as thief:
+    with StolenGovernor(committee, DORA) as thief:
         for number, raw in ((1, ours), (2, theirs)):
             thief.say(CAPSULES, None, [stolen], to=[number])
             thief.say(CAPSULES, None, [raw], to=[number])
@@ -234,7 +236,7 @@ def test_stolen_threshold_keys_are_the_scope_until_a_succession(
 
 
 def again(member: capsule.Member, exp: int) -> bytes:
-    """The payload that certifies a member anew."""
+    """The payload that renews a member without changes."""
     key, body = (member.x, member.y_is_odd), [member.address, member.roles]
     payload: bytes = capsule.build(capsule.MEMBER, body, sub=member.name, exp=exp, key=key)
     return payload

@@ -1,4 +1,4 @@
-"""Attacks with a node's keys, and from the wire between two: rows of docs/security.md."""
+"""Attacks with a node's keys, and on the path between two nodes: rows of docs/security.md."""
 
 import contextlib
 import random
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import interop_rig
 import pytest
-from attack_rig import FOUNDED, Hillside, Member, flipped, node_id, post, send, wait
+from attack_rig import FOUNDED, AttackedField, Member, flipped, node_id, post, send, wait
 from attack_wire import Wire, later
 from field_rig import GET, OPERATOR, POST, PUT, SENSOR, build_tree
 
@@ -24,8 +24,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def field(tmp_path: Path, tree: Path) -> Iterator[Hillside]:
-    field = Hillside(tmp_path, tree)
+def field(tmp_path: Path, tree: Path) -> Iterator[AttackedField]:
+    field = AttackedField(tmp_path, tree)
     yield field
     field.stop()
 
@@ -33,26 +33,26 @@ def field(tmp_path: Path, tree: Path) -> Iterator[Hillside]:
 # --- stolen keys ----------------------------------------------------------------------------------
 
 
-def test_a_stolen_device_has_what_it_had_until_it_is_revoked(field: Hillside) -> None:
+def test_a_stolen_device_has_what_it_had_until_it_is_revoked(field: AttackedField) -> None:
     device, law, operator = field.device("soil"), field.law, field.operator
     panel = field.member("panel")
     assert panel.say(device.address, "temp").startswith("21.")
     panel.close()
-    # its flash is read out, and goes on elsewhere in the open session: what it might do, it does
+    # a thief with its flash contents continues the open session, with the member's rights
     thief = field.keep(Member.at(panel.path, "panel"))
     there = {"wanted": node_id(device.path)}
     assert thief.say(device.address, "temp", **there).startswith("21.")
     assert len(thief.sessions) == 1
     assert thief.say(device.address, "note", coap.PUT, b"mine") == ""
-    # and no more: neither what wants governors nor what no rule allows it
+    # it can do nothing that needs an action or that no rule allows
     assert thief.say(device.address, "note", coap.POST, b"dose") == "NeedsAction"
     assert thief.say(device.address, "level/1") == "NotAllowed"
-    # what it asks for itself, and what it knows of others, certifies nothing
+    # neither its records nor a membership that it writes itself certify anything
     assert set(post(device.address, thief.store.load("s0")[:600])) == {"BadShape"}
     body, key = [9, OPERATOR | SENSOR], crypto.p256_public(thief.private)
     payload = capsule.build(capsule.MEMBER, body, sub="panel", exp=FOUNDED + 9**9, key=key)
     assert post(device.address, capsule.assemble(payload, bytes(64))) == ["BadSignature"]
-    # revoked, it is out at its next word, in the old session and for a new one
+    # once revoked, its next request is refused, in the old session and in a new one
     kept = law.member(thief.private, "panel", 9, OPERATOR, days=300)
     assert post(device.address, law.amend(thief.node_id)) == ["taken"]
     assert thief.say(device.address, "temp") == "Revoked"
@@ -61,13 +61,13 @@ def test_a_stolen_device_has_what_it_had_until_it_is_revoked(field: Hillside) ->
     assert thief.say(device.address, "temp") == "Revoked"
     assert post(device.address, kept, law.policies[0]) == ["Revoked", "RolledBack"]
     assert operator.say(device.address, "note") == "mine"
-    # nor is a stolen sensor believed by whoever has heard of it
+    # a member that knows the revocation of a sensor refuses its answers
     assert post(device.address, law.amend(node_id(device.path))) == ["taken"]
     operator.authority.receive(law.policies[-1], 0)
     assert operator.say(device.address, "temp") == "Revoked"
 
 
-def test_a_clone_is_the_same_member_and_falls_with_it(field: Hillside, tmp_path: Path) -> None:
+def test_a_clone_is_the_same_member_and_falls_with_it(field: AttackedField, tmp_path: Path) -> None:
     device, law = field.device("soil"), field.law
     panel = field.member("panel")
     for _ in range(3):
@@ -76,16 +76,16 @@ def test_a_clone_is_the_same_member_and_falls_with_it(field: Hillside, tmp_path:
     clone = field.keep(Member.at(tmp_path / "copy", "panel"))
     there = {"wanted": node_id(device.path)}
     assert clone.say(device.address, "temp", **there).startswith("21.")
-    # of two in one session the one that is behind is refused, and all can see that
+    # of two nodes in one session the one that is behind is refused, and the device counts it
     (session,) = panel.sessions
     assert panel.say(device.address, "temp").startswith("21.")
     assert field.refused(device)["Replayed"] == 1
-    # it has begun one of its own: then nobody can tell them apart
+    # with a session of its own, the clone can not be told from the original
     assert session not in list(panel.sessions)
     for one in (panel, clone, panel):
         assert one.say(device.address, "temp").startswith("21.")
         assert one.say(device.address, "level/1") == "NotAllowed"
-    # they are one node id, and one revocation is for both
+    # both have one node id, so one revocation revokes both
     assert post(device.address, law.amend(panel.node_id)) == ["taken"]
     assert [one.say(device.address, "temp") for one in (panel, clone)] == ["Revoked", "Revoked"]
 
@@ -93,7 +93,7 @@ def test_a_clone_is_the_same_member_and_falls_with_it(field: Hillside, tmp_path:
 # --- on the wire ----------------------------------------------------------------------------------
 
 
-def test_a_malicious_relay_changes_nothing_and_keeps_nothing_back(field: Hillside) -> None:
+def test_a_malicious_relay_changes_nothing_and_keeps_nothing_back(field: AttackedField) -> None:
     device, law = field.device("soil"), field.law
     rules = [
         [OPERATOR, SENSOR, "note", GET | POST | PUT],
@@ -103,7 +103,7 @@ def test_a_malicious_relay_changes_nothing_and_keeps_nothing_back(field: Hillsid
     chance = random.Random(7)
 
     def torment(_: bool, data: bytes) -> list[tuple[int, bytes]]:
-        # lost, late, twice, altered
+        # drop, delay, repeat or alter a datagram
         copies = chance.choice((0, 1, 1, 1, 1, 1, 1, 2, 2, 3))
         found = [(chance.choice((0, 0, 0, 50, 300)), data) for _ in range(copies)]
         if chance.random() < 0.2:
@@ -115,14 +115,14 @@ def test_a_malicious_relay_changes_nothing_and_keeps_nothing_back(field: Hillsid
         words = [b"%d;" % number for number in range(10)]
         answers = [sender.call(wire.address, "note", coap.POST, word) for word in words]
         wire.change = lambda _, data: [(0, data)]
-        # each was carried out once at most, whoever was told of it at least once, and in order
+        # each request was executed at most once, in order, and at least once if it was answered
         note = field.operator.call(device.address, "note").payload
         done = [word for word in words if word in note]
         assert note == b"".join(done)
         for word, answer in zip(words, answers, strict=True):
             assert word in done or not answer.is_success()
         assert sender.call(wire.address, "note", coap.POST, b"end").is_success()
-        # the last request once more: byte for byte, as another message, and as a later one
+        # the last request again: unchanged, with another message id, with a later sequence number
         last = [data for from_device, data in wire.heard if not from_device][-1]
         before = field.refused(device)
         for data in (last, flipped(last, 2), later(last)):
@@ -130,7 +130,7 @@ def test_a_malicious_relay_changes_nothing_and_keeps_nothing_back(field: Hillsid
         wait(lambda: _more(field.refused(device), before, "DecryptionFailed"))
         assert _more(field.refused(device), before, "Replayed")
         assert field.operator.call(device.address, "note").payload == note + b"end"
-    # capsules fare alike: no altered one is taken, and the true one as soon as it gets through
+    # no altered capsule is taken, and the valid one is as soon as it arrives
     raw = law.amend(bytes(8))
     with Wire(
         device.address, lambda back, data: [(0, data if back else flipped(data, -40))]
@@ -145,7 +145,7 @@ def _more(counted: dict[str, int], before: dict[str, int], name: str) -> bool:
     return counted.get(name, 0) > before.get(name, 0)
 
 
-def test_what_was_heard_before_a_reboot_is_nothing_after_it(field: Hillside) -> None:
+def test_what_was_heard_before_a_reboot_is_nothing_after_it(field: AttackedField) -> None:
     device, law = field.device("soil"), field.law
     action = law.action(node_id(device.path), b"dose")
     sender = field.member("sender")
@@ -157,7 +157,7 @@ def test_what_was_heard_before_a_reboot_is_nothing_after_it(field: Hillside) -> 
         heard = [data for from_device, data in wire.heard if not from_device]
         device.kill()
         device.start()
-        # all of it once more, from where it came from and from elsewhere
+        # replay all datagrams, from the original address and from new ones
         for data in heard:
             wire.inject(data)
             send(device.address, data)
@@ -165,7 +165,7 @@ def test_what_was_heard_before_a_reboot_is_nothing_after_it(field: Hillside) -> 
         assert counted["EchoRequired"] >= 2 and counted["OutOfOrder"] >= 1
         assert field.operator.say(device.address, "note") == ""
         assert post(device.address, action) == ["ActionSpent"]
-        # the true peer proves that it is there, in its old session, and goes on
+        # the real peer answers the Echo in its old session, and continues
         before = len(wire.heard)
         assert sender.say(wire.address, "note", coap.PUT, b"shut") == ""
         assert all(coap.decode(data).option(coap.EDHOC) is None for _, data in wire.heard[before:])
@@ -178,7 +178,7 @@ def test_what_was_heard_before_a_reboot_is_nothing_after_it(field: Hillside) -> 
 # --- actions --------------------------------------------------------------------------------------
 
 
-def test_an_action_is_good_for_one_command_once(field: Hillside) -> None:
+def test_an_action_is_good_for_one_command_once(field: AttackedField) -> None:
     device, other, law = field.device("soil"), field.device("tank"), field.law
     operator, me = field.operator, node_id(device.path)
     assert operator.say(device.address, "note", coap.POST, b"dose") == "NeedsAction"
@@ -186,14 +186,14 @@ def test_an_action_is_good_for_one_command_once(field: Hillside) -> None:
     assert post(device.address, flipped(action, -1)) == ["BadSignature"]
     assert post(other.address, action) == ["WrongTarget"]
     assert post(device.address, action) == ["taken"]
-    # it is for one method, one path and one payload
+    # an action is for one method, one path and one payload
     assert operator.say(device.address, "note", coap.POST, b"dose ") == "NeedsAction"
-    # for who may ask it at all
+    # and only for a node that a rule allows
     guest = field.member("guest", SENSOR)
     assert guest.say(device.address, "note", coap.POST, b"dose") == "NotAllowed"
     assert operator.say(device.address, "note", coap.POST, b"dose") == ""
     assert operator.say(device.address, "note", coap.POST, b"dose") == "NeedsAction"
-    # and once, whoever brings it again; nor after its time
+    # it is executed once, also if it is posted again, and not after its time
     twice = law.action(me, b"dose", exp=FOUNDED + 2 * 86400)
     late = law.action(me, b"late", nonce=2, exp=FOUNDED + 60)
     assert post(device.address, law.beacon(time_s=FOUNDED + 60)) == ["taken"]
@@ -205,9 +205,9 @@ def test_an_action_is_good_for_one_command_once(field: Hillside) -> None:
 
 
 def test_a_malicious_host_peer_gains_nothing_by_being_asked(
-    field: Hillside, monkeypatch: pytest.MonkeyPatch
+    field: AttackedField, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # five sessions, and what it takes to delegate: 160 kB are the edge (docs/memory.md)
+    # five sessions and a delegation: 160 kB are just too little (docs/memory.md)
     monkeypatch.setattr(interop_rig, "HEAP", "192k")
     law = field.law
     until = FOUNDED + 400 * 86400
@@ -230,11 +230,11 @@ def test_a_malicious_host_peer_gains_nothing_by_being_asked(
             return None
         statements.append((name, request.payload))
         if name == "stale":
-            return coap.FORBIDDEN, b"nobody renews you"
+            return coap.FORBIDDEN, b"no renewal"
         if name == "forger":
             return coap.CHANGED, capsule.assemble(renewal(request.peer, until), bytes(64))
         if name == "fool":
-            # true, and more than was asked for
+            # certified, with more roles than the device asked for
             return coap.CHANGED, law.certify(renewal(request.peer, until, roles=SENSOR | OPERATOR))
         return coap.CHANGED, law.certify(renewal(request.peer, until))
 
@@ -250,7 +250,7 @@ def test_a_malicious_host_peer_gains_nothing_by_being_asked(
     assert {name for name, _ in statements} == {"forger", "fool", "honest"}
     counted = field.refused(device)
     assert all(counted[name] >= 1 for name in ("StalePeer", "BadSignature", "WrongAnswer"))
-    # all got one statement, which is good for nothing else
+    # all peers received the same statement, which is no capsule
     (said,) = {raw for _, raw in statements}
     assert post(device.address, said) == ["UnknownKind"]
     assert field.status(device)["epoch"] == 2
@@ -260,7 +260,7 @@ def _mine(path: Path) -> capsule.Member:
     return capsule.Member(capsule.parse(Store(FileFlash(str(path))).load("member")))
 
 
-def test_a_host_peer_cannot_turn_one_action_into_another(field: Hillside) -> None:
+def test_a_host_peer_cannot_turn_one_action_into_another(field: AttackedField) -> None:
     device, law = field.device("soil"), field.law
     me, answers = node_id(device.path), []
     wrong = {

@@ -1,4 +1,4 @@
-"""Governors as processes, with real ledgers and sockets, and what a thief does with their keys."""
+"""Governors as processes, with real ledgers and sockets, and a thief with the keys of one."""
 
 import contextlib
 import socket
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from attack_rig import Hillside, wait
+from attack_rig import AttackedField, wait
 from field_rig import Law
 from interop_rig import HOST
 from measure.committee import Committee
@@ -59,10 +59,10 @@ operators = 0
 DAY_S = 86400
 
 
-class Village(Law):
-    """The scope of a committee, as `field_rig` and `attack_rig` want one.
+class CommitteeScope(Law):
+    """The scope of a committee, for use by `field_rig` and `attack_rig`.
 
-    What it certifies it has signed by the keys of three governors, whoever holds them.
+    It signs with the key shares of three governors, without asking their processes.
     """
 
     def __init__(self, committee: Committee) -> None:
@@ -90,12 +90,12 @@ class Village(Law):
         return self.certify(capsule.build(capsule.MEMBER, body, sub=name, exp=until, key=key))
 
     def beacon(self) -> bytes:
-        """A beacon of the newest epoch, of now."""
+        """A beacon of the newest epoch with the present time."""
         body = [self.state.epoch, self.state.head()]
         return self.certify(capsule.build(BEACON, body, iat=int(time.time())))
 
     def folder(self, path: Path, name: str, roles: int, **config: Any) -> bytes:
-        """A node's folder; of those that the governors know, with the key that they know."""
+        """Make a node's folder; a device of the committee keeps its key."""
         for device in self.committee.devices:
             if device.name == name:
                 path.mkdir()
@@ -106,21 +106,21 @@ class Village(Law):
         return super().folder(path, name, roles, **config)
 
 
-class Countryside(Hillside):
-    """A field whose scope is a committee's."""
+class CommitteeField(AttackedField):
+    """A field of a `CommitteeScope`."""
 
-    law: Village  # type: ignore[assignment]
+    law: CommitteeScope  # type: ignore[assignment]
 
     def __init__(self, root: Path, tree: Path, committee: Committee) -> None:
         super().__init__(root, tree)
-        self.law = Village(committee)
+        self.law = CommitteeScope(committee)
 
 
-# --- people ---------------------------------------------------------------------------------------
+# --- operators ------------------------------------------------------------------------------------
 
 
 def decide(committee: Committee, payloads: Sequence[bytes], *approving: int) -> Document:
-    """Propose at the first of `approving`, who all approve; the certified proposal."""
+    """Propose at the first governor of `approving`, approve at all; the closed proposal."""
     first = committee.governors[approving[0]]
     made = first.ask("propose", payloads=list(payloads), title="a change", evidence=b"")
     for index in approving:
@@ -132,7 +132,7 @@ def decide(committee: Committee, payloads: Sequence[bytes], *approving: int) -> 
 
 
 def known(one: Process, id: str) -> Document:
-    """A proposal as a governor knows it, {} where it does not."""
+    """A proposal as a governor knows it, {} if it does not."""
     try:
         return one.ask("find", id=id)
     except HostError:
@@ -140,7 +140,7 @@ def known(one: Process, id: str) -> Document:
 
 
 def is_up(one: Process) -> bool:
-    """Whether its daemon runs and may promise something."""
+    """Whether its daemon runs and takes part in consensus."""
     try:
         return bool(one.ask("status")["is_active"])
     except HostError:
@@ -156,10 +156,10 @@ def counters(one: Process) -> dict[str, int]:
 # --- a thief --------------------------------------------------------------------------------------
 
 
-class Puppet:
-    """Somebody with all keys of a governor that is down, at its address. Use `with`.
+class StolenGovernor:
+    """A thief with all keys of a governor that is offline, at its address. Use `with`.
 
-    heard: [(number of the governor, items of the message)].
+    heard: the messages received, [(number of the governor, items)].
     """
 
     def __init__(self, committee: Committee, index: int) -> None:
@@ -182,20 +182,20 @@ class Puppet:
         self._link.bind((HOST, int(mine.peers.rpartition(":")[2])))
         self._link.settimeout(0.02)
 
-    def __enter__(self) -> "Puppet":
+    def __enter__(self) -> "StolenGovernor":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._link.close()
 
     def say(self, *items: Any, to: Sequence[int] = ()) -> None:
-        """A message to these governors, all others unless told."""
+        """Send a message to these governors, by default to all others."""
         for key, number in self._numbers.items():
             if not to or number in to:
                 self._peering.send(key, codec.dump(list(items)))
 
     def listen(self, until: Callable[[], object], seconds: float = 30) -> None:
-        """Send and receive until something holds. Raises `AssertionError` if it never does."""
+        """Send and receive until a condition holds. Raises `AssertionError` after `seconds`."""
         deadline = time.monotonic() + seconds
         while not until():
             assert time.monotonic() < deadline, "it did not happen in time"
@@ -203,7 +203,7 @@ class Puppet:
 
     @contextlib.contextmanager
     def repeating(self, *items: Any) -> Iterator[None]:
-        """Meanwhile say the same, as often as the network takes it."""
+        """Repeat a message in a thread, as often as the network takes it."""
         stopped = threading.Event()
 
         def flood() -> None:

@@ -1,7 +1,7 @@
-"""Attackers for tests of docs/security.md, and the field that they attack, over real sockets.
+"""Attackers for the tests of docs/security.md, and the field that they attack, over real sockets.
 
-An outsider hands over what it likes, a `Member` in this process may lie. Devices are processes
-(field_rig), under MicroPython where it is here.
+An outsider can post any capsule (`post`). A `Member` in this process can answer falsely (`lie`).
+Devices are processes (field_rig), under MicroPython if it is installed.
 """
 
 import contextlib
@@ -32,8 +32,8 @@ from writ_host.refusals import parse_reason
 from writ_host.scope.delivery import post_capsules
 
 FOUNDED = interop_rig.FOUNDED
-# What the field of these tests allows: readings, a note to set, one thing that must be fresh, and
-# one that wants an action
+# The rules of this field: readings, a note to set, one resource that needs a fresh beacon, and one
+# method that needs an action.
 RULES: list[list[Any]] = [
     [OPERATOR, SENSOR, "temp", GET],
     [OPERATOR, SENSOR, "note", GET | PUT],
@@ -41,22 +41,22 @@ RULES: list[list[Any]] = [
     [OPERATOR, SENSOR, "blob", GET, FRESH],
     [OPERATOR | GUEST, SENSOR, "writ/status", GET],
 ]
-# What every attacker would like
+# The rule that an attacker would like
 ALL_FOR_ALL: list[list[Any]] = [[1, 1, "*", 127]]
 
 
 def wait(until: Callable[[], object], seconds: float = 30, every_s: float = 0.05) -> None:
-    """Wait until something holds; raises `AssertionError` if it does not in time."""
+    """Wait until a condition holds. Raises `AssertionError` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not until():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(every_s)
 
 
-# --- what is certified ----------------------------------------------------------------------------
+# --- certified capsules ---------------------------------------------------------------------------
 
 
-class Hill(Law):
+class AttackedScope(Law):
     """A scope whose policies follow by amendments. beacon_age_s: how long a beacon is fresh."""
 
     def __init__(self, beacon_age_s: int = 3600) -> None:
@@ -69,8 +69,8 @@ class Hill(Law):
         self.enact(RULES)
         self._time = FOUNDED
 
-    def rival(self) -> "Hill":
-        """What another quorum with the same key would certify from here on: a fork."""
+    def rival(self) -> "AttackedScope":
+        """A fork: a scope with the same key and state that certifies other policies from now on."""
         other = copy.copy(self)
         other.policies = list(self.policies)
         return other
@@ -88,25 +88,25 @@ class Hill(Law):
         return self.certify(capsule.build(AMENDMENT, body[1:]))
 
     def beacon(self, epoch: int = 0, time_s: int = 0) -> bytes:
-        """A beacon of an epoch, the newest unless told; each is a minute after the one before."""
+        """A beacon of an epoch, 0 for the newest; each is a minute after the one before."""
         self._time = time_s or self._time + 60
         policy = Policy(capsule.parse(self.policies[(epoch or len(self.policies)) - 1]).claims)
         return self.certify(capsule.build(BEACON, [policy.epoch, policy.head()], iat=self._time))
 
     def action(self, target: bytes, payload: bytes, nonce: int = 1, **changes: Any) -> bytes:
-        """An action that lets the node `target` take POST note once."""
+        """An action that lets the node `target` execute POST note once."""
         facts = {"method": coap.POST, "path": "note", "exp": FOUNDED + 86400, **changes}
         digest = crypto.sha256(payload)
         body = [target, facts["method"], facts["path"], digest, nonce.to_bytes(8, "big")]
         return self.certify(capsule.build(ACTION, body, exp=facts["exp"]))
 
     def succession(self, key: PlainKey, epoch: int, previous: bytes) -> bytes:
-        """A succession to another key, certified by the one in force."""
+        """A succession to another key, certified by the key in force."""
         body = [epoch, previous, bytes(32), key.public]
         return self.certify(capsule.build(SUCCESSION, body, iat=FOUNDED + epoch))
 
     def wishes(self) -> list[bytes]:
-        """Payloads that an attacker would like to see certified, one of each kind but charters."""
+        """Payloads that an attacker would like certified, one of each kind but charters."""
         before = self.state
         thief = crypto.p256_generate()
         key = crypto.p256_public(thief)
@@ -124,20 +124,20 @@ class Hill(Law):
 
 
 def greedy(before: Policy) -> bytes:
-    """The payload of the policy that an attacker would like to follow `before`."""
+    """The payload of a policy after `before` that allows everything."""
     body = [before.epoch + 1, before.head(), ALL_FOR_ALL, [], [], {}]
     payload: bytes = capsule.build(POLICY, body, iat=before.issued + 1)
     return payload
 
 
 def sealed(key: PlainKey, payload: bytes) -> bytes:
-    """A capsule as governors make it, but by this key."""
+    """A capsule of this payload, signed by this key."""
     raw: bytes = capsule.assemble(payload, key.sign(capsule.signing_input(payload)))
     return raw
 
 
 def flipped(raw: bytes, at: int) -> bytes:
-    """The same bytes with one bit turned."""
+    """The same bytes with one bit flipped."""
     at %= len(raw)
     return raw[:at] + bytes((raw[at] ^ 1,)) + raw[at + 1 :]
 
@@ -146,13 +146,13 @@ def flipped(raw: bytes, at: int) -> bytes:
 
 
 def post(address: str, *raws: bytes) -> list[str]:
-    """Hand capsules over without a session, as anybody may: "taken", "known" or a rejection."""
+    """Post capsules without a session: "taken", "known" or a rejection for each."""
     outcomes = post_capsules(address, [("", raw) for raw in raws])
     return [one.reason.__name__ if one.reason else one.text or one.state for one in outcomes]
 
 
 def send(address: str, datagram: bytes, wait_s: float = 5.0) -> coap.Message | None:
-    """One datagram from a new address; the answer, None where there is none."""
+    """Send one datagram from a new address; the answer, None for none."""
     host, _, port = address.rpartition(":")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
         link.settimeout(wait_s)
@@ -168,7 +168,8 @@ Serve = Callable[[Request], tuple[int, bytes] | None]
 
 
 class _Sync(Sync):
-    # answers what `serve` answers, and the rest as every node does
+    """Answers as `serve` does, or as every node where that returns None."""
+
     def __init__(self, node: "Member", serve: Serve) -> None:
         super().__init__(node)
         self._serve = serve
@@ -179,10 +180,10 @@ class _Sync(Sync):
 
 
 class Member(Node):
-    """A whole node, driven by the test (`call`) or by a thread (`background`), never by both.
+    """A node in this process, driven by the test (`call`) or by a thread (`background`), not both.
 
-    asked: paths that members have asked it for; delay_ms: how late it sends; szx: the size of its
-    blocks, None for the usual one.
+    asked: the paths that members requested of it; delay_ms: how long it delays what it sends; szx:
+    the size of its blocks, None for the default.
     """
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
@@ -204,17 +205,17 @@ class Member(Node):
 
     @classmethod
     def at(cls, path: Path, name: str = "thief") -> Self:
-        """Whatever node has its records in this folder, at a new address."""
+        """The node whose records are in this folder, at a new address."""
         return cls(path, {"name": name, "listen": f"{HOST}:{free_port()}"})
 
     @property
     def node_id(self) -> bytes:
-        """8 bytes."""
+        """The id of this node, 8 bytes."""
         found: bytes = capsule.node_id(crypto.p256_public(self.private)[0])
         return found
 
     def lie(self, serve: Serve) -> None:
-        """From now on answer what `serve(request)` gives, where it is not None."""
+        """Answer every request with `serve(request)` from now on, unless that is None."""
 
         def noted(request: Request) -> tuple[int, bytes] | None:
             self.asked.append(request.path)
@@ -223,14 +224,14 @@ class Member(Node):
         self.sync = _Sync(self, noted)
 
     def send(self, datagrams: list[Any]) -> None:
-        """As every node, or late."""
+        """Send datagrams, at once or delayed."""
         if self.delay_ms:
             self._late.append((self.clock.now_ms() + self.delay_ms, list(datagrams)))
         else:
             super().send(datagrams)
 
     def step(self, wait_ms: int = 1000) -> None:
-        """As every node, and send what was late."""
+        """Step as every node does, and send the delayed datagrams that are due."""
         now_ms = self.clock.now_ms()
         due = [datagrams for at_ms, datagrams in self._late if at_ms <= now_ms]
         self._late = [one for one in self._late if one[0] > now_ms]
@@ -252,7 +253,7 @@ class Member(Node):
     def call(
         self, to: str, path: str, method: int = coap.GET, payload: bytes = b"", **more: Any
     ) -> Answer:
-        """The answer of the node at "host:port"."""
+        """Send a request to the node at "host:port"; the answer."""
         answers: list[Answer] = []
         self.now_ms = self.clock.now_ms()
         self.send(self.request(method, path, payload, to, on_answer=answers.append, **more))
@@ -263,7 +264,7 @@ class Member(Node):
         return answers[0]
 
     def say(self, *call: Any, **more: Any) -> str:
-        """The answer of `call` in words: a success's payload, or the name of what refused it."""
+        """Send a request; the payload of a success, or the name of the rejection."""
         answer = self.call(*call, **more)
         if answer.rejection:
             text = getattr(answer.rejection, "text", b"") or b""
@@ -292,7 +293,7 @@ class Member(Node):
 
 
 def name_of(text: bytes) -> str:
-    """The rejection that a refusal names, or ""."""
+    """The name of the rejection in a refusal, "" for none."""
     kind = parse_reason(bytes(text))
     return kind.__name__ if kind else ""
 
@@ -300,35 +301,35 @@ def name_of(text: bytes) -> str:
 # --- the field ------------------------------------------------------------------------------------
 
 
-class Hillside(Field):
-    """A field of a `Hill`. `operator`: a member who may read what devices say of themselves."""
+class AttackedField(Field):
+    """A field of an `AttackedScope`. `operator`: a member that may read the status of devices."""
 
-    law: Hill
+    law: AttackedScope
 
     def __init__(self, root: Path, tree: Path, beacon_age_s: int = 3600) -> None:
         super().__init__(root, tree)
-        self.law = Hill(beacon_age_s)
+        self.law = AttackedScope(beacon_age_s)
         self._members: list[Member] = []
         self._operator: Member | None = None
 
     def member(self, name: str, roles: int = OPERATOR, **config: Any) -> Member:
-        """A new member in this process."""
+        """Add a member in this process."""
         return self.keep(Member.of(self, name, roles, **config))
 
     def keep(self, member: Member) -> Member:
-        """Close it in the end."""
+        """Close a member when the field stops."""
         self._members.append(member)
         return member
 
     @property
     def operator(self) -> Member:
-        """Made when first used."""
+        """The operator, created on first use."""
         if self._operator is None:
             self._operator = self.member("operator")
         return self._operator
 
     def blank(self, name: str) -> Process:
-        """A device that has its key and knows which scope to trust, and nothing else; running."""
+        """Start a device that has only its key and the id of its scope."""
         port = free_port()
         path = self.root / name
         path.mkdir()
@@ -336,32 +337,32 @@ class Hillside(Field):
         return self.run(path, port)
 
     def run(self, path: Path, port: int) -> Process:
-        """The program of devices on this folder."""
+        """Start the device program on this folder."""
         command, environment = commands(self._tree)[self.interpreter]
         program = str(self._tree / "device.py")
         return self._start(Process(path, port, [*command, program, str(path)], environment))
 
     def status(self, device: Process) -> dict[str, Any]:
-        """What a device says of itself."""
+        """The status that a device reports."""
         answer = self.operator.call(device.address, "writ/status")
         assert answer.is_success(), (answer.code, answer.rejection)
         found: dict[str, Any] = cbor.decode(answer.payload)
         return found
 
     def refused(self, device: Process) -> dict[str, int]:
-        """What a device has counted."""
+        """The rejections that a device has counted."""
         found: dict[str, int] = self.status(device)["rejected"]
         return found
 
     def stop(self) -> None:
-        """End all."""
+        """Stop devices and members."""
         for member in self._members:
             member.close()
         super().stop()
 
 
 def node_id(path: Path) -> bytes:
-    """Of the node whose folder this is, 8 bytes."""
+    """The id of the node with this folder, 8 bytes."""
     x, _ = crypto.p256_public(load_key(Store(FileFlash(str(path)))))
     found: bytes = capsule.node_id(x)
     return found

@@ -1,4 +1,4 @@
-"""Whoever sits between a client and a device: keeps, delays, repeats and alters what passes."""
+"""An attacker on the path between a client and a device: drops, delays, repeats and alters."""
 
 import contextlib
 import selectors
@@ -17,9 +17,9 @@ Change = Callable[[bool, bytes], list[tuple[int, bytes]]]
 
 
 class Wire:
-    """All between one client and a device passes here. Use `with`.
+    """Passes all datagrams between one client and a device. Use `with`.
 
-    change: what becomes of a datagram; heard: all that went in, (from the device, bytes).
+    change: what is sent for a datagram; heard: all datagrams received, (from the device, bytes).
     """
 
     def __init__(self, device: str, change: Change = lambda _, data: [(0, data)]) -> None:
@@ -49,7 +49,7 @@ class Wire:
         self._inside.close()
 
     def inject(self, data: bytes) -> None:
-        """Send a datagram to the device, from where it hears the client."""
+        """Send a datagram to the device from the client's address."""
         self._inside.sendto(data, self._device)
 
     def _run(self) -> None:
@@ -85,7 +85,7 @@ class Wire:
 
 
 def later(datagram: bytes) -> bytes:
-    """A sealed request with another message id, and a later number of its sender's."""
+    """A protected request with another message id and a later sequence number."""
     message = coap.decode(datagram)
     kid, piv, context = oscore.decode_option(message.option(coap.OSCORE))
     number = (int.from_bytes(piv, "big") + 1000).to_bytes(2, "big")

@@ -1,4 +1,4 @@
-"""Replicas in a room: keys of the real kind, and no network in between."""
+"""Four consensus replicas in one process, with real keys and a message queue as the network."""
 
 import os
 import random
@@ -36,7 +36,7 @@ class Chain(dict):
 
 
 def make_signers():
-    """Three of four, with Ed25519 and FROST keys."""
+    """Signers of a committee of four with threshold 3, with Ed25519 and FROST keys."""
     random_bytes = random.Random(1).randbytes
     people = [Identity.generate(f"g{i}", random_bytes) for i in range(4)]
     roster = Roster.create("farm", 3, [one.public for one in people], random_bytes)
@@ -52,9 +52,9 @@ def make_signers():
 
 
 class Room:
-    """Four replicas. Messages wait in `mail` until `deliver`; `deaf` hear nothing.
+    """Four replicas. Messages wait in `mail` until `deliver`.
 
-    lost: which classes of messages are.
+    deaf: replicas that receive and send nothing; lost: classes of messages that are lost.
     """
 
     def __init__(self, signers):

@@ -1,4 +1,4 @@
-"""Governors in one process: real cores and ledgers, and a network that may lose things."""
+"""A cluster: governors in one process, with real cores and ledgers and a lossy network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -70,7 +70,7 @@ GATEWAY, SENSOR = 2, 4
 
 @dataclass
 class Device:
-    """A member: its key (32 B) and what is certified of it."""
+    """A member: its private key (32 B) and its certified capsule."""
 
     private: bytes
     member: Member
@@ -79,7 +79,7 @@ class Device:
 def member_payload(
     private: bytes, name: str, address: int, roles: int = SENSOR, days: int = 30
 ) -> bytes:
-    """What would admit the node with this key."""
+    """The payload that makes the node with this key a member."""
     exp, key = now_s() + days * DAY_S, crypto.p256_public(private)
     made: bytes = capsules.build(MEMBER, [address, roles], sub=name, exp=exp, key=key)
     return made
@@ -87,7 +87,7 @@ def member_payload(
 
 @dataclass
 class Cluster:
-    """Governors 1 to `count`. down: whom nothing reaches; lose(sender, to, data): what is lost."""
+    """Governors 1 to `count`. down: those offline; lose(sender, to, data): whether it is lost."""
 
     path: Path
     count: int = 4
@@ -118,7 +118,7 @@ class Cluster:
             self.start(number)
 
     def found(self, number: int, raws: list[bytes]) -> None:
-        """A governor's ledger with charter, first policy and one member."""
+        """Open a governor's ledger with charter, first policy and one member."""
         ledger = self.ledgers[number] = Ledger.open(self.path / f"{number}.db")
         ledger.set_meta(FOUNDERS + self.group_key.hex(), committee_digest(self.local[0].seat))
         ledger.capsules.add([raws[0]])
@@ -127,21 +127,21 @@ class Cluster:
         ledger.capsules.add([raws[2]])
 
     def start(self, number: int) -> None:
-        """(Re)start a governor: what it knows is what its ledger holds."""
+        """Start a governor, or restart it from its ledger."""
         one = self.local[number - 1]
         core = Core(one.identity, one.seat, self.ledgers[number], now_s)
         self.cores[number] = core
         self.handle(number, core.start(self.now_ms))
 
     def restart(self, number: int) -> None:
-        """As after a power cut, but for what the disk holds."""
+        """Restart a governor after a power cut: only its disk remains."""
         self.ledgers[number].close()
         self.ledgers[number] = Ledger.open(self.path / f"{number}.db")
         self.down.discard(number)
         self.start(number)
 
     def handle(self, number: int, outs: list[Output]) -> None:
-        """Send what a core wants sent, note the rest."""
+        """Queue the messages of a core, and keep its other outputs."""
         for out in outs:
             if isinstance(out, Outgoing):
                 others = [n for n in self.cores if n != number] if out.to is None else [out.to]
@@ -154,14 +154,14 @@ class Cluster:
                 self.reseats[number] = out.seat_id
 
     def run(self, until: Callable[[], bool], seconds: float = 60.0) -> None:
-        """Let time pass until something holds; raises `AssertionError` if it never does."""
+        """Let time pass until a condition holds. Raises `AssertionError` after `seconds`."""
         end_ms = self.now_ms + int(1000 * seconds)
         while not until():
             assert self.now_ms < end_ms, "it did not happen in time"
             self.step()
 
     def step(self) -> None:
-        """STEP_MS of everybody's time, and all messages that are under way."""
+        """Advance all clocks by STEP_MS, and deliver all messages."""
         self.now_ms += STEP_MS
         for number, core in self.cores.items():
             if number not in self.down:
@@ -178,7 +178,7 @@ class Cluster:
     # --- other governors --------------------------------------------------------------------------
 
     def reshare(self, identities: list[Identity]) -> list[Local]:
-        """What a ceremony deals to these: their seats of the same group key; 1, 2 and 3 deal."""
+        """Re-share the group key to these governors; governors 1, 2 and 3 are the dealers."""
         old = {one.identity.name: one for one in self.local}
         people = [one.public for one in identities]
         peers = [f"{one.name}.example:5685" for one in identities]
@@ -194,7 +194,7 @@ class Cluster:
         return [Local(one, machine.seat, folder) for one, machine in made if machine.seat]
 
     def put_in_force(self, new: list[Local]) -> None:
-        """Have the old governors decide that these follow; whoever is down hears nothing of it."""
+        """Put new seats in force by a decision of the old governors that are online."""
         digest = committee_digest(new[0].seat)
         up = [number for number in self.cores if number not in self.down]
         for number in up:
@@ -212,40 +212,40 @@ class Cluster:
     # --- proposals --------------------------------------------------------------------------------
 
     def propose(self, number: int, payloads: list[bytes], evidence: bytes = b"") -> bytes:
-        """At one governor; its id."""
+        """Propose payloads at one governor; the proposal's id."""
         id, outs = self.cores[number].propose(payloads, "a proposal", evidence, self.now_ms)
         self.handle(number, outs)
         return id
 
     def approve(self, number: int, id: bytes, yes: bool = True) -> None:
-        """The operator of one governor says so."""
+        """Approve or deny a proposal as the operator of one governor."""
         outs = self.cores[number].approve_or_deny(id, yes, "seen by eye", self.now_ms)
         self.handle(number, outs)
 
     def revocation(self, node_id: bytes) -> list[bytes]:
-        """Amendment and policy that revoke a node, after what governor 1 has in force."""
+        """The amendment and the policy that revoke a node in the next epoch."""
         core = next(core for n, core in self.cores.items() if n not in self.down)
         body = check_amendment([AMENDMENT, core.epoch + 1, core.head, node_id])
         return [capsules.build(AMENDMENT, body[1:]), core.policy.amended(body).payload()]
 
     def ask(self, number: int, statement: bytes) -> tuple[int, bytes]:
-        """A device's statement, at one governor."""
+        """Send a device's statement to one governor: (CoAP code, body)."""
         code, body, outs = self.cores[number].handle_statement(statement, self.now_ms)
         self.handle(number, outs)
         return code, body
 
     def view(self, number: int, id: bytes) -> ProposalView:
-        """What a governor says of a proposal."""
+        """A proposal as the operator of one governor sees it."""
         found = self.cores[number].proposal(id)
         assert found is not None
         return found
 
     def all_at(self, epoch: int) -> bool:
-        """Whether every governor that is up has this epoch, and the same state."""
+        """Whether every governor that is online has this epoch, and the same head."""
         up = [core for number, core in self.cores.items() if number not in self.down]
         return {(core.epoch, core.head) for core in up} == {(epoch, up[0].head)}
 
 
 def evidence_of(*raws: bytes) -> bytes:
-    """As proposals carry it."""
+    """The evidence of a proposal, one item a payload."""
     return codec.dump(list(raws))

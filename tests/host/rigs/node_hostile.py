@@ -1,4 +1,4 @@
-"""What tests of hostile datagrams share: counters of work, and datagrams to send."""
+"""Shared parts of the tests with hostile datagrams: counters of expensive work, and datagrams."""
 
 from node_rig import same
 
@@ -8,7 +8,7 @@ from writ.wire import coap, edhoc
 
 
 class Work:
-    """Counts the calls of expensive operations while it is entered."""
+    """A context manager that counts the calls of expensive operations."""
 
     def __enter__(self):
         self.ecdh = self.generate = self.verify = 0
@@ -45,22 +45,22 @@ def names_of_rejections():
 
 
 def only_rejections(node):
-    """Assert that all a node counted are rejections, no accident of its own."""
+    """Assert that a node counted only rejections, and no internal error."""
     assert set(node.counters) <= names_of_rejections(), node.counters
 
 
 def trace(net, target):
-    """What was sent to `target` so far: [(source, datagram)]."""
+    """The datagrams sent to `target` so far: [(source, datagram)]."""
     return [(source, data) for source, to, data in net.log if to == target]
 
 
 def remid(data, mid):
-    """The datagram under another message id."""
+    """The datagram with another message id."""
     return data[:2] + mid.to_bytes(2, "big") + data[4:]
 
 
 def message_1(number, echo=None):
-    """A first message of a handshake, with another ephemeral key each time."""
+    """A message_1 of EDHOC with an ephemeral key of its own."""
     key = crypto.sha256(b"flood" + bytes((number & 255, number >> 8)))
     initiator = edhoc.Initiator(key, bytes((number % 24,)), ephemeral=key)
     payload = b"\xf5" + initiator.message_1()
