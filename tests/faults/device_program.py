@@ -1,7 +1,7 @@
-"""Devices in one process, of either interpreter: device_program.py FOLDER...
+"""Devices in one process, on CPython or MicroPython: device_program.py FOLDER...
 
-Each calls its neighbours, has itself renewed, and asks for actions that it hands to them. What it
-sees it tells in lines of JSON. All of it ends with stdin.
+Each device calls its neighbours, renews its membership, and requests actions for its neighbours.
+It prints events as lines of JSON. The process ends at the end of stdin.
 """
 
 import json
@@ -18,12 +18,12 @@ from writ.wire import coap  # noqa: E402
 from writ.errors import WritError  # noqa: E402
 
 CALL_MS = 1500
-# A device executes few actions before those that it has executed expire.
+# A device remembers few executed actions until they expire, so wishes are rare.
 WISH_MS = 12000
 WISHES = 6
 ALIVE_MS = 5000
 WISH_S = 20
-# Who is a member for less longer wants to be renewed, as all are at first.
+# A membership that ends earlier is renewed; at first all do.
 LONG_S = 330 * 86400
 
 
@@ -34,7 +34,7 @@ def tell(event, **what):
 
 
 class Device:
-    """One agent, what it wants and what it has told."""
+    """One agent, the requests it makes and the state it has reported."""
 
     def __init__(self, folder):
         node = self.node = Node.load(folder)
@@ -50,16 +50,16 @@ class Device:
         node.open()
 
     def tell(self, event, **what):
-        """Tell something of this device."""
+        """Print an event of this device."""
         tell(event, name=self.node.name, **what)
 
     def move(self, request):
-        """A resource: what only an action allows."""
+        """A resource whose use needs an action."""
         self.tell("moved", order=request.payload.decode())
         return b""
 
     def turn(self, wait_ms):
-        """One step of the agent, and of what it is there for."""
+        """Step the agent, report its state, and make the requests that are due."""
         node = self.node
         node.step(wait_ms)
         authority = node.authority
@@ -96,7 +96,7 @@ class Device:
         self.node.ask(name, coap.GET, "temp", b"", arrived)
 
     def wish(self, name):
-        """Want something of the governors: a renewal first, then a few actions."""
+        """Request something of the governors: a renewal first, then a few actions."""
         node = self.node
         authority = node.authority
         if authority.me.expires - authority.now_s(node.now_ms) < LONG_S:
@@ -120,7 +120,7 @@ class Device:
         )
 
     def certified(self, answer):
-        """Tell what the governors answered; whether it is a capsule."""
+        """Report the governors' answer; whether it is a capsule."""
         if answer.rejection or not answer.is_success():
             text = type(answer.rejection).__name__ if answer.rejection else "refused"
             self.tell("wish", text=text, raw=answer.payload.hex())

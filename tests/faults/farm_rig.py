@@ -1,4 +1,4 @@
-"""Four governors and twenty devices on a `Network`, the load on them, and their deaths."""
+"""Four governors and twenty devices on a `Network`, the load on them, and their crashes."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ from writ.authority.policy import OP_RESTORE, Policy, check_amendment
 from writ.authority.store import FileFlash, Store
 from writ_host.ceremony.local import Local
 from writ_host.demo.loopback import clean_environment
-from writ_host.demo.process import Event, Process, Program
+from writ_host.demo.process import Process, Program
 from writ_host.errors import HostError
 from writ_host.governor.folder import GovernorFolder
 from writ_host.governor.ledger.ledger import Ledger
@@ -35,7 +35,7 @@ from writ_host.governor.ledger.ledger import Ledger
 GOVERNORS = ("anna", "ben", "carl", "dora")
 FIELDS = ("east", "west")
 DEVICES = tuple(f"dev{number:02}" for number in range(20))
-# The devices of each process, and the machine that it runs on; who is alone is on MicroPython.
+# (machine, devices) of each process. A process with one device runs MicroPython.
 PROCESSES = (
     ("east", DEVICES[0:5]),
     ("east", DEVICES[5:9]),
@@ -72,16 +72,16 @@ operators = 0
 """
 
 
-def wait_until(what: Callable[[], object], words: str, timeout_s: float = 60.0) -> None:
-    """Raises `AssertionError` where it does not come true in time."""
+def wait_until(condition: Callable[[], object], text: str, timeout_s: float = 60.0) -> None:
+    """Wait until a condition holds. Raises `AssertionError` after `timeout_s`."""
     end = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < end, f"waited {timeout_s:g} s in vain: {words}"
+    while not condition():
+        assert time.monotonic() < end, f"timeout after {timeout_s:g} s: {text}"
         time.sleep(0.1)
 
 
 class Council(Committee):
-    """The governors, each on its machine. All of it is killed at the end of `with`."""
+    """The governors, each on its machine. Leaving `with` kills them."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -97,7 +97,7 @@ class Council(Committee):
         return Governor(local, GovernorFolder(self.path / name), peers, listen, metrics="")
 
     def start(self, one: Governor, program: Sequence[str] = ("-m", "writ_host.demo.child")) -> None:
-        """Run a daemon in its namespace; it ends with this process. Its words go to DIR/log."""
+        """Run a daemon in its namespace; it ends with this process. Its output goes to DIR/log."""
         paths = os.pathsep.join(str(ROOT / part) for part in ("firmware", "host"))
         command = [*self._network.on(one.local.seat.name), sys.executable, *program]
         words = ["governor", "run", str(one.folder.path), "--key-file", str(self.key_path)]
@@ -112,7 +112,7 @@ class Council(Committee):
 
     @staticmethod
     def kill(one: Governor) -> None:
-        """SIGKILL, at whatever it is doing."""
+        """Kill a daemon with SIGKILL, at an arbitrary point of its work."""
         if one.process is not None:
             assert one.process.poll() is None, f"{one.local.seat.name} has ended by itself"
             one.process.kill()
@@ -121,18 +121,18 @@ class Council(Committee):
 
     @property
     def running(self) -> list[str]:
-        """The names of those who were not killed."""
+        """The names of the governors that run."""
         return [name for name in GOVERNORS if self[name].process is not None]
 
     def epoch(self, name: str) -> int:
-        """The epoch in force there, 0 where nobody answers."""
+        """The epoch in force at a governor, 0 if it does not answer."""
         with contextlib.suppress(HostError):
             return int(self[name].ask("state")["epoch"])
         return 0
 
     @contextlib.contextmanager
     def ledger(self, name: str) -> Iterator[Ledger]:
-        """That of a governor that does not run."""
+        """The ledger of a governor that does not run."""
         ledger = Ledger.open(self[name].folder.ledger)
         try:
             yield ledger
@@ -140,7 +140,7 @@ class Council(Committee):
             ledger.close()
 
     def logs(self, lines: int = 25) -> str:
-        """The last words of all."""
+        """The last lines of all logs."""
         return "\n".join(
             f"--- {name}\n" + "\n".join(_tail(self[name].folder.path / "log", lines))
             for name in GOVERNORS
@@ -152,7 +152,7 @@ def _tail(path: Path, lines: int) -> list[str]:
 
 
 class Field:
-    """The devices, some to a process. Use `with`."""
+    """The devices, several in one process. Use `with`."""
 
     def __init__(self, network: Network, council: Council, witness: Witness) -> None:
         self._council = council
@@ -172,7 +172,7 @@ class Field:
                 f"{names[0]} to {names[-1]}",
                 self.path,
                 _program(network.on(field), tree if has_micropython and not names[1:] else None),
-                lambda process, event: _hear(witness, event),
+                lambda process, event: witness.record(event.what),
             )
             for field, names in PROCESSES
         ]
@@ -185,7 +185,7 @@ class Field:
         folder, number = self.path / name, DEVICES.index(name)
         folder.mkdir()
         ring = len(DEVICES)
-        # not all of them ask the same governor first
+        # the devices spread their first requests over all governors
         listed = [one.listen for one in self._council.governors]
         listed = listed[number % 4 :] + listed[: number % 4]
         config = {
@@ -203,20 +203,20 @@ class Field:
             authority.receive(one, 0)
 
     def authority(self, name: str, private: bytes | None = None) -> Authority:
-        """What a device that does not run has on its flash."""
+        """The state on the flash of a device that does not run."""
         store = Store(FileFlash(str(self.path / name)))
         x, _ = crypto.p256_public(private or store.load("key"))
         scope = capsules.scope_id(capsules.parse(self._council.genesis[0]).payload)
         return Authority(store, x, scope)
 
     def start(self, number: int) -> None:
-        """Run one of the processes."""
+        """Start one of the processes."""
         _, names = PROCESSES[number]
         self.processes[number].launch(*(str(self.path / name) for name in names))
         self._runs[number] = True
 
     def kill(self, number: int) -> None:
-        """SIGKILL, as a power cut is."""
+        """Kill a process with SIGKILL, as a power cut does."""
         self._runs[number] = False
         self.processes[number].kill()
 
@@ -234,24 +234,24 @@ class Field:
         self._stack.close()
 
     def kill_all(self) -> None:
-        """SIGKILL for those that run."""
+        """Kill all processes that run."""
         for number, runs in enumerate(self._runs):
             if runs:
                 self.kill(number)
 
     def complaints(self) -> list[str]:
-        """What devices printed that is no event, such as a traceback, and who ended by itself."""
+        """Output of devices that is no event, such as a traceback, and processes that crashed."""
         found = [f"{one.name}: {line}" for one in self.processes for line in one.noise]
-        return found + [f"{name} ended by itself" for name in self._fallen()]
+        return found + [f"{name} ended by itself" for name in self._crashed()]
 
-    def _fallen(self) -> list[str]:
+    def _crashed(self) -> list[str]:
         running = [one for one, runs in zip(self.processes, self._runs, strict=True) if runs]
         return [one.name for one in running if one.pid is None]
 
 
 def _program(on: list[str], tree: Path | None) -> Program:
     if tree is None:
-        # with a device's limits
+        # with the limits of a device
         paths = {"PYTHONPATH": str(ROOT / "firmware"), "WRIT_LIMITS": "device"}
         return Program([*on, sys.executable, str(PROGRAM)], clean_environment(**paths), "CPython")
     micropython = find_micropython()
@@ -260,15 +260,11 @@ def _program(on: list[str], tree: Path | None) -> Program:
     return Program(command, clean_environment(MICROPYPATH=":.frozen"), "MicroPython", tree)
 
 
-def _hear(witness: Witness, event: Event) -> None:
-    witness.heard(event.what)
-
-
 class Load(threading.Thread):
-    """Proposes a change of policy each `period_s`, somewhere, and reads what governors certified.
+    """Proposes a policy change each `period_s` at a random governor, and reads certified capsules.
 
-    Nobody has to agree: a stranger is revoked, or one that was is no more. Whoever is killed in the
-    middle of an answer gives none; what a governor refuses is counted.
+    A change needs no operator: it revokes an unknown node id or restores one. A governor that is
+    killed before it answers is counted in `unanswered`, a refusal in `refused`.
     """
 
     def __init__(
@@ -282,11 +278,11 @@ class Load(threading.Thread):
         self._cursors = dict.fromkeys(GOVERNORS, 0)
         self._policies: dict[str, Policy] = {}
         self._ended = threading.Event()
-        self.proposed = self.refused = self.unheard = 0
+        self.proposed = self.refused = self.unanswered = 0
         self.failure: BaseException | None = None
 
     def run(self) -> None:
-        """Until `stop`."""
+        """Propose until `stop`."""
         try:
             while not self._ended.wait(self.period_s * self._random.uniform(0.5, 1.5)):
                 self.turn(self._random.choice(GOVERNORS))
@@ -295,14 +291,14 @@ class Load(threading.Thread):
             raise
 
     def stop(self) -> None:
-        """No more proposals."""
+        """Stop proposing."""
         self._ended.set()
         if self.is_alive():
             self.join(60)
         assert self.failure is None, self.failure
 
     def turn(self, name: str) -> str | None:
-        """One proposal at this governor: its id, None where it was not taken."""
+        """Propose once at a governor: the proposal's id, None if it was not accepted."""
         try:
             self.look(name)
             amendment, policy = self._change(self._policies[name])
@@ -312,7 +308,7 @@ class Load(threading.Thread):
             if type(error).__name__ == "ControlFailed":
                 self.refused += 1
             else:
-                self.unheard += 1
+                self.unanswered += 1
             return None
         self.proposed += 1
         return id
@@ -326,7 +322,7 @@ class Load(threading.Thread):
         return capsules.build(AMENDMENT, body[1:]), policy.amended(body).payload()
 
     def look(self, name: str) -> None:
-        """Tell the witness what a governor has certified since. Raises `HostError`."""
+        """Report a governor's state and new capsules to the witness. Raises `HostError`."""
         found = self._council[name].ask("state")
         self._witness.state(name, found["epoch"], found["head"])
         self._cursors[name], listed = self._read(name, self._cursors[name])
@@ -335,7 +331,7 @@ class Load(threading.Thread):
                 self._policies[name] = Policy(capsule.claims)
 
     def contents(self, name: str) -> set[bytes]:
-        """The payloads that it has now: of members, actions, and the newest beacon."""
+        """The payloads of a governor's members and actions, and of its newest beacon."""
         _, listed = self._read(name, 0)
         beacons = [capsules.Beacon(one).time for one in listed if one.kind == BEACON]
         return {
@@ -357,7 +353,7 @@ class Load(threading.Thread):
                 return cursor, listed
 
     def find(self, name: str, id: str) -> str:
-        """How a proposal stands; what it became is told to the witness. Raises `HostError`."""
+        """The state of a proposal; its capsules go to the witness. Raises `HostError`."""
         found = self._council[name].ask("find", id=id)
         for text in found["capsules"]:
             self._witness.certified(name, bytes.fromhex(text))

@@ -1,7 +1,8 @@
-"""Network namespaces on one switch: machines with cables, which a test cuts and joins.
+"""Machines on one switch, as network namespaces, whose cables a test can cut and join.
 
-Each machine is a namespace with one interface, eth0. One more namespace is the switch: a bridge for
-each island, and each machine's cable is plugged into one of them. Nothing leaves the namespaces.
+Each machine is a namespace with one interface, eth0. One more namespace is the switch. It has a
+bridge for each island, and each machine's cable is plugged into one bridge. No packet leaves the
+namespaces.
 """
 
 import contextlib
@@ -11,10 +12,10 @@ import subprocess
 from collections.abc import Callable, Iterable, Sequence
 
 PREFIX = "10.77.0."
-# An address that no machine has: what is sent there is lost, and its sender is told nothing.
-NOBODY = "02:00:00:00:00:01"
-# What a poor link is, as far as this kernel knows one.
-POOR = (
+# A MAC address that no machine has: packets to it are lost without an error for the sender.
+UNUSED_MAC = "02:00:00:00:00:01"
+# Queueing disciplines of a lossy link; the first that this kernel has is used.
+LOSSY = (
     "netem delay 20ms 10ms loss 20%",
     "tbf rate 256kbit burst 2kb limit 4kb",
 )
@@ -23,7 +24,7 @@ _networks = itertools.count(1)
 
 
 class NotPermitted(Exception):
-    """This machine, or this user, cannot make network namespaces."""
+    """This machine or this user can not create network namespaces."""
 
 
 def _run(*words: str, text: str = "", check: bool = True) -> bool:
@@ -39,7 +40,7 @@ def _run(*words: str, text: str = "", check: bool = True) -> bool:
 
 
 def _sweep(spaces: Sequence[str]) -> Callable[[], None]:
-    """Start a process that removes the namespaces when it is told to, or when this one is gone."""
+    """Start a process that removes the namespaces on request, or when this process ends."""
     words = 'cat > /dev/null; for one in "$@"; do ip netns del "$one" 2> /dev/null; done'
     sweeper = subprocess.Popen(
         ["sh", "-c", words, "sh", *spaces], stdin=subprocess.PIPE, start_new_session=True
@@ -52,18 +53,18 @@ def _sweep(spaces: Sequence[str]) -> Callable[[], None]:
 
 
 class Network:
-    """Machines by name, all on one island at first. Use `with`; raises `NotPermitted`."""
+    """Machines by name, at first on one island. Use `with`, which raises `NotPermitted`."""
 
     def __init__(self, machines: Sequence[str]) -> None:
         self.machines = tuple(machines)
         self._tag = f"writ-{os.getpid()}-{next(_networks)}"
         self._muted: set[tuple[str, str]] = set()
-        self._poor = ""
+        self._lossy = ""
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "Network":
         if os.name != "posix" or os.geteuid():
-            raise NotPermitted("only root may")
+            raise NotPermitted("only root may create them")
         _run("ip", "-V")
         spaces = [self._space(name) for name in ("switch", *self.machines)]
         with contextlib.ExitStack() as stack:
@@ -104,17 +105,17 @@ class Network:
     # --- machines ---------------------------------------------------------------------------------
 
     def address(self, name: str) -> str:
-        """Its IPv4 address."""
+        """The IPv4 address of a machine."""
         return f"{PREFIX}{self.machines.index(name) + 1}"
 
     def on(self, name: str) -> list[str]:
-        """The words before a command that is to run there; its process id stays the same."""
+        """The prefix that runs a command on a machine; the process id stays the same."""
         return ["ip", "netns", "exec", self._space(name)]
 
     # --- faults -----------------------------------------------------------------------------------
 
     def split(self, *islands: Iterable[str]) -> None:
-        """These groups hear only themselves; who is in none of them hears nobody."""
+        """Let each group reach only itself; a machine in no group is alone."""
         placed = {name: number for number, group in enumerate(islands) for name in group}
         alone = itertools.count(len(islands))
         lines = []
@@ -124,42 +125,42 @@ class Network:
         self._ip("switch", *lines)
 
     def mute(self, name: str, *others: str) -> None:
-        """What `name` sends to the others is lost; what they send arrives."""
+        """Lose what `name` sends to the others; what they send still arrives."""
         self._muted.update((name, other) for other in others)
         self._ip(
             name,
             *(
-                f"neigh replace {self.address(one)} lladdr {NOBODY} dev eth0 nud permanent"
+                f"neigh replace {self.address(one)} lladdr {UNUSED_MAC} dev eth0 nud permanent"
                 for one in others
             ),
         )
 
     def unplug(self, name: str) -> None:
-        """Take the interface down: whoever sends there is told so by the kernel."""
+        """Take the interface of `name` down; the kernel reports errors to senders on it."""
         self._ip(name, "link set eth0 down")
 
-    def make_poor(self, names: Iterable[str]) -> str:
-        """Give these links loss, as far as the kernel can; what they are now, "" for as before."""
+    def make_lossy(self, names: Iterable[str]) -> str:
+        """Make these links lossy; the discipline used, "" if the kernel has none."""
         spaces = [self._space(name) for name in names]
-        for kind in POOR:
+        for kind in LOSSY:
             words = f"qdisc replace dev eth0 root {kind}".split()
             with contextlib.suppress(NotPermitted):
                 for space in spaces:
                     _run("tc", "-n", space, *words)
-                self._poor = kind
+                self._lossy = kind
                 return kind
         return ""
 
     def heal(self) -> None:
-        """All hear all, on good links."""
+        """Let all machines reach each other again, on good links."""
         for name in self.machines:
             gone = [
                 f"neigh del {self.address(to)} dev eth0" for one, to in self._muted if one == name
             ]
             self._ip(name, *gone, "link set eth0 up", check=False)
-            if self._poor:
+            if self._lossy:
                 words = ("qdisc", "del", "dev", "eth0", "root")
                 _run("tc", "-n", self._space(name), *words, check=False)
         self._muted.clear()
-        self._poor = ""
+        self._lossy = ""
         self.split(self.machines)

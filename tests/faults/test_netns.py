@@ -1,8 +1,9 @@
-"""Real faults: governors and devices in network namespaces; cables are cut, processes killed.
+"""Real faults: governors and devices in network namespaces, with cut cables and killed processes.
 
-First a script, each part with what must still be possible and what must not; then a storm of random
-faults, whose seed is printed. In the end all is healed, and nothing that was certified may be lost,
-nothing may have forked. WRIT_FAULTS_S: for how long, in seconds; WRIT_FAULTS_SEED: the same again.
+First comes a script; each part states what must still work and what must not. Then comes a storm of
+random faults, whose seed is printed. At the end all faults are healed. No certified capsule may be
+lost and no state may have forked. WRIT_FAULTS_S: the duration in seconds; WRIT_FAULTS_SEED: the
+seed that replays a run.
 """
 
 import contextlib
@@ -24,14 +25,14 @@ FAULTS_S = float(os.environ.get("WRIT_FAULTS_S", "60"))
 STORM_S_MIN = 15.0
 HOLD_S = 3.0
 BURST_S = 0.1
-# Who was founded with the scope is a member for less.
+# Memberships from the founding end earlier; a renewed one ends later.
 RENEWED_S = 330 * 86400
 EAST = tuple(name for field, names in PROCESSES if field == "east" for name in names)
 ANNA, BEN, CARL, DORA = GOVERNORS
 
 
 class Farm:
-    """Everything, running. Use `with`."""
+    """The network, governors, devices and load of one run. Use `with`."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -54,23 +55,23 @@ class Farm:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    # --- what is possible -------------------------------------------------------------------------
+    # --- what must work ---------------------------------------------------------------------------
 
     def newest(self) -> int:
-        """The highest epoch that a governor has now."""
+        """The highest epoch of the governors that run."""
         return max(map(self.council.epoch, self.council.running))
 
-    def wait_for(self, what: Callable[[], object], words: str, timeout_s: float = 60.0) -> None:
-        """Wait, and see that nothing contradicts anything meanwhile."""
+    def wait_for(self, condition: Callable[[], object], text: str, timeout_s: float = 60.0) -> None:
+        """Wait for a condition, and check meanwhile that the witness finds no problem."""
 
         def checked() -> object:
             assert self.witness.problems + self.field.complaints() == []
-            return what()
+            return condition()
 
-        wait_until(checked, words, timeout_s)
+        wait_until(checked, text, timeout_s)
 
     def decide(self, *names: str) -> None:
-        """Two epochs more at each of these: the second one was begun after this call."""
+        """Wait for two more epochs at these governors: the second began after this call."""
         base = self.newest()
         self.wait_for(
             lambda: all(self.council.epoch(name) >= base + 2 for name in names),
@@ -78,7 +79,7 @@ class Farm:
         )
 
     def calls_succeed(self, *names: str) -> None:
-        """Some calls of these devices are answered from now on, as the policy allows."""
+        """Wait until some calls of these devices have succeeded."""
         before = self.witness.count("call 2.05", *names)
         self.wait_for(
             lambda: self.witness.count("call 2.05", *names) >= before + 3, f"calls of {names[0]}..."
@@ -91,9 +92,9 @@ class Farm:
 
     @contextlib.contextmanager
     def stuck(self, *names: str) -> Iterator[None]:
-        """What is done inside: meanwhile these governors decide nothing.
+        """Assert that these governors decide nothing inside this context.
 
-        Messages that were on their way may bring the epoch after the newest one, and no other.
+        Messages on their way may still bring the epoch after the newest one, and no other.
         """
         base = self.newest()
         yield
@@ -103,21 +104,21 @@ class Farm:
     # --- the script -------------------------------------------------------------------------------
 
     def governor_alone(self) -> None:
-        """One of four hears nobody: the others decide, it does not."""
+        """One of four governors is isolated: the others decide, it does not."""
         self.net.split((BEN, CARL, DORA, *FIELDS), (ANNA,))
         with self.stuck(ANNA):
             self.decide(BEN, CARL, DORA)
         self.healed()
 
     def governor_unplugged(self) -> None:
-        """The same, and its kernel says so each time that it sends."""
+        """One governor's interface is down: its sends fail, and the others decide."""
         self.net.unplug(DORA)
         with self.stuck(DORA):
             self.decide(ANNA, BEN, CARL)
         self.healed()
 
     def two_and_two(self) -> None:
-        """Neither half decides; what is allowed goes on in both."""
+        """Neither half decides; devices in both halves still call each other."""
         self.net.split((ANNA, CARL, "east"), (BEN, DORA, "west"))
         with self.stuck(*GOVERNORS):
             time.sleep(HOLD_S)
@@ -126,7 +127,7 @@ class Farm:
         self.healed()
 
     def devices_with_the_minority(self) -> None:
-        """Three decide; the devices, who hear the fourth only, stay where they are, and go on."""
+        """Three decide; the devices reach only the fourth, so they keep their epoch and go on."""
         self.net.split((ANNA, BEN, CARL), (DORA, *FIELDS))
         base = self.newest()
         with self.stuck(DORA):
@@ -137,7 +138,7 @@ class Farm:
         self.healed()
 
     def devices_cut_off(self) -> None:
-        """No device hears a governor, nor a field the other one: each goes on by itself."""
+        """No device reaches a governor or the other field; each field goes on by itself."""
         self.net.split(GOVERNORS, ("east",), ("west",))
         self.decide(*GOVERNORS)
         self.calls_succeed(*EAST)
@@ -145,7 +146,7 @@ class Farm:
         self.healed()
 
     def one_way(self) -> None:
-        """One hears all and nobody hears it; then two governors do not hear each other one way."""
+        """One governor's messages are lost; then the messages of two pairs, in one direction."""
         self.net.mute(BEN, ANNA, CARL, DORA)
         self.decide(ANNA, CARL, DORA)
         self.net.heal()
@@ -154,9 +155,9 @@ class Farm:
         self.decide(ANNA, BEN, CARL)
         self.healed()
 
-    def poor_links(self) -> None:
-        """All links lose some of what they are given."""
-        kind = self.net.make_poor(self.net.machines)
+    def lossy_links(self) -> None:
+        """All links lose some packets; all governors decide."""
+        kind = self.net.make_lossy(self.net.machines)
         if not kind:
             warnings.warn("no lossy links: this kernel has neither netem nor tbf", stacklevel=1)
             return
@@ -164,8 +165,8 @@ class Farm:
         self.decide(*GOVERNORS)
         self.healed()
 
-    def deaths(self) -> None:
-        """One is killed and little is missed; two, and nothing is decided until one is back."""
+    def crashes(self) -> None:
+        """With one governor killed the others decide; with two, none do until one is back."""
         anna, ben = self.council[ANNA], self.council[BEN]
         self.council.kill(anna)
         self.decide(BEN, CARL, DORA)
@@ -179,7 +180,7 @@ class Farm:
         self.decide(*GOVERNORS)
 
     def far_behind(self) -> None:
-        """One is dead for more epochs than whole policies are kept, and wants all of them."""
+        """One governor misses more epochs than ledgers keep policies, and catches up."""
         dora, period_s = self.council[DORA], self.load.period_s
         self.council.kill(dora)
         base = self.newest()
@@ -190,7 +191,7 @@ class Farm:
         self.decide(*GOVERNORS)
 
     def power_cuts(self) -> None:
-        """A process of devices is killed on each interpreter, and started again."""
+        """Processes of devices are killed and started again, one on each interpreter."""
         for number in (1, 2):
             self.field.kill(number)
         self.decide(*GOVERNORS)
@@ -201,7 +202,7 @@ class Farm:
     # --- the storm --------------------------------------------------------------------------------
 
     def storm(self, seconds: float) -> None:
-        """Random faults, one on top of the other; nobody is dead for long."""
+        """Random faults at the same time; each crash is short."""
         end = time.monotonic() + seconds
         faults = (self._isolate, self._split, self._mute, self._unplug, self.net.heal)
         dead: dict[str | int, float] = {}
@@ -249,7 +250,7 @@ class Farm:
                 self.council.start(self.council[one])
 
     def explain(self) -> None:
-        """Print what may say why devices are behind."""
+        """Print what may explain why devices are behind."""
         newest = max(one.epoch for one in self.witness.seen.values())
         for name in DEVICES:
             if self.witness.seen[name].epoch < newest:
@@ -257,10 +258,10 @@ class Farm:
         for process in self.field.processes:
             print(process.name, *(event.what for event in process.events[-20:]), sep="\n  ")
 
-    # --- the end ----------------------------------------------------------------------------------
+    # --- after all faults -------------------------------------------------------------------------
 
     def settle(self) -> int:
-        """Heal all and wait until all is known everywhere; the last epoch. The devices are off."""
+        """Heal all faults, wait until all nodes agree, and stop the devices; the last epoch."""
         self.healed()
         self.load.stop()
         self.wait_for(self._decides_one_more, "a proposal after all faults", 90)
@@ -271,7 +272,7 @@ class Farm:
             120,
         )
         self.wait_for(self._are_renewed, "all devices to be renewed", 120)
-        # from now on nobody is told anything that the others might not have yet
+        # without devices no new capsule appears that some governors might not have yet
         self.field.kill_all()
         self.wait_for(self._are_even, "all governors to have the same capsules")
         assert self.newest() == last
@@ -300,12 +301,12 @@ class Farm:
 
 
 def check_disks(farm: Farm, last: int) -> None:
-    """What all of them have when nothing runs."""
+    """Compare the disks of all governors and devices after they have stopped."""
     chains = {}
     for name in GOVERNORS:
         with farm.council.ledger(name) as ledger:
             chains[name] = chain_of(ledger, farm.witness.group_key)
-            assert farm.witness.missing(ledger) == [], f"{name} has lost what was certified"
+            assert farm.witness.missing(ledger) == [], f"{name} has lost certified capsules"
             accused = [one for one in ledger.log_entries(10_000) if one["event"] == "accused"]
             assert accused == [], f"{name} accused an honest governor"
     longest = max(chains.values(), key=len)
@@ -321,18 +322,18 @@ SCRIPT = (
     Farm.governor_alone,
     Farm.two_and_two,
     Farm.devices_with_the_minority,
-    Farm.deaths,
+    Farm.crashes,
     Farm.devices_cut_off,
     Farm.governor_unplugged,
     Farm.one_way,
     Farm.far_behind,
     Farm.power_cuts,
-    Farm.poor_links,
+    Farm.lossy_links,
 )
 
 
 @pytest.mark.timeout(FAULTS_S + 900)
-def test_nothing_certified_is_lost_and_nothing_forks() -> None:
+def test_faults_lose_no_certified_capsule_and_cause_no_fork() -> None:
     seed = int(os.environ.get("WRIT_FAULTS_SEED", random.randrange(1 << 32)))
     print(f"WRIT_FAULTS_SEED={seed}")
     try:

@@ -1,4 +1,4 @@
-"""The cuts cut, and only what they should: else the test of faults would prove nothing."""
+"""Each fault of the network rig cuts what it should, and nothing else."""
 
 import contextlib
 import subprocess
@@ -10,18 +10,18 @@ from netns_rig import Network, NotPermitted
 
 PORT = 5683
 WAIT_S = 0.5
-EAR = f"""
+RECEIVER = f"""
 import socket
-ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-ear.bind(("0.0.0.0", {PORT}))
-ear.settimeout({WAIT_S})
+link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+link.bind(("0.0.0.0", {PORT}))
+link.settimeout({WAIT_S})
 print("listening", flush=True)
 try:
-    print(ear.recv(64).decode())
+    print(link.recv(64).decode())
 except TimeoutError:
     print("nothing")
 """
-MOUTH = f"""
+SENDER = f"""
 import contextlib, socket, sys
 with contextlib.suppress(OSError):
     socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"hello", (sys.argv[1], {PORT}))
@@ -38,39 +38,39 @@ def net() -> Iterator[Network]:
         yield network
 
 
-def hears(net: Network, one: str, other: str) -> bool:
+def receives(net: Network, one: str, other: str) -> bool:
     """Whether a datagram of `other` reaches `one`."""
-    ear = subprocess.Popen(
-        [*net.on(one), sys.executable, "-c", EAR], stdout=subprocess.PIPE, text=True
+    receiver = subprocess.Popen(
+        [*net.on(one), sys.executable, "-c", RECEIVER], stdout=subprocess.PIPE, text=True
     )
-    assert ear.stdout and ear.stdout.readline() == "listening\n"
-    mouth = [*net.on(other), sys.executable, "-c", MOUTH, net.address(one)]
-    subprocess.run(mouth, check=True, timeout=20)
-    return ear.communicate(timeout=20)[0] == "hello\n"
+    assert receiver.stdout and receiver.stdout.readline() == "listening\n"
+    sender = [*net.on(other), sys.executable, "-c", SENDER, net.address(one)]
+    subprocess.run(sender, check=True, timeout=20)
+    return receiver.communicate(timeout=20)[0] == "hello\n"
 
 
-def test_islands(net: Network) -> None:
-    assert hears(net, "a", "b") and hears(net, "c", "a")
+def test_machines_reach_only_their_island(net: Network) -> None:
+    assert receives(net, "a", "b") and receives(net, "c", "a")
     net.split(("a", "b"), ("c",))
-    assert hears(net, "a", "b") and not hears(net, "c", "a")
-    # who is named nowhere is alone
+    assert receives(net, "a", "b") and not receives(net, "c", "a")
+    # a machine in no group is alone
     net.split(("a", "c"))
-    assert hears(net, "c", "a") and not hears(net, "b", "a")
+    assert receives(net, "c", "a") and not receives(net, "b", "a")
     net.heal()
-    assert hears(net, "b", "a")
+    assert receives(net, "b", "a")
 
 
-def test_one_way(net: Network) -> None:
+def test_a_muted_machine_still_receives(net: Network) -> None:
     net.mute("a", "b")
-    assert not hears(net, "b", "a")
-    assert hears(net, "a", "b") and hears(net, "c", "a")
+    assert not receives(net, "b", "a")
+    assert receives(net, "a", "b") and receives(net, "c", "a")
     net.heal()
-    assert hears(net, "b", "a")
+    assert receives(net, "b", "a")
 
 
-def test_cable(net: Network) -> None:
+def test_an_unplugged_machine_receives_nothing(net: Network) -> None:
     net.unplug("a")
     net.mute("a", "b")
-    assert not hears(net, "a", "b") and hears(net, "c", "b")
+    assert not receives(net, "a", "b") and receives(net, "c", "b")
     net.heal()
-    assert hears(net, "a", "b") and hears(net, "b", "a")
+    assert receives(net, "a", "b") and receives(net, "b", "a")

@@ -1,4 +1,4 @@
-"""The witness objects to what must never be, so that silence of it means something."""
+"""The witness finds each kind of contradiction, so that a run without any proves something."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def cluster_and_witness(path: Path) -> tuple[Cluster, Witness]:
     return cluster, Witness(cluster.group_key)
 
 
-def test_two_heads_of_an_epoch() -> None:
+def test_two_heads_of_one_epoch_are_a_problem() -> None:
     witness = Witness(bytes(32))
     witness.state("anna", 3, "aa" * 6)
     witness.state("soil", 3, "aa" * 6)
@@ -23,22 +23,22 @@ def test_two_heads_of_an_epoch() -> None:
     assert len(witness.problems) == 1
 
 
-def test_epoch_that_goes_back() -> None:
+def test_an_epoch_that_goes_back_is_a_problem() -> None:
     witness = Witness(bytes(32))
     witness.state("soil", 3, "aa" * 6)
     witness.state("soil", 2, "bb" * 6)
     assert len(witness.problems) == 1
 
 
-def test_action_that_is_executed_twice() -> None:
+def test_an_action_that_is_executed_twice_is_a_problem() -> None:
     witness = Witness(bytes(32))
     for _ in range(2):
         assert witness.problems == []
-        witness.heard({"event": "moved", "name": "sluice", "order": "open 1"})
+        witness.record({"event": "moved", "name": "sluice", "order": "open 1"})
     assert len(witness.problems) == 1
 
 
-def test_capsule_that_nobody_signed(tmp_path: Path) -> None:
+def test_a_capsule_with_a_bad_signature_is_a_problem(tmp_path: Path) -> None:
     cluster, witness = cluster_and_witness(tmp_path)
     raw = cluster.ledgers[1].capsules.policy()
     assert raw is not None
@@ -49,11 +49,11 @@ def test_capsule_that_nobody_signed(tmp_path: Path) -> None:
     forged = other.ledgers[1].capsules.policy()
     assert forged is not None
     witness.certified("anna", forged)
-    # by no key of this scope, and another head for epoch 1
+    # a bad signature, and another head for epoch 1
     assert len(witness.problems) == 2
 
 
-def test_capsule_that_a_governor_has_lost(tmp_path: Path) -> None:
+def test_a_capsule_that_a_governor_has_lost_is_missing(tmp_path: Path) -> None:
     cluster, witness = cluster_and_witness(tmp_path)
     payload = member_payload(crypto.p256_generate(), "tank", 101, SENSOR)
     (raw,) = sign([Draft("tank", payload)], LocalSigner(cluster.local))
@@ -63,7 +63,7 @@ def test_capsule_that_a_governor_has_lost(tmp_path: Path) -> None:
     assert witness.missing(cluster.ledgers[1]) == []
 
 
-def test_epoch_that_a_governor_has_lost(tmp_path: Path) -> None:
+def test_an_epoch_that_a_governor_has_lost_is_missing(tmp_path: Path) -> None:
     cluster, witness = cluster_and_witness(tmp_path)
     cluster.down.add(4)
     id = cluster.propose(1, cluster.revocation(bytes(8)))
