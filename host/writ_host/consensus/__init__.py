@@ -1,8 +1,32 @@
-"""Agreement among governors, as a pure core: one policy state for each epoch, and signatures.
+"""How governors agree: one policy state for each epoch, and signatures by the group key.
 
-    replica.Replica      decides: ordered kinds, one value for each epoch
-    certify.Certifier    certifies: members, beacons, actions, which need no order
+    replica.Replica    decides ordered kinds: one value for each epoch
+    cosign.Cosigner    signs unordered kinds (members, beacons, actions), which need no agreement
 
-Both are functions of (event, now_ms) to effects (effects.py), with no socket, clock, disk or
-randomness of their own. docs/consensus.md argues why it is safe; tests/sim tries to break it.
+Both are functions of (event, now_ms) to effects. They have no socket, disk, clock or randomness
+of their own; `effects.py` lists all events and effects. A caller runs one replica like this:
+
+    replica = Replica(committee, signer, chain, accept, record, token)
+    carry_out(replica.start(now_ms))
+    while True:
+        event = Received(sender, data)      # a message from an authenticated session of a peer
+        event = Propose(value)              # the operator wants this value for the next epoch
+        event = Tick()                      # the time of the last SetTimer has come
+        carry_out(replica.step(event, now_ms))
+
+`carry_out` performs the effects in their order, and makes each `Write` and `Decide` durable before
+it sends what follows. A `Cosigner` is run likewise, with `Cosign(payloads)` instead of `Propose`.
+
+Modules, each importing only modules above it:
+
+    value, committee, signer     what is decided, who decides, the cryptography
+    messages, hardstate          what replicas send each other; what a replica keeps on disk
+    roast                        signing sessions and nonces
+    votes, verifier, state       what a replica knows of its height
+    context                      what the parts of a replica share
+    fastpath, precommit, rules   the parts: the first round's shortcuts, signing, the algorithm
+    restart, resend              the parts: recovery after a start; help for replicas that lag
+    replica, cosign              the two entry points
+
+docs/consensus.md argues why this is safe; tests/sim tries to break it.
 """

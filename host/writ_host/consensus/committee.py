@@ -1,6 +1,7 @@
-"""Who decides: so many governors, so many of them a quorum, and what that tolerates.
+"""The committee: how many governors there are, how many are a quorum, and what that tolerates.
 
-Safety needs threshold > (n + f) / 2 (docs/consensus.md); nothing here knows keys or messages.
+Safety with f Byzantine governors of n needs threshold > (n + f) / 2 (docs/consensus.md). This
+module has neither keys nor messages.
 """
 
 from dataclasses import dataclass
@@ -12,34 +13,39 @@ from ..errors import HostError, Malformed
 
 
 class UnsafeThreshold(HostError):
-    """A threshold with which a scope could be split, or that no quorum could reach."""
+    """A threshold that permits two decisions of one epoch, or that no quorum can reach."""
 
-    advice = "Take more than half of the governors; three of four tolerate one liar or one dead."
+    advice = (
+        "Choose a threshold above half of the governors:"
+        " 3 of 4 tolerates 1 offline or 1 Byzantine governor."
+    )
 
 
 def tolerance(governors: int, threshold: int) -> tuple[int, int]:
-    """(how many may be dead, how many may lie) while the scope still works and stays safe.
+    """(offline, Byzantine): how many governors of each kind the scope tolerates.
 
-    Dead: the others still reach the threshold. Lying: threshold > (governors + lying) / 2.
+    While so many are offline, the others still reach the threshold. While so many are Byzantine,
+    the scope is safe: threshold > (governors + Byzantine) / 2.
     """
     return governors - threshold, max(0, 2 * threshold - governors - 1)
 
 
-def check_threshold(governors: int, threshold: int, lying: int = 0) -> None:
+def check_threshold(governors: int, threshold: int, byzantine: int = 0) -> None:
     """Raises `UnsafeThreshold` unless `threshold` of `governors` is reachable and safe.
 
-    Safe: with so many `lying` any two quorums still share an honest governor. Reachable: the
-    honest alone are a quorum.
+    Safe: with so many `byzantine` any two quorums still share an honest governor. Reachable: the
+    honest governors alone are a quorum.
     """
     if not 1 <= governors <= GOVERNORS_MAX:
         raise UnsafeThreshold(f"a scope has 1 to {GOVERNORS_MAX} governors")
-    if 2 * threshold <= governors + lying:
+    if 2 * threshold <= governors + byzantine:
         raise UnsafeThreshold(
-            f"{threshold} of {governors} could certify two policies for one epoch"
-            f" with {lying} of them lying"
+            f"with {byzantine} Byzantine governors, {threshold} of {governors} could sign"
+            " two policies for one epoch"
         )
-    if threshold > governors - lying:
-        raise UnsafeThreshold(f"the {governors - lying} honest never reach {threshold}")
+    honest = governors - byzantine
+    if threshold > honest:
+        raise UnsafeThreshold(f"the {honest} honest governors never reach {threshold}")
 
 
 @dataclass(frozen=True)
@@ -60,23 +66,23 @@ class Committee:
 
     @property
     def numbers(self) -> range:
-        """All identifiers."""
+        """The governors' numbers."""
         return range(1, self.count + 1)
 
     @property
-    def faulty(self) -> int:
-        """f: how many may lie at will, and decisions are still one and still reached."""
+    def faulty_max(self) -> int:
+        """f: how many may be Byzantine while decisions are still unique and still reached."""
         return min(tolerance(self.count, self.threshold))
 
     def proposer(self, height: int, round_: int) -> int:
-        """Whose turn it is: everybody's within `count` rounds, another's first at each height."""
+        """The round's proposer. Each governor has a turn in `count` rounds of a height."""
         return (height + round_) % self.count + 1
 
     def after(self, number: int) -> list[int]:
-        """The others, from the next one by number on."""
+        """The other governors in order of their numbers, beginning after `number`."""
         return [*range(number + 1, self.count + 1), *range(1, number)]
 
-    def quorums_share_an_honest_one(self, lying: int) -> bool:
-        """By brute force, for tests: no two quorums have only liars in common."""
+    def quorums_share_an_honest_one(self, byzantine: int) -> bool:
+        """True if any two quorums share more than `byzantine` governors. For tests: brute force."""
         quorums = [set(q) for q in combinations(self.numbers, self.threshold)]
-        return all(len(a & b) > lying for a in quorums for b in quorums)
+        return all(len(a & b) > byzantine for a in quorums for b in quorums)

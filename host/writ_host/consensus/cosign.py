@@ -1,4 +1,4 @@
-"""Signatures without an order: members, beacons, actions. Whoever wants one coordinates it.
+"""Group signatures for unordered kinds: members, beacons and actions. The asker coordinates.
 
     ask    = [ 16, job: bstr .size 16, [+ payload] ]                  ; coordinator to all
     offer  = [ 17, job, [+ commitment] ]                              ; one a payload
@@ -6,8 +6,15 @@
     pick   = [ 19, job, [+ [number, [+ commitment]]] ]                ; a signing session
     answer = [ 20, job, session: bstr .size 32, [+ share], [+ commitment] ]
 
-A governor offers only what its caller's `accept` has no reason against, asks it again before it
-signs, and never signs an ordered kind here. Nothing is durable: nothing here can fork.
+ 1. The coordinator asks all governors, and opens signing sessions (roast.py) with those that
+    offer commitments. Its own governor is one of those that it asks.
+ 2. A governor offers only for payloads that its caller's `accept` has no reason against, asks
+    `accept` again before it signs, and never signs an ordered kind here.
+ 3. The coordinator repeats a message to a silent governor, ever more rarely.
+ 4. A job ends when it is signed, when so many have refused it that the others are no quorum, or
+    after a time without success.
+
+Nothing is durable, because signatures of unordered kinds cannot fork the scope.
 """
 
 import hashlib
@@ -20,94 +27,110 @@ from writ.limits import GOVERNORS_MAX
 from .. import codec
 from ..errors import HostError, Malformed
 from .committee import Committee
-from .effects import Accuse, Certified, Certify, Effect, Event, Received, Refused, Send, Tick
-from .messages import CERTIFY_TYPE_MIN, byte_strings, session_id
-from .roast import Commitments, Purse, Sessions
+from .effects import Accuse, Cosign, Cosigned, CosigningFailed, Effect, Event, Received, Send, Tick
+from .messages import COSIGN_TYPE_MIN, SESSION_BYTES, byte_strings, session_id
+from .roast import Commitments, NoncePool, Sessions
 from .signer import COMMITMENT_BYTES, SHARE_BYTES, Signer
 from .value import BATCH_MAX, check_unordered
 
-ASK, OFFER, REFUSE, PICK, ANSWER = range(CERTIFY_TYPE_MIN, CERTIFY_TYPE_MIN + 5)
+ASK, OFFER, REFUSE, PICK, ANSWER = range(COSIGN_TYPE_MIN, COSIGN_TYPE_MIN + 5)
 _SIZES = {ASK: 3, OFFER: 3, REFUSE: 3, PICK: 3, ANSWER: 5}
 JOB_BYTES = 16
 REASON_BYTES_MAX = 120
 # 32 capsules of 1,280 bytes, or 32 commitments of 13 governors.
-CERTIFY_BYTES_MAX = 49152
-# Of one coordinator, at one time; the oldest gives way.
+COSIGN_BYTES_MAX = 49152
+# Of one coordinator at one time. At the limit the oldest job is given up.
 JOBS_MAX = 8
 RESEND_MS = 400
-# Ticks after which a job that somebody refused, or that nobody finished, makes room for others.
+# Ticks after which a job makes room: one that a governor has refused, one without any refusal.
 REFUSED_TICKS = 20
 UNFINISHED_TICKS = 100
 
-Accept = Callable[[Sequence[bytes]], str | None]
+# accept(payloads) -> a reason against signing them, or None.
+AcceptPayloads = Callable[[Sequence[bytes]], str | None]
+
+
+@dataclass
+class _Pick:
+    """A session that the coordinator opened: its members but us, and the message that names it."""
+
+    session: bytes
+    members: set[int]
+    message: list[object]
 
 
 @dataclass
 class _Job:
-    """What we coordinate."""
+    """Payloads that this governor coordinates.
+
+    offered, reasons: who has offered and who has refused, and why; answered: (session, signer).
+    """
 
     payloads: tuple[bytes, ...]
     sessions: Sessions[Commitments]
-    # sessions with their members, and what these are told
-    picks: list[tuple[bytes, set[int], list[object]]] = field(default_factory=list)
+    picks: list[_Pick] = field(default_factory=list)
     offered: set[int] = field(default_factory=set)
     reasons: dict[int, str] = field(default_factory=dict)
-    heard: set[tuple[bytes, int]] = field(default_factory=set)
+    answered: set[tuple[bytes, int]] = field(default_factory=set)
     ticks: int = 0
 
     def is_over(self) -> bool:
-        """Whether too few answer: with who refused, those who are silent keep it from ending."""
+        """Whether too few answer: silent governors and those that refused are too many."""
         return self.ticks >= (REFUSED_TICKS if self.reasons else UNFINISHED_TICKS)
 
     def is_due(self) -> bool:
-        """Whether who is silent is asked again: after 1, 2, 4 and all 8 ticks."""
+        """Whether silent governors are asked again now: after 1, 2, 4 and each 8 ticks."""
         self.ticks += 1
         return self.ticks in (1, 2, 4) or self.ticks % 8 == 0
 
 
 @dataclass
-class _Asked:
-    """What another one coordinates, or we as one of the signers."""
+class _Request:
+    """A job as one of its signers: another governor coordinates it, or this one.
+
+    commitments: those of its offer; answers: sent already, by session.
+    """
 
     payloads: tuple[bytes, ...]
-    purse: Purse
-    offer: Commitments
+    nonces: NoncePool
+    commitments: Commitments
     sessions: Sessions[None]
     answers: dict[bytes, list[object]] = field(default_factory=dict)
 
 
-class Certifier:
-    """One governor. `accept(payloads)` returns a reason against signing them, or None.
+class Cosigner:
+    """One governor's cosigning. `accept(payloads)` returns a reason against signing, or None.
 
-    The caller carries out the effects of each `step` in order. Raises `Malformed` for `Certify` of
-    what can not be certified; no message raises anything.
+    The caller carries out the effects of each `step` in order. Raises `Malformed` for a `Cosign` of
+    payloads that cannot be signed here. No message raises anything.
     """
 
-    def __init__(self, committee: Committee, signer: Signer, accept: Accept) -> None:
+    def __init__(self, committee: Committee, signer: Signer, accept: AcceptPayloads) -> None:
         self.committee = committee
         self.signer = signer
         self.accept = accept
         self.me = signer.identifier
         self._count = 0
         self._jobs: dict[bytes, _Job] = {}
-        self._asked: dict[tuple[int, bytes], _Asked] = {}
+        # by coordinator and job
+        self._requests: dict[tuple[int, bytes], _Request] = {}
         self._accused: set[int] = set()
         self._effects: list[Effect] = []
         self._resend_at_ms = 0
 
     @property
-    def busy(self) -> bool:
-        """True while it wants a `Tick` every RESEND_MS."""
+    def is_busy(self) -> bool:
+        """True while it needs a `Tick` every RESEND_MS."""
         return bool(self._jobs)
 
     @property
     def job_count(self) -> int:
-        """How many certifications are under way; with JOBS_MAX the next one ends the oldest."""
+        """How many jobs this governor coordinates; at JOBS_MAX the next one ends the oldest."""
         return len(self._jobs)
 
     def step(self, event: Event, now_ms: int) -> list[Effect]:
-        """What follows from an event."""
-        if isinstance(event, Certify):
+        """The effects of an event."""
+        if isinstance(event, Cosign):
             self._begin(event.payloads)
         elif isinstance(event, Received):
             with suppress(HostError):
@@ -124,18 +147,18 @@ class Certifier:
     def _receive(self, event: Received) -> None:
         if event.sender not in self.committee.numbers or event.sender == self.me:
             return
-        items = codec.a_list(codec.load(event.data, CERTIFY_BYTES_MAX))
+        items = codec.a_list(codec.load(event.data, COSIGN_BYTES_MAX))
         if not items or _SIZES.get(codec.an_int(items[0], 0, 255)) != len(items):
             raise Malformed("not a message that we know")
-        self._take(event.sender, items)
+        self._dispatch(event.sender, items)
 
-    def _take(self, sender: int, items: list[object]) -> None:
+    def _dispatch(self, sender: int, items: list[object]) -> None:
         job = codec.some_bytes(items[1], JOB_BYTES)
         if items[0] == ASK:
             listed = codec.a_list(items[2], size_max=BATCH_MAX)
-            self._take_ask(sender, job, tuple(codec.some_bytes(one) for one in listed))
+            self._receive_ask(sender, job, tuple(codec.some_bytes(one) for one in listed))
         elif items[0] == PICK:
-            self._take_pick(sender, job, items[2])
+            self._receive_pick(sender, job, items[2])
         elif job not in self._jobs:
             pass
         elif items[0] == OFFER:
@@ -144,15 +167,15 @@ class Certifier:
             self._jobs[job].sessions.offer(sender, offer, offer)
             self._advance(job)
         elif items[0] == REFUSE:
-            self._take_refusal(sender, job, codec.a_text(items[2], REASON_BYTES_MAX))
+            self._receive_refusal(sender, job, codec.a_text(items[2], REASON_BYTES_MAX))
         else:
-            self._take_answer(sender, job, items)
+            self._receive_answer(sender, job, items)
 
     # --- the coordinator's part -------------------------------------------------------------------
 
     def _begin(self, payloads: tuple[bytes, ...]) -> None:
         check_unordered(payloads)
-        # one's own nonces name the job: after a restart no old message fits a new job
+        # a fresh commitment names the job: after a restart no old message fits a new job
         commitment, nonce = self.signer.commit()
         nonce.discard()
         self._count += 1
@@ -164,21 +187,21 @@ class Certifier:
         sessions: Sessions[Commitments] = Sessions(self.signer, self.committee.threshold, payloads)
         self._jobs[job] = _Job(payloads, sessions)
         self._send(None, ASK, job, list(payloads))
-        self._take_ask(self.me, job, payloads)
+        self._receive_ask(self.me, job, payloads)
 
     def _give_up(self, job: bytes) -> None:
         found = self._jobs.pop(job)
         reasons = tuple(sorted(found.reasons.items()))
-        self._effects.append(Refused(found.payloads, reasons))
+        self._effects.append(CosigningFailed(found.payloads, reasons))
 
-    def _take_refusal(self, sender: int, job: bytes, reason: str) -> None:
+    def _receive_refusal(self, sender: int, job: bytes, reason: str) -> None:
         found = self._jobs[job]
         found.reasons[sender] = reason
         if self.committee.count - len(found.reasons) < self.committee.threshold:
             self._give_up(job)
 
     def _advance(self, job: bytes) -> None:
-        """Open what can be opened, end what is complete."""
+        """Open sessions with free signers, and end the job when one is complete."""
         found = self._jobs[job]
         sessions = found.sessions
         new = sessions.cheaters - self._accused
@@ -189,34 +212,38 @@ class Certifier:
             chosen = sessions.choose()
             if chosen is None:
                 return
-            members = {number: chosen[number] for number in sorted(chosen)}
-            name = session_id([job], members)
-            sessions.add(name, members)
-            listed = [[number, list(members[number])] for number in members]
-            found.picks.append((name, set(members) - {self.me}, [PICK, job, listed]))
-            for number in members:
-                if number != self.me:
-                    self._send(number, PICK, job, listed)
-            if self.me in members:
-                self._take_pick(self.me, job, listed)
-                if job not in self._jobs:
-                    return
+            self._open(job, {number: chosen[number] for number in sorted(chosen)})
+            if job not in self._jobs:
+                return
         if self._jobs.pop(job, None):
-            self._effects.append(Certified(found.payloads, sessions.signatures))
+            self._effects.append(Cosigned(found.payloads, sessions.signatures))
 
-    def _take_answer(self, sender: int, job: bytes, items: list[object]) -> None:
+    def _open(self, job: bytes, members: dict[int, Commitments]) -> None:
         found = self._jobs[job]
-        session = codec.some_bytes(items[2], 32)
+        name = session_id([job], members)
+        found.sessions.add(name, members)
+        listed = [[number, list(members[number])] for number in members]
+        others = [number for number in members if number != self.me]
+        message: list[object] = [PICK, job, listed]
+        found.picks.append(_Pick(name, set(others), message))
+        for number in others:
+            self._send(number, *message)
+        if self.me in members:
+            self._receive_pick(self.me, job, listed)
+
+    def _receive_answer(self, sender: int, job: bytes, items: list[object]) -> None:
+        found = self._jobs[job]
+        session = codec.some_bytes(items[2], SESSION_BYTES)
         shares = byte_strings(items[3], SHARE_BYTES, BATCH_MAX)
-        following = byte_strings(items[4], COMMITMENT_BYTES, BATCH_MAX)
-        if session in found.sessions and (session, sender) not in found.heard:
-            found.heard.add((session, sender))
-            found.sessions.promise_next(sender, session, following, following)
-            found.sessions.put(session, sender, shares)
+        commitments = byte_strings(items[4], COMMITMENT_BYTES, BATCH_MAX)
+        if session in found.sessions and (session, sender) not in found.answered:
+            found.answered.add((session, sender))
+            found.sessions.offer_next(sender, session, commitments, commitments)
+            found.sessions.add_shares(session, sender, shares)
             self._advance(job)
 
     def _repeat(self) -> None:
-        """Ask again whoever said nothing, and look who keeps others waiting."""
+        """Repeat what silent governors did not answer, and look for unfinished sessions."""
         for job, found in list(self._jobs.items()):
             if found.is_over():
                 self._give_up(job)
@@ -225,12 +252,12 @@ class Certifier:
                 continue
             found.sessions.check_unfinished()
             awaited = set(self.committee.numbers) - found.offered - {self.me}
-            for name, members, pick in found.picks:
-                silent = {number for number in members if (name, number) not in found.heard}
+            for pick in found.picks:
+                silent = {one for one in pick.members if (pick.session, one) not in found.answered}
                 for number in sorted(silent):
                     # it may have restarted, and know neither session nor job
                     self._send(number, ASK, job, list(found.payloads))
-                    self._send(number, *pick)
+                    self._send(number, *pick.message)
                 awaited -= silent
             for number in sorted(awaited):
                 self._send(number, ASK, job, list(found.payloads))
@@ -243,24 +270,24 @@ class Certifier:
         if sender != self.me:
             self._send(sender, *message)
         elif job in self._jobs:
-            self._take(self.me, message)
+            self._dispatch(self.me, message)
 
-    def _take_ask(self, sender: int, job: bytes, payloads: tuple[bytes, ...]) -> None:
+    def _receive_ask(self, sender: int, job: bytes, payloads: tuple[bytes, ...]) -> None:
         key = sender, job
-        asked = self._asked.get(key)
-        if asked is None:
+        request = self._requests.get(key)
+        if request is None:
             reason = self._reason(payloads)
             if reason is not None:
                 self._reply(sender, job, REFUSE, reason)
                 return
-            purse = Purse(self.signer)
+            nonces = NoncePool(self.signer)
             sessions: Sessions[None] = Sessions(self.signer, self.committee.threshold, payloads)
-            asked = _Asked(payloads, purse, purse.fresh(len(payloads)), sessions)
-            mine = [known for known in self._asked if known[0] == sender]
-            if len(mine) >= JOBS_MAX:
-                self._asked.pop(mine[0]).purse.discard()
-            self._asked[key] = asked
-        self._reply(sender, job, OFFER, list(asked.offer))
+            request = _Request(payloads, nonces, nonces.commit(len(payloads)), sessions)
+            known = [one for one in self._requests if one[0] == sender]
+            if len(known) >= JOBS_MAX:
+                self._requests.pop(known[0]).nonces.discard()
+            self._requests[key] = request
+        self._reply(sender, job, OFFER, list(request.commitments))
 
     def _reason(self, payloads: tuple[bytes, ...]) -> str | None:
         try:
@@ -272,9 +299,9 @@ class Certifier:
             return None
         return reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
 
-    def _take_pick(self, sender: int, job: bytes, item: object) -> None:
-        asked = self._asked.get((sender, job))
-        if asked is None:
+    def _receive_pick(self, sender: int, job: bytes, item: object) -> None:
+        request = self._requests.get((sender, job))
+        if request is None:
             return
         members: dict[int, Commitments] = {}
         for pair in codec.a_list(item, size_max=GOVERNORS_MAX):
@@ -282,21 +309,18 @@ class Certifier:
             checked = codec.an_int(number, 1, self.committee.count)
             members[checked] = byte_strings(listed, COMMITMENT_BYTES, BATCH_MAX)
         name = session_id([job], members)
-        if name in asked.answers:
-            self._reply(sender, job, ANSWER, *asked.answers[name])
+        if name in request.answers:
+            self._reply(sender, job, ANSWER, *request.answers[name])
             return
         mine = members.get(self.me)
-        if mine is None or mine not in asked.purse:
+        if mine is None or mine not in request.nonces:
             return
-        reason = self._reason(asked.payloads)
+        reason = self._reason(request.payloads)
         if reason is not None:
             self._reply(sender, job, REFUSE, reason)
             return
-        if asked.sessions.add(name, members):
-            shares = asked.sessions.sign(name, asked.purse.take(mine))
-            following = asked.purse.fresh(len(shares))
-            asked.answers[name] = [name, list(shares), list(following)]
-            self._reply(sender, job, ANSWER, *asked.answers[name])
-
-
-__all__ = ["Certifier", "check_unordered"]
+        if request.sessions.add(name, members):
+            shares = request.sessions.sign(name, request.nonces.take(mine))
+            commitments = request.nonces.commit(len(shares))
+            request.answers[name] = [name, list(shares), list(commitments)]
+            self._reply(sender, job, ANSWER, *request.answers[name])

@@ -1,7 +1,8 @@
-"""What goes into the consensus core, and what comes out: the whole of its contact with the world.
+"""The events and effects of the consensus core: all of its contact with the world.
 
-The order of effects binds: a `Write` is durable before any later `Send` leaves, and a `Decide` or
-`Certified` is durable before anything after it. Who stops in the middle loses the rest, no more.
+The order of effects binds. A `Write` is durable before any later `Send` leaves; a `Decide` or
+`Cosigned` is durable before anything after it. A process that stops in between loses the rest, and
+nothing else.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from .value import Value
 
 @dataclass(frozen=True)
 class Received:
-    """A message, and which governor's authenticated session brought it."""
+    """A message, and the governor whose authenticated session brought it."""
 
     sender: int
     data: bytes
@@ -24,10 +25,10 @@ class Tick:
 
 @dataclass(frozen=True)
 class Propose:
-    """Somebody wants `value` to be the next epoch.
+    """A governor wants `value` to be the next epoch.
 
-    sender: the governor whose proposal it is, as the caller was told and tells the others itself;
-    None for this one, which then tells them.
+    sender: that governor, if the caller distributes the value to all governors itself; None for
+    this governor, whose replica then submits the value to the others.
     """
 
     value: Value
@@ -35,18 +36,18 @@ class Propose:
 
 
 @dataclass(frozen=True)
-class Certify:
-    """This governor wants signatures for `payloads` of unordered kinds."""
+class Cosign:
+    """This governor wants the group's signatures for `payloads` of unordered kinds."""
 
     payloads: tuple[bytes, ...]
 
 
-Event = Received | Tick | Propose | Certify
+Event = Received | Tick | Propose | Cosign
 
 
 @dataclass(frozen=True)
 class Write:
-    """Replace the promise record, durably (hardstate.py says what it holds)."""
+    """Replace the record of the hard state, durably (hardstate.py says what it holds)."""
 
     record: bytes
 
@@ -55,12 +56,12 @@ class Write:
 class Send:
     """Send `data` to one governor, or to all others (None). It may be lost.
 
-    has_time: nobody waits for it, so that what others wait for may go first.
+    deferrable: no governor waits for it, so urgent messages may go first.
     """
 
     to: int | None
     data: bytes
-    has_time: bool = False
+    deferrable: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,16 +74,16 @@ class Decide:
 
 
 @dataclass(frozen=True)
-class Certified:
-    """What `Certify` asked for, with the group's signature (64 B) for each payload."""
+class Cosigned:
+    """The group's signature (64 B) for each payload of a `Cosign`."""
 
     payloads: tuple[bytes, ...]
     signatures: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
-class Refused:
-    """A certification that can no longer succeed; reasons by governor."""
+class CosigningFailed:
+    """A `Cosign` that can no longer succeed; reasons by governor."""
 
     payloads: tuple[bytes, ...]
     reasons: tuple[tuple[int, str], ...]
@@ -90,18 +91,18 @@ class Refused:
 
 @dataclass(frozen=True)
 class SetTimer:
-    """Give a `Tick` at this time, instead of the one asked for before."""
+    """Give a `Tick` at this time, instead of at the time of an earlier `SetTimer`."""
 
     at_ms: int
 
 
 @dataclass(frozen=True)
 class Accuse:
-    """A governor caught at what no honest one does; `proof` are its own signed messages."""
+    """A governor did what no honest one does; `proof` are its own signed messages."""
 
     identifier: int
     what: str
     proof: tuple[bytes, ...]
 
 
-Effect = Write | Send | Decide | Certified | Refused | SetTimer | Accuse
+Effect = Write | Send | Decide | Cosigned | CosigningFailed | SetTimer | Accuse

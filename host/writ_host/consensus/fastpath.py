@@ -1,166 +1,177 @@
-"""The first round of a height in which all want the same: what is left out, and who is spared.
+"""The fast path: shortcuts in the first round while all governors want the same value.
 
-Nothing here touches safety (docs/consensus.md, "When all want the same"): votes are promised, locks
-and sessions are made, as rules.py has it. It only says who does so earlier, and who need not.
+ 1. The fast path is open at a height if the height before had at most one candidate and was
+    decided in its first round (`end_height`).
+ 2. On the fast path the first round needs no proposal. The proposer, the governor that submitted
+    the only candidate and the governors after the proposer by number, together a quorum (the *fast
+    signers*), prevote for the candidate as soon as they know and accept it (lines 22 to 26, one
+    message earlier).
+ 3. With at most `ALL_TO_ALL_MAX` of them, fast signers send these prevotes to each other. A fast
+    signer that has all of them knows the signing session, which they name, and signs without a
+    `Session` message (lines 36 to 40).
+ 4. The proposer asks only a quorum to sign, and asks the others once somebody votes otherwise.
+ 5. A governor that was asked and has not signed is *late*. The proposer prefers others to it at
+    the next heights.
+
+Line numbers are of Algorithm 1 in arXiv 1807.04938. Nothing here affects safety: votes, locks and
+sessions are made by the same rules as on the slow path (docs/consensus.md). This module only says
+who votes and signs earlier, and who receives which message; rules.py and precommit.py act on it.
 """
 
-from .base import Base
-from .messages import Offer, Proposal, Session
-from .roast import Sessions
+from .context import Context
+from .messages import RoundProposal, Session
 from .state import PROPOSE
 from .value import Value
 
-# Up to so many signers hear each other's votes with no more datagrams than it takes to tell a
-# session, which holds all of them.
-EACH_OTHER_MAX = 3
+# Up to this quorum, prevotes from each fast signer to each other cost no more datagrams than a
+# session message, which holds all of them.
+ALL_TO_ALL_MAX = 3
 
 
-class Calm(Base):
-    """The part of a replica that is for this. Until something goes wrong nobody waits for it."""
+class FastPath:
+    """The fast path of one replica. It reads the context and sets only `state.fast_...` fields."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._is_open = True
+        # this replica's requests at this height, as the first round's proposer
+        self._requested: set[int] = set()
+        # governors that did not sign when this replica last requested it
+        self._late: set[int] = set()
 
     @property
     def _is_small(self) -> bool:
-        return self.committee.threshold <= EACH_OTHER_MAX
+        return self._context.committee.threshold <= ALL_TO_ALL_MAX
 
-    def _sign_unasked(self, round_: int) -> bool:
-        """Whether those who vote in this round hear each other, and need nobody's session."""
-        return round_ == 0 and self.state.told is not None and self._is_small
+    def is_all_to_all(self, round_: int) -> bool:
+        """Whether fast signers send their prevotes to each other and sign without a session."""
+        return round_ == 0 and self._context.state.fast_value is not None and self._is_small
 
-    def _first(self) -> tuple[int, ...]:
-        """Just a quorum: the first round's proposer, whoever wants the value, who comes next."""
-        committee, wanting = self.committee, self.state.candidates
-        proposer = committee.proposer(self.state.height, 0)
+    # --- who prevotes without a proposal ----------------------------------------------------------
+
+    def value_to_prevote(self) -> Value | None:
+        """The value for which this replica prevotes now without a proposal, or None."""
+        context = self._context
+        state = context.state
+        if state.round or state.step != PROPOSE or 0 in context.hard_state.prevotes:
+            return None
+        if context.is_coordinator(0):
+            return None
+        value = self._only_candidate()
+        if value is None or context.me not in self._signers() or context.accept(value) is not None:
+            return None
+        return value
+
+    def enter(self, value: Value) -> None:
+        """Let the first round be about `value`: the fast signers vote for it at once."""
+        state = self._context.state
+        state.fast_value, state.fast_signers = value, self._signers()
+
+    def enter_as_proposer(self, value: Value) -> None:
+        """Enter, unless another value is wanted, or a fast signer was late at an earlier height.
+
+        With a late fast signer the proposer keeps its vote back. The others then wait for the
+        session that it opens with governors that are not late.
+        """
+        if self._only_candidate() == value and not (
+            self._is_small and self._late.intersection(self._signers())
+        ):
+            self.enter(value)
+
+    def _only_candidate(self) -> Value | None:
+        """The value that an honest proposer has to propose: nobody submitted another one."""
+        values = set(self._context.state.candidates.values())
+        return values.pop() if self._is_open and len(values) == 1 else None
+
+    def _signers(self) -> tuple[int, ...]:
+        """A quorum: the first round's proposer, a sole submitter, and the next ones by number."""
+        committee, candidates = self._context.committee, self._context.state.candidates
+        proposer = committee.proposer(self._context.state.height, 0)
         order = committee.after(proposer)
-        if len(wanting) == 1:
-            order.sort(key=lambda number: number not in wanting)
+        if len(candidates) == 1:
+            order.sort(key=lambda number: number not in candidates)
         return proposer, *order[: committee.threshold - 1]
 
-    def _hear(self, value: Value) -> None:
-        """From now on this is what the first round is about, and these vote at once."""
-        self.state.told, self.state.first = value, self._first()
+    # --- who signs without a session --------------------------------------------------------------
 
-    def _lead(self, value: Value) -> None:
-        """As the first round's proposer: let them, unless one of them was late the last time.
-
-        Then they lack our vote, and wait for the session that we open with others.
-        """
-        if self._wanted_by_all() == value and not (
-            self._is_small and self._late.intersection(self._first())
-        ):
-            self._hear(value)
-
-    def _wanted_by_all(self) -> Value | None:
-        """What an honest proposer has to propose: nobody wants anything else, nor did before."""
-        values = set(self.state.candidates.values())
-        return values.pop() if self._is_calm and len(values) == 1 else None
-
-    def _rule_prevote_at_once(self) -> bool:
-        """Lines 22 to 26, a message earlier; what follows is waited for as in line 57."""
-        state = self.state
-        if state.round or state.step != PROPOSE or 0 in self.promise.prevotes:
-            return False
-        if self._coordinates(0):
-            return False
-        value = self._wanted_by_all()
-        if value is None or self.me not in self._first() or self.accept(value) is not None:
-            return False
-        self._hear(value)
-        self._prevote(value)
-        self._deadline_ms = self._now_ms + self.timing.of(PROPOSE, 0)
-        return True
-
-    def _rule_begin(self) -> bool:
-        """Lines 36 to 40: those who vote at once hear each other, and sign unasked."""
-        state = self.state
-        value = state.told
-        if value is None or not self._sign_unasked(state.round) or not self._is_locked_now:
-            return False
-        if state.has_begun or state.opened:
-            return False
+    def session(self) -> Session | None:
+        """The session that the fast signers' prevotes name, once all of them are here."""
+        context = self._context
+        state = context.state
+        value = state.fast_value
+        if value is None or not self.is_all_to_all(state.round) or not context.is_locked_now:
+            return None
+        if state.has_fast_session or state.opened_sessions:
+            return None
         votes = state.votes.of(0)
-        offers = tuple(votes[number] for number in state.first if number in votes)
-        same = all(vote.digest == value.digest == self.promise.locked for vote in offers)
-        if len(offers) < self.committee.threshold or not same:
-            return False
-        state.has_begun = True
-        session = Session(state.height, 0, value.digest, offers)
-        self._take_session(offers[0].sender, session)
-        sessions = self._sessions(0, value.digest)
-        if self._coordinates(0) and sessions is not None and session.id in sessions:
-            # for whoever lacks a vote, and says so in its next status
-            state.opened.append(session)
-            for offer in offers:
-                sessions.occupy(offer.sender, offer.commitments)
-        return True
+        offers = tuple(votes[number] for number in state.fast_signers if number in votes)
+        locked = context.hard_state.locked
+        same = all(vote.digest == value.digest == locked for vote in offers)
+        if len(offers) < context.committee.threshold or not same:
+            return None
+        return Session(state.height, 0, value.digest, offers)
 
-    @property
-    def _wait_for_shares(self) -> set[int]:
-        """Of those who sign unasked: who puts the shares together, and who waits for that."""
-        first = self.state.first
-        return {first[0], *(number for number in self.state.candidates if number in first)}
+    def share_receivers(self) -> set[int]:
+        """Fast signers that combine the shares: the proposer, and those that submitted a value."""
+        signers = self._context.state.fast_signers
+        candidates = self._context.state.candidates
+        receivers = {signers[0], *(number for number in candidates if number in signers)}
+        return receivers - {self._context.me}
 
-    def _will_open(self, round_: int) -> bool:
-        """Whether the round's session waits for us to open it.
+    def is_ours_to_open(self, round_: int) -> bool:
+        """Whether this replica has to open the round's session now.
 
-        Who signs unasked is given until the next status to do so: with what it has published it
-        signs once, so that nobody else is asked meanwhile.
+        Fast signers have until the next status to sign without one. Their published nonces sign
+        once only, so no other session may use them meanwhile.
         """
-        state = self.state
-        is_awaited = self._sign_unasked(round_) and not (state.has_begun or state.has_waited)
-        return self._coordinates(round_) and not is_awaited
+        state = self._context.state
+        is_awaited = not (state.has_fast_session or state.is_fast_overdue)
+        return self._context.is_coordinator(round_) and not (
+            self.is_all_to_all(round_) and is_awaited
+        )
 
-    # --- whom the proposer asks ------------------------------------------------------------------
+    # --- which governors the proposer asks --------------------------------------------------------
 
-    def _ask(self, proposal: Proposal) -> None:
-        """In the first round no more than it takes, and first those who signed last.
+    def proposal_receivers(self, proposal: RoundProposal) -> list[int]:
+        """The governors to which this proposer sends its proposal.
 
-        Those who vote at once need not be asked. Whoever is awake and has no value says so in its
-        next status, and is asked then.
+        In the first round these are no more than a quorum needs, those that signed last before
+        late ones. Fast signers need no proposal. A governor that is awake and has no value says so
+        in its next status, and receives the proposal then.
         """
-        others = self.committee.after(self.me)
-        first = [number for number in self.state.first if number != self.me]
+        committee = self._context.committee
+        others = committee.after(self._context.me)
+        signers = set(self._context.state.fast_signers) - {self._context.me}
         if proposal.round == 0:
-            rest = [number for number in others if number not in first]
+            rest = [number for number in others if number not in signers]
             rest.sort(key=lambda number: number in self._late)
-            # as many as those who vote at once are too few, or may be late
-            missing = self.committee.threshold - 1 - len(set(first) - self._late)
+            # as many as are missing from the quorum without late fast signers
+            missing = committee.threshold - 1 - len(signers - self._late)
             others = rest[:missing]
-        self._asked = {*first, *others}
-        self._send_each(others, proposal)
+        self._requested = {*signers, *others}
+        return others
 
-    def _rule_ask_rest(self) -> bool:
-        """Somebody is against what is proposed, so that those who were spared may be wanted."""
-        state = self.state
-        proposal = state.proposals.get(state.round)
-        rest = [number for number in self.committee.after(self.me) if number not in self._asked]
-        if not (self._asked and rest) or proposal is None or proposal.sender != self.me:
-            return False
-        wanted = proposal.value.digest
-        if all(vote.digest == wanted for vote in state.votes.of(state.round).values()):
-            return False
-        self._asked.update(rest)
-        self._send_each(rest, proposal)
-        return True
+    def further_receivers(self, proposal: RoundProposal) -> list[int]:
+        """The governors that were not asked, once somebody votes against this proposal."""
+        if not self._requested or proposal.sender != self._context.me:
+            return []
+        others = self._context.committee.after(self._context.me)
+        rest = [number for number in others if number not in self._requested]
+        votes = self._context.state.votes.of(proposal.round).values()
+        if not rest or all(vote.digest == proposal.value.digest for vote in votes):
+            return []
+        self._requested.update(rest)
+        return rest
 
-    def _look_who_is_late(self) -> None:
-        """Whoever was asked and has not signed is, until it votes again without being asked."""
-        state = self.state
-        signed = {sender for _, sender in state.heard}
-        self._late |= self._asked
-        self._late -= signed | (set(state.votes.of(0)) - self._asked)
-        self._asked = set()
+    def end_height(self) -> None:
+        """Note which governors were late, and whether the next height may use the fast path.
 
-    # Of the rules that these rest on: rules.py and replica.py.
-
-    def _prevote(self, value: Value | None) -> None:
-        raise NotImplementedError
-
-    def _take_session(self, sender: int, session: Session) -> None:
-        raise NotImplementedError
-
-    def _sessions(self, round_: int, digest: bytes) -> Sessions[Offer] | None:
-        raise NotImplementedError
-
-    @property
-    def _is_locked_now(self) -> bool:
-        raise NotImplementedError
+        A governor is late from a request that it did not answer until it signs, or votes without
+        being asked.
+        """
+        state = self._context.state
+        signed = {sender for _, sender in state.shares}
+        self._late |= self._requested
+        self._late -= signed | (set(state.votes.of(0)) - self._requested)
+        self._requested = set()
+        self._is_open = state.round == 0 and len(set(state.candidates.values())) <= 1

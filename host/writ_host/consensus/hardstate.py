@@ -1,12 +1,13 @@
-"""What a governor has promised: the record that is durable before anything it says leaves.
+"""The hard state: what a replica must not forget, durable before any message that rests on it.
 
     record = [ "writ-promise", counter, height, [* [round, digest / null]], locked_round,
                locked / null, valid_round, value / null, [* prevote], { number: evidence } ]
 
-It forbids a second vote in a round (arXiv 1807.04938, Algorithm 1: a process that crashes resumes
-from what it logged), keeps the lock, and carries what the next proposer needs: the valid value with
-its proof. Nonces are never in it. `counter` grows with each write and is in every vote and share,
-so that others can show a governor that came back from an old backup what it has forgotten.
+It prevents a second vote in a round (arXiv 1807.04938, Algorithm 1: a process that crashes resumes
+from what it logged), keeps the lock, and carries what the next proposer needs: the valid value
+with its proof. Nonces are never in it. `counter` grows with each write and is in every vote and
+share. So other governors can show a governor that came back from an old backup what it has
+forgotten.
 """
 
 from dataclasses import dataclass, field
@@ -15,17 +16,22 @@ from writ.limits import GOVERNORS_MAX
 
 from .. import codec
 from ..errors import Malformed
-from .messages import COUNTER_MAX, NO_ROUND, ROUND_MAX, Offer, Prevote, Share
+from .messages import COUNTER_MAX, NO_ROUND, ROUND_MAX, Offer, Prevote, offer, prevotes
 from .value import DIGEST_BYTES, EPOCH_MAX, Value
 
 RECORD_BYTES_MAX = 32768
-# Own votes are repeated to whoever lags: in this round and the one before, nobody is further back.
+# Own votes are repeated to replicas that lag by up to one round. None lags by more.
 ROUNDS_KEPT = 2
 
 
 @dataclass
-class Promise:
-    """The state of one replica that survives it. `seen`: the newest signed word of each other."""
+class HardState:
+    """The part of a replica's state that survives a restart.
+
+    prevotes: this governor's votes by round, a digest or None for nil; locked and valid: as in the
+    paper, with their rounds, NO_ROUND for none; proof: a quorum's prevotes for `valid`; newest: the
+    newest signed message of each other governor.
+    """
 
     counter: int = 0
     height: int = 0
@@ -35,10 +41,10 @@ class Promise:
     valid_round: int = NO_ROUND
     valid: Value | None = None
     proof: tuple[Prevote, ...] = ()
-    seen: dict[int, Offer] = field(default_factory=dict)
+    newest: dict[int, Offer] = field(default_factory=dict)
 
     def next_height(self, height: int) -> None:
-        """Promises of a decided height bind nobody any more; counter and `seen` stay."""
+        """Forget what binds only at a height that is decided. Counter and `newest` stay."""
         self.height, self.prevotes = height, {}
         self.locked_round, self.locked = NO_ROUND, None
         self.valid_round, self.valid, self.proof = NO_ROUND, None, ()
@@ -56,37 +62,30 @@ class Promise:
                 self.locked,
                 self.valid_round,
                 None if self.valid is None else self.valid.to_item(),
-                [prevote.packed for prevote in self.proof],
-                {number: offer.packed for number, offer in self.seen.items()},
+                [prevote.encoded for prevote in self.proof],
+                {number: message.encoded for number, message in self.newest.items()},
             ]
         )
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Promise":
-        """Raises `Malformed`: a damaged record is nobody's to guess."""
+    def from_bytes(cls, data: bytes) -> "HardState":
+        """Raises `Malformed`: a damaged record is never repaired by guessing."""
         items = codec.tagged(codec.load(data, RECORD_BYTES_MAX), "writ-promise", 10)
-        prevotes: dict[int, bytes | None] = {}
+        votes: dict[int, bytes | None] = {}
         for pair in codec.a_list(items[2], size_max=ROUNDS_KEPT):
             round_, digest = codec.a_list(pair, 2)
-            prevotes[codec.an_int(round_, 0, ROUND_MAX)] = _digest_or_none(digest)
-        proof = codec.a_list(items[7], size_max=GOVERNORS_MAX)
-        seen: dict[int, Offer] = {}
-        for number, offer in codec.a_map(items[8], GOVERNORS_MAX).items():
-            fields = codec.a_list(offer)
-            shape = Prevote if len(fields) == Prevote.SIZE else Share
-            seen[codec.an_int(number, 1, GOVERNORS_MAX)] = shape.from_fields(
-                codec.a_list(fields, shape.SIZE)
-            )
+            votes[codec.an_int(round_, 0, ROUND_MAX)] = _digest_or_none(digest)
+        newest = codec.a_map(items[8], GOVERNORS_MAX)
         found = cls(
             codec.an_int(items[0], 0, COUNTER_MAX),
             codec.an_int(items[1], 0, EPOCH_MAX),
-            prevotes,
+            votes,
             codec.an_int(items[3], NO_ROUND, ROUND_MAX),
             _digest_or_none(items[4]),
             codec.an_int(items[5], NO_ROUND, ROUND_MAX),
             None if items[6] is None else Value.from_item(items[6]),
-            tuple(Prevote.from_fields(codec.a_list(one, Prevote.SIZE)) for one in proof),
-            seen,
+            prevotes(items[7]),
+            {codec.an_int(n, 1, GOVERNORS_MAX): offer(item) for n, item in newest.items()},
         )
         if (found.locked is None) != (found.locked_round == NO_ROUND):
             raise Malformed("a lock without its round")

@@ -1,17 +1,17 @@
-"""What replicas say to each other while they decide, and how it is read: strictly, with limits.
+"""The messages of replicas, and their strict decoding.
 
     message = [ type: uint, * field ]       ; deterministic CBOR; each class lists its fields
 
-Whoever sends is known from the session that brought a message. Three kinds are signed besides,
-since third parties must be convinced: proposals, prevotes and shares. What is signed names the
-scope and the kind of message, so that no signature passes for another.
+The session that brings a message authenticates its sender. Three kinds are signed besides, because
+they must convince third parties: proposals, prevotes and shares. Their signatures cover the
+committee and the kind of message, so that no signature passes for another.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from writ.limits import GOVERNORS_MAX
 
@@ -25,25 +25,62 @@ MESSAGE_BYTES_MAX = 32768
 ROUND_MAX = 0xFFFFFF
 COUNTER_MAX = 0xFFFFFFFFFFFF
 TOKEN_BYTES = 16
+SESSION_BYTES = 32
 NO_ROUND = -1
 
 S = TypeVar("S", bound="Signed")
+
+# --- decoders: a CBOR item in, a checked value out; each raises `Malformed` -----------------------
 
 
 def _height(item: object) -> int:
     return codec.an_int(item, 0, EPOCH_MAX)
 
 
-def _round(item: object, least: int = 0) -> int:
-    return codec.an_int(item, least, ROUND_MAX)
+def _round(item: object) -> int:
+    return codec.an_int(item, 0, ROUND_MAX)
+
+
+def _round_or_none(item: object) -> int:
+    return codec.an_int(item, NO_ROUND, ROUND_MAX)
 
 
 def _number(item: object) -> int:
     return codec.an_int(item, 1, GOVERNORS_MAX)
 
 
+def _counter(item: object) -> int:
+    return codec.an_int(item, 0, COUNTER_MAX)
+
+
+def _bool(item: object) -> bool:
+    if not isinstance(item, bool):
+        raise Malformed("not the truth value that it should be")
+    return item
+
+
+def _voter_mask(item: object) -> int:
+    return codec.an_int(item, 0, (2 << GOVERNORS_MAX) - 1)
+
+
 def _digest(item: object) -> bytes:
     return codec.some_bytes(item, DIGEST_BYTES)
+
+
+def _digest_or_nil(item: object) -> bytes | None:
+    return None if item is None else _digest(item)
+
+
+def _token(item: object) -> bytes:
+    return codec.some_bytes(item, TOKEN_BYTES)
+
+
+def _session_id(item: object) -> bytes:
+    return codec.some_bytes(item, SESSION_BYTES)
+
+
+def _signature(item: object) -> bytes:
+    return codec.some_bytes(item, SIGNATURE_BYTES)
 
 
 def byte_strings(item: object, size: int, count_max: int) -> tuple[bytes, ...]:
@@ -51,72 +88,134 @@ def byte_strings(item: object, size: int, count_max: int) -> tuple[bytes, ...]:
     return tuple(codec.some_bytes(one, size) for one in codec.a_list(item, size_max=count_max))
 
 
-def _prevotes(item: object) -> tuple["Prevote", ...]:
+def _commitments(item: object) -> tuple[bytes, ...]:
+    return byte_strings(item, COMMITMENT_BYTES, PAYLOADS_MAX)
+
+
+def _shares(item: object) -> tuple[bytes, ...]:
+    return byte_strings(item, SHARE_BYTES, PAYLOADS_MAX)
+
+
+def _signatures(item: object) -> tuple[bytes, ...]:
+    return byte_strings(item, SIGNATURE_BYTES, PAYLOADS_MAX)
+
+
+def prevotes(item: object) -> tuple["Prevote", ...]:
+    """A list of prevotes' fields. Raises `Malformed`."""
     listed = codec.a_list(item, size_max=GOVERNORS_MAX)
-    return tuple(Prevote.from_fields(codec.a_list(one, Prevote.SIZE)) for one in listed)
+    return tuple(Prevote.from_fields(codec.a_list(one)) for one in listed)
 
 
-@dataclass(frozen=True)
-class Signed:
-    """A message that its author signs; `signature` (64 B) is empty until `sealed`."""
+def offer(item: object) -> "Offer":
+    """A prevote's or a share's fields, told apart by their number. Raises `Malformed`."""
+    items = codec.a_list(item)
+    is_prevote = len(items) == len(Prevote.DECODERS)
+    return Prevote.from_fields(items) if is_prevote else Share.from_fields(items)
 
-    KIND: ClassVar[str]
 
-    def signed_fields(self) -> list[object]:
-        """What the signature covers besides scope and kind."""
-        raise NotImplementedError
+def _offers(item: object) -> tuple["Offer", ...]:
+    return tuple(map(offer, codec.a_list(item, size_max=GOVERNORS_MAX)))
+
+
+def _offer_or_none(item: object) -> "Offer | None":
+    return None if item is None else offer(item)
+
+
+# --- classes --------------------------------------------------------------------------------------
+
+
+class _Fields:
+    """A message whose encoding is the list of its dataclass fields.
+
+    TYPE: the first item of the message; DECODERS: what decodes each field, in their order.
+    """
+
+    TYPE: ClassVar[int]
+    DECODERS: ClassVar[tuple[Callable[[object], object], ...]]
+    __match_args__: ClassVar[tuple[str, ...]]
 
     def fields(self) -> list[object]:
-        """All of it, as items."""
-        raise NotImplementedError
+        """All fields, as items for `codec.dump`."""
+        values = [getattr(self, name) for name in self.__match_args__]
+        return [value if type(value) in _PLAIN else _item(value) for value in values]
+
+    @classmethod
+    def from_fields(cls, items: list[object]) -> Self:
+        """The message of these CBOR items. Raises `Malformed`."""
+        if len(items) != len(cls.DECODERS):
+            raise Malformed("not the list that it should be")
+        make: Callable[..., Self] = cls
+        return make(*[decode(item) for decode, item in zip(cls.DECODERS, items, strict=True)])
+
+
+_PLAIN = {int, bytes, bool, type(None)}
+
+
+def _item(value: object) -> object:
+    if type(value) is tuple:
+        return value if value and type(value[0]) is bytes else [_item(one) for one in value]
+    if isinstance(value, Signed):
+        return value.encoded
+    return value.to_item() if isinstance(value, Value) else value
+
+
+class Signed(_Fields):
+    """A message that its author signs; `signature` (64 B) is empty until `sign` fills it."""
+
+    KIND: ClassVar[str]
+    sender: int
+    signature: bytes
+
+    def signed_fields(self) -> list[object]:
+        """The fields that the signature covers: all others."""
+        return self.fields()[:-1]
 
     @cached_property
-    def packed(self) -> codec.Encoded:
-        """`fields`, encoded once: in sessions, proofs and promises it is told again and again."""
+    def encoded(self) -> codec.Encoded:
+        """`fields` in CBOR, encoded once: sessions, proofs and hard states repeat them."""
         return codec.Encoded(codec.dump(self.fields()))
 
-    def text(self, scope: bytes) -> bytes:
-        """The bytes that are signed."""
+    def signing_input(self, scope: bytes) -> bytes:
+        """The bytes that are signed. scope: the committee's, 32 bytes."""
         return codec.dump([f"writ-{self.KIND}", scope, *self.signed_fields()])
 
 
-def sealed(message: S, signer: Signer, scope: bytes) -> S:
-    """The same message, signed."""
-    signature = signer.sign(message.text(scope))
-    return replace(message, signature=signature)  # type: ignore[call-arg]
+def sign(message: S, signer: Signer, scope: bytes) -> S:
+    """The same message with its signature."""
+    signature = signer.sign(message.signing_input(scope))
+    copy: Any = replace
+    found: S = copy(message, signature=signature)
+    return found
 
 
 @dataclass(frozen=True)
-class Submit:
-    """Someone's candidate for this height, for whoever proposes next."""
+class Submit(_Fields):
+    """A candidate for this height, for the proposers of its rounds."""
 
     TYPE: ClassVar = 0
-    SIZE: ClassVar = 1
+    DECODERS: ClassVar = (Value.from_item,)
     value: Value
 
     @property
     def height(self) -> int:
-        """The epoch that it would be."""
+        """The epoch that the value would be."""
         return self.value.epoch
-
-    def fields(self) -> list[object]:
-        return [self.value.to_item()]
-
-    @classmethod
-    def from_fields(cls, items: list[object]) -> "Submit":
-        return cls(Value.from_item(items[0]))
 
 
 @dataclass(frozen=True)
 class Prevote(Signed):
-    """A vote for a digest, or for nothing; commitments (64 B): one a payload, for the session.
+    """A vote for a digest, or for nil (None).
 
-    counter: the author's promise counter when it was cast.
+    counter: of the author's hard state when it voted; commitments: nonce commitments (64 B), one
+    for each payload, for the signing session.
     """
 
     TYPE: ClassVar = 2
-    SIZE: ClassVar = 7
     KIND: ClassVar = "prevote"
+    DECODERS: ClassVar = (
+        *(_number, _height, _round, _digest_or_nil),
+        *(_counter, _commitments, _signature),
+    )
     sender: int
     height: int
     round: int
@@ -125,34 +224,20 @@ class Prevote(Signed):
     commitments: tuple[bytes, ...] = ()
     signature: bytes = b""
 
-    def signed_fields(self) -> list[object]:
-        return self.fields()[:-1]
-
-    def fields(self) -> list[object]:
-        listed = list(self.commitments)
-        place = [self.sender, self.height, self.round]
-        return [*place, self.digest, self.counter, listed, self.signature]
-
-    @classmethod
-    def from_fields(cls, items: list[object]) -> "Prevote":
-        return cls(
-            _number(items[0]),
-            _height(items[1]),
-            _round(items[2]),
-            None if items[3] is None else _digest(items[3]),
-            codec.an_int(items[4], 0, COUNTER_MAX),
-            byte_strings(items[5], COMMITMENT_BYTES, PAYLOADS_MAX),
-            codec.some_bytes(items[6], SIGNATURE_BYTES),
-        )
-
 
 @dataclass(frozen=True)
-class Proposal(Signed):
-    """The proposer's value of this round; with a valid round, the prevotes that prove it."""
+class RoundProposal(Signed):
+    """The value that a round's proposer proposes.
+
+    valid_round: the round in which a quorum voted for it, as `proof` shows; NO_ROUND for none.
+    """
 
     TYPE: ClassVar = 1
-    SIZE: ClassVar = 7
     KIND: ClassVar = "proposal"
+    DECODERS: ClassVar = (
+        *(_number, _height, _round, Value.from_item),
+        *(_round_or_none, prevotes, _signature),
+    )
     sender: int
     height: int
     round: int
@@ -162,42 +247,23 @@ class Proposal(Signed):
     signature: bytes = b""
 
     def signed_fields(self) -> list[object]:
+        """The digest stands for the value; the proof is signed by those who voted."""
         return [self.sender, self.height, self.round, self.value.digest, self.valid_round]
-
-    def fields(self) -> list[object]:
-        proof = [prevote.packed for prevote in self.proof]
-        place = [self.sender, self.height, self.round]
-        return [*place, self.value.to_item(), self.valid_round, proof, self.signature]
-
-    @classmethod
-    def from_fields(cls, items: list[object]) -> "Proposal":
-        return cls(
-            _number(items[0]),
-            _height(items[1]),
-            _round(items[2]),
-            Value.from_item(items[3]),
-            _round(items[4], NO_ROUND),
-            _prevotes(items[5]),
-            codec.some_bytes(items[6], SIGNATURE_BYTES),
-        )
-
-
-def session_id(place: list[object], members: Mapping[int, tuple[bytes, ...]]) -> bytes:
-    """32 bytes that name a session: where it belongs, and who signs with which commitments."""
-    listed = [[number, list(members[number])] for number in sorted(members)]
-    return hashlib.sha256(codec.dump(["writ-session", *place, listed])).digest()
 
 
 @dataclass(frozen=True)
 class Share(Signed):
     """A precommit: signature shares (32 B) for all payloads, in one session of one round.
 
-    commitments: fresh ones, should another session be needed.
+    commitments: fresh ones, for another session if one is needed.
     """
 
     TYPE: ClassVar = 4
-    SIZE: ClassVar = 9
     KIND: ClassVar = "share"
+    DECODERS: ClassVar = (
+        *(_number, _height, _round, _digest, _counter),
+        *(_session_id, _shares, _commitments, _signature),
+    )
     sender: int
     height: int
     round: int
@@ -208,44 +274,23 @@ class Share(Signed):
     commitments: tuple[bytes, ...]
     signature: bytes = b""
 
-    def signed_fields(self) -> list[object]:
-        return self.fields()[:-1]
 
-    def fields(self) -> list[object]:
-        place = [self.sender, self.height, self.round, self.digest, self.counter, self.session]
-        return [*place, list(self.shares), list(self.commitments), self.signature]
-
-    @classmethod
-    def from_fields(cls, items: list[object]) -> "Share":
-        return cls(
-            _number(items[0]),
-            _height(items[1]),
-            _round(items[2]),
-            _digest(items[3]),
-            codec.an_int(items[4], 0, COUNTER_MAX),
-            codec.some_bytes(items[5], 32),
-            byte_strings(items[6], SHARE_BYTES, PAYLOADS_MAX),
-            byte_strings(items[7], COMMITMENT_BYTES, PAYLOADS_MAX),
-            codec.some_bytes(items[8], SIGNATURE_BYTES),
-        )
-
-
+# A signed message with commitments, by which its author takes part in a session.
 Offer = Prevote | Share
 
 
-def _offer(item: object) -> Offer:
-    items = codec.a_list(item)
-    if len(items) == Prevote.SIZE:
-        return Prevote.from_fields(items)
-    return Share.from_fields(codec.a_list(items, Share.SIZE))
+def session_id(place: list[object], members: Mapping[int, tuple[bytes, ...]]) -> bytes:
+    """32 bytes that name a session by its place, its signers and their commitments."""
+    listed = [[number, list(members[number])] for number in sorted(members)]
+    return hashlib.sha256(codec.dump(["writ-session", *place, listed])).digest()
 
 
 @dataclass(frozen=True)
-class Session:
-    """The coordinator's choice of signers: for each the signed message with its commitments."""
+class Session(_Fields):
+    """The coordinator's choice of signers, each by its offer."""
 
     TYPE: ClassVar = 3
-    SIZE: ClassVar = 4
+    DECODERS: ClassVar = (_height, _round, _digest, _offers)
     height: int
     round: int
     digest: bytes
@@ -257,135 +302,78 @@ class Session:
         place: list[object] = [self.height, self.round, self.digest]
         object.__setattr__(self, "id", session_id(place, members))
 
-    def fields(self) -> list[object]:
-        return [self.height, self.round, self.digest, [offer.packed for offer in self.offers]]
-
-    @classmethod
-    def from_fields(cls, items: list[object]) -> "Session":
-        offers = codec.a_list(items[3], size_max=GOVERNORS_MAX)
-        return cls(
-            _height(items[0]), _round(items[1]), _digest(items[2]), tuple(map(_offer, offers))
-        )
-
 
 @dataclass(frozen=True)
-class Status:
+class Status(_Fields):
     """Where a replica stands, so that others send what it lacks.
 
-    voters: those whose prevotes of this round it has (bit mask); has_value: it knows this round's
-    proposal; valid_round: of the value that it would propose.
+    has_value: it knows this round's value; voter_mask: whose prevotes of this round it has (bit n
+    for governor n); valid_round: of the value that it would propose.
     """
 
     TYPE: ClassVar = 5
-    SIZE: ClassVar = 6
+    DECODERS: ClassVar = (_height, _round, _bool, _bool, _voter_mask, _round_or_none)
     height: int
     round: int
-    awake: bool
+    is_awake: bool
     has_value: bool
-    voters: int
+    voter_mask: int
     valid_round: int
-
-    def fields(self) -> list[object]:
-        place: list[object] = [self.height, self.round]
-        return [*place, self.awake, self.has_value, self.voters, self.valid_round]
-
-    @classmethod
-    def from_fields(cls, items: list[object]) -> "Status":
-        if not isinstance(items[2], bool) or not isinstance(items[3], bool):
-            raise Malformed("not the truth value that it should be")
-        return cls(
-            _height(items[0]),
-            _round(items[1]),
-            items[2],
-            items[3],
-            codec.an_int(items[4], 0, (2 << GOVERNORS_MAX) - 1),
-            _round(items[5], NO_ROUND),
-        )
 
 
 @dataclass(frozen=True)
-class Lock:
-    """A value and the prevote quorum that it had: for those who missed either."""
+class PrevoteQuorum(_Fields):
+    """A value and a quorum's prevotes for it, for replicas that missed either."""
 
     TYPE: ClassVar = 6
-    SIZE: ClassVar = 4
+    DECODERS: ClassVar = (_height, _round, Value.from_item, prevotes)
     height: int
     round: int
     value: Value
     proof: tuple[Prevote, ...]
 
-    def fields(self) -> list[object]:
-        proof = [prevote.packed for prevote in self.proof]
-        return [self.height, self.round, self.value.to_item(), proof]
-
-    @classmethod
-    def from_fields(cls, items: list[object]) -> "Lock":
-        value = Value.from_item(items[2])
-        return cls(_height(items[0]), _round(items[1]), value, _prevotes(items[3]))
-
 
 @dataclass(frozen=True)
-class Decided:
-    """A decision, proven by the group's signatures (64 B, one a payload)."""
+class Decided(_Fields):
+    """A decision, proven by the group's signatures (64 B), one for each payload."""
 
     TYPE: ClassVar = 7
-    SIZE: ClassVar = 2
+    DECODERS: ClassVar = (Value.from_item, _signatures)
     value: Value
     signatures: tuple[bytes, ...]
 
-    def fields(self) -> list[object]:
-        return [self.value.to_item(), list(self.signatures)]
-
-    @classmethod
-    def from_fields(cls, items: list[object]) -> "Decided":
-        signatures = byte_strings(items[1], SIGNATURE_BYTES, PAYLOADS_MAX)
-        return cls(Value.from_item(items[0]), signatures)
-
 
 @dataclass(frozen=True)
-class Hello:
-    """I have (re)started: what was the last that you saw from me?"""
+class Hello(_Fields):
+    """A replica has started, and asks for the newest message that others have from it."""
 
     TYPE: ClassVar = 8
-    SIZE: ClassVar = 2
+    DECODERS: ClassVar = (_token, _height)
     token: bytes
     height: int
 
-    def fields(self) -> list[object]:
-        return [self.token, self.height]
-
-    @classmethod
-    def from_fields(cls, items: list[object]) -> "Hello":
-        return cls(codec.some_bytes(items[0], TOKEN_BYTES), _height(items[1]))
-
 
 @dataclass(frozen=True)
-class Seen:
-    """The answer: the message of the asker with the highest counter, which the asker signed."""
+class Seen(_Fields):
+    """The answer to `Hello`: the asker's own signed message with the highest counter, or None."""
 
     TYPE: ClassVar = 9
-    SIZE: ClassVar = 2
+    DECODERS: ClassVar = (_token, _offer_or_none)
     token: bytes
     evidence: Offer | None
 
-    def fields(self) -> list[object]:
-        return [self.token, None if self.evidence is None else self.evidence.packed]
 
-    @classmethod
-    def from_fields(cls, items: list[object]) -> "Seen":
-        evidence = None if items[1] is None else _offer(items[1])
-        return cls(codec.some_bytes(items[0], TOKEN_BYTES), evidence)
-
-
-# Those that belong to a height.
-Placed = Submit | Proposal | Prevote | Session | Share | Status | Lock
-Message = Submit | Proposal | Prevote | Session | Share | Status | Lock | Decided | Hello | Seen
+HeightMessage = Submit | RoundProposal | Prevote | Session | Share | Status | PrevoteQuorum
+Message = HeightMessage | Decided | Hello | Seen
 _CLASSES: dict[int, type[Message]] = {
     cls.TYPE: cls
-    for cls in (Submit, Proposal, Prevote, Session, Share, Status, Lock, Decided, Hello, Seen)
+    for cls in (
+        *(Submit, RoundProposal, Prevote, Session, Share),
+        *(Status, PrevoteQuorum, Decided, Hello, Seen),
+    )
 }
 # Types from here on belong to cosign.py.
-CERTIFY_TYPE_MIN = 16
+COSIGN_TYPE_MIN = 16
 
 
 def encode(message: Message) -> bytes:
@@ -397,6 +385,6 @@ def decode(data: bytes) -> Message:
     """The message in `data`. Raises `Malformed`."""
     items = codec.a_list(codec.load(data, MESSAGE_BYTES_MAX))
     cls = _CLASSES.get(codec.an_int(items[0], 0, 255)) if items else None
-    if cls is None or len(items) != 1 + cls.SIZE:
+    if cls is None:
         raise Malformed("not a message that we know")
     return cls.from_fields(items[1:])

@@ -1,12 +1,15 @@
-"""Signing sessions that somebody always finishes: ROAST (Ruffing et al. 2022) around FROST.
+"""Signing sessions that always end with a signature: ROAST (Ruffing et al. 2022) around FROST.
 
-One `Sessions` belongs to one list of payloads: a value in one round, or one certification. Its
-coordinator opens a session with any `threshold` governors who are not busy in another one; who
-answers rightly is free again, with the fresh commitments that came with the answer. Whoever lies
-is excluded, whoever is silent stays busy, and each of them can spoil one session only: with at most
-f of both, one of the first f + 1 sessions consists of honest governors and ends.
+ 1. One `Sessions` belongs to one list of payloads: a value in one round, or one job (cosign.py).
+ 2. A governor offers nonce commitments. It is *free* until a session takes them, and *busy* then.
+ 3. The coordinator opens a session with any `threshold` free governors.
+ 4. A signer whose share is valid is free again, with the fresh commitments that came with it. A
+    signer whose share is wrong is excluded. A silent one stays busy.
+ 5. So each faulty governor can spoil one session only. With at most f of them, one of the first
+    f + 1 sessions consists of honest governors and ends.
 
-Nobody has to trust the coordinator: a wrong choice makes no signature, and no nonce signs twice.
+Nobody has to trust the coordinator: a wrong choice of signers makes no signature, and no nonce
+signs twice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,22 +21,25 @@ from .signer import Nonce, Package, Signer
 
 # An honest coordinator needs n - threshold + 1; a few more for governors that restart in between.
 SESSIONS_MAX = 16
-# Shares that arrive before their session does, for each sender.
+# Sessions for which shares are kept that arrive before the session does, for each sender.
 EARLY_MAX = 4
 
+# One governor's commitments (64 B each), one for each payload.
 Commitments = tuple[bytes, ...]
+# One governor's signature shares (32 B each), one for each payload.
+Shares = tuple[bytes, ...]
 T = TypeVar("T")
 
 
-class Purse:
-    """This governor's unspent nonces, by what was published of them. Never persisted."""
+class NoncePool:
+    """This governor's unspent nonces, by their commitments. They are never persisted."""
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
         self._nonces: dict[Commitments, list[Nonce]] = {}
 
-    def fresh(self, count: int) -> Commitments:
-        """Commitments for `count` payloads; their nonces are kept."""
+    def commit(self, count: int) -> Commitments:
+        """Fresh commitments for `count` payloads; their nonces are kept."""
         pairs = [self._signer.commit() for _ in range(count)]
         commitments = tuple(commitment for commitment, _ in pairs)
         self._nonces[commitments] = [nonce for _, nonce in pairs]
@@ -43,11 +49,11 @@ class Purse:
         return commitments in self._nonces
 
     def take(self, commitments: Commitments) -> list[Nonce]:
-        """Their nonces, which are gone from here whatever happens next."""
+        """The nonces of these commitments. They leave the pool even if signing fails later."""
         return self._nonces.pop(commitments)
 
     def discard(self) -> None:
-        """Make sure that none of them ever signs."""
+        """Make sure that none of the nonces ever signs."""
         for nonces in self._nonces.values():
             for nonce in nonces:
                 nonce.discard()
@@ -57,52 +63,56 @@ class Purse:
 @dataclass
 class _Session:
     members: Mapping[int, Commitments]
-    packages: list[Package] | None  # None until somebody needs them
-    shares: dict[int, Commitments] = field(default_factory=dict)
+    # what is signed, one for each payload; None until it is needed
+    packages: list[Package] | None = None
+    shares: dict[int, Shares] = field(default_factory=dict)
+    # members whose shares have been checked and are right
     valid: set[int] = field(default_factory=set)
-    over: bool = False
+    is_over: bool = False
 
 
 class Sessions(Generic[T]):
-    """All sessions for `payloads`. T: what the coordinator shows to prove a commitment."""
+    """All sessions for `payloads`. T: the coordinator's proof that a governor made an offer.
+
+    cheaters: governors whose share was wrong; signatures: the group's (64 B), one for each payload,
+    None until a session is complete.
+    """
 
     def __init__(self, signer: Signer, threshold: int, payloads: Sequence[bytes]) -> None:
         self._signer = signer
         self._threshold = threshold
         self._payloads = payloads
         self._sessions: dict[bytes, _Session] = {}
-        self._early: dict[int, dict[bytes, Commitments]] = {}
+        # by sender, then session
+        self._early_shares: dict[int, dict[bytes, Shares]] = {}
+        self._commitments: dict[int, Commitments] = {}
         self._free: dict[int, T] = {}
-        self._next: dict[int, tuple[bytes, Commitments, T]] = {}
-        self._known: dict[int, Commitments] = {}
-        self._unchecked: set[int] = set()  # of those that are free
+        # free governors whose commitments have not been checked
+        self._unchecked: set[int] = set()
+        # what came with a share: the session of that share, commitments, proof
+        self._next_offers: dict[int, tuple[bytes, Commitments, T]] = {}
         self.cheaters: set[int] = set()
         self.signatures: tuple[bytes, ...] | None = None
 
     def __contains__(self, session: object) -> bool:
         return session in self._sessions
 
-    # The coordinator's part
+    # --- the coordinator's part -------------------------------------------------------------------
 
     def offer(self, number: int, commitments: Commitments, proof: T) -> None:
-        """A governor's first commitments; the newest count until a session takes them."""
-        busy = number in self._known and number not in self._free
-        if number in self.cheaters or busy or self._known.get(number) == commitments:
+        """Take a governor's first commitments; the newest count until a session takes them."""
+        busy = number in self._commitments and number not in self._free
+        if number in self.cheaters or busy or self._commitments.get(number) == commitments:
             return
-        # whether they are points is looked at when a session needs them
+        # `choose` checks whether they are points
         if len(commitments) == len(self._payloads):
-            self._known[number] = commitments
+            self._commitments[number] = commitments
             self._free[number] = proof
             self._unchecked.add(number)
 
-    def occupy(self, number: int, commitments: Commitments) -> None:
-        """A governor that signs with these, in a session that nobody had to open."""
-        self._known[number] = commitments
-
-    def _fit(self, commitments: Commitments) -> bool:
-        return len(commitments) == len(self._payloads) and all(
-            self._signer.check_commitment(one) for one in commitments
-        )
+    def set_busy(self, number: int, commitments: Commitments) -> None:
+        """Note a governor that signs with these in a session that `choose` did not open."""
+        self._commitments[number] = commitments
 
     def choose(self) -> dict[int, T] | None:
         """The signers of a new session, or None while too few are free."""
@@ -119,19 +129,24 @@ class Sessions(Generic[T]):
     def _may_sign(self, number: int) -> bool:
         if number in self._unchecked:
             self._unchecked.remove(number)
-            if not self._fit(self._known[number]):
-                del self._free[number], self._known[number]
+            if not self._are_points(self._commitments[number]):
+                del self._free[number], self._commitments[number]
                 return False
         return True
 
-    def promise_next(self, number: int, session: bytes, commitments: Commitments, proof: T) -> None:
-        """What came with a share; it counts once that share has proved right."""
-        self._next[number] = session, commitments, proof
+    def _are_points(self, commitments: Commitments) -> bool:
+        return len(commitments) == len(self._payloads) and all(
+            self._signer.check_commitment(one) for one in commitments
+        )
+
+    def offer_next(self, number: int, session: bytes, commitments: Commitments, proof: T) -> None:
+        """Note the commitments that came with a share. They count once that share is proven."""
+        self._next_offers[number] = session, commitments, proof
 
     def check_unfinished(self) -> None:
-        """Free whoever answered rightly in a session that others keep waiting."""
+        """Free the members with valid shares of sessions that other members keep waiting."""
         for session in self._sessions.values():
-            if session.over:
+            if session.is_over:
                 continue
             for number in list(session.shares):
                 self._check(session, number)
@@ -147,40 +162,40 @@ class Sessions(Generic[T]):
                 self.cheaters.add(number)
                 return
         session.valid.add(number)
-        self._release(number)
+        self._free_again(number)
 
-    def _release(self, number: int) -> None:
-        if number not in self._next:
+    def _free_again(self, number: int) -> None:
+        if number not in self._next_offers:
             return
-        name, commitments, proof = self._next[number]
+        name, commitments, proof = self._next_offers[number]
         session = self._sessions.get(name)
-        if session is not None and number in session.valid and self._fit(commitments):
-            del self._next[number]
+        if session is not None and number in session.valid and self._are_points(commitments):
+            del self._next_offers[number]
             self._free[number] = proof
 
-    # Everybody's part
+    # --- every governor's part --------------------------------------------------------------------
 
     def add(self, name: bytes, members: Mapping[int, Commitments]) -> bool:
-        """A session that was opened. False when it is known, or cannot be one."""
+        """Take a session that was opened. False if it is known already, or is not valid."""
         if name in self._sessions or len(self._sessions) >= SESSIONS_MAX:
             return False
         if len(members) != self._threshold or self.cheaters & set(members):
             return False
         if any(len(one) != len(self._payloads) for one in members.values()):
             return False
-        session = _Session(members, None)
-        # who does not sign rarely needs what is signed: the coordinator tells what came of it
+        session = _Session(members)
+        # other governors rarely need the packages: the coordinator announces the result
         if self._signer.identifier in members and not self._prepare(session):
             return False
         self._sessions[name] = session
         for number in members:
-            shares = self._early.get(number, {}).pop(name, None)
+            shares = self._early_shares.get(number, {}).pop(name, None)
             if shares is not None:
-                self.put(name, number, shares)
+                self.add_shares(name, number, shares)
         return True
 
     def _prepare(self, session: _Session) -> list[Package]:
-        """What is signed in the session; empty where its commitments are none, and it is over."""
+        """The session's packages. A session with invalid commitments has none, and is over."""
         if session.packages is None:
             try:
                 session.packages = [
@@ -188,28 +203,28 @@ class Sessions(Generic[T]):
                     for i, payload in enumerate(self._payloads)
                 ]
             except Malformed:
-                session.packages, session.over = [], True
+                session.packages, session.is_over = [], True
         return session.packages
 
-    def sign(self, name: bytes, nonces: Sequence[Nonce]) -> Commitments:
-        """This governor's shares in the session; the nonces are spent."""
+    def sign(self, name: bytes, nonces: Sequence[Nonce]) -> Shares:
+        """This governor's shares in the session. The nonces are spent."""
         packages = self._prepare(self._sessions[name])
         return tuple(
             self._signer.share(package, nonce)
             for package, nonce in zip(packages, nonces, strict=True)
         )
 
-    def put(self, name: bytes, number: int, shares: Commitments) -> None:
-        """A governor's shares. Sets `signatures` when they were the last that were missing."""
+    def add_shares(self, name: bytes, number: int, shares: Shares) -> None:
+        """Take a governor's shares. Sets `signatures` when they were the last missing ones."""
         if len(shares) != len(self._payloads):
             return
         session = self._sessions.get(name)
         if session is None:
-            early = self._early.setdefault(number, {})
+            early = self._early_shares.setdefault(number, {})
             if len(early) < EARLY_MAX:
                 early[name] = shares
             return
-        if number not in session.members or number in session.shares or session.over:
+        if number not in session.members or number in session.shares or session.is_over:
             return
         session.shares[number] = shares
         if len(session.shares) == self._threshold:
@@ -217,7 +232,7 @@ class Sessions(Generic[T]):
 
     def _combine(self, session: _Session) -> None:
         packages = self._prepare(session)
-        session.over = True
+        session.is_over = True
         if not packages:
             return
         signatures = []
@@ -234,4 +249,4 @@ class Sessions(Generic[T]):
             self._free.pop(number, None)
             if number not in self.cheaters:
                 session.valid.add(number)
-                self._release(number)
+                self._free_again(number)

@@ -1,323 +1,318 @@
-"""The rules by which a replica votes, locks, signs and decides.
+"""The rules by which a replica proposes, votes, locks and decides.
 
-They are Tendermint's ("The latest gossip on BFT consensus", arXiv 1807.04938, Algorithm 1;
-"line n" below is a line of it), with these differences, argued in docs/consensus.md: a quorum is
-the group key's threshold; a precommit is a FROST share, so the decision is the group's signature;
-prevote quorums travel as proofs; there is no precommit for nil.
+They are Algorithm 1 of "The latest gossip on BFT consensus" (Tendermint; Buchman, Kwon and
+Milosevic, arXiv 1807.04938). "Line n" is a line of it. A height is an epoch.
+
+ 1. A height has rounds, and a round has the steps propose, prevote and precommit (lines 1 to 13).
+ 2. The round's proposer proposes the newest value that a quorum is known to have voted for, else
+    a candidate (lines 14 to 19).
+ 3. A governor prevotes once a round: for the proposal if it accepts the value and its lock allows
+    that, else for nil. A lock allows its own value, and a value for which a quorum voted in the
+    lock's round or later (lines 22 to 33).
+ 4. After a quorum of any prevotes the prevote step times out (lines 34 and 35).
+ 5. A quorum of prevotes for one value locks it and starts the precommit step (lines 36 to 43).
+ 6. A quorum of prevotes for nil ends the round (lines 44 to 46).
+ 7. A quorum of precommits decides (lines 49 to 54).
+ 8. A governor joins a later round once f + 1 others are there (lines 55 and 56).
+ 9. When a step times out, the round comes closer to its end (lines 57 to 67).
+
+The differences, which docs/consensus.md argues for: a quorum is the group key's threshold; a
+precommit is a FROST share, so that the decision carries the group's signature (precommit.py);
+prevote quorums travel as proofs; there is no precommit for nil; the first round has shortcuts
+(fastpath.py).
 """
 
 from . import messages
+from .context import Context
 from .effects import Decide, Send
-from .fastpath import Calm
-from .messages import NO_ROUND, ROUND_MAX, Offer, Prevote, Proposal, Session, Share
-from .roast import Sessions
+from .fastpath import FastPath
+from .messages import NO_ROUND, ROUND_MAX, Prevote, RoundProposal
+from .precommit import Precommit
 from .state import PRECOMMIT, PREVOTE, PROPOSE, HeightState
 from .value import Value
 
+# A value to propose, the round in which a quorum voted for it, and their prevotes.
+Choice = tuple[Value, int, tuple[Prevote, ...]]
 
-class Rules(Calm):
-    """What follows from a replica's state; replica.py brings the messages."""
 
-    def _settle(self) -> None:
-        """Apply the upon-rules until none applies."""
-        while self.active and self.state.awake and self._rule():
-            pass
+class Rules:
+    """The rules of one replica. Each rule returns True when it has applied and changed the state.
 
-    def _rule(self) -> bool:
-        return (
-            self._rule_join()
-            or self._rule_propose()
-            or self._rule_prevote()
-            or self._rule_prevote_at_once()
-            or self._rule_ask_rest()
-            or self._rule_nil()
-            or self._rule_lock()
-            or self._rule_hurry()
-            or self._rule_begin()
-            or self._rule_coordinate()
-            or self._rule_share()
-            or self._rule_decide()
+    `may_prevote` and `choose_value` are attributes that the simulator replaces to break the rules.
+    """
+
+    def __init__(self, context: Context, fast_path: FastPath, precommit: Precommit) -> None:
+        self._context = context
+        self._fast_path = fast_path
+        self._precommit = precommit
+        # the first rule that applies goes first
+        self._ordered = (
+            self._join_round,
+            self._propose,
+            self._prevote_proposal,
+            self._prevote_at_once,
+            self._ask_others,
+            self._end_nil_round,
+            self._lock,
+            self._arm_prevote,
+            precommit.join_fast_session,
+            precommit.open_session,
+            precommit.sign,
+            self._decide_complete,
         )
 
-    def _start_round(self, round_: int) -> None:
+    def settle(self) -> None:
+        """Apply the rules until none applies."""
+        context = self._context
+        while context.is_active and context.state.is_awake:
+            if not any(rule() for rule in self._ordered):
+                return
+
+    # --- rounds -----------------------------------------------------------------------------------
+
+    def start_round(self, round_: int) -> None:
         """Lines 11 to 21."""
-        self.state.enter(min(round_, ROUND_MAX))
-        self._purse.discard()
-        self._arm(PROPOSE)
+        self._context.state.enter(min(round_, ROUND_MAX))
+        self._context.nonces.discard()
+        self._context.arm(PROPOSE)
 
-    def _arm(self, step: str) -> None:
-        self.state.step = step
-        self._deadline_ms = self._now_ms + self.timing.of(step, self.state.round)
+    def time_out(self) -> None:
+        """The current step has timed out."""
+        context, state = self._context, self._context.state
+        if not (context.is_active and state.is_awake):
+            return
+        if state.step == PROPOSE:
+            self._prevote(None)  # lines 57 to 60
+        elif state.step == PREVOTE and not state.has_fast_vote:
+            context.arm(PRECOMMIT)  # lines 61 to 64: this replica locks nothing more in the round
+        else:
+            # lines 65 to 67; and where no other fast signer has answered our vote
+            self.start_round(state.round + 1)
 
-    def _rule_join(self) -> bool:
+    def _join_round(self) -> bool:
         """Lines 55 and 56: f + 1 others are in a later round.
 
-        Whoever is in a round has voted in the one before, where those begin who restart: they lost
-        others' votes, and the one of who has overtaken them may be the last of a quorum.
+        A replica in a round has voted in the round before, so it votes for nil there if it has not
+        voted. Replicas that restart begin in the last round in which they voted. They have lost
+        others' votes, and may lack just this vote to a quorum that ends that round.
         """
-        round_ = self.state.round_to_join()
+        context = self._context
+        round_ = context.state.round_to_join()
         if round_ is None:
             return False
-        self._start_round(round_)
-        if round_ - 1 not in self.promise.prevotes:
-            self.promise.prevotes[round_ - 1] = None
-            self._write()
-            self._cast(round_ - 1, None, 0)
+        self.start_round(round_)
+        if round_ - 1 not in context.hard_state.prevotes:
+            context.hard_state.prevotes[round_ - 1] = None
+            context.write()
+            self.cast(round_ - 1, None, 0)
         return True
 
-    def _rule_propose(self) -> bool:
-        """Lines 14 to 19. Sent only after our own prevote for it is durable."""
-        state, promise = self.state, self.promise
-        if state.step != PROPOSE or not self._coordinates(state.round):
+    # --- propose ----------------------------------------------------------------------------------
+
+    def _propose(self) -> bool:
+        """Lines 14 to 19. The proposal leaves only after our own prevote for it is durable."""
+        context, state = self._context, self._context.state
+        if state.step != PROPOSE or not context.is_coordinator(state.round):
             return False
-        if state.round in state.proposals or state.round in promise.prevotes:
+        if state.round in state.proposals or state.round in context.hard_state.prevotes:
             return False
-        wanted = self._wanted()
-        if wanted is None:
+        choice = self.choose_value()
+        if choice is None:
             return False
-        unsigned = Proposal(self.me, state.height, state.round, *wanted)
-        scope = self.committee.scope
-        state.proposals[state.round] = messages.sealed(unsigned, self.signer, scope)
+        unsigned = RoundProposal(context.me, state.height, state.round, *choice)
+        scope = context.committee.scope
+        state.proposals[state.round] = messages.sign(unsigned, context.signer, scope)
         return True
 
-    def _wanted(self) -> tuple[Value, int, tuple[Prevote, ...]] | None:
-        """Lines 15 to 18: the valid value with its proof, else somebody's candidate."""
-        promise = self.promise
-        if promise.valid is not None:
-            return promise.valid, promise.valid_round, promise.proof
-        value = self._candidate()
+    def choose_value(self) -> Choice | None:
+        """Lines 15 to 18: the valid value with its proof, else a candidate."""
+        hard_state = self._context.hard_state
+        if hard_state.valid is not None:
+            return hard_state.valid, hard_state.valid_round, hard_state.proof
+        value = self.candidate()
         return None if value is None else (value, NO_ROUND, ())
 
-    def _candidate(self) -> Value | None:
-        candidates = self.state.candidates
-        for number in sorted(candidates, key=lambda number: (number != self.me, number)):
-            if self.accept(candidates[number]) is None:
+    def candidate(self) -> Value | None:
+        """A submitted value that this governor accepts, its own before others'."""
+        context = self._context
+        candidates = context.state.candidates
+        for number in sorted(candidates, key=lambda number: (number != context.me, number)):
+            if context.accept(candidates[number]) is None:
                 return candidates[number]
         return None
 
-    def _rule_prevote(self) -> bool:
+    def _ask_others(self) -> bool:
+        """Send the proposal also to the governors that the fast path has left out."""
+        state = self._context.state
+        proposal = state.proposals.get(state.round)
+        receivers = [] if proposal is None else self._fast_path.further_receivers(proposal)
+        if proposal is None or not receivers:
+            return False
+        self._context.send_each(receivers, proposal)
+        return True
+
+    # --- prevote ----------------------------------------------------------------------------------
+
+    def _prevote_proposal(self) -> bool:
         """Lines 22 to 33."""
-        state = self.state
+        context, state = self._context, self._context.state
         proposal = state.proposals.get(state.round)
         if state.step != PROPOSE or proposal is None:
             return False
-        if state.round in self.promise.prevotes:
+        if state.round in context.hard_state.prevotes:
             return False
-        proven = proposal.valid_round != NO_ROUND
-        if self._coordinates(0) and not state.round:
-            self._lead(proposal.value)
-        good = (proven or self._accepts(proposal.value)) and self._may_prevote(proposal)
-        if not good and proposal.sender == self.me:
+        if context.is_coordinator(0) and not state.round:
+            self._fast_path.enter_as_proposer(proposal.value)
+        is_proven = proposal.valid_round != NO_ROUND
+        is_accepted = is_proven or context.accepts(proposal.value)
+        is_good = is_accepted and self.may_prevote(proposal)
+        if not is_good and proposal.sender == context.me:
             del state.proposals[state.round]
-        self._prevote(proposal.value if good else None)
+        self._prevote(proposal.value if is_good else None)
         return True
 
-    def _accepts(self, value: Value) -> bool:
-        """Ours to judge, until a quorum has voted for it: then refusing could only block.
-
-        Some may be locked on it, and can vote for nothing else. In the first round with a quorum
-        for it, at least t - f honest governors have judged it by themselves and found it good.
-        """
-        valid = self.promise.valid
-        return (valid is not None and valid.digest == value.digest) or self.accept(value) is None
-
-    def _may_prevote(self, proposal: Proposal) -> bool:
+    def may_prevote(self, proposal: RoundProposal) -> bool:
         """The lock rule: lines 23 and 29."""
-        promise = self.promise
+        hard_state = self._context.hard_state
         return (
-            promise.locked_round == NO_ROUND
-            or promise.locked == proposal.value.digest
-            or promise.locked_round <= proposal.valid_round
+            hard_state.locked_round == NO_ROUND
+            or hard_state.locked == proposal.value.digest
+            or hard_state.locked_round <= proposal.valid_round
         )
 
-    def _prevote(self, value: Value | None) -> None:
-        """Promise it, then say it: lines 24 to 26, 30 to 32, 59."""
-        state = self.state
-        digest = None if value is None else value.digest
-        self.promise.prevotes[state.round] = digest
-        self._write()
-        proposal = state.proposals.get(state.round)
-        if proposal is not None and proposal.sender == self.me:
-            self._ask(proposal)
-        self._cast(state.round, digest, 0 if value is None else len(value.payloads))
-        state.step = PREVOTE
-        self._deadline_ms = None
-
-    def _cast(self, round_: int, digest: bytes | None, payloads: int) -> None:
-        commitments = self._purse.fresh(payloads) if payloads else ()
-        place = self.me, self.state.height, round_
-        unsigned = Prevote(*place, digest, self.promise.counter, commitments)
-        prevote = messages.sealed(unsigned, self.signer, self.committee.scope)
-        self.state.own[round_] = prevote
-        self.state.votes.add(prevote, self.state.round)
-        if digest is None:
-            self._send(prevote)
-        elif self._sign_unasked(round_):
-            self._send_each([number for number in self.state.first if number != self.me], prevote)
-        else:
-            self._send_to_proposer(prevote, round_)
-
-    def _rule_hurry(self) -> bool:
-        """Lines 34 and 35: a quorum has voted for this or that, and will not wait for ever."""
-        state = self.state
-        voted = len(state.votes.of(state.round)) >= self.committee.threshold
-        if state.step != PREVOTE or self._deadline_ms is not None or not voted:
+    def _prevote_at_once(self) -> bool:
+        """Lines 22 to 26 on the fast path. Other votes are then awaited as in line 57."""
+        context = self._context
+        value = self._fast_path.value_to_prevote()
+        if value is None:
             return False
-        self._arm(PREVOTE)
+        self._fast_path.enter(value)
+        self._prevote(value)
+        context.deadline_ms = context.now_ms + context.timing.of(PROPOSE, 0)
         return True
 
-    def _rule_nil(self) -> bool:
-        """Lines 44 to 46: a quorum for nil. Nobody can lock in this round any more: on.
+    def _prevote(self, value: Value | None) -> None:
+        """Lines 24 to 26, 30 to 32, 59: make the vote durable, then send it. None is nil."""
+        context, state = self._context, self._context.state
+        digest = None if value is None else value.digest
+        context.hard_state.prevotes[state.round] = digest
+        context.write()
+        proposal = state.proposals.get(state.round)
+        if proposal is not None and proposal.sender == context.me:
+            context.send_each(self._fast_path.proposal_receivers(proposal), proposal)
+        self.cast(state.round, digest, 0 if value is None else len(value.payloads))
+        state.step = PREVOTE
+        context.deadline_ms = None
 
-        Nor where those who voted at once are of too many minds: the proposer tells the others.
+    def cast(self, round_: int, digest: bytes | None, payload_count: int) -> None:
+        """Sign, count and send a prevote that is durable, with `payload_count` commitments."""
+        context, state = self._context, self._context.state
+        commitments = context.nonces.commit(payload_count) if payload_count else ()
+        place = context.me, state.height, round_
+        unsigned = Prevote(*place, digest, context.hard_state.counter, commitments)
+        prevote = messages.sign(unsigned, context.signer, context.committee.scope)
+        state.own_prevotes[round_] = prevote
+        state.votes.add(prevote, state.round)
+        if digest is None:
+            context.send(prevote)
+        elif self._fast_path.is_all_to_all(round_):
+            others = [number for number in state.fast_signers if number != context.me]
+            context.send_each(others, prevote)
+        else:
+            context.send_to_proposer(prevote, round_)
+
+    def _arm_prevote(self) -> bool:
+        """Lines 34 and 35: a quorum has voted, for whatever values, so the step may time out."""
+        context, state = self._context, self._context.state
+        if state.step != PREVOTE or context.deadline_ms is not None:
+            return False
+        if len(state.votes.of(state.round)) < context.committee.threshold:
+            return False
+        context.arm(PREVOTE)
+        return True
+
+    def _end_nil_round(self) -> bool:
+        """Lines 44 to 46: after a quorum for nil no governor can lock in this round.
+
+        So does a first round whose votes are split: no value can have a quorum any more. There the
+        proposer shows all votes to all governors.
         """
-        state = self.state
+        context, state = self._context, self._context.state
         if state.step == PROPOSE or state.round >= ROUND_MAX:
             return False
         is_split = state.round == 0 and state.votes.is_split(0)
-        if state.votes.quorum(state.round) != b"" and not is_split:
+        if not is_split and state.votes.quorum(state.round) != b"":
             return False
-        if is_split and self._coordinates(0):
+        if is_split and context.is_coordinator(0):
             for prevote in state.votes.of(0).values():
-                self._send(prevote)
-        self._start_round(state.round + 1)
+                context.send(prevote)
+        self.start_round(state.round + 1)
         return True
 
-    def _rule_lock(self) -> bool:
-        """Lines 36 to 43: a quorum of prevotes for a value that we know."""
-        state, promise = self.state, self.promise
-        if state.step == PROPOSE or promise.valid_round >= state.round:
+    # --- lock and decide --------------------------------------------------------------------------
+
+    def _lock(self) -> bool:
+        """Lines 36 to 43: a quorum of prevotes for a value that this replica knows."""
+        context, state, hard_state = self._context, self._context.state, self._context.hard_state
+        if state.step == PROPOSE or hard_state.valid_round >= state.round:
             return False
-        found = self._quorum()
+        found = self._quorum_value()
         if found is None:
             return False
-        promise.valid, promise.proof = found
-        promise.valid_round = state.round
+        value, hard_state.proof = found
+        hard_state.valid, hard_state.valid_round = value, state.round
         if state.step == PREVOTE:
-            promise.locked, promise.locked_round = found[0].digest, state.round
-            self._write()
-            self._arm(PRECOMMIT)
+            hard_state.locked, hard_state.locked_round = value.digest, state.round
+            context.write()
+            context.arm(PRECOMMIT)
         return True
 
-    def _quorum(self) -> tuple[Value, tuple[Prevote, ...]] | None:
-        state = self.state
-        lock = state.locks.get(state.round)
-        if lock is not None:
-            return lock.value, lock.proof
+    def _quorum_value(self) -> tuple[Value, tuple[Prevote, ...]] | None:
+        state = self._context.state
+        proven = state.quorums.get(state.round)
+        if proven is not None:
+            return proven.value, proven.proof
         digest = state.votes.quorum(state.round)
         value = state.value(state.round, digest) if digest else None
         if value is None:
             return None
         return value, state.votes.certificate(state.round, value.digest)
 
-    # --- signing: the precommit -------------------------------------------------------------------
-
-    @property
-    def _is_locked_now(self) -> bool:
-        return self.state.step == PRECOMMIT and self.promise.locked_round == self.state.round
-
-    def _sessions(self, round_: int, digest: bytes) -> Sessions[Offer] | None:
-        key = round_, digest
-        if key not in self.state.sessions:
-            value = self.state.value(round_, digest)
-            if value is None:
-                return None
-            threshold = self.committee.threshold
-            self.state.sessions[key] = Sessions(self.signer, threshold, value.payloads)
-        return self.state.sessions[key]
-
-    def _rule_coordinate(self) -> bool:
-        """The proposer chooses who signs, once it is locked itself."""
-        state = self.state
-        digest = self.promise.locked
-        if not self._is_locked_now or digest is None or not self._will_open(state.round):
+    def _decide_complete(self) -> bool:
+        """Line 49: a session is complete, and the group has signed."""
+        found = self._precommit.complete()
+        if found is None:
             return False
-        sessions = self._sessions(state.round, digest)
-        if sessions is None:
-            return False
-        for number, prevote in state.votes.of(state.round).items():
-            if prevote.digest == digest:
-                sessions.offer(number, prevote.commitments, prevote)
-        chosen = sessions.choose()
-        if chosen is None:
-            return False
-        session = Session(state.height, state.round, digest, tuple(chosen.values()))
-        state.opened.append(session)
-        state.begun.append(session)
-        # it promises nothing, so that it need not wait for our own lock to be written
-        encoded = messages.encode(session)
-        self._effects[:0] = [Send(number, encoded) for number in chosen if number != self.me]
+        self.decide(*found)
         return True
 
-    def _join_begun(self) -> None:
-        """Sign in the sessions that we opened: a step later, while the others do the same."""
-        while self.state.begun:
-            self._take_session(self.me, self.state.begun.pop(0))
+    def decide(self, value: Value, signatures: tuple[bytes, ...]) -> None:
+        """Lines 50 to 54. The round's proposer announces the decision.
 
-    def _rule_share(self) -> bool:
-        """Line 40: precommit the value that we locked in this round, in a session of this round."""
-        state = self.state
-        if not self._is_locked_now:
-            return False
-        for session in state.asked:
-            mine = next(o.commitments for o in session.offers if o.sender == self.me)
-            sessions = state.sessions[session.round, session.digest]
-            if session.digest == self.promise.locked and mine in self._purse:
-                state.asked.remove(session)
-                shares = sessions.sign(session.id, self._purse.take(mine))
-                self._precommit(session, shares)
-                return True
-        return False
-
-    def _precommit(self, session: Session, shares: tuple[bytes, ...]) -> None:
-        fresh = self._purse.fresh(len(shares))
-        place = self.me, session.height, session.round, session.digest
-        unsigned = Share(*place, self.promise.counter, session.id, shares, fresh)
-        share = messages.sealed(unsigned, self.signer, self.committee.scope)
-        self.state.answered.append(share)
-        if self.state.has_begun and not session.round:
-            self._send_each(self._wait_for_shares - {self.me}, share)
-        else:
-            self._send_to_proposer(share, session.round)
-        self._take_share(self.me, share)
-
-    def _rule_decide(self) -> bool:
-        """Line 49: a session is complete, and the group has signed."""
-        for (round_, digest), sessions in self.state.sessions.items():
-            value = self.state.value(round_, digest)
-            if sessions.signatures is not None and value is not None:
-                self._decide(value, sessions.signatures)
-                return True
-        return False
-
-    def _decide(self, value: Value, signatures: tuple[bytes, ...]) -> None:
-        """Lines 50 to 54."""
-        decide = Decide(self.state.height, value, signatures)
-        if self._coordinates(self.state.round):
-            # it proves itself: whoever proposed it writes while we do, the others in their time
-            found = messages.encode(messages.Decided(value, signatures))
-            others = [number for number in self.committee.numbers if number != self.me]
-            waiting = [number for number in others if number in self.state.candidates]
-            if self.state.has_begun:
-                # these have put it together themselves
-                waiting = [number for number in waiting if number not in self.state.first]
-            self._effects += [Send(number, found) for number in waiting]
-            self._effects.append(decide)
+        A decision proves itself by its signatures. It leaves before it is durable here for the
+        submitters that could not combine the shares themselves, and may be deferred for others.
+        """
+        context, state = self._context, self._context.state
+        decide = Decide(state.height, value, signatures)
+        if context.is_coordinator(state.round):
+            data = messages.encode(messages.Decided(value, signatures))
+            others = [number for number in context.committee.numbers if number != context.me]
+            combining = state.fast_signers if state.has_fast_session else ()
+            waiting = [n for n in others if n in state.candidates and n not in combining]
+            context.effects += [Send(number, data) for number in waiting]
+            context.effects.append(decide)
             rest = [number for number in others if number not in waiting]
-            self._effects += [Send(number, found, has_time=True) for number in rest]
+            context.effects += [Send(number, data, deferrable=True) for number in rest]
         else:
-            self._effects.append(decide)
-        self._enter_height(self.state.height + 1)
+            context.effects.append(decide)
+        self.enter_height(state.height + 1)
 
-    def _enter_height(self, height: int) -> None:
-        self._purse.discard()
-        self._look_who_is_late()
-        self._is_calm = self.state.round == 0 and len(set(self.state.candidates.values())) <= 1
-        self.state = HeightState(self.committee, height)
-        self.promise.next_height(height)
-        self._deadline_ms = None
-        self._resend_at_ms = self._now_ms + self.timing.resend_ms
-
-    def _take_share(self, sender: int, share: Share) -> None:
-        """What a share does when it arrives, our own included: replica.py."""
-        raise NotImplementedError
+    def enter_height(self, height: int) -> None:
+        """Forget the height that is decided, and begin this one asleep."""
+        context = self._context
+        context.nonces.discard()
+        self._fast_path.end_height()
+        context.state = HeightState(context.committee, height)
+        context.hard_state.next_height(height)
+        context.deadline_ms = None
+        context.resend_at_ms = context.now_ms + context.timing.resend_ms

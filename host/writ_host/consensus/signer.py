@@ -1,8 +1,8 @@
-"""The cryptography that consensus needs, behind a small protocol; and the real one.
+"""The cryptography that consensus needs: the `Signer` protocol, and its implementation by FROST.
 
-Two kinds of signature: one governor's own (Ed25519), and the group's, made of shares (FROST). All
-randomness of the core comes from `Signer.commit`. A nonce object is opaque and never leaves the
-process: only `commitment` does.
+There are two kinds of signature: one governor's own (Ed25519), and the group's, made of signature
+shares (FROST). All randomness of the consensus core comes from `Signer.commit`. A nonce object is
+opaque and never leaves the process; its commitment does.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 from writ.authority.capsule import signing_input
 
-from ..errors import CheatingGovernor, Malformed
+from ..errors import Malformed
 from ..keys.frost import Commitment, Nonces, SigningPackage, aggregate, is_valid, sign
 from ..keys.frost import commit as frost_commit
 from ..keys.group import Random, point_from_bytes
@@ -25,11 +25,11 @@ SHARE_BYTES = 32
 SIGNATURE_BYTES = 64
 # Own signatures come back in the sessions and proofs of others.
 SIGNED_KEPT = 64
-# Commitments made ahead: for the vote and the share about an amendment and its policy.
-STOCK = 4
+# Nonces made in advance: for the vote and the share about an amendment and its policy.
+PREPARED_NONCES = 4
 # A commitment comes as an offer and in sessions: a batch of 13 governors, twice.
 COMMITMENTS_KEPT = 1024
-# Whoever coordinates is mostly one of the signers: the same packages twice.
+# A coordinator is mostly also a signer, and needs the same packages twice.
 PACKAGES_KEPT = BATCH_MAX
 
 K = TypeVar("K", bound=Hashable)
@@ -37,18 +37,18 @@ T = TypeVar("T")
 
 
 class Nonce(Protocol):
-    """The secret half of a commitment. Signs once."""
+    """The secret half of a commitment. It signs once."""
 
     def discard(self) -> None:
-        """Make sure that it never signs."""
+        """Make sure that this nonce never signs."""
 
 
 class Package(Protocol):
-    """One payload, and the commitments of exactly those who sign it."""
+    """One payload, and the commitments of exactly those governors that sign it."""
 
 
 class Signer(Protocol):
-    """One governor's keys, and everybody's public ones."""
+    """One governor's private keys, and all governors' public keys."""
 
     identifier: int
 
@@ -56,61 +56,61 @@ class Signer(Protocol):
         """This governor's own signature, 64 bytes."""
 
     def verify(self, identifier: int, data: bytes, signature: bytes) -> bool:
-        """True when that governor signed `data`."""
+        """True when governor `identifier` signed `data`."""
 
     def commit(self) -> tuple[bytes, Nonce]:
         """A fresh commitment (64 B) and its nonce."""
 
     def check_commitment(self, commitment: bytes) -> bool:
-        """True when it can be one at all."""
+        """True when `commitment` encodes two valid points."""
 
     def package(self, payload: bytes, commitments: Mapping[int, bytes]) -> Package:
-        """What is signed when these governors sign `payload`. Raises `Malformed`."""
+        """The package of `payload` and these governors' commitments. Raises `Malformed`."""
 
     def share(self, package: Package, nonce: Nonce) -> bytes:
-        """This governor's signature share, 32 bytes. The nonce is spent."""
+        """This governor's signature share (32 B). The nonce is spent."""
 
     def share_is_valid(self, package: Package, identifier: int, share: bytes) -> bool:
-        """True when it is what that governor honestly answers."""
+        """True when `share` is what an honest governor `identifier` answers."""
 
     def aggregate(self, package: Package, shares: Mapping[int, bytes]) -> bytes:
-        """The group's signature, 64 bytes, verified. Raises `CheatingGovernor`."""
+        """The group's signature (64 B), verified. Raises `CheatingGovernor`."""
 
     def is_valid(self, payload: bytes, signature: bytes) -> bool:
         """True when the group signed `payload`."""
 
 
-class _Memory(Generic[K, T]):
-    """The newest `size` facts, so that nothing is worked out twice."""
+class _Cache(Generic[K, T]):
+    """The newest `size` entries."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._facts: dict[K, T] = {}
+        self._entries: dict[K, T] = {}
 
     def get(self, key: K) -> T | None:
-        return self._facts.get(key)
+        return self._entries.get(key)
 
-    def keep(self, key: K, fact: T) -> T:
-        self._facts[key] = fact
-        if len(self._facts) > self._size:
-            del self._facts[next(iter(self._facts))]
-        return fact
+    def keep(self, key: K, entry: T) -> T:
+        self._entries[key] = entry
+        if len(self._entries) > self._size:
+            del self._entries[next(iter(self._entries))]
+        return entry
 
 
 class FrostSigner:
-    """The real one: Ed25519 of the governor's identity, FROST with its seat's share."""
+    """A `Signer` with the governor's Ed25519 identity key and its FROST key share."""
 
     def __init__(self, identity: Identity, seat: Seat, random: Random = os.urandom) -> None:
         self.identifier = seat.key.identifier
         self._identity = identity
         self._seat = seat
         self._random = random
-        self._signed: _Memory[bytes, bytes] = _Memory(SIGNED_KEPT)
-        self._stock: list[tuple[bytes, Nonce]] = []
-        self._points: _Memory[bytes, tuple[bytes, bytes]] = _Memory(COMMITMENTS_KEPT)
-        # who has them as well spends them: then there is nothing in them any more
-        self._own: _Memory[bytes, Nonces] = _Memory(COMMITMENTS_KEPT)
-        self._packages: _Memory[object, SigningPackage] = _Memory(PACKAGES_KEPT)
+        self._signed: _Cache[bytes, bytes] = _Cache(SIGNED_KEPT)
+        self._prepared: list[tuple[bytes, Nonce]] = []
+        self._points: _Cache[bytes, tuple[bytes, bytes]] = _Cache(COMMITMENTS_KEPT)
+        # `Nonces` objects are emptied when they are spent, so these hold no spent secrets
+        self._own: _Cache[bytes, Nonces] = _Cache(COMMITMENTS_KEPT)
+        self._packages: _Cache[object, SigningPackage] = _Cache(PACKAGES_KEPT)
 
     def sign(self, data: bytes) -> bytes:
         signature = self._identity.sign(data)
@@ -126,12 +126,12 @@ class FrostSigner:
         )
 
     def prepare(self) -> None:
-        """Make some commitments ahead, while nobody waits for them."""
-        while len(self._stock) < STOCK:
-            self._stock.append(self._fresh())
+        """Make some nonces in advance, while the governor is idle."""
+        while len(self._prepared) < PREPARED_NONCES:
+            self._prepared.append(self._fresh())
 
     def commit(self) -> tuple[bytes, Nonce]:
-        return self._stock.pop() if self._stock else self._fresh()
+        return self._prepared.pop() if self._prepared else self._fresh()
 
     def _fresh(self) -> tuple[bytes, Nonce]:
         nonces = frost_commit(self._seat.key, self._random)
@@ -161,7 +161,7 @@ class FrostSigner:
 
     def _new_package(self, payload: bytes, commitments: Mapping[int, bytes]) -> SigningPackage:
         public = self._seat.public
-        # those that nobody has looked at yet are looked at on the way
+        # points that have not been checked yet are checked by the package
         listed = [
             Commitment(i, *(self._points.get(one) or (one[:32], one[32:])))
             for i, one in commitments.items()
@@ -185,15 +185,3 @@ class FrostSigner:
 
     def is_valid(self, payload: bytes, signature: bytes) -> bool:
         return is_valid(self._seat.public.group_key, signing_input(payload), signature)
-
-
-__all__ = [
-    "COMMITMENT_BYTES",
-    "SHARE_BYTES",
-    "SIGNATURE_BYTES",
-    "CheatingGovernor",
-    "FrostSigner",
-    "Nonce",
-    "Package",
-    "Signer",
-]

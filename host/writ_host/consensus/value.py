@@ -1,8 +1,9 @@
-"""What is decided: the payloads that together make one policy state, of one epoch.
+"""A value: the payloads that together make one policy state, of one epoch.
 
-An amendment and the whole policy that follows from it are one value: two capsules, one state.
-Whether they do follow, and whether the change is wanted, is the caller's to say. Which kinds are
-ordered at all is said here, because an ordered kind that went through `certify` would be a fork.
+An amendment and the whole policy that follows from it are one value: two capsules, one state. The
+caller judges whether the policy follows and whether the change is wanted. This module says which
+kinds are ordered, because an ordered kind that was signed without agreement (cosign.py) would fork
+the scope.
 """
 
 import hashlib
@@ -29,18 +30,18 @@ from ..errors import Malformed
 
 ORDERED = (POLICY, AMENDMENT, SUCCESSION, RELEASE)
 UNORDERED = (MEMBER, BEACON, ACTION)
-# An amendment, the policy, and room for what a release may bring.
+# An amendment, the policy, and room for what a release may add.
 PAYLOADS_MAX = 4
-# Renewals come in bursts: so many share one session.
+# Renewals come in bursts: up to so many share one session.
 BATCH_MAX = 32
 EPOCH_MAX = 0xFFFFFFFF
 DIGEST_BYTES = 32
-# A payload is looked into at each step that it takes.
+# Each step of a decision looks into the same payloads.
 BODIES_KEPT = 256
 
 
 def body_of(payload: bytes) -> list[object]:
-    """The body, its first item the kind, of a capsule's payload. Raises `Malformed`."""
+    """The body of a capsule's payload; its first item is the kind. Raises `Malformed`."""
     return list(_body_of(bytes(payload)))
 
 
@@ -59,10 +60,10 @@ def _body_of(payload: bytes) -> tuple[object, ...]:
 def check_unordered(payloads: Sequence[bytes]) -> None:
     """Raises `Malformed` unless each payload is of a kind that needs no order."""
     if not 1 <= len(payloads) <= BATCH_MAX:
-        raise Malformed(f"1 to {BATCH_MAX} payloads are certified together")
+        raise Malformed(f"1 to {BATCH_MAX} payloads are signed together")
     for payload in payloads:
         if len(payload) > CAPSULE_BYTES_MAX or body_of(payload)[0] not in UNORDERED:
-            raise Malformed("only members, beacons and actions are certified without an order")
+            raise Malformed("only members, beacons and actions are signed without agreement")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Value:
         if not 1 <= len(self.payloads) <= PAYLOADS_MAX:
             raise Malformed(f"a value has 1 to {PAYLOADS_MAX} payloads")
         if len(set(self.payloads)) != len(self.payloads):
-            raise Malformed("the same payload twice")
+            raise Malformed("a value has the same payload twice")
         self.epoch  # noqa: B018  (computing it is the check)
 
     @cached_property
@@ -85,15 +86,15 @@ class Value:
         for payload in self.payloads:
             body = body_of(codec.some_bytes(payload, size_max=CAPSULE_BYTES_MAX))
             if body[0] not in ORDERED or len(body) < 2:
-                raise Malformed("not a kind that epochs order")
+                raise Malformed("not a kind that is ordered by epochs")
             epochs.add(codec.an_int(body[1], 0, EPOCH_MAX))
         if len(epochs) != 1:
-            raise Malformed("payloads of two epochs are not one state")
+            raise Malformed("payloads of different epochs are not one state")
         return epochs.pop()
 
     @cached_property
     def digest(self) -> bytes:
-        """What the value is voted on by: SHA-256 over the list of payloads, 32 bytes."""
+        """The digest by which governors vote: SHA-256 over the list of payloads, 32 bytes."""
         return hashlib.sha256(codec.dump(["writ-value", list(self.payloads)])).digest()
 
     @classmethod
@@ -103,5 +104,5 @@ class Value:
         return cls(tuple(codec.some_bytes(p, size_max=CAPSULE_BYTES_MAX) for p in listed))
 
     def to_item(self) -> list[object]:
-        """As a CBOR item: the list of payloads."""
+        """The list of payloads, as a CBOR item."""
         return list(self.payloads)

@@ -10,7 +10,7 @@ from writ.errors import Rejection
 from writ.wire import coap
 
 from ..consensus import messages
-from ..consensus.messages import Prevote, Proposal, sealed
+from ..consensus.messages import Prevote, RoundProposal, sign
 from ..consensus.signer import FrostSigner, Nonce, Package
 from ..consensus.value import Value
 from ..errors import HostError
@@ -44,11 +44,11 @@ class EquivocatingContext(Context):
             message = messages.decode(out.data)
         except HostError:
             return [out]
-        if not isinstance(message, Prevote | Proposal) or message.sender != self.me:
+        if not isinstance(message, Prevote | RoundProposal) or message.sender != self.me:
             return [out]
         signer = FrostSigner(self.identity, self.seat)
-        opposite: Prevote | Proposal = _opposite(message)
-        data = messages.encode(sealed(opposite, signer, committee_scope(self.seat)))
+        opposite: Prevote | RoundProposal = _opposite(message)
+        data = messages.encode(sign(opposite, signer, committee_scope(self.seat)))
         if isinstance(message, Prevote):
             return [out, Outgoing(out.to, data)]
         # each peer receives the two proposals in another order than the next peer
@@ -57,12 +57,12 @@ class EquivocatingContext(Context):
         return [Outgoing(to, one) for to, pair in zip(others, pairs, strict=True) for one in pair]
 
 
-def _opposite(message: Prevote | Proposal) -> Prevote | Proposal:
+def _opposite(message: Prevote | RoundProposal) -> Prevote | RoundProposal:
     place = message.sender, message.height, message.round
     if isinstance(message, Prevote):
         digest = bytes(32) if message.digest is None else None
         return Prevote(*place, digest, message.counter, ())
-    return Proposal(*place, _other(message.value), message.valid_round, message.proof)
+    return RoundProposal(*place, _other(message.value), message.valid_round, message.proof)
 
 
 def _other(value: Value) -> Value:

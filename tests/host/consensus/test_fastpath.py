@@ -4,7 +4,7 @@ from consensus_rig import Room, value
 
 from writ_host.consensus import messages
 from writ_host.consensus.effects import Decide, Propose, Received, Send
-from writ_host.consensus.messages import Decided, Prevote, Proposal, Session, Share
+from writ_host.consensus.messages import Decided, Prevote, RoundProposal, Session, Share
 
 
 def test_prevotes_go_to_those_who_vote_at_once_and_to_whoever_lacks_them(signers):
@@ -18,7 +18,7 @@ def test_prevotes_go_to_those_who_vote_at_once_and_to_whoever_lacks_them(signers
     for number in room.chains:
         to = [e.to for n, e in said if n == number and isinstance(messages.decode(e.data), Prevote)]
         assert to == ([] if number == spared else sorted({proposer, *first} - {number}))
-        assert not room.sent(number, Proposal)
+        assert not room.sent(number, RoundProposal)
     # it dies: the others find by each other's status what they lack, lock, and go on without it
     room.mail.clear()
     room.deaf = {proposer}
@@ -35,7 +35,7 @@ def test_those_who_vote_at_once_sign_unasked(signers):
     room.step(first, Propose(value(1)))
     room.deliver()
     assert {number for number, chain in room.chains.items() if 1 in chain} == {proposer, first}
-    assert not any(room.sent(n, Proposal) or room.sent(n, Session) for n in room.chains)
+    assert not any(room.sent(n, RoundProposal) or room.sent(n, Session) for n in room.chains)
     room.lost = ()
     room.wait(500)
     assert all(1 in chain for chain in room.chains.values())
@@ -52,7 +52,7 @@ def test_who_waits_for_a_decision_is_told_before_it_is_written(signers):
     said = [effect for number, effect in room.effects if number == proposer]
     decided = next(i for i, effect in enumerate(said) if isinstance(effect, Decide))
     told = [
-        (i < decided, effect.to, effect.has_time)
+        (i < decided, effect.to, effect.deferrable)
         for i, effect in enumerate(said)
         if isinstance(effect, Send) and isinstance(messages.decode(effect.data), Decided)
     ]
@@ -71,7 +71,7 @@ def test_whoever_wants_something_signs_it(signers):
         assert wanting in signed and len(signed) == 3
         # it needs nobody to tell it
         told = [effect for _, effect in room.said(Send) if effect.to == wanting]
-        kinds = {type(messages.decode(effect.data)) for effect in told if not effect.has_time}
+        kinds = {type(messages.decode(effect.data)) for effect in told if not effect.deferrable}
         assert kinds <= {Prevote, Share}
 
 
@@ -95,10 +95,10 @@ def test_two_wishes_at_one_moment_cost_a_round_and_no_time_out(signers):
     # and as nobody wants several things after that, it is as before
     room.step(1, Propose(value(3)))
     room.deliver()
-    assert room.sent(room.committee.proposer(3, 0), Proposal)
+    assert room.sent(room.committee.proposer(3, 0), RoundProposal)
     room.step(1, Propose(value(4)))
     room.deliver()
-    assert not room.sent(room.committee.proposer(4, 0), Proposal)
+    assert not room.sent(room.committee.proposer(4, 0), RoundProposal)
     assert all(4 in chain for chain in room.chains.values())
 
 

@@ -12,21 +12,21 @@ from writ.authority.capsule import BEACON, MEMBER, POLICY
 from writ_host import codec
 from writ_host.consensus import messages
 from writ_host.consensus.committee import Committee, UnsafeThreshold, check_threshold, tolerance
-from writ_host.consensus.cosign import Certifier
+from writ_host.consensus.cosign import Cosigner
 from writ_host.consensus.effects import (
     Accuse,
-    Certified,
-    Certify,
+    Cosign,
+    Cosigned,
+    CosigningFailed,
     Decide,
     Propose,
     Received,
-    Refused,
     Send,
     Tick,
     Write,
 )
-from writ_host.consensus.hardstate import Promise
-from writ_host.consensus.messages import NO_ROUND, Prevote, Proposal, Status, Submit, sealed
+from writ_host.consensus.hardstate import HardState
+from writ_host.consensus.messages import NO_ROUND, Prevote, RoundProposal, Status, Submit, sign
 from writ_host.consensus.roast import Sessions
 from writ_host.consensus.value import Value
 from writ_host.errors import Malformed
@@ -70,7 +70,7 @@ def test_every_promise_is_written_before_it_is_sent(signers):
     record = dict.fromkeys(range(1, 5))
     for number, effect in room.effects:
         if isinstance(effect, Write):
-            record[number] = Promise.from_bytes(effect.record)
+            record[number] = HardState.from_bytes(effect.record)
         elif isinstance(effect, Send):
             message = messages.decode(effect.data)
             if isinstance(message, messages.Prevote):
@@ -104,7 +104,7 @@ def test_three_of_four_go_on_when_two_restart_behind_the_one_who_joined_them(sig
     room = Room(signers)
     dead, idle = (room.committee.proposer(1, round_) for round_ in (0, 1))
     late, other = set(room.replicas) - {dead, idle}
-    room.deaf, room.lost = {late}, (Proposal, Submit)
+    room.deaf, room.lost = {late}, (RoundProposal, Submit)
     for number in (dead, other):
         room.step(number, Propose(value(1)))
     while {room.replicas[number].state.round for number in (idle, other)} != {1}:
@@ -115,7 +115,7 @@ def test_three_of_four_go_on_when_two_restart_behind_the_one_who_joined_them(sig
         room.step(late, Received(number, status))
     assert room.replicas[late].state.round == 1
     for number in (idle, other):
-        assert list(room.replicas[number].promise.prevotes) == [0]
+        assert list(room.replicas[number].hard_state.prevotes) == [0]
         room.start(number)
     room.step(late, Propose(value(1)))
     room.wait(60000)
@@ -128,11 +128,11 @@ def test_who_is_woken_soon_tells_where_it_is(signers):
     proposer = room.committee.proposer(1, 0)
     asleep = room.committee.after(proposer)[-1]
     before = len(room.sent(asleep, Status))
-    room.lost = (Proposal, Prevote)
+    room.lost = (RoundProposal, Prevote)
     room.step(proposer, Propose(value(1)))
     room.wait(500)
     status = room.sent(asleep, Status)[before]
-    assert status.awake and not status.has_value
+    assert status.is_awake and not status.has_value
 
 
 def test_an_old_backup_is_noticed_and_abstains_until_the_height_is_decided(signers):
@@ -147,16 +147,16 @@ def test_an_old_backup_is_noticed_and_abstains_until_the_height_is_decided(signe
     for sender, to, data in [letter for letter in room.mail if letter[0] == me]:
         room.step(to, Received(sender, data))
     room.mail.clear()
-    assert Promise.from_bytes(room.records[me]).counter > Promise.from_bytes(old).counter
+    assert HardState.from_bytes(room.records[me]).counter > HardState.from_bytes(old).counter
     room.records[me] = old
     before = len(room.sent(me, Prevote))
     room.start(me)
     room.deliver()
-    assert not room.replicas[me].active
+    assert not room.replicas[me].is_active
     room.wait(20000)
     assert all(1 in chain for chain in room.chains.values()), "the other three went on"
     assert len(room.sent(me, Prevote)) == before
-    assert room.replicas[me].active
+    assert room.replicas[me].is_active
     room.step(me, Propose(value(2)))
     room.deliver()
     assert all(2 in chain for chain in room.chains.values())
@@ -168,7 +168,7 @@ def test_a_governor_alone_with_its_disk_promises_nothing(signers):
     room.start(1)
     room.step(1, Propose(value(1)))
     room.wait(5000)
-    assert not room.replicas[1].active
+    assert not room.replicas[1].is_active
     assert not room.sent(1, Prevote)
 
 
@@ -177,8 +177,8 @@ def test_a_proposer_who_says_two_things_is_accused_with_proof(signers):
     proposer = room.committee.proposer(1, 0)
     other = proposer % 4 + 1
     for name in ("red", "blue"):
-        unsigned = Proposal(proposer, 1, 0, value(1, name))
-        signed = sealed(unsigned, signers[proposer - 1], room.committee.scope)
+        unsigned = RoundProposal(proposer, 1, 0, value(1, name))
+        signed = sign(unsigned, signers[proposer - 1], room.committee.scope)
         room.step(other, Received(proposer, messages.encode(signed)))
     accusation = room.said(Accuse)[0][1]
     assert accusation.identifier == proposer
@@ -188,14 +188,14 @@ def test_a_proposer_who_says_two_things_is_accused_with_proof(signers):
 def test_nobody_is_locked_by_a_forged_quorum(signers):
     room = Room(signers)
     wanted = value(1, "forged")
-    liar = sealed(Prevote(4, 1, 0, wanted.digest, 1), signers[3], room.committee.scope)
+    liar = sign(Prevote(4, 1, 0, wanted.digest, 1), signers[3], room.committee.scope)
     for proof in (
         (liar, liar, liar),
         tuple(replace(liar, sender=number) for number in (1, 2, 3)),
         (liar,),
     ):
-        room.step(1, Received(4, messages.encode(messages.Lock(1, 0, wanted, proof))))
-    assert room.replicas[1].promise.valid is None and not room.replicas[1].state.locks
+        room.step(1, Received(4, messages.encode(messages.PrevoteQuorum(1, 0, wanted, proof))))
+    assert room.replicas[1].hard_state.valid is None and not room.replicas[1].state.quorums
 
 
 def test_a_decision_of_another_epoch_is_none(signers):
@@ -214,7 +214,7 @@ def test_a_decision_of_another_epoch_is_none(signers):
 
 def certifiers(signers, accept=lambda _: None):
     committee = Committee(signers[0]._seat.public.group_key, 4, 3)
-    return {s.identifier: Certifier(committee, s, accept) for s in signers}
+    return {s.identifier: Cosigner(committee, s, accept) for s in signers}
 
 
 def exchange(people, number, event, silent=(), wrong=()):
@@ -243,20 +243,20 @@ MEMBERS = tuple(payload(MEMBER, number, 0) for number in range(1, 4))
 
 
 def test_members_are_certified_in_one_batch(signers):
-    ((number, done),) = exchange(certifiers(signers), 2, Certify(MEMBERS))
-    assert number == 2 and isinstance(done, Certified)
+    ((number, done),) = exchange(certifiers(signers), 2, Cosign(MEMBERS))
+    assert number == 2 and isinstance(done, Cosigned)
     assert all(map(signers[0].is_valid, MEMBERS, done.signatures))
 
 
 @pytest.mark.parametrize("bad", [1, 3, 4])
 def test_one_who_offers_and_then_is_silent_is_left_out(signers, bad):
-    found = exchange(certifiers(signers), 2, Certify(MEMBERS), silent={bad})
-    assert [type(effect) for _, effect in found] == [Certified]
+    found = exchange(certifiers(signers), 2, Cosign(MEMBERS), silent={bad})
+    assert [type(effect) for _, effect in found] == [Cosigned]
 
 
 def test_a_wrong_share_is_named_and_the_rest_go_on(signers):
-    found = exchange(certifiers(signers), 2, Certify(MEMBERS), wrong={1})
-    assert sorted(type(effect).__name__ for _, effect in found) == ["Accuse", "Certified"]
+    found = exchange(certifiers(signers), 2, Cosign(MEMBERS), wrong={1})
+    assert sorted(type(effect).__name__ for _, effect in found) == ["Accuse", "Cosigned"]
     assert next(e.identifier for _, e in found if isinstance(e, Accuse)) == 1
 
 
@@ -264,7 +264,7 @@ def test_no_ordered_kind_is_ever_certified_without_an_order(signers):
     people = certifiers(signers)
     ordered = (payload(POLICY, 1, "smuggled"),)
     with pytest.raises(Malformed):
-        people[1].step(Certify(ordered), 0)
+        people[1].step(Cosign(ordered), 0)
     ask = codec.dump([16, bytes(16), list(ordered)])
     (reply,) = people[2].step(Received(1, ask), 0)
     assert codec.load(reply.data)[0] == 18
@@ -274,13 +274,13 @@ def test_two_who_refuse_end_it_with_their_reasons(signers):
     people = certifiers(signers)
     for number in (3, 4):
         people[number].accept = lambda _: "not today"
-    ((_, refused),) = exchange(people, 2, Certify(MEMBERS))
-    assert refused == Refused(MEMBERS, ((3, "not today"), (4, "not today")))
+    ((_, refused),) = exchange(people, 2, Cosign(MEMBERS))
+    assert refused == CosigningFailed(MEMBERS, ((3, "not today"), (4, "not today")))
 
 
 def test_only_who_is_silent_is_asked_again_and_ever_more_rarely(signers):
     people = certifiers(signers)
-    begun = people[2].step(Certify(MEMBERS), 0)
+    begun = people[2].step(Cosign(MEMBERS), 0)
     (ask,) = [effect.data for effect in begun if isinstance(effect, Send)]
     (offer,) = people[1].step(Received(2, ask), 0)
     people[2].step(Received(1, offer.data), 0)
@@ -338,7 +338,7 @@ def test_a_session_of_others_with_commitments_that_are_no_points_ends_quietly(si
     members = {n: (signers[n - 1].commit()[0],) for n in (1, 2)} | {3: NO_POINTS}
     assert sessions.add(b"name", members)
     for number in members:
-        sessions.put(b"name", number, (bytes(32),))
+        sessions.add_shares(b"name", number, (bytes(32),))
     sessions.check_unfinished()
     assert sessions.signatures is None and not sessions.cheaters
     # who is a member itself does not even begin
@@ -382,7 +382,7 @@ def test_a_value_is_of_one_epoch_and_of_ordered_kinds():
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=80))
 def test_noise_raises_nothing_but_malformed(data):
-    for read in (messages.decode, Promise.from_bytes):
+    for read in (messages.decode, HardState.from_bytes):
         with pytest.raises(Malformed):
             read(data)
 
@@ -409,4 +409,4 @@ def test_every_message_reads_back_as_it_was(signers):
     for _, effect in room.said(Send):
         assert messages.encode(messages.decode(effect.data)) == effect.data
     for _, effect in room.said(Write):
-        assert Promise.from_bytes(effect.record).to_bytes() == effect.record
+        assert HardState.from_bytes(effect.record).to_bytes() == effect.record

@@ -17,7 +17,7 @@ from writ_host.ceremony import plan
 from writ_host.cli import main
 from writ_host.consensus import cosign, messages
 from writ_host.consensus.committee import tolerance
-from writ_host.consensus.fastpath import EACH_OTHER_MAX
+from writ_host.consensus.fastpath import ALL_TO_ALL_MAX
 from writ_host.consensus.state import Timing
 from writ_host.consensus.value import BATCH_MAX, PAYLOADS_MAX
 from writ_host.governor import folder as governor_folder
@@ -182,7 +182,7 @@ def test_messages_of_a_decision(
     names = tuple(f"g{number}" for number in range(1, 14))
     monkeypatch.setattr(governor_rig, "NAMES", names)
     cluster = Cluster(tmp_path, count, threshold, "[approvals]\noperators = 0\n" + RULES)
-    cluster.run(lambda: all(one.replica.active for one in cluster.cores.values()))
+    cluster.run(lambda: all(one.replica.is_active for one in cluster.cores.values()))
     cluster.run(lambda: all(one.status()["beacon"] for one in cluster.cores.values()))
     sent: Counter[int] = Counter()
     before = cluster.handle
@@ -207,7 +207,7 @@ def test_messages_of_a_decision(
     deciding = sum(sent[kind] for kind in sent if kind < 16) + sent[core_messages.PROPOSE]
     others = threshold - 1
     few = threshold * others + 2 * others
-    assert deciding == 2 * (count - 1) + (few if threshold <= EACH_OTHER_MAX else 3 * others)
+    assert deciding == 2 * (count - 1) + (few if threshold <= ALL_TO_ALL_MAX else 3 * others)
     words = {4: "four", 7: "seven", 13: "thirteen"}
     text = " ".join(CONSENSUS.split())
     assert "`2(n - 1) + 3(t - 1)` messages" in text
@@ -272,12 +272,12 @@ def test_messages_are_those_of_the_code(module: Any) -> None:
 
 def test_consensus_messages_have_these_fields() -> None:
     for kind, cls in messages._CLASSES.items():
-        text = DOCUMENTED[cls.__name__.lower()]
+        text = DOCUMENTED[re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower()]
         depth = commas = 0
         for letter in text:
             depth += {"[": 1, "]": -1}.get(letter, 0)
             commas += letter == "," and depth == 1
-        assert text.startswith(f"[{kind},") and commas == cls.SIZE, cls.__name__
+        assert text.startswith(f"[{kind},") and commas == len(cls.DECODERS), cls.__name__
 
 
 def test_types_of_messages() -> None:

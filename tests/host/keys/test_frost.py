@@ -399,5 +399,5 @@ def test_a_full_memory_forgets_and_goes_on(signers, monkeypatch):
         shares = {1: again[0].share(package, own), 2: again[1].share(package, others)}
         assert again[1].is_valid(MESSAGE, again[0].aggregate(package, shares))
     for one in again:
-        assert len(one._signed._facts) == len(one._points._facts) == 2
-    assert len(again[0]._packages._facts) == 2
+        assert len(one._signed._entries) == len(one._points._entries) == 2
+    assert len(again[0]._packages._entries) == 2

@@ -54,7 +54,7 @@ def test_the_goal_is_ten_times_what_etcd_took_in_this_run(monkeypatch: pytest.Mo
 def test_a_decision_costs_few_messages(tmp_path: Path, count: int, threshold: int) -> None:
     policy = governor_rig.POLICY.replace("operators = 2", "operators = 0")
     cluster = Cluster(tmp_path, count, threshold, policy)
-    cluster.run(lambda: all(core.replica.active for core in cluster.cores.values()))
+    cluster.run(lambda: all(core.replica.is_active for core in cluster.cores.values()))
     # the beacon of the first epoch, and what everybody tells at a start
     cluster.run(lambda: all(ledger.capsules.beacon() for ledger in cluster.ledgers.values()))
     cluster.run(lambda: not cluster.queue, seconds=1)

@@ -7,20 +7,21 @@ combined. All of them ignore locks and vote for whatever is proposed.
 from dataclasses import replace
 
 from simulator import values
+from writ_host import codec
 from writ_host.consensus import messages
 from writ_host.consensus.cosign import ANSWER, ASK
 from writ_host.consensus.effects import Propose, Received, Send
 from writ_host.consensus.messages import (
     Decided,
-    Lock,
     Prevote,
-    Proposal,
+    PrevoteQuorum,
+    RoundProposal,
     Seen,
     Session,
     Share,
     Status,
     Submit,
-    sealed,
+    sign,
 )
 from writ_host.consensus.replica import Replica
 from writ_host.errors import HostError
@@ -30,10 +31,11 @@ TWINS = "twins"
 
 
 class Lawless(Replica):
-    """Votes for every proposal, whatever it is locked on."""
+    """A replica that votes for every proposal, whatever it is locked on."""
 
-    def _may_prevote(self, proposal):
-        return True
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.rules.may_prevote = lambda proposal: True
 
 
 class Liar:
@@ -44,11 +46,11 @@ class Liar:
         self.rng = governor.rng
         self.args = args
         self.inner = Lawless(*args)
-        self.inner._answered = None
+        self.inner.context.is_joined = True
         self.twin = None
         if TWINS in governor.behaviours:
             self.twin = Lawless(*args)
-            self.twin._answered = None
+            self.twin.context.is_joined = True
         others = governor.world.others(governor.number)
         self.side = set(self.rng.sample(others, self.rng.randrange(1, len(others))))
         self.scope = governor.world.committee.scope
@@ -60,7 +62,7 @@ class Liar:
         return self.inner.state
 
     @property
-    def active(self):
+    def is_active(self):
         return True
 
     def start(self, now_ms):
@@ -120,7 +122,7 @@ class Liar:
     # --- helpers ----------------------------------------------------------------------------------
 
     def seal(self, message):
-        return sealed(message, self.governor.signer, self.scope)
+        return sign(message, self.governor.signer, self.scope)
 
     def to(self, targets, message):
         data = messages.encode(message)
@@ -150,13 +152,13 @@ class Liar:
 
 def equivocate(liar, effect, message):
     """As proposer, one value to some and another to others; and votes to match."""
-    if not isinstance(message, Proposal) or message.sender != liar.governor.number:
+    if not isinstance(message, RoundProposal) or message.sender != liar.governor.number:
         return [effect]
     here, there = liar.halves(effect)
     other = liar.seal(replace(message, value=liar.governor.world.new_value(liar.governor)))
     sends = liar.to(here, message) + liar.to(there, other)
     for targets, proposal in ((here, message), (there, other)):
-        vote = liar.inner._purse.fresh(len(proposal.value.payloads))
+        vote = liar.inner.context.nonces.commit(len(proposal.value.payloads))
         place = message.sender, message.height, message.round, proposal.value.digest
         sends += liar.to(targets, liar.seal(Prevote(*place, 1, vote)))
     return sends
@@ -169,7 +171,7 @@ def vote_twice(liar, effect, message):
     here, there = liar.halves(effect)
     value = liar.rival()
     digest = liar.rng.choice((None, value.digest))
-    vote = liar.inner._purse.fresh(len(value.payloads)) if digest else ()
+    vote = liar.inner.context.nonces.commit(len(value.payloads)) if digest else ()
     other = liar.seal(replace(message, digest=digest, commitments=vote))
     return liar.to(here, message) + liar.to(there, other)
 
@@ -192,7 +194,7 @@ def withhold(liar, effect, message):
 
 def whisper(liar, effect, message):
     """Tells only a few: locks that one governor has, decisions that one governor knows."""
-    if isinstance(message, Proposal | Prevote | Share | Session | Lock):
+    if isinstance(message, RoundProposal | Prevote | Share | Session | PrevoteQuorum):
         targets = liar.targets(effect)
         return [Send(one, effect.data) for one in targets[: liar.rng.randrange(len(targets) + 1)]]
     return [effect]
@@ -220,7 +222,7 @@ def forge(liar, effect, message):
     value = liar.rival()
     height, me = message.height, liar.governor.number
     round_ = max(0, message.round + liar.rng.choice((-1, 0, 1, 3)))
-    votes = [vote for votes in liar.state.votes._rounds.values() for vote in votes.values()]
+    votes = liar.state.votes.all()
     own = liar.seal(Prevote(me, height, round_, value.digest, 1, ()))
     signed = tuple({vote.sender: vote for vote in votes}.values())
     numbers = range(1, liar.governor.world.committee.count + 1)
@@ -231,9 +233,9 @@ def forge(liar, effect, message):
         tuple(replace(own, sender=number) for number in numbers),
     )
     proof = liar.rng.choice(proofs)
-    proposal = Proposal(me, height, round_ + 1, value, round_, proof)
+    proposal = RoundProposal(me, height, round_ + 1, value, round_, proof)
     lies = [
-        Lock(height, round_, value, proof),
+        PrevoteQuorum(height, round_, value, proof),
         liar.seal(proposal),
         Decided(value, tuple(liar.rng.randbytes(64) for _ in value.payloads)),
         Session(height, round_, value.digest, proof),
@@ -250,10 +252,10 @@ def forget(liar, effect, message):
     """Loses its record now and then, and goes on as if it had promised nothing."""
     if liar.rng.random() < 0.03:
         liar.inner = Lawless(*liar.args[:4], None, liar.rng.randbytes(16))
-        liar.inner._answered = None
-        liar.inner.state.awake = True
-        liar.inner._now_ms = liar.governor.clock_ms()
-        liar.inner._resume()
+        liar.inner.context.is_joined = True
+        liar.inner.state.is_awake = True
+        liar.inner.context.now_ms = liar.governor.clock_ms()
+        liar.inner.restart.resume()
     return [effect]
 
 
@@ -268,10 +270,10 @@ def chatter(liar, effect, message):
     noise = [
         liar.rng.randbytes(liar.rng.randrange(2, 60)),
         effect.data[: len(effect.data) // 2 + 2],
-        messages.codec.dump([ASK, job, [late]]),
-        messages.codec.dump([ASK, job, ordered]),
-        messages.codec.dump([ASK, job, list(values.make_members("smuggled"))]),
-        messages.codec.dump([ANSWER, job, job * 2, [job * 2], [job * 4]]),
+        codec.dump([ASK, job, [late]]),
+        codec.dump([ASK, job, ordered]),
+        codec.dump([ASK, job, list(values.make_members("smuggled"))]),
+        codec.dump([ANSWER, job, job * 2, [job * 2], [job * 4]]),
     ]
     return [effect, Send(liar.targets(effect)[0], liar.rng.choice(noise))]
 

@@ -16,8 +16,12 @@ FOUND_WITHIN = {"no_lock": 120, "late_writes": 40, "low_threshold": 120}
 class Lockless(Lawless):
     """Neither the lock (lines 23 and 29) nor the valid value (line 15)."""
 
-    def _wanted(self):
-        value = self._candidate()
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.rules.choose_value = self._choose_candidate
+
+    def _choose_candidate(self):
+        value = self.rules.candidate()
         return None if value is None else (value, NO_ROUND, ())
 
 

@@ -17,7 +17,7 @@ CRITICAL = tuple(
         messages.Session,
         messages.Share,
         messages.Decided,
-        messages.Lock,
+        messages.PrevoteQuorum,
     )
 )
 

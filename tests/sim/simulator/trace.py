@@ -1,8 +1,8 @@
 """Effects and messages as a line for people."""
 
 from writ_host.consensus import messages
-from writ_host.consensus.effects import Accuse, Certified, Decide, Refused, Send, Write
-from writ_host.consensus.hardstate import Promise
+from writ_host.consensus.effects import Accuse, Cosigned, CosigningFailed, Decide, Send, Write
+from writ_host.consensus.hardstate import HardState
 from writ_host.errors import HostError
 
 
@@ -21,7 +21,7 @@ def describe_message(data):
     name = type(m).__name__.lower()
     if isinstance(m, messages.Submit):
         return f"submit {short(m.value.digest)} for {m.value.epoch}"
-    if isinstance(m, messages.Proposal):
+    if isinstance(m, messages.RoundProposal):
         return f"proposal {m.height}/{m.round} {short(m.value.digest)} valid {m.valid_round}"
     if isinstance(m, messages.Prevote):
         return f"prevote {m.height}/{m.round} {short(m.digest)} (by {m.sender})"
@@ -31,8 +31,8 @@ def describe_message(data):
     if isinstance(m, messages.Share):
         return f"share {m.height}/{m.round} {short(m.digest)} in session {short(m.session)}"
     if isinstance(m, messages.Status):
-        return f"status {m.height}/{m.round}{'' if m.awake else ' asleep'} valid {m.valid_round}"
-    if isinstance(m, messages.Lock):
+        return f"status {m.height}/{m.round}{'' if m.is_awake else ' asleep'} valid {m.valid_round}"
+    if isinstance(m, messages.PrevoteQuorum):
         return f"lock {m.height}/{m.round} {short(m.value.digest)}"
     if isinstance(m, messages.Decided):
         return f"decided {m.value.epoch} {short(m.value.digest)}"
@@ -44,7 +44,7 @@ def describe(effect):
     if isinstance(effect, Send):
         return f"-> {effect.to or 'all'}: {describe_message(effect.data)}"
     if isinstance(effect, Write):
-        p = Promise.from_bytes(effect.record)
+        p = HardState.from_bytes(effect.record)
         votes = {round_: short(digest) for round_, digest in p.prevotes.items()}
         lock = f"locked {short(p.locked)} in {p.locked_round}" if p.locked else "no lock"
         return f"writes #{p.counter}: height {p.height}, votes {votes}, {lock}"
@@ -52,8 +52,8 @@ def describe(effect):
         return f"DECIDES {effect.height}: {short(effect.value.digest)}"
     if isinstance(effect, Accuse):
         return f"accuses {effect.identifier}: {effect.what}"
-    if isinstance(effect, Certified):
+    if isinstance(effect, Cosigned):
         return "has a beacon certified"
-    if isinstance(effect, Refused):
+    if isinstance(effect, CosigningFailed):
         return f"gives a certification up: {dict(effect.reasons)}"
     return str(effect)

@@ -10,22 +10,23 @@ from simulator import keys, values
 from simulator.liars import Liar
 from simulator.notary import Notary, Violation, Watched
 from simulator.trace import describe
+from writ_host import codec
 from writ_host.consensus import messages
 from writ_host.consensus.committee import Committee
-from writ_host.consensus.cosign import CERTIFY_TYPE_MIN, RESEND_MS, Certifier
+from writ_host.consensus.cosign import COSIGN_TYPE_MIN, RESEND_MS, Cosigner
 from writ_host.consensus.effects import (
-    Certified,
-    Certify,
+    Cosign,
+    Cosigned,
+    CosigningFailed,
     Decide,
     Propose,
     Received,
-    Refused,
     Send,
     SetTimer,
     Tick,
     Write,
 )
-from writ_host.consensus.hardstate import Promise
+from writ_host.consensus.hardstate import HardState
 from writ_host.consensus.replica import Replica
 from writ_host.scope.validation import beacon_objection
 
@@ -41,7 +42,7 @@ WISH_AGAIN_MS = 5000
 
 # Reading is a pure function of the bytes: once for each distinct message is enough, and faster.
 messages.decode = lru_cache(8192)(messages.decode)
-read_promise = lru_cache(512)(Promise.from_bytes)
+read_hard_state = lru_cache(512)(HardState.from_bytes)
 
 
 class AnyThreshold(Committee):
@@ -84,7 +85,7 @@ class Governor:
         self.rng = random.Random(f"{world.plan.seed}:{number}")
         self.behaviours = world.plan.liars.get(number)
         self.replica = None
-        self.certifier = None
+        self.cosigner = None
         # counts starts and crashes: what was planned in an earlier life does not happen
         self.life = 0
         self.ticks = set()
@@ -136,7 +137,7 @@ class Governor:
         cls = world.plan.replica or Replica
         args = world.committee, self.signer, self.disk, self.accept, self.disk.record, token
         self.replica = cls(*args) if self.honest else Liar(self, args)
-        self.certifier = Certifier(world.committee, self.signer, self.accept_unordered)
+        self.cosigner = Cosigner(world.committee, self.signer, self.accept_unordered)
         self.carry_out(self.replica.start(self.clock_ms()))
         self.plan_wish()
 
@@ -144,7 +145,7 @@ class Governor:
         if self.replica is None:
             return
         self.world.log(self.number, f"crashes for {down_ms} ms")
-        self.replica = self.certifier = None
+        self.replica = self.cosigner = None
         self.life += 1
         self.world.at(down_ms, self.start)
 
@@ -160,20 +161,20 @@ class Governor:
         if self.replica is None:
             return
         now_ms = self.clock_ms()
-        if isinstance(event, Certify) or (
-            isinstance(event, Received) and _type_of(event.data) >= CERTIFY_TYPE_MIN
+        if isinstance(event, Cosign) or (
+            isinstance(event, Received) and _type_of(event.data) >= COSIGN_TYPE_MIN
         ):
-            effects = self.certifier.step(event, now_ms)
+            effects = self.cosigner.step(event, now_ms)
         else:
             effects = self.replica.step(event, now_ms)
             if self.honest:
                 self.world.see_round(self)
         self.carry_out(effects)
 
-    def certify_tick(self, life):
-        if life == self.life and self.certifier.busy:
-            self.carry_out(self.certifier.step(Tick(), self.clock_ms()))
-            self.world.at(RESEND_MS, self.certify_tick, life)
+    def cosign_tick(self, life):
+        if life == self.life and self.cosigner.is_busy:
+            self.carry_out(self.cosigner.step(Tick(), self.clock_ms()))
+            self.world.at(RESEND_MS, self.cosign_tick, life)
 
     def certify(self):
         if self.replica is not None and self.disk.height > 1:
@@ -188,8 +189,8 @@ class Governor:
             self.ask_for(wanted)
 
     def ask_for(self, payloads):
-        self.step(Certify(payloads))
-        self.world.at(RESEND_MS, self.certify_tick, self.life)
+        self.step(Cosign(payloads))
+        self.world.at(RESEND_MS, self.cosign_tick, self.life)
 
     # --- effects, in order, and a crash between any two of them -----------------------------------
 
@@ -234,9 +235,9 @@ class Governor:
             self.ticks.add(effect.at_ms)
             delay = (effect.at_ms - self.clock_ms()) / self.rate
             world.at(max(1, int(delay) + 1), self.tick, self.life, effect.at_ms)
-        elif isinstance(effect, Certified):
+        elif isinstance(effect, Cosigned):
             world.check_certified(self, effect)
-        elif isinstance(effect, Refused):
+        elif isinstance(effect, CosigningFailed):
             pass
 
     def tick(self, life, at_ms):
@@ -368,7 +369,7 @@ class World:
             self.notary.saw_precommit(said)
         if not self.plan.watch_disk:
             return
-        record = read_promise(governor.disk.record) if governor.disk.record else Promise()
+        record = read_hard_state(governor.disk.record) if governor.disk.record else HardState()
         if isinstance(said, messages.Prevote):
             kept = record.prevotes.get(said.round, "nothing") == said.digest
         else:
@@ -400,7 +401,7 @@ class World:
                 if payload not in self.wished:
                     raise Violation("a member or an action was certified that nobody proposed")
                 continue
-            time_s = messages.codec.load(payload)[6]
+            time_s = codec.load(payload)[6]
             near = sum(
                 abs(time_s - one.clock_ms() // 1000) <= SKEW_MAX_S + 60 for one in self.honest
             )
@@ -453,7 +454,7 @@ class World:
             if one.replica is not None:
                 state = one.replica.state
                 place = f"{state.height}/{state.round} {state.step}"
-                place += "" if one.replica.active else " abstains"
-                place += "" if state.awake else " asleep"
+                place += "" if one.replica.is_active else " abstains"
+                place += "" if state.is_awake else " asleep"
             parts.append(f"{number}: {place}" + ("" if one.honest else " (lies)"))
         return ", ".join(parts)

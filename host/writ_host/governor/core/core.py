@@ -117,7 +117,7 @@ class Core:
     @property
     def is_deciding(self) -> bool:
         """Whether other governors wait for this governor's part in a decision."""
-        return self.is_seated and self.replica.active and self.replica.state.awake
+        return self.is_seated and self.replica.is_active and self.replica.state.is_awake
 
     @property
     def proposer(self) -> int:
@@ -144,8 +144,8 @@ class Core:
             "head": self.head.hex(),
             "height": state.height,
             "round": state.round,
-            "step": state.step if state.awake else "asleep",
-            "is_active": self.is_seated and self.replica.active,
+            "step": state.step if state.is_awake else "asleep",
+            "is_active": self.is_seated and self.replica.is_active,
             "beacon": beacon_s,
             "beacon_age_s": None if beacon_s is None else context.clock_s() - beacon_s,
             "members": self.ledger.capsules.member_count(),
@@ -334,7 +334,7 @@ class Core:
             reason = self.pool.reason_against(proposal)
         else:
             reason = UNKNOWN_PROPOSAL
-        if reason is None or value.digest == self.replica.promise.locked:
+        if reason is None or value.digest == self.replica.hard_state.locked:
             self._accepted.add(value.digest)
             return None
         return reason
@@ -363,15 +363,15 @@ class Core:
         if isinstance(effect, effects.Write):
             self.ledger.save_hard_state(self._committee_digest, effect.record)
         elif isinstance(effect, effects.Send):
-            context.send_encoded(effect.to, effect.data, effect.has_time)
+            context.send_encoded(effect.to, effect.data, effect.deferrable)
         elif isinstance(effect, effects.SetTimer):
             self._replica_due_ms = effect.at_ms
         elif isinstance(effect, Decide):
             self._apply_decision(effect)
-        elif isinstance(effect, effects.Certified):
+        elif isinstance(effect, effects.Cosigned):
             raws = assemble(effect.payloads, effect.signatures)
             context.send(None, messages.CAPSULES, None, self.catchup.add(raws, is_own=True))
-        elif isinstance(effect, effects.Refused):
+        elif isinstance(effect, effects.CosigningFailed):
             self.cosigning.on_refusal(effect)
         else:
             self._accuse(effect)

@@ -17,7 +17,7 @@ from writ.authority.capsule import BEACON
 
 from ...consensus import effects
 from ...consensus.committee import Committee
-from ...consensus.cosign import ASK, JOBS_MAX, RESEND_MS, Certifier
+from ...consensus.cosign import ASK, JOBS_MAX, RESEND_MS, Cosigner
 from ...consensus.effects import Effect, Received, Tick
 from ...consensus.signer import Signer
 from ...consensus.value import BATCH_MAX, body_of
@@ -55,7 +55,7 @@ class CosigningScheduler:
         self._context = context
         self._pool = pool
         self._apply_effects = apply_effects
-        self._cosigner = Certifier(committee, signer, self._reason_against)
+        self._cosigner = Cosigner(committee, signer, self._reason_against)
         self.reservations = ReservationSync(context)
         self.clock_skew = ClockSkew(context)
         self._due_ms: dict[bytes, int] = {}  # by proposal id: not before
@@ -114,14 +114,14 @@ class CosigningScheduler:
         times = [self.beacon_due_ms]
         if self._cosigner.job_count < JOBS_MAX:
             times += self._due_ms.values()
-        if self._cosigner.busy:
+        if self._cosigner.is_busy:
             times.append(self._resend_due_ms)
         return min(times)
 
     def tick(self) -> None:
         """Start the jobs that are due, and repeat requests to silent governors."""
         now_ms = self._context.now_ms
-        if self._cosigner.busy and now_ms >= self._resend_due_ms:
+        if self._cosigner.is_busy and now_ms >= self._resend_due_ms:
             self._resend_due_ms = now_ms + RESEND_MS
             self._apply_effects(self._cosigner.step(Tick(), now_ms))
         if now_ms >= self.beacon_due_ms:
@@ -177,10 +177,10 @@ class CosigningScheduler:
 
     def _start(self, payloads: tuple[bytes, ...]) -> None:
         self._resend_due_ms = self._context.now_ms + RESEND_MS
-        event = effects.Certify(payloads)
+        event = effects.Cosign(payloads)
         self._apply_effects(self._cosigner.step(event, self._context.now_ms))
 
-    def on_refusal(self, effect: effects.Refused) -> None:
+    def on_refusal(self, effect: effects.CosigningFailed) -> None:
         """Reschedule the proposals of a job that too few governors would sign."""
         texts = [f"{self._context.name(number)}: {why}" for number, why in effect.reasons]
         reasons = {why for _, why in effect.reasons}

@@ -12,7 +12,15 @@ from writ.node.sync import member_request
 from writ.wire import coap
 from writ_host import codec
 from writ_host.consensus.cosign import ANSWER, ASK, PICK
-from writ_host.consensus.messages import NO_ROUND, Decided, Lock, Prevote, Session, Share, Status
+from writ_host.consensus.messages import (
+    NO_ROUND,
+    Decided,
+    Prevote,
+    PrevoteQuorum,
+    Session,
+    Share,
+    Status,
+)
 from writ_host.consensus.value import body_of
 from writ_host.governor.core.pool import NotAccepted
 from writ_host.governor.proposals import messages
@@ -102,7 +110,7 @@ def test_a_value_with_votes_is_still_known_after_a_power_cut(tmp_path: Path) -> 
     cluster = Cluster(tmp_path, policy=POLICY.replace("operators = 2", "operators = 0"))
     first = cluster.cores[1].committee.proposer(2, 0)
     other, voter, away = cluster.cores[1].committee.after(first)
-    cluster.run(lambda: all(core.replica.active for core in cluster.cores.values()))
+    cluster.run(lambda: all(core.replica.is_active for core in cluster.cores.values()))
     cluster.down.add(away)
 
     def lose(sender: int, to: int, data: bytes) -> bool:
@@ -114,10 +122,10 @@ def test_a_value_with_votes_is_still_known_after_a_power_cut(tmp_path: Path) -> 
     cluster.lose = lose
     cluster.propose(first, cluster.revocation(bytes(8)))
     cluster.step()
-    promises = {number: core.replica.promise for number, core in cluster.cores.items()}
-    assert [promises[number].locked_round for number in (first, voter)] == [0, NO_ROUND]
-    assert sum(promise.locked_round == 0 for promise in promises.values()) == 2
-    assert promises[voter].prevotes[0] == promises[first].locked
+    records = {number: core.replica.hard_state for number, core in cluster.cores.items()}
+    assert [records[number].locked_round for number in (first, voter)] == [0, NO_ROUND]
+    assert sum(record.locked_round == 0 for record in records.values()) == 2
+    assert records[voter].prevotes[0] == records[first].locked
     for number in cluster.cores:
         cluster.restart(number)
     cluster.lose = lambda sender, to, data: False
@@ -239,7 +247,7 @@ def test_a_denial_after_a_lock_does_not_block_the_epoch(cluster: Cluster, denyin
     *voters, dead = committee.after(first)
     cluster.down.add(dead)
     # all three vote for the value, and only the round's proposer learns it
-    kept = {Session.TYPE, Share.TYPE, Lock.TYPE, Status.TYPE}
+    kept = {Session.TYPE, Share.TYPE, PrevoteQuorum.TYPE, Status.TYPE}
     cluster.lose = lambda sender, to, data: (
         data[1] in kept or (data[1] == Prevote.TYPE and to != first)
     )
@@ -247,9 +255,9 @@ def test_a_denial_after_a_lock_does_not_block_the_epoch(cluster: Cluster, denyin
     cluster.step()
     cluster.approve(first, id)
     cluster.approve(voters[0], id)
-    cluster.run(lambda: cluster.cores[first].replica.promise.locked is not None)
-    assert all(cluster.cores[number].replica.promise.prevotes[0] for number in voters)
-    assert not any(cluster.cores[number].replica.promise.locked for number in voters)
+    cluster.run(lambda: cluster.cores[first].replica.hard_state.locked is not None)
+    assert all(cluster.cores[number].replica.hard_state.prevotes[0] for number in voters)
+    assert not any(cluster.cores[number].replica.hard_state.locked for number in voters)
     # the operator of a voter denies it, and a restart clears what that voter had accepted
     cluster.lose = lambda sender, to, data: False
     said = voters[1:] + [dead] * (denying - 1)
