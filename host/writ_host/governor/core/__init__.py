@@ -1,1 +1,1 @@
-"""The core of a governor, sans-IO: it joins consensus, proposals and catch-up."""
+"""The core of a governor, sans-IO: consensus, cosigning, the proposal pool and catch-up, joined."""

@@ -193,7 +193,7 @@ class Core:
             elif not self.is_seated:
                 pass
             elif type_ >= messages.COSIGNING_TYPE_MIN:
-                self.cosigning.receive(Received(sender, data))
+                self.cosigning.receive(sender, type_, data)
             else:
                 self._step(Received(sender, data))
         except LEDGER_ERRORS:
@@ -282,7 +282,7 @@ class Core:
 
     @one_commit
     def set_next_seats(self, digests: Sequence[bytes]) -> None:
-        """Set the committees (digests, 8 B) whose key shares this governor holds for later."""
+        """Set the committees (digests, 8 B) whose key shares wait here until they are in force."""
         self.context.next_seats = frozenset(digests)
         self.pool.rejudge()
 

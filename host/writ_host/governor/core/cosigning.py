@@ -22,7 +22,6 @@ from ...consensus.effects import Effect, Received, Tick
 from ...consensus.signer import Signer
 from ...consensus.value import BATCH_MAX, body_of
 from ...scope.validation import beacon_objection
-from ..proposals import messages
 from ..proposals.proposal import OPEN, UNKNOWN_PROPOSAL, Proposal
 from .clockskew import ClockSkew
 from .context import Context
@@ -102,11 +101,12 @@ class CosigningScheduler:
 
     # --- messages and time ------------------------------------------------------------------------
 
-    def receive(self, event: Received) -> None:
-        """Handle a message of the cosigner."""
-        if messages.type_of(event.data) == ASK:
-            self._last_ask_ms[event.sender] = self._context.now_ms
-            self.clock_skew.observe(event.sender, event.data)
+    def receive(self, sender: int, type_: int, data: bytes) -> None:
+        """Handle a message of another governor's cosigner."""
+        if type_ == ASK:
+            self._last_ask_ms[sender] = self._context.now_ms
+            self.clock_skew.observe(sender, data)
+        event = Received(sender, data)
         self._apply_effects(self._cosigner.step(event, self._context.now_ms))
 
     def next_ms(self) -> int:
