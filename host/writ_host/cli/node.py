@@ -50,9 +50,9 @@ def run(out: Output, directory: Path, listen: str | None, serve: str | None) -> 
     with NodeFolder(directory, listen=listen, make=make) as folder:
         node = cast(ReportingNode, folder.node)
         node.serve(names)
-        _tell_start(node, listen, names)
+        _report_start(node, listen, names)
         node.serve_until_signalled()
-        node.tell("stopped", "stopped")
+        node.report("stopped", "stopped")
 
 
 def _sensors(serve: str | None) -> list[str]:
@@ -63,9 +63,9 @@ def _sensors(serve: str | None) -> list[str]:
     return sensors.choose(name.strip() for name in serve.split(",") if name.strip())
 
 
-def _tell_start(node: ReportingNode, listen: str, names: list[str]) -> None:
+def _report_start(node: ReportingNode, listen: str, names: list[str]) -> None:
     authority = node.authority
-    node.tell(
+    node.report(
         "started",
         f"{node.name} listens at {listen} and serves {', '.join(names) or 'nothing'}",
         name=node.name,
@@ -74,9 +74,9 @@ def _tell_start(node: ReportingNode, listen: str, names: list[str]) -> None:
         epoch=authority.epoch,
     )
     if authority.me is None or authority.charter is None:
-        node.tell("waiting", "not a member yet: it waits for its capsules (writ member admit)")
+        node.report("waiting", "not a member yet: it waits for its capsules (writ member admit)")
     else:
-        node.tell(
+        node.report(
             "member",
             f"member of {authority.charter.name}, policy epoch {authority.epoch}",
             scope=authority.charter.name,

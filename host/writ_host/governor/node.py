@@ -200,7 +200,7 @@ class ScopeNode(ReportingNode):
                 self.send(self.receive(found[0], found[1], self.clock.now_ms()))
             except Exception as error:  # noqa: BLE001 - a device's message must not end a governor
                 self.count(error)
-                self.tell("bug", f"bug in writ: {error!r}", address=found[1])
+                self.report("bug", f"bug in writ: {error!r}", address=found[1])
 
     def turn(self) -> None:
         """Do what is due, and tell what has changed; nothing where nothing has."""
@@ -209,7 +209,7 @@ class ScopeNode(ReportingNode):
         self._is_touched = False
         self.send(self.tick(self.clock.now_ms()))
         self.send(self._spread.turn())
-        self.tell_changes()
+        self.report_changes()
         now_ms = self.clock.now_ms()
         wait_ms = self.next_ms(now_ms)
         self._due_ms = None if wait_ms is None else now_ms + wait_ms
