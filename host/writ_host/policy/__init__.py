@@ -1,1 +1,1 @@
-"""Policy files: the TOML source, its checks, its diff, and the policy as text."""
+"""Policies: the TOML source and its checks, differences, amendments, and policies as text."""

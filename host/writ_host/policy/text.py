@@ -1,6 +1,6 @@
-"""A policy in words: what a rule says, and why a request is allowed or denied.
+"""Policies as text: what a rule says, and why a request is allowed or denied.
 
-Rules are counted from 1 in words, from 0 by `writ.policy.decide`.
+Texts number the rules from 1; `writ.authority.policy.decide` numbers them from 0.
 """
 
 from collections.abc import Mapping
@@ -44,8 +44,8 @@ def role_name(policy: Policy, bit: int) -> str:
 
 
 def role_text(policy: Policy, mask: int, last: str = "or") -> str:
-    """The roles of a mask: "gateway or sensor"; "nobody" for an empty one."""
-    return listing((role_name(policy, bit) for bit in bits(mask)), last) or "nobody"
+    """The roles of a mask: "gateway or sensor"; "no role" for an empty one."""
+    return listing((role_name(policy, bit) for bit in bits(mask)), last) or "no role"
 
 
 def method_text(mask: int) -> str:
@@ -59,18 +59,18 @@ def link_text(mask: int) -> str:
 
 
 def flags_of(rule: list[Any]) -> int:
-    """The flags of a rule on the wire, where none is the shorter form."""
+    """The flags of a rule in wire form, which leaves them out when there are none."""
     return rule[4] if len(rule) == 5 else 0
 
 
 def rule_text(policy: Policy, number: int) -> str:
     """Rule `number` (from 0): "gateway may GET pump/* on pump with a fresh beacon"."""
     rule = policy.rules[number]
-    words = (
+    text = (
         f"{role_text(policy, rule[0])} may {method_text(rule[3])} {rule[2]}"
         f" on {role_text(policy, rule[1])}"
     )
-    return f"{words} {_CONDITIONS[flags_of(rule)]}".rstrip()
+    return f"{text} {_CONDITIONS[flags_of(rule)]}".rstrip()
 
 
 def route_text(policy: Policy, route: list[int]) -> str:
@@ -83,7 +83,7 @@ def route_text(policy: Policy, route: list[int]) -> str:
 
 
 def approvals_of(policy: Policy) -> Approvals | None:
-    """The approval rules of a policy, None where they are in no form that we know."""
+    """The approval rules of a policy; None if this version cannot read them."""
     try:
         return Approvals.from_wire(policy.approvals)
     except Malformed:
@@ -91,30 +91,30 @@ def approvals_of(policy: Policy) -> Approvals | None:
 
 
 def approval_rule_text(policy: Policy, rule: ApprovalRule) -> str:
-    """What an approval rule is about: "renewing who is sensor or pump, and no more"."""
+    """The subject of an approval rule: "renewing a member with only the roles sensor or pump"."""
     if rule.kind != "member":
         return f"{_ARTICLES.get(rule.kind, 'a')} {rule.kind}"
     doing = "renewing" if rule.renew else "admitting or renewing"
-    return f"{doing} who is {role_text(policy, rule.roles)}, and no more"
+    return f"{doing} a member with only the roles {role_text(policy, rule.roles)}"
 
 
 def operator_text(operators: int) -> str:
-    """ "nobody is asked", "1 operator", "2 operators"."""
+    """ "no operator", "1 operator", "2 operators"."""
     if operators == 0:
-        return "nobody is asked"
+        return "no operator"
     return "1 operator" if operators == 1 else f"{operators} operators"
 
 
 def approval_rows(policy: Policy) -> list[tuple[str, str]]:
-    """What is to be certified, and how many must agree; the first line that fits counts."""
+    """[(subject, operators)]: how many must agree to certify it; the first match decides."""
     approvals = approvals_of(policy)
     if approvals is None:
-        return [("anything", "unknown: rules of a newer version")]
+        return [("anything", "unknown: the rules are of a newer version")]
     rows = [
         (approval_rule_text(policy, rule), operator_text(rule.operators))
         for rule in approvals.rules
     ]
-    return [*rows, ("all else", operator_text(approvals.operators))]
+    return [*rows, ("anything else", operator_text(approvals.operators))]
 
 
 def explain(
@@ -126,7 +126,7 @@ def explain(
     is_fresh: bool = False,
     has_action: bool = False,
 ) -> str:
-    """Why a request is allowed or denied, by the same `decide` that devices run.
+    """Why a request is allowed or denied, by the same `decide` as on devices.
 
     Roles are masks as `Policy.roles_of` gives them; method: CoAP code 1..7.
     """
@@ -136,19 +136,18 @@ def explain(
     if reason is None:
         return f"allowed by rule {number + 1}: {rule_text(policy, number)}"
     if reason is not NotAllowed:
-        words = rule_text(policy, number)
-        return f"denied ({reason.__name__}): {_WHY[reason]}; rule {number + 1}: {words}"
-    asked = (
-        f"no rule lets {_own_words(policy, subject_roles)} {method_text(1 << method - 1)} {path}"
-        f" on {_own_words(policy, own_roles)}"
+        rule = rule_text(policy, number)
+        return f"denied ({reason.__name__}): {_WHY[reason]}; rule {number + 1}: {rule}"
+    lacking = (
+        f"no rule lets {_subject_text(policy, subject_roles)} {method_text(1 << method - 1)} {path}"
+        f" on {_subject_text(policy, own_roles)}"
     )
-    return (
-        f"denied (NotAllowed): {asked}{_near_miss(policy, subject_roles, own_roles, method, path)}"
-    )
+    hint = _near_miss(policy, subject_roles, own_roles, method, path)
+    return f"denied (NotAllowed): {lacking}{hint}"
 
 
-def _own_words(policy: Policy, mask: int) -> str:
-    # everybody is a member: worth a word only of who is nothing else
+def _subject_text(policy: Policy, mask: int) -> str:
+    # every member has the role "any", so it is named only if there is no other
     named = mask & ~ROLE_MEMBER
     return role_text(policy, named, "and") if named else "a member without roles"
 
@@ -157,25 +156,25 @@ def _near_miss(policy: Policy, subject_roles: int, own_roles: int, method: int, 
     for number, rule in enumerate(policy.rules):
         misses = []
         if not rule[0] & subject_roles:
-            misses.append(f"is for requests of {role_text(policy, rule[0])}")
+            misses.append(f"it is for requests from {role_text(policy, rule[0])}")
         if not rule[1] & own_roles:
-            misses.append(f"is for {role_text(policy, rule[1])}")
+            misses.append(f"it is for requests to {role_text(policy, rule[1])}")
         if not rule[3] >> method - 1 & 1:
-            misses.append(f"allows only {method_text(rule[3])}")
+            misses.append(f"it allows only {method_text(rule[3])}")
         if not path_matches(rule[2], path):
-            misses.append(f"covers {rule[2]}")
+            misses.append(f"it covers {rule[2]}")
         if len(misses) == 1:
-            return f"; rule {number + 1} comes near, but {misses[0]}"
+            return f"; rule {number + 1} almost applies, but {misses[0]}"
     return ""
 
 
 @dataclass(frozen=True)
 class Description:
-    """A policy as rows of a table, every cell a word or a few.
+    """A policy as rows of tables.
 
     rules: number, from, methods, resource, to, condition. routes: class, send, relay, links,
-    hops, airtime, priority. grants: node, roles. approvals: what for, how many operators.
-    committee: of governors that are not the charter's, hex.
+    hops, airtime, priority. grants: node, roles. approvals: subject, number of operators.
+    committee: its digest in hex, None for the charter's governors.
     """
 
     title: str
@@ -189,7 +188,7 @@ class Description:
 
 
 def decompile(policy: Policy, names: Mapping[bytes, str] | None = None) -> Description:
-    """What a policy capsule holds, in words; `names`: {node id: name} of known members."""
+    """A policy as rows of text; `names`: {node id: name} of known members."""
     rules = [
         (
             str(number),

@@ -23,7 +23,8 @@ from ..ceremony.storage import Folder
 from ..errors import HostError
 from ..keys.identity import Identity
 from ..keys.roster import Roster, Seat
-from ..policy.diff import Diff, diff, successor
+from ..policy.amendment import successor
+from ..policy.diff import Diff, diff
 from ..policy.source import PolicyFile
 from ..policy.strict_toml import PolicyError
 from .folder import ScopeFolder, now_s

@@ -117,10 +117,12 @@ def test_explanations() -> None:
     )
     assert explain(policy, 4, 8, 1, "pump/x") == (
         "denied (NotAllowed): no rule lets sensor GET pump/x on pump;"
-        " rule 2 comes near, but is for requests of gateway"
+        " rule 2 almost applies, but it is for requests from gateway"
     )
-    assert explain(policy, 2, 8, 4, "pump/x").endswith("rule 2 comes near, but allows only GET")
-    assert explain(policy, 2, 4, 1, "tmp").endswith("rule 1 comes near, but covers temp")
+    assert explain(policy, 2, 8, 4, "pump/x").endswith(
+        "rule 2 almost applies, but it allows only GET"
+    )
+    assert explain(policy, 2, 4, 1, "tmp").endswith("rule 1 almost applies, but it covers temp")
     assert explain(policy, 64, 1, 5, "x") == (
         "denied (NotAllowed): no rule lets role 6 FETCH x on a member without roles"
     )

@@ -16,8 +16,9 @@ from writ_host import codec
 from writ_host.errors import Malformed
 from writ_host.governor.proposals.approval import REASON_BYTES_MAX, Approval
 from writ_host.keys.identity import Identity
+from writ_host.policy.amendment import amendment_for, successor
 from writ_host.policy.approvals import APPROVAL_RULES_MAX, KINDS, ApprovalRule, Approvals
-from writ_host.policy.diff import amendment_for, diff, successor
+from writ_host.policy.diff import diff
 from writ_host.policy.source import PolicyFile
 from writ_host.policy.strict_toml import PolicyError
 from writ_host.policy.template import template
@@ -147,13 +148,13 @@ def test_too_many_rules_are_refused_with_their_line() -> None:
 def test_policy_show_lists_how_many_operators_must_approve() -> None:
     found = decompile(policy(RULES, committee=bytes(range(8))))
     assert found.approvals == (
-        ("a beacon", "nobody is asked"),
-        ("renewing who is sensor or pump, and no more", "nobody is asked"),
-        ("admitting or renewing who is sensor, and no more", "1 operator"),
-        ("all else", "2 operators"),
+        ("a beacon", "no operator"),
+        ("renewing a member with only the roles sensor or pump", "no operator"),
+        ("admitting or renewing a member with only the roles sensor", "1 operator"),
+        ("anything else", "2 operators"),
     )
     assert found.committee == "0001020304050607"
-    assert decompile(policy(ROLES)).approvals == (("all else", "1 operator"),)
+    assert decompile(policy(ROLES)).approvals == (("anything else", "1 operator"),)
 
 
 def said(before: str, after: str) -> list[str]:
@@ -164,22 +165,22 @@ def said(before: str, after: str) -> list[str]:
 def test_a_diff_lists_changed_approval_rules() -> None:
     assert said(RULES, RULES) == []
     assert said(RULES, RULES.replace("operators = 2", "operators = 3")) == [
-        "all else: 3 operators (was: 2 operators)"
+        "anything else: 3 operators (was: 2 operators)"
     ]
     assert said(RULES, RULES.replace('"beacon"\noperators = 0', '"beacon"\noperators = 1')) == [
-        "a beacon: 1 operator (was: nobody is asked)"
+        "a beacon: 1 operator (was: no operator)"
     ]
     action = RULES + '[[approvals.rule]]\nkind = "action"\noperators = 2\n'
     assert said(RULES, action) == ["an action: 2 operators (was: no rule of its own)"]
-    assert said(action, RULES) == ["an action: no rule of its own any more (was: 2 operators)"]
-    assert said(ROLES, RULES)[-1] == "all else: 2 operators (was: 1 operator)"
+    assert said(action, RULES) == ["an action: no rule of its own now (was: 2 operators)"]
+    assert said(ROLES, RULES)[-1] == "anything else: 2 operators (was: 1 operator)"
 
 
 def test_a_diff_shows_another_order_of_rules() -> None:
     head, *parts = RULES.split("[[approvals.rule]]")
     swapped = "[[approvals.rule]]".join([head, *reversed(parts)])
     assert said(RULES, swapped) == [
-        "the rules come in another order, and the first that fits counts"
+        "the order of the rules changes; the first rule that applies decides"
     ]
 
 
