@@ -121,7 +121,7 @@ def rooms() -> Picture:
             ]
         ],
         [[("keys", "FROST, DKG, HPKE"), ("policy", "policy.toml")]],
-        [[("errors codec humanize target refusals", "")]],
+        [[("errors codec files humanize target refusals", "")]],
     )
     picture.height = top + MARGIN
 
@@ -136,7 +136,7 @@ def rooms() -> Picture:
         [[("node", "requests"), ("link", "UDP")]],
         [[("authority", "capsules"), ("wire", "protocols")]],
         [[("crypto", "backends"), ("cbor", "canonical")]],
-        [[("errors limits compat", "")]],
+        [[("errors limits compat aes", "")]],
     )
     middle = first + 62 + 27
     picture.arrow(left + width + 2, middle, right - 4, middle)
