@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from device_files import FIRMWARE, ROOT, device_files
+from device_files import FIRMWARE, HOST_ONLY, ROOT, device_files
 from shrink import Linker
 
 OPTIMISATION = 3
@@ -64,7 +64,8 @@ def linker() -> Linker:
     unlinked = [FIRMWARE / "main.py", *(ROOT / "tests/interop").glob("device_*.py")]
     unlinked.append(FIRMWARE / "writ/aes.py")
     unlinked += (ROOT / f"tools/measure/{name}_device.py" for name in ("heap", "delegating"))
-    return Linker(FIRMWARE, callers, unlinked)
+    host_only = [Linker.module(Path("writ", name)) for name in HOST_ONLY]
+    return Linker(FIRMWARE, callers, unlinked, host_only=host_only)
 
 
 def _compile_texts(texts: dict[str, str], output: Path, optimisation: int) -> dict[str, int]:

@@ -1,9 +1,9 @@
-"""Names that cost a device nothing, and which names of its modules may be called so.
+"""Names that cost a device no heap, and the names of its modules that may be replaced by them.
 
-MicroPython keeps every name that it meets in a table on the heap, but for those that it was built
-with. So a public name that nobody outside the linked sources can know becomes one of these: which
-one does not matter, as long as it means nothing else there. 200 names less are 2 kB of heap, and
-they are what keeps the table from its next doubling, which costs 7 kB.
+MicroPython keeps every name that it meets in a table on the heap, except those that it was built
+with. So a public name that is no part of the app's API becomes one of these. Any of them will do
+that means nothing else in the package. 200 names less save 2 kB of heap and keep the table from its
+next doubling, which costs 7 kB.
 """
 
 import ast
@@ -20,19 +20,32 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
-# What an app may use: these classes with all that they have, and whatever these modules define.
+# The app's API: these classes with all their members, these functions, these constants, and all
+# that these modules define.
 _APP_CLASSES = {
     "writ": {"Node"},
     "writ.agent": {"Node"},
     "writ.authority.capsule": {"Member"},
     "writ.node.client": {"Answer"},
     "writ.node.delegate": {"Delegate"},
-    "writ.node.node": {"Node", "Request"},
+    "writ.node.context": {"NodeContext"},
+    "writ.node.node": {"Node"},
+    "writ.node.server": {"Request"},
+}
+_APP_FUNCTIONS = {"writ.wire.coap": {"code_text"}}
+APP_CONSTANTS = {
+    "writ.wire.coap": {
+        *("GET", "POST", "PUT", "DELETE", "FETCH", "PATCH", "IPATCH"),
+        *("CREATED", "DELETED", "VALID", "CHANGED", "CONTENT", "CONTINUE"),
+        *("BAD_REQUEST", "UNAUTHORIZED", "BAD_OPTION", "FORBIDDEN", "NOT_FOUND"),
+        *("METHOD_NOT_ALLOWED", "INCOMPLETE", "TOO_LARGE", "UNSUPPORTED_FORMAT", "TOO_MANY"),
+        *("INTERNAL", "UNAVAILABLE"),
+    }
 }
 _APP_MODULES = {"writ.errors"}
 
 # Names of builtins and of standard modules, in the ROM of every usual port (unix, ESP32, RP2).
-# Where one is missing it is one more name, no more.
+# Where a port lacks one of them, that name is kept on its heap like any other.
 _ROM = """
 AF_INET AF_INET6 AF_UNIX ARRAY AUTO ArithmeticError AssertionError AttributeError BFINT16 BFINT32
 BFINT8 BFUINT16 BFUINT32 BFUINT8 BF_LEN BF_POS BIG_ENDIAN BaseException BytesIO CERT_NONE
@@ -109,7 +122,7 @@ def _strings(tree: ast.Module) -> Iterator[str]:
             yield from re.findall(r"\w+", node.value)
 
 
-def _words(tree: ast.Module) -> set[str]:
+def words_of(tree: ast.Module) -> set[str]:
     # every identifier of a source
     return {
         value
@@ -137,7 +150,7 @@ def _defined(tree: ast.AST) -> set[str]:
 def _app_names(module: str, tree: ast.Module) -> set[str]:
     if module in _APP_MODULES:
         return _defined(tree)
-    found = set()
+    found = set(_APP_FUNCTIONS.get(module, ()))
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name in _APP_CLASSES.get(module, ()):
             found |= _defined(node)
@@ -155,11 +168,13 @@ def free_names(
     callers: Iterable[ast.Module],
     unlinked: Iterable[ast.Module],
     keep: set[str],
+    avoid: set[str],
 ) -> dict[str, str]:
     """{public name of the package: a name that costs nothing}.
 
     package: its modules by name; callers: programs that are linked with it, whose own globals stay;
-    unlinked: programs that are not, whose every word stays; keep: names that must stay.
+    unlinked: programs that are not, whose every word stays; keep: names that must stay; avoid:
+    names that no other name may become.
     """
     callers, unlinked = list(callers), list(unlinked)
     kept = set(keep)
@@ -168,8 +183,8 @@ def free_names(
     for tree in callers:
         kept |= {*_strings(tree), *_globals(tree)}
     for tree in unlinked:
-        kept |= {*_strings(tree), *_words(tree)}
-    seen = kept.union(*(_words(tree) for tree in [*package.values(), *callers]))
+        kept |= {*_strings(tree), *words_of(tree)}
+    seen = kept.union(avoid, *(words_of(tree) for tree in [*package.values(), *callers]))
     rom = _ROM.split()
     free = [word for word in rom if word not in seen and len(word) > 1]
     public = set().union(*(_defined(tree) for tree in package.values())) - kept - _FOREIGN

@@ -1,31 +1,36 @@
-"""Rewrite the device's modules so that they hold less heap: linking, as a C compiler would do it.
+"""Link the device's modules so that they hold less heap, as a C toolchain links a program.
 
-Five rewrites, by syntax tree, that change no behaviour:
+Seven rewrites of the syntax tree, none of which changes behaviour:
 
-- A folder whose `__init__.py` is only a docstring goes: `writ.wire.coap` becomes `writ.coap`. Each
-  package would cost a module object, a dictionary and names. `__getattr__` of the package's own
-  `__init__.py` goes with them: it finds on CPython what stands there on a device (`writ.coap`).
-- An integer constant of one module that another one uses (`limits.X`, `from .coap import GET`)
-  becomes the number itself, and its definition goes, but for those that an app may want.
+- Folders are flattened: `writ.wire.coap` becomes `writ.coap` where `wire/__init__.py` is only a
+  docstring. Each package would cost a module object, a dictionary and names. `__getattr__` of the
+  package's own `__init__.py` goes too: on CPython it finds `writ.coap`, which is a module here.
+- Code for other interpreters goes: branches on `MICROPYTHON` and the like (compat.py) are decided.
+- Constants, integers and strings, are folded: `limits.X` and `from .coap import GET` become the
+  value itself, and the definition goes. Those that an app may use (`coap.GET`) become rows of a
+  string, which `__getattr__` of their module looks up.
+- Other literals that no device module and no program uses go: `policy.METHODS`.
 - Private names (`_like_this`) and the names of positional arguments get short ones, shared where
-  they do not meet: MicroPython keeps every name that it ever saw, and an argument's too, in a table
+  they do not meet: MicroPython keeps every name that it ever saw, an argument's too, in a table
   that doubles when it is full.
-- A public name that no app can know gets one that MicroPython has in its ROM (freenames.py).
-- A rejection of errors.py becomes a row in a table, made into its class when it is first used:
-  most of them never are, and a class costs 300 bytes.
+- Public names that are no part of the app's API get names that MicroPython has in its ROM
+  (freenames.py).
+- Rejections of errors.py become rows of a string too. The class is made when it is first used: most
+  of them never are, and a class costs 300 bytes.
 
-The people who read and debug see the sources as they are; devices and the device suite run this.
+People read and debug the sources as they are. Devices and the device suite run the linked modules.
 """
 
 import ast
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from freenames import free_names
+from deadcode import FACTS, Interpreter, drop_imports, is_constant_name, unused_literals
+from freenames import APP_CONSTANTS, free_names, words_of
+from shortnames import keywords, private_names, shorten, shorten_arguments
 
-# A class in the device's errors.py: "code name", made on first use.
-_LAZY = """
+# How the device's errors.py finds a class: a row is ",name:code"; the class is made on first use.
+_LAZY_REJECTIONS = """
 def __getattr__(name):
     at = _ROWS.find("," + name + ":")
     if at < 0:
@@ -35,62 +40,24 @@ def __getattr__(name):
     globals()[name] = made
     return made
 """
+# How a module of the app's API finds a constant: a row is ",name:value", the value as 2 hex digits.
+_LAZY_CONSTANTS = """
+def __getattr__(name):
+    at = _ROWS.find("," + name + ":")
+    if at < 0:
+        raise AttributeError(name)
+    at += len(name) + 2
+    return int(_ROWS[at : at + 2], 16)
+"""
 
 
-# Constants that an app on a device may want, and that stay: with these it is asked, or answers.
-_PUBLIC = {
-    "writ.wire.coap": frozenset(
-        {
-            *("GET", "POST", "PUT", "DELETE", "CREATED", "DELETED", "CHANGED", "CONTENT"),
-            *("BAD_REQUEST", "FORBIDDEN", "NOT_FOUND", "INTERNAL", "UNAVAILABLE"),
-        }
-    )
-}
+Value = int | str
 
 
-def _is_constant_name(name: str) -> bool:
-    return name.isupper() and not name.startswith("_")
-
-
-def _is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__") and name != "_"
-
-
-def private_names(tree: ast.Module) -> set[str]:
-    """All `_names` of a module: of functions, classes, globals, attributes and arguments."""
-    found = set()
-    for node in ast.walk(tree):
-        for field in ("id", "attr", "name", "arg", "asname"):
-            value = getattr(node, field, None)
-            if isinstance(value, str) and _is_private(value):
-                found.add(value)
-    return found
-
-
-def _short_names() -> Iterator[str]:
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    for count in range(1, 3):
-        for pick in itertools.product(letters, repeat=count):
-            yield "_" + "".join(pick)
-
-
-def shorten(groups: list[set[str]], reserved: set[str]) -> dict[str, str]:
-    """{private name: short name}; two names that occur in one group never share a short one."""
-    result: dict[str, str] = {}
-    everything = sorted(
-        set().union(*groups), key=lambda name: (-sum(name in g for g in groups), name)
-    )
-    for name in everything:
-        beside = set().union(*(group for group in groups if name in group)) - {name}
-        taken = {result[other] for other in beside if other in result} | reserved
-        result[name] = next(short for short in _short_names() if short not in taken)
-    return result
-
-
-def _integer(node: ast.expr, known: dict[str, int]) -> int | None:
-    # the value of an expression of integers and known constants, or None
+def _value(node: ast.expr, known: dict[str, Value]) -> Value | None:
+    # the value of an expression of integers, strings and known constants, or None
     for part in ast.walk(node):
-        if isinstance(part, ast.Constant) and type(part.value) is int:
+        if isinstance(part, ast.Constant) and type(part.value) in (int, str):
             continue
         if isinstance(part, ast.Name) and part.id in known:
             continue
@@ -99,17 +66,17 @@ def _integer(node: ast.expr, known: dict[str, int]) -> int | None:
         ):
             return None
     value = eval(compile(ast.Expression(node), "constant", "eval"), {}, dict(known))
-    return value if type(value) is int else None
+    return value if type(value) in (int, str) else None
 
 
-def constants_of(tree: ast.Module) -> dict[str, int]:
-    """The integer constants that a module defines at its top level."""
-    known: dict[str, int] = {}
+def constants_of(tree: ast.Module) -> dict[str, Value]:
+    """The integers and strings that a module defines at its top level."""
+    known: dict[str, Value] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
             target = node.targets[0]
-            if isinstance(target, ast.Name) and _is_constant_name(target.id):
-                value = _integer(node.value, known)
+            if isinstance(target, ast.Name) and is_constant_name(target.id):
+                value = _value(node.value, known)
                 if value is not None:
                     known[target.id] = value
     return known
@@ -136,39 +103,12 @@ def is_bare(tree: ast.Module) -> bool:
     return not [item for item in tree.body if not isinstance(item, ast.Expr)]
 
 
-def keywords(trees: Iterable[ast.Module]) -> set[str]:
-    """The argument names that some call passes by keyword."""
-    return {
-        node.arg
-        for tree in trees
-        for node in ast.walk(tree)
-        if isinstance(node, ast.keyword) and node.arg
-    }
-
-
-def shorten_arguments(function: ast.FunctionDef | ast.Lambda, kept: set[str]) -> None:
-    """Rename the arguments without a default that are not in `kept`, in place, body included."""
-    required = function.args.args
-    if function.args.defaults:
-        required = required[: -len(function.args.defaults)]
-    names = [item.arg for item in required if item.arg not in kept]
-    inside = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-    inside |= {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
-    spare = (short[1:] for short in _short_names() if short[1:] not in inside)
-    renamed = dict(zip(names, spare, strict=False))
-    for node in ast.walk(function):
-        if isinstance(node, ast.Name) and node.id in renamed:
-            node.id = renamed[node.id]
-        elif isinstance(node, ast.arg) and node.arg in renamed:
-            # also of an inner function that has an argument of the same name
-            node.arg = renamed[node.arg]
-
-
 class Linker:
-    """Rewrites modules of one package. root: the folder that holds the package `writ`.
+    """Rewrites the modules of one package. root: the folder that holds the package `writ`.
 
-    callers: programs that are linked with it, whose keyword arguments must go on working.
-    unlinked: programs that use it as it is, and know its names.
+    callers: programs that are linked with it, whose keyword arguments must go on working;
+    unlinked: programs that are not linked, and use the names of the sources; host_only: modules
+    that no device has.
     """
 
     def __init__(
@@ -177,11 +117,19 @@ class Linker:
         callers: Iterable[Path] = (),
         unlinked: Iterable[Path] = (),
         package: str = "writ",
+        host_only: Iterable[str] = (),
     ) -> None:
         self._trees: dict[str, ast.Module] = {}
+        words: set[str] = set()
         for path in sorted((root / package).rglob("*.py")):
-            self._trees[self._module(path.relative_to(root))] = ast.parse(path.read_text())
+            tree = ast.parse(path.read_text())
+            words |= words_of(tree)
+            self._trees[self.module(path.relative_to(root))] = Interpreter().visit(tree)
         self._constants = {name: constants_of(tree) for name, tree in self._trees.items()}
+        self._constants.setdefault(f"{package}.compat", {}).update(FACTS)
+        for name, wanted in APP_CONSTANTS.items():
+            missing = wanted - self._constants.get(name, {}).keys()
+            assert name not in self._trees or not missing, f"{name} has lost {missing}"
         self.package = package
         self._folders = {
             name
@@ -194,13 +142,24 @@ class Linker:
         self._lazy = lazy_rejections(self._trees[self._errors])
         outside = [ast.parse(path.read_text()) for path in callers]
         strangers = [ast.parse(path.read_text()) for path in unlinked]
+        self._attributes = {
+            node.attr
+            for tree in [*self._trees.values(), *outside, *strangers]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+        }
+        # a module that no device has may use what a device leaves out
+        self._unused = unused_literals(
+            {name: tree for name, tree in self._trees.items() if name not in host_only},
+            [*outside, *strangers],
+        )
         self._keywords = keywords([*self._trees.values(), *outside, *strangers])
         kept = self._keywords.union(self._lazy, *self._constants.values())
         self.short = shorten(self._groups(), {"_ROWS"})
-        self.short |= free_names(self._trees, outside, strangers, kept)
+        self.short |= free_names(self._trees, outside, strangers, kept, words)
 
     @staticmethod
-    def _module(path: Path) -> str:
+    def module(path: Path) -> str:
         parts = list(path.with_suffix("").parts)
         return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -221,7 +180,7 @@ class Linker:
     def flat_name(self, name: str) -> str | None:
         """The file that a source becomes ("writ/wire/coap.py": "writ/coap.py"), None if it goes."""
         path = Path(name)
-        module = self._module(path)
+        module = self.module(path)
         if module in self._folders:
             return None
         flat = self.flat_module(module).replace(".", "/")
@@ -271,13 +230,15 @@ class Linker:
     def source(self, name: str) -> str:
         """The rewritten source of a file, named relative to root ("writ/cbor.py")."""
         path = Path(name)
-        module = self._module(path)
+        module = self.module(path)
         tree = ast.parse(ast.unparse(self._trees[module]))
         if module == self._errors:
             return self._errors_source(tree)
         rewriter = _Rewriter(self, module, path.name == "__init__.py")
         tree = rewriter.visit(tree)
         tree.body = [node for node in tree.body if not self._is_left_out(module, node)]
+        self._add_constants(module, tree)
+        drop_imports(tree, self._attributes)
         self._shorten(tree)
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.Lambda):
@@ -299,9 +260,19 @@ class Linker:
         return (
             isinstance(node, ast.Assign)
             and isinstance(node.targets[0], ast.Name)
-            and node.targets[0].id in self._constants[module]
-            and node.targets[0].id not in _PUBLIC.get(module, ())
+            and (
+                node.targets[0].id in self._constants[module] or node.targets[0].id in self._unused
+            )
         )
+
+    def _add_constants(self, module: str, tree: ast.Module) -> None:
+        # those that an app may use
+        wanted = APP_CONSTANTS.get(module)
+        if wanted:
+            rows = "".join(
+                f",{name}:{self._constants[module][name]:02x}" for name in sorted(wanted)
+            )
+            tree.body += ast.parse(f"_ROWS = {rows!r}\n{_LAZY_CONSTANTS}").body
 
     def _errors_source(self, tree: ast.Module) -> str:
         tree.body = [
@@ -310,9 +281,9 @@ class Linker:
             if not (isinstance(node, ast.ClassDef) and node.name in self._lazy)
         ]
         rows = "".join(f",{name}:{code}" for name, code in self._lazy.items())
-        return f"{ast.unparse(tree)}\n_ROWS = {rows!r}\n{_LAZY}"
+        return f"{ast.unparse(tree)}\n_ROWS = {rows!r}\n{_LAZY_REJECTIONS}"
 
-    def constant(self, module: str, name: str) -> int | None:
+    def constant(self, module: str, name: str) -> Value | None:
         """The constant `name` of `module`, or None."""
         return self._constants.get(module, {}).get(name)
 
@@ -337,7 +308,7 @@ class _Rewriter(ast.NodeTransformer):
         self._from = parts if is_package else parts[:-1]
         flat = linker.flat_module(module).split(".") if module else []
         self._package = flat if is_package else flat[:-1]
-        self._values: dict[str, int] = dict(linker._constants[module]) if module else {}
+        self._values: dict[str, Value] = dict(linker._constants[module]) if module else {}
         self._modules: dict[str, str] = {}  # local name -> module
         self._rejections: set[str] = set()
 

@@ -79,7 +79,7 @@ if MICROPYTHON:
         if hasattr(sys.modules[folder], name):
             delattr(sys.modules[folder], name)
 
-    def sync(handle):
+    def fsync(handle):
         """Flush an open file to the medium; ESP32's littlefs does so on close."""
         handle.flush()
 else:
@@ -99,7 +99,7 @@ else:
     def _ticks_diff(later, earlier):
         return later - earlier
 
-    def sync(handle):
+    def fsync(handle):
         """Flush an open file to the medium."""
         handle.flush()
         os.fsync(handle.fileno())

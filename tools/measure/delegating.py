@@ -12,7 +12,8 @@ from writ import cbor
 from writ.agent import Node
 from writ.authority import capsule
 from writ.authority.store import FileFlash, Store
-from writ.node.sync import PREFIX, Sync
+from writ.node.context import PREFIX
+from writ.node.sync import Sync
 from writ.wire import coap
 from writ_host.demo.loopback import HOST, clean_environment, free_ports
 
@@ -36,7 +37,7 @@ class _Sync(Sync):
         if request.path != PREFIX + "/propose" or request.peer is None:
             return super().serve(request, now_ms)
         wish = cbor.decode(cbor.decode(request.payload)[2])[capsule.WRIT]
-        return coap.CHANGED, self._node.certify(request.peer, wish)
+        return coap.CHANGED, self._context.certify(request.peer, wish)
 
 
 class HostPeer(Node):

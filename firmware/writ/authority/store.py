@@ -7,18 +7,18 @@ next start finds either the old record or the new one. Owns no file; a `flash` o
 
 import os
 
-from .. import compat
+from ..compat import const, fsync, sha256
 from ..errors import StoreDamaged, StoreFailed, UsageError
 from ..limits import RECORD_BYTES_MAX
 
 # A slot: "W", sequence (4 bytes), length (2 bytes), payload, first 8 bytes of SHA-256 of all that
-_HEADER_BYTES = compat.const(7)
-_CHECK_BYTES = compat.const(8)
+_HEADER_BYTES = const(7)
+_CHECK_BYTES = const(8)
 
 
 def _frame(sequence, data):
     framed = b"W" + sequence.to_bytes(4, "big") + len(data).to_bytes(2, "big") + data
-    return framed + compat.sha256(framed)[:_CHECK_BYTES]
+    return framed + sha256(framed)[:_CHECK_BYTES]
 
 
 def _unframe(raw):
@@ -28,7 +28,7 @@ def _unframe(raw):
     if int.from_bytes(raw[5:7], "big") != len(raw) - _HEADER_BYTES - _CHECK_BYTES:
         return None
     # a view: the record is large for a device's heap
-    if compat.sha256(memoryview(raw)[:-_CHECK_BYTES])[:_CHECK_BYTES] != raw[-_CHECK_BYTES:]:
+    if sha256(memoryview(raw)[:-_CHECK_BYTES])[:_CHECK_BYTES] != raw[-_CHECK_BYTES:]:
         return None
     return int.from_bytes(raw[1:5], "big"), raw[_HEADER_BYTES:-_CHECK_BYTES]
 
@@ -109,4 +109,4 @@ class FileFlash:
         """Replace the file's content and wait until the medium has it."""
         with open(self._directory + "/" + name, "wb") as handle:
             handle.write(data)
-            compat.sync(handle)
+            fsync(handle)

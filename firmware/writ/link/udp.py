@@ -2,11 +2,8 @@
 
 import select
 import socket
-import sys
 
 from ..limits import DATAGRAM_BYTES_MAX
-
-_MICROPYTHON = sys.implementation.name == "micropython"
 
 
 def split(address):

@@ -1,61 +1,81 @@
-"""How a node that slept through a change of the group key finds its way back, without a session.
+"""How a node that missed a change of the group key catches up, without a session.
 
-It can verify no capsule of its peers any more, and they none of its own. So it asks, in plain, for
-what is certified anyway: each succession after its epoch, then its own new member capsule. A part
-of client.py and sync.py, loaded when that happens.
+Such a node can verify no capsule of its peers, and they can verify none of its capsules. It sends
+plain requests for capsules: each succession after its epoch, then its own new member capsule.
+A part of client.py and sync.py, loaded when that happens.
 """
 
 from ..authority.capsule import node_id
 from ..errors import Rejection
 from ..wire import coap
 from ..wire.coap import Message
+from .context import PREFIX
 
 
-def lead(client, path, address, calls, rejection, now_ms):
-    """[(address, datagram)] that ask the peer; then the calls begin anew, if anything came of it.
+class CatchUp:
+    """Asks the node at `address` for what is missing; then the calls begin anew.
 
-    path: of these resources; rejection: what the calls end with if not.
+    rejection: what the calls end with where nothing came of it.
     """
-    node = client._node
-    authority = node.authority
-    start = (authority.key_epoch, authority.me.raw)
-    asked = []
 
-    def ask(query, now_ms):
-        asked.append(query)
+    def __init__(self, context, address, calls, rejection):
+        self._context = context
+        self._address = address
+        self._calls = calls
+        self._rejection = rejection
+        self._start = self._state()
+        self._queries = []  # what was asked for already
+
+    def _state(self):
+        authority = self._context.authority
+        return authority.key_epoch, authority.me.raw
+
+    def begin(self, now_ms):
+        """Ask for the first succession. [(address, datagram)]."""
+        return self._ask("e=%d" % self._context.authority.epoch, now_ms)
+
+    def _ask(self, query, now_ms):
+        self._queries.append(query)
         message = Message(coap.CON, coap.GET)
-        message.add_path(path)
+        message.add_path(PREFIX)
         message.add(coap.URI_QUERY, query)
-        return client.submit(message, address, arrived, now_ms)
+        return self._context.client.submit(message, self._address, self, now_ms)
 
-    def arrived(message, now_ms):
-        if message and message.code == coap.CONTENT:
+    def answered(self, message, address, now_ms):
+        """Take a capsule, and ask for the next one."""
+        context = self._context
+        context.exchanges.end(address, message.token)
+        if message.code == coap.CONTENT:
             try:
-                authority.receive(message.payload, now_ms, address)
+                context.authority.receive(message.payload, now_ms, self._address)
             except Rejection as error:
-                node.count(error)
+                context.count(error)
+        return self.failed(None, now_ms)
+
+    def failed(self, rejection, now_ms):
+        """Go on without this answer."""
+        context = self._context
+        authority = context.authority
         # the next key, if this brought one; then the own capsule, which the last one certified
         following = "e=%d" % authority.epoch
-        if following not in asked:
-            return ask(following, now_ms)
+        if following not in self._queries:
+            return self._ask(following, now_ms)
         own = "i=" + node_id(authority.own_x).hex()
-        if own not in asked and authority.me.key_epoch != authority.key_epoch:
-            return ask(own, now_ms)
+        if own not in self._queries and authority.me.key_epoch != authority.key_epoch:
+            return self._ask(own, now_ms)
         out = []
-        for call in calls:
-            if (authority.key_epoch, authority.me.raw) != start:
-                out += client.retry(call, rejection, now_ms)
+        for call in self._calls:
+            if self._state() != self._start:
+                out += context.client.retry(call, self._rejection, now_ms)
             else:
-                client.finish(call, rejection=rejection)
+                context.client.finish(call, rejection=self._rejection)
         return out
-
-    return ask("e=%d" % authority.epoch, now_ms)
 
 
 def find(authority, query, epoch):
-    """The capsule (bytes) that somebody of this epoch needs next, or None.
+    """The capsule (bytes) that a node of this epoch needs next, or None.
 
-    "i=" and a node id in hex: its member capsule; else the succession after `epoch`.
+    "i=" and a node id in hex: the member capsule of that node; else the succession after `epoch`.
     """
     for item in query:
         if item[:2] == "i=":

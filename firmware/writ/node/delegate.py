@@ -42,9 +42,10 @@ from ..errors import (
     WrongPrevious,
 )
 from ..wire import coap
-from .client import PREFIX, Answer
+from .client import Answer
+from .context import PREFIX
 from .operation import Errand, listener
-from .sync import signed
+from .statement import signed
 
 # Operations of a statement (docs/wire.md)
 RENEW = 16

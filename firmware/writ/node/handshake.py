@@ -1,43 +1,47 @@
-"""EDHOC joined with authority: which credential is whose, and what the EAD says of governance.
+"""EDHOC joined with authority: credentials are member capsules, and the EAD carries the epoch.
 
-CRED_x is the member capsule itself between Writ nodes: by value (kcwt) on first contact, by kid
-after. A stock peer, which sends no Writ EAD, gets a CCS of this node's key, and is taken for the
-member whose capsule names its key. Sans-IO.
+Between Writ nodes CRED_x is the member capsule: by value (kcwt) on first contact, by kid after. A
+stock peer sends no Writ EAD. It gets a CCS of this node's key, and is identified as the member
+whose capsule names the peer's key. Sans-IO.
 """
 
-from .. import cbor
+from .. import cbor, crypto
 from ..authority.capsule import TIME_MAX, Member, check, check_bytes, check_uint, parse
+from ..authority.ratelimit import RateLimiter, TokenBucket
 from ..errors import (
     AlreadyKnown,
+    EchoRequired,
     NoScope,
     NotMember,
     OutOfOrder,
+    RateLimited,
     RolledBack,
     UnknownCredential,
     WrongScope,
 )
-from ..limits import HANDSHAKE_TIMEOUT_MS, HANDSHAKES_MAX, HEAD_BYTES
+from ..limits import (
+    ECHO_LIFETIME_MS,
+    HANDSHAKE_BURST,
+    HANDSHAKE_ECHO_BELOW,
+    HANDSHAKE_REFILL_MS,
+    HANDSHAKE_TIMEOUT_MS,
+    HANDSHAKES_MAX,
+    HEAD_BYTES,
+)
 from ..wire.edhoc import Initiator, Responder
 
 # EAD label of Writ: private use (RFC 9528, section 10.5)
 EAD_LABEL = 65000
-# In EAD_1 a prefix of the scope id is enough: the credentials decide, this only tells early
+# EAD_1 has a prefix of the scope id: a wrong scope ends early, and the credentials decide later
 _SCOPE_HINT_BYTES = 4
-# In EAD_1 after the scope: "send me your credential by value, I have not got it"
+# In EAD_1 after the scope: the initiator lacks the responder's credential and wants it by value
 _BY_VALUE = b"\x01"
-# The label by which stock peers ask for the same (draft-ietf-ace-edhoc-oscore-profile-09, 4.14)
+# The label with which stock peers ask for the same (draft-ietf-ace-edhoc-oscore-profile-09, 4.14)
 _STOCK_BY_VALUE = 15
 
 
-class News:
-    """What the peer's EAD told of its governance: epoch and head, or None from a stock peer."""
-
-    def __init__(self, epoch, head):
-        self.epoch = epoch
-        self.head = head
-
-
-def _news_ead(authority):
+def _epoch_ead(authority):
+    # EAD_2 and EAD_3: epoch and head in force
     value = cbor.encode(authority.epoch) + (authority.head or authority.charter.head)
     return [(EAD_LABEL, False, value)]
 
@@ -49,32 +53,37 @@ def _find(ead, label):
     return None
 
 
-def _read_news(ead):
+def _read_epoch(ead):
+    # the peer's epoch, or None from a stock peer
     value = _find(ead, EAD_LABEL)
     if value is None:
         return None
     epoch, end = cbor.decode_item(value)
-    check_uint(epoch, TIME_MAX)
-    return News(epoch, check_bytes(value[end:], HEAD_BYTES))
+    check_bytes(value[end:], HEAD_BYTES)
+    return check_uint(epoch, TIME_MAX)
 
 
-def _stock():
-    # where all peers are Writ nodes it costs no heap
+def _ccs():
+    # loaded for the first stock peer: a device with Writ peers only saves its heap
     from . import ccs
 
     return ccs
 
 
 class Handshaker:
-    """What both roles need: the own key and credential, and whom a credential belongs to."""
+    """Runs this node's handshakes in both roles, with its key and its credential."""
 
     def __init__(self, authority, sessions, private):
         self.authority = authority
         self.sessions = sessions
         self.private = private
-        self._ccs = None  # (own member, its CCS), once a stock peer wanted it
+        self._own_ccs = None  # (own member, its CCS), after the first stock peer
         self.pending = {}  # own connection id -> (Responder, address, is_writ, started_ms)
         self._started = []  # own connection ids of handshakes that this node began
+        self._limit = TokenBucket(HANDSHAKE_BURST, HANDSHAKE_REFILL_MS)
+        # one source gets a quarter of what all get, so that a flood from it leaves room for others
+        self._limit_each = RateLimiter(HANDSHAKE_BURST, 4 * HANDSHAKE_REFILL_MS)
+        self._echo_key = crypto.random_bytes(16)
 
     def _own(self):
         if self.authority.me is None:
@@ -86,12 +95,12 @@ class Handshaker:
         me = self._own()
         if is_writ:
             return ("kcwt" if by_value else "kid", None if by_value else me.kid()), me.raw
-        if self._ccs is None or self._ccs[0] is not me:
-            self._ccs = me, _stock().ccs_of(me)
-        return ("kccs" if by_value else "kid", None if by_value else me.kid()), self._ccs[1]
+        if self._own_ccs is None or self._own_ccs[0] is not me:
+            self._own_ccs = me, _ccs().ccs_of(me)
+        return ("kccs" if by_value else "kid", None if by_value else me.kid()), self._own_ccs[1]
 
     def _resolve(self, id_cred, is_writ, now_ms):
-        # (cred, member) of the peer; the member capsule is verified before anything follows from it
+        # (cred, member) of the peer; its member capsule is verified here
         form, value = id_cred
         authority = self.authority
         if form == "kcwt":
@@ -99,14 +108,14 @@ class Handshaker:
             try:
                 authority.receive(value, now_ms)
             except (AlreadyKnown, RolledBack):
-                # the key decides, and the newest capsule of it: others may have that before it
+                # the newest capsule of this key counts, which is here already
                 pass
         if form == "kccs":
-            x = _stock().ccs_key(value)
+            x = _ccs().ccs_key(value)
         if form != "kid":
             member = authority.peer_by(x=x)
             if member is None:
-                # unknown; or our own capsule, a reflection of ourselves
+                # unknown; or our own capsule, when a message of ours is reflected
                 raise NotMember()
             return value, member
         member = None
@@ -116,9 +125,30 @@ class Handshaker:
             raise UnknownCredential()
         if is_writ:
             return member.raw, member
-        return _stock().ccs_of(member), member
+        return _ccs().ccs_of(member), member
 
     # --- responder ------------------------------------------------------------------------------
+
+    def limit(self, source, echo, now_ms):
+        """Count a message_1 from `source`, before anything is computed for it.
+
+        echo: its Echo option, or None. Raises `EchoRequired` when busy, and `RateLimited`.
+        """
+        self._limit.refill(now_ms)
+        if self._limit.tokens < HANDSHAKE_ECHO_BELOW:
+            period = now_ms // ECHO_LIFETIME_MS
+            if echo not in (self._echo(source, period), self._echo(source, period - 1)):
+                rejection = EchoRequired()
+                rejection.echo = self._echo(source, period)
+                raise rejection
+        # while the common bucket is empty, no source loses a token of its own
+        if not (self._limit.tokens and self._limit_each.take(source, now_ms)):
+            raise RateLimited()
+        self._limit.take(now_ms)
+
+    def _echo(self, source, period):
+        text = "%s %d" % (source, period)
+        return crypto.hmac_sha256(self._echo_key, text.encode())[:8]
 
     def answer_1(self, message_1, address, now_ms):
         """message_2 (bytes) for a message_1. Raises a `Rejection`."""
@@ -136,19 +166,22 @@ class Handshaker:
                 raise WrongScope()
         responder.c_r = self._new_id([responder.c_i])
         id_cred, cred = self._credential(hint is not None, by_value)
-        ead = [] if hint is None else _news_ead(self.authority)
+        ead = [] if hint is None else _epoch_ead(self.authority)
         message_2 = responder.message_2(id_cred, cred, ead)
         if len(self.pending) >= HANDSHAKES_MAX:
-            # the oldest gives way: the ration lets the others have seconds for their answer
+            # the oldest is dropped: the rate limit leaves the others seconds for their answer
             _, oldest = min([(self.pending[c_r][3], c_r) for c_r in self.pending])
             del self.pending[oldest]
         self.pending[responder.c_r] = (responder, address, hint is not None, now_ms)
         return message_2
 
     def answer_3(self, c_r, message_3, address, now_ms):
-        """(session, responder, news) for a message_3. Raises a `Rejection`; one try only."""
+        """(session, responder, epoch) for a message_3. Raises a `Rejection`; one try only.
+
+        epoch: the peer's, or None for a stock peer.
+        """
         entry = self.pending.get(c_r)
-        # an id of one byte is soon guessed: from elsewhere nobody ends another one's handshake
+        # an id of one byte is easily guessed: a message from another address ends no handshake
         if entry is None or entry[1] != address:
             raise OutOfOrder()
         del self.pending[c_r]
@@ -157,11 +190,11 @@ class Handshaker:
         cred, member = self._resolve(id_cred, is_writ, now_ms)
         self.authority.check_member(member, now_ms)
         responder.verify_3(cred, member.x)
-        news = _read_news(responder.ead_3)
+        epoch = _read_epoch(responder.ead_3)
         secret, salt = responder.oscore()
         keys = (secret, salt, responder.c_i, c_r, None)
         session = self.sessions.open(member, keys, address, is_writ)
-        return session, responder, news
+        return session, responder, epoch
 
     def _expire(self, now_ms):
         for c_r in list(self.pending):
@@ -171,13 +204,13 @@ class Handshaker:
     # --- initiator ------------------------------------------------------------------------------
 
     def _new_id(self, taken):
-        # of no session and of no handshake under way, whoever began it
+        # not used by a session or by a handshake under way in either role
         return self.sessions.new_id(list(self.pending) + self._started + taken)
 
-    def start(self, by_value, know_peer):
-        """(initiator, message_1). by_value: introduce ourselves; know_peer: its kid will do.
+    def start(self, know_peer):
+        """(initiator, message_1). know_peer: whether the peer may identify itself by its kid.
 
-        Its connection id stays taken until `end`.
+        The initiator's connection id stays in use until `end`.
         """
         self._own()
         c_i = self._new_id([])
@@ -189,28 +222,28 @@ class Handshaker:
         return initiator, initiator.message_1([(EAD_LABEL, False, hint)])
 
     def end(self, initiator):
-        """Forget a handshake of `start`, whatever came of it."""
+        """End a handshake of `start`, complete or not: its connection id is free again."""
         if initiator.c_i in self._started:
             self._started.remove(initiator.c_i)
 
     def answer_2(self, initiator, message_2, by_value, address, now_ms, wanted=None):
-        """(session, message_3, news) for a message_2. Raises a `Rejection`.
+        """(session, message_3, epoch) for a message_2. Raises a `Rejection`.
 
-        by_value: introduce ourselves by the whole credential; wanted: the node id that must be at
-        the other end, or None for any member.
+        by_value: send the own credential by value; wanted: the node id of the only peer that is
+        accepted, or None for any member; epoch: the peer's, or None for a stock peer.
         """
         id_cred = initiator.read_2(message_2)
-        news = _read_news(initiator.ead_2)
-        is_writ = news is not None
+        epoch = _read_epoch(initiator.ead_2)
+        is_writ = epoch is not None
         cred, member = self._resolve(id_cred, is_writ, now_ms)
         if wanted is not None and member.node_id != wanted:
             raise NotMember()
         self.authority.check_member(member, now_ms)
         initiator.verify_2(cred, member.x)
-        # a stock peer looks us up by what it was given before
+        # a stock peer looks up the credential that its operator gave it
         own_id, own_cred = self._credential(is_writ, by_value)
-        ead = _news_ead(self.authority) if is_writ else []
+        ead = _epoch_ead(self.authority) if is_writ else []
         message_3 = initiator.message_3(own_id, own_cred, ead)
         secret, salt = initiator.oscore()
         keys = (secret, salt, initiator.c_r, initiator.c_i, None)
-        return self.sessions.open(member, keys, address, is_writ), message_3, news
+        return self.sessions.open(member, keys, address, is_writ), message_3, epoch

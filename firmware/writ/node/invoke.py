@@ -2,7 +2,7 @@
 
 from ..authority import capsule
 from ..wire import coap
-from .client import PREFIX
+from .context import PREFIX
 
 
 def act(node, target, method, path, payload, action, on_answer):

@@ -1,7 +1,7 @@
-"""Who and where a member is, by its name: other nodes are asked, and nobody is believed.
+"""The lookup of a member by its name: other nodes say its capsule and its address.
 
-A part of sync.py and agent.py in a file of its own: sensors that only answer never look for
-anybody, and it would cost them heap. The other half, which answers, is in sync.py.
+The capsule is verified, and a handshake proves the address. A part of agent.py in a file of its
+own, to save heap: a sensor that only answers looks up no name. The other side is in sync.py.
 """
 
 from .. import cbor
@@ -9,11 +9,15 @@ from ..authority.capsule import check
 from ..errors import AlreadyKnown, NotMember, Rejection
 from ..limits import ADDRESS_BYTES_MAX
 from ..wire import coap
-from .client import PREFIX, Answer
+from .client import Answer
+from .context import PREFIX
 
 
 def resolve(node, name, via, on_found):
-    """What `Sync.resolve` does."""
+    """[(address, datagram)]: ask the node at address `via` for the member called `name`.
+
+    `on_found(member, address)` is called, with (None, None) where that node does not know it.
+    """
 
     def arrived(answer):
         found = (None, None)
@@ -30,7 +34,7 @@ def resolve(node, name, via, on_found):
 
 
 def _found(node, name, answer, via):
-    # the capsule is verified like any other; a wrong address is found out by the handshake
+    # the capsule is verified like any other; a handshake finds out a wrong address
     item = cbor.decode(answer.payload)
     check(isinstance(item, list) and len(item) == 2)
     raw, address = item
@@ -40,7 +44,7 @@ def _found(node, name, answer, via):
         pass
     member = node.authority.peer_by(raw=raw)
     if member is None or member.name != name:
-        # true, perhaps, but not who was asked for
+        # a valid capsule perhaps, but not of this name
         raise NotMember()
     if answer.peer.node_id == member.node_id:
         return member, via
@@ -52,7 +56,7 @@ def _found(node, name, answer, via):
 def ask(node, via, name, method, path, payload, on_answer):
     """[(address, datagram)]: look the name up at one of the addresses `via`, then call `path`.
 
-    on_answer: called once, with `NotMember` where nobody knows the name; or None.
+    on_answer: called once, with `NotMember` where no node knows the name; or None.
     """
     via = list(via)
 

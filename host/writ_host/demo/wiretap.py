@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from writ.errors import Rejection
 from writ.limits import DATAGRAM_BYTES_MAX
-from writ.node.client import EDHOC_PATH
+from writ.node.context import EDHOC_PATH
 from writ.wire import coap, oscore
 from writ.wire.coap import Message
 

@@ -13,7 +13,8 @@ from writ import cbor
 from writ.authority import capsule as capsules
 from writ.authority.store import Store
 from writ.errors import Rejection, UsageError
-from writ.node.sync import PREFIX, Sync
+from writ.node.context import PREFIX
+from writ.node.sync import Sync
 from writ.wire import coap
 
 from ..node.agent import OnEvent, ReportingNode
@@ -122,14 +123,16 @@ class HostSync(Sync):
         if request.path == CAPSULE:
             return self._capsule_in_ledger(_asked(request.query, "d="))
         if request.path == POLICY:
-            return self._library.policy_after(self._epoch_asked(request))
+            return self._library.policy_after(self._requested_epoch(request))
         if request.path == MEMBER:
             return self._member_in_ledger(_asked(request.query, "n="))
         return None
 
-    def _find_lead(self, request: Any) -> bytes | None:
+    def _find_succession(self, request: Any) -> bytes | None:
         # for whoever slept through a change of the group key: its own tables end with the process
-        return self._lead_in_ledger(_asked(request.query, "i=")) or super()._find_lead(request)
+        return self._lead_in_ledger(_asked(request.query, "i=")) or super()._find_succession(
+            request
+        )
 
     def _lead_in_ledger(self, node_id: str) -> bytes | None:
         try:
@@ -150,8 +153,8 @@ class HostSync(Sync):
         raw = self._library.member_named(name) if name else None
         if raw is None:
             return None
-        member = self._node.authority.peer_by(raw=raw)
-        where = self._node.where(member.node_id) if member else None
+        member = self._context.authority.peer_by(raw=raw)
+        where = self._context.where(member.node_id) if member else None
         return bytes(cbor.encode([raw, where]))
 
 

@@ -6,7 +6,7 @@ once each: who does not answer pulls it later, as everybody can.
 
 from typing import Any, Protocol
 
-from writ.node.sync import PREFIX
+from writ.node.context import PREFIX
 from writ.wire import coap
 
 # Requests under way: others have their turn on a slow link.

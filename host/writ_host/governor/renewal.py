@@ -11,7 +11,7 @@ from typing import Any
 from writ.authority import capsule as capsules
 from writ.authority.capsule import MEMBER
 from writ.errors import Rejection
-from writ.node.sync import member_request
+from writ.node.statement import member_request
 
 from .. import codec
 from ..consensus.value import BATCH_MAX

@@ -11,7 +11,7 @@ from typing import Any
 from writ import errors
 from writ.authority.store import Store
 from writ.errors import Rejection
-from writ.node.node import METHOD_NAMES
+from writ.wire.coap import METHOD_NAMES
 
 from ..humanize import moment
 from ..refusals import meaning

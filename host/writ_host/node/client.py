@@ -22,6 +22,7 @@ from writ.errors import (
     UsageError,
 )
 from writ.node.client import Answer, Call
+from writ.node.resolve import resolve
 from writ.wire import coap
 
 from ..errors import HostError, NoNode, NotReachable, RefusedByNode, UnknownNode
@@ -132,9 +133,9 @@ class NodeClient:
         pending = None
         try:
             while True:
-                if pending and pending.call.standing:
+                if pending and pending.call.observation:
                     # the server moves its entry to the new token
-                    self.node.stop_observing(*pending.call.standing)
+                    self.node.stop_observing(*pending.call.observation)
                 started = time.monotonic()
                 pending = self._begin(target, address, node_id, GET, b"", observe=True)
                 answer: Answer | None = self._wait(pending, target, started + timeout_s)
@@ -191,7 +192,7 @@ class NodeClient:
     def _ask_gateway(self, name: str, gateway: str, until: float) -> tuple[str, bytes] | None:
         found: list[tuple[Member | None, str | None]] = []
         self._update_clock()
-        self.node.send(self.node.sync.resolve(name, gateway, lambda *what: found.append(what)))
+        self.node.send(resolve(self.node, name, gateway, lambda *what: found.append(what)))
         while not found and time.monotonic() < until:
             self._step(until)
         member, address = found[0] if found else (None, None)
@@ -255,7 +256,7 @@ class NodeClient:
     def _cancel(self, pending: _PendingCall) -> None:
         # the server has few places for observers: give this one back
         call = pending.call
-        if not call.standing:
+        if not call.observation:
             return
         pending.answers.clear()
         call.observe = False

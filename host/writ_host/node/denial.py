@@ -2,8 +2,8 @@
 
 from writ.authority.policy import ROLE_MEMBER
 from writ.errors import NeedsAction, NoPolicy, NotAllowed, NotFresh, NotMember, Rejection, Revoked
-from writ.node.node import METHOD_NAMES
 from writ.wire import coap
+from writ.wire.coap import METHOD_NAMES
 
 from ..errors import RefusedByNode
 from ..policy.text import explain, role_text

@@ -29,7 +29,7 @@ class PrivateFlash(FileFlash):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            compat.sync(file)
+            compat.fsync(file)
 
 
 class HostNode(agent.Node):

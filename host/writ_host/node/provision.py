@@ -15,7 +15,7 @@ from writ.authority.authority import Authority
 from writ.authority.store import Store
 from writ.compat import Clock
 from writ.errors import AlreadyKnown
-from writ.node.sync import member_request
+from writ.node.statement import member_request
 
 from .. import files, target
 from ..errors import HostError

@@ -1,7 +1,7 @@
 """From a request for membership to the draft of a member capsule.
 
-A request (`writ.node.sync.member_request`) has the form of a capsule and is none: claims sub and
-cnf, signed by the very key that it names (ES256). Possession is all that it proves, so a person
+A request (`writ.node.statement.member_request`) has the form of a capsule and is none: claims sub
+and cnf, signed by the very key that it names (ES256). Possession is all that it proves, so a person
 compares the node id before admitting.
 """
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from writ.errors import Rejection, RolledBack, TimedOut
 from writ.limits import SIGNATURE_REFILL_MS
-from writ.node.sync import PREFIX
+from writ.node.context import PREFIX
 from writ.wire import coap
 from writ.wire.coap import Message
 

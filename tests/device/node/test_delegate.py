@@ -19,7 +19,7 @@ from writ.errors import (
 )
 from writ.node.client import Answer
 from writ.node.delegate import Delegate
-from writ.node.sync import member_request
+from writ.node.statement import member_request
 from writ.wire import coap
 
 

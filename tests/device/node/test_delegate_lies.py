@@ -7,7 +7,7 @@ from harness import raises
 from writ import crypto
 from writ.authority import capsule
 from writ.errors import NotFresh, RateLimited, TimedOut, UnknownKind
-from writ.node.sync import member_request
+from writ.node.statement import member_request
 from writ.wire import coap
 
 OTHER = b"x" * 32

@@ -18,7 +18,7 @@ from writ.authority import capsule
 from writ.authority.capsule import BEACON, SUCCESSION
 from writ.authority.policy import Policy
 from writ.authority.store import FileFlash, Store
-from writ.node.sync import member_request
+from writ.node.statement import member_request
 from writ.wire import coap
 from writ_host import codec
 from writ_host.consensus.cosign import ASK, REFUSE

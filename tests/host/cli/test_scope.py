@@ -15,7 +15,7 @@ from writ import crypto
 from writ.agent import Node
 from writ.authority.capsule import parse
 from writ.errors import Rejection, WrongScope
-from writ.node.sync import member_request
+from writ.node.statement import member_request
 from writ_host import files
 from writ_host.ceremony import keyring
 from writ_host.keys import keyfile

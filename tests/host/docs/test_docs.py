@@ -35,7 +35,7 @@ from writ import cbor, crypto, errors, limits
 from writ.authority import capsule, policy
 from writ.authority.authority import Authority
 from writ.authority.store import Store
-from writ.node import handshake, node
+from writ.node import context, handshake, server
 from writ.wire import coap, edhoc_codec
 from writ.wire.oscore import Context
 
@@ -303,8 +303,8 @@ def test_labels_and_options() -> None:
     assert f"option {coap.EDHOC} (RFC 9668)" in PROSE
     assert re.search(rf"Echo\s+option\s+\({coap.ECHO},", PROSE)
     assert {int(n) for n in re.findall(r"Content-Format (\d+)", PROSE)} == {
-        node.FORMAT_EDHOC,
-        node.FORMAT_EDHOC + 1,
+        context.FORMAT_EDHOC,
+        context.FORMAT_EDHOC + 1,
     }
     for form, first in edhoc_codec.BY_VALUE.items():
         assert re.search(rf"`{{{first[1]}: \w+}}` \({form}\)", PROSE)
@@ -354,7 +354,7 @@ def test_the_answer_to_a_rejection(row: list[str]) -> None:
         # no refusal: see the resource "writ"
         assert answer == coap.code_text(coap.VALID)
     elif answer != "none":
-        refusal = node._refusal(cls())
+        refusal = server.refusal(cls())
         assert answer == coap.code_text(refusal.code)
         assert refusal.payload == f"{row[0]} {row[1]}".encode()
 

@@ -11,7 +11,7 @@ from council_rig import Council, finish, wait_for
 from writ import crypto
 from writ.authority import capsule as capsules
 from writ.authority.capsule import MEMBER
-from writ.node.sync import member_request
+from writ.node.statement import member_request
 from writ_host import codec
 from writ_host.ceremony import keyring
 from writ_host.errors import HostError

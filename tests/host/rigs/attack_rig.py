@@ -24,7 +24,7 @@ from writ.authority.capsule import ACTION, AMENDMENT, BEACON, POLICY, SUCCESSION
 from writ.authority.policy import FRESH, QUORUM, Policy, check_amendment
 from writ.authority.store import FileFlash, Store
 from writ.node.client import Answer
-from writ.node.node import Request
+from writ.node.server import Request, Server
 from writ.node.sync import Sync
 from writ.wire import coap
 from writ.wire.blockwise import slice_response
@@ -179,6 +179,19 @@ class _Sync(Sync):
         return found or super().serve(request, now_ms)
 
 
+class _Server(Server):
+    # sends blocks of its node's own size
+    def respond(self, request: coap.Message, found: tuple[int, bytes]) -> coap.Message:
+        response: coap.Message = super().respond(request, found)
+        szx = self._context.szx
+        if szx is not None and found[0] == coap.CONTENT:
+            response.options = []
+            response.payload, options = slice_response(found[1], request.option(coap.BLOCK2), szx)
+            for number, option in options:
+                response.add(number, option)
+        return response
+
+
 class Member(Node):
     """A node in this process, driven by the test (`call`) or by a thread (`background`), not both.
 
@@ -188,6 +201,7 @@ class Member(Node):
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         super().__init__(Store(FileFlash(str(path))), config)
+        self.server = _Server(self)
         self.path = path
         self.address: str = config["listen"]
         self.asked: list[str] = []
@@ -238,17 +252,6 @@ class Member(Node):
         for datagrams in due:
             super().send(datagrams)
         super().step(min(wait_ms, 20) if self._late else wait_ms)
-
-    def _respond(self, request: coap.Message, found: tuple[int, bytes]) -> coap.Message:
-        response: coap.Message = super()._respond(request, found)
-        if self.szx is not None and found[0] == coap.CONTENT:
-            response.options = []
-            response.payload, options = slice_response(
-                found[1], request.option(coap.BLOCK2), self.szx
-            )
-            for number, option in options:
-                response.add(number, option)
-        return response
 
     def call(
         self, to: str, path: str, method: int = coap.GET, payload: bytes = b"", **more: Any

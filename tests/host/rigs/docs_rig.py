@@ -11,7 +11,7 @@ from fakeflash import MemoryFlash
 from writ import crypto, errors
 from writ.authority import capsule, policy
 from writ.authority.store import Store
-from writ.node import delegate, handshake, sync
+from writ.node import delegate, handshake, statement
 from writ.wire import coap, edhoc, edhoc_codec
 from writ.wire.oscore import Context
 
@@ -100,10 +100,10 @@ def examples() -> dict[str, bytes]:
     found["beacon"] = signer.certify(
         signer.beacon_payload(2, state.head(), signer.FOUNDED + 24 * 3600)
     )
-    found["request"] = sync.member_request(crypto.sha256(b"pump-1"), PUMP)
+    found["request"] = statement.member_request(crypto.sha256(b"pump-1"), PUMP)
     claims = {capsule.IAT: signer.FOUNDED + 24 * 3600}
     claims[capsule.WRIT] = [delegate.RENEW, capsule.Member(capsule.parse(found["member"])).node_id]
-    found["renewal"] = sync.signed(crypto.sha256(b"pump-1"), claims)
+    found["renewal"] = statement.signed(crypto.sha256(b"pump-1"), claims)
     found["edhoc-error-1"] = edhoc_codec.to_error(errors.NotMember())
     found["edhoc-error-2"] = edhoc_codec.to_error(errors.WrongSuite())
     found["edhoc-error-3"] = edhoc_codec.to_error(errors.UnknownCredential())

@@ -11,7 +11,7 @@ from writ.authority import capsule
 from writ.authority.capsule import ACTION, AMENDMENT, MEMBER, SUCCESSION, Charter
 from writ.authority.policy import Policy, check_amendment
 from writ.limits import GOVERNORS_MAX
-from writ.node.sync import member_request
+from writ.node.statement import member_request
 from writ_host import codec
 from writ_host.governor.ledger.ledger import Ledger
 from writ_host.governor.proposals.judge import RENEWAL_S_MAX, ScopeView, Verdict, judge

@@ -9,7 +9,7 @@ from node_rig import amendment, member, policy
 from writ import cbor, crypto
 from writ.authority import capsule
 from writ.errors import Rejection
-from writ.node.sync import member_request
+from writ.node.statement import member_request
 from writ_host.scope.cbordump import Field, diagnostic, take_apart
 from writ_host.scope.inspection import inspect_capsule
 

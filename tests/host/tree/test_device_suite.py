@@ -91,6 +91,47 @@ def test_a_failure_on_the_device_is_seen(device_tree: Path, body: str, what: str
     assert what in output
 
 
+APP = """
+import writ
+from writ import coap
+from writ.coap import GET, UNSUPPORTED_FORMAT, code_text
+from writ.errors import NotAllowed, Rejection, UsageError
+
+
+def test_names():
+    assert (GET, coap.PUT, coap.IPATCH, coap.CONTENT, UNSUPPORTED_FORMAT) == (1, 3, 7, 69, 143)
+    assert code_text(coap.CONTENT) == "2.05" and coap.code_text(coap.FORBIDDEN) == "4.03"
+    assert issubclass(NotAllowed, Rejection) and NotAllowed.code == 40 and UsageError.code == 1
+    assert writ.errors.BadOption.code == 81
+    for module, name in ((coap, "NO_CODE"), (writ.errors, "NoRejection")):
+        assert not hasattr(module, name)
+
+
+def test_resource():
+    node = writ.Node.load(FOLDER)
+
+    @node.resource("temp", methods=("GET", "PUT"), period_s=60)
+    def temp(request):
+        return (coap.CHANGED, b"") if request.method == coap.PUT else "21.5"
+
+    assert node.where(bytes(8)) is None and node.now_ms == 0 and node.counters == {}
+    try:
+        node.request(coap.GET, "temp")
+    except UsageError:
+        pass
+    else:
+        raise AssertionError("a request to an unknown address")
+"""
+
+
+def test_an_app_from_source_finds_the_api(device_tree: Path, tmp_path: Path) -> None:
+    # an app is not linked: it must find every name that the documentation gives it
+    (tmp_path / "config.json").write_text('{"name": "soil"}')
+    (device_tree / "app.py").write_text(f"FOLDER = {str(tmp_path)!r}\n{APP}")
+    code, output = run_on_device(device_tree, "app")
+    assert code == 0 and "2 passed, 0 failed" in output, output
+
+
 def test_the_device_runs_compiled_code(device_tree: Path) -> None:
     (device_tree / "where.py").write_text(
         "import writ.cbor\n\ndef test_where():\n    print(writ.cbor.__file__)\n"

@@ -1,4 +1,4 @@
-"""What tools/shrink.py makes of the device's modules must mean the same as the sources."""
+"""The modules that tools/shrink.py links for a device behave as their sources do."""
 
 import ast
 import subprocess
@@ -7,7 +7,11 @@ from pathlib import Path
 
 import build_mpy
 import pytest
-from shrink import Linker, constants_of, shorten
+from freenames import APP_CONSTANTS
+from shortnames import shorten
+from shrink import Linker, constants_of
+
+from writ.wire import coap
 
 ERRORS = '''
 class Rejection(Exception):
@@ -81,6 +85,85 @@ def test_constants_are_folded_and_leave(package: Path, tmp_path: Path) -> None:
     assert "SIZE_MAX" not in sources["limits"] and "NAMES" in sources["limits"]
 
 
+def test_code_for_other_interpreters_is_left_out(tmp_path: Path) -> None:
+    compat = """
+import os
+import sys
+
+MICROPYTHON = sys.implementation.name == "micropython"
+try:
+    from micropython import const
+except ImportError:
+    const = int
+try:
+    import Crypto
+    HAVE_PYCRYPTODOME = True
+except ImportError:
+    HAVE_PYCRYPTODOME = False
+if MICROPYTHON:
+    ticks = 1
+else:
+    ticks = os.times()
+"""
+    user = """
+from . import compat
+from .compat import const
+
+_SIZE = const(3)
+
+
+def use(name):
+    if name == "c" and compat.HAVE_PYCRYPTODOME:
+        return 1
+    elif not compat.MICROPYTHON:
+        return 2
+    return _SIZE
+"""
+    folder = tmp_path / "writ"
+    folder.mkdir()
+    files = (("__init__", ""), ("errors", ERRORS), ("compat", compat), ("user", user))
+    for name, text in files:
+        (folder / f"{name}.py").write_text(text)
+    linker = Linker(tmp_path)
+    assert linker.source("writ/compat.py").split("\n")[:-1] == ["ticks = 1"]
+    assert "import" not in linker.source("writ/user.py")
+    assert "return 1" not in linker.source("writ/user.py")
+    beside = "from writ import compat\nprint(compat.MICROPYTHON)\n"
+    assert "print(True)" in linker.link(beside)
+
+
+def test_literals_that_no_device_uses_are_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "writ"
+    folder.mkdir()
+    tables = "USED = (1, 2)\nUNUSED = {1: 'a'}\nFOR_HOSTS = ('b',)\nMADE = dict(a=1)\n"
+    user = "from .tables import USED\n\ndef get():\n    return USED\n"
+    host = "from .tables import FOR_HOSTS\n\ndef show():\n    return FOR_HOSTS\n"
+    files = {"__init__": "", "errors": ERRORS, "tables": tables, "user": user, "host": host}
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    linked = Linker(tmp_path, host_only=["writ.host"]).source("writ/tables.py")
+    assert "(1, 2)" in linked and "dict" in linked
+    assert "'a'" not in linked and "'b'" not in linked
+
+
+def test_what_an_app_may_use_of_coap_is_found_by_name() -> None:
+    names: dict[str, object] = {"__name__": "coap"}
+    linked = ast.parse(build_mpy.linker().source("writ/wire/coap.py"))
+    lookup = [
+        node
+        for node in linked.body
+        if getattr(node, "name", "") == "__getattr__" or "_ROWS" in ast.unparse(node)
+    ]
+    exec(ast.unparse(ast.Module(lookup, [])), names)
+    values = {
+        name: names["__getattr__"](name)  # type: ignore[operator]
+        for name in APP_CONSTANTS["writ.wire.coap"]
+    }
+    assert values == {name: getattr(coap, name) for name in values} and len(values) == 25
+    with pytest.raises(AttributeError):
+        names["__getattr__"]("GE")  # type: ignore[operator]
+
+
 def test_only_plain_rejections_become_lazy(package: Path, tmp_path: Path) -> None:
     errors = linked(package, tmp_path)["errors"]
     assert "class TooLarge" not in errors and "class Odd" in errors
@@ -121,7 +204,14 @@ def test_names_that_meet_stay_apart() -> None:
 
 def test_a_real_module_loses_nothing_public() -> None:
     linker = build_mpy.linker()
-    for name in ("node/node", "authority/authority", "wire/coap", "wire/edhoc", "crypto/ed25519"):
+    for name in (
+        "node/node",
+        "node/server",
+        "authority/authority",
+        "wire/coap",
+        "wire/edhoc",
+        "crypto/ed25519",
+    ):
         before = ast.parse((build_mpy.FIRMWARE / f"writ/{name}.py").read_text())
         after = ast.parse(linker.source(f"writ/{name}.py"))
 
@@ -141,6 +231,7 @@ def test_what_an_app_may_know_keeps_its_name() -> None:
     known = "Node Request Answer Member resource request payload peer method path query rule"
     known += " receive is_ordered ask step stop send notify address roles node_id is_success"
     known += " rejection CONTENT CHANGED BAD_REQUEST NotAllowed Rejection UsageError ed25519_verify"
+    known += " code_text IPATCH CREATED UNSUPPORTED_FORMAT later now_ms counters"
     for name in known.split():
         assert name not in short, name
     # and others have not, or there were no use in it
@@ -233,6 +324,6 @@ def test_a_program_that_is_not_linked_keeps_every_word_it_has(tmp_path: Path) ->
     assert "make_tool" not in short and "turn_round" not in short and "handle" in short
 
 
-def test_constants_are_integers_of_the_top_level() -> None:
+def test_constants_are_integers_and_strings_of_the_top_level() -> None:
     tree = ast.parse("A = 1\nB = A << 3\nC = 'x'\nD = len('x')\n_E = 5\nf = 6\n")
-    assert constants_of(tree) == {"A": 1, "B": 8}
+    assert constants_of(tree) == {"A": 1, "B": 8, "C": "x"}

@@ -8,7 +8,7 @@ from governor_rig import POLICY, SENSOR, Cluster, evidence_of, member_payload
 from writ import crypto
 from writ.authority import capsule as capsules
 from writ.authority.capsule import MEMBER, Beacon, Member
-from writ.node.sync import member_request
+from writ.node.statement import member_request
 from writ.wire import coap
 from writ_host import codec
 from writ_host.consensus.cosign import ANSWER, ASK, PICK

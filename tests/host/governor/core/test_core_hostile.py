@@ -10,7 +10,7 @@ from writ import crypto
 from writ.authority import capsule as capsules
 from writ.authority.capsule import ACTION, BEACON, MEMBER, WRIT, Member
 from writ.authority.policy import OP_SET, PARAM_COMMITTEE, check_amendment
-from writ.node.sync import member_request
+from writ.node.statement import member_request
 from writ.wire import coap
 from writ_host import codec
 from writ_host.consensus.cosign import ASK

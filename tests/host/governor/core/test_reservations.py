@@ -6,7 +6,7 @@ import pytest
 from governor_rig import DAY_S, Cluster, evidence_of, member_payload
 
 from writ import crypto
-from writ.node.sync import member_request
+from writ.node.statement import member_request
 from writ_host.ceremony.local import Identity
 from writ_host.ceremony.plan import BadPlan
 from writ_host.errors import HostError

@@ -10,7 +10,7 @@ from judge_rig import NOW, OPEN, Scope, key_of, node_of, private, request, says
 from writ import cbor
 from writ.authority import capsule
 from writ.errors import Rejection
-from writ.node.sync import member_request
+from writ.node.statement import member_request
 from writ_host.governor.proposals.statement import (
     ACT,
     ADMIT,
@@ -106,7 +106,7 @@ def test_a_statement_round_trips_and_verifies() -> None:
 
 def test_the_host_parses_the_statement_of_a_device() -> None:
     # as firmware/writ/node/delegate.py makes it
-    from writ.node.sync import signed
+    from writ.node.statement import signed
 
     made = signed(private("gw1"), {6: NOW, -65537: [RENEW, node_of("gw1")]})
     statement = Statement.parse(made)

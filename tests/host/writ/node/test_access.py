@@ -92,7 +92,7 @@ def test_the_policy_changes_between_two_notifications():
     net.run()
     assert (code(answers[2]), answers[2].payload) == ("4.03", b"40 NotAllowed")
     assert answers[2].observe is None
-    assert soil.notify("temp", net.now_ms) == [] and soil.observers.entries == []
+    assert soil.notify("temp", net.now_ms) == [] and soil.server.observers.entries == []
 
 
 def _at(net, source, number, action):
@@ -175,7 +175,7 @@ def test_a_revoked_member_gets_no_notification():
     soil.authority.receive(amendment(2, head_of(policy()), node_id("gw")), net.now_ms)
     net.send("soil", soil.notify("temp", net.now_ms))
     net.run()
-    assert answers[1].payload == b"30 Revoked" and soil.observers.entries == []
+    assert answers[1].payload == b"30 Revoked" and soil.server.observers.entries == []
 
 
 def test_an_expired_member_is_refused_by_name():

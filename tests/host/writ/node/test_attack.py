@@ -287,7 +287,9 @@ def test_a_spoofed_refusal_does_not_let_an_order_be_carried_out_twice():
 
 def test_an_order_with_a_long_answer_is_carried_out_once():
     net, calls = field()
-    net.nodes["soil"].resources["temp"].function = lambda request: calls.append(1) or b"x" * 700
+    net.nodes["soil"].server.resources["temp"].function = lambda request: (
+        calls.append(1) or b"x" * 700
+    )
     assert code(net.ask("gw", "soil", "temp", coap.POST, b"on")) == "5.00"
     assert calls == [1] and net.nodes["soil"].counters == {"TooLarge": 1}
     assert len(net.ask("gw", "soil", "temp").payload) == 700

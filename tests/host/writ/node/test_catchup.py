@@ -106,7 +106,7 @@ def test_who_has_no_succession_leads_nowhere() -> None:
     # a peer of another scope's key, for all that the device can tell
     net = slept(1)
     hub = net.nodes["gw"]
-    hub.sync._find_lead = lambda request: None
+    hub.sync._find_succession = lambda request: None
     before = dict(net.nodes["soil"].store._flash.files)
     answer = net.ask("soil", "gw", "hello", ms=400000)
     assert code(answer) == "BadSignature"
@@ -117,7 +117,7 @@ def test_who_has_no_succession_leads_nowhere() -> None:
 def test_lies_lead_nowhere_and_end() -> None:
     net = slept(2)
     hub, soil = net.nodes["gw"], net.nodes["soil"]
-    true = hub.sync._find_lead
+    true = hub.sync._find_succession
     lies = [
         lambda request: signer.forge(true(request)),
         lambda request: node_rig.policy(),
@@ -125,7 +125,7 @@ def test_lies_lead_nowhere_and_end() -> None:
         lambda request: b"\xff" * 100,
     ]
     for lie in lies:
-        hub.sync._find_lead = lie
+        hub.sync._find_succession = lie
         net.log.clear()
         answer = net.ask("soil", "gw", "hello", ms=400000)
         assert isinstance(answer.rejection, BadSignature | KnownBad)
@@ -133,7 +133,7 @@ def test_lies_lead_nowhere_and_end() -> None:
         assert len([1 for source, _, _ in net.log if source == "soil"]) <= 4
     # nobody is locked out by it
     net.now_ms += 100000
-    hub.sync._find_lead = true
+    hub.sync._find_succession = true
     assert net.ask("soil", "gw", "hello", ms=1000).payload == b"soil"
 
 

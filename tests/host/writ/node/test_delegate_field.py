@@ -16,7 +16,8 @@ from writ.agent import Node, load_key
 from writ.authority import capsule
 from writ.authority.capsule import Member
 from writ.authority.store import FileFlash, Store
-from writ.node.sync import PREFIX, Sync
+from writ.node.context import PREFIX
+from writ.node.sync import Sync
 from writ.wire import coap
 
 Ask = Callable[[Member, list], tuple[int, bytes]]
@@ -39,7 +40,7 @@ class _Sync(Sync):
         assert crypto.es256_verify(member.x, member.y_is_odd, signed, outer[3])
         wish = cbor.decode(outer[2])[capsule.WRIT]
         assert wish[1] == member.node_id
-        self._node.statements.append(request.payload)
+        self._context.statements.append(request.payload)
         return self._ask(member, wish)
 
 

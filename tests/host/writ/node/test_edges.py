@@ -22,7 +22,7 @@ def test_what_a_resource_returns_amiss_is_an_internal_error():
     net, _ = field()
     soil = net.nodes["soil"]
     for wrong in (21.5, 7, [1], (1,), (coap.CONTENT, "text"), (coap.CONTENT, 3), ("a", b""), {}):
-        soil.resources["temp"].function = lambda request, wrong=wrong: wrong
+        soil.server.resources["temp"].function = lambda request, wrong=wrong: wrong
         answer = net.ask("gw", "soil", "temp")
         assert code(answer) in ("5.00", "2.05"), wrong
 

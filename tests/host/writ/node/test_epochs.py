@@ -228,7 +228,7 @@ def test_an_absurd_epoch_is_ignored():
     counts = requests_for(net, "writ/policy")
     net.ask("gw", "soil", "hello")
     assert "writ/policy" not in counts
-    assert soil.status(net.now_ms)["epoch"] == 1
+    assert soil.server.status(net.now_ms)["epoch"] == 1
 
 
 def test_the_status_of_a_node_says_how_old_its_policy_and_its_beacon_are():

@@ -148,19 +148,19 @@ def test_observers_keep_to_their_limit_and_those_of_closed_sessions_give_way():
         answer = net.ask(name, "soil", "temp", observe=True)
         assert code(answer) == "2.05"
         assert (answer.observe is not None) == (number < OBSERVERS_MAX)
-    assert len(soil.observers.entries) == OBSERVERS_MAX
+    assert len(soil.server.observers.entries) == OBSERVERS_MAX
     for session in list(soil.sessions):
         soil.sessions.drop(session)
     net.now_ms += 60000
     assert net.ask("gw5", "soil", "temp", observe=True).observe is not None
-    assert len(soil.observers.entries) <= OBSERVERS_MAX
+    assert len(soil.server.observers.entries) <= OBSERVERS_MAX
 
 
 def test_what_has_no_news_is_not_observed():
     net, _ = field()
     for path in ("writ/policy", ".well-known/core"):
         net.ask("gw", "soil", path, observe=True)
-    assert net.nodes["soil"].observers.entries == []
+    assert net.nodes["soil"].server.observers.entries == []
 
 
 def test_a_notification_for_a_closed_session_touches_no_other_ones_record():
@@ -222,7 +222,7 @@ def test_an_observer_that_falls_silent_does_not_block_our_own_calls():
     for _ in range(100):
         net.send("soil", soil.notify("temp", net.now_ms))
         net.run(2000)
-    assert soil.observers.entries == []
+    assert soil.server.observers.entries == []
     assert soil.next_ms(net.now_ms) is None
 
 

@@ -19,6 +19,7 @@ from node_rig import (
 )
 
 from writ import limits
+from writ.node.resolve import resolve
 from writ.wire import coap
 
 LAW_2 = policy(2, policy(), RULES)
@@ -32,18 +33,18 @@ def bounded(node):
     assert len(node.sessions) <= limits.SESSIONS_MAX
     assert len(node.handshaker.pending) <= limits.HANDSHAKES_MAX
     assert len(node.handshaker._started) <= limits.REQUESTS_MAX
-    assert len(node.client._greetings) <= limits.REQUESTS_MAX
-    assert len(node.client._introduced) <= 16
-    assert len(node.observers.entries) <= limits.OBSERVERS_MAX
-    assert len(node.uploads._transfers) <= limits.TRANSFERS_MAX
-    assert len(node._handed._transfers) <= limits.TRANSFERS_MAX
+    assert len(node.client.handshakes) <= limits.REQUESTS_MAX
+    assert len(node.introduced) <= 16
+    assert len(node.server.observers.entries) <= limits.OBSERVERS_MAX
+    assert len(node.server.uploads._transfers) <= limits.TRANSFERS_MAX
+    assert len(node.server.stranger_uploads._transfers) <= limits.TRANSFERS_MAX
     assert len(exchanges._pending) <= limits.REQUESTS_MAX
     assert len(exchanges._seen) <= limits.DEDUP_MAX
     assert len(exchanges._loose) <= limits.DEDUP_MAX
     assert len(exchanges._confirmable) <= limits.REQUESTS_MAX + limits.OBSERVERS_MAX
     assert len(node.addresses) <= limits.ADDRESSES_MAX
     assert len(node.authority.peers) <= limits.PEERS_MAX
-    assert len(node._later) <= limits.REQUESTS_MAX
+    assert len(node._deferred) <= limits.REQUESTS_MAX
     only_rejections(node)
 
 
@@ -199,7 +200,7 @@ def act(net, action, answers, lose):
         net.inject("x", action[1], capsule_post(LAW_2 if action[2] else STEP_2, len(net.log)))
     elif kind == "resolve" and action[1] != action[2]:
         node.tick(net.now_ms)
-        out = node.sync.resolve(action[2], action[2], lambda member, address: None)
+        out = resolve(node, action[2], action[2], lambda member, address: None)
         net.send(action[1], out)
 
 
@@ -230,4 +231,4 @@ def test_any_sequence_of_what_nodes_do(actions):
         assert len(found) == 1 or (wish and found), found
     for node in net.nodes.values():
         bounded(node)
-        assert node.client._greetings == {} and node.handshaker._started == []
+        assert node.client.handshakes == {} and node.handshaker._started == []

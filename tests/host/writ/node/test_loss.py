@@ -144,7 +144,7 @@ def test_an_observation_of_a_large_body_goes_on():
         net.run(1000)
     assert [len(answer.payload) for answer in answers] == [800] * 4
     assert all(answer.observe is not None for answer in answers)
-    assert len(soil.observers.entries) == 1
+    assert len(soil.server.observers.entries) == 1
 
 
 def test_a_session_that_closes_in_the_middle_of_a_download_is_made_anew():

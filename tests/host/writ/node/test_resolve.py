@@ -6,6 +6,7 @@ from node_rig import GATEWAY, SENSOR, Net, code, make, member, node_id, policy, 
 from writ import cbor, crypto
 from writ.agent import Node as Agent
 from writ.authority import capsule
+from writ.node.resolve import resolve as resolve_at
 from writ.wire import coap, edhoc
 
 
@@ -185,7 +186,7 @@ def resolve(net, name):
     found = []
     soil = net.nodes["soil"]
     soil.tick(net.now_ms)
-    net.send("soil", soil.sync.resolve(name, "gw", lambda *what: found.append(what)))
+    net.send("soil", resolve_at(soil, name, "gw", lambda *what: found.append(what)))
     net.run()
     assert len(found) == 1
     return found[0]

@@ -127,7 +127,7 @@ def test_an_observer_that_lost_its_role_in_a_new_capsule_is_told_no_more():
     soil.authority.receive(renewed("gw", 1, GUEST), net.now_ms)
     net.send("soil", soil.notify("temp", net.now_ms))
     net.run()
-    assert answers[-1].payload == b"40 NotAllowed" and soil.observers.entries == []
+    assert answers[-1].payload == b"40 NotAllowed" and soil.server.observers.entries == []
 
 
 def test_a_node_with_a_new_key_is_not_taken_for_the_revoked_one_before_it():

@@ -1,0 +1,92 @@
+"""What the parts of a node share: its state, its counters and the addresses of members.
+
+`Server`, `Client` and `Sync` take a `NodeContext` and import nothing of each other. A `Node` is a
+context together with these three parts. Sans-IO.
+"""
+
+from .. import crypto
+from ..authority.authority import Authority
+from ..limits import ADDRESSES_MAX
+from ..wire import coap
+from ..wire.exchange import Exchanges
+from .handshake import Handshaker
+from .session import Sessions
+
+EDHOC_PATH = ".well-known/edhoc"
+FORMAT_EDHOC = 64  # application/edhoc+cbor-seq (RFC 9668, section 8)
+# The resources by which capsules move between nodes are at this path and below it
+PREFIX = "writ"
+
+
+class NodeContext:
+    """The shared state of one node. store, private, name, scope: as in `Node`.
+
+    `now_ms` is always that of the last call into the node.
+    """
+
+    def __init__(self, store, private, name, scope):
+        self.store = store
+        self.private = private
+        self.name = name
+        self.now_ms = 0
+        self.counters = {}  # name of a rejection -> how often
+        x, _ = crypto.p256_public(private)
+        self.authority = Authority(store, x, scope)
+        self.sessions = Sessions(store, self.authority)
+        self.handshaker = Handshaker(self.authority, self.sessions, private)
+        self.exchanges = Exchanges()
+        self.addresses = {}  # node id -> address of the member's last authentic message
+        self.introduced = []  # ids of the nodes that have this node's member capsule
+        self._deferred = []  # (function, arguments) of `later`
+
+    def join(self, client, sync):
+        """Set the parts that the other parts use: the node's `Client` and `Sync`."""
+        self.client = client
+        self.sync = sync
+
+    def later(self, function, *args):
+        """Call `function(*args, now_ms)` in the next tick and send what it returns."""
+        self._deferred.append((function, args))
+
+    def count(self, rejection):
+        """Count a rejection by its name."""
+        name = type(rejection).__name__
+        self.counters[name] = self.counters.get(name, 0) + 1
+
+    def where(self, node_id):
+        """The address of this member's last authentic message, or None."""
+        return self.addresses.get(node_id)
+
+    def heard(self, session, address):
+        """Note an authentic message from `address`: the session follows its peer there."""
+        session.address = address
+        session.is_proven = True
+        node_id = self.renewed_peer(session).node_id
+        if node_id not in self.introduced:
+            # the peer has our capsule: our kid is enough from now on
+            self.introduced = self.introduced[-15:] + [node_id]
+        if node_id not in self.addresses and len(self.addresses) >= ADDRESSES_MAX:
+            # there are more addresses than sessions, so one member has no session
+            for known in list(self.addresses):
+                if self.sessions.by_peer(known) is None:
+                    del self.addresses[known]
+                    break
+        self.addresses[node_id] = address
+
+    def renewed_peer(self, session):
+        """The session's peer as its newest capsule says: it may be renewed or have other roles."""
+        newest = self.authority.peer(session.peer.node_id)
+        if newest and newest.raw != session.peer.raw:
+            session.peer = newest
+            # the peers are not on flash, but in the records of sessions
+            session.context.reserve(session.context.limit)
+        return session.peer
+
+    def notice(self, session, epoch, now_ms):
+        """Note the epoch that a peer has; a newer one is pulled. [(address, datagram)]."""
+        return self.sync.notice(session, epoch, now_ms)
+
+    def notice_option(self, session, inner, now_ms):
+        """`notice` for the epoch option of an authentic message, if it has one."""
+        epoch = inner.option_uint(coap.EPOCH)
+        return [] if epoch is None else self.notice(session, epoch, now_ms)
