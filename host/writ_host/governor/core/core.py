@@ -326,18 +326,19 @@ class Core:
             self._step(Propose(proposal.value, proposal.proposer))
 
     def _accept(self, value: Value) -> str | None:
+        """Why the replica must not vote for this value, None if it may."""
         # an accepted value stays accepted: a lock on a value refused later would never end
         if value.digest in self._accepted:
             return None
         proposal = self.pool.table.get(proposal_id(value.payloads))
         if proposal is not None and proposal.state == OPEN:
-            reason = self.pool.reason_against(proposal)
+            objection = self.pool.objection(proposal)
         else:
-            reason = UNKNOWN_PROPOSAL
-        if reason is None or value.digest == self.replica.hard_state.locked:
+            objection = UNKNOWN_PROPOSAL
+        if objection is None or value.digest == self.replica.hard_state.locked:
             self._accepted.add(value.digest)
             return None
-        return reason
+        return objection
 
     def _apply_effects(self, listed: Sequence[Effect]) -> None:
         """Apply the effects of a replica or cosigner, in their order."""

@@ -54,7 +54,7 @@ class CosigningScheduler:
         self._context = context
         self._pool = pool
         self._apply_effects = apply_effects
-        self._cosigner = Cosigner(committee, signer, self._reason_against)
+        self._cosigner = Cosigner(committee, signer, self._objection)
         self.reservations = ReservationSync(context)
         self.clock_skew = ClockSkew(context)
         self._due_ms: dict[bytes, int] = {}  # by proposal id: not before
@@ -67,37 +67,38 @@ class CosigningScheduler:
 
     # --- objections -------------------------------------------------------------------------------
 
-    def _reason_against(self, payloads: Sequence[bytes]) -> str | None:
+    def _objection(self, payloads: Sequence[bytes]) -> str | None:
+        """Why this governor does not sign these payloads, None if it does."""
         for payload in payloads:
             if body_of(payload)[0] == BEACON:
-                reason = self._reason_against_beacon(payload)
+                objection = self._objection_to_beacon(payload)
             else:
-                reason = self._reason_against_one(payload)
-                reason = reason or self.reservations.reason_against(payload)
-            if reason is not None:
-                return reason
+                objection = self._objection_to_one(payload)
+                objection = objection or self.reservations.objection(payload)
+            if objection is not None:
+                return objection
         # saved before a share is offered, so that no two nodes get one name or one short address
         return self._context.ledger.reservations.reserve(payloads)
 
-    def _reason_against_one(self, payload: bytes) -> str | None:
+    def _objection_to_one(self, payload: bytes) -> str | None:
         # several proposals may contain it, with other evidence or beside other payloads
-        reason: str | None = UNKNOWN_PROPOSAL
+        objection: str | None = UNKNOWN_PROPOSAL
         for proposal in self._pool.table.of_payload(payload):
-            reason = self._pool.reason_against(proposal)
-            if reason is None:
+            objection = self._pool.objection(proposal)
+            if objection is None:
                 break
-        return reason
+        return objection
 
-    def _reason_against_beacon(self, payload: bytes) -> str | None:
+    def _objection_to_beacon(self, payload: bytes) -> str | None:
         context = self._context
         self._beacon_asked_ms = context.now_ms
         chain = context.chain
         skew = chain.charter.clock_skew_max_s
-        reason = beacon_objection(payload, context.clock_s(), skew, chain.epoch, chain.head)
+        objection = beacon_objection(payload, context.clock_s(), skew, chain.epoch, chain.head)
         time_s = int(capsules.parse_claims(payload)[capsules.IAT])
-        if reason is None and time_s <= context.newest_beacon()[0]:
+        if objection is None and time_s <= context.newest_beacon()[0]:
             return "a newer beacon is certified already"
-        return reason
+        return objection
 
     # --- messages and time ------------------------------------------------------------------------
 

@@ -75,14 +75,17 @@ class ProposalPool:
             proposal.judged_ms = now_ms
         return proposal.verdict
 
-    def reason_against(self, proposal: Proposal) -> str | None:
-        """Why this governor does not sign it now: by its own judgement, then by the operators'."""
+    def objection(self, proposal: Proposal) -> str | None:
+        """Why this governor does not sign a proposal now, None if it does.
+
+        Its own judgement counts first, then the operators' answers.
+        """
         verdict = self.verdict(proposal)
         if verdict.reason is not None:
             return verdict.reason
         mine = proposal.approvals.get(self._context.me)
         if verdict.operators and mine is not None and not mine.yes:
-            return "my operator denied it"
+            return "this governor's operator denied it"
         if proposal.yes < verdict.operators:
             return f"{proposal.yes} of {verdict.operators} operators approved"
         return None
@@ -171,13 +174,13 @@ class ProposalPool:
             (name(number), one.yes, one.reason, one.time_s)
             for number, one in sorted(proposal.approvals.items())
         ]
-        against = self.reason_against(proposal) if proposal.state == OPEN else None
+        objection = self.objection(proposal) if proposal.state == OPEN else None
         return ProposalView(
             proposal.id,
             proposal.title,
             verdict.kind,
             verdict,
-            against or proposal.reason,
+            objection or proposal.reason,
             verdict.operators,
             approvals,
             proposal.state,
@@ -270,7 +273,7 @@ class ProposalPool:
             return
         if self._is_denied(proposal):
             self.close(proposal, REFUSED, "too many operators denied it")
-        elif self.reason_against(proposal) is None:
+        elif self.objection(proposal) is None:
             self._submit(proposal)
 
     def close(self, proposal: Proposal, state: str, reason: str = "") -> None:

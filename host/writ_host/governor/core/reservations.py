@@ -52,7 +52,7 @@ class ReservationSync:
     def _since(self) -> bytes | None:
         return self._context.ledger.meta(NEW_SINCE)
 
-    def reason_against(self, payload: bytes) -> str | None:
+    def objection(self, payload: bytes) -> str | None:
         """Why a new governor does not sign this payload. It does sign an unchanged renewal."""
         if capsules.parse_claims(payload)[capsules.WRIT][0] != MEMBER or not self.is_new:
             return None
