@@ -32,9 +32,9 @@ from writ_host.governor.ceremonies.invitation import Invitation
 from writ_host.governor.ceremonies.record import Record
 from writ_host.governor.control import ControlClient, Document
 from writ_host.governor.folder import GovernorFolder
-from writ_host.governor.join import found
+from writ_host.governor.join import write_genesis
 from writ_host.governor.ledger.ledger import Ledger
-from writ_host.governor.peering.addresses import Addresses
+from writ_host.governor.peering.addresses import AddressBook
 from writ_host.keys import keyfile
 from writ_host.keys.frost import lagrange
 from writ_host.keys.group import (
@@ -192,14 +192,14 @@ class Committee:
         first = self.governors[0].folder.ledger
         if one.folder.ledger == first:
             ledger = Ledger.open(first)
-            found(ledger, one.local.seat, self.genesis)
+            write_genesis(ledger, one.local.seat, self.genesis)
             ledger.close()
         else:
             shutil.copy(first, one.folder.ledger)
         path = keyring.identity_path(folder.path, name)
         keyfile.write(path, "identity", one.local.identity.to_bytes(), self._key)
         keyring.seat_store(folder.path, name, self._key).save(one.local.seat.to_bytes())
-        Addresses(folder.peers).set({key: at for key, at in addresses.items() if key != name})
+        AddressBook(folder.peers).set({key: at for key, at in addresses.items() if key != name})
 
     def sign(self, payloads: Sequence[bytes]) -> list[bytes]:
         """Capsules, signed by what the governors' shares are shares of: a thousand in a moment."""

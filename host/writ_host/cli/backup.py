@@ -34,7 +34,7 @@ def save(out: Output, directory: Path, file: Path) -> None:
         made = folder.path / document.pop("made")
         found = Manifest(**document)
     except NotReachable:
-        made = folder.path / backups.MADE
+        made = folder.path / backups.ARCHIVE
         with _alone(folder), contextlib.closing(Ledger.open(folder.ledger)) as ledger:
             found = backups.make(folder, settings.name, ledger, made)
     try:

@@ -14,7 +14,7 @@ from ..consensus.messages import Prevote, RoundProposal, sign
 from ..consensus.signer import FrostSigner, Nonce, Package
 from ..consensus.value import Value
 from ..errors import HostError
-from ..governor import daemon
+from ..governor import governor
 from ..governor.core import core
 from ..governor.core.context import Context, Outgoing, Output
 from ..governor.proposals.statement import RENEW, Statement
@@ -94,5 +94,5 @@ class ForgingCore(core.Core):
 
 if __name__ == "__main__":
     vars(core).update(FrostSigner=WrongSigner, Context=EquivocatingContext)
-    vars(daemon).update(Core=ForgingCore)
+    vars(governor).update(Core=ForgingCore)
     child.main()

@@ -1,7 +1,7 @@
-"""Putting new shares in force: the policy, or the succession, that names them, proposed till done.
+"""Activation: proposes the policy, or the succession, that puts new key shares in force.
 
-Every governor that has a new share proposes the same, byte for byte, so it makes no difference who
-is up, nor whether whoever began it still is.
+Each governor with a new share makes the same proposal, byte for byte, in each epoch until it is
+decided. So the change goes on while any of them is online, even without the one that began it.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,91 +23,92 @@ from .proposals.proposal import REFUSED, Proposal
 
 _TITLE = "putting in force: "
 
-# Payloads, title, evidence; the proposal's id.
+# Takes payloads, title and evidence; returns the proposal's id.
 Propose = Callable[[Sequence[bytes], str, bytes], bytes]
 
 
 @dataclass
-class _Waiting:
-    out: CNext
+class _Share:
+    next_seat: CNext
     title: str
-    epoch: int = -1  # in which it was proposed last
-    id: bytes = b""
+    epoch: int = -1  # of the newest proposal, -1 before the first
+    proposal_id: bytes = b""
 
 
 class Activation:
-    """The new shares of one daemon that are not in force yet."""
+    """The new shares of one governor that are not in force yet."""
 
     def __init__(self) -> None:
-        self._waiting: dict[bytes, _Waiting] = {}
-        self._told: set[str] = set()
+        self._shares: dict[bytes, _Share] = {}  # by committee digest
+        self._problems: set[str] = set()  # of the last tick
 
-    def add(self, out: CNext, title: str) -> None:
-        """One more; title: of the ceremony that it came of."""
-        self._waiting[out.digest] = _Waiting(out, (_TITLE + title)[:TITLE_BYTES_MAX])
+    def add(self, next_seat: CNext, title: str) -> None:
+        """Add a share; title: of the ceremony that made it."""
+        title = (_TITLE + title)[:TITLE_BYTES_MAX]
+        self._shares[next_seat.digest] = _Share(next_seat, title)
 
     def genesis(self, group_key: bytes) -> list[bytes]:
         """The capsules that came with the shares of this group key."""
-        for one in self._waiting.values():
-            if one.out.seat.public.group_key == group_key:
-                return list(one.out.genesis)
+        for one in self._shares.values():
+            if one.next_seat.seat.public.group_key == group_key:
+                return list(one.next_seat.genesis)
         return []
 
     def clear(self) -> None:
-        """Other shares are in force: those that waited are worth nothing."""
-        self._waiting.clear()
+        """Drop all shares: another committee is in force, so they are worthless."""
+        self._shares.clear()
 
     def tick(self, core: Core, propose: Propose) -> list[str]:
-        """Propose what is not proposed in this epoch; what went wrong, in words, each once.
+        """Propose what is not proposed in this epoch yet; the new problems, as texts.
 
-        That is tried again with the next tick.
+        The next tick tries failed proposals again.
         """
         problems = []
-        again = carried_over(core)
-        if again:
+        policy = policy_under_new_key(core)
+        if policy:
             try:
-                propose(again, "the policy under the new group key", b"")
+                propose(policy, "the policy under the new group key", b"")
             except (HostError, Rejection) as error:
-                problems.append(f"the policy can not be certified anew: {error!r}")
-        for digest, one in list(self._waiting.items()):
-            view = core.proposal(one.id) if one.id else None
+                problems.append(f"cannot propose the policy under the new group key: {error!r}")
+        for digest, one in list(self._shares.items()):
+            view = core.proposal(one.proposal_id) if one.proposal_id else None
             if view is not None and view.state == REFUSED:
-                # people said no: their word counts in the next epoch too
-                del self._waiting[digest]
+                # a denial by operators counts in the next epochs too
+                del self._shares[digest]
                 continue
             if one.epoch == core.epoch:
                 continue
             try:
-                one.id = self._propose(core, one, propose)
+                one.proposal_id = self._propose(core, one, propose)
                 one.epoch = core.epoch
             except (HostError, Rejection) as error:
-                problems.append(f"the new shares can not be put in force: {error!r}")
-        new = [one for one in problems if one not in self._told]
-        self._told = set(problems)
+                problems.append(f"cannot propose to put the new shares in force: {error!r}")
+        new = [one for one in problems if one not in self._problems]
+        self._problems = set(problems)
         return new
 
-    def _propose(self, core: Core, one: _Waiting, propose: Propose) -> bytes:
-        out = one.out
-        if out.genesis:
-            payload = succession(core, out.genesis[0], out.seat.public.group_key)
-            return propose([payload], one.title, codec.dump(out.genesis[:1]))
-        return propose(new_committee(core, out.digest), one.title, b"")
+    def _propose(self, core: Core, share: _Share, propose: Propose) -> bytes:
+        seat, genesis = share.next_seat.seat, share.next_seat.genesis
+        if genesis:
+            payload = succession(core, genesis[0], seat.public.group_key)
+            return propose([payload], share.title, codec.dump(genesis[:1]))
+        return propose(new_committee(core, share.next_seat.digest), share.title, b"")
 
 
-def puts_in_force(proposal: Proposal, names: bytes) -> bool:
-    """Whether it would put in force a committee (digest of 8 B) or a group key (32 B)."""
+def names_seat(proposal: Proposal, seat_id: bytes) -> bool:
+    """Whether the proposal puts a committee (digest of 8 B) or a group key (32 B) in force."""
     for payload in proposal.payloads:
         for item in capsules.parse_claims(payload)[capsules.WRIT][1:]:
-            if names == item or (isinstance(item, list) and names in item):
+            if seat_id == item or (isinstance(item, list) and seat_id in item):
                 return True
     return False
 
 
-def carried_over(core: Core) -> list[bytes]:
-    """After a succession: the policy in force once more, under the new key; [] where there is one.
+def policy_under_new_key(core: Core) -> list[bytes]:
+    """After a succession, the policy in force as a payload for the new key; [] if it is signed.
 
-    Devices that slept hold an older one, and only the new key's governors can give them this. It
-    is the same for each governor that proposes it.
+    Devices that slept have an older policy, and only the new key's governors can give them this
+    one. The payload is the same at each governor.
     """
     chain = core.context.chain
     if chain.policy is None or chain.policy.epoch == chain.epoch:
@@ -120,7 +121,7 @@ def carried_over(core: Core) -> list[bytes]:
 def new_committee(core: Core, digest: bytes) -> list[bytes]:
     """[amendment, policy]: the policy in force, with these governors (digest of 8 B)."""
     if core.policy is None:
-        raise HostError("there is no policy yet", "Certify one first: writ policy certify.")
+        raise HostError("there is no policy yet", "Certify a policy first: writ policy certify.")
     body = check_amendment(
         [AMENDMENT, core.epoch + 1, core.head, [OP_SET, PARAM_COMMITTEE, digest]]
     )
@@ -130,13 +131,13 @@ def new_committee(core: Core, digest: bytes) -> list[bytes]:
 def succession(core: Core, charter: bytes, group_key: bytes) -> bytes:
     """The payload that hands the scope on to the key of another charter (a capsule).
 
-    Its time is the charter's, or that of the policy in force if that is later: all who propose it
-    propose the same.
+    Its time is that of the charter, or of the policy in force if that is later, so that all
+    governors propose the same payload.
     """
-    made: Any = capsules.parse(charter)
-    digest = crypto.sha256(made.payload)
+    parsed: Any = capsules.parse(charter)
+    digest = crypto.sha256(parsed.payload)
     body = [core.epoch + 1, core.head, digest, group_key]
-    time_s = int(made.claims[capsules.IAT])
+    time_s = int(parsed.claims[capsules.IAT])
     if core.policy is not None:
         time_s = max(time_s, int(core.policy.issued))
     payload: bytes = capsules.build(SUCCESSION, body, iat=time_s)

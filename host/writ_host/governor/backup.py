@@ -1,12 +1,12 @@
-"""A governor's backup: one tar file of all that cannot be made again, and the way back from it.
+"""A governor's backup: one tar file of everything that cannot be recreated, and its restoration.
 
     backup.json                                  {"name", "time", "scope", "epoch"}
     governor.toml  peers.toml  NAME.toml         settings and addresses
-    NAME.key  NAME.seat  NAME.seat.next          encrypted (keyfile.py)
-    ledger.db                                    as of now, whole
+    NAME.key  NAME.seat  NAME.seat.next          encrypted (keys/keyfile.py)
+    ledger.db                                    a consistent copy
 
-What opens the keys is not in it. Nor is node/: an old copy of session keys would use nonces again,
-and the daemon makes it anew. A governor that comes back finds out what it has forgotten
+The passphrase or key file is not in it. Neither is node/: an old copy of session keys would reuse
+nonces, and the daemon creates the folder again. A restored governor detects what it has forgotten
 (docs/consensus.md, Old backups).
 """
 
@@ -29,24 +29,24 @@ from .folder import GovernorFolder
 from .ledger.ledger import Ledger
 
 MANIFEST = "backup.json"
-# The daemon makes the archive here, in its own folder: it may write nowhere else.
-MADE = ".backup.tar"
+# The daemon writes the archive into its own folder, since it may write nowhere else.
+ARCHIVE = ".backup.tar"
 _LEDGER_COPY = ".backup.db"
-# Keys, seats, settings: each far smaller.
+# Keys, seats and settings are far smaller.
 FILE_BYTES_MAX = keyfile.KEYFILE_BYTES_MAX
-# What a ledger with all its tables at their limits stays well below.
+# A ledger with all its tables at their limits is far smaller.
 LEDGER_BYTES_MAX = 1 << 28
 
 
 class NoBackup(HostError):
-    """A file that is not a governor's backup, or not whole."""
+    """The file is not a governor's backup, or is damaged."""
 
-    advice = "Use another one. writ governor backup DIR FILE makes them."
+    advice = "Use another backup file. To make one: writ governor backup DIR FILE."
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a backup says of itself. time_s: Unix seconds; scope "" and epoch 0 without a scope."""
+    """The description of a backup. time_s: Unix seconds; without a scope: scope "", epoch 0."""
 
     name: str
     time_s: int
@@ -55,27 +55,27 @@ class Manifest:
 
 
 def names(name: str) -> tuple[str, ...]:
-    """The files of a governor's folder that are in its backup, where they exist; and the ledger."""
+    """The names of the files that a backup contains if they exist, besides the ledger."""
     kept = ("governor.toml", "peers.toml", f"{name}.toml")
     return (*kept, f"{name}.key", f"{name}.seat", f"{name}.seat.next")
 
 
 def make(folder: GovernorFolder, name: str, ledger: Ledger, path: Path) -> Manifest:
-    """Write the archive at `path`, mode 0600, atomically; `ledger` is open, in this process.
+    """Write the archive at `path`, mode 0600, atomically. ledger: open in this process.
 
-    Nothing else may change the folder meanwhile: the daemon does this between two turns. Raises
-    `HostError`, `OSError`.
+    Nothing else may change the folder meanwhile, so the daemon does this between two messages.
+    Raises `HostError`, `OSError`.
     """
     charter = ledger.capsules.charter()
     scope = "" if charter is None else str(Charter(parse(charter)).name)
-    found = Manifest(name, ledger.clock_s(), scope, ledger.height - 1)
+    manifest = Manifest(name, ledger.clock_s(), scope, ledger.height - 1)
     copy = folder.path / _LEDGER_COPY
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         ledger.database.backup(copy)
         with os.fdopen(handle, "wb") as file:
             with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-                _add(archive, MANIFEST, _to_json(found))
+                _add(archive, MANIFEST, _to_json(manifest))
                 for one in names(name):
                     if (folder.path / one).exists():
                         data = files.read_bounded(folder.path / one, FILE_BYTES_MAX)
@@ -90,67 +90,66 @@ def make(folder: GovernorFolder, name: str, ledger: Ledger, path: Path) -> Manif
     finally:
         copy.unlink(missing_ok=True)
     files.sync_directory(path.parent)
-    return found
+    return manifest
 
 
 def restore(file: Path, folder: GovernorFolder) -> Manifest:
-    """A governor's folder as it was: whole, or not there at all. Nothing is run.
+    """Restore a governor's folder, completely or not at all. Does not start the governor.
 
-    Raises `NoBackup`, `FileInTheWay` where something is in the folder, and what opening a ledger
-    raises.
+    Raises `NoBackup`, `FileInTheWay` if the folder is not empty, and as `Ledger.open`.
     """
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         raise FileInTheWay(
-            f"{folder.path} is there already",
-            "Name a new folder, or move this one away: it may hold what is newer than the backup.",
+            f"{folder.path} exists already",
+            "Choose a new folder, or move this one away: it may be newer than the backup.",
         )
     parent = folder.path.absolute().parent
     parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{folder.path.name}.", dir=parent))
+    unpacked = Path(tempfile.mkdtemp(prefix=f".{folder.path.name}.", dir=parent))
     try:
-        found = _unpack(file, GovernorFolder(made))
-        # sees that it is whole
-        Ledger.open(GovernorFolder(made).ledger).close()
-        os.rename(made, folder.path)
+        manifest = _unpack(file, GovernorFolder(unpacked))
+        # checks that the ledger is undamaged
+        Ledger.open(GovernorFolder(unpacked).ledger).close()
+        os.rename(unpacked, folder.path)
     except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(unpacked, ignore_errors=True)
         raise
     files.sync_directory(parent)
-    return found
+    return manifest
 
 
-def _unpack(file: Path, made: GovernorFolder) -> Manifest:
+def _unpack(file: Path, unpacked: GovernorFolder) -> Manifest:
     try:
         with tarfile.open(file, mode="r:") as archive:
             first = archive.next()
             if first is None or first.name != MANIFEST:
                 raise NoBackup(f"{file} is not a governor's backup")
-            found = _from_json(_read(archive, first, FILE_BYTES_MAX), file)
-            wanted = {*names(found.name), made.ledger.name}
+            manifest = _from_json(_read(archive, first, FILE_BYTES_MAX), file)
+            wanted = {*names(manifest.name), unpacked.ledger.name}
             while (member := archive.next()) is not None:
                 if member.name not in wanted:
-                    raise NoBackup(f"{file}: {member.name[:80]!r} has no place in a backup")
+                    raise NoBackup(f"{file}: {member.name[:80]!r} does not belong in a backup")
                 wanted.remove(member.name)
-                is_ledger = member.name == made.ledger.name
+                is_ledger = member.name == unpacked.ledger.name
                 data = _read(archive, member, LEDGER_BYTES_MAX if is_ledger else FILE_BYTES_MAX)
                 mode = 0o644 if member.name.endswith(".toml") else 0o600
-                files.write_atomically(made.path / member.name, data, mode)
+                files.write_atomically(unpacked.path / member.name, data, mode)
     except (tarfile.TarError, EOFError) as error:
-        raise NoBackup(f"{file} is not a whole backup: {error}") from None
-    if missing := sorted(wanted & {"governor.toml", f"{found.name}.key", made.ledger.name}):
-        raise NoBackup(f"{file} is not whole: {missing[0]} is missing")
-    if made.read().name != found.name:
-        raise NoBackup(f"{file}: its settings are another governor's")
-    return found
+        raise NoBackup(f"{file} is damaged: {error}") from None
+    if missing := sorted(wanted & {"governor.toml", f"{manifest.name}.key", unpacked.ledger.name}):
+        raise NoBackup(f"{file} is incomplete: {missing[0]} is missing")
+    if unpacked.read().name != manifest.name:
+        raise NoBackup(f"{file}: its settings belong to another governor")
+    return manifest
 
 
 def _read(archive: tarfile.TarFile, member: tarfile.TarInfo, bytes_max: int) -> bytes:
     content = archive.extractfile(member) if member.isreg() else None
     if content is None or member.size > bytes_max:
-        raise NoBackup(f"{member.name[:80]!r} in it is no file, or too large")
+        raise NoBackup(f"{member.name[:80]!r} in the backup is not a file, or too large")
     data = content.read(bytes_max)
     if len(data) != member.size:
-        raise NoBackup(f"{member.name[:80]!r} in it is cut short")
+        raise NoBackup(f"{member.name[:80]!r} in the backup is truncated")
     return data
 
 
@@ -165,20 +164,20 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def _to_json(found: Manifest) -> bytes:
+def _to_json(manifest: Manifest) -> bytes:
     document = {
-        "name": found.name,
-        "time": found.time_s,
-        "scope": found.scope,
-        "epoch": found.epoch,
+        "name": manifest.name,
+        "time": manifest.time_s,
+        "scope": manifest.scope,
+        "epoch": manifest.epoch,
     }
     return json.dumps(document).encode()
 
 
 def _from_json(data: bytes, file: Path) -> Manifest:
     try:
-        found = json.loads(data)
-        name = check_name(found["name"])
-        return Manifest(name, int(found["time"]), str(found["scope"]), int(found["epoch"]))
+        manifest = json.loads(data)
+        name = check_name(manifest["name"])
+        return Manifest(name, int(manifest["time"]), str(manifest["scope"]), int(manifest["epoch"]))
     except (ValueError, TypeError, KeyError, RecursionError, Malformed):
         raise NoBackup(f"{file}: {MANIFEST} is damaged") from None

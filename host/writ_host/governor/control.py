@@ -1,10 +1,11 @@
-"""How an operator's command reaches the daemon: JSON lines over a Unix socket, mode 0600.
+"""The control socket: operators' commands reach the daemon as JSON lines over a Unix socket.
 
     -> {"do": "status", ...}        <- {...}, or {"error": {"name", "message", "advice"}}
 
-One request at a time on a connection. With "seen", the tag of an answer, and "wait", in seconds, it
-is answered once there is another answer, or after so long. `watch` goes on: each event is a line,
-until either closes. Only the daemon's own user and root are heard.
+A connection carries one request at a time. A request with "seen" (the tag of an earlier answer) and
+"wait" (seconds) is answered when the answer changes, or after that time. After `watch`, each event
+is a line until one side closes. The socket has mode 0600, and the daemon serves only its own user
+and root.
 """
 
 import contextlib
@@ -28,15 +29,15 @@ from ..refusals import rejection_text
 
 # A proposal of 32 capsules with evidence, in hex.
 LINE_BYTES_MAX = 262144
-# An answer: all that was certified since some moment comes in pages below this.
+# An answer. The list of certified capsules comes in pages below this size.
 ANSWER_BYTES_MAX = 4 << 20
 CONNECTIONS_MAX = 32
-# What a watcher may leave unread before it is let go.
+# A watcher with more unread bytes is disconnected.
 BACKLOG_BYTES_MAX = 1 << 20
 # sun_path has 108 bytes on Linux, 104 on others.
 _PATH_BYTES_MAX = 100
 TIMEOUT_S = 15.0
-# Who waits for news asks again after this.
+# The longest wait of a request for another answer.
 WAIT_S_MAX = 10.0
 
 Document = dict[str, Any]
@@ -44,7 +45,7 @@ Handle = Callable[[Document], Document]
 
 
 class ControlFailed(HostError):
-    """The daemon refused what it was asked. name: of the error over there."""
+    """The daemon refused a request. name: the class of its error."""
 
     def __init__(self, name: str, message: str, advice: str) -> None:
         super().__init__(message, advice)
@@ -53,12 +54,12 @@ class ControlFailed(HostError):
 
 @contextlib.contextmanager
 def _reachable(path: Path) -> Iterator[str]:
-    # a path that is too long for a socket's address is taken by way of its folder's descriptor
+    # a path too long for a socket's address is reached through its folder's descriptor
     if len(os.fsencode(path)) <= _PATH_BYTES_MAX:
         yield str(path)
         return
     if not Path("/proc/self/fd").is_dir():
-        raise HostError(f"{path}: too long for a socket", "Use a folder with a shorter path.")
+        raise HostError(f"{path}: too long for a socket path", "Use a folder with a shorter path.")
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         yield f"/proc/self/fd/{folder}/{path.name}"
@@ -66,23 +67,23 @@ def _reachable(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-def may_speak(connection: socket.socket) -> bool:
-    """Whether the other side is this process's user, or root (where the system can tell)."""
+def is_authorised(connection: socket.socket) -> bool:
+    """Whether the other side is this process's user or root, if the system can tell."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
-        return True  # mode 0600 is all there is
+        return True  # only the mode 0600 protects the socket
     raw = connection.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", raw)
     return uid in (0, os.getuid())
 
 
 def encode(document: Document) -> bytes:
-    """One line. Bytes become hex."""
+    """Encode a document as one line. Bytes become hex."""
     return json.dumps(document, default=_plain, separators=(",", ":")).encode() + b"\n"
 
 
 def tag_of(line: bytes) -> str:
-    """What a line that was seen is known by."""
+    """The tag of an answer, a digest of its line."""
     return hashlib.sha256(line).hexdigest()[:16]
 
 
@@ -95,20 +96,22 @@ def _plain(value: object) -> object:
 
 
 def decode(line: bytes) -> Document:
-    """The object in one line. Raises `Malformed`."""
+    """Decode the document in one line. Raises `Malformed`."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
-        raise Malformed("no line of JSON", "Is the other side another version?") from None
+        raise Malformed(
+            "not a line of JSON", "Use the same version of Writ on both sides."
+        ) from None
     if not isinstance(found, dict):
-        raise Malformed("no object")
+        raise Malformed("not a JSON object")
     return found
 
 
 def field(document: Document, name: str, kind: type, default: Any = None) -> Any:
-    """document[name], of that type; `default` where there is none. Raises `Malformed`.
+    """document[name], of that type; `default` if it is missing. Raises `Malformed`.
 
-    kind `bytes`: written in hex.
+    kind `bytes`: in hex.
     """
     value = document.get(name)
     if value is None and default is not None:
@@ -117,14 +120,14 @@ def field(document: Document, name: str, kind: type, default: Any = None) -> Any
         try:
             return bytes.fromhex(value)  # type: ignore[arg-type]
         except (TypeError, ValueError):
-            raise Malformed(f'"{name}" is not in hex') from None
+            raise Malformed(f'"{name}" is not hex') from None
     if type(value) is not kind:
-        raise Malformed(f'"{name}" is not {kind.__name__}')
+        raise Malformed(f'"{name}" is not of type {kind.__name__}')
     return value
 
 
 class _Connection:
-    """One client."""
+    """One client of the server."""
 
     def __init__(self, server: "ControlServer", link: socket.socket) -> None:
         self.server = server
@@ -133,10 +136,10 @@ class _Connection:
         self.is_open = True
         self._in = bytearray()
         self._out = bytearray()
-        self._held: tuple[bytes, float] | None = None  # a request, and when it is answered anyway
+        self._held: tuple[bytes, float] | None = None  # a waiting request, and when its time is up
 
-    def ready(self, mask: int) -> None:
-        """The selector says that it can be read or written."""
+    def on_ready(self, mask: int) -> None:
+        """Read or write, as the selector's mask says."""
         try:
             if mask & selectors.EVENT_WRITE:
                 self._write()
@@ -172,26 +175,26 @@ class _Connection:
 
     @property
     def until_s(self) -> float | None:
-        """When what is held back is answered anyway; None for nothing."""
+        """When the time of the waiting request is up; None without one."""
         return self._held[1] if self._held else None
 
     def retry(self) -> None:
-        """Answer what was held back, if there is something else to say by now."""
+        """Answer the waiting request, if its answer has changed or its time is up."""
         if self._held is not None:
             held, self._held = self._held, None
             self._answer(*held)
             self._read_lines()
 
     def send(self, data: bytes) -> None:
-        """Queue a line and send what goes at once."""
+        """Queue a line, and send as much as the socket takes."""
         self._out += data
         if len(self._out) > ANSWER_BYTES_MAX + BACKLOG_BYTES_MAX:
             self.server.drop(self)
             return
         self._write()
 
-    def event(self, data: bytes) -> None:
-        """A line that may be lost, with the connection, if nobody reads."""
+    def send_event(self, data: bytes) -> None:
+        """Queue an event's line; drop the connection if the client does not read."""
         if len(self._out) > BACKLOG_BYTES_MAX:
             self.server.drop(self)
         else:
@@ -204,14 +207,14 @@ class _Connection:
                 del self._out[:sent]
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0)
         if self.is_open:
-            self.server.selector.modify(self.link, wanted, self.ready)
+            self.server.selector.modify(self.link, wanted, self.on_ready)
 
 
 class ControlServer:
-    """The daemon's end, in its selector loop: a registered object's data is called with the mask.
+    """The daemon's end. The selector's loop must call the data of each ready key with its mask.
 
-    handle(request) answers one; what it raises of `HostError` and `WritError` is told to the
-    client. Raises `FileInTheWay`, or `OSError` where the socket cannot be made.
+    handle(request): returns the answer; a `HostError` or `WritError` goes to the client. Raises
+    `FileInTheWay`, or `OSError` if the socket cannot be created.
     """
 
     def __init__(self, path: Path, selector: selectors.BaseSelector, handle: Handle) -> None:
@@ -219,19 +222,19 @@ class ControlServer:
         self.selector = selector
         self._handle = handle
         self._connections: list[_Connection] = []
-        # a socket that a killed daemon left is replaced: the folder's lock says that it is gone
+        # replace the socket of a killed daemon: this one has the folder's lock, so that one is gone
         if path.exists() and not stat.S_ISSOCK(path.lstat().st_mode):
-            raise FileInTheWay(f"{path} is no socket", "Move it away.")
-        made = path.with_name(f".{path.name}")
-        made.unlink(missing_ok=True)
+            raise FileInTheWay(f"{path} is not a socket", "Move it away.")
+        temporary = path.with_name(f".{path.name}")
+        temporary.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)
         try:
-            with _reachable(made) as name:
+            with _reachable(temporary) as name:
                 self._listener.bind(name)
             self._listener.listen(8)
-            # who finds it there is answered
-            made.rename(path)
+            # a client that finds the path can connect
+            temporary.rename(path)
         except BaseException:
             self._listener.close()
             raise
@@ -245,16 +248,16 @@ class ControlServer:
             link, _address = self._listener.accept()
         except OSError:
             return
-        if len(self._connections) >= CONNECTIONS_MAX or not may_speak(link):
+        if len(self._connections) >= CONNECTIONS_MAX or not is_authorised(link):
             link.close()
             return
         link.setblocking(False)
         connection = _Connection(self, link)
         self._connections.append(connection)
-        self.selector.register(link, selectors.EVENT_READ, connection.ready)
+        self.selector.register(link, selectors.EVENT_READ, connection.on_ready)
 
     def answer(self, line: bytes, connection: _Connection) -> tuple[bytes, float]:
-        """What to say to one line, and for how many seconds not yet, since it was seen before."""
+        """The answer to one line, and for how many seconds to hold it because the client has it."""
         try:
             request = decode(line)
             if request.get("do") == "watch":
@@ -262,7 +265,7 @@ class ControlServer:
                 return encode({"watching": True}), 0
             wait_s = min(field(request, "wait", float, 0.0), WAIT_S_MAX)
             if not wait_s >= 0:
-                raise Malformed('"wait" is no time')
+                raise Malformed('"wait" is not a number of seconds')
             answer = encode(self._handle(request))
             return answer, wait_s if request.get("seen") == tag_of(answer) else 0
         except HostError as error:
@@ -274,24 +277,24 @@ class ControlServer:
         return encode(found), 0
 
     def next_ms(self) -> int | None:
-        """Milliseconds until somebody has waited long enough, None where nobody waits."""
+        """Milliseconds until the time of a waiting request is up, None for never."""
         ends = [one.until_s for one in self._connections if one.until_s is not None]
         return max(0, math.ceil(1000 * (min(ends) - time.monotonic()))) if ends else None
 
     def retry(self) -> None:
-        """Something has happened, or time has passed: who waits for news may be answered."""
+        """Answer the waiting requests whose answer has changed, or whose time is up."""
         for one in list(self._connections):
             with contextlib.suppress(OSError):
                 one.retry()
 
-    def tell(self, document: Document) -> None:
-        """An event, to all who watch."""
+    def publish(self, document: Document) -> None:
+        """Send an event to all watchers."""
         watchers = [one for one in self._connections if one.watches]
         if watchers:
             line = encode(document)
             for one in watchers:
                 with contextlib.suppress(OSError):
-                    one.event(line)
+                    one.send_event(line)
 
     def drop(self, connection: _Connection) -> None:
         """Close one connection."""
@@ -302,7 +305,7 @@ class ControlServer:
             connection.link.close()
 
     def close(self) -> None:
-        """Close all, and take the socket away."""
+        """Close all connections, and remove the socket."""
         for one in list(self._connections):
             self.drop(one)
         self.selector.unregister(self._listener)
@@ -315,9 +318,9 @@ def _error(error: Exception, message: str, advice: str) -> Document:
 
 
 class ControlClient:
-    """A command's end: one connection to the daemon of a folder. Close it, or use `with`.
+    """A command's end: one connection to the daemon of a folder. A context manager.
 
-    Raises `NotReachable` where no daemon runs.
+    Raises `NotReachable` if no daemon runs.
     """
 
     def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
@@ -331,7 +334,7 @@ class ControlClient:
         except PermissionError:
             self._link.close()
             raise HostError(
-                f"the daemon in {self._folder} is another user's",
+                f"the daemon in {self._folder} belongs to another user",
                 "Run the command as that user, or as root.",
             ) from None
         except OSError:
@@ -355,7 +358,7 @@ class ControlClient:
             self._link.sendall(encode({"do": do, **parameters}))
             answer = self._line()
         except TimeoutError:
-            raise NotReachable("the daemon does not answer", "See its log.") from None
+            raise NotReachable("the daemon does not answer", "Look at its log.") from None
         except OSError:
             raise self._gone("the daemon has stopped") from None
         if (error := answer.get("error")) is not None:
@@ -365,14 +368,14 @@ class ControlClient:
     def ask_anew(
         self, do: str, seen: Document, wait_s: float = WAIT_S_MAX, **parameters: object
     ) -> Document:
-        """The answer as soon as it is another one than `seen`; the same after `wait_s`, 10 at most.
+        """The answer as soon as it differs from `seen`; the same after `wait_s`, 10 at most.
 
         Raises as `ask`.
         """
         return self.ask(do, seen=tag_of(encode(seen)), wait=float(wait_s), **parameters)
 
     def watch(self) -> Iterator[Document]:
-        """Events from this call on, until the daemon stops."""
+        """The events from now on, until the daemon stops."""
         self.ask("watch")
         self._link.settimeout(None)
         return self._follow()

@@ -1,7 +1,6 @@
-"""Who comes and who goes: how a ledger begins, and what those who were governors are told.
+"""Joining and leaving: how a ledger gets its charter, and what former governors may fetch.
 
-A ledger begins with what a founding certified, or with the charter that a newcomer's peers agree
-on.
+A ledger begins with the capsules of a founding, or with a charter that enough other governors sent.
 """
 
 from collections.abc import Collection, Iterable
@@ -23,14 +22,17 @@ from .ledger.ledger import Ledger
 from .proposals import messages
 from .proposals.messages import CAPSULES, PULL, SUMMARY
 
-# Whoever governed until lately is told that it does no more, even if it was away then.
+# A former governor that was offline during the change can learn of it for so long.
 FORMER_S = 14 * 86400
 FORMER_MAX = 16
 _FORMER = "former"
 
 
-def found(ledger: Ledger, seat: Seat, genesis: Iterable[bytes]) -> None:
-    """Keep what a founding certified: charter, policy of epoch 1, members. Once; durable."""
+def write_genesis(ledger: Ledger, seat: Seat, genesis: Iterable[bytes]) -> None:
+    """Store the capsules of a founding, durably: charter, policy of epoch 1, members.
+
+    Does nothing if the ledger has a charter.
+    """
     if ledger.capsules.charter() is not None:
         return
     with ledger.together():
@@ -46,37 +48,38 @@ def found(ledger: Ledger, seat: Seat, genesis: Iterable[bytes]) -> None:
 
 
 class CharterExchange:
-    """Whoever has a share and no charter asks those with whom it was made; and they answer.
+    """A new governor, which has a share and no charter, asks its partners; and they answer.
 
-    The charter is believed when more of them gave the same one than may lie: all else that a
-    newcomer needs proves itself by the group key. Other peers are not asked and not believed: until
-    a seat is in force, anybody may have sent an invitation, and so be a peer.
+    Partners are the governors of the ceremony that made the share. The new governor accepts a
+    charter that more partners sent than may be Byzantine. All later capsules prove themselves by
+    the charter's group key. Other peers are not asked and not believed: until a seat is in force,
+    anyone may have sent an invitation and so have become a peer.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self.seat: Seat | None = None
+        self.seat: Seat | None = None  # that waits for a charter
         self._partners: frozenset[bytes] = frozenset()
-        self._said: dict[bytes, bytes] = {}
+        self._charters: dict[bytes, bytes] = {}  # by partner
 
     def wait(self, seat: Seat, partners: frozenset[bytes]) -> None:
-        """This is the share that is here, made with these (node keys)."""
+        """Ask for the charter of this seat's scope. partners: node keys (33 B)."""
         self.seat = seat
         self._partners = partners
-        self._said.clear()
+        self._charters.clear()
 
     def tick(self, peers: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
-        """[(node key, message)]: what to ask, once a second or so."""
+        """The requests to send, about once a second: [(node key, message)]."""
         if self.seat is None or self._ledger.capsules.charter() is not None:
             return []
-        question = codec.dump([PULL, 0])
-        asked = self._partners - self._said.keys()
-        return [(peer, question) for peer in peers if peer in asked]
+        request = codec.dump([PULL, 0])
+        missing = self._partners - self._charters.keys()
+        return [(peer, request) for peer in peers if peer in missing]
 
     def receive(
         self, sender: bytes, message: bytes, peers: Collection[bytes]
     ) -> list[tuple[bytes, bytes]]:
-        """A question or an answer of a peer that is no governor with us (yet)."""
+        """Handle a request or an answer of a peer that is not a governor of this seat."""
         if sender not in peers:
             return []
         try:
@@ -85,7 +88,7 @@ class CharterExchange:
                 return self._answer(sender, codec.an_int(first, 0, messages.CURSOR_MAX))
             self._take(sender, messages.read_capsules(rest[0]))
         except (HostError, Rejection):
-            # a peer that makes no sense says nothing
+            # a malformed message is ignored
             pass
         return []
 
@@ -99,20 +102,20 @@ class CharterExchange:
     def _take(self, sender: bytes, raws: list[bytes]) -> None:
         if self.seat is None or self._ledger.capsules.charter() is not None or not raws:
             return
-        # the founding charter is the first that a ledger ever took
+        # the founding charter is the first capsule of every ledger
         charter = raws[0]
         if sender not in self._partners or not _is_charter(charter):
             return
-        self._said[sender] = charter
+        self._charters[sender] = charter
         count = len(self.seat.roster.governors)
-        _, lying = tolerance(count, self.seat.public.threshold)
-        agreed = sum(1 for one in self._said.values() if one == charter)
-        if agreed > min(lying, len(self.seat.roster.governors) - 2):
+        _, byzantine = tolerance(count, self.seat.public.threshold)
+        agreed = sum(1 for one in self._charters.values() if one == charter)
+        if agreed > min(byzantine, len(self.seat.roster.governors) - 2):
             self._ledger.capsules.add([charter])
 
 
 def _is_charter(raw: bytes) -> bool:
-    """Whether its own group key has signed it. Raises a `Rejection`."""
+    """Whether this is a charter that its own group key has signed. Raises a `Rejection`."""
     capsule = capsules.parse(raw)
     if capsule.kind != CHARTER:
         return False
@@ -121,11 +124,11 @@ def _is_charter(raw: bytes) -> bool:
 
 
 class FormerGovernors:
-    """Governors whose seats have ended: they may fetch the chain, from which they learn of that."""
+    """Governors that were removed. They may fetch the chain, from which they learn of it."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._until_s = 0
+        self._until_s = 0  # Unix seconds
         self._listed: list[Governor] = []
         data = ledger.meta(_FORMER)
         if data is not None:
@@ -134,18 +137,18 @@ class FormerGovernors:
             self._listed = [Governor.from_item(item) for item in codec.a_list(items)]
 
     def listed(self) -> list[Governor]:
-        """Who they are."""
+        """The former governors, [] once the time is over."""
         return self._listed if self._ledger.clock_s() < self._until_s else []
 
     def keys(self) -> set[bytes]:
         """Their node keys."""
         return {one.node_key for one in self.listed()}
 
-    def leave(self, before: Iterable[Governor], after: Collection[Governor]) -> None:
-        """From `before` to `after`: keep in mind, durably, who has left."""
-        staying = {one.node_key for one in after}
-        gone = [one for one in before if one.node_key not in staying]
-        kept = [one for one in self.listed() if one.node_key not in staying and one not in gone]
+    def replace(self, before: Iterable[Governor], after: Collection[Governor]) -> None:
+        """Governors `after` replace `before`: store, durably, those that have left."""
+        remaining = {one.node_key for one in after}
+        gone = [one for one in before if one.node_key not in remaining]
+        kept = [one for one in self.listed() if one.node_key not in remaining and one not in gone]
         if gone or len(kept) < len(self._listed):
             self._until_s = self._ledger.clock_s() + FORMER_S
             self._listed = [*gone, *kept][:FORMER_MAX]
@@ -153,7 +156,7 @@ class FormerGovernors:
             self._ledger.set_meta(_FORMER, codec.dump([self._until_s, items]))
 
     def receive(self, sender: bytes) -> list[tuple[bytes, bytes]]:
-        """One of them says how far it is: so do we, and it asks for what it lacks."""
+        """Answer a former governor's summary with ours, so that it asks for what it lacks."""
         if sender not in self.keys():
             return []
         return [(sender, codec.dump([SUMMARY, self._ledger.capsules.cursor, []]))]

@@ -1,12 +1,12 @@
-"""What a daemon measures, in Prometheus' text format (prometheus.io/docs/instrumenting).
+"""The metrics of a governor, served in Prometheus' text format (prometheus.io/docs/instrumenting).
 
-The daemon's loop calls `observe_...` and, once a second, `publish`; the server's thread sees only
-what was published, never the daemon itself. No label holds anything secret: names of governors,
-of rejections and of kinds.
+The daemon's loop calls `observe_...` and, once a second, `publish`. The server's thread reads only
+published samples, never the governor itself. Labels hold nothing secret: names of governors, of
+rejections and of kinds of capsules.
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -19,10 +19,10 @@ from prometheus_client.registry import Collector
 from writ.errors import UsageError
 from writ.link.udp import split
 
-# At one time: whoever reaches the port must not use up the process's threads and descriptors.
+# Connections at one time, so that clients cannot use up the process's threads and descriptors.
 SCRAPES_MAX = 8
-# Without a byte for so long, a client is let go.
-SILENT_S = 5.0
+# A client that sends nothing for so long is disconnected.
+CLIENT_TIMEOUT_S = 5.0
 # An fsync of a good disk takes 0.1 ms, of an SD card 100 ms.
 _FSYNC_BUCKETS_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _DECIDE_BUCKETS_S = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -30,42 +30,43 @@ _DECIDE_BUCKETS_S = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 @dataclass(frozen=True)
 class Samples:
-    """One moment. gauges, counters: {name: value}; by_...: {(name, label): {label value: count}}.
+    """The samples of one moment. Names lack the prefix `writ_governor_`.
 
-    Names without the `writ_governor_` in front of them; None is left out.
+    gauges, counters: {name: value}, a gauge of None is left out; by_label: counters as
+    {(name, label): {label value: count}}.
     """
 
-    gauges: Mapping[str, float | None] = field(default_factory=dict)
-    counters: Mapping[str, float] = field(default_factory=dict)
-    by_label: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
+    gauges: dict[str, float | None] = field(default_factory=dict)
+    counters: dict[str, float] = field(default_factory=dict)
+    by_label: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
 
 
 _HELP = {
     "epoch": "Policy epoch in force.",
     "height": "Height being decided.",
     "round": "Round of the height being decided.",
-    "pending": "Proposals that wait.",
-    "peers_heard": "Other governors heard within the last 15 seconds.",
+    "pending": "Open proposals.",
+    "peers_heard": "Other governors that sent a message within the last 15 seconds.",
     "clocks_off": "Other governors whose clock differs from ours by more than the charter allows.",
     "beacon_age_seconds": "Age of the newest beacon by this machine's clock.",
     "decisions": "Ordered values decided.",
     "certified": "Capsules certified, by kind.",
     "refused": "Proposals refused.",
-    "accused": "Times a governor was caught at what no honest one does.",
-    "rejections": "Messages of devices that were refused, by name.",
-    "peering": "What happened among governors, by name.",
+    "accused": "Governors with proven Byzantine behaviour, 1 each.",
+    "rejections": "Rejected messages of devices, by name.",
+    "peering": "Rejections in the transport between governors, by name.",
     "datagrams_sent": "Datagrams sent, by governor.",
     "datagrams_received": "Datagrams received, by governor.",
-    "datagrams_unread": "Datagrams dropped since too much of that governor waited.",
+    "datagrams_unread": "Datagrams dropped unread because of that governor's backlog.",
     "bytes_sent": "Bytes sent, by governor.",
     "bytes_received": "Bytes received, by governor.",
 }
 
 
-class Request(WSGIRequestHandler):
-    """One scrape; nothing of it is logged."""
+class ScrapeHandler(WSGIRequestHandler):
+    """Handles one scrape, without logging."""
 
-    timeout = SILENT_S
+    timeout = CLIENT_TIMEOUT_S
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -75,11 +76,11 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
     def __init__(self, host: str, port: int) -> None:
-        self._free = threading.Semaphore(SCRAPES_MAX)
-        super().__init__((host, port), Request)
+        self._free_slots = threading.Semaphore(SCRAPES_MAX)
+        super().__init__((host, port), ScrapeHandler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
+        if self._free_slots.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
@@ -88,53 +89,53 @@ class _Server(ThreadingMixIn, WSGIServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            self._free_slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # it was silent, or has gone
+        # the client sent nothing, or has disconnected
         pass
 
 
 class Metrics(Collector):
-    """All of a daemon's metrics, and the server that shows them (`serve`)."""
+    """All metrics of a governor, and their HTTP server (`serve`)."""
 
     def __init__(self) -> None:
-        self._snapshot = Samples()
+        self._samples = Samples()
         self._server: WSGIServer | None = None
         self._fsyncs_s: list[float] = []
         self.registry = CollectorRegistry()
         self.registry.register(self)
         self._fsync = Histogram(
             "writ_governor_fsync_seconds",
-            "How long a write to the ledger took until the disk had it.",
+            "Duration of a commit to the ledger, fsync included.",
             buckets=_FSYNC_BUCKETS_S,
             registry=self.registry,
         )
         self._decide = Histogram(
             "writ_governor_decide_seconds",
-            "From a proposal's arrival here, or its last approval, to its certificate.",
+            "Time from a proposal at this governor to its certificate.",
             buckets=_DECIDE_BUCKETS_S,
             registry=self.registry,
         )
 
     def observe_fsync(self, seconds: float) -> None:
-        """A write that the disk has; shown when the next moment is published."""
+        """Record the duration of a commit; visible after the next `publish`."""
         self._fsyncs_s.append(seconds)
 
-    def observe_decide(self, seconds: float) -> None:
-        """A proposal that was certified."""
+    def observe_decision(self, seconds: float) -> None:
+        """Record the time that a proposal took until it was certified."""
         self._decide.observe(seconds)
 
-    def publish(self, snapshot: Samples) -> None:
-        """What the next scrapes show."""
+    def publish(self, samples: Samples) -> None:
+        """Set the samples that the next scrapes return."""
         for seconds in self._fsyncs_s:
             self._fsync.observe(seconds)
         self._fsyncs_s.clear()
-        self._snapshot = snapshot
+        self._samples = samples
 
     def collect(self) -> Iterator[Metric]:
-        """As prometheus_client wants it; called by the server's thread."""
-        now = self._snapshot
+        """The metrics for prometheus_client, which calls this in the server's thread."""
+        now = self._samples
         for name, value in now.gauges.items():
             if value is not None:
                 yield GaugeMetricFamily(f"writ_governor_{name}", _HELP[name], value=value)
@@ -147,7 +148,7 @@ class Metrics(Collector):
             yield family
 
     def serve(self, address: str) -> None:
-        """Answer HTTP at "host:port", in a thread of its own. Raises `UsageError`, `OSError`."""
+        """Start the HTTP server at "host:port" in a thread. Raises `UsageError`, `OSError`."""
         try:
             host, port = split(address)
         except ValueError:
@@ -158,7 +159,7 @@ class Metrics(Collector):
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The server's TCP port, 0 without a server."""
         return self._server.server_port if self._server else 0
 
     def close(self) -> None:

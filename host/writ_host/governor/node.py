@@ -1,11 +1,12 @@
-"""The governor as a member of its scope: the node that devices speak with.
+"""The scope node: the governor as a member of its scope, which devices speak with.
 
-The ordinary agent, which besides answers from the ledger what a device's own tables do not hold,
-and takes statements of members (docs/wire.md) to the core. Its key is the identity's; it never
-reaches the disk in plain.
+It is an ordinary node with three additions. It answers from the ledger what a device's own tables
+do not hold. It passes statements of members (docs/wire.md) to the core. It pushes new policies to
+members. Its key is the governor's node key, which never reaches the disk unencrypted.
 """
 
 import contextlib
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -17,26 +18,32 @@ from writ.node.context import PREFIX
 from writ.node.sync import Sync
 from writ.wire import coap
 
+from ..node import config as nodeconfig
+from ..node import provision
 from ..node.agent import OnEvent, ReportingNode
+from ..node.folder import NodeFolder
+from .folder import GovernorFolder, Settings
 from .push import PolicyPush
 
 PROPOSE = PREFIX + "/propose"
 CAPSULE = PREFIX + "/capsule"
 MEMBER = PREFIX + "/member"
 POLICY = PREFIX + "/policy"
-# What a capsule is asked for by: the first bytes of its SHA-256.
+# The digest in a request for a capsule: the first bytes of its SHA-256.
 DIGEST_BYTES = 16
-# Records that change with each epoch, and each beacon.
-_OFTEN = ("policy", "beacon")
-# Of one wake-up, so that the other sockets have their turn.
+# Records that each epoch, or each beacon, replaces.
+_FREQUENT = ("policy", "beacon")
+# Datagrams that are handled at one time, so that the other sockets have their turn.
 DATAGRAMS_AT_ONCE = 64
 
-# Takes a member's statement and the time; the CoAP code and the body of the answer.
-Ask = Callable[[bytes, int], tuple[int, bytes]]
+# Takes a member's statement and the time; returns the CoAP code and the body of the answer.
+AnswerStatement = Callable[[bytes, int], tuple[int, bytes]]
+# Makes the node from the store of its folder and its configuration.
+MakeNode = Callable[[Store, dict[str, Any]], "ScopeNode"]
 
 
-class Library(Protocol):
-    """What was certified (ledger/capsules.py); None for what is not there."""
+class CapsuleSource(Protocol):
+    """The certified capsules in the ledger (ledger/capsules.py); None for one that is not there."""
 
     def charter(self) -> bytes | None:
         """The founding charter."""
@@ -54,118 +61,135 @@ class Library(Protocol):
         """The newest capsule of the member that has this name."""
 
     def policy_after(self, epoch: int) -> bytes | None:
-        """What takes a node from this epoch on: a succession, an amendment or a whole policy."""
+        """The next capsule for a node in this epoch: succession, amendment or whole policy."""
 
 
-class _NodeStore:
-    """A store whose record "key" is the identity's private key (32 bytes), in memory only.
+def open_folder(
+    folder: GovernorFolder, settings: Settings, scope: bytes, make: MakeNode
+) -> NodeFolder:
+    """Create or complete the node's folder for this scope id, and open its socket."""
+    path = folder.node
+    path.mkdir(mode=0o700, exist_ok=True)
+    config = nodeconfig.read(path) if (path / nodeconfig.NAME).exists() else {}
+    config.update(name=settings.name, scope=scope.hex(), listen=settings.listen)
+    provision.write_config(path, config)
+    return NodeFolder(path, listen=settings.bound(settings.listen), make=make)
 
-    is_in_ledger: what is saved now is in the ledger too, and every start takes it from there. So
-    it is written once in a while, and not in each epoch of a burst.
+
+class _ScopeNodeStore:
+    """A store whose record "key" is the governor's node key (32 bytes), in memory only.
+
+    is_from_ledger: the records saved now are in the ledger too, from which each start takes them.
+    So they are written by `write_deferred`, not in each epoch of a burst.
     """
 
     def __init__(self, store: Store, private: bytes) -> None:
-        self.is_in_ledger = False
+        self.is_from_ledger = False
         self._store = store
         self._private = private
-        self._unsaved: dict[str, bytes] = {}
+        self._deferred: dict[str, bytes] = {}
 
     def load(self, name: str) -> bytes | None:
         """As `Store.load`."""
         if name == "key":
             return self._private
-        return self._unsaved.get(name) or self._store.load(name)
+        return self._deferred.get(name) or self._store.load(name)
 
     def save(self, name: str, data: bytes) -> None:
         """As `Store.save`. Raises `UsageError` for the key."""
         if name == "key":
             raise UsageError("the key stays in memory")
-        if self.is_in_ledger and name in _OFTEN:
-            self._unsaved[name] = data
+        if self.is_from_ledger and name in _FREQUENT:
+            self._deferred[name] = data
         else:
-            self._unsaved.pop(name, None)
+            self._deferred.pop(name, None)
             self._store.save(name, data)
 
-    def settle(self) -> None:
-        """Write what was not. Raises `StoreFailed`, and keeps what is left for the next time."""
-        while self._unsaved:
-            name, data = next(iter(self._unsaved.items()))
+    def write_deferred(self) -> None:
+        """Write the deferred records. After a `StoreFailed` the rest is kept for the next call."""
+        while self._deferred:
+            name, data = next(iter(self._deferred.items()))
             self._store.save(name, data)
-            del self._unsaved[name]
+            del self._deferred[name]
 
     def reset(self, name: str) -> None:
         """As `Store.reset`."""
         self._store.reset(name)
 
 
-class HostSync(Sync):
-    """As a device's, and with what only a governor has."""
+class LedgerSync(Sync):
+    """The resources of a device, plus what only a governor can answer."""
 
-    def __init__(self, node: "ScopeNode", library: Library, ask: Ask) -> None:
+    def __init__(
+        self, node: "ScopeNode", capsule_source: CapsuleSource, answer_statement: AnswerStatement
+    ) -> None:
         super().__init__(node)
-        self._library = library
-        self._ask = ask
+        self._capsule_source = capsule_source
+        self._answer_statement = answer_statement
 
     def serve(self, request: Any, now_ms: int) -> tuple[int, bytes] | None:
-        """As the core; the additions are for members only."""
+        """As `Sync.serve`; the additions are for members only."""
         if request.peer is not None:
             if request.method == coap.POST and request.path == PROPOSE:
-                return self._ask(request.payload, now_ms)
-            if request.method == coap.GET and (raw := self._in_ledger(request)) is not None:
+                return self._answer_statement(request.payload, now_ms)
+            if request.method == coap.GET and (raw := self._ledger_answer(request)) is not None:
                 return (coap.CONTENT, raw) if raw else (coap.NOT_FOUND, b"")
         found: tuple[int, bytes] | None = super().serve(request, now_ms)
         return found
 
-    # names that `Sync` has not: it calls its own
+    # these method names must differ from those of `Sync`, which calls its own
 
-    def _in_ledger(self, request: Any) -> bytes | None:
-        """The answer, b"" for none at all, None where the device's own tables may have one."""
+    def _ledger_answer(self, request: Any) -> bytes | None:
+        """The ledger's answer; b"" for "not found", None if the device's tables may have one."""
         if request.path == CAPSULE:
-            return self._capsule_in_ledger(_asked(request.query, "d="))
+            return self._ledger_capsule(_query_value(request.query, "d="))
         if request.path == POLICY:
-            return self._library.policy_after(self._requested_epoch(request))
+            return self._capsule_source.policy_after(self._requested_epoch(request))
         if request.path == MEMBER:
-            return self._member_in_ledger(_asked(request.query, "n="))
+            return self._ledger_member(_query_value(request.query, "n="))
         return None
 
     def _find_succession(self, request: Any) -> bytes | None:
-        # for whoever slept through a change of the group key: its own tables end with the process
-        return self._lead_in_ledger(_asked(request.query, "i=")) or super()._find_succession(
-            request
-        )
+        # for a device that slept through a change of the group key: the node's own table of such
+        # capsules is lost with the process
+        node_id = _query_value(request.query, "i=")
+        return self._ledger_succession(node_id) or super()._find_succession(request)
 
-    def _lead_in_ledger(self, node_id: str) -> bytes | None:
+    def _ledger_succession(self, node_id: str) -> bytes | None:
         try:
-            member = self._library.member(bytes.fromhex(node_id)) if node_id else None
+            member = self._capsule_source.member(bytes.fromhex(node_id)) if node_id else None
         except ValueError:
             return None
         return bytes(member.raw) if member else None
 
-    def _capsule_in_ledger(self, digest: str) -> bytes:
+    def _ledger_capsule(self, digest_hex: str) -> bytes:
         try:
-            asked = bytes.fromhex(digest)
+            digest = bytes.fromhex(digest_hex)
         except ValueError:
             return b""
-        return (self._library.find(asked) or b"") if len(asked) == DIGEST_BYTES else b""
+        if len(digest) != DIGEST_BYTES:
+            return b""
+        return self._capsule_source.find(digest) or b""
 
-    def _member_in_ledger(self, name: str) -> bytes | None:
-        # [capsule, address or null]: where it was heard last, as devices answer
-        raw = self._library.member_named(name) if name else None
+    def _ledger_member(self, name: str) -> bytes | None:
+        # [capsule, last known address or null], as devices answer
+        raw = self._capsule_source.member_named(name) if name else None
         if raw is None:
             return None
         member = self._context.authority.peer_by(raw=raw)
-        where = self._context.where(member.node_id) if member else None
-        return bytes(cbor.encode([raw, where]))
+        address = self._context.where(member.node_id) if member else None
+        return bytes(cbor.encode([raw, address]))
 
 
-def _asked(query: list[str], prefix: str) -> str:
+def _query_value(query: list[str], prefix: str) -> str:
     return next((item[len(prefix) :] for item in query if item.startswith(prefix)), "")
 
 
 class ScopeNode(ReportingNode):
-    """A running node of a governor. Driven by the daemon's loop, not by `run`.
+    """The scope node of a running governor. The daemon's loop drives it, not `run`.
 
-    private: its P-256 key (32 bytes); library: the ledger's capsules; ask: the core's ear.
+    private: the governor's node key (32 bytes); capsule_source: the ledger; answer_statement: the
+    core. queue: new capsules that the node has not taken yet.
     """
 
     def __init__(
@@ -174,27 +198,28 @@ class ScopeNode(ReportingNode):
         config: dict[str, Any],
         on_event: OnEvent,
         private: bytes,
-        library: Library,
-        ask: Ask,
+        capsule_source: CapsuleSource,
+        answer_statement: AnswerStatement,
     ) -> None:
-        self._own_store = _NodeStore(store, private)
-        super().__init__(cast(Store, self._own_store), config, on_event)
-        self.sync = HostSync(self, library, ask)
-        self._library = library
-        self._spread = PolicyPush(self, library)
-        self._is_touched = True  # since the last turn
-        self._due_ms: int | None = None  # by its own clock
+        self._scope_store = _ScopeNodeStore(store, private)
+        super().__init__(cast(Store, self._scope_store), config, on_event)
+        self.sync = LedgerSync(self, capsule_source, answer_statement)
+        self.queue: deque[bytes] = deque()
+        self._capsule_source = capsule_source
+        self._policy_push = PolicyPush(self, capsule_source)
+        self._has_changed = True  # since the last turn
+        self._due_ms: int | None = None  # when `turn` has work, by the node's own clock
 
     @property
     def socket(self) -> Any:
-        """What the daemon's selector waits for."""
+        """The UDP socket, for the daemon's selector."""
         assert self.link is not None
         return self.link._socket
 
-    def serve_ready(self) -> None:
-        """Handle the datagrams that have come."""
+    def on_readable(self) -> None:
+        """Handle the datagrams that have arrived."""
         assert self.link is not None
-        self._is_touched = True
+        self._has_changed = True
         for _ in range(DATAGRAMS_AT_ONCE):
             found = self.link.receive(0)
             if not found:
@@ -206,54 +231,65 @@ class ScopeNode(ReportingNode):
                 self.report("bug", f"bug in writ: {error!r}", address=found[1])
 
     def turn(self) -> None:
-        """Do what is due, and tell what has changed; nothing where nothing has."""
+        """Do what is due, and report changes; nothing if `wait_ms` is not 0."""
         if self.wait_ms() != 0:
             return
-        self._is_touched = False
+        self._has_changed = False
         self.send(self.tick(self.clock.now_ms()))
-        self.send(self._spread.turn())
+        self.send(self._policy_push.turn())
         self.report_changes()
         now_ms = self.clock.now_ms()
         wait_ms = self.next_ms(now_ms)
         self._due_ms = None if wait_ms is None else now_ms + wait_ms
 
     def wait_ms(self) -> int | None:
-        """Milliseconds until `turn` has something to do, None for never."""
-        if self._is_touched:
+        """Milliseconds until `turn` has work, None for never."""
+        if self._has_changed:
             return 0
         return None if self._due_ms is None else max(0, self._due_ms - self.clock.now_ms())
 
-    def take(self, raw: bytes) -> None:
-        """Believe what the governors certified, as any node does; what is old by now is no news.
+    # --- capsules from the ledger -----------------------------------------------------------------
 
-        Nobody's ration is charged, since it comes from the ledger.
+    def enqueue(self, raw: bytes) -> None:
+        """Keep a new capsule of the ledger for `take_next`."""
+        self.queue.append(raw)
+
+    def take_next(self) -> None:
+        """Take one capsule from the queue, which costs a signature check and a write."""
+        if self.queue:
+            self.take(self.queue.popleft())
+
+    def take(self, raw: bytes) -> None:
+        """Verify a capsule of the ledger and apply it, as any node does; a stale one is ignored.
+
+        No rate limit is charged for it.
         """
-        self._is_touched = True
-        self._own_store.is_in_ledger = True
+        self._has_changed = True
+        self._scope_store.is_from_ledger = True
         try:
             with contextlib.suppress(Rejection):
                 self.authority.receive(raw, self.clock.now_ms())
         finally:
-            self._own_store.is_in_ledger = False
+            self._scope_store.is_from_ledger = False
 
-    def settle(self) -> None:
-        """Write what is only in the ledger so far, for those who look into this node's folder."""
+    def write_deferred(self) -> None:
+        """Write the records that are only in the ledger so far, for readers of the folder."""
         with contextlib.suppress(Rejection):
-            self._own_store.settle()
+            self._scope_store.write_deferred()
 
     def catch_up(self) -> None:
-        """Take from the ledger all that this node does not know yet."""
-        authority, library = self.authority, self._library
-        charter = library.charter()
+        """Take all capsules of the ledger that this node lacks."""
+        authority, source = self.authority, self._capsule_source
+        charter = source.charter()
         if charter is not None and authority.charter is None:
             self.take(charter)
-        while (raw := library.policy_after(authority.epoch)) is not None:
+        while (raw := source.policy_after(authority.epoch)) is not None:
             before = authority.epoch
             self.take(raw)
             if authority.epoch == before:
                 break
-        own = library.member(capsules.node_id(authority.own_x))
-        beacon = library.beacon()
+        own = source.member(capsules.node_id(authority.own_x))
+        beacon = source.beacon()
         for found in (own and own.raw, beacon):
             if found is not None:
                 self.take(found)

@@ -1,7 +1,7 @@
-"""Handing a new policy to the members that this node speaks with, as soon as it is in force.
+"""Policy push: sends a new policy to the members that the scope node has sessions with.
 
-They would hear of it with their next message; who is told at once obeys at once. A few at a time,
-once each: who does not answer pulls it later, as everybody can.
+A member would pull the policy after its next message; the push makes it obey at once. Each member
+is sent a policy once, a few members at a time. A member that does not answer pulls it later.
 """
 
 from typing import Any, Protocol
@@ -9,62 +9,62 @@ from typing import Any, Protocol
 from writ.node.context import PREFIX
 from writ.wire import coap
 
-# Requests under way: others have their turn on a slow link.
+# Requests under way, so that a slow link keeps room for other messages.
 AT_ONCE = 16
 
 Datagrams = list[tuple[str, bytes]]
 
 
-class Library(Protocol):
-    """What was certified."""
+class PolicySource(Protocol):
+    """The certified policies in the ledger."""
 
     def policy_after(self, epoch: int) -> bytes | None:
-        """What takes a node from this epoch on."""
+        """The next capsule for a node in this epoch, None in the newest one."""
 
 
 class PolicyPush:
-    """node: the scope node, whose `told` says which epoch each member told last."""
+    """node: the scope node, whose `peer_epochs` has the epoch that each member reported last."""
 
-    def __init__(self, node: Any, library: Library) -> None:
+    def __init__(self, node: Any, policy_source: PolicySource) -> None:
         self._node = node
-        self._library = library
+        self._policy_source = policy_source
         self._epoch = 0
-        self._waiting: list[bytes] = []
-        self._busy = 0
+        self._waiting: list[bytes] = []  # node ids
+        self._under_way = 0  # requests
 
     def turn(self) -> Datagrams:
-        """What to send now."""
+        """The datagrams to send now."""
         node = self._node
         if node.authority.epoch > self._epoch:
             self._epoch = node.authority.epoch
             self._waiting = [one.peer.node_id for one in node.sessions if self._is_behind(one)]
         out: Datagrams = []
-        while self._waiting and self._busy < AT_ONCE:
-            out += self._hand_over(self._waiting.pop(0))
+        while self._waiting and self._under_way < AT_ONCE:
+            out += self._push(self._waiting.pop(0))
         return out
 
     def _is_behind(self, session: Any) -> bool:
-        told = self._node.peer_epochs.get(session.peer.node_id, 0)
-        return bool(session.is_writ and session.address and told < self._epoch)
+        epoch = self._node.peer_epochs.get(session.peer.node_id, 0)
+        return bool(session.is_writ and session.address and epoch < self._epoch)
 
-    def _hand_over(self, member: bytes) -> Datagrams:
+    def _push(self, member: bytes) -> Datagrams:
         node = self._node
         session = node.sessions.by_peer(member)
         if session is None or not self._is_behind(session):
             return []
-        told = node.peer_epochs.get(member, 0)
-        raw = self._library.policy_after(told)
+        epoch = node.peer_epochs.get(member, 0)
+        raw = self._policy_source.policy_after(epoch)
         if raw is None:
             return []
-        self._busy += 1
+        self._under_way += 1
 
-        def answered(answer: Any) -> None:
-            self._busy -= 1
-            if answer.is_success() and told < node.peer_epochs.get(member, 0) < self._epoch:
-                # a succession or an amendment; there is more
+        def on_answer(answer: Any) -> None:
+            self._under_way -= 1
+            if answer.is_success() and epoch < node.peer_epochs.get(member, 0) < self._epoch:
+                # it took a succession or an amendment, and needs the next capsule
                 self._waiting.append(member)
 
         found: Datagrams = node.request(
-            coap.POST, PREFIX, raw, address=session.address, wanted=member, on_answer=answered
+            coap.POST, PREFIX, raw, address=session.address, wanted=member, on_answer=on_answer
         )
         return found

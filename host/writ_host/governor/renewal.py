@@ -1,8 +1,9 @@
-"""Member capsules that a daemon looks after by itself: its own node's, and all after a succession.
+"""Renewal: the member capsules that a governor proposes without being asked.
 
-A governor that came later is no member of its scope yet, a member's capsule expires, and those that
-an old group key has signed count for no device any more. All is proposed like anything else: the
-approval rules of the policy say whether people are asked.
+A new governor's node is not a member of the scope yet; its capsule is proposed, and renewed before
+it expires. After a succession the capsules that the old group key has signed are proposed again
+under the new key, since devices no longer accept them. The approval rules of the policy say whether
+operators must approve.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,35 +24,41 @@ from .proposals.judge import RENEWAL_S_MAX, STATEMENT_AGE_MAX_S
 from .proposals.proposal import OPEN
 from .proposals.statement import RENEW, Statement
 
-# Renewed when a third of the usual lifetime is left.
+# A capsule is renewed when a third of the usual lifetime is left.
 RENEW_BEFORE_S = RENEWAL_S_MAX // 3
-LOOK_MS = 10_000
-# Whose turn it is to have others' capsules certified anew.
+CHECK_MS = 10_000
+# The governors take turns of this length to propose the capsules of others.
 TURN_S = 30
 
-# Payloads, title, evidence; the proposal's id.
+# Takes payloads, title and evidence; returns the proposal's id.
 Propose = Callable[[Sequence[bytes], str, bytes], bytes]
-# A statement, and the time in ms.
-Ask = Callable[[bytes, int], tuple[int, bytes]]
+# Takes a statement and the time in ms; returns the CoAP code and the body of the answer.
+AnswerStatement = Callable[[bytes, int], tuple[int, bytes]]
 
 
 class Renewal:
-    """Looks now and then; what goes wrong is tried again."""
+    """The renewals of one governor; failed ones are tried again."""
 
-    def __init__(self, identity: Identity, ledger: Ledger, propose: Propose, ask: Ask) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        ledger: Ledger,
+        propose: Propose,
+        answer_statement: AnswerStatement,
+    ) -> None:
         self._identity = identity
         self._ledger = ledger
         self._propose = propose
-        self._ask = ask
-        self._look_ms = 0
-        self._admission = b""  # the proposal's id
-        self._renewal: Statement | None = None
+        self._answer_statement = answer_statement
+        self._check_ms = 0  # when the next check is due
+        self._admission = b""  # id of the proposal that admits the own node, b"" before it
+        self._statement: Statement | None = None  # that asks for the renewal
 
     def tick(self, core: Core, now_ms: int) -> str:
-        """What went wrong, in words, "" for nothing."""
-        if now_ms < self._look_ms or not core.is_seated or core.policy is None:
+        """Propose what is due; returns a problem as text, "" for none."""
+        if now_ms < self._check_ms or not core.is_seated or core.policy is None:
             return ""
-        self._look_ms = now_ms + LOOK_MS
+        self._check_ms = now_ms + CHECK_MS
         try:
             known = self._ledger.capsules.known(
                 capsules.node_id(self._identity.public.node_key[1:])
@@ -60,9 +67,9 @@ class Renewal:
                 self._admit(core)
             elif known.member.expires < core.context.clock_s() + RENEW_BEFORE_S:
                 self._renew(core, now_ms)
-            self._certify_anew(core)
+            self._renew_outdated(core)
         except (HostError, Rejection) as error:
-            return f"membership: {error!r}"
+            return f"cannot renew a member capsule: {error!r}"
         return ""
 
     def _admit(self, core: Core) -> None:
@@ -70,11 +77,11 @@ class Renewal:
         request = member_request(self._identity.node_private, self._identity.name)
         evidence = codec.dump([request])
         if known is not None or any(one.evidence == evidence for one in core.pool.table):
-            # once in the life of a process is enough, whatever people say to it
+            # one proposal per process, whatever the operators decide
             return
         context = core.context
         following = self._ledger.reservations.highest_address() + 1
-        # only this governor proposes such an address, so that no two newcomers get one
+        # only this governor proposes addresses of this residue, so two new nodes never share one
         address = following + (context.me - following) % context.count
         body = [address, self._roles(core)]
         key = self._identity.public.node_key
@@ -86,7 +93,7 @@ class Renewal:
         self._admission = self._propose([payload], title, evidence)
 
     def _roles(self, core: Core) -> int:
-        """Those that the other governors' nodes have."""
+        """The roles of the other governors' nodes."""
         for governor in core.context.seat.roster.governors:
             member = self._ledger.capsules.member(capsules.node_id(governor.node_key[1:]))
             if member is not None:
@@ -95,13 +102,13 @@ class Renewal:
 
     def _renew(self, core: Core, now_ms: int) -> None:
         now_s = core.context.clock_s()
-        kept = self._renewal
-        if kept is None or now_s - kept.issued > STATEMENT_AGE_MAX_S // 2:
-            kept = Statement.make(self._identity.node_private, RENEW, issued=now_s)
-            self._renewal = kept
-        self._ask(kept.raw, now_ms)
+        statement = self._statement
+        if statement is None or now_s - statement.issued > STATEMENT_AGE_MAX_S // 2:
+            statement = Statement.make(self._identity.node_private, RENEW, issued=now_s)
+            self._statement = statement
+        self._answer_statement(statement.raw, now_ms)
 
-    def _certify_anew(self, core: Core) -> None:
+    def _renew_outdated(self, core: Core) -> None:
         context = core.context
         if (context.clock_s() // TURN_S) % context.count != context.me - 1:
             return
@@ -111,7 +118,7 @@ class Renewal:
         found: list[Any] = [
             capsules.parse(raw) for raw in self._ledger.capsules.outdated(BATCH_MAX)
         ]
-        listed = [one for one in found if capsules.Member(one).node_id not in revoked]
-        if listed:
-            title = f"{len(listed)} members, for the new group key"
-            self._propose([bytes(one.payload) for one in listed], title, b"")
+        members = [one for one in found if capsules.Member(one).node_id not in revoked]
+        if members:
+            title = f"renew {len(members)} members under the new group key"
+            self._propose([bytes(one.payload) for one in members], title, b"")

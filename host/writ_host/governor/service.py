@@ -1,4 +1,4 @@
-"""A process that a service manager runs: signals that end it, and word of how it is."""
+"""A process under a service manager: signals that stop it, and its state for systemd."""
 
 import contextlib
 import os
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def signalled(selector: selectors.BaseSelector, stop: Callable[[], None]) -> Iterator[None]:
-    """Inside, SIGTERM and SIGINT call `stop`, and wake the selector by a byte."""
-    ear, mouth = socket.socketpair()
-    mouth.setblocking(False)
-    selector.register(ear, selectors.EVENT_READ, lambda _: ear.recv(64))
-    before = signal.set_wakeup_fd(mouth.fileno())
+    """Inside, SIGTERM and SIGINT call `stop` and wake the selector."""
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    selector.register(reader, selectors.EVENT_READ, lambda _: reader.recv(64))
+    before = signal.set_wakeup_fd(writer.fileno())
     handlers = {
         number: signal.signal(number, lambda *_: stop())
         for number in (signal.SIGTERM, signal.SIGINT)
@@ -25,13 +25,13 @@ def signalled(selector: selectors.BaseSelector, stop: Callable[[], None]) -> Ite
         signal.set_wakeup_fd(before)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        selector.unregister(ear)
-        ear.close()
-        mouth.close()
+        selector.unregister(reader)
+        reader.close()
+        writer.close()
 
 
 def notify(state: str) -> None:
-    """Tell systemd (sd_notify(3)); nothing where it did not start us."""
+    """Report the state to systemd (sd_notify(3)); nothing if systemd did not start the process."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return

@@ -250,12 +250,12 @@ def test_policy_revocation_and_beacon(council: Council) -> None:
 def test_who_governs_already_can_not_come(council: Council) -> None:
     words = ("governor", "change", "a", "--add", council.path("b") / "b.toml", "--yes")
     error = council.writ(*words, code=1)["error"]
-    assert "b governs already" in error["message"] and not council.waiting("a")
+    assert "b is a governor already" in error["message"] and not council.waiting("a")
     error = council.writ("governor", "change", "a", "--remove", "zoe", "--yes", code=1)["error"]
-    assert "zoe does not govern" in error["message"] and "a, b, c, d" in error["advice"]
+    assert "zoe is not a governor" in error["message"] and "a, b, c, d" in error["advice"]
     both = ("--remove", "c", "--remove", "d")
     error = council.writ("governor", "change", "a", *both, "--yes", code=1)["error"]
-    assert "3 must certify, and there would be 2" in error["message"]
+    assert "threshold 3 is not safe with 2 governors" in error["message"]
     assert "writ governor succeed" in error["advice"] and not council.waiting("a")
 
 

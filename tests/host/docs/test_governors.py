@@ -39,7 +39,7 @@ from writ_host.governor.peering import (
     handshake,
     session,
 )
-from writ_host.governor.peering.transport import Peering
+from writ_host.governor.peering.transport import PeerTransport
 from writ_host.governor.proposals import judge, proposal
 from writ_host.governor.proposals import messages as core_messages
 from writ_host.keys import dkg, identity
@@ -302,8 +302,8 @@ def test_numbers_of_peering() -> None:
         f" {handshake.ECHO_MS // 500} s",
         "repeats after 250, 500, 1,000 and 2,000 ms",
         f"as many as fit {frames.PAYLOAD_BYTES_MAX:,} bytes",
-        f"due {session.SIGN_OF_LIFE_MS // 1000} s after",
-        f"heard nothing for {session.SILENT_MS // 1000} s",
+        f"due {session.KEEPALIVE_MS // 1000} s after",
+        f"heard nothing for {session.SILENCE_MS // 1000} s",
         f"Q-Block1 (option {frames.Q_BLOCK1}, RFC 9177) with SZX {frames._SZX}",
         f"Request-Tag (option {frames.REQUEST_TAG}, RFC 9175) of {frames.TAG_BYTES} bytes",
         f"and {frames.FRAGMENT_BYTES:,} bytes of a longer message",
@@ -316,7 +316,7 @@ def test_numbers_of_peering() -> None:
 
 def test_peering_looks_as_it_is_written() -> None:
     private = [crypto.sha256(name) for name in (b"anna", b"ben")]
-    sides = [Peering(one, "x") for one in private]
+    sides = [PeerTransport(one) for one in private]
     sides[0].set_peers({sides[1].key: "10.0.0.2:5685"})
     sides[1].set_peers({sides[0].key: "10.0.0.1:5685"})
     sides[0].send(sides[1].key, b"\x81\x00")

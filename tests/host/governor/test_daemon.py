@@ -32,7 +32,7 @@ from writ_host.governor.daemon import Daemon
 from writ_host.governor.folder import BadSettings, FolderNotPrivate, GovernorFolder, NoGovernor
 from writ_host.governor.metrics import Metrics, Samples
 from writ_host.governor.peering import bootstrap
-from writ_host.governor.peering.addresses import Addresses, BadAddresses
+from writ_host.governor.peering.addresses import AddressBook, BadAddresses
 from writ_host.governor.peering.bootstrap import FoundingServer, is_plain_request
 from writ_host.keys.identity import Identity
 from writ_host.node.plainclient import PlainClient
@@ -95,11 +95,11 @@ def test_a_folder_that_others_may_write_to_is_no_governors(tmp_path: Path, mode:
 def test_addresses_follow_who_is_heard_unless_they_have_names(tmp_path: Path) -> None:
     path = tmp_path / "peers.toml"
     a, b, c = (Identity.generate(name).public for name in "abc")
-    known = Addresses(path)
+    known = AddressBook(path)
     known.set({"a": "10.0.0.1:5685", "b": "localhost:5685"})
     heard = {one.node_key: ("10.9.9.9:1", 5) for one in (a, b, c)}
     known.learn([a, b, c], heard)
-    again = Addresses(path)
+    again = AddressBook(path)
     assert again.of([a, b, c]) == {
         a.node_key: "10.9.9.9:1",
         b.node_key: "127.0.0.1:5685",
@@ -109,7 +109,7 @@ def test_addresses_follow_who_is_heard_unless_they_have_names(tmp_path: Path) ->
     for wrong in ("a = 1\n", 'a = "x:y"\n', "a\n", "a = \xff"):
         path.write_text(wrong, "latin-1")
         with pytest.raises(BadAddresses):
-            Addresses(path)
+            AddressBook(path)
 
 
 # --- the control socket ---------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def test_addresses_follow_who_is_heard_unless_they_have_names(tmp_path: Path) ->
 
 @contextmanager
 def serving(path: Path, handle: control.Handle) -> Iterator[tuple[ControlServer, list[Any]]]:
-    """A server in a thread; what is put into the list is told to watchers."""
+    """A server in a thread; events put into the list are sent to watchers."""
     events: list[Any] = []
     stop = threading.Event()
     with selectors.DefaultSelector() as selector:
@@ -128,7 +128,7 @@ def serving(path: Path, handle: control.Handle) -> Iterator[tuple[ControlServer,
                 for key, mask in selector.select(0.01):
                     key.data(mask)
                 while events:
-                    server.tell(events.pop(0))
+                    server.publish(events.pop(0))
             server.close()
 
         thread = threading.Thread(target=loop)
@@ -245,11 +245,11 @@ def test_a_stale_socket_is_replaced_and_a_file_is_not(tmp_path: Path) -> None:
 def test_others_are_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = socket.socketpair()
     with one, two:
-        assert control.may_speak(one)
+        assert control.is_authorised(one)
         real = os.getuid()
         monkeypatch.setattr(os, "getuid", lambda: real + 1)
         # root may always
-        assert control.may_speak(one) == (real == 0)
+        assert control.is_authorised(one) == (real == 0)
 
 
 @pytest.mark.parametrize("kind", [str, int, bytes, bool, list])
@@ -334,7 +334,7 @@ def test_metrics_over_http() -> None:
     metrics.serve("127.0.0.1:0")
     try:
         metrics.observe_fsync(0.002)
-        metrics.observe_decide(0.02)
+        metrics.observe_decision(0.02)
         metrics.publish(
             Samples(
                 {"epoch": 3, "beacon_age_seconds": None},
@@ -360,7 +360,7 @@ def test_metrics_over_http() -> None:
 def test_whoever_holds_connections_open_takes_nothing_else_from_the_governor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(metrics_module.Request, "timeout", 0.5)
+    monkeypatch.setattr(metrics_module.ScrapeHandler, "timeout", 0.5)
     metrics = Metrics()
     metrics.serve("127.0.0.1:0")
     before = threading.active_count()

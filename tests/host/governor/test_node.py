@@ -91,13 +91,13 @@ def test_what_the_ledger_has_is_written_to_the_flash_once_in_a_while(tmp_path: P
     assert started().authority.epoch == 8
     node.take(policy(10))
     assert started().authority.epoch == 8
-    node.settle()
+    node.write_deferred()
     assert started().authority.epoch == 10
     # the disk is full: it is kept for the next time
     node.take(policy(12))
     flash.is_full = True
-    node.settle()
+    node.write_deferred()
     flash.is_full = False
     assert started().authority.epoch == 10
-    node.settle()
+    node.write_deferred()
     assert started().authority.epoch == 12

@@ -22,7 +22,7 @@ from writ.authority.store import FileFlash, Store
 from writ_host import codec
 from writ_host.errors import HostError
 from writ_host.governor.control import Document
-from writ_host.governor.peering.transport import Peering
+from writ_host.governor.peering.transport import PeerTransport
 
 POLICY = """
 [roles]
@@ -171,13 +171,13 @@ class StolenGovernor:
             for number, one in enumerate(committee.governors, 1)
             if one is not mine
         }
-        self._peering = Peering(self.local.identity.node_private, "thief")
+        self._transport = PeerTransport(self.local.identity.node_private)
         peers = {
             one.local.identity.public.node_key: one.peers
             for one in committee.governors
             if one is not mine
         }
-        self._peering.set_peers(peers)
+        self._transport.set_peers(peers)
         self._link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._link.bind((HOST, int(mine.peers.rpartition(":")[2])))
         self._link.settimeout(0.02)
@@ -192,7 +192,7 @@ class StolenGovernor:
         """Send a message to these governors, by default to all others."""
         for key, number in self._numbers.items():
             if not to or number in to:
-                self._peering.send(key, codec.dump(list(items)))
+                self._transport.send(key, codec.dump(list(items)))
 
     def listen(self, until: Callable[[], object], seconds: float = 30) -> None:
         """Send and receive until a condition holds. Raises `AssertionError` after `seconds`."""
@@ -222,7 +222,7 @@ class StolenGovernor:
 
     def _turn(self) -> None:
         now_ms = int(time.monotonic() * 1000)
-        for address, datagram in self._peering.flush(now_ms):
+        for address, datagram in self._transport.flush(now_ms):
             host, _, port = address.rpartition(":")
             self._link.sendto(datagram, (host, int(port)))
         try:
@@ -230,5 +230,5 @@ class StolenGovernor:
         except (TimeoutError, OSError):
             return
         where = f"{source[0]}:{source[1]}"
-        for key, data in self._peering.receive(datagram, where, now_ms):
+        for key, data in self._transport.receive(datagram, where, now_ms):
             self.heard.append((self._numbers[key], codec.a_list(codec.load(data))))

@@ -6,7 +6,7 @@ import random
 
 from writ import crypto
 from writ_host.governor.peering import frames
-from writ_host.governor.peering.transport import Peering
+from writ_host.governor.peering.transport import PeerTransport
 from writ_host.keys.identity import node_key
 
 PRIVATES = sorted(
@@ -43,7 +43,7 @@ class Net:
 
     def start(self, i):
         """(Re)start a governor: nothing of the one before is left."""
-        self.ends[i] = Peering(PRIVATES[i], f"g{i}")
+        self.ends[i] = PeerTransport(PRIVATES[i])
         others = {KEYS[j]: self.addresses[j] for j in range(len(self.inbox)) if j != i}
         self.ends[i].set_peers(others)
 

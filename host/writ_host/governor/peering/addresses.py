@@ -1,7 +1,7 @@
-"""Where the other governors are: peers.toml, by name, which people may edit while nothing runs.
+"""The address book of the other governors: peers.toml, which people may edit while no daemon runs.
 
-An address comes from a record, an invitation or a change of governors; who was heard elsewhere is
-known there from then on. Nothing depends on its truth: a peer proves its key.
+An address comes from a record, an invitation or a change of governors. A governor that sends from
+another address gets that address. A wrong address does no harm: each peer proves its key.
 """
 
 import socket
@@ -18,46 +18,48 @@ from ...errors import Malformed
 from ...keys.identity import Governor
 
 _FILE_BYTES_MAX = 65536
-_HEAD = "# Where the other governors are, as this one knows it: name, host:port\n"
-# A name that has changed its meaning is looked up again after so long; a look-up blocks.
+_HEAD = "# Addresses of the other governors: name, host:port\n"
+# A host name is resolved again after so long, seldom because the look-up blocks.
 _RESOLVE_AGAIN_S = 300.0
 
 
 class BadAddresses(Malformed):
-    """A peers.toml that cannot be read."""
+    """A peers.toml cannot be read."""
 
-    advice = "Mend peers.toml, or remove it: the others will be heard from."
+    advice = "Correct peers.toml, or remove it: the addresses are learned again."
 
 
-class Addresses:
-    """The file, open. Raises `BadAddresses`."""
+class AddressBook:
+    """The addresses in the file at `path`. Raises `BadAddresses`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._by_name = _read(path)
-        self._resolved: dict[str, tuple[str, float]] = {}
+        self._resolved: dict[str, tuple[str, float]] = {}  # numeric address, and when it expires
 
     def set(self, found: Mapping[str, str]) -> None:
-        """Remember {name: "host:port"}, durably where it is news."""
+        """Store {name: "host:port"}, durably if anything changes."""
         if any(self._by_name.get(name) != address for name, address in found.items()):
             self._by_name.update(found)
             lines = [f'{name} = "{self._by_name[name]}"\n' for name in sorted(self._by_name)]
             files.write_atomically(self._path, (_HEAD + "".join(lines)).encode(), 0o644)
 
-    def learn(self, governors: Iterable[Governor], heard: Mapping[bytes, tuple[str, int]]) -> None:
-        """Remember where peers with a numeric address were heard last ({node key: (address, ms)}).
+    def learn(
+        self, governors: Iterable[Governor], last_seen: Mapping[bytes, tuple[str, int]]
+    ) -> None:
+        """Store the newest source of each governor, as {node key: (address, ms)} has it.
 
-        A host name stays: it says more than the address that it has today.
+        A host name is kept: it outlives the address that it has today.
         """
         moved = {}
         for governor in governors:
             known = self._by_name.get(governor.name, "")
-            if governor.node_key in heard and (not known or is_numeric(known)):
-                moved[governor.name] = heard[governor.node_key][0]
+            if governor.node_key in last_seen and (not known or is_numeric(known)):
+                moved[governor.name] = last_seen[governor.node_key][0]
         self.set(moved)
 
     def of(self, governors: Iterable[Governor]) -> dict[bytes, str]:
-        """{node key: "host:port", numeric} of those with an address that is known."""
+        """{node key: "host:port", numeric} of the governors with a known address."""
         found = {}
         for governor in governors:
             address = self.resolve(self._by_name.get(governor.name, ""))
@@ -66,7 +68,7 @@ class Addresses:
         return found
 
     def resolve(self, address: str) -> str:
-        """The address with a numeric host; "" where it has none at present."""
+        """The address with a numeric host; "" if it cannot be resolved."""
         if not address or is_numeric(address):
             return address
         known, until = self._resolved.get(address, ("", 0.0))
@@ -77,7 +79,7 @@ class Addresses:
             listed = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)
             known = f"{listed[0][4][0]}:{port}"
         except OSError:
-            # what it was before is the best guess
+            # the address of before is the best guess
             pass
         self._resolved[address] = known, time.monotonic() + _RESOLVE_AGAIN_S
         return known
@@ -97,7 +99,7 @@ def _read(path: Path) -> dict[str, str]:
         found = tomllib.loads(files.read_bounded(path, _FILE_BYTES_MAX).decode())
         for name, address in found.items():
             if not isinstance(address, str):
-                raise BadAddresses(f'{path}: {name} is not "host:port"')
+                raise BadAddresses(f'{path}: {name} must be "host:port"')
             target.check_address(address)
     except FileNotFoundError:
         return {}

@@ -1,12 +1,12 @@
-"""Plain CoAP at a governor's peering address: `founding`, for whoever founds a scope.
+"""Plain CoAP at a governor's peering address, for parties without a session: foundings.
 
-    POST founding          an invitation, in blocks (RFC 7959); the answer says how far it is
-    GET  founding/ID       how far the ceremony with this id (hex) is
-    GET  founding/ID/N     the N-th of the capsules that it made, from 0; 4.04 beyond the last
+    POST founding          an invitation, in blocks (RFC 7959); the answer is the ceremony's status
+    GET  founding/ID       the status of the ceremony with this id (hex)
+    GET  founding/ID/N     the capsule number N that the ceremony made, from 0; 4.04 after the last
 
-No session is possible yet, and none is needed: an invitation decides nothing, and what came of it
-is certified. The id is the digest of the invitation, which has a random nonce, so that only those
-who know it can ask. `InvitationClient` is the other side. Sans-IO.
+No session is needed: an invitation decides nothing, and the capsules are certified. The id is the
+digest of the invitation, which contains a random nonce, so only those who know the invitation can
+ask. ceremonies/endpoint.py answers. Sans-IO.
 """
 
 from collections.abc import Callable
@@ -21,42 +21,42 @@ from writ.wire.exchange import Exchanges
 from ...errors import HostError
 
 PATH = "founding"
-# 13 records, a policy, and what signs them.
+# 13 records, a policy, and the signatures on them.
 BODY_BYTES_MAX = 16384
 TRANSFERS_MAX = 8
 TRANSFER_MS = 60000
-# What strangers may cause here: a block each, 100 a second.
+# Requests of all unauthenticated senders together: 100 a second.
 REQUESTS_BURST = 200
 REQUEST_REFILL_MS = 10
 _OPTIONS = (coap.URI_HOST, coap.URI_PORT, coap.URI_PATH, coap.BLOCK1, coap.BLOCK2)
 
-# Answers a method, the path below `founding`, a body and its source with a code and a body.
+# Takes the method, the path below `founding`, the body and its source; returns code and body.
 Serve = Callable[[int, tuple[str, ...], bytes, str], tuple[int, bytes]]
 
 
 def is_plain_request(datagram: bytes) -> bool:
-    """Whether a datagram at the peering address is a plain request: governors' own are all NON."""
+    """Whether a datagram is a plain CoAP request (CON): datagrams of the transport are NON."""
     return bool(datagram) and datagram[0] & 0xF0 == 0x40
 
 
 def is_plain_response(datagram: bytes) -> bool:
-    """Whether it is an answer to one: an ACK or a reset."""
+    """Whether a datagram answers a plain request: an ACK or a reset."""
     return bool(datagram) and datagram[0] & 0xE0 == 0x60
 
 
 class FoundingServer:
-    """The server's side."""
+    """The server of `founding`. serve: answers whole requests."""
 
     def __init__(self, serve: Serve) -> None:
         self._serve = serve
         self._exchanges = Exchanges()
-        self._ration = TokenBucket(REQUESTS_BURST, REQUEST_REFILL_MS)
-        # address -> body so far, and when it is given up
+        self._rate_limit = TokenBucket(REQUESTS_BURST, REQUEST_REFILL_MS)
+        # by address: the body so far, and when the upload expires
         self._uploads: dict[str, tuple[bytes, int]] = {}
 
     def receive(self, datagram: bytes, source: str, now_ms: int) -> list[tuple[str, bytes]]:
-        """Answer a datagram of which `is_plain_request` is true: [(address, datagram)]."""
-        if not self._ration.take(now_ms):
+        """Answer a datagram for which `is_plain_request` is true: [(address, datagram)]."""
+        if not self._rate_limit.take(now_ms):
             return []
         try:
             message = coap.decode(datagram)
@@ -82,9 +82,9 @@ class FoundingServer:
         except Rejection as rejection:
             return Message(coap.ACK, coap.BAD_REQUEST, payload=type(rejection).__name__.encode())
         except HostError as error:
-            # as much of it as one message holds
-            said = str(error).encode()[:200].decode(errors="ignore")
-            return Message(coap.ACK, coap.BAD_REQUEST, payload=said.encode())
+            # cut to fit one message
+            text = str(error).encode()[:200].decode(errors="ignore")
+            return Message(coap.ACK, coap.BAD_REQUEST, payload=text.encode())
 
     def _upload(self, message: Message, source: str, now_ms: int) -> tuple[bytes, Message | None]:
         value = message.option(coap.BLOCK1)
@@ -124,22 +124,22 @@ def _respond(request: Message, code: int, body: bytes) -> Message:
 
 
 class InvitationClient:
-    """The client's side: bodies on their way to `founding` at other addresses."""
+    """The client: uploads of invitations to `founding` at other daemons."""
 
     def __init__(self) -> None:
         self._exchanges = Exchanges()
-        # by address: the body, and how far it is
+        # by address
         self._uploads: dict[str, Upload] = {}
 
     def invite(self, address: str, body: bytes, now_ms: int) -> list[tuple[str, bytes]]:
-        """Begin to bring `body` to "host:port" (numeric); what is to be sent now."""
+        """Start the upload of `body` to "host:port" (numeric): [(address, datagram)]."""
         if address in self._uploads or len(self._uploads) >= TRANSFERS_MAX:
             return []
         self._uploads[address] = Upload(body)
         return self._next(address, now_ms)
 
     def receive(self, datagram: bytes, source: str, now_ms: int) -> list[tuple[str, bytes]]:
-        """An answer: what is to be sent now."""
+        """Take an answer; the next datagrams of the upload: [(address, datagram)]."""
         upload = self._uploads.get(source)
         try:
             message = coap.decode(datagram)
@@ -158,14 +158,14 @@ class InvitationClient:
         return self._next(source, now_ms)
 
     def tick(self, now_ms: int) -> list[tuple[str, bytes]]:
-        """Repeat what is not answered; who never answers is given up."""
+        """Repeat unanswered requests; drop the uploads whose retries are used up."""
         out, failed = self._exchanges.tick(now_ms)
         for address, _, _ in failed:
             self._uploads.pop(address, None)
         return list(out)
 
     def next_ms(self, now_ms: int) -> int | None:
-        """Milliseconds until `tick` has something to do, or None."""
+        """Milliseconds until `tick` has work, None for never."""
         if not self._uploads:
             return None
         found: int | None = self._exchanges.next_ms(now_ms)
@@ -181,6 +181,6 @@ class InvitationClient:
             self._exchanges.begin(message, address, message)
             return list(self._exchanges.send(message, address, now_ms))
         except Rejection:
-            # the table is full: whoever asked for it asks again
+            # the table is full: the caller invites again later
             self._uploads.pop(address, None)
             return []

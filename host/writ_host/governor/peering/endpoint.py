@@ -1,9 +1,8 @@
-"""The UDP socket of governors among themselves: peering, and plain requests of those who found.
+"""The UDP socket between governors: the transport's datagrams, and plain CoAP for foundings.
 
-Messages are handed on as they come, by turns of the peers (fairqueue.py); what is to be said
-waits for `flush`, when all that it follows from is durable, so that messages to one peer share
-datagrams. What follows from nothing that is still to be written leaves before the disk is
-waited for.
+Incoming messages are handled in the order of the fair queue (fairqueue.py). Outgoing messages wait
+in the outbox (outbox.py): early ones leave before the commit, all others after it, so that nothing
+is said that a crash could undo. Messages to one peer share datagrams.
 """
 
 import contextlib
@@ -11,26 +10,29 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 
 from writ.errors import UsageError
 from writ.link import udp
 
 from ...keys.identity import Governor, Identity
-from ..ledger.ledger import Ledger
-from .addresses import Addresses
+from .addresses import AddressBook
 from .bootstrap import FoundingServer, InvitationClient, Serve, is_plain_request, is_plain_response
 from .fairqueue import FairQueue
-from .transport import Peering
+from .outbox import Outbox, Urgency
+from .transport import PeerTransport
 
-# Of one wake-up, so that answers share datagrams and nobody starves the other sockets.
+# Datagrams that are read at one time, so that answers share datagrams and other sockets are served.
 DATAGRAMS_AT_ONCE = 256
 DATAGRAM_BYTES_MAX = 2048
-# Seconds of this thread, not of a busy machine. Messages are handled for so long before devices,
-# operators and time have their turn; and so long before the socket is looked at again, whose buffer
-# a flood fills in some ms.
+# CPU seconds of this thread. Messages are handled for TURN_S, then devices, operators and timers
+# are served. Within a turn the socket is read every LOOK_S, since a flood fills its buffer in some
+# milliseconds.
 TURN_S = 0.2
 LOOK_S = 0.002
-# A burst of catch-up from twelve peers; the kernel grants what it is configured to.
+# A deferrable message waits for so long, or until the next event.
+DEFER_MS = 2
+# A burst of catch-up answers from twelve peers; the kernel may grant less.
 SOCKET_BYTES = 1 << 20
 
 # Node key of the sender (33 B), message, time in ms.
@@ -39,75 +41,90 @@ OnMessage = Callable[[bytes, bytes, int], None]
 Datagrams = Iterable[tuple[str, bytes]]
 
 
-class PeerEndpoint:
-    """Bound to `bound` ("host:port"). serve: who answers plain requests. Raises `OSError`.
+class Durable(Protocol):
+    """The store that must be on the disk before messages that depend on it leave."""
 
-    now_ms: what tells the time; on_message: whom messages of peers are given to; known: the file
-    with the peers' addresses.
+    @property
+    def failure(self) -> Exception | None:
+        """The error of the write that failed, None while the disk works."""
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether there are uncommitted writes."""
+
+    def at_once(self) -> contextlib.AbstractContextManager[None]:
+        """Commit once, at the end, for all writes inside."""
+
+
+class PeerEndpoint:
+    """The socket, bound to `bound` ("host:port"). Raises `OSError`.
+
+    address_file: peers.toml; store: the ledger; now_ms: the clock, milliseconds that only grow;
+    on_message: takes the messages of peers; serve: answers plain requests.
     """
 
     def __init__(
         self,
         bound: str,
         identity: Identity,
-        known: Path,
-        ledger: Ledger,
+        address_file: Path,
+        store: Durable,
         now_ms: Callable[[], int],
         on_message: OnMessage,
         serve: Serve,
     ) -> None:
-        self.peering = Peering(identity.node_private, identity.name)
-        self.addresses = Addresses(known)
-        self.peers: dict[bytes, str] = {}
-        self._late: list[tuple[bytes, bytes]] = []
-        self._turns = FairQueue()
-        self._has_had_turn = False
-        self.peering.unread = self._turns.full
-        self._ledger = ledger
+        self.transport = PeerTransport(identity.node_private)
+        self.address_book = AddressBook(address_file)
+        self.peers: dict[bytes, str] = {}  # node key -> "host:port", numeric
+        self._outbox = Outbox(self._send)
+        self._inbox = FairQueue()
+        self._was_served = False  # in this turn of the loop
+        self.transport.paused = self._inbox.full
+        self._store = store
         self._now_ms = now_ms
         self._on_message = on_message
-        self._front = FoundingServer(serve)
-        self._inviter = InvitationClient()
-        self.link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._founding_server = FoundingServer(serve)
+        self._invitations = InvitationClient()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with contextlib.suppress(OSError):
-            self.link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
         try:
             host, port = udp.split(bound)
-            self.link.bind((host, port))
+            self.socket.bind((host, port))
         except OSError:
-            self.link.close()
+            self.socket.close()
             raise
-        self.link.setblocking(False)
+        self.socket.setblocking(False)
 
     def close(self) -> None:
         """Close the socket."""
-        self.link.close()
+        self.socket.close()
 
-    # --- what comes in ----------------------------------------------------------------------------
+    # --- incoming ---------------------------------------------------------------------------------
 
-    def ready(self, _: int) -> None:
-        """The selector says that datagrams are there: one fsync for what all of them bring."""
-        self._has_had_turn = True
-        with self._ledger.at_once():
+    def on_readable(self, _: int) -> None:
+        """Handle the datagrams that have arrived, with one commit for all of them."""
+        self._was_served = True
+        with self._store.at_once():
             answers = self._receive()
             answers += self._handle()
-            if self._ledger.is_dirty:
-                self.send_early()
-        self._send_all(answers)
+            if self._store.is_dirty:
+                self.flush_early()
+        self._send_datagrams(answers)
 
     def _handle(self) -> list[tuple[str, bytes]]:
-        """Hand on what waits, as much as fits a turn; what strangers are answered meanwhile."""
+        """Handle queued messages for one turn; the answers to plain requests read meanwhile."""
         answers: list[tuple[str, bytes]] = []
-        # to ask for the thread's time takes time, and mostly there is one message
-        since_s = time.thread_time() if len(self._turns) > 1 else 0.0
+        # reading the thread's clock takes time, and mostly there is only one message
+        since_s = time.thread_time() if len(self._inbox) > 1 else 0.0
         looked_s, end_s = since_s, since_s + TURN_S
-        while since_s < end_s and (found := self._turns.next()) is not None:
-            self._on_message(*found, self._now_ms())
-            if not self._turns:
-                self._turns.took(found[0], 0)
+        while since_s < end_s and (message := self._inbox.next()) is not None:
+            self._on_message(*message, self._now_ms())
+            if not self._inbox:
+                self._inbox.charge(message[0], 0)
                 break
             done_s = time.thread_time()
-            self._turns.took(found[0], done_s - since_s)
+            self._inbox.charge(message[0], done_s - since_s)
             since_s = done_s
             if since_s - looked_s > LOOK_S:
                 answers += self._receive()
@@ -115,99 +132,103 @@ class PeerEndpoint:
         return answers
 
     def _receive(self) -> list[tuple[str, bytes]]:
-        """What strangers are answered; what peers are told waits for `flush`."""
+        """Read the socket; the answers to plain requests. Answers to peers wait for `flush`."""
         answers: list[tuple[str, bytes]] = []
         for _ in range(DATAGRAMS_AT_ONCE):
             try:
-                datagram, (host, port, *_rest) = self.link.recvfrom(DATAGRAM_BYTES_MAX)
+                datagram, (host, port, *_rest) = self.socket.recvfrom(DATAGRAM_BYTES_MAX)
             except BlockingIOError:
                 break
             except OSError:
-                # an ICMP error of an earlier datagram
+                # an ICMP error that an earlier datagram caused
                 continue
             source, now_ms = f"{host}:{port}", self._now_ms()
             if is_plain_request(datagram):
-                answers += self._front.receive(datagram, source, now_ms)
+                answers += self._founding_server.receive(datagram, source, now_ms)
             elif is_plain_response(datagram):
-                answers += self._inviter.receive(datagram, source, now_ms)
+                answers += self._invitations.receive(datagram, source, now_ms)
             else:
-                for sender, message in self.peering.receive(datagram, source, now_ms):
-                    self._turns.add(sender, message)
+                for sender, message in self.transport.receive(datagram, source, now_ms):
+                    self._inbox.add(sender, message)
         return answers
 
-    # --- what goes out ----------------------------------------------------------------------------
+    # --- outgoing ---------------------------------------------------------------------------------
 
-    def post(self, to: bytes, data: bytes, early: bool = False) -> None:
-        """A message for the peer with this node key, with the next `flush` at the latest.
+    def post(self, to: bytes, data: bytes, urgency: Urgency = Urgency.AFTER_COMMIT) -> None:
+        """Send a message to the peer with node key `to`, at the time that its class allows."""
+        self._outbox.post(to, data, urgency)
 
-        early: nothing that is still to be written came before it.
-        """
-        if not early:
-            self._late.append((to, data))
-            return
-        # who has no address yet is told later: all that matters is repeated
-        with contextlib.suppress(UsageError):
-            self.peering.send(to, data)
-
-    def post_all(self, found: Iterable[tuple[bytes, bytes]]) -> None:
-        """Several: (node key, message)."""
-        for to, data in found:
+    def post_all(self, messages: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send several messages (node key, message) after the commit."""
+        for to, data in messages:
             self.post(to, data)
 
-    def invite(self, address: str, data: bytes) -> None:
-        """Bring an invitation to whoever is at "host:port"."""
-        resolved = self.addresses.resolve(address)
+    def invite(self, address: str, invitation: bytes) -> None:
+        """Bring an invitation to the daemon at "host:port"."""
+        resolved = self.address_book.resolve(address)
         if resolved:
-            self._send_all(self._inviter.invite(resolved, data, self._now_ms()))
+            found = self._invitations.invite(resolved, invitation, self._now_ms())
+            self._send_datagrams(found)
 
-    def send_early(self) -> None:
-        """Send what was posted as early; after this it is too late to keep it back."""
-        if self._ledger.failure is None:
-            self._send_all(self.peering.flush(self._now_ms()))
+    def release_deferred(self) -> None:
+        """A new turn of the loop has begun: deferrable messages leave with the next `flush`."""
+        self._outbox.release_deferred()
+
+    def flush_early(self) -> None:
+        """Send the early messages before the commit."""
+        if self._store.failure is None:
+            self._send_datagrams(self.transport.flush(self._now_ms()))
 
     def flush(self) -> None:
-        """Send what waits. Raises `LedgerFailed` when the disk failed."""
-        if self._turns and not self._has_had_turn:
-            # what did not fit the turn before
-            self.ready(0)
-        self._has_had_turn = False
-        if self._ledger.failure is not None:
-            # whatever was to be said may depend on what is not there
-            raise self._ledger.failure
-        late, self._late = self._late, []
-        for to, data in late:
-            self.post(to, data, early=True)
+        """Send all messages but deferrable ones. Raises `LedgerFailed` after a failed write."""
+        if self._inbox and not self._was_served:
+            # messages that the turn before had no time for
+            self.on_readable(0)
+        self._was_served = False
+        if self._store.failure is not None:
+            # any message may depend on the write that failed
+            raise self._store.failure
+        self._outbox.committed()
         now_ms = self._now_ms()
-        self._send_all(self._inviter.tick(now_ms))
-        self._send_all(self.peering.flush(now_ms))
+        self._send_datagrams(self._invitations.tick(now_ms))
+        self._send_datagrams(self.transport.flush(now_ms))
 
     def next_ms(self, now_ms: int) -> int | None:
-        """Milliseconds until `flush` has something to do, None for never."""
-        if self._turns:
+        """Milliseconds until `flush` has work, None for never."""
+        if self._inbox:
             return 0
-        times = (self.peering.next_ms(now_ms), self._inviter.next_ms(now_ms))
+        times = (
+            self.transport.next_ms(now_ms),
+            self._invitations.next_ms(now_ms),
+            DEFER_MS if self._outbox.has_deferred else None,
+        )
         return min((one for one in times if one is not None), default=None)
 
-    def _send_all(self, datagrams: Datagrams) -> None:
+    def _send(self, to: bytes, data: bytes) -> None:
+        # a peer without an address gets nothing: every message that matters is repeated
+        with contextlib.suppress(UsageError):
+            self.transport.send(to, data)
+
+    def _send_datagrams(self, datagrams: Datagrams) -> None:
         for address, datagram in datagrams:
-            # what cannot be sent now is lost, as on any network
+            # a datagram that cannot be sent is lost, as on any network
             with contextlib.suppress(OSError):
                 host, port = udp.split(address)
-                self.link.sendto(datagram, (host, port))
+                self.socket.sendto(datagram, (host, port))
 
-    # --- who the peers are ------------------------------------------------------------------------
+    # --- peers ------------------------------------------------------------------------------------
 
     def set_peers(self, governors: Iterable[Governor], others: dict[bytes, str]) -> None:
-        """The governors, where they were last; and `others`, by node key, where they say."""
-        found = self.addresses.of(governors)
+        """Replace the peers: the governors, and `others` by node key with their addresses."""
+        found = self.address_book.of(governors)
         for key, address in others.items():
-            resolved = self.addresses.resolve(address)
+            resolved = self.address_book.resolve(address)
             if resolved:
                 found.setdefault(key, resolved)
         if found != self.peers:
             self.peers = found
-            self.peering.set_peers(found)
+            self.transport.set_peers(found)
 
     def learn(self, governors: Iterable[Governor]) -> None:
-        """Remember where these were heard last."""
-        self.addresses.learn(governors, self.peering.heard)
+        """Remember the addresses from which these governors sent last."""
+        self.address_book.learn(governors, self.transport.last_seen)

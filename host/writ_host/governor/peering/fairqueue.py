@@ -1,8 +1,8 @@
-"""Whose message is handled next: one that floods takes its own turns, and nobody else's.
+"""The fair queue: it decides which peer's message is handled next.
 
-Fair by the time that messages took (start-time fair queueing, Goyal et al. 1996), since what one
-costs is not seen from outside: a signature of a device is a hundred times a status. While nobody
-else waits, one peer may have all of it.
+Start-time fair queueing (Goyal et al. 1996) by the CPU time that messages took, since the cost of a
+message is not visible in advance: a device's signature costs a hundred times a status. A peer that
+floods delays its own messages only. While no other peer has messages, one may use all the time.
 """
 
 from collections import deque
@@ -10,29 +10,29 @@ from collections import deque
 # Of one peer: 1,000 proposals at once and all batches that may be under way, twice (cosign.py). Of
 # twelve peers 24 MB.
 WAITING_BYTES_MAX = 2 << 20
-# What a message costs besides its bytes.
+# The cost of a message besides its bytes.
 MESSAGE_BYTES_MIN = 128
 
 
 class FairQueue:
-    """Messages that wait, by peer (node key, 33 B). full: of whom no more is to be taken now."""
+    """Messages by peer (node key, 33 B). full: the peers of which no more may be added now."""
 
     def __init__(self) -> None:
         self.full: set[bytes] = set()
         self._waiting: dict[bytes, deque[bytes]] = {}
         self._bytes: dict[bytes, int] = {}
-        self._used_s: dict[bytes, float] = {}
-        self._now_s = 0.0  # what the peer whose turn it was had used by then
+        self._used_s: dict[bytes, float] = {}  # virtual time: CPU seconds charged to each peer
+        self._now_s = 0.0  # virtual time of the message that was taken last
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
     def __len__(self) -> int:
-        """How many messages wait."""
+        """The number of messages."""
         return sum(map(len, self._waiting.values()))
 
     def add(self, peer: bytes, message: bytes) -> None:
-        """One more. Whoever was silent has saved nothing."""
+        """Add one message to the peer's queue; a quiet peer earns no credit."""
         if peer not in self._waiting:
             self._waiting[peer] = deque()
             self._used_s[peer] = max(self._now_s, self._used_s.get(peer, 0.0))
@@ -44,11 +44,11 @@ class FairQueue:
         if self._bytes[peer] >= WAITING_BYTES_MAX:
             self.full.add(peer)
         elif self._bytes[peer] <= WAITING_BYTES_MAX // 2:
-            # in between, so that not each message makes room for the next one
+            # the gap keeps a peer from switching between full and free with each message
             self.full.discard(peer)
 
     def next(self) -> tuple[bytes, bytes] | None:
-        """(peer, message) of whoever had the least time so far, None when nothing waits."""
+        """(peer, message) of the peer that has used the least time; None if the queue is empty."""
         if not self._waiting:
             return None
         peer = min(self._waiting, key=lambda one: self._used_s[one])
@@ -59,11 +59,11 @@ class FairQueue:
             del self._waiting[peer], self._bytes[peer]
         return peer, message
 
-    def took(self, peer: bytes, seconds: float) -> None:
-        """What the message of this peer cost; to be said before the next one."""
+    def charge(self, peer: bytes, seconds: float) -> None:
+        """Charge the time of the peer's message to it. Call this before the next `next`."""
         if self._waiting:
             self._used_s[peer] += seconds
         else:
-            # all begin anew
+            # an empty queue: all peers begin anew
             self._used_s.clear()
             self._now_s = 0.0

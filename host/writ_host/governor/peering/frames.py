@@ -1,7 +1,7 @@
-"""Datagrams between governors: CoAP NON POST under OSCORE, no answers. Pure functions of bytes.
+"""The format of datagrams between governors: CoAP NON POST under OSCORE, without answers.
 
-What is inside a datagram is one of:
-    POST, payload = (* bstr), a CBOR sequence of whole messages; of none, it is a sign of life
+The inner message of a datagram is one of:
+    POST, payload = (* bstr), a CBOR sequence of whole messages; an empty one is a keepalive
     POST, Q-Block1 (RFC 9177, section 4.1), Request-Tag (RFC 9175, section 3), payload = a fragment
 """
 
@@ -16,17 +16,17 @@ from writ.wire.oscore import Context
 
 from ... import codec
 
-# A catch-up answer or a proposal of 32 capsules; the same as the largest file of a ceremony.
+# Holds a catch-up answer, a proposal of 32 capsules, and the largest file of a ceremony.
 MESSAGE_BYTES_MAX = 65536
-# With OSCORE, CoAP, UDP and IP around it below 1,280 bytes: no path fragments it.
+# Below 1,280 bytes with OSCORE, CoAP, UDP and IP headers: no IPv6 path fragments it.
 PAYLOAD_BYTES_MAX = 1200
-# The largest payload, 24 bytes of OSCORE and CoAP; and a handshake, which is smaller.
+# The largest payload plus 24 bytes of OSCORE and CoAP; a handshake is smaller.
 DATAGRAM_BYTES_MAX = 1280
-# A block of RFC 7959 is a power of two: 1,024 bytes.
+# Block sizes of RFC 7959 are powers of two: this is 1,024 bytes.
 _SZX = 6
 FRAGMENT_BYTES = 1024
 _FRAGMENTS_MAX = MESSAGE_BYTES_MAX // FRAGMENT_BYTES
-# Messages of one peer that wait for fragments: 512 kB at most, and one lost fragment leaves one.
+# Incomplete messages of one peer: 512 kB at most. A lost fragment leaves one behind.
 ASSEMBLIES_MAX = 8
 
 Q_BLOCK1 = 19
@@ -34,9 +34,9 @@ REQUEST_TAG = 292
 TAG_BYTES = 4
 
 Options = list[tuple[int, bytes]]
-# of an inner message: options and payload
+# An inner message: options and payload.
 Part = tuple[Options, bytes]
-SIGN_OF_LIFE: Part = ([], b"")
+KEEPALIVE: Part = ([], b"")
 
 
 def check(condition: bool) -> None:
@@ -46,7 +46,7 @@ def check(condition: bool) -> None:
 
 
 def encode(mid: int, code: int, token: bytes, options: Options, body: bytes) -> bytes:
-    """A NON message; unlike `Message.encode` up to this transport's own size."""
+    """A NON message of up to `DATAGRAM_BYTES_MAX`, more than `Message.encode` allows."""
     head = bytes((0x40 | NON << 4 | len(token), code, mid >> 8, mid & 255))
     data: bytes = head + token + coap.encode_options(options)
     return data + b"\xff" + body if body else data
@@ -66,7 +66,7 @@ def parse(datagram: bytes) -> Message:
 
 
 def seal(context: Context, mid: int, part: Part) -> bytes:
-    """`part` as a datagram. Raises `SequenceExhausted`."""
+    """Protect `part` as a datagram. Raises `SequenceExhausted`."""
     inner = Message(NON, POST, mid)
     inner.options, inner.payload = part
     sealed, _ = context.protect_request(inner)
@@ -74,7 +74,7 @@ def seal(context: Context, mid: int, part: Part) -> bytes:
 
 
 def pack(messages: Iterable[bytes], tags: Iterator[int]) -> list[Part]:
-    """`messages` in their order as few inner messages; `tags` numbers those that are cut."""
+    """Pack `messages`, in their order, into few parts; `tags` numbers the fragmented ones."""
     parts: list[Part] = []
     shared = b""
     for message in messages:
@@ -85,13 +85,13 @@ def pack(messages: Iterable[bytes], tags: Iterator[int]) -> list[Part]:
         if len(item) <= PAYLOAD_BYTES_MAX:
             shared += item
         else:
-            parts += _cut(message, next(tags).to_bytes(TAG_BYTES, "big"))
+            parts += _fragment(message, next(tags).to_bytes(TAG_BYTES, "big"))
     if shared:
         parts.append(([], shared))
     return parts
 
 
-def _cut(message: bytes, tag: bytes) -> list[Part]:
+def _fragment(message: bytes, tag: bytes) -> list[Part]:
     parts: list[Part] = []
     for start in range(0, len(message), FRAGMENT_BYTES):
         end = start + FRAGMENT_BYTES
@@ -103,7 +103,7 @@ def _cut(message: bytes, tag: bytes) -> list[Part]:
 @dataclass
 class _Assembly:
     fragments: dict[int, bytes] = field(default_factory=dict)
-    count: int | None = None  # known with the last fragment
+    count: int | None = None  # of fragments; known once the last one has arrived
 
     def add(self, number: int, more: bool, fragment: bytes) -> bytes | None:
         if not more:
@@ -122,7 +122,7 @@ class _Assembly:
 
 
 class Reassembly:
-    """The messages of one peer that are under way in fragments; the oldest gives way."""
+    """The incomplete messages of one peer; a new one replaces the oldest if there are too many."""
 
     def __init__(self) -> None:
         self._assemblies: dict[bytes, _Assembly] = {}
@@ -131,7 +131,7 @@ class Reassembly:
         return len(self._assemblies)
 
     def unpack(self, inner: Message) -> list[bytes]:
-        """The messages that `inner` has in it or completes. Raises a `Rejection`."""
+        """The messages that `inner` contains or completes. Raises a `Rejection`."""
         check(inner.code == POST)
         if not inner.options:
             return _split(inner.payload)
@@ -144,7 +144,7 @@ class Reassembly:
             raise BadOption()
         if number >= _FRAGMENTS_MAX:
             raise TooLarge()
-        # what would fit one fragment is never cut
+        # a message that fits one fragment is never fragmented
         check(size == FRAGMENT_BYTES if more else 0 < size <= FRAGMENT_BYTES and number > 0)
         return self._feed(tag, number, more, inner.payload)
 

@@ -1,15 +1,16 @@
-"""EDHOC between governors (RFC 9528, method 3, suite 2), with keys that both sides know already.
+"""EDHOC between governors (RFC 9528, method 3, suite 2) with pinned keys.
 
     Initiator                                 Responder
-    NON POST .well-known/edhoc, message_1  ->  no Echo: no work
-        <-  4.01, Echo (RFC 9175): bound to the address, nothing kept
-    the same with the Echo                 ->  rationed by address, then the curve is computed
+    NON POST .well-known/edhoc, message_1  ->  without an Echo: no computation, no state
+        <-  4.01, Echo (RFC 9175) that is bound to the address
+    the same with the Echo                 ->  rate limit by address, then computation
         <-  2.04, message_2
-    NON POST .well-known/edhoc, message_3  ->  the kid is looked up among the pinned, the key proven
-        <-  anything under OSCORE confirms (RFC 9528, section 5.4.2)
+    NON POST .well-known/edhoc, message_3  ->  finds the pinned key by its kid and verifies it
+        <-  any OSCORE message confirms (RFC 9528, section 5.4.2)
 
-CRED_x is a CCS of the pinned key alone, so both sides build the same bytes. Each side repeats what
-was not answered; whatever comes twice is answered with the same bytes, or not at all. Sans-IO.
+CRED_x is a CCS that contains the pinned key alone, so both sides build the same bytes. The
+initiator repeats a message until it is answered. The responder answers a repeated message with the
+same bytes or not at all. Sans-IO.
 """
 
 import hmac
@@ -25,23 +26,23 @@ from writ.wire.oscore import Context
 
 from .frames import encode
 
-# What follows the first, second... sending of one datagram, then the attempt is given up.
+# The pauses after the first, second, ... transmission of one datagram; then the attempt fails.
 RETRY_MS = (250, 500, 1000, 2000)
-# A handshake that was answered may take all tries of the other side, and a delay on the way.
+# An incoming handshake may take all retries of the initiator and a delay on the way.
 PENDING_MS = 10_000
-# Longer than any round trip; an Echo is good for this long at least, and for twice at most.
+# Longer than any round trip. An Echo is valid for this time at least, for twice at most.
 ECHO_MS = 10_000
 ECHO_BYTES = 8
-# An answer with another Echo each time must not become a ping-pong.
+# Ends an exchange with a responder that answers each Echo with another one.
 _ECHOES_MAX = 8
 _TOKEN_BYTES = 8
 CONNECTION_ID_BYTES = 4
-# A handshake answered is 1.3 ms of work. Strangers, each with an address that it can be reached at,
-# get one in 2 s each and 2 a second in all: 0.3 % of a core. Governors start twice and move.
+# To answer a handshake takes 1.3 ms. Unknown addresses, which an Echo has verified, get one in 2 s
+# each and 2 a second in all: 0.3 % of a core. Governors restart and move, so some are genuine.
 STRANGER_BURST, STRANGER_REFILL_MS = 4, 2000
-# The address of a pinned peer has a bucket of its own: 4 a second.
+# The address of a pinned peer has its own rate limit: 4 a second.
 KNOWN_BURST, KNOWN_REFILL_MS = 8, 250
-# Handshakes under way: of all strangers, and of one known address.
+# Unfinished incoming handshakes: from all unknown addresses, and from one known address.
 STRANGERS_PENDING_MAX = 16
 KNOWN_PENDING_MAX = 4
 
@@ -53,7 +54,7 @@ ANSWER_OPTIONS = [(coap.CONTENT_FORMAT, b"\x40")]
 
 
 class Credential:
-    """The credential of a pinned key (33 B, SEC 1): `x`, `kid` (8 B) and `ccs`, its CRED_x."""
+    """The credential of a pinned key (33 B, SEC 1): `x`, `kid` (8 B) and `ccs` (CRED_x)."""
 
     def __init__(self, node_key: bytes) -> None:
         self.x = node_key[1:]
@@ -63,10 +64,10 @@ class Credential:
         self.ccs: bytes = cbor.encode({8: {1: key}})
 
 
-class Greeting:
-    """A handshake that this governor began. `context` is there once message_2 was verified.
+class OutgoingHandshake:
+    """A handshake that this governor began. `context` is set once message_2 is verified.
 
-    private, mine: own key and credential; c_i: own connection id; address: where it is tried.
+    private, mine: own key and credential; c_i: own connection id; address: of the peer.
     """
 
     def __init__(
@@ -75,18 +76,18 @@ class Greeting:
         self.c_i = c_i
         self.address = address
         self.token = crypto.random_bytes(_TOKEN_BYTES)
-        self.due_ms = 0
+        self.due_ms = 0  # when the next datagram is due
         self.context: Context | None = None
         self._mine = mine
         self._peer = peer
         self._initiator = Initiator(private, c_i)
         self._body = _TRUE + self._initiator.message_1()
         self._echo: bytes | None = None
-        self._echoes = 0
-        self._tries = 0
+        self._echo_count = 0
+        self._tries = 0  # transmissions of the present message
 
     def datagram(self, mid: int, now_ms: int) -> bytes | None:
-        """What is due, or None after the last try."""
+        """The datagram that is due, None after the last try."""
         if self._tries >= len(RETRY_MS):
             return None
         self.due_ms = now_ms + RETRY_MS[self._tries]
@@ -96,17 +97,17 @@ class Greeting:
             options.append((coap.ECHO, self._echo))
         return encode(mid, coap.POST, self.token, options, self._body)
 
-    def asked_for_echo(self, echo: bytes) -> bool:
-        """The peer wants this Echo first; True when it is a new one."""
-        self._echoes += 1
-        if self.context is not None or echo == self._echo or self._echoes > _ECHOES_MAX:
+    def take_echo(self, echo: bytes) -> bool:
+        """Repeat message_1 with this Echo, which the peer wants; False if it is no new one."""
+        self._echo_count += 1
+        if self.context is not None or echo == self._echo or self._echo_count > _ECHOES_MAX:
             return False
         self._echo = echo
         self._tries = 0
         return True
 
-    def answered(self, message_2: bytes) -> Context:
-        """The session, unconfirmed; then message_3 is due. A `Rejection` ends the greeting."""
+    def take_message_2(self, message_2: bytes) -> Context:
+        """The session's context, unconfirmed; message_3 is due now. A `Rejection` is final."""
         initiator = self._initiator
         if initiator.read_2(message_2) != ("kid", self._peer.kid):
             raise NotMember()
@@ -120,8 +121,8 @@ class Greeting:
 
 
 @dataclass
-class Pending:
-    """A handshake that somebody began: `serial` is what the caller gave with message_1."""
+class IncomingHandshake:
+    """A handshake that a peer began. serial: the caller's, given with message_1."""
 
     responder: Responder
     source: str
@@ -132,23 +133,23 @@ class Pending:
     message_2: bytes
 
 
-class Doorman:
-    """The answering side: for whom a handshake is computed, and those under way."""
+class HandshakeResponder:
+    """The responder's side: Echo, rate limits, and the unfinished incoming handshakes."""
 
     def __init__(self, private: bytes, mine: Credential) -> None:
-        self.pending: dict[bytes, Pending] = {}  # by C_R
+        self.pending: dict[bytes, IncomingHandshake] = {}  # by C_R
         self._private = private
         self._mine = mine
         self._echo_key = crypto.random_bytes(16)
         self._strangers = RateLimiter(STRANGER_BURST, STRANGER_REFILL_MS)
 
     def echo(self, source: str, now_ms: int, age: int = 0) -> bytes:
-        """The Echo that whoever receives at `source` can return; age 1: the one before."""
+        """The Echo for the address `source`, in this period (age 0) or the one before (age 1)."""
         text = f"{now_ms // ECHO_MS - age} {source}"
         return hmac.digest(self._echo_key, text.encode(), "sha256")[:ECHO_BYTES]
 
     def has_echo(self, message: Message, source: str, now_ms: int) -> bool:
-        """True when the request returns an Echo of ours. Raises `BadMessage` for another form."""
+        """Whether the request returns a valid Echo. Raises `BadMessage` for another form."""
         known = len(REQUEST_OPTIONS)
         if message.code != coap.POST or message.options[:known] != REQUEST_OPTIONS:
             raise BadMessage()
@@ -160,7 +161,7 @@ class Doorman:
         fresh = (self.echo(source, now_ms, age) for age in (0, 1))
         return any(hmac.compare_digest(more[0][1], echo) for echo in fresh)
 
-    def answer_1(
+    def respond(
         self,
         body: bytes,
         source: str,
@@ -170,7 +171,8 @@ class Doorman:
     ) -> bytes:
         """message_2 for the body of a request. Raises a `Rejection`.
 
-        bucket: of a known address, or None; ids: the C_R to use and the serial to remember.
+        bucket: the rate limit of a known address, or None; ids: the C_R to use, and the serial to
+        keep.
         """
         message_1 = body.removeprefix(_TRUE)
         for pending in self.pending.values():
@@ -182,31 +184,31 @@ class Doorman:
             raise RateLimited()
         message_2 = responder.message_2(("kid", self._mine.kid), self._mine.ccs)
         self._make_room(source, bucket is not None)
-        self.pending[ids[0]] = Pending(
+        self.pending[ids[0]] = IncomingHandshake(
             responder, source, bucket is not None, ids[1], now_ms, message_1, message_2
         )
         return message_2
 
     def expire(self, now_ms: int) -> None:
-        """Forget the handshakes that were never finished."""
+        """Drop incoming handshakes that were not finished in time."""
         for c_r, pending in list(self.pending.items()):
             if now_ms - pending.started_ms > PENDING_MS:
                 del self.pending[c_r]
 
     def _make_room(self, source: str, is_known: bool) -> None:
-        # oldest first, as a dict keeps its order
-        rivals = [
+        # oldest first: a dict keeps the order of insertion
+        same_kind = [
             c_r
             for c_r, pending in self.pending.items()
             if pending.is_known == is_known and (pending.source == source or not is_known)
         ]
-        if len(rivals) >= (KNOWN_PENDING_MAX if is_known else STRANGERS_PENDING_MAX):
-            del self.pending[rivals[0]]
+        if len(same_kind) >= (KNOWN_PENDING_MAX if is_known else STRANGERS_PENDING_MAX):
+            del self.pending[same_kind[0]]
 
-    def read_3(self, c_r: bytes, message_3: bytes, source: str) -> tuple[Pending, bytes]:
-        """(the handshake, the kid that the peer claims). One try only. Raises a `Rejection`."""
+    def read_3(self, c_r: bytes, message_3: bytes, source: str) -> tuple[IncomingHandshake, bytes]:
+        """(handshake, kid that the peer claims); each has one try. Raises a `Rejection`."""
         pending = self.pending.get(c_r)
-        # from elsewhere nobody ends another one's handshake
+        # a message from another address must not end the handshake
         if pending is None or pending.source != source:
             raise OutOfOrder()
         del self.pending[c_r]
@@ -217,5 +219,5 @@ class Doorman:
 
 
 def is_message_1(body: bytes) -> bool:
-    """Whether a request's body begins a handshake (RFC 9528, appendix A.2.1)."""
+    """Whether the body of a request starts a handshake (RFC 9528, appendix A.2.1)."""
     return body.startswith(_TRUE)

@@ -1,4 +1,4 @@
-"""What one governor knows of another one: its key, its sessions, and what waits for it."""
+"""The state of one peer: its key, its addresses, its sessions, its queue and its timers."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -11,37 +11,38 @@ from writ.wire.coap import Message
 from writ.wire.oscore import Context, decode_option
 
 from . import frames
-from .frames import MESSAGE_BYTES_MAX, SIGN_OF_LIFE, Part, Reassembly
-from .handshake import KNOWN_BURST, KNOWN_REFILL_MS, Credential, Greeting
+from .frames import KEEPALIVE, MESSAGE_BYTES_MAX, Part, Reassembly
+from .handshake import KNOWN_BURST, KNOWN_REFILL_MS, Credential, OutgoingHandshake
 
-# What waits for one peer, the oldest giving way: eight of the largest messages.
+# The queue of one peer: eight of the largest messages. The oldest message is dropped first.
 QUEUE_BYTES_MAX = 8 * MESSAGE_BYTES_MAX
 QUEUE_MESSAGES_MAX = 1024
-# Without a session a message waits for so long at least, for twice at most: then it is old news.
+# Without a session a queued message is dropped as stale after this time, after twice at most.
 QUEUE_MS = 10_000
-# One largest message in so many ms: a socket's usual buffer (212,992 bytes) holds 92 datagrams.
+# One message of the largest size per burst: a default socket buffer (212,992 bytes) holds 92
+# datagrams.
 BURST_DATAGRAMS = 64
 BURST_MS = 10
-# Whoever was sent something gives a sign of life after the first time; whoever has sent something
-# and has heard nothing after the second greets again: one sign of life may be lost on the way.
-SIGN_OF_LIFE_MS = 2000
-SILENT_MS = 5000
-# Between two attempts to greet: the first, doubled each time up to the second.
-GREET_MS, GREET_MS_MAX = 500, 8000
+# A receiver owes a keepalive after the first time. A sender that has received nothing for the
+# second time starts a new handshake: one keepalive may be lost on the way.
+KEEPALIVE_MS = 2000
+SILENCE_MS = 5000
+# The pause between two handshakes with a peer: doubled from the first to the second.
+HANDSHAKE_PAUSE_MS, HANDSHAKE_PAUSE_MS_MAX = 500, 8000
 # New keys after an hour, and long before a limit: half of the sequence numbers, and of the 2**20
 # forgeries that a tag of 8 bytes is good for (draft-ietf-core-oscore-key-limits).
 REKEY_MS = 3_600_000
 REKEY_SEQUENCE = 2**22
 REKEY_FORGERIES = 2**19
-# Whoever answered waits longer, so that not both begin.
-REKEY_LATER_MS = 60_000
+# The responder of the session waits longer, so that both sides do not begin at once.
+REKEY_RESPONDER_MS = 60_000
 
 
 @dataclass
-class Stats:
-    """Of one peer; only what was authentic counts as received.
+class PeerStats:
+    """The traffic of one peer; only authentic datagrams count as received.
 
-    unread: datagrams that came while so much waited that they were dropped as they were.
+    unread: datagrams that were dropped unopened, since too many messages of the peer waited.
     """
 
     datagrams_in: int = 0
@@ -55,18 +56,18 @@ class Stats:
 
 @dataclass(eq=False)
 class Session:
-    """One OSCORE context with a peer. is_mine: this side began it."""
+    """One OSCORE context with a peer. is_initiator: this side began its handshake."""
 
     peer: "Peer"
     context: Context
-    is_mine: bool
-    made_ms: int
-    serial: int = 0  # the how manieth that this side began and had confirmed
-    ends_ms: int | None = None  # None for the one that sends
-    confirms: bytes | None = None  # message_3 that made it, answered again until the peer is heard
-    is_heard: bool = False
+    is_initiator: bool
+    created_ms: int
+    serial: int = 0  # numbers the confirmed sessions that this side began, from 1
+    expires_ms: int | None = None  # None for the session that sends
+    message_3: bytes | None = None  # the responder confirms it again until the peer sends
+    has_received: bool = False
     forgeries: int = 0
-    newest: int = -1  # sequence number
+    newest: int = -1  # the highest sequence number received
 
     def open(self, message: Message) -> tuple[Message, bool]:
         """(inner message, whether it is the newest so far). Raises a `Rejection`."""
@@ -76,27 +77,27 @@ class Session:
             self.forgeries += 1
             raise
         self.context.accept(number)
-        self.is_heard = True
+        self.has_received = True
         is_newest = number > self.newest
         self.newest = max(number, self.newest)
         return inner, is_newest
 
     @property
-    def worn_ms(self) -> int:
-        """When its keys are old."""
-        return self.made_ms + REKEY_MS + (0 if self.is_mine else REKEY_LATER_MS)
+    def rekey_ms(self) -> int:
+        """When new keys are due because of the session's age."""
+        return self.created_ms + REKEY_MS + (0 if self.is_initiator else REKEY_RESPONDER_MS)
 
-    def is_worn(self, now_ms: int) -> bool:
+    def needs_rekey(self, now_ms: int) -> bool:
         """Whether new keys are due."""
         return (
-            now_ms >= self.worn_ms
+            now_ms >= self.rekey_ms
             or self.context.sequence >= REKEY_SEQUENCE
             or self.forgeries >= REKEY_FORGERIES
         )
 
 
 def kid_of(message: Message) -> bytes | None:
-    """The key identifier of a protected message, which has nothing else outside.
+    """The key identifier of a protected message, whose only outer option is OSCORE.
 
     Raises a `Rejection`.
     """
@@ -106,113 +107,117 @@ def kid_of(message: Message) -> bytes | None:
 
 
 class Peer:
-    """One pinned peer. key: its node key; pinned: its address; is_lower: its key than ours."""
+    """One pinned peer.
+
+    key: its node key (33 B); is_lower: whether that key is lower than ours; pinned: the address
+    that the roster or the address book names.
+    """
 
     def __init__(self, key: bytes, credential: Credential, is_lower: bool, pinned: str) -> None:
         self.key = key
         self.credential = credential
         self.is_lower = is_lower
         self.pinned = pinned
-        self.address = pinned  # where it was heard last
-        self.stats = Stats()
+        self.address = pinned  # the source of its newest message
+        self.stats = PeerStats()
         self.bucket = TokenBucket(KNOWN_BURST, KNOWN_REFILL_MS)
         self.reassembly = Reassembly()
         self.sessions: list[Session] = []  # oldest first
-        self.current: Session | None = None  # the one that sends
-        self.greeting: Greeting | None = None
-        self.failures = 0  # greetings since the last session
-        self.greet_ms = 0  # not before
-        self.unanswered_ms: int | None = None  # since when something was sent and nothing heard
-        self.owed_ms: int | None = None  # when it must hear a sign of life
+        self.current: Session | None = None  # the session that sends
+        self.handshake: OutgoingHandshake | None = None
+        self.failed_handshakes = 0  # since the last session
+        self.handshake_ms = 0  # the earliest time of the next handshake
+        self.unanswered_ms: int | None = None  # since when a message is out and none has come in
+        self.keepalive_ms: int | None = None  # when the peer must get a keepalive
         self._queue: deque[bytes] = deque()
         self._queue_bytes = 0
-        self._old = 0  # how many of the queue were there at `_aged_ms`
+        self._old_count = 0  # messages that were in the queue at `_aged_ms` already
         self._aged_ms = 0
-        self._parts: deque[Part] = deque()  # of the queue, ready to be sealed
+        self._parts: deque[Part] = deque()  # taken from the queue, ready to be sealed
         self._burst_ms = -BURST_MS
         self._burst_left = 0
 
-    # --- what waits -----------------------------------------------------------------------------
+    # --- queue ------------------------------------------------------------------------------------
 
-    def queue(self, data: bytes) -> int:
-        """Add a message; returns how many gave way."""
+    def enqueue(self, data: bytes) -> int:
+        """Add a message to the queue; returns how many old ones were dropped for it."""
         self._queue.append(data)
         self._queue_bytes += len(data)
         dropped = 0
         while self._queue_bytes > QUEUE_BYTES_MAX or len(self._queue) > QUEUE_MESSAGES_MAX:
-            self._shift()
+            self._drop_oldest()
             dropped += 1
         return dropped
 
-    def _shift(self) -> None:
+    def _drop_oldest(self) -> None:
         self._queue_bytes -= len(self._queue.popleft())
-        self._old = max(0, self._old - 1)
+        self._old_count = max(0, self._old_count - 1)
 
-    def has_waiting(self) -> bool:
+    def has_queued(self) -> bool:
         """Whether anything is to be sent."""
         return bool(self._parts or self._queue)
 
-    def age(self, now_ms: int) -> None:
-        """Without a session: drop what is old."""
+    def drop_stale(self, now_ms: int) -> None:
+        """Drop messages that have waited too long for a session."""
         if now_ms >= self._aged_ms + QUEUE_MS:
-            for _ in range(self._old):
-                self._shift()
-            self._old = len(self._queue)
+            for _ in range(self._old_count):
+                self._drop_oldest()
+            self._old_count = len(self._queue)
             self._aged_ms = now_ms
 
-    def live(self) -> None:
-        """Give a sign of life, unless something is sent anyway."""
-        self.owed_ms = None
-        if not self.has_waiting():
-            self._parts.append(SIGN_OF_LIFE)
+    def enqueue_keepalive(self) -> None:
+        """Send a keepalive, unless a message is queued anyway."""
+        self.keepalive_ms = None
+        if not self.has_queued():
+            self._parts.append(KEEPALIVE)
 
     def drain(self, mids: Iterator[int], tags: Iterator[int], now_ms: int) -> Iterator[bytes]:
-        """The datagrams that may go now, in the current session. Raises `SequenceExhausted`."""
+        """The datagrams that may leave now, in the current session. Raises `SequenceExhausted`."""
         if now_ms >= self._burst_ms + BURST_MS:
             self._burst_ms = now_ms
             self._burst_left = BURST_DATAGRAMS
-        while self.current is not None and self._burst_left and self.has_waiting():
+        while self.current is not None and self._burst_left and self.has_queued():
             if not self._parts:
                 self.stats.messages_out += len(self._queue)
                 self._parts.extend(frames.pack(self._queue, tags))
                 self._queue.clear()
-                self._queue_bytes = self._old = 0
-            # only a part that was sealed is gone
+                self._queue_bytes = self._old_count = 0
+            # a part is removed once it is sealed
             datagram = self.seal(self.current, self._parts[0], next(mids))
             self._burst_left -= 1
-            if self._parts.popleft() is not SIGN_OF_LIFE and self.unanswered_ms is None:
+            if self._parts.popleft() is not KEEPALIVE and self.unanswered_ms is None:
                 self.unanswered_ms = now_ms
             yield datagram
 
     def seal(self, session: Session, part: Part, mid: int) -> bytes:
-        """`part` as a datagram in this session. Raises `SequenceExhausted`."""
+        """Protect `part` as a datagram of this session. Raises `SequenceExhausted`."""
         datagram = frames.seal(session.context, mid, part)
-        self.owed_ms = None
+        self.keepalive_ms = None
         self.stats.datagrams_out += 1
         self.stats.bytes_out += len(datagram)
         return datagram
 
-    # --- time -----------------------------------------------------------------------------------
+    # --- timers -----------------------------------------------------------------------------------
 
-    def wants_session(self, now_ms: int) -> bool:
-        """Whether it is to be greeted: no session, worn keys, or it is silent."""
-        silent = self.unanswered_ms is not None and now_ms - self.unanswered_ms >= SILENT_MS
-        return self.current is None or silent or self.current.is_worn(now_ms)
+    def needs_handshake(self, now_ms: int) -> bool:
+        """Whether a handshake is due: there is no session, its keys are old, or it is silent."""
+        is_silent = self.unanswered_ms is not None and now_ms - self.unanswered_ms >= SILENCE_MS
+        return self.current is None or is_silent or self.current.needs_rekey(now_ms)
 
     def due_ms(self, now_ms: int) -> int:
-        """When something is to be done, if nothing comes in."""
-        times = [session.ends_ms for session in self.sessions if session.ends_ms is not None]
-        if self.greeting is not None:
-            times.append(self.greeting.due_ms)
-        elif self.current is None or self.wants_session(now_ms):
-            times.append(self.greet_ms)
+        """When the next timer expires."""
+        times = [one.expires_ms for one in self.sessions if one.expires_ms is not None]
+        if self.handshake is not None:
+            times.append(self.handshake.due_ms)
+        elif self.current is None or self.needs_handshake(now_ms):
+            times.append(self.handshake_ms)
         else:
-            times.append(max(self.current.worn_ms, self.greet_ms))
+            times.append(max(self.current.rekey_ms, self.handshake_ms))
             if self.unanswered_ms is not None:
-                times.append(max(self.unanswered_ms + SILENT_MS, self.greet_ms))
+                times.append(max(self.unanswered_ms + SILENCE_MS, self.handshake_ms))
         if self.current is not None:
-            if self.has_waiting():
+            if self.has_queued():
                 times.append(now_ms if self._burst_left else self._burst_ms + BURST_MS)
-            if self.owed_ms is not None:
-                times.append(self.owed_ms)
+            if self.keepalive_ms is not None:
+                times.append(self.keepalive_ms)
         return min(times)

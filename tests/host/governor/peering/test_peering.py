@@ -117,14 +117,14 @@ def test_silence_costs_nothing():
     assert len(net.taped) == before
 
 
-def test_one_way_traffic_gets_signs_of_life_and_no_new_handshake():
+def test_one_way_traffic_gets_keepalives_and_no_new_handshake():
     net = Net(2).run(100)
     session = net.ends[0]._peers[KEYS[1]].current
     for _ in range(60):
         net.send(0, 1, b"x")
         net.run(1000)
     assert len(net.inbox[1]) == 60 and net.inbox[0] == []
-    assert net.ends[0].heard[KEYS[1]][1] > net.now_ms - 3000
+    assert net.ends[0].last_seen[KEYS[1]][1] > net.now_ms - 3000
     # nor when it ends: a sign of life asks for none
     net.run(60_000)
     assert net.ends[0]._peers[KEYS[1]].current is session and net.is_joined(0, 1)
@@ -188,7 +188,7 @@ def test_a_restart_that_cannot_reach_us_is_noticed_by_silence(which):
     net.start(which)
     net.ends[which].set_peers({KEYS[1 - which]: "10.9.9.9:1"})
     net.send(1 - which, which, b"lost")
-    net.run(peersession.SILENT_MS + 1000)
+    net.run(peersession.SILENCE_MS + 1000)
     assert net.is_joined(0, 1) and net.inbox[which] == []
     net.send(which, 1 - which, b"found")
     net.run(50)
@@ -227,7 +227,7 @@ def test_keys_are_replaced_in_time_and_without_a_gap(limit, monkeypatch):
         if limit == "forgeries":
             ours = net.ends[0]._peers[KEYS[1]].current.context
             forger = Context(b"wrong", b"", ours.recipient_id, ours.sender_id, None, 10_000)
-            net.arrive(0, frames.seal(forger, 1, frames.SIGN_OF_LIFE), address(1))
+            net.arrive(0, frames.seal(forger, 1, frames.KEEPALIVE), address(1))
     net.run(100)
     assert [len(inbox) for inbox in net.inbox] == [400, 400]
     assert 3 <= len(contexts) <= 100
@@ -247,7 +247,7 @@ def test_a_peer_that_moves_is_followed():
     net.addresses[1] = "10.0.0.99:1234"
     net.send(1, 0, b"from elsewhere")
     net.run(50)
-    assert net.ends[0].heard[KEYS[1]][0] == "10.0.0.99:1234"
+    assert net.ends[0].last_seen[KEYS[1]][0] == "10.0.0.99:1234"
     net.send(0, 1, b"to elsewhere")
     net.run(50)
     assert net.got(1) == [b"to elsewhere"]
@@ -258,7 +258,7 @@ def test_a_peer_that_moves_is_followed():
     net.run(50)
     for _ in range(2):
         net.arrive(1, late, "6.6.6.6:6")
-        assert net.ends[1].heard[KEYS[0]][0] == address(0)
+        assert net.ends[1].last_seen[KEYS[0]][0] == address(0)
     assert net.got(1) == [b"to elsewhere", b"early", b"late"]
     # it moves back, starts anew, and does not find us: the pinned address is tried too
     net.addresses[1] = address(1)
@@ -266,4 +266,4 @@ def test_a_peer_that_moves_is_followed():
     net.ends[1].set_peers({KEYS[0]: "10.9.9.9:1"})
     net.send(0, 1, b"into the void")
     net.run(20_000)
-    assert net.is_joined(0, 1) and net.ends[0].heard[KEYS[1]][0] == address(1)
+    assert net.is_joined(0, 1) and net.ends[0].last_seen[KEYS[1]][0] == address(1)

@@ -14,7 +14,7 @@ from writ_host.governor.peering import (
     handshake,
     transport,
 )
-from writ_host.governor.peering.transport import Peering
+from writ_host.governor.peering.transport import PeerTransport
 
 # Who is not let in
 
@@ -30,7 +30,7 @@ def test_a_peer_removed_is_cut_off_at_once():
     assert net.inbox[0] == net.inbox[1] == []
     assert {to for to, datagram, source in net.taped if source == address(0)} == {address(1)}
     assert net.ends[0].counters["UnknownContext"] and net.ends[0].counters["UnknownCredential"]
-    assert KEYS[1] not in net.ends[0].heard and KEYS[1] not in net.ends[0].stats
+    assert KEYS[1] not in net.ends[0].last_seen and KEYS[1] not in net.ends[0].stats
     with pytest.raises(UsageError):
         net.send(0, 1, b"gone")
     net.send(2, 0, b"still here")
@@ -49,10 +49,10 @@ def test_a_stranger_who_knows_us_gets_no_session():
 
 def test_whoever_has_another_key_than_pinned_gets_no_session():
     net = Net(2)
-    net.ends[1] = Peering(PRIVATES[2], "impostor")
+    net.ends[1] = PeerTransport(PRIVATES[2])
     net.ends[1].set_peers({KEYS[0]: address(0)})
     net.run(60_000)
-    assert not net.ends[0]._sessions and not net.ends[0].heard
+    assert not net.ends[0]._sessions and not net.ends[0].last_seen
     # as initiator it is turned away by our key, as responder by its own
     assert net.ends[0].counters["NotMember"] and net.ends[0].counters["UnknownCredential"]
 
@@ -62,18 +62,18 @@ def test_a_claimed_kid_needs_its_key():
         net = Net(2)
         claimed = handshake.Credential(KEYS[1])
         mine = handshake.Credential(KEYS[0])
-        greeting = handshake.Greeting(private, claimed, mine, b"abcd", address(1))
+        outgoing = handshake.OutgoingHandshake(private, claimed, mine, b"abcd", address(1))
         end = net.ends[0]
         for _ in range(3):
-            end.receive(greeting.datagram(1, 0), address(1), 0)
+            end.receive(outgoing.datagram(1, 0), address(1), 0)
             for _, datagram in end.flush(0):
                 message = frames.parse(datagram)
-                if message.token != greeting.token:
+                if message.token != outgoing.token:
                     continue
                 if message.payload:
-                    greeting.answered(message.payload)
+                    outgoing.take_message_2(message.payload)
                 else:
-                    greeting.asked_for_echo(message.options[0][1])
+                    outgoing.take_echo(message.options[0][1])
         assert list(end.counters) == ([refusal] if refusal else [])
         assert len(end._sessions) == (0 if refusal else 1)
 
@@ -89,7 +89,7 @@ def test_a_reflection_is_no_peer():
 
 
 def test_peers_have_keys_of_their_own():
-    end = Peering(PRIVATES[0], "g0")
+    end = PeerTransport(PRIVATES[0])
     negative = bytes((5 - KEYS[1][0],)) + KEYS[1][1:]
     for keys in (
         [KEYS[0]],
@@ -130,7 +130,7 @@ def test_replayed_datagrams_change_nothing():
 # Floods and garbage
 
 
-def greeting_of_a_stranger():
+def message_1_of_a_stranger():
     return frames.encode(
         7,
         2,
@@ -141,7 +141,7 @@ def greeting_of_a_stranger():
 
 
 @pytest.mark.parametrize("returns_echo", [False, True])
-def test_a_flood_of_greetings_keeps_nobody_out(returns_echo, monkeypatch):
+def test_a_flood_of_handshakes_keeps_nobody_out(returns_echo, monkeypatch):
     computed = []
     original = Responder.message_2
 
@@ -151,14 +151,14 @@ def test_a_flood_of_greetings_keeps_nobody_out(returns_echo, monkeypatch):
 
     monkeypatch.setattr(Responder, "message_2", message_2)
     net = Net(2)
-    first = greeting_of_a_stranger()
+    first = message_1_of_a_stranger()
     message = frames.parse(first)
     seconds, each = 4, 250
     for step in range(seconds * 10):
         for number in range(each):
             source = f"6.6.{step}.{number}:6"
             if returns_echo:
-                echo = net.ends[0]._doorman.echo(source, net.now_ms)
+                echo = net.ends[0]._responder.echo(source, net.now_ms)
                 options = [*handshake.REQUEST_OPTIONS, (252, echo)]
                 body = message.payload[:-1] + os.urandom(1)
                 first = frames.encode(7, 2, message.token, options, body)
@@ -170,13 +170,13 @@ def test_a_flood_of_greetings_keeps_nobody_out(returns_echo, monkeypatch):
     assert net.got(0) == [b"through the flood"] and net.is_joined(0, 1)
     strangers = 4 * handshake.STRANGER_BURST + seconds * 4000 // handshake.STRANGER_REFILL_MS
     assert 2 <= len(computed) <= strangers + 4
-    assert len(net.ends[0]._doorman.pending) <= handshake.STRANGERS_PENDING_MAX
+    assert len(net.ends[0]._responder.pending) <= handshake.STRANGERS_PENDING_MAX
     assert returns_echo == ("RateLimited" in net.ends[0].counters)
 
 
 def test_an_echo_is_good_for_one_address_and_a_while():
     end = Net(2).ends[0]
-    message = frames.parse(greeting_of_a_stranger())
+    message = frames.parse(message_1_of_a_stranger())
 
     def answer(echo, source, now_ms):
         more = [] if echo is None else [(252, echo)]
@@ -206,27 +206,27 @@ def test_repeats_of_a_handshake_cost_one(monkeypatch):
         Responder, "message_2", lambda self, *args: computed.append(1) or original(self, *args)
     )
     end = Net(2).ends[0]
-    message = frames.parse(greeting_of_a_stranger())
-    options = [*handshake.REQUEST_OPTIONS, (252, end._doorman.echo(address(1), 0))]
+    message = frames.parse(message_1_of_a_stranger())
+    options = [*handshake.REQUEST_OPTIONS, (252, end._responder.echo(address(1), 0))]
     for _ in range(100):
         end.receive(frames.encode(7, 2, b"", options, message.payload), address(1), 0)
     answers = {frames.parse(raw).payload for _, raw in end._replies}
     assert len(computed) == len(answers) == 1 and end.counters == {}
 
 
-def test_each_step_of_a_greeting_has_all_its_tries():
+def test_each_step_of_a_outgoing_has_all_its_tries():
     mine, peer = (handshake.Credential(key) for key in KEYS[:2])
-    greeting = handshake.Greeting(PRIVATES[0], mine, peer, b"abcd", address(1))
+    outgoing = handshake.OutgoingHandshake(PRIVATES[0], mine, peer, b"abcd", address(1))
     for echo in (b"", b"1", b"2"):
-        assert not echo or greeting.asked_for_echo(echo)
+        assert not echo or outgoing.take_echo(echo)
         for _ in handshake.RETRY_MS:
-            assert greeting.datagram(1, 0)
-        assert greeting.datagram(1, 0) is None
+            assert outgoing.datagram(1, 0)
+        assert outgoing.datagram(1, 0) is None
 
 
-def greeted(net):
-    """Governor 1's greeting of governor 0, answered; its message_3 is not yet delivered."""
-    greeting = handshake.Greeting(
+def begun_handshake(net):
+    """Governor 1's outgoing of governor 0, answered; its message_3 is not yet delivered."""
+    outgoing = handshake.OutgoingHandshake(
         PRIVATES[1],
         handshake.Credential(KEYS[1]),
         handshake.Credential(KEYS[0]),
@@ -234,18 +234,18 @@ def greeted(net):
         address(0),
     )
     end = net.ends[0]
-    while greeting.context is None:
-        end.receive(greeting.datagram(1, net.now_ms), address(1), net.now_ms)
+    while outgoing.context is None:
+        end.receive(outgoing.datagram(1, net.now_ms), address(1), net.now_ms)
         for _, datagram in end.flush(net.now_ms):
             message = frames.parse(datagram)
-            if message.token == greeting.token and message.payload:
-                greeting.answered(message.payload)
-            elif message.token == greeting.token:
-                greeting.asked_for_echo(message.options[0][1])
-    return greeting
+            if message.token == outgoing.token and message.payload:
+                outgoing.take_message_2(message.payload)
+            elif message.token == outgoing.token:
+                outgoing.take_echo(message.options[0][1])
+    return outgoing
 
 
-def signs_of_life(net, context):
+def keepalives(net, context):
     """What of governor 0's next datagrams opens in this session."""
     opened = []
     for to, datagram in net.ends[0].flush(net.now_ms):
@@ -257,37 +257,37 @@ def signs_of_life(net, context):
 
 def test_nobody_ends_a_handshake_from_elsewhere():
     net = Net(2)
-    greeting = greeted(net)
-    message_3 = greeting.datagram(1, 0)
+    outgoing = begun_handshake(net)
+    message_3 = outgoing.datagram(1, 0)
     # guessed ids with garbage after them, from another address
     for tail in (b"", bytes(20)):
         net.arrive(0, message_3[: -len(tail) or None], "6.6.6.6:6")
     assert net.ends[0].counters == {"OutOfOrder": 2} and not net.ends[0]._sessions
     net.arrive(0, message_3, address(1))
-    assert signs_of_life(net, greeting.context) == [(address(1), b"")]
+    assert keepalives(net, outgoing.context) == [(address(1), b"")]
 
 
 def test_a_lost_confirmation_is_given_again_but_not_for_ever():
     net = Net(2)
-    greeting = greeted(net)
-    message_3 = greeting.datagram(1, 0)
+    outgoing = begun_handshake(net)
+    message_3 = outgoing.datagram(1, 0)
     for _ in range(3):
         net.arrive(0, message_3, address(1))
-        assert signs_of_life(net, greeting.context) == [(address(1), b"")]
+        assert keepalives(net, outgoing.context) == [(address(1), b"")]
     # a replay from elsewhere is answered to the peer itself; another message_3 is not
     net.arrive(0, message_3, "6.6.6.6:6")
-    assert signs_of_life(net, greeting.context) == [(address(1), b"")]
+    assert keepalives(net, outgoing.context) == [(address(1), b"")]
     net.arrive(0, message_3 + b"x", address(1))
-    assert signs_of_life(net, greeting.context) == []
+    assert keepalives(net, outgoing.context) == []
     for _ in range(100):
         net.arrive(0, message_3, address(1))
-    assert len(signs_of_life(net, greeting.context)) < handshake.KNOWN_BURST
+    assert len(keepalives(net, outgoing.context)) < handshake.KNOWN_BURST
     assert net.ends[0].counters["RateLimited"] > 90
     # once the peer was heard in it, nobody needs it
     net.now_ms += 10_000
-    net.arrive(0, frames.seal(greeting.context, 1, frames.SIGN_OF_LIFE), address(1))
+    net.arrive(0, frames.seal(outgoing.context, 1, frames.KEEPALIVE), address(1))
     net.arrive(0, message_3, address(1))
-    assert signs_of_life(net, greeting.context) == []
+    assert keepalives(net, outgoing.context) == []
 
 
 def test_answers_with_ever_new_echoes_end():
@@ -308,8 +308,8 @@ def test_answers_to_strangers_are_bounded_and_leave_room_for_peers():
     net = Net(2)
     end = net.ends[0]
     for number in range(1000):
-        end.receive(greeting_of_a_stranger(), f"6.6.6.6:{number + 1}", 0)
-    end.receive(greeting_of_a_stranger(), address(1), 0)
+        end.receive(message_1_of_a_stranger(), f"6.6.6.6:{number + 1}", 0)
+    end.receive(message_1_of_a_stranger(), address(1), 0)
     answers = end.flush(0)
     assert len(answers) <= transport.REPLIES_MAX + 2
     assert any(to == address(1) and frames.parse(raw).code == 0x81 for to, raw in answers)
@@ -321,8 +321,8 @@ def test_strangers_leave_the_handshakes_of_pinned_addresses():
     end = net.ends[0]
 
     def code(source):
-        message = frames.parse(greeting_of_a_stranger())
-        echo = end._doorman.echo(source, 0)
+        message = frames.parse(message_1_of_a_stranger())
+        echo = end._responder.echo(source, 0)
         options = [*handshake.REQUEST_OPTIONS, (252, echo)]
         datagram = frames.encode(7, 2, message.token, options, message.payload)
         end.receive(datagram, source, 0)
@@ -338,12 +338,12 @@ def test_one_address_cannot_crowd_out_its_own_handshakes_for_ever():
     net = Net(2)
     end = net.ends[0]
     for number in range(1000):
-        message = frames.parse(greeting_of_a_stranger())
-        echo = end._doorman.echo(address(1), net.now_ms)
+        message = frames.parse(message_1_of_a_stranger())
+        echo = end._responder.echo(address(1), net.now_ms)
         options = [*handshake.REQUEST_OPTIONS, (252, echo)]
         datagram = frames.encode(number, 2, message.token, options, message.payload)
         end.receive(datagram, address(1), net.now_ms)
-    assert len(end._doorman.pending) <= handshake.KNOWN_PENDING_MAX
+    assert len(end._responder.pending) <= handshake.KNOWN_PENDING_MAX
     assert end.counters["RateLimited"] > 900
     net.run(5000)
     assert net.is_joined(0, 1)

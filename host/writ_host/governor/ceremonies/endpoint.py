@@ -1,0 +1,48 @@
+"""The `founding` resource: a governor without a session accepts invitations and reports on them.
+
+peering/bootstrap.py describes the requests and carries them as plain CoAP.
+"""
+
+from collections.abc import Callable
+
+from writ.wire import coap
+
+from .manager import Ceremonies
+
+
+class FoundingEndpoint:
+    """Answers requests below `founding`. on_invitation: called after each invitation."""
+
+    def __init__(self, ceremonies: Ceremonies, on_invitation: Callable[[], None]) -> None:
+        self._ceremonies = ceremonies
+        self._on_invitation = on_invitation
+
+    def serve(
+        self, method: int, path: tuple[str, ...], body: bytes, source: str
+    ) -> tuple[int, bytes]:
+        """The answer: (CoAP code, body). Raises `HostError`, `Rejection`.
+
+        path: below `founding`; source: "host:port".
+        """
+        if method == coap.POST:
+            if path:
+                return coap.METHOD_NOT_ALLOWED, b""
+            status = self._ceremonies.invitation(body, source)
+            self._on_invitation()
+            return coap.CHANGED, status
+        found = self._find(path)
+        return (coap.NOT_FOUND, b"") if found is None else (coap.CONTENT, found)
+
+    def _find(self, path: tuple[str, ...]) -> bytes | None:
+        """The status of a ceremony (ID), or one of the capsules it made (ID/N)."""
+        try:
+            ceremony = bytes.fromhex(path[0]) if path else None
+        except ValueError:
+            ceremony = None
+        if ceremony is None:
+            return None
+        if len(path) == 1:
+            return self._ceremonies.status(ceremony)
+        if len(path) == 2 and path[1].isascii() and path[1].isdecimal():
+            return next(iter(self._ceremonies.result(ceremony)[int(path[1][:4]) :]), None)
+        return None
