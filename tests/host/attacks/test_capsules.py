@@ -157,7 +157,7 @@ def test_capsules_of_another_scope_are_refused(field: AttackedField, tmp_path: P
     assert post(blank.address, law.charter, law.policies[0]) == ["taken", "taken"]
 
 
-def test_nobody_pushes_a_device_past_the_truth(field: AttackedField) -> None:
+def test_a_false_newer_epoch_is_not_believed(field: AttackedField) -> None:
     device, law = field.device("soil"), field.law
     forged = sealed(PlainKey(), law.wishes()[3])
     liar = field.member("liar", OPERATOR)
@@ -208,7 +208,7 @@ def test_data_without_end_is_cut_off(field: AttackedField) -> None:
     assert field.status(device)["epoch"] == 2
 
 
-def test_a_frozen_device_goes_on_and_knows_it(tmp_path: Path, tree: Path) -> None:
+def test_a_frozen_device_reports_how_old_its_state_is(tmp_path: Path, tree: Path) -> None:
     field = AttackedField(tmp_path, tree, beacon_age_s=2)
     try:
         device, law, operator = field.device("soil"), field.law, field.operator
@@ -241,7 +241,7 @@ def test_a_frozen_device_goes_on_and_knows_it(tmp_path: Path, tree: Path) -> Non
         field.stop()
 
 
-def test_a_trickle_holds_up_nobody(field: AttackedField) -> None:
+def test_a_slow_peer_does_not_hold_up_the_device(field: AttackedField) -> None:
     device, law = field.device("soil"), field.law
     raw = law.amend(*(bytes(7) + bytes((number,)) for number in range(1, 17)))
     slow, quick = field.member("slow"), field.member("quick")

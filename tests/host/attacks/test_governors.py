@@ -119,9 +119,7 @@ def test_one_stolen_governor_decides_nothing(field: CommitteeField, committee: C
     assert post(device.address, *raws[:1]) == ["taken"]
 
 
-def test_a_lying_governor_is_believed_by_nobody(
-    field: CommitteeField, committee: Committee
-) -> None:
+def test_no_node_believes_a_byzantine_governor(field: CommitteeField, committee: Committee) -> None:
     dora = committee.governors[DORA]
     down(committee, DORA)
     committee.start(dora, ("-m", "writ_host.demo.byzantine_governor"))
@@ -140,7 +138,7 @@ def test_a_lying_governor_is_believed_by_nobody(
     wait(lambda: {one.ask("state")["head"] for one in honest} == {committee.policy.head().hex()})
 
 
-def test_a_flooding_governor_takes_nobody_elses_turn(committee: Committee) -> None:
+def test_a_flooding_governor_does_not_delay_the_others(committee: Committee) -> None:
     honest = committee.governors[:DORA]
     down(committee, DORA)
     # each of these proposals costs the check of a device's signature
@@ -170,7 +168,7 @@ def _mine(path: Path) -> capsule.Member:
     return capsule.Member(capsule.parse(Store(FileFlash(str(path))).load("member")))
 
 
-def test_stolen_threshold_keys_are_the_scope_until_a_succession(
+def test_stolen_threshold_shares_control_the_scope_until_a_succession(
     field: CommitteeField, committee: Committee
 ) -> None:
     law = field.law

@@ -33,7 +33,7 @@ def field(tmp_path: Path, tree: Path) -> Iterator[AttackedField]:
 # --- stolen keys ----------------------------------------------------------------------------------
 
 
-def test_a_stolen_device_has_what_it_had_until_it_is_revoked(field: AttackedField) -> None:
+def test_a_stolen_device_keeps_its_rights_until_it_is_revoked(field: AttackedField) -> None:
     device, law, operator = field.device("soil"), field.law, field.operator
     panel = field.member("panel")
     assert panel.say(device.address, "temp").startswith("21.")
@@ -67,7 +67,7 @@ def test_a_stolen_device_has_what_it_had_until_it_is_revoked(field: AttackedFiel
     assert operator.say(device.address, "temp") == "Revoked"
 
 
-def test_a_clone_is_the_same_member_and_falls_with_it(field: AttackedField, tmp_path: Path) -> None:
+def test_a_clone_is_revoked_with_its_original(field: AttackedField, tmp_path: Path) -> None:
     device, law = field.device("soil"), field.law
     panel = field.member("panel")
     for _ in range(3):
@@ -93,7 +93,7 @@ def test_a_clone_is_the_same_member_and_falls_with_it(field: AttackedField, tmp_
 # --- on the wire ----------------------------------------------------------------------------------
 
 
-def test_a_malicious_relay_changes_nothing_and_keeps_nothing_back(field: AttackedField) -> None:
+def test_a_malicious_relay_alters_and_suppresses_nothing_for_good(field: AttackedField) -> None:
     device, law = field.device("soil"), field.law
     rules = [
         [OPERATOR, SENSOR, "note", GET | POST | PUT],
@@ -145,7 +145,7 @@ def _more(counted: dict[str, int], before: dict[str, int], name: str) -> bool:
     return counted.get(name, 0) > before.get(name, 0)
 
 
-def test_what_was_heard_before_a_reboot_is_nothing_after_it(field: AttackedField) -> None:
+def test_datagrams_from_before_a_reboot_are_not_executed_after_it(field: AttackedField) -> None:
     device, law = field.device("soil"), field.law
     action = law.action(node_id(device.path), b"dose")
     sender = field.member("sender")
@@ -178,7 +178,7 @@ def test_what_was_heard_before_a_reboot_is_nothing_after_it(field: AttackedField
 # --- actions --------------------------------------------------------------------------------------
 
 
-def test_an_action_is_good_for_one_command_once(field: AttackedField) -> None:
+def test_an_action_allows_one_command_once(field: AttackedField) -> None:
     device, other, law = field.device("soil"), field.device("tank"), field.law
     operator, me = field.operator, node_id(device.path)
     assert operator.say(device.address, "note", coap.POST, b"dose") == "NeedsAction"
@@ -204,7 +204,7 @@ def test_an_action_is_good_for_one_command_once(field: AttackedField) -> None:
 # --- host peers -----------------------------------------------------------------------------------
 
 
-def test_a_malicious_host_peer_gains_nothing_by_being_asked(
+def test_a_malicious_host_peer_gains_nothing_from_a_delegation(
     field: AttackedField, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # five sessions and a delegation: 160 kB are just too little (docs/memory.md)
