@@ -1,13 +1,14 @@
-"""Distributed key generation: a group key whose private half exists nowhere.
+"""Distributed key generation (DKG): a group key whose private key is never assembled.
 
 Pedersen's scheme with proofs of possession, as in the FROST paper (Komlo and Goldberg 2020,
-figure 1) and, byte for byte, Zcash's frost-core `keys::dkg`. A pure state machine: every governor
-holds one `Dkg`; round 1 is broadcast, round 2 is secret between two, and nobody deals.
+figure 1) and, byte for byte, Zcash's frost-core `keys::dkg`. Each governor runs one `Dkg`, a pure
+state machine. Messages of round 1 are broadcast; messages of round 2 are secret between two
+governors. There is no dealer.
 
     round1() --all--> receive_round1() x n, fingerprint() --voice--> round2() --sealed-->
     receive_round2() x n-1 --> finish()
 
-A broadcast that some governor told differently to different people shows in `fingerprint()`.
+If a governor sends different broadcasts to different governors, their `fingerprint()`s differ.
 """
 
 import hashlib
@@ -43,7 +44,7 @@ STATE_BYTES_MAX = 32768
 
 @dataclass(frozen=True)
 class Round1:
-    """What a governor broadcasts: commitments to its polynomial, and proof that it knows it.
+    """A governor's broadcast: commitments to its polynomial, and proof that it knows the secret.
 
     `commitments` are `threshold` points of 32 bytes, the constant term first; `proof` is a
     Schnorr signature, 64 bytes.
@@ -58,7 +59,7 @@ class Round1:
 
     @classmethod
     def from_item(cls, item: object, threshold: int) -> "Round1":
-        """Raises `Malformed`, also for a polynomial of another degree."""
+        """Raises `Malformed`, also for a polynomial of the wrong degree."""
         commitments, proof = codec.a_list(item, 2)
         points = codec.a_list(commitments, threshold)
         return cls(tuple(map(point_from_bytes, points)), codec.some_bytes(proof, 64))
@@ -73,7 +74,7 @@ def polynomial(coefficients: Sequence[int], at: int) -> int:
 
 
 def committed_polynomial(commitments: Sequence[bytes], at: int) -> Point:
-    """The generator times that value, from the commitments alone."""
+    """The generator times the polynomial's value at `at`, from the commitments alone."""
     *lower, value = map(point_from_bytes, commitments)
     for commitment in reversed(lower):
         value = add([multiply(at, value), commitment])
@@ -83,8 +84,8 @@ def committed_polynomial(commitments: Sequence[bytes], at: int) -> Point:
 def public_package(polynomials: Iterable[Sequence[bytes]], count: int) -> PublicKeyPackage:
     """The keys of governors 1 to `count` whose shares are values of the sum of `polynomials`.
 
-    These are given as commitments, constant term first. Raises `Malformed` for a sum that is the
-    identity.
+    Each polynomial is given as its commitments, constant term first. Raises `Malformed` if a
+    resulting point is the identity.
     """
     columns = zip(*polynomials, strict=True)
     total = [point_to_bytes(add(map(point_from_bytes, column))) for column in columns]
@@ -97,7 +98,7 @@ def _proof_challenge(identifier: int, commitment: bytes, nonce: bytes) -> int:
 
 
 def prove(identifier: int, secret: int, random: Random = os.urandom) -> bytes:
-    """Proof of possession of the constant term, 64 bytes; no one else's can be replayed."""
+    """Proof of possession of the constant term, 64 bytes. It is bound to the identifier."""
     nonce = random_scalar(random)
     point = point_to_bytes(base(nonce))
     challenge = _proof_challenge(identifier, point_to_bytes(base(secret)), point)
@@ -117,10 +118,11 @@ def proof_is_valid(identifier: int, package: Round1) -> bool:
 
 
 def spoken(digest: bytes) -> str:
-    """A digest (32 B) as eight groups of five digits, to be compared by voice.
+    """A digest (32 B) as eight groups of five digits, for comparison by voice.
 
-    Digits are the same in every language and survive a bad radio link. 40 of them are 132 bits:
-    whoever wants two transcripts that sound alike must hash 2**66 of them during one ceremony.
+    Digits are easy to say in every language and over a bad radio link. 40 digits are 132 bits: an
+    attacker who wants two transcripts with the same digits must hash 2**66 transcripts during one
+    ceremony.
     """
     digits = f"{int.from_bytes(digest, 'big') % 10**40:040d}"
     return " ".join(digits[i : i + 5] for i in range(0, 40, 5))
@@ -130,8 +132,8 @@ def spoken(digest: bytes) -> str:
 class Dkg:
     """One governor's side of one key generation. Create with `begin` or `from_bytes`.
 
-    `context` (bytes) names the ceremony and goes into the fingerprint. Governors are numbered
-    1 to `count`. The object holds secrets: persist `to_bytes()` encrypted only.
+    context: names the ceremony, and is part of the fingerprint. Governors are numbered 1 to
+    `count`. The object holds secrets: store `to_bytes()` only encrypted.
     """
 
     context: bytes
@@ -153,7 +155,7 @@ class Dkg:
     ) -> "Dkg":
         """A new key generation with fresh secrets. Raises `UsageError` for impossible numbers."""
         if not (1 <= threshold <= count <= GOVERNORS_MAX and 1 <= identifier <= count):
-            raise UsageError("1 <= threshold <= governors, and we are one of them")
+            raise UsageError("need 1 <= threshold <= governors, and an identifier of one of them")
         coefficients = [random_scalar(random) for _ in range(threshold)]
         commitments = tuple(point_to_bytes(base(value)) for value in coefficients)
         own = Round1(commitments, prove(identifier, coefficients[0], random))
@@ -163,13 +165,14 @@ class Dkg:
         return state
 
     def round1(self) -> Round1:
-        """What to broadcast; always the same."""
+        """The broadcast of this governor, the same at each call."""
         return self._packages[self.identifier]
 
     def receive_round1(self, sender: int, package: Round1) -> None:
-        """Take a broadcast; twice the same is fine.
+        """Take a broadcast. A repeated one is ignored.
 
-        Raises `CheatingGovernor` for a wrong proof and `Disagreement` for a second, other one.
+        Raises `CheatingGovernor` for a wrong proof, and `Disagreement` for a second broadcast that
+        differs from the first.
         """
         self._check_sender(sender)
         known = self._packages.get(sender)
@@ -182,19 +185,19 @@ class Dkg:
         self._packages[sender] = package
 
     def missing_round1(self) -> list[int]:
-        """The governors whose broadcast is awaited."""
+        """The governors whose broadcast is missing."""
         return [i for i in range(1, self.count + 1) if i not in self._packages]
 
     def fingerprint(self) -> bytes:
-        """SHA-256 over the context and all broadcasts; equal for all, or somebody lied."""
-        self._need(not self.missing_round1(), "round 1 is not complete")
+        """SHA-256 over the context and all broadcasts; equal at all governors if none cheated."""
+        self._require(not self.missing_round1(), "round 1 is not complete")
         listed = [self._packages[i].to_item() for i in range(1, self.count + 1)]
         transcript = ["writ-dkg", self.context, self.threshold, listed]
         return hashlib.sha256(codec.dump(transcript)).digest()
 
     def round2(self) -> dict[int, bytes]:
-        """The secret share (32 B) for each other governor: for its eyes only."""
-        self._need(not self.missing_round1(), "round 1 is not complete")
+        """The secret share (32 B) for each other governor, to be sent to it encrypted."""
+        self._require(not self.missing_round1(), "round 1 is not complete")
         return {
             i: scalar_to_bytes(polynomial(self._coefficients, i))
             for i in range(1, self.count + 1)
@@ -202,12 +205,12 @@ class Dkg:
         }
 
     def receive_round2(self, sender: int, share: bytes) -> None:
-        """Take the share that `sender` made for us; twice the same is fine.
+        """Take the share that `sender` made for this governor. A repeated one is ignored.
 
-        Raises `CheatingGovernor` naming the sender when it does not fit what it committed to.
+        Raises `CheatingGovernor` if the share does not fit the sender's commitments.
         """
         self._check_sender(sender)
-        self._need(sender in self._packages, "a share before its commitment")
+        self._require(sender in self._packages, "a share came before its commitment")
         try:
             value = scalar_from_bytes(share)
         except Malformed:
@@ -218,21 +221,21 @@ class Dkg:
         self._shares[sender] = value
 
     def missing_round2(self) -> list[int]:
-        """The governors whose share is awaited."""
+        """The governors whose share is missing."""
         return [i for i in range(1, self.count + 1) if i not in self._shares]
 
     def public(self) -> PublicKeyPackage:
         """The group's key and all verifying shares, from the broadcasts alone.
 
-        Raises `Malformed` when the sum is the identity.
+        Raises `Malformed` if a resulting point is the identity.
         """
-        self._need(not self.missing_round1(), "round 1 is not complete")
+        self._require(not self.missing_round1(), "round 1 is not complete")
         polynomials = [package.commitments for package in self._packages.values()]
         return public_package(polynomials, self.count)
 
     def finish(self) -> tuple[KeyPackage, PublicKeyPackage]:
-        """This governor's key and the public one, when all shares are in."""
-        self._need(not self.missing_round2(), "round 2 is not complete")
+        """This governor's key share and the public keys, once all shares are here."""
+        self._require(not self.missing_round2(), "round 2 is not complete")
         public = self.public()
         share = sum(self._shares.values()) % ORDER
         key = KeyPackage(self.identifier, share, public.group_key, self.threshold)
@@ -241,7 +244,7 @@ class Dkg:
         return key, public
 
     def to_bytes(self) -> bytes:
-        """Everything, secrets included: to be encrypted by the caller."""
+        """The whole state with its secrets. The caller must encrypt it."""
         return codec.dump(
             [
                 "writ-dkg-state",
@@ -255,7 +258,7 @@ class Dkg:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Dkg":
-        """The state that `to_bytes` wrote, checked again. Raises `Malformed`."""
+        """The state that `to_bytes` wrote, checked like received messages. Raises `Malformed`."""
         item = codec.load(data, STATE_BYTES_MAX)
         context, numbers, secrets, packages, shares = codec.tagged(item, "writ-dkg-state", 6)
         count = codec.an_int(codec.a_list(numbers, 3)[2], 1, GOVERNORS_MAX)
@@ -270,15 +273,15 @@ class Dkg:
             for sender, share in codec.a_map(shares, count).items():
                 state.receive_round2(codec.an_int(sender, 1, count), codec.some_bytes(share))
         except (CheatingGovernor, UsageError) as error:
-            raise Malformed(f"a state that no ceremony leaves behind: {error}") from None
+            raise Malformed(f"not a state of a key generation: {error}") from None
         if state.identifier not in state._packages or state.identifier not in state._shares:
-            raise Malformed("a state without its own package")
+            raise Malformed("a state without its own broadcast and share")
         return state
 
     def _check_sender(self, sender: int) -> None:
-        self._need(type(sender) is int and 1 <= sender <= self.count, "no such governor")
+        self._require(type(sender) is int and 1 <= sender <= self.count, "no such governor")
 
     @staticmethod
-    def _need(fine: bool, why: str) -> None:
-        if not fine:
+    def _require(is_met: bool, why: str) -> None:
+        if not is_met:
             raise UsageError(why)

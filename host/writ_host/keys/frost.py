@@ -1,8 +1,8 @@
 """FROST(Ed25519, SHA-512), RFC 9591: `threshold` governors make one plain Ed25519 signature.
 
-A pure core: no I/O, no clock, and randomness only through an argument. Section numbers below are
-the RFC's. Keys, commitments and shares travel as bytes. Each point is checked once, by whatever
-first holds it, and is a `Point` from then on.
+A pure core: it has no I/O and no clock, and takes randomness as an argument. Section numbers are
+the RFC's. Keys, commitments and shares travel as bytes. The first object that holds a received
+point checks it, and from then on it is a `Point`.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ IDENTIFIER_MAX = 0xFFFF
 
 
 def check_identifier(identifier: object) -> int:
-    """The identifier itself, 1..65535; `Malformed` otherwise."""
+    """Return the identifier if it is 1 to 65535. Raises `Malformed`."""
     if type(identifier) is not int or not 1 <= identifier <= IDENTIFIER_MAX:
         raise Malformed("an identifier is a number from 1 to 65535")
     return identifier
@@ -46,7 +46,7 @@ def check_identifier(identifier: object) -> int:
 
 @dataclass(frozen=True)
 class KeyPackage:
-    """One governor's share of the group's key. `signing_share` is secret and never shown."""
+    """One governor's key share. `signing_share` is secret and never shown."""
 
     identifier: int
     signing_share: int = field(repr=False)
@@ -55,15 +55,15 @@ class KeyPackage:
 
     @property
     def verifying_share(self) -> bytes:
-        """The public half of the share, 32 bytes."""
+        """The public key of the share, 32 bytes."""
         return point_to_bytes(base(self.signing_share))
 
 
 @dataclass(frozen=True)
 class PublicKeyPackage:
-    """What everybody may know: the group's key and each governor's verifying share, 32 B each.
+    """The public keys: the group's key and each governor's verifying share, 32 bytes each.
 
-    Raises `Malformed` for what is no point.
+    Raises `Malformed` for an invalid point.
     """
 
     group_key: bytes
@@ -78,10 +78,10 @@ class PublicKeyPackage:
 
 @dataclass(frozen=True)
 class Commitment:
-    """A governor's public nonces for one signature (5.1): two encoded points of 32 bytes.
+    """A governor's nonce commitments for one signature (5.1): two encoded points of 32 bytes.
 
-    Raises `Malformed` for a `hiding` that is none. Whether `binding` is one is found out by the
-    package that multiplies it.
+    Raises `Malformed` if `hiding` is not a valid point. `SigningPackage` checks `binding` when it
+    multiplies it.
     """
 
     identifier: int
@@ -94,9 +94,9 @@ class Commitment:
 
 
 class Nonces:
-    """The secret nonces of one signature. They sign once, then they are gone.
+    """The secret nonces of one signature. They sign once and are erased then.
 
-    There is no way to copy, pickle, serialise or print them, and no way to put them back.
+    They cannot be copied, pickled, serialised, printed or restored.
     """
 
     __slots__ = ("_buffers", "commitment")
@@ -106,9 +106,9 @@ class Nonces:
         self.commitment = commitment
 
     def take(self) -> tuple[int, int]:
-        """(hiding, binding), and the object is spent. Raises `UsageError` the second time."""
+        """Return (hiding, binding) and spend them. Raises `UsageError` the second time."""
         try:
-            # One atomic step, so that two threads cannot both have them.
+            # One atomic step, so that two threads cannot both take them.
             buffer = self._buffers.pop()
         except IndexError:
             raise UsageError("these nonces have signed already") from None
@@ -117,9 +117,9 @@ class Nonces:
         return pair
 
     def blinding(self, factor: int) -> Point | None:
-        """hiding + factor * binding, times the generator: what blinds the share, in public.
+        """(hiding + factor * binding) times the generator: the public point of the blinding.
 
-        They are not spent by that. None when they are.
+        This does not spend the nonces. None if they are spent already.
         """
         for buffer in self._buffers:
             hiding, binding = _pair(buffer)
@@ -127,7 +127,7 @@ class Nonces:
         return None
 
     def discard(self) -> None:
-        """Make sure that they never sign."""
+        """Make sure that these nonces never sign."""
         if self._buffers:
             self.take()
 
@@ -148,12 +148,12 @@ def _pair(buffer: bytearray) -> tuple[int, int]:
 
 
 def nonce_generate(signing_share: int, random: Random = os.urandom) -> int:
-    """A nonce that stays secret even when `random` is bad (4.1)."""
+    """A nonce that stays secret even if `random` is weak (4.1)."""
     return hash_to_scalar(CONTEXT, b"nonce", random(32), scalar_to_bytes(signing_share))
 
 
 def commit(key: KeyPackage, random: Random = os.urandom) -> Nonces:
-    """Round one (5.1): fresh nonces for one signature; `.commitment` is what to publish."""
+    """Round one (5.1): fresh nonces for one signature; publish their `.commitment`."""
     hiding = nonce_generate(key.signing_share, random)
     binding = nonce_generate(key.signing_share, random)
     public = Commitment(key.identifier, point_to_bytes(base(hiding)), point_to_bytes(base(binding)))
@@ -163,7 +163,7 @@ def commit(key: KeyPackage, random: Random = os.urandom) -> Nonces:
 def lagrange(identifier: int, identifiers: Iterable[int]) -> int:
     """The interpolating coefficient of `identifier` at 0 (4.2).
 
-    Raises `UsageError` when `identifier` is not among `identifiers`, or one occurs twice.
+    Raises `UsageError` if `identifier` is not among `identifiers`, or if one occurs twice.
     """
     listed = list(identifiers)
     if identifier not in listed or len(set(listed)) != len(listed):
@@ -190,12 +190,12 @@ def is_valid(group_key: bytes, message: bytes, signature: bytes) -> bool:
 
 
 class SigningPackage:
-    """One message, the commitments of those who sign it, and what follows from them (4.3 to 4.6).
+    """One message, its signers' commitments, and the values derived from them (4.3 to 4.6).
 
-    Every signer and whoever aggregates must hold the same one. `commitments` is keyed by
-    identifier in ascending order. `mine`: nonces that are here, of one of them: it takes a third
-    of the time to multiply the generator. Raises `UsageError` for a duplicate or too few
-    (`threshold`), `Malformed` for a commitment that is none.
+    All signers and the aggregator must have the same package. `commitments` is keyed by identifier
+    in ascending order. mine: this governor's own nonces, if it signs; with them its own point costs
+    a third of the time. Raises `UsageError` for a duplicate or for fewer than `threshold`
+    commitments, `Malformed` for an invalid one.
     """
 
     def __init__(
@@ -223,7 +223,7 @@ class SigningPackage:
         self.challenge = hash_to_scalar(self.group_commitment, group_key, message)
 
     def binding_factor_inputs(self) -> dict[int, bytes]:
-        """What is hashed for each governor's binding factor (4.4)."""
+        """The input of the hash for each governor's binding factor (4.4)."""
         listed = b"".join(
             scalar_to_bytes(item.identifier) + item.hiding + item.binding
             for item in self.commitments.values()
@@ -236,7 +236,7 @@ class SigningPackage:
         return {identifier: prefix + scalar_to_bytes(identifier) for identifier in self.commitments}
 
     def _nonce(self, item: Commitment, mine: Nonces | None) -> Point:
-        """The public half of what this governor's share is blinded with."""
+        """The public point of the nonces that blind this governor's share."""
         factor = self.binding_factors[item.identifier]
         if mine is not None and mine.commitment == item:
             known = mine.blinding(factor)
@@ -246,11 +246,11 @@ class SigningPackage:
         return add([point_from_bytes(item.hiding), bound])
 
     def weight(self, identifier: int) -> int:
-        """What a governor's share is multiplied by: Lagrange coefficient times challenge."""
+        """The factor of a governor's key share: Lagrange coefficient times challenge."""
         return lagrange(identifier, self.commitments) * self.challenge % ORDER
 
     def share_is_valid(self, identifier: int, share: bytes, verifying_share: bytes) -> bool:
-        """True when `share` (32 B) is what this governor honestly answers (5.4)."""
+        """True when `share` (32 B) is the signature share of an honest governor (5.4)."""
         try:
             response = scalar_from_bytes(share)
         except Malformed:
@@ -262,13 +262,13 @@ class SigningPackage:
 def sign(key: KeyPackage, nonces: Nonces, package: SigningPackage) -> bytes:
     """Round two (5.2): this governor's signature share, 32 bytes. The nonces are spent.
 
-    Raises `UsageError` when the package is for another group, does not hold this governor's own
-    commitment, is too small, or when the nonces have signed before.
+    Raises `UsageError` if the package is for another group, has too few commitments or not this
+    governor's own, or if the nonces have signed before.
     """
     if package.group_key != key.group_key or len(package.commitments) < key.threshold:
         raise UsageError("the package is not for this key")
     if package.commitments.get(key.identifier) != nonces.commitment:
-        raise UsageError("the package does not hold these nonces' commitment")
+        raise UsageError("the package does not have the commitment of these nonces")
     hiding, binding = nonces.take()
     blinding = multiply_add(binding, package.binding_factors[key.identifier], hiding)
     response = multiply_add(key.signing_share, package.weight(key.identifier), blinding)
@@ -280,11 +280,11 @@ def aggregate(
 ) -> bytes:
     """The group's signature, 64 bytes, verified (5.3, 5.4).
 
-    `shares` holds 32 bytes of each governor in the package: `UsageError` if not exactly those.
-    Raises `CheatingGovernor` with the identifiers of all whose share is wrong.
+    shares: 32 bytes from each governor in the package. Raises `UsageError` if they are not from
+    exactly these governors, and `CheatingGovernor` with the identifiers of all wrong shares.
     """
     if set(shares) != set(package.commitments) or package.group_key != public.group_key:
-        raise UsageError("shares are wanted from exactly those who committed")
+        raise UsageError("shares are needed from exactly the governors in the package")
     if len(shares) < public.threshold or not set(shares) <= set(public.verifying_shares):
         raise UsageError("too few governors, or unknown ones")
     try:

@@ -2,8 +2,8 @@
 
 Scalars are Python integers modulo `ORDER`, elements are `Point`s. Products with a secret, and
 points made of one, are computed by libsodium in constant time (`base`, `multiply`,
-`multiply_add`). The integers around them are not constant-time and cannot be wiped: a governor
-signs on a machine of its own, and nobody else may measure it.
+`multiply_add`). The integers around them are not constant-time and cannot be wiped. So a governor
+must sign on a machine of its own, where no other user can measure it.
 """
 
 import hashlib
@@ -20,17 +20,17 @@ from ..errors import Malformed
 ORDER = 2**252 + 27742317777372353535851937790883648493
 SCALAR_BYTES = 32
 POINT_BYTES = 32
-_NO_POINT = "not the canonical encoding of a point of the prime-order subgroup"
+_NOT_A_POINT = "not the canonical encoding of a point of the prime-order subgroup"
 
-# Where randomness comes from; tests put fixed bytes in its place.
+# random(size) -> bytes: `os.urandom`, or fixed bytes in tests.
 Random = Callable[[int], bytes]
 
 
 class Point(bytes):
     """An element of the group, as its 32 bytes (RFC 8032, section 5.1.2).
 
-    Only this module makes them, so whoever holds one knows that it was checked. `+` joins bytes,
-    as ever; the group's own addition is `add`.
+    Only this module makes points, so each `Point` has been checked. `+` concatenates bytes, as
+    always; `add` is the group's addition.
     """
 
     __slots__ = ()
@@ -82,7 +82,7 @@ def multiply_add(a: int, b: int, c: int) -> int:
 def base(scalar: int) -> Point:
     """The generator times `scalar`."""
     scalar %= ORDER
-    # libsodium refuses to compute the identity, here and in `multiply`.
+    # libsodium rejects products that are the identity, here and in `multiply`.
     if scalar == 0:
         return IDENTITY
     return Point(sodium.crypto_scalarmult_ed25519_base_noclamp(scalar_to_bytes(scalar)))
@@ -97,17 +97,18 @@ def multiply(scalar: int, point: Point) -> Point:
 
 
 def multiply_received(scalar: int, data: bytes) -> Point:
-    """A point that comes from elsewhere times `scalar`, checked as `point_from_bytes` does.
+    """A received point times `scalar`, with the checks of `point_from_bytes`.
 
-    libsodium makes the same checks before it multiplies, and once is enough. Raises `Malformed`.
+    libsodium makes the same checks before it multiplies, so they are made once only. Raises
+    `Malformed`.
     """
-    is_fit = len(data) == POINT_BYTES and data != IDENTITY and scalar % ORDER != 0
-    if isinstance(data, Point) or not is_fit:
+    is_usual = len(data) == POINT_BYTES and data != IDENTITY and scalar % ORDER != 0
+    if isinstance(data, Point) or not is_usual:
         return multiply(scalar, point_from_bytes(data))
     try:
         return multiply(scalar, Point(data))
     except SodiumError:
-        raise Malformed(_NO_POINT) from None
+        raise Malformed(_NOT_A_POINT) from None
 
 
 def add(points: Iterable[Point]) -> Point:
@@ -117,33 +118,33 @@ def add(points: Iterable[Point]) -> Point:
 
 
 def point_to_bytes(point: Point) -> Point:
-    """The point itself, fit to be sent. Raises `Malformed` for the identity."""
+    """Return the point if it may be sent. Raises `Malformed` for the identity."""
     if point == IDENTITY:
-        raise Malformed("the identity has no encoding here")
+        raise Malformed("the identity must not be encoded")
     return point
 
 
 def point_from_bytes(data: object) -> Point:
     """The element in 32 bytes (RFC 9591, section 6.1, DeserializeElement).
 
-    Raises `Malformed` for another size, a non-canonical encoding, a point off the curve, the
-    identity, and every point outside the prime-order subgroup.
+    Raises `Malformed` for a wrong size, a non-canonical encoding, a point off the curve, the
+    identity, and any point outside the prime-order subgroup.
     """
     if isinstance(data, Point):
         return point_to_bytes(data)
     if not isinstance(data, bytes) or len(data) != POINT_BYTES:
         raise Malformed("a point has 32 bytes")
-    # In libsodium before 2025-12-30 this took points of twice the prime order (CVE-2025-69277).
+    # libsodium before 2025-12-30 accepts points of twice the prime order here (CVE-2025-69277).
     if not sodium.crypto_core_ed25519_is_valid_point(data):
-        raise Malformed(_NO_POINT)
+        raise Malformed(_NOT_A_POINT)
     return Point(data)
 
 
 def signature_is_valid(public: Point, message: bytes, commitment: Point, response: int) -> bool:
     """True when `commitment` and `response` are an Ed25519 signature (RFC 8032, section 5.1.7).
 
-    Neither point is the identity. That both are of the prime-order subgroup makes the verdict
-    the same with and without cofactor, so that all verifiers agree.
+    Neither point is the identity, and both are in the prime-order subgroup. So the result is the
+    same with and without cofactor, and all verifiers agree.
     """
     signed = commitment + scalar_to_bytes(response) + message
     try:

@@ -1,7 +1,7 @@
-"""Sealed messages between governors: HPKE (RFC 9180), base mode.
+"""Encryption to one governor: HPKE (RFC 9180), base mode.
 
-DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305. Base mode says nothing of the sender:
-a sealed message always travels in a signed envelope (identity.py).
+DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305. Base mode does not authenticate the
+sender, so a sealed message always travels in a signed envelope (identity.py).
 """
 
 from Crypto.Protocol import HPKE
@@ -23,7 +23,7 @@ def public_key(seed: bytes) -> bytes:
 
 
 def check_public(public: bytes) -> bytes:
-    """The key itself. Raises `Malformed` for what no honest X25519 key is (small order too)."""
+    """Return the key if it is a valid X25519 key. Raises `Malformed`, also for small order."""
     try:
         import_x25519_public_key(public)
     except ValueError:
@@ -32,9 +32,9 @@ def check_public(public: bytes) -> bytes:
 
 
 def seal(public: bytes, info: bytes, plaintext: bytes) -> bytes:
-    """`plaintext` for the owner of `public` (32 B) only; `info` must be the same at `unseal`.
+    """Encrypt `plaintext` to the owner of `public` (32 B); `info` must be the same at `unseal`.
 
-    48 bytes longer than the plaintext, different each time. Raises `Malformed` for a bad key.
+    The result is 48 bytes longer and differs at each call. Raises `Malformed` for an invalid key.
     """
     check_public(public)
     cipher = HPKE.new(
@@ -46,7 +46,7 @@ def seal(public: bytes, info: bytes, plaintext: bytes) -> bytes:
 
 
 def unseal(seed: bytes, info: bytes, sealed: bytes) -> bytes:
-    """The plaintext. Raises `DecryptionFailed` when anything is not as it was sealed."""
+    """Decrypt a sealed message. Raises `DecryptionFailed` for another key, `info` or data."""
     try:
         cipher = HPKE.new(
             receiver_key=ECC.construct(curve="Curve25519", seed=seed),

@@ -1,9 +1,9 @@
-"""Who a governor is: three keys, and how it signs what it says.
+"""A governor's identity: three keys, and the signed envelopes of its ceremony messages.
 
-An Ed25519 key signs its messages, to an X25519 key others seal, and by a P-256 key its process and
-the others' know each other (EDHOC). The public record goes into the roster; the private one stays
-in an encrypted file. Every message of a ceremony travels in an envelope that says who wrote it, for
-which ceremony and which step:
+An Ed25519 key signs messages, an X25519 key receives sealed ones (hpke.py), and a P-256 key
+authenticates sessions between governors (EDHOC). The public record goes into the roster; the
+private one stays in an encrypted file. Each message of a ceremony travels in an envelope that names
+its sender, its ceremony and its step:
 
     envelope = [ "writ-envelope", ceremony: bstr .size 32, sender: tstr, step: tstr, body: bstr,
                  signature: bstr .size 64 ]      ; Ed25519 over the same list without signature
@@ -33,12 +33,12 @@ STEP_BYTES_MAX = 24
 _TAG = "writ-envelope"
 # FIPS 186-5: the order of P-256's group
 _P256_ORDER = 2**256 - 2**224 + 2**192 - 0x4319055258E8617B0C46353D039CDAAF
-# Lower case only, as names become file names, and some systems do not tell the cases apart.
+# Lower case only: names become file names, and some file systems ignore case.
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
 
 
 def check_name(name: object) -> str:
-    """A name for a governor or scope: a-z, 0-9 and inner hyphens, 1 to 24. Else `Malformed`."""
+    """Return a governor's or scope's name: a-z, 0-9, inner hyphens, 1 to 24. Or `Malformed`."""
     text = codec.a_text(name, NAME_BYTES_MAX)
     if not _NAME.fullmatch(text):
         raise Malformed("names have lower-case letters, digits and inner hyphens only")
@@ -46,7 +46,7 @@ def check_name(name: object) -> str:
 
 
 def check_node_key(item: object) -> bytes:
-    """A compressed P-256 public key, 33 bytes (SEC 1, section 2.3.3). Else `Malformed`."""
+    """Return a compressed P-256 public key, 33 bytes (SEC 1, section 2.3.3). Or `Malformed`."""
     key = codec.some_bytes(item, NODE_KEY_BYTES)
     try:
         crypto.p256_y(key[1:], key[0] == 3)
@@ -64,7 +64,7 @@ def node_key(private: bytes) -> bytes:
 
 
 def _node_private(random: Random) -> bytes:
-    # one in 2**32 is no private key
+    # one random number in 2**32 is not a private key
     while True:
         private = random(32)
         if _is_node_private(private):
@@ -77,7 +77,7 @@ def _is_node_private(private: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Governor:
-    """A governor's public record: its name, two keys of 32 bytes and its node's of 33."""
+    """A governor's public record: its name, two keys of 32 bytes, and its node's key of 33."""
 
     name: str
     verify_key: bytes
@@ -90,7 +90,7 @@ class Governor:
 
     @classmethod
     def from_item(cls, item: object) -> "Governor":
-        """Raises `Malformed`, also for keys that no honest governor has."""
+        """Raises `Malformed`, also for invalid keys."""
         name, verify_key, seal_key, node_key = codec.a_list(item, 4)
         point_from_bytes(verify_key)
         return cls(
@@ -101,7 +101,7 @@ class Governor:
         )
 
     def to_bytes(self) -> bytes:
-        """The file that a governor gives to whoever writes the roster."""
+        """The file that a governor gives to the author of the roster."""
         return codec.dump(["writ-governor", *self.to_item()])
 
     @classmethod
@@ -111,7 +111,7 @@ class Governor:
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
         """True when this governor signed `message`; never raises."""
-        # libsodium does not look at the sizes; it refuses S >= L and keys of small order
+        # libsodium checks no sizes; it rejects S >= L and keys of small order
         if len(signature) != 64 or len(self.verify_key) != 32:
             return False
         try:
@@ -142,7 +142,7 @@ class Identity:
 
     @cached_property
     def public(self) -> Governor:
-        """What the others may know."""
+        """The public record."""
         return Governor(
             self.name,
             self._sign_keys[0],
@@ -155,11 +155,11 @@ class Identity:
         return bindings.crypto_sign(message, self._sign_keys[1])[:64]
 
     def unseal(self, info: bytes, data: bytes) -> bytes:
-        """What somebody sealed to us. Raises `DecryptionFailed`."""
+        """Decrypt data that was sealed to this governor. Raises `DecryptionFailed`."""
         return hpke.unseal(self.seal_seed, info, data)
 
     def to_bytes(self) -> bytes:
-        """The private record: to be encrypted by the caller."""
+        """The private record. The caller must encrypt it."""
         return codec.dump(
             ["writ-identity", self.name, self.sign_seed, self.seal_seed, self.node_private]
         )
@@ -185,10 +185,10 @@ def envelope(identity: Identity, ceremony: bytes, step: str, body: bytes) -> byt
 def open_envelope(
     data: bytes, governors: Mapping[str, Governor], ceremony: bytes, sender: str | None, step: str
 ) -> tuple[str, bytes]:
-    """(sender, body), when that governor signed it for this step of this ceremony.
+    """Return (sender, body) of an envelope for this step of this ceremony.
 
-    With `sender` None any governor may have written it. Raises `Malformed`, `UnknownGovernor`,
-    `WrongCeremony` (also for another step or sender than asked for) or `BadEnvelope`.
+    sender: the expected one, None for any of `governors`. Raises `Malformed`, `UnknownGovernor`,
+    `WrongCeremony` (also for an unexpected step or sender) or `BadEnvelope`.
     """
     items = codec.tagged(codec.load(data), _TAG, 6)
     parts, signature = [_TAG, *items[:4]], items[4]
@@ -197,7 +197,7 @@ def open_envelope(
     if name not in governors:
         raise UnknownGovernor(f"{name} is not on the roster")
     if (parts[1], name, parts[3]) != (ceremony, sender or name, step):
-        raise WrongCeremony(f"a message of another ceremony, step or sender than wanted ({step})")
+        raise WrongCeremony(f"a message of another ceremony, step or sender than expected ({step})")
     if not governors[name].verifies(codec.dump(parts), codec.some_bytes(signature, 64)):
         raise BadEnvelope(f"{name} did not sign this {step} message")
     return name, body

@@ -1,12 +1,12 @@
-"""Files encrypted at rest: what a governor keeps on disk is under a passphrase or a key file.
+"""Encrypted files: a governor's secrets on disk, protected by a passphrase or a key file.
 
     file    = [ "writ-keyfile", kind: tstr, kdf, nonce: bstr .size 12, ciphertext: bstr, check ]
     kdf     = [ 0, log2 N, r, p, salt ] (scrypt, RFC 7914)  /  [ 1, salt ] (key file, HKDF)
-    check   = first 8 bytes of SHA-256 over the rest, so that damage is not taken for a wrong
-              passphrase; it authenticates nothing
+    check   = first 8 bytes of SHA-256 over the rest, to tell damage from a wrong passphrase;
+              it authenticates nothing
 
-ChaCha20-Poly1305 (RFC 8439) with all that precedes the ciphertext as additional data, so kind and
-cost parameters are authenticated. Salt and nonce are fresh for each write.
+The cipher is ChaCha20-Poly1305 (RFC 8439). Its additional data is all that precedes the ciphertext,
+so kind and cost parameters are authenticated. Salt and nonce are fresh for each write.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from ..errors import DamagedFile, Malformed, WeakPassphrase, WrongPassphrase
 KEYFILE_BYTES_MAX = 262144
 # 32 MiB and about a tenth of a second on a PC, half a second on a Raspberry Pi.
 SCRYPT_LOG_N = 15
-# What we are willing to compute for a file somebody gave us: 256 MiB at most.
+# Bounds for a file from elsewhere: opening it takes 256 MiB at most.
 SCRYPT_LOG_N_RANGE = (10, 18)
 SCRYPT_R_MAX = 8
 SCRYPT_P_MAX = 4
@@ -35,23 +35,23 @@ SALT_BYTES = 16
 NONCE_BYTES = 12
 TAG_BYTES = 16
 _TAG = "writ-keyfile"
-_KEY_FILE = "Give it: --key-file FILE, or WRIT_KEY_FILE."
-_PASSPHRASE = "Leave --key-file and WRIT_KEY_FILE away, and it is asked for; or --passphrase-file."
+_KEY_FILE = "Give the key file with --key-file FILE or WRIT_KEY_FILE."
+_PASSPHRASE = "Use --passphrase-file, or leave out --key-file and WRIT_KEY_FILE to be prompted."
 
 
 class Unlock(Protocol):
-    """What opens a file: makes the 32-byte key for the parameters in its header."""
+    """A passphrase or key file: derives the 32-byte key from the parameters in a file's header."""
 
     def fresh(self) -> list[object]:
         """New header parameters, with a new salt."""
 
     def key(self, parameters: list[object]) -> bytes:
-        """The key. Raises `WrongPassphrase` for the other sort of file, `Malformed` for bounds."""
+        """Derive the key. Raises `WrongPassphrase` for a file of the other sort, or `Malformed`."""
 
 
 @dataclass(frozen=True)
 class Passphrase:
-    """Unlocks with a passphrase, through scrypt. Raises `WeakPassphrase` when it is empty."""
+    """Unlocks with a passphrase through scrypt. Raises `WeakPassphrase` if it is empty."""
 
     text: str = field(repr=False)
     log_n: int = SCRYPT_LOG_N
@@ -67,7 +67,7 @@ class Passphrase:
         if parameters[0] != 0:
             raise WrongPassphrase("locked with a key file, not a passphrase", _KEY_FILE)
         _, log_n, r, p, salt = codec.a_list(parameters, 5)
-        # NFC, as keyboards differ in how they compose an accent.
+        # NFC, because keyboards differ in how they compose an accent.
         text = unicodedata.normalize("NFC", self.text).encode()
         derived = scrypt(
             text,
@@ -125,7 +125,7 @@ def _check(parts: list[object]) -> bytes:
 
 
 def lock(kind: str, plaintext: bytes, key: Unlock) -> bytes:
-    """`plaintext` as the bytes of an encrypted file of this `kind` (a short word)."""
+    """Encrypt `plaintext` to the bytes of a file of this `kind` (a short name)."""
     parameters, nonce = key.fresh(), os.urandom(NONCE_BYTES)
     header: list[object] = [_TAG, kind, parameters, nonce]
     cipher = ChaCha20_Poly1305.new(key=key.key(parameters), nonce=nonce)
@@ -136,10 +136,10 @@ def lock(kind: str, plaintext: bytes, key: Unlock) -> bytes:
 
 
 def unlock(kind: str, data: bytes, key: Unlock) -> bytes:
-    """The plaintext of `lock`.
+    """Decrypt the bytes that `lock` returned.
 
-    Raises `DamagedFile` for a file that is not whole or of another kind, `WrongPassphrase` for a
-    whole one that does not open.
+    Raises `DamagedFile` for a file that is damaged or of another kind, `WrongPassphrase` for an
+    intact file that does not open.
     """
     try:
         items = codec.tagged(codec.load(data, KEYFILE_BYTES_MAX), _TAG, 6)
@@ -154,13 +154,13 @@ def unlock(kind: str, data: bytes, key: Unlock) -> bytes:
         nonce, body = codec.some_bytes(parts[3], NONCE_BYTES), codec.some_bytes(parts[4])
         derived = key.key(parameters)
     except Malformed as error:
-        raise DamagedFile(f"not one of our encrypted files: {error}") from None
+        raise DamagedFile(f"not an encrypted file of Writ: {error}") from None
     cipher = ChaCha20_Poly1305.new(key=derived, nonce=nonce)
     cipher.update(codec.dump(parts[:4]))
     try:
         return cipher.decrypt_and_verify(body[:-TAG_BYTES], body[-TAG_BYTES:])
     except ValueError:
-        raise WrongPassphrase("the passphrase or key file does not open it") from None
+        raise WrongPassphrase("the passphrase or key file does not open the file") from None
 
 
 def write(path: Path, kind: str, plaintext: bytes, key: Unlock) -> None:

@@ -1,16 +1,16 @@
-"""The same group key for another list of governors: every share is dealt anew.
+"""Re-sharing: new key shares of the same group key, for the same or other governors.
 
 Verifiable secret redistribution (Desmedt and Jajodia 1997; Wong, Wang and Wing 2002). At least
-`threshold` old governors deal: each hides its share, times its Lagrange coefficient, in a fresh
-polynomial, commits to that, and gives every new governor one value of it. The values add up to
-shares of the same secret; old shares do not combine with them.
+`threshold` old governors deal. A dealer hides its share, times its Lagrange coefficient, in a fresh
+polynomial, commits to the polynomial, and gives each new governor one value of it. The values add
+up to shares of the same secret. Old shares do not combine with new ones.
 
     deal() at each dealer --commitments to all, shares sealed--> receive() x dealers, fingerprint(),
     compared as in a founding --> receive_share() x dealers --> finish()
 
-It serves as a refresh (the same list), for a newcomer, a leaver, and a lost share, whose owner
-receives and does not deal. Dealers bear their old numbers, receivers the new ones, from 1.
-Old shares must be deleted once all have finished: `threshold` of them sign for ever.
+Uses are a refresh (the same governors), a new governor, a governor that leaves, and a lost share,
+whose owner receives and does not deal. Dealers have their old numbers, receivers the new ones, from
+1. Old shares must be deleted once all governors have finished: `threshold` of them can always sign.
 """
 
 import hashlib
@@ -44,8 +44,10 @@ STATE_BYTES_MAX = 32768
 
 @dataclass(frozen=True)
 class Deal:
-    """What a dealer hands out: `commitments` (`threshold` points of 32 B) to everybody, and to
-    each new governor the 32 bytes under its number in `shares`, for its eyes only.
+    """A dealer's messages.
+
+    commitments: `threshold` points of 32 bytes, for all governors; shares: 32 bytes for each new
+    governor by its number, to be sent to it encrypted.
     """
 
     commitments: tuple[bytes, ...]
@@ -56,15 +58,16 @@ def _check_numbers(dealers: Collection[int], receivers: int, threshold: int) -> 
     if len(set(dealers)) != len(dealers) or len(dealers) < threshold:
         raise UsageError("at least `threshold` different dealers are needed")
     if not threshold <= receivers <= GOVERNORS_MAX:
-        raise UsageError(f"new governors are `threshold` to {GOVERNORS_MAX}")
+        raise UsageError(f"`threshold` to {GOVERNORS_MAX} new governors are needed")
 
 
 def deal(
     key: KeyPackage, dealers: Collection[int], receivers: int, random: Random = os.urandom
 ) -> Deal:
-    """One dealer's part. It is random: keep it, as a second one is taken for a lie.
+    """Make one dealer's messages.
 
-    dealers: the old numbers of all dealers, the same for each of them. Raises `UsageError`.
+    They are random. Store them before sending: a dealer that sends others later is taken for a
+    cheater. dealers: the old numbers of all dealers, the same at each of them. Raises `UsageError`.
     """
     _check_numbers(dealers, receivers, key.threshold)
     constant = multiply_add(key.signing_share, lagrange(key.identifier, dealers), 0)
@@ -77,11 +80,11 @@ def deal(
 
 @dataclass
 class Resharing:
-    """A new governor's side, number `me` of 1 to `receivers`; a pure state machine.
+    """The receiving side at new governor `me` of 1 to `receivers`; a pure state machine.
 
-    old: the public keys so far, which a newcomer needs from somebody it trusts. `context` (bytes)
-    names the ceremony and goes into the fingerprint. The object holds secrets: persist `to_bytes()`
-    encrypted only. Raises `UsageError`, and `Malformed` for old keys that are not each other's.
+    old: the public keys so far, which a new governor must get from a trusted source; context: names
+    the ceremony, and is part of the fingerprint. The object holds secrets: store `to_bytes()` only
+    encrypted. Raises `UsageError`, and `Malformed` for old keys that do not belong together.
     """
 
     old: PublicKeyPackage
@@ -96,45 +99,45 @@ class Resharing:
         _check_numbers(self.dealers, self.receivers, self.old.threshold)
         self.dealers = tuple(sorted(self.dealers))
         if not set(self.dealers) <= set(self.old.verifying_shares):
-            raise UsageError("only governors who have shares can deal")
+            raise UsageError("only governors with key shares can deal")
         if not 1 <= self.me <= self.receivers:
-            raise UsageError("we are not one of the new governors")
+            raise UsageError("`me` is not one of the new governors")
         if add(self._constant(dealer) for dealer in self.dealers) != self.old.group_key:
             raise Malformed("the verifying shares do not belong to the group's key")
 
     def _constant(self, dealer: int) -> Point:
-        """What a dealer must commit to first, so that the key stays what it is."""
+        """The first commitment that a dealer must make, so that the group key stays the same."""
         share = point_from_bytes(self.old.verifying_shares[dealer])
         return multiply(lagrange(dealer, self.dealers), share)
 
     def receive(self, dealer: int, commitments: Sequence[bytes]) -> None:
-        """Take a dealer's commitments; twice the same is fine.
+        """Take a dealer's commitments. Repeated ones are ignored.
 
-        Raises `CheatingGovernor` for another degree, what is no point, or a constant term that is
-        not the dealer's share; `Disagreement` for other commitments than before.
+        Raises `CheatingGovernor` for a wrong degree, an invalid point, or a constant term that is
+        not the dealer's share; `Disagreement` for commitments that differ from earlier ones.
         """
-        self._need(dealer in self.dealers, "not a dealer")
+        self._require(dealer in self.dealers, "not a dealer")
         known = self._commitments.get(dealer)
         if known is not None:
             if known != tuple(commitments):
                 raise Disagreement(f"governor {dealer} committed to two different polynomials")
             return
         if len(commitments) != self.old.threshold:
-            raise CheatingGovernor([dealer], "committed to a polynomial of another degree")
+            raise CheatingGovernor([dealer], "committed to a polynomial of the wrong degree")
         try:
             points = tuple(map(point_from_bytes, commitments))
         except Malformed:
-            raise CheatingGovernor([dealer], "committed to what is no point") from None
+            raise CheatingGovernor([dealer], "committed to an invalid point") from None
         if points[0] != self._constant(dealer):
             raise CheatingGovernor([dealer], "deals another secret than its share")
         self._commitments[dealer] = points
 
     def receive_share(self, dealer: int, share: bytes) -> None:
-        """Take the share (32 B) that `dealer` made for us; twice the same is fine.
+        """Take the share (32 B) that `dealer` made for this governor. A repeated one is ignored.
 
-        Raises `CheatingGovernor` when it does not fit what the dealer committed to.
+        Raises `CheatingGovernor` if the share does not fit the dealer's commitments.
         """
-        self._need(dealer in self._commitments, "a share before its commitments")
+        self._require(dealer in self._commitments, "a share came before its commitments")
         try:
             value = scalar_from_bytes(share)
         except Malformed:
@@ -144,22 +147,22 @@ class Resharing:
         self._shares[dealer] = value
 
     def missing_commitments(self) -> list[int]:
-        """The dealers whose commitments are awaited."""
+        """The dealers whose commitments are missing."""
         return [dealer for dealer in self.dealers if dealer not in self._commitments]
 
     def missing(self) -> list[int]:
-        """The dealers whose share is awaited."""
+        """The dealers whose share is missing."""
         return [dealer for dealer in self.dealers if dealer not in self._shares]
 
     def fingerprint(self) -> bytes:
-        """SHA-256 over the old keys and all commitments; equal for all, or somebody lied."""
+        """SHA-256 over the old keys and all commitments; equal at all if no dealer cheated."""
         transcript = ["writ-reshare", *self._public_items(), self.receivers]
         return hashlib.sha256(codec.dump([*transcript, self._listed()])).digest()
 
     def public(self) -> PublicKeyPackage:
         """The same group key with the new verifying shares, from the commitments alone.
 
-        Raises `Malformed` when one of them is the identity.
+        Raises `Malformed` if a resulting point is the identity.
         """
         public = public_package(self._listed(), self.receivers)
         if public.group_key != self.old.group_key:
@@ -167,8 +170,8 @@ class Resharing:
         return public
 
     def finish(self) -> tuple[KeyPackage, PublicKeyPackage]:
-        """This governor's new key and the public one, when all shares are in."""
-        self._need(not self.missing(), "a share is missing")
+        """This governor's new key share and the public keys, once all shares are here."""
+        self._require(not self.missing(), "a share is missing")
         public = self.public()
         share = sum(self._shares.values()) % ORDER
         key = KeyPackage(self.me, share, public.group_key, public.threshold)
@@ -177,7 +180,7 @@ class Resharing:
         return key, public
 
     def _listed(self) -> list[list[bytes]]:
-        self._need(not self.missing_commitments(), "commitments are missing")
+        self._require(not self.missing_commitments(), "commitments are missing")
         return [list(self._commitments[dealer]) for dealer in self.dealers]
 
     def _public_items(self) -> list[object]:
@@ -186,7 +189,7 @@ class Resharing:
         return [self.context, keys, list(self.dealers)]
 
     def to_bytes(self) -> bytes:
-        """Everything, secrets included: to be encrypted by the caller."""
+        """The whole state with its secrets. The caller must encrypt it."""
         return codec.dump(
             [
                 "writ-reshare-state",
@@ -199,7 +202,7 @@ class Resharing:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Resharing":
-        """The state that `to_bytes` wrote, checked again. Raises `Malformed`."""
+        """The state that `to_bytes` wrote, checked like received messages. Raises `Malformed`."""
         items = codec.tagged(codec.load(data, STATE_BYTES_MAX), "writ-reshare-state", 7)
         context, keys, dealers, numbers, commitments, shares = items
         group_key, threshold, listed = codec.a_list(keys, 3)
@@ -222,12 +225,12 @@ class Resharing:
             for dealer, share in codec.a_map(shares).items():
                 state.receive_share(_number(dealer), codec.some_bytes(share))
         except (CheatingGovernor, UsageError) as error:
-            raise Malformed(f"a state that no ceremony leaves behind: {error}") from None
+            raise Malformed(f"not a state of a re-sharing: {error}") from None
         return state
 
     @staticmethod
-    def _need(fine: bool, why: str) -> None:
-        if not fine:
+    def _require(is_met: bool, why: str) -> None:
+        if not is_met:
             raise UsageError(why)
 
 

@@ -1,4 +1,4 @@
-"""Who governs a scope: the roster, and what a governor holds once the scope is founded (its seat).
+"""The roster lists a scope's governors; a seat is one governor's key share and public keys.
 
 roster = [ "writ-roster", scope: tstr, threshold, nonce: bstr .size 16,
            [+ [name, Ed25519 key, X25519 key, P-256 key]] ]
@@ -29,15 +29,15 @@ from .identity import Governor, check_name
 NONCE_BYTES = 16
 SEAT_BYTES_MAX = 8192
 COMMITTEE_DIGEST_BYTES = 8
-# A founding under way keeps the messages that it has sent.
+# The state of an unfinished founding includes the messages that it has sent.
 STORE_BYTES_MAX = 4 * codec.FILE_BYTES_MAX
 
 
 @dataclass(frozen=True)
 class Roster:
-    """The governors of one scope in their order, and how many of them make a signature.
+    """The governors of one scope in their order, and the threshold of their signatures.
 
-    The random `nonce` (16 B) makes every founding a ceremony of its own.
+    nonce: 16 random bytes, so that each founding is a different ceremony.
     """
 
     scope: str
@@ -51,13 +51,15 @@ class Roster:
         count = len(self.governors)
         if not 1 <= count <= GOVERNORS_MAX:
             raise Malformed(f"a roster lists 1 to {GOVERNORS_MAX} governors")
-        # Half of them or fewer could certify two policies for one epoch.
+        # Half of the governors or fewer could sign two policies for one epoch.
         if type(self.threshold) is not int or not count < 2 * self.threshold <= 2 * count:
-            raise Malformed("the threshold must be more than half of the governors, and not above")
+            raise Malformed(
+                "the threshold must be more than half of the governors, and at most all"
+            )
         for keys in ("name", "verify_key", "seal_key"):
             if len({getattr(governor, keys) for governor in self.governors}) != count:
                 raise Malformed(f"two governors with the same {keys}")
-        # the x coordinate is what names a node: a key and its negative would have one name
+        # a node id is made of the x coordinate: a key and its negative have the same id
         if len({governor.node_key[1:] for governor in self.governors}) != count:
             raise Malformed("two governors with the same node_key")
 
@@ -69,12 +71,12 @@ class Roster:
         governors: Iterable[Governor],
         random: Random = os.urandom,
     ) -> "Roster":
-        """A new roster with a fresh nonce. Raises `Malformed` when it cannot be one."""
+        """A new roster with a fresh nonce. Raises `Malformed` for invalid fields."""
         return cls(scope, threshold, random(NONCE_BYTES), tuple(governors))
 
     @cached_property
     def id(self) -> bytes:
-        """SHA-256 of the roster: the founding ceremony's id, in each of its messages."""
+        """SHA-256 of the roster: the founding ceremony's id, which each of its messages names."""
         return hashlib.sha256(self.to_bytes()).digest()
 
     @cached_property
@@ -126,7 +128,7 @@ class Roster:
 
 @dataclass(frozen=True)
 class Seat:
-    """A governor's seat in a founded scope: the roster, its own key share, the public keys."""
+    """A governor's seat in a founded scope: the roster, its key share, and the public keys."""
 
     roster: Roster
     key: KeyPackage
@@ -138,7 +140,7 @@ class Seat:
         return self.roster.name(self.key.identifier)
 
     def to_bytes(self) -> bytes:
-        """Everything, the share included: to be encrypted by the caller."""
+        """The whole seat with its key share. The caller must encrypt it."""
         return codec.dump(
             [
                 "writ-seat",
@@ -151,12 +153,12 @@ class Seat:
 
     @staticmethod
     def is_seat(data: bytes) -> bool:
-        """True for what `to_bytes` writes, False for the state of a ceremony under way."""
+        """True for bytes that `to_bytes` wrote, False for the state of an unfinished ceremony."""
         return codec.a_list(codec.load(data, STORE_BYTES_MAX))[:1] == ["writ-seat"]
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Seat":
-        """The seat, with the share checked against the public keys. Raises `Malformed`."""
+        """The seat, after a check of the share against the public keys. Raises `Malformed`."""
         item = codec.load(data, SEAT_BYTES_MAX)
         roster_item, own, group_key, listed = codec.tagged(item, "writ-seat", 5)
         roster = Roster.from_item(roster_item)
@@ -179,10 +181,10 @@ class Seat:
 
 
 def committee_scope(seat: Seat) -> bytes:
-    """SHA-256 (32 B) over roster, group key and all verifying shares: other for other shares.
+    """SHA-256 (32 B) over the roster, the group key and all verifying shares.
 
-    It is in all that governors sign for each other, so that nothing said under old shares counts
-    under new ones.
+    Each message that governors sign for each other includes it. So no message signed under old
+    shares counts under new ones.
     """
     public = seat.public
     shares = [public.verifying_shares[number] for number in sorted(public.verifying_shares)]

@@ -1,0 +1,47 @@
+"""Signing sessions: offers, restarts, and commitments that are not points."""
+
+from writ_host.consensus.roast import Sessions
+
+
+def test_a_restarted_signer_may_offer_again_until_it_is_chosen(signers):
+    sessions = Sessions(signers[0], 3, (b"payload",))
+    offers = {n: (signers[n - 1].commit()[0],) for n in (1, 2)}
+    for number, offer in offers.items():
+        sessions.offer(number, offer, offer)
+    newer = (signers[1].commit()[0],)
+    sessions.offer(2, newer, newer)
+    third = (signers[2].commit()[0],)
+    sessions.offer(3, third, third)
+    assert sessions.choose() == {1: offers[1], 2: newer, 3: third}
+    sessions.offer(2, offers[2], offers[2])
+    assert sessions.choose() is None
+
+
+NO_POINTS = (b"\xff" * 64,)
+
+
+def test_commitments_that_are_no_points_are_left_out_when_a_session_needs_them(signers):
+    sessions = Sessions(signers[0], 3, (b"payload",))
+    offers = {n: (signers[n - 1].commit()[0],) for n in (1, 3, 4)}
+    sessions.offer(1, offers[1], 1)
+    sessions.offer(2, NO_POINTS, 2)
+    sessions.offer(3, offers[3], 3)
+    assert sessions.choose() is None
+    sessions.offer(4, offers[4], 4)
+    assert sessions.choose() == {1: 1, 3: 3, 4: 4}
+    # who was left out may do better
+    better = (signers[1].commit()[0],)
+    sessions.offer(2, better, 2)
+    assert sessions.choose() is None and not sessions.cheaters
+
+
+def test_a_session_of_others_with_commitments_that_are_no_points_ends_quietly(signers):
+    sessions = Sessions(signers[3], 3, (b"payload",))
+    members = {n: (signers[n - 1].commit()[0],) for n in (1, 2)} | {3: NO_POINTS}
+    assert sessions.add(b"name", members)
+    for number in members:
+        sessions.add_shares(b"name", number, (bytes(32),))
+    sessions.check_unfinished()
+    assert sessions.signatures is None and not sessions.cheaters
+    # who is a member itself does not even begin
+    assert not Sessions(signers[0], 3, (b"payload",)).add(b"name", members)
