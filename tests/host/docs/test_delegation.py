@@ -1,4 +1,4 @@
-"""docs/delegation.md is tried: its programs, as on a device, with governors as they run."""
+"""Runs the programs of docs/delegation.md as on a device, with running governors."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from writ_host.node import provision
 
 PAGE = (DOCS / "delegation.md").read_text()
 PROGRAMS = {name: text for language, name, text in FENCE.findall(PAGE) if language == "python"}
-# What the page's devices are for: governors' nodes are as in measure/committee.py
+# The policy of the page's devices; the governors are those of measure/committee.py
 POLICY_TOML = """
 [roles]
 governor = "certifies"
@@ -52,15 +52,15 @@ operators = 1
 """
 
 
-def wait(what: Callable[[], object], words: str, seconds: float = 60) -> None:
+def wait(is_done: Callable[[], object], name: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, f"waited in vain: {words}"
+    while not is_done():
+        assert time.monotonic() < deadline, f"timeout: {name}"
         time.sleep(0.1)
 
 
 class Farm:
-    """Four governors, and devices that run programs of the page."""
+    """Four governors, and devices that run the programs of the page."""
 
     def __init__(self, root: Path, council: Committee) -> None:
         self.root = root
@@ -80,7 +80,7 @@ class Farm:
         return [one.listen for one in self.council.governors]
 
     def provisioned(self, device: Device, **config: object) -> Path:
-        """The folder of a member."""
+        """The folder of `device`, provisioned as a member; `config` is added to config.json."""
         path = self.root / device.name
         self.council.provision(device, path, f"{HOST}:{free_port()}")
         self.configure(path, governors=self.governors, **config)
@@ -90,19 +90,19 @@ class Farm:
         file = path / "config.json"
         file.write_text(json.dumps({**json.loads(file.read_text()), **config}))
 
-    def run(self, program: str, path: Path, *words: str) -> Process:
-        """A program of the page; it loads the folder that has the name of its node."""
+    def run(self, program: str, path: Path, *arguments: str) -> Process:
+        """Start a program of the page with `path` as the folder of its node."""
         port = int(json.loads((path / "config.json").read_text())["listen"].split(":")[1])
         text = re.sub(r'load\("(\w+)"\)', f'load("{path}")', (self.tree / program).read_text())
         script = path / program
         script.write_text(text)
-        command = [*self.command, str(script), *words]
+        command = [*self.command, str(script), *arguments]
         process = Process(path, port, command, self.environment)
         self.processes.append(process)
         return process.start()
 
     def approve(self, kind: str, *names: str) -> str:
-        """The operators of these governors agree to what is pending; its words."""
+        """Approve the pending proposal of this kind at these governors; the proposal as JSON."""
         first = self.council.governors[0]
         found: list[dict[str, object]] = []
 
@@ -129,20 +129,20 @@ def farm(tmp_path: Path) -> Iterator[Farm]:
                 process.kill()
 
 
-def test_two_people_open_the_gate_and_the_device_moves_it_once(farm: Farm) -> None:
+def test_two_approvals_open_the_gate_exactly_once(farm: Farm) -> None:
     sluice, panel, _ = farm.council.devices
     path = farm.provisioned(sluice)
     gate = farm.run("sluice.py", path)
     asks = farm.run("panel.py", farm.provisioned(panel, gateways=[gate.address]))
-    words = farm.approve("action", "anna")
-    assert "PUT gate on sluice" in words and "panel" in words
+    proposal = farm.approve("action", "anna")
+    assert "PUT gate on sluice" in proposal and "panel" in proposal
     time.sleep(2)
     assert "agreed" not in asks.output and "gate" not in gate.output
     farm.approve("action", "ben")
     asks.wait_for("moved 68 None", 60)
     assert asks.output.splitlines()[0] == "agreed 68 None"
     assert gate.output.split("\n")[0] == "the gate goes to open" and gate.output.count("gate") == 1
-    # nothing is left to carry out after a power cut
+    # after a power failure the command is not carried out again
     gate.kill()
     gate.start()
     time.sleep(1)
@@ -159,18 +159,18 @@ def test_a_neighbour_is_met_admitted_and_welcomed(farm: Farm) -> None:
     farm.configure(path, gateways=farm.governors)
     probe = farm.run("sluice.py", path)
     asks = farm.run("porter.py", farm.provisioned(porter), probe.address, "code 4711")
-    words = farm.approve("member", "carl")
-    assert b"code 4711".hex() in words and "probe" in words
+    proposal = farm.approve("member", "carl")
+    assert b"code 4711".hex() in proposal and "probe" in proposal
     asks.wait_for("welcomed 68 None", 60)
     said = asks.output.splitlines()
     assert said[:2] == ["met 69 None", "admitted 68 None"]
-    # by its own sessions it has the rest: the policy, and the time
+    # the newcomer pulls policy and beacon in its own sessions
     wait(lambda: Store(FileFlash(str(path))).load("policy"), "a policy at the newcomer")
     member = Member(capsules.parse(Store(FileFlash(str(path))).load("member")))
     assert (member.name, member.roles) == ("probe", 0)
 
 
-def test_a_device_renews_itself_and_takes_itself_out(farm: Farm) -> None:
+def test_a_device_renews_and_revokes_itself(farm: Farm) -> None:
     _, panel, _ = farm.council.devices
     path = farm.provisioned(panel, renew_days=400)
     (farm.tree / "opened.py").write_text(
@@ -194,7 +194,7 @@ def test_a_device_renews_itself_and_takes_itself_out(farm: Farm) -> None:
 
 
 def authority(path: Path, device: Device) -> Authority:
-    """What the flash of a device says."""
+    """The authority state in the folder of a device."""
     store = Store(FileFlash(str(path)))
     x = Member(capsules.parse(device.raw)).x
     scope = json.loads((path / "config.json").read_text())["scope"]

@@ -1,4 +1,4 @@
-"""docs/wire.md and docs/errors.md say what the code does: every example, number, name and code."""
+"""Compares docs/wire.md and docs/errors.md with the code: examples, numbers, names and codes."""
 
 import json
 import re
@@ -42,7 +42,7 @@ from writ.wire.oscore import Context
 
 @pytest.fixture(scope="module")
 def made() -> dict[str, bytes]:
-    """Every example, made anew."""
+    """All examples, created by the code."""
     return examples()
 
 
@@ -71,14 +71,14 @@ def test_each_line_of_an_example_is_what_its_comment_says(name: str) -> None:
             shown = diagnostic(value)
             assert shown == said or (said[-4:] == "...'" and shown.startswith(said[:-4])), comment
         else:
-            # a head only: its number is that of the comment
+            # a CBOR head: its number is in the comment
             assert len(data) <= 2
             sizes = re.findall(r"\d+", text.removeprefix("COSE_Sign1"))
             info = data[-1] if data[0] & 31 == 24 else data[0] & 31
             assert "empty" in text or not sizes or info == int(sizes[0]), comment
 
 
-def test_capsules_of_the_examples_are_taken(made: dict[str, bytes]) -> None:
+def test_a_node_accepts_the_capsules_of_the_examples(made: dict[str, bytes]) -> None:
     x = crypto.p256_public(crypto.sha256(b"pump-1"))[0]
     authority = Authority(Store(MemoryFlash()), x, signer.scope())
     for name in ("charter", "hub", "member", "policy", "revocation", "beacon"):
@@ -96,7 +96,7 @@ def test_ids_in_the_text_are_those_of_the_examples(made: dict[str, bytes]) -> No
     assert named == {item.hex() for item in known}
 
 
-def test_the_examples_open(made: dict[str, bytes]) -> None:
+def test_the_examples_decrypt(made: dict[str, bytes]) -> None:
     message = coap.decode(raw("datagram-1"))
     assert (message.code, message.path()) == (coap.POST, ".well-known/edhoc")
     assert message.payload == b"\xf5" + raw("message-1") and len(raw("datagram-1")) == 73
@@ -119,11 +119,11 @@ def test_the_examples_open(made: dict[str, bytes]) -> None:
     assert (inner.code, inner.payload, inner.option_uint(coap.EPOCH)) == (coap.CONTENT, b"21.5", 1)
 
 
-# --- sizes and numbers --------------------------------------------------------------------------
+# --- sizes and numbers ----------------------------------------------------------------------------
 
 
 def sizes() -> dict[str, int]:
-    """The bytes of each row of the table of sizes."""
+    """The size in bytes for each row of the table of sizes."""
 
     def size(payload: bytes) -> int:
         return len(capsule.assemble(payload, bytes(64)))
@@ -204,12 +204,12 @@ def test_limits_are_those_of_the_code() -> None:
     assert f"blocks of 2^({limits.BLOCK_SZX} + 4) = {16 << limits.BLOCK_SZX} bytes" in counted
     each_s = 4 * limits.HANDSHAKE_REFILL_MS // 1000
     assert f"for one address each {each_s} s" in counted
-    # a limit saved is the number it was reserved at, and SEQUENCE_RESERVE more
+    # a saved limit is the number at which it was reserved, plus SEQUENCE_RESERVE
     most = limits.SEQUENCE_MAX // limits.SEQUENCE_RESERVE * limits.SEQUENCE_RESERVE
     assert f"limit: {limits.SEQUENCE_RESERVE}..{most + limits.SEQUENCE_RESERVE}," in CDDL
 
 
-# --- CDDL ---------------------------------------------------------------------------------------
+# --- CDDL -----------------------------------------------------------------------------------------
 
 
 def test_cddl_of_the_claims() -> None:
@@ -224,7 +224,7 @@ def test_cddl_of_the_claims() -> None:
             keys = [
                 int(key) for key in re.findall(r"(?<!\? )(?<![\w-])(-?\d+): (?!\d)", rule(name))
             ]
-            # the keys inside cnf and parameters are other ones
+            # keys inside cnf and parameters are not claims
             inner = [1] if name == "member" else []
             assert sorted(keys) == sorted([*wanted, *inner]), name
             assert f"-65537: [{number}," in rule(name)
@@ -293,7 +293,7 @@ def test_cddl_bounds_are_the_parsers(
     assert all(part in rule(name) for part in parts[name])
 
 
-# --- EDHOC and option numbers -------------------------------------------------------------------
+# --- EDHOC and option numbers ---------------------------------------------------------------------
 
 
 def test_labels_and_options() -> None:
@@ -324,7 +324,7 @@ def test_edhoc_errors() -> None:
     assert table[2][0] == "2" and table[3][0] == "`true`"
 
 
-# --- rejections ---------------------------------------------------------------------------------
+# --- rejections -----------------------------------------------------------------------------------
 
 CLASSES = {
     name: value
@@ -351,7 +351,7 @@ def test_the_answer_to_a_rejection(row: list[str]) -> None:
     if answer.startswith("EDHOC "):
         assert edhoc_codec.parse_error(edhoc_codec.to_error(cls()))[0] == int(answer[6:])
     elif cls is errors.AlreadyKnown:
-        # no refusal: see the resource "writ"
+        # not a refusal: see the resource `writ`
         assert answer == coap.code_text(coap.VALID)
     elif answer != "none":
         refusal = server.refusal(cls())
@@ -372,7 +372,7 @@ def test_rejections_named_in_the_text_exist(text: str) -> None:
             assert name in CLASSES, name
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_have_targets() -> None:
     for text in (WIRE, ERRORS):
         for target in re.findall(r"\]\((\w+\.md)\)", text):
             assert (DOCS / target).is_file(), target

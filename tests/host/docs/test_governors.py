@@ -1,4 +1,4 @@
-"""docs/governors.md and consensus.md say what the code does: commands, rules, messages, numbers."""
+"""Compares docs/governors.md and consensus.md with the code: commands, messages, numbers."""
 
 import re
 import shlex
@@ -55,7 +55,7 @@ CDDL = "".join(text for language, _, text in BLOCKS if language == "cddl")
 
 
 def commands(text: str) -> list[str]:
-    """The command lines of `writ` in a page: in its blocks of shell, and in backticks."""
+    """The `writ` command lines of a page, from its shell blocks and from text in backticks."""
     found = [
         line.strip().removesuffix("&").split("#")[0].split(" > ")[0].split(";")[0]
         for language, _, block in FENCE.findall(text)
@@ -82,7 +82,7 @@ def test_commands_and_their_options_exist(page: str) -> None:
                     assert word in known, line
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_have_targets() -> None:
     for path in (*sorted(DOCS.glob("*.md")), *ROOT.glob("*.md"), *ROOT.glob("boards/*/*.md")):
         for target, anchor in re.findall(r"\]\(([\w./-]*)(?:#([\w-]+))?\)", path.read_text()):
             page = (path.parent / target).resolve() if target else path
@@ -93,7 +93,7 @@ def test_links_lead_somewhere() -> None:
                 assert anchor in anchors, anchor
 
 
-# --- for the person who runs one ------------------------------------------------------------------
+# --- for the operator -----------------------------------------------------------------------------
 
 
 def test_files_settings_and_ports() -> None:
@@ -200,7 +200,7 @@ def test_messages_of_a_decision(
     while not cluster.all_at(2):
         queue, cluster.queue = cluster.queue, []
         if not queue:
-            # whoever opened a session signs in it a step later
+            # the governor that opened a session signs in it one step later
             for number, one in cluster.cores.items():
                 cluster.handle(number, one.tick(cluster.now_ms))
         for sender, to, data in queue:
@@ -209,10 +209,10 @@ def test_messages_of_a_decision(
     others = threshold - 1
     few = threshold * others + 2 * others
     assert deciding == 2 * (count - 1) + (few if threshold <= ALL_TO_ALL_MAX else 3 * others)
-    words = {4: "four", 7: "seven", 13: "thirteen"}
+    number_names = {4: "four", 7: "seven", 13: "thirteen"}
     text = " ".join(CONSENSUS.split())
     assert "`2(n - 1) + 3(t - 1)` messages" in text
-    assert re.search(rf"{deciding} with {words[count]}\b", text)
+    assert re.search(rf"{deciding} with {number_names[count]}\b", text)
 
 
 RULES = """
@@ -228,11 +228,11 @@ methods = ["GET"]
 """
 
 
-# --- what governors say to each other -------------------------------------------------------------
+# --- protocol between governors -------------------------------------------------------------------
 
 
 def plain(text: str) -> str:
-    """Without comments, and with spaces only where they part words."""
+    """CDDL without comments, with spaces only between words."""
     text = " ".join(line.split(";")[0] for line in text.splitlines())
     return re.sub(
         r"([\[\]{},+*?/:=])\s+", r"\1", re.sub(r"\s+([\[\]{},/:=])", r"\1", " ".join(text.split()))
@@ -240,7 +240,7 @@ def plain(text: str) -> str:
 
 
 def rules(text: str) -> dict[str, str]:
-    """By name: `name = [...]` in a text."""
+    """The rules `name = [...]` of a text, by name."""
     found = {}
     for match in re.finditer(r"^ *([\w-]+) *= (?=\[)", text, re.M):
         depth, end = 0, match.end()
@@ -266,7 +266,7 @@ SOURCES = {
 def test_messages_are_those_of_the_code(module: Any) -> None:
     said = rules(module.__doc__)
     for name in SOURCES[module]:
-        # the name `want` is there twice, of two types
+        # two message types are named `want`
         written = [plain(text) for text in re.findall(rf"^{name} +(?== )= (.*)", CDDL, re.M)]
         assert said[name] == DOCUMENTED[name] or said[name] in written, name
 
@@ -314,7 +314,7 @@ def test_numbers_of_peering() -> None:
     assert handshake.RETRY_MS == (250, 500, 1000, 2000) and session.REKEY_MS == 3_600_000
 
 
-def test_peering_looks_as_it_is_written() -> None:
+def test_datagrams_of_a_new_session() -> None:
     private = [crypto.sha256(name) for name in (b"anna", b"ben")]
     sides = [PeerTransport(one) for one in private]
     sides[0].set_peers({sides[1].key: "10.0.0.2:5685"})
@@ -326,9 +326,9 @@ def test_peering_looks_as_it_is_written() -> None:
         me = step % 2
         for _, datagram in sides[me].flush(1000 + step):
             if me and b"edhoc" in datagram:
-                # both would greet: here only one does
+                # only one side starts a handshake here
                 continue
-            # NON, and the code
+            # the type NON, then the code
             assert datagram[0] & 0xF0 == 0x50
             heads.append(datagram[1])
             arrived += sides[1 - me].receive(datagram, addresses[me], 1000 + step)
@@ -337,10 +337,10 @@ def test_peering_looks_as_it_is_written() -> None:
     assert arrived == [(sides[0].key, b"\x81\x00")]
 
 
-def test_fingerprints_are_spoken_so() -> None:
+def test_the_format_of_fingerprints() -> None:
     assert dkg.spoken(bytes(31) + b"\x07").split() == ["00000"] * 7 + ["00007"]
     assert "modulo 10^40, in eight groups of five digits" in PROSE
 
 
-def test_a_plan_is_written_so() -> None:
+def test_the_format_of_a_plan() -> None:
     assert rules(plan.__doc__ or "")["plan"] == DOCUMENTED["plan"]

@@ -1,4 +1,4 @@
-"""docs/wire.md against running nodes: who may call what, the records on flash, config.json."""
+"""Compares docs/wire.md with running nodes: access to resources, records on flash, config.json."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from writ.node import client, delegate, operation, preshared, session, sync
 from writ.node.session import Sessions
 from writ.wire import blockwise, coap, exchange
 
-# --- resources ----------------------------------------------------------------------------------
+# --- resources ------------------------------------------------------------------------------------
 
 
 def codes_in(cell: str) -> set[str]:
@@ -32,7 +32,7 @@ RESOURCES = rows(WIRE, "request", "who", "answers")
 
 
 def plain(net: Any, method: int, path: str, payload: bytes = b"") -> Any:
-    """The answer of "soil" to a stranger."""
+    """The answer of the node "soil" to a stranger."""
     path, _, query = path.partition("?")
     message = coap.Message(coap.CON, method, 7, b"\x07", payload)
     message.add_path(path)
@@ -71,7 +71,7 @@ def test_who_may_call_what(row: list[str]) -> None:
         inner = net.ask("gw", "soil", path, method, payload, **more)
         assert node_rig.code(inner) in codes_in(answers)
         if path in ("writ/propose", "writ/capsule") or (path == "writ" and method == coap.GET):
-            # of what a device has not got
+            # served by governors' nodes only
             assert node_rig.code(inner) == "4.04"
         elif who in ("member", "both"):
             assert inner.is_success()
@@ -94,23 +94,23 @@ def test_status_has_the_keys_of_its_cddl() -> None:
     assert re.findall(r'"(\w+)":', rule("status")) == list(status)
 
 
-# --- how it goes --------------------------------------------------------------------------------
+# --- sequences ------------------------------------------------------------------------------------
 
 
 def arrows(number: int) -> list[tuple[str, str]]:
-    """The (from, to) of all arrows of a drawing."""
-    drawings = [text for language, _, text in FENCE.findall(WIRE) if language == "mermaid"]
-    assert len(drawings) == 3
-    return re.findall(r"^ +(\w)->>(\w):", drawings[number], re.M)
+    """The (from, to) of all arrows of diagram `number`."""
+    diagrams = [text for language, _, text in FENCE.findall(WIRE) if language == "mermaid"]
+    assert len(diagrams) == 3
+    return re.findall(r"^ +(\w)->>(\w):", diagrams[number], re.M)
 
 
 def sent(net: Any, **names: str) -> list[tuple[str, str]]:
-    """The (from, to) of all datagrams since the log was cleared, under the names of a drawing."""
+    """The (from, to) of all logged datagrams, with the names of the diagram."""
     return [(names[source], names[target]) for source, target, _ in net.log]
 
 
 def beacon(authority: Authority) -> None:
-    """Bring in a beacon for the state in force."""
+    """Hand over a beacon for the state in force."""
     time = signer.FOUNDED + 60 * authority.epoch
     authority.receive(
         signer.certify(signer.beacon_payload(authority.epoch, authority.head, time)), 0
@@ -159,7 +159,7 @@ def test_a_revocation_goes_as_drawn() -> None:
 
 def test_times_in_the_text() -> None:
     text = " ".join(WIRE.split())
-    said = (
+    sentences = (
         (f"sooner than {sync._PULL_AGAIN_MS // 1000} s after", 1),
         (f"gives one peer {sync._PULL_PATIENCE_MS // 1000} s before", 1),
         (f"asked for its beacon every {agent._HELLO_MS // 1000} s", 1),
@@ -179,11 +179,11 @@ def test_times_in_the_text() -> None:
         ("asked once an hour", agent._RENEW_AGAIN_MS == 3600000),
         ("at most two from handshakes", session._SESSIONS_A_PEER == 2),
     )
-    for words, holds in said:
-        assert words in text and holds, words
+    for sentence, is_true in sentences:
+        assert sentence in text and is_true, sentence
 
 
-# --- flash and config.json ----------------------------------------------------------------------
+# --- flash and config.json ------------------------------------------------------------------------
 
 
 def test_records_are_those_of_the_table() -> None:

@@ -1,4 +1,4 @@
-"""docs/security.md: each row of the table of attacks has its test, and each attack test its row."""
+"""Checks docs/security.md: each row of the table of attacks has its test, and the reverse."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ from writ_host.cli.governor import group
 SECURITY = (DOCS / "security.md").read_text()
 HEADER = ("attack", "what would be lost", "what stops it", "what remains", "test")
 TABLE = rows(SECURITY, *HEADER)
-# What the table must have; more is welcome.
+# Rows that the table must have, among others.
 WANTED = (
     "arbitrary capsule",
     "rollback",
@@ -35,7 +35,7 @@ WANTED = (
 
 
 def attack_tests() -> dict[str, str]:
-    """The source of each attack test, by its name."""
+    """The source of each attack test, by the name of the test."""
     found = {}
     for path in sorted((DOCS.parent / "tests/host/attacks").glob("test_*.py")):
         text = path.read_text()
@@ -54,7 +54,7 @@ def test_every_attack_has_its_row() -> None:
     assert len({row[0] for row in TABLE}) == len(TABLE)
 
 
-def test_rows_and_tests_are_the_same() -> None:
+def test_every_row_has_its_test_and_every_test_its_row() -> None:
     named = [name for row in TABLE for name in ticked(row[-1])]
     assert sorted(named) == sorted(TESTS)
     assert all(ticked(row[-1]) and all(row) for row in TABLE)
@@ -75,7 +75,7 @@ def test_commands_of_the_text_exist() -> None:
         assert name in group.commands, name
 
 
-def test_other_pages_lead_here() -> None:
+def test_other_pages_link_here() -> None:
     for page in ("README.md", "SECURITY.md"):
         assert "docs/security.md" in (DOCS.parent / page).read_text()
 

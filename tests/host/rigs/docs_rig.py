@@ -1,4 +1,4 @@
-"""What docs/wire.md holds, and its examples made anew, for the tests that compare the two."""
+"""Reads docs/wire.md, and creates its examples anew, for tests that compare the two."""
 
 import functools
 import re
@@ -44,12 +44,12 @@ def rows(text: str, *header: str) -> list[list[str]]:
 
 
 def ticked(text: str) -> list[str]:
-    """What stands in backticks."""
+    """The texts in backticks."""
     return re.findall(r"`([^`]+)`", text)
 
 
 def raw(name: str) -> bytes:
-    """The bytes of an example."""
+    """The bytes of the example `name`."""
     return bytes.fromhex("".join(line.split("#")[0] for line in HEX[name].splitlines()))
 
 
@@ -74,7 +74,7 @@ def rule(name: str) -> str:
     return " ".join(found[0].split())
 
 
-# --- the examples -------------------------------------------------------------------------------
+# --- the examples ---------------------------------------------------------------------------------
 
 
 def member(name: str, address: int, roles: int) -> bytes:
@@ -84,7 +84,7 @@ def member(name: str, address: int, roles: int) -> bytes:
 
 @functools.cache
 def examples() -> dict[str, bytes]:
-    """Every example, made anew."""
+    """All examples of the page by name, created by the code."""
     found = {
         "charter": signer.charter(),
         "hub": member(HUB, 256, 2),
@@ -115,7 +115,7 @@ def examples() -> dict[str, bytes]:
 
 
 def sides() -> tuple[edhoc.Initiator, edhoc.Responder]:
-    """hub and pump-1 before their handshake."""
+    """The handshake states of hub and pump-1 before message_1."""
     keys = [crypto.sha256(b"ephemeral key of " + name) for name in (b"hub", b"pump-1")]
     labels = (handshake.EAD_LABEL,)
     return (
@@ -125,7 +125,7 @@ def sides() -> tuple[edhoc.Initiator, edhoc.Responder]:
 
 
 def exchange(made: dict[str, bytes], by_value: bool) -> tuple[list[bytes], tuple[bytes, bytes]]:
-    """(the three messages, (secret, salt)) of a handshake."""
+    """A handshake: (the three messages, (secret, salt))."""
 
     def ead(value: bytes) -> list[tuple[int, bool, bytes]]:
         return [(handshake.EAD_LABEL, False, value)]
@@ -147,7 +147,7 @@ def exchange(made: dict[str, bytes], by_value: bool) -> tuple[list[bytes], tuple
 
 
 def conversation(made: dict[str, bytes]) -> dict[str, bytes]:
-    """The handshake and the requests of the examples."""
+    """The handshake, requests and responses of the examples, by name."""
     messages, (secret, salt) = exchange(made, True)
     greeting = coap.Message(coap.CON, coap.POST, 0x1233, b"\x50", b"\xf5" + messages[0])
     greeting.add_path(".well-known/edhoc")
