@@ -53,7 +53,7 @@ def check(out: Output, file: Path | None, scope: Path) -> None:
     for text in found:
         out.warn(text)
     failed = sum(not result.passed for result in results)
-    rules = len(written.wire)
+    rules = len(written.wire_rules)
     out.line(f"{rules} rules, {len(results)} tests, {failed} failed, {len(found)} warnings")
     out.json(
         {

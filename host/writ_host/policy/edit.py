@@ -1,4 +1,4 @@
-"""Small changes to policy.toml that a command makes, every other byte of it left alone."""
+"""Edits of policy.toml by commands, which leave all other bytes unchanged."""
 
 import re
 import tomllib
@@ -10,9 +10,9 @@ _TOKEN = re.compile(r"#[^\n]*|\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|\]")
 
 
 def add_revoked(text: str, entries: Sequence[tuple[str, str]]) -> str | None:
-    """The text with these [(node id, comment)] in `revoked`; None where that is too hard.
+    """The text with these [(node id, comment)] added to `revoked`; None if it cannot be edited.
 
-    The result is parsed again: all else in it means what it meant before.
+    The result is parsed again, to make sure that everything else means the same as before.
     """
     try:
         before = tomllib.loads(text)
@@ -57,7 +57,7 @@ def _closing(text: str, start: int) -> int | None:
 
 
 def _last_token(inside: str) -> int:
-    # the end of the last thing that is neither comment nor space
+    # the end of the last token that is neither a comment nor a space
     end = 0
     for token in re.finditer(r"#[^\n]*|\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|,", inside):
         if not token[0].startswith("#"):

@@ -1,4 +1,4 @@
-"""What is right in a policy file and yet probably not meant."""
+"""Warnings about a policy file: valid, but probably not intended."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -17,17 +17,17 @@ def warnings(
     members: Iterable[MemberLike] | None = None,
     grants: Mapping[bytes, int] | None = None,
 ) -> list[str]:
-    """Warnings, each "policy.toml:12: ..."; none for a policy without oddities.
+    """The warnings, each "policy.toml:12: ...".
 
-    members: all of the scope, or None when they are not known: then nothing is said about roles
-    that nobody has, and a test may name whom it likes. Raises `PolicyError` as `run_tests` does.
+    members: all members of the scope; None if unknown: then unused roles are not reported and tests
+    may name any member. Raises `PolicyError` as `run_tests` does.
     """
     known = None if members is None else list(members)
     found = [*_shadows(file), *_roles(file, known, grants or {}), *_routes(file)]
     found += _approvals(file)
     found += _tests(file, known, grants)
     found.sort(key=lambda item: item[0] or 0)
-    return [f"{file.source.where(line)}: {words}" for line, words in found]
+    return [f"{file.source.where(line)}: {text}" for line, text in found]
 
 
 _Found = list[tuple[int | None, str]]
@@ -38,7 +38,7 @@ def _mask_covers(wide: int, narrow: int) -> bool:
 
 
 def _covers(wide: list[Any], narrow: list[Any]) -> bool:
-    # whether `wide` allows whatever `narrow` does, under no more conditions
+    # whether `wide` allows every request that `narrow` allows, with no further condition
     return (
         _mask_covers(wide[0], narrow[0])
         and _mask_covers(wide[1], narrow[1])
@@ -53,7 +53,7 @@ def _shadows(file: PolicyFile) -> _Found:
     rows = [(rule.line, row) for rule in file.rules for row in rule.rows()]
     for place, (line, row) in enumerate(rows):
         for other_place, (other_line, other) in enumerate(rows):
-            # of two equal rules only the later one is too many
+            # of two equal rules only the later one is redundant
             if other_place == place or not _covers(other, row):
                 continue
             if _covers(row, other) and place < other_place:
@@ -61,18 +61,18 @@ def _shadows(file: PolicyFile) -> _Found:
             at = "another rule" if other_line is None else f"the rule of line {other_line}"
             void = flags_of(row) & ~flags_of(other)
             if void:
-                wants = [words for flag, words in _WANTS.items() if void & flag]
-                text = f"asks for {listing(wants)}, but {at} allows the same without"
+                conditions = [text for flag, text in _CONDITIONS.items() if void & flag]
+                text = f"requires {listing(conditions)}, but {at} allows the same without"
             elif row == other:
                 text = f"repeats {at}"
             else:
-                text = f"adds nothing to {at}, which is wider"
+                text = f"is redundant: {at} is wider"
             found.append((line, f"{row[2]}: this rule {text}"))
             break
     return found
 
 
-_WANTS = {FRESH: "a fresh beacon", QUORUM: "a certified action"}
+_CONDITIONS = {FRESH: "a fresh beacon", QUORUM: "a certified action"}
 
 
 def _roles(
@@ -90,7 +90,7 @@ def _roles(
     for bit in range(1, len(names)):
         if bit not in used:
             line = file.source.line("roles", 0, names[bit])
-            found.append((line, f"role '{names[bit]}' is in no rule and no route"))
+            found.append((line, f"no rule and no route uses the role '{names[bit]}'"))
     if members is None:
         return found
     revoked = file.revoked_ids(members)
@@ -109,7 +109,7 @@ def _routes(file: PolicyFile) -> _Found:
     for route in file.routes:
         _, _, relay, _, hops, airtime, _ = route.row
         if hops and not relay:
-            found.append((route.line, "nobody relays these frames: hops have no effect"))
+            found.append((route.line, "no role relays these frames: hops have no effect"))
         if relay and not hops:
             found.append((route.line, "0 hops: the relays have no effect"))
         if not airtime:
@@ -121,14 +121,24 @@ def _approvals(file: PolicyFile) -> _Found:
     found: _Found = []
     if not file.approvals.operators:
         line = file.source.line("approvals", 0, "operators")
-        found.append((line, "0 operators: whatever no approval rule covers is certified unasked"))
+        found.append(
+            (
+                line,
+                "0 operators: what no approval rule covers needs no approval",
+            )
+        )
     for rule in file.approvals.rules:
         if rule.operators:
             continue
         if rule.kind in ("policy", "release", "succession"):
-            found.append((rule.line, f"any {rule.kind} is certified without asking a person"))
+            found.append((rule.line, f"every {rule.kind} is certified without approval"))
         elif rule.kind == "member" and not rule.renew:
-            found.append((rule.line, "whoever asks for these roles gets them, no person is asked"))
+            found.append(
+                (
+                    rule.line,
+                    "every request for these roles is granted without approval",
+                )
+            )
     return found
 
 
@@ -136,9 +146,9 @@ def _tests(
     file: PolicyFile, members: list[MemberLike] | None, grants: Mapping[bytes, int] | None
 ) -> _Found:
     if not file.rules:
-        return [(None, "there is no rule: everything is denied")]
+        return [(None, "no rule: every request is denied")]
     if not file.tests:
-        return [(None, "there are no tests: add a [[test]] for what must and must not be allowed")]
+        return [(None, "no test: add a [[test]] for requests that must and must not be allowed")]
     found: _Found = []
     if all(test.expect == "allow" for test in file.tests):
         found.append((None, "no test expects a denial: add one for what must not be allowed"))
@@ -146,10 +156,10 @@ def _tests(
     if members is None:
         if not all(role_mask(file.roles, word) for word in words):
             return found
-        # whoever is revoked, tests of roles have the same end
+        # revocation has no effect on tests that name roles only
         file = replace(file, revoked=())
     met = {line for result in file.run_tests(members or [], grants) for line in result.lines}
     for rule in file.rules:
         if rule.line is not None and rule.line not in met:
-            found.append((rule.line, "no test meets this rule"))
+            found.append((rule.line, "no test reaches this rule"))
     return found

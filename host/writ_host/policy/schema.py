@@ -1,6 +1,6 @@
-"""What policy.toml may say: each table and key, read strictly into plain values.
+"""The schema of policy.toml: each table and key, read strictly into plain values.
 
-Roles become masks here: bit 0 is "any", bit n the n-th name of [roles].
+Roles become bit masks: bit 0 is "any", bit n the n-th name of [roles].
 """
 
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ _TEST = ("from", "to", *_TEST_METHODS, "fresh", "action", "expect")
 
 @dataclass(frozen=True)
 class Rule:
-    """One [[rule]]: masks of roles, paths, a mask of methods, FRESH and QUORUM."""
+    """One [[rule]]: role masks, paths, a method mask, and the flags FRESH and QUORUM."""
 
     line: int | None
     subjects: int
@@ -40,7 +40,7 @@ class Rule:
     flags: int
 
     def rows(self) -> list[list[Any]]:
-        """Its rules on the wire, one a resource; a path that another one covers needs none."""
+        """Its rules in wire form, one for each resource that no other of its resources covers."""
         flags = [self.flags] if self.flags else []
         return [
             [self.subjects, self.objects, path, self.methods, *flags]
@@ -51,17 +51,15 @@ class Rule:
 
 @dataclass(frozen=True)
 class Route:
-    """One [[route]]; `row` is its form on the wire (writ.policy.check_route)."""
+    """One [[route]]; `row` is its wire form (writ.authority.policy.check_route)."""
 
     line: int | None
     row: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Test:
-    """One [[test]]: a request, and what should come of it (one of VERDICTS)."""
-
-    __test__ = False  # none of pytest's
+class PolicyTest:
+    """One [[test]]: a request, and the verdict that it expects (one of VERDICTS)."""
 
     line: int | None
     subject: str
@@ -74,8 +72,8 @@ class Test:
 
 
 @dataclass(frozen=True)
-class Written:
-    """All that a policy file says. Role n of `roles` (from 1) is bit n of a mask."""
+class PolicyDocument:
+    """The content of a policy file. Role n of `roles` (from 1) is bit n of a mask."""
 
     source: Source
     roles: dict[str, str]
@@ -83,34 +81,34 @@ class Written:
     routes: tuple[Route, ...]
     approvals: Approvals
     revoked: tuple[str, ...]
-    tests: tuple[Test, ...]
+    tests: tuple[PolicyTest, ...]
 
 
-def read_policy(text: str, name: str) -> Written:
-    """The policy in a TOML text; `name` stands in errors. Raises `PolicyError`."""
+def read_policy(text: str, name: str) -> PolicyDocument:
+    """The policy in a TOML text; errors name the file `name`. Raises `PolicyError`."""
     source, values = read_toml(text, name)
     root = Table(source, values, _TOP)
     roles = _roles(root.table("roles", None))
-    return Written(
+    return PolicyDocument(
         source,
         roles,
         tuple(_rule(table, roles) for table in root.tables("rule", _RULE, _TOP)),
         _routes(root, roles),
         _approvals(root, roles),
-        root.words("revoked", ()),
+        root.texts("revoked", ()),
         tuple(_test(table) for table in root.tables("test", _TEST, _TOP)),
     )
 
 
 def role_mask(roles: Iterable[str], word: str) -> int:
-    """The mask of one role, or 0 for a word that is none; `roles`: names of bits 1, 2, ..."""
+    """The mask of one role, 0 if `word` names none; `roles`: the names of bits 1, 2, ..."""
     if word == ANY:
         return ROLE_MEMBER
     return sum(1 << bit for bit, name in enumerate(roles, 1) if name == word)
 
 
 def path_covers(wide: str, narrow: str) -> bool:
-    """Whether a rule's path `wide` covers all that a rule's path `narrow` covers."""
+    """Whether the path pattern `wide` covers every path that the pattern `narrow` covers."""
     if not wide.endswith("*"):
         return wide == narrow
     return narrow.removesuffix("*").startswith(wide[:-1])
@@ -124,36 +122,36 @@ def _roles(table: Table) -> dict[str, str]:
         except BadShape:
             raise table.error(
                 name,
-                f"'{name}' cannot be a role's name",
-                f"Names have 1 to {NAME_BYTES_MAX} of a-z, 0-9, '-', '_' and '.'.",
+                f"'{name}' cannot be a role name",
+                f"A name has 1 to {NAME_BYTES_MAX} of the characters a-z, 0-9, '-', '_' and '.'.",
             ) from None
         if name == ANY:
-            raise table.error(name, "'any' is every member's role already", "Remove this line.")
+            raise table.error(name, "every member has the role 'any' already", "Remove this line.")
         found[name] = table.text(name)
     if len(found) >= ROLES_MAX:
-        message = f"{len(found)} roles, devices hold {ROLES_MAX - 1}"
-        raise table.error("", message, "Let roles that always go together be one.")
+        message = f"{len(found)} roles; devices hold at most {ROLES_MAX - 1}"
+        raise table.error("", message, "Merge roles that always occur together.")
     return found
 
 
 def _mask(table: Table, key: str, roles: dict[str, str], empty: bool = False) -> int:
     mask = 0
-    for word in table.words(key, () if empty else None):
+    for word in table.texts(key, () if empty else None):
         bit = role_mask(roles, word)
         if not bit:
-            advice = f"{suggestion(word, [*roles, ANY])}A new role goes to the end of [roles]."
+            advice = f"{suggestion(word, [*roles, ANY])}Add a new role at the end of [roles]."
             raise table.error(key, f"unknown role '{word}'", advice)
         mask |= bit
-    # who is anybody needs no other role
+    # "any" includes all other roles
     return ROLE_MEMBER if mask & ROLE_MEMBER else mask
 
 
 def _choices(table: Table, key: str, choices: dict[str, int]) -> int:
     mask = 0
-    for word in table.words(key):
+    for word in table.texts(key):
         if word not in choices:
-            advice = f"{suggestion(word, choices)}Known here: {', '.join(choices)}."
-            raise table.error(key, f"unknown word '{word}' in '{key}'", advice)
+            advice = f"{suggestion(word, choices)}Allowed: {', '.join(choices)}."
+            raise table.error(key, f"unknown value '{word}' of '{key}'", advice)
         mask |= choices[word]
     return mask
 
@@ -166,19 +164,21 @@ def _check_path(table: Table, key: str, path: str, pattern: bool) -> None:
     elif not path.isprintable() or " " in path or "?" in path:
         advice = "A path has no spaces, no control characters and no query."
     elif "" in segments:
-        advice = f"Write '{'/'.join(filter(None, segments)) or '*'}': no slash first or last."
+        advice = (
+            f"Write '{'/'.join(filter(None, segments)) or '*'}': no slash at the start or the end."
+        )
     elif "." in segments or ".." in segments:
-        advice = "Devices refuse the segments '.' and '..'."
+        advice = "Devices refuse the path segments '.' and '..'."
     elif "*" in path and not pattern:
-        advice = "A test asks for one path, without a star."
+        advice = "A test requests one path, without a star."
     elif "*" in path[:-1] or (path.endswith("*") and segments[-1] != "*"):
-        advice = "A star is the whole last segment: '*' or 'pump/*'."
+        advice = "A star must be the whole last segment: '*' or 'pump/*'."
     if advice:
         raise table.error(key, f"'{path}' cannot be a path", advice)
 
 
 def _rule(table: Table, roles: dict[str, str]) -> Rule:
-    resources = table.words("resource")
+    resources = table.texts("resource")
     for path in resources:
         _check_path(table, "resource", path, True)
     return Rule(
@@ -206,7 +206,7 @@ def _routes(root: Table, roles: dict[str, str]) -> tuple[Route, ...]:
         )
         if any(route.row[0] == row[0] for route in found):
             message = f"a second route for class {row[0]}"
-            raise table.error("class", message, "A class is one route: join them, or number anew.")
+            raise table.error("class", message, "A class has one route: merge or renumber them.")
         found.append(Route(table.line(), row))
     return tuple(found)
 
@@ -217,33 +217,33 @@ def _approvals(root: Table, roles: dict[str, str]) -> Approvals:
     tables = approvals.tables("rule", _APPROVAL, _TOP)
     for table in tables:
         if len(found) == APPROVAL_RULES_MAX:
-            message = f"{len(tables)} approval rules, a policy holds {APPROVAL_RULES_MAX}"
-            raise table.error("", message, "Join some: a rule may name several roles.")
+            message = f"{len(tables)} approval rules; a policy holds at most {APPROVAL_RULES_MAX}"
+            raise table.error("", message, "Merge some: a rule may name several roles.")
         kind = table.text("kind")
         if kind not in KINDS:
-            advice = f"{suggestion(kind, KINDS)}Known here: {', '.join(KINDS)}."
+            advice = f"{suggestion(kind, KINDS)}Allowed: {', '.join(KINDS)}."
             raise table.error("kind", f"unknown kind '{kind}'", advice)
         for key in ("roles", "renew"):
             if kind != "member" and table.has(key):
-                raise table.error(key, f"'{key}' is for members only", f"Remove '{key}'.")
+                raise table.error(key, f"'{key}' is only for members", f"Remove '{key}'.")
         mask = _mask(table, "roles", roles) if kind == "member" else 0
         operators = table.number("operators", OPERATORS_MAX)
         found.append(ApprovalRule(table.line(), kind, operators, mask, table.flag("renew")))
     return Approvals(tuple(found), approvals.number("operators", OPERATORS_MAX, 1))
 
 
-def _test(table: Table) -> Test:
+def _test(table: Table) -> PolicyTest:
     methods = [key for key in _TEST_METHODS if table.has(key)]
     if len(methods) != 1:
-        message = f"a test has one request, this one has {len(methods)}"
+        message = f"a test needs exactly one request, this one has {len(methods)}"
         raise table.error("", message, 'Write one line such as: get = "temp"')
     path = table.text(methods[0])
     _check_path(table, methods[0], path, False)
     expect = table.text("expect")
     if expect not in VERDICTS:
-        advice = f"{suggestion(expect, VERDICTS)}Known here: {', '.join(VERDICTS)}."
+        advice = f"{suggestion(expect, VERDICTS)}Allowed: {', '.join(VERDICTS)}."
         raise table.error("expect", f"unknown verdict '{expect}'", advice)
-    return Test(
+    return PolicyTest(
         table.line(),
         table.text("from"),
         table.text("to"),

@@ -1,6 +1,6 @@
-"""Policy as people write it: policy.toml, compiled to the payload that governors certify, tested.
+"""The policy source, policy.toml: compiled to the payload that governors certify, and tested.
 
-Tests run `writ.policy.decide` on the compiled state: what is tried here is what devices decide on.
+Tests call `decide` (writ.authority.policy) on the compiled policy, as devices do.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,13 +22,13 @@ from writ.authority.policy import (
 from writ.errors import Rejection, UsageError
 from writ.limits import CAPSULE_BYTES_MAX, HEAD_BYTES, REVOKED_MAX, ROUTES_MAX, RULES_MAX
 
-from .schema import Test, Written, read_policy, role_mask
+from .schema import PolicyDocument, PolicyTest, read_policy, role_mask
 from .strict_toml import PolicyError, listing, suggestion
 from .text import explain, method_text
 
 
 class MemberLike(Protocol):
-    """What this module needs of a `writ.capsule.Member`: name, node id (8 bytes), roles (mask)."""
+    """The part of a `Member` that policies need: name, node id (8 bytes), roles (mask)."""
 
     @property
     def name(self) -> str: ...
@@ -39,22 +39,20 @@ class MemberLike(Protocol):
 
 
 @dataclass(frozen=True)
-class TestResult:
-    """Whether a test passed, why, and the lines of the rule that decided (none, if none did)."""
-
-    __test__ = False  # none of pytest's
+class PolicyTestResult:
+    """Whether a test passed, why, and the lines of the rule that decided (empty if none did)."""
 
     passed: bool
     explanation: str
     lines: tuple[int, ...] = ()
 
 
-class PolicyFile(Written):
-    """A policy file, read and checked: it compiles unless a limit of the devices is exceeded."""
+class PolicyFile(PolicyDocument):
+    """A policy file, read and checked. It compiles unless it exceeds a limit of the devices."""
 
     @classmethod
     def load(cls, path: Path | str) -> "PolicyFile":
-        """The policy in a file. Raises `PolicyError`, with file and line where possible."""
+        """The policy in a file. Raises `PolicyError`, with the file and, if known, the line."""
         try:
             text = Path(path).read_text("utf-8")
         except OSError as error:
@@ -65,12 +63,12 @@ class PolicyFile(Written):
 
     @classmethod
     def parse(cls, text: str, name: str = "policy.toml") -> "PolicyFile":
-        """The policy in a text; `name` stands in errors. Raises `PolicyError`."""
+        """The policy in a text; errors name the file `name`. Raises `PolicyError`."""
         return cls(**vars(read_policy(text, name)))
 
     @cached_property
-    def wire(self) -> tuple[tuple[list[Any], tuple[int, ...]], ...]:
-        """The rules on the wire, each with the lines it comes from; what can be one rule is one."""
+    def wire_rules(self) -> tuple[tuple[list[Any], tuple[int, ...]], ...]:
+        """The rules in wire form, merged where possible, each with its lines in the source."""
         found: list[tuple[list[Any], tuple[int, ...]]] = []
         for rule in self.rules:
             for row in rule.rows():
@@ -86,12 +84,12 @@ class PolicyFile(Written):
         grants: Mapping[bytes, int] | None = None,
         committee: bytes | None = None,
     ) -> Policy:
-        """The state that devices will hold, made by their own parser.
+        """The policy as devices will hold it, made by their own parser.
 
         epoch: from 1; previous_head: 6 bytes; issued: Unix seconds; revoked_ids: 8 bytes each, as
         `self.revoked_ids` finds them; grants: {node id: mask of extra roles}; committee: 8 bytes,
-        None while the charter's governors are in force. Raises `PolicyError` where the devices'
-        limits are exceeded, `UsageError` for arguments of another shape.
+        None while the charter's governors are in force. Raises `PolicyError` if a limit of the
+        devices is exceeded, `UsageError` for arguments of another shape.
         """
         revoked = sorted(set(revoked_ids))
         granted = {node: mask for node, mask in (grants or {}).items() if mask}
@@ -103,7 +101,7 @@ class PolicyFile(Written):
             params[PARAM_APPROVALS] = approvals
         if committee is not None:
             params[PARAM_COMMITTEE] = committee
-        rules = [row for row, _ in self.wire]
+        rules = [row for row, _ in self.wire_rules]
         routes = [list(route.row) for route in self.routes]
         try:
             body = [epoch, previous_head, rules, routes, revoked, params]
@@ -114,9 +112,9 @@ class PolicyFile(Written):
         size = len(capsule.assemble(payload, bytes(64), hint=bytes(capsule.SCOPE_ID_BYTES)))
         if size > CAPSULE_BYTES_MAX:
             raise PolicyError(
-                f"{self.source.name}: {size} bytes as a capsule, devices hold {CAPSULE_BYTES_MAX}",
-                "Join rules by lists of roles and wildcards, shorten paths and names, and leave"
-                " out revoked members whose capsules have expired.",
+                f"{self.source.name}: {size} bytes as a capsule; devices hold {CAPSULE_BYTES_MAX}",
+                "Merge rules with lists of roles and wildcards, shorten paths and names, and"
+                " remove revoked members whose capsules have expired.",
             )
         return state
 
@@ -135,22 +133,22 @@ class PolicyFile(Written):
 
     def _check_limits(self, revoked: int, granted: int) -> None:
         for key, what, count, most, advice in (
-            ("rule", "rules, one for each resource", len(self.wire), RULES_MAX, "Join some: use"
-             " lists of roles and methods, and wildcards in resources."),
-            ("route", "routes", len(self.routes), ROUTES_MAX, "Join some: a route may name several"
+            ("rule", "rules, one for each resource", len(self.wire_rules), RULES_MAX, "Merge some:"
+             " use lists of roles and methods, and wildcards in resources."),
+            ("route", "routes", len(self.routes), ROUTES_MAX, "Merge some: a route may name several"
              " roles and links."),
-            ("revoked", "revoked ids", revoked, REVOKED_MAX, "Leave out members whose capsules"
+            ("revoked", "revoked ids", revoked, REVOKED_MAX, "Remove members whose capsules"
              " have expired."),
             ("grants", "grants", granted, REVOKED_MAX, "Put the roles into member capsules."),
         ):  # fmt: skip
             if count > most:
                 where = self.source.where(self.source.line(key, 0))
-                raise PolicyError(f"{where}: {count} {what}; devices hold {most}", advice)
+                raise PolicyError(f"{where}: {count} {what}; devices hold at most {most}", advice)
 
     def revoked_ids(self, members: Iterable[MemberLike] = ()) -> list[bytes]:
-        """The node ids, sorted, that `revoked` names: a node id needs no member, a name does.
+        """The sorted node ids in `revoked`, which lists node ids and names of members.
 
-        Raises `PolicyError` for an unknown name, and for one that stands for several nodes.
+        Raises `PolicyError` for an unknown name, and for one that several nodes have.
         """
         found: set[bytes] = set()
         known = list(members)
@@ -161,27 +159,27 @@ class PolicyFile(Written):
                 ids.add(bytes.fromhex(word))
             if not ids:
                 advice = suggestion(word, [member.name for member in known])
-                advice += "A node id (16 hex digits) does as well."
+                advice += "A node id (16 hex digits) is accepted too."
                 raise PolicyError(f"{where}: no member is called '{word}'", advice)
             if len(ids) > 1:
                 several = listing(sorted(node.hex() for node in ids), "or")
                 message = f"{where}: '{word}' stands for {len(ids)} nodes"
-                raise PolicyError(message, f"Write the node id that is meant: {several}.")
+                raise PolicyError(message, f"Write one of the node ids: {several}.")
             found |= ids
         return sorted(found)
 
     def run_tests(
         self, members: Iterable[MemberLike] = (), grants: Mapping[bytes, int] | None = None
-    ) -> list[TestResult]:
-        """Each [[test]], in order, judged by the compiled policy.
+    ) -> list[PolicyTestResult]:
+        """The results of all [[test]] tables, in order, under the compiled policy.
 
-        members: whom tests and `revoked` may name. Raises `PolicyError` as `policy` does.
+        members: those that tests and `revoked` may name. Raises `PolicyError` as `policy` does.
         """
         known = list(members)
         state = self.policy(1, bytes(HEAD_BYTES), 0, self.revoked_ids(known), grants)
         return [self._run(test, state, known) for test in self.tests]
 
-    def _run(self, test: Test, state: Policy, members: list[MemberLike]) -> TestResult:
+    def _run(self, test: PolicyTest, state: Policy, members: list[MemberLike]) -> PolicyTestResult:
         request = f"{method_text(1 << test.method - 1)} {test.path} on {test.target}"
         head = f"{self.source.where(test.line)}: {test.subject}, {request}:"
         masks: list[int] = []
@@ -194,29 +192,30 @@ class PolicyFile(Written):
                 if len(found) != 1:
                     many = f"{len(found)} members are" if found else "no role and no member is"
                     advice = suggestion(word, [*self.roles, *(m.name for m in members)])
-                    return TestResult(False, f"{head} {many} called '{word}'. {advice}".rstrip())
+                    text = f"{head} {many} called '{word}'. {advice}".rstrip()
+                    return PolicyTestResult(False, text)
                 mask = state.roles_of(found[0])
-                # a device asks this of the sender only, not of itself
+                # a device checks this for the sender only, not for itself
                 if not masks and found[0].node_id in state.revoked:
                     verdict = "Revoked"
             masks.append(mask | ROLE_MEMBER)
         if verdict:
-            # a device looks at this before any rule (writ.authority.check_member)
-            words = f"denied (Revoked): the policy revokes {test.subject}"
+            # a device checks this before any rule (Authority.check_member)
+            reason_text = f"denied (Revoked): the policy revokes {test.subject}"
         else:
             subject, target = masks
             asked = (subject, target, test.method, test.path, test.is_fresh, test.has_action)
             reason, number = decide(state, *asked)
             verdict = reason.__name__ if reason else "allow"
-            words = explain(state, *asked)
-            lines = self.wire[number][1] if number >= 0 else ()
+            reason_text = explain(state, *asked)
+            lines = self.wire_rules[number][1] if number >= 0 else ()
         passed = test.expect == verdict or (test.expect == "deny" and verdict != "allow")
         wanted = "" if passed else f"; the test expects {test.expect}"
-        return TestResult(passed, f"{head} {words}{wanted}", lines)
+        return PolicyTestResult(passed, f"{head} {reason_text}{wanted}", lines)
 
 
 def _named(members: list[MemberLike], name: str, revoked: list[bytes]) -> list[MemberLike]:
-    # a replaced device leaves its name to another key: the one that is not revoked is meant
+    # a replaced device leaves its name to another key: prefer the one that is not revoked
     found = [member for member in members if member.name == name]
     return [member for member in found if member.node_id not in revoked] or found
 
@@ -229,18 +228,18 @@ def _is_node_id(word: str) -> bool:
 def _insert(
     found: list[tuple[list[Any], tuple[int, ...]]], row: list[Any], lines: tuple[int, ...]
 ) -> None:
-    # a joined rule goes to the end, where an amendment would add it
+    # a merged rule goes to the end, where an amendment would add it
     for place, (other, others) in enumerate(found):
-        if joined := _joined(other, row):
+        if merged := _merged(other, row):
             del found[place]
-            return _insert(found, joined, tuple(sorted({*others, *lines})))
+            return _insert(found, merged, tuple(sorted({*others, *lines})))
     found.append((row, lines))
     return None
 
 
-def _joined(one: list[Any], two: list[Any]) -> list[Any] | None:
-    # The one rule that allows what both allow, if there is one. Rules with flags stay apart unless
-    # equal: which of them is met last decides on the reason that a denied peer is given.
+def _merged(one: list[Any], two: list[Any]) -> list[Any] | None:
+    # The single rule that allows what both rules allow, or None. Rules with flags are not merged
+    # unless equal: the last rule that matches decides which reason a denied peer receives.
     if one == two:
         return two
     if len(one) == 5 or len(two) == 5 or one[2] != two[2]:
@@ -248,9 +247,9 @@ def _joined(one: list[Any], two: list[Any]) -> list[Any] | None:
     different = [place for place in (0, 1, 3) if one[place] != two[place]]
     if len(different) > 1:
         return None
-    joined = list(one)
+    merged = list(one)
     for place in different:
-        joined[place] |= two[place]
-        if place != 3 and joined[place] & ROLE_MEMBER:
-            joined[place] = ROLE_MEMBER
-    return joined
+        merged[place] |= two[place]
+        if place != 3 and merged[place] & ROLE_MEMBER:
+            merged[place] = ROLE_MEMBER
+    return merged

@@ -1,6 +1,6 @@
-"""TOML read strictly: every key is expected, every value has its type, every error has its line.
+"""Strict TOML: no unknown keys, no values of a wrong type, and a line number in every error.
 
-Knows nothing of policies; source.py says which tables and keys there are.
+This module is independent of policies; schema.py defines the tables and keys.
 """
 
 import re
@@ -16,13 +16,13 @@ _KEY = re.compile(r"\s*(\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+)\s*=")
 
 
 class PolicyError(HostError):
-    """What the author of a policy has to mend. `str(error)` begins with file and line."""
+    """A mistake in a policy file. `str(error)` begins with the file and the line."""
 
-    advice = "Mend the policy file and run the command again."
+    advice = "Correct the policy file and run the command again."
 
 
 def suggestion(word: str, choices: Iterable[str]) -> str:
-    """ "Did you mean 'gateway'? ", or "" when nothing among `choices` looks like `word`."""
+    """ "Did you mean 'gateway'? ", or "" if no choice resembles `word`."""
     by_lower = {choice.lower(): choice for choice in choices}
     close = get_close_matches(word.lower(), by_lower, 1)
     return f"Did you mean '{by_lower[close[0]]}'? " if close else ""
@@ -37,9 +37,9 @@ def listing(words: Iterable[str], last: str = "and") -> str:
 
 
 class Source:
-    """The text of one file, and where its tables and keys stand.
+    """The text of one file, and the lines of its tables and keys.
 
-    Tables are named as in their header and counted from 0; the root is ("", 0).
+    A table is named as in its header and numbered from 0; the root is ("", 0).
     """
 
     def __init__(self, text: str, name: str) -> None:
@@ -57,7 +57,7 @@ class Source:
                 self._lines.setdefault((*table, key[1].strip("\"'")), number)
 
     def line(self, table: str, index: int, key: str = "") -> int | None:
-        """The line (from 1) of a key, else of its table's header; None for unusual notations."""
+        """The line (from 1) of a key, else of its table's header; None if unknown."""
         found = self._lines.get((table, index, key)) or self._lines.get((table, index, ""))
         # `rule = [{...}]` has no header, but its key has a line
         return found or self._lines.get(("", 0, table))
@@ -68,7 +68,7 @@ class Source:
 
 
 def read_toml(text: str, name: str) -> tuple[Source, dict[str, object]]:
-    """The text as TOML 1.0. Raises `PolicyError` for what is not TOML."""
+    """The text as TOML 1.0. Raises `PolicyError` if it is not TOML."""
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -80,7 +80,7 @@ def read_toml(text: str, name: str) -> tuple[Source, dict[str, object]]:
 
 
 class Table:
-    """One TOML table with exactly the keys it may have. All methods raise `PolicyError`."""
+    """One TOML table, which may have only the allowed keys. All methods raise `PolicyError`."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Table:
         index: int = 0,
         elsewhere: Sequence[str] = (),
     ) -> None:
-        """`allowed`: the keys there may be, None for any; `elsewhere`: the root table's keys."""
+        """`allowed`: the allowed keys, None for any; `elsewhere`: the keys of the root table."""
         self.source, self.name, self.index = source, name, index
         if not isinstance(values, dict):
             raise self.error(
@@ -101,9 +101,7 @@ class Table:
         for key in self.values if allowed is not None else ():
             if key in (allowed or ()):
                 continue
-            advice = (
-                suggestion(key, allowed or ()) + f"Known here: {listing(sorted(allowed or ()))}."
-            )
+            advice = suggestion(key, allowed or ()) + f"Allowed: {listing(sorted(allowed or ()))}."
             if key in elsewhere:
                 advice = f"'{key}' belongs at the top of the file, above the first [table]."
             title = f"[{name}]" if name else "the file"
@@ -114,43 +112,43 @@ class Table:
         return self.source.line(self.name, self.index, key)
 
     def error(self, key: str, message: str, advice: str | None = None) -> PolicyError:
-        """The error to raise about `key`, with its place in front."""
+        """An error about `key`, which begins with its file and line."""
         return PolicyError(f"{self.source.where(self.line(key))}: {message}", advice)
 
     def has(self, key: str) -> bool:
-        """Whether the key is there."""
+        """Whether the table has the key."""
         return key in self.values
 
-    def need(self, key: str) -> object:
-        """The value of a key that must be there."""
+    def required(self, key: str) -> object:
+        """The value of a required key."""
         if key not in self.values:
             raise self.error("", f"[{self.name}] lacks '{key}'", f"Add a line: {key} = ...")
         return self.values[key]
 
     def text(self, key: str) -> str:
-        """A string that must be there."""
-        value = self.need(key)
+        """A required string."""
+        value = self.required(key)
         if not isinstance(value, str):
             raise self.error(key, f"'{key}' must be text", f'Write {key} = "..."')
         return value
 
     def flag(self, key: str) -> bool:
-        """true or false; false when absent."""
+        """A boolean, false if absent."""
         value = self.values.get(key, False)
         if not isinstance(value, bool):
             raise self.error(key, f"'{key}' must be true or false", f"Write {key} = true")
         return value
 
     def number(self, key: str, most: int, default: int | None = None) -> int:
-        """A whole number 0..most; needed unless there is a default."""
-        value = self.need(key) if default is None else self.values.get(key, default)
+        """An integer from 0 to `most`, required unless there is a default."""
+        value = self.required(key) if default is None else self.values.get(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
             raise self.error(key, f"'{key}' must be a whole number from 0 to {most}")
         return value
 
-    def words(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """A string or a list of strings, as a tuple without repetition."""
-        value = self.need(key) if default is None else self.values.get(key, default)
+    def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """A string or a list of different strings, required unless there is a default."""
+        value = self.required(key) if default is None else self.values.get(key, default)
         items = [value] if isinstance(value, str) else value
         if not isinstance(items, list | tuple) or not all(isinstance(i, str) for i in items):
             raise self.error(key, f"'{key}' must be text or a list of texts")
@@ -162,7 +160,7 @@ class Table:
         return tuple(items)
 
     def table(self, key: str, allowed: Sequence[str] | None) -> "Table":
-        """The table below `key`; an empty one when absent."""
+        """The table below `key`, empty if absent."""
         return Table(self.source, self.values.get(key, {}), allowed, self._below(key))
 
     def tables(

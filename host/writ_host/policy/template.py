@@ -1,4 +1,4 @@
-"""A first policy.toml for a new scope: short, commented, and right as it stands."""
+"""The first policy.toml of a new scope: short, commented and ready to certify."""
 
 from collections.abc import Mapping
 
@@ -11,28 +11,29 @@ DEFAULT_ROLES = {
 }
 
 _TEMPLATE = """\
-# The policy of {scope}: who may do what to whom. What no rule allows is denied.
-# Change it here, look at what the change means, then propose it: devices obey only what
-# your governors have certified.
+# The policy of {scope}: which requests are allowed. A request that no rule allows is denied.
+# Edit this file, check what the change means (writ policy diff), then have it certified
+# (writ policy certify): devices follow only policies that the governors have certified.
 
-# Members that are out, by name or node id. Keep this line above the first [table].
+# Revoked members, by name or node id. Keep this line above the first [table].
 revoked = []
 
-# A role's place in this list is its number in every member capsule: add new ones at the end,
-# never move or remove one. Every member also has the role "any".
+# A role's position in this list is its number in every member capsule: add new roles at the
+# end, never move or remove one. Every member also has the role "any".
 [roles]
 {roles}
 
-# A rule allows; the first that does decides. `resource` is a path ("temp"), all below one
-# ("pump/*", which leaves out "pump" itself), everything ("*"), or a list. GET includes Observe.
+# A rule allows requests; the first rule that allows a request decides. `resource` is a path
+# ("temp"), all paths below one ("pump/*", without "pump" itself), all paths ("*"), or a list.
+# GET includes Observe.
 [[rule]]
 from = "{first}"
 to = {rest}
 resource = "*"
 methods = ["GET"]
 
-# fresh: denied while the device's newest beacon is too old, as it is when it has been cut off.
-# quorum = true would ask for a certified action, for what one person alone must not do.
+# fresh: denied while the device's newest beacon is too old, for instance after a long time
+# offline. quorum = true requires a certified action: several governors must approve each use.
 [[rule]]
 from = "{first}"
 to = "{last}"
@@ -40,8 +41,8 @@ resource = "set/*"
 methods = ["PUT", "POST"]
 fresh = true
 
-# Who may be certified how: `operators` people, each at a governor of their own, must say yes; 0
-# leaves it to the governors. They go by what is certified, so a change here is one of the policy.
+# The approvals that certification needs: so many `operators`, each at a governor of their own,
+# must approve; with 0 the governors certify alone. The certified policy applies, not this file.
 [approvals]
 operators = 1
 
@@ -49,14 +50,14 @@ operators = 1
 kind = "beacon"
 operators = 0
 
-# Whoever is a member with these roles, and no more, stays one without being asked about.
+# Members with only these roles are renewed without an operator's approval.
 [[approvals.rule]]
 kind = "member"
 roles = {all}
 renew = true
 operators = 0
 
-# Tests run before anything is proposed. `expect` is "allow", "deny" or a reason.
+# Tests run before a policy is proposed. `expect` is "allow", "deny" or the name of a reason.
 [[test]]
 from = "{first}"
 to = "{rest_first}"
@@ -86,9 +87,9 @@ expect = "deny"
 
 
 def template(scope_name: str, roles: Mapping[str, str] | None = None) -> str:
-    """A first policy.toml that compiles, passes its own tests and says what to write where.
+    """A first policy.toml that compiles, passes its own tests and explains itself.
 
-    roles: {name: what it is for}; the first one reads all others and commands the last one.
+    roles: {name: purpose}; the first role reads from all others and commands the last one.
     """
     roles = roles or DEFAULT_ROLES
     names = [str(check_name(name)) for name in roles]
@@ -105,7 +106,7 @@ def template(scope_name: str, roles: Mapping[str, str] | None = None) -> str:
 
 
 def _quoted_key(name: str) -> str:
-    # a dot in a bare key would make a table
+    # a dot in a bare key makes a table
     return _quoted(name) if "." in name else name
 
 

@@ -233,7 +233,7 @@ def test_where_no_scope_is(tmp_path: Path) -> None:
     ran = Rig(tmp_path).run("scope", "create", "farm")
     assert ran.code == 2 and "--local" in ran.err
     ran = Rig(tmp_path).run("scope", "create", "farm", "--local", "--threshold", "2")
-    assert ran.code == 2 and "more than half" in ran.err
+    assert ran.code == 2 and "above half" in ran.err
 
 
 def test_a_tampered_folder_is_not_believed(rig: Rig) -> None:

@@ -67,14 +67,14 @@ def test_joins_what_can_be_one_rule() -> None:
     ):
         text += f'[[rule]]\nfrom="{who}"\nto="a"\nresource="{path}"\nmethods=["{method}"]\n'
     file = parse(text)
-    assert [row for row, _ in file.wire] == [
+    assert [row for row, _ in file.wire_rules] == [
         [2, 2, "x", 5],
         [6, 2, "y", 1],
         [1, 2, "z", 1],
         [2, 2, "w", 1],
         [4, 2, "w", 4],
     ]
-    assert file.wire[0][1] == (4, 9)
+    assert file.wire_rules[0][1] == (4, 9)
 
 
 def test_rules_that_grow_equal_are_one() -> None:
@@ -97,7 +97,7 @@ def test_a_covered_resource_of_the_same_rule_costs_nothing() -> None:
     file = parse(
         '[[rule]]\nfrom="any"\nto="any"\nresource=["a/b", "a/*", "ab"]\nmethods="GET"\nfresh=true'
     )
-    assert [row for row, _ in file.wire] == [[1, 1, "a/*", 1, 1], [1, 1, "ab", 1, 1]]
+    assert [row for row, _ in file.wire_rules] == [[1, 1, "a/*", 1, 1], [1, 1, "ab", 1, 1]]
 
 
 def test_who_is_anybody_needs_no_other_role() -> None:
@@ -245,7 +245,7 @@ def test_devices_decide_what_the_file_says(
         ('from = "gateway"', 'from = "gatway"', 9, "unknown role 'gatway'", "'gateway'"),
         ('"sensor", "pump"', '"sensor", "pumps"', 10, "unknown role 'pumps'", "'pump'"),
         ('methods = ["GET"]', 'method = ["GET"]', 12, "unknown key 'method'", "'methods'"),
-        ('methods = ["GET"]', 'methods = ["get"]', 12, "unknown word 'get'", "'GET'"),
+        ('methods = ["GET"]', 'methods = ["get"]', 12, "unknown value 'get'", "'GET'"),
         ('methods = ["GET"]', "methods = []", 12, "empty", ""),
         ('methods = ["GET"]', 'methods = ["GET", "GET"]', 12, "twice", ""),
         ('methods = ["GET"]', "methods = [1]", 12, "must be text", ""),
@@ -263,7 +263,7 @@ def test_devices_decide_what_the_file_says(
         ("hops = 3", "hops = 16", 33, "0 to 15", ""),
         ("hops = 3", "hops = true", 33, "0 to 15", ""),
         ("airtime = 10", "airtime = 1.5", 34, "0 to 1000", ""),
-        ('"udp", "lora"', '"udp", "lorra"', 32, "unknown word 'lorra'", "'lora'"),
+        ('"udp", "lora"', '"udp", "lorra"', 32, "unknown value 'lorra'", "'lora'"),
         ('sensor = "measures"', "sensor = 1", 5, "must be text", ""),
         ('sensor = "measures"', 'Sensor = "measures"', 5, "cannot be a role", "a-z"),
         ('sensor = "measures"', 'any = "measures"', 5, "'any'", "Remove"),

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from policy_farm import FARM, HEAD, MEMBERS, NODE, OTHER, Node, parse
 
+from writ_host.policy.approvals import ApprovalRule
 from writ_host.policy.lint import warnings
-from writ_host.policy.schema import ApprovalRule
 from writ_host.policy.strict_toml import PolicyError
 from writ_host.policy.template import template
 from writ_host.policy.text import decompile, explain
@@ -148,7 +148,7 @@ def test_template_is_right_as_it_stands(roles: dict[str, str] | None) -> None:
     file = parse(template("farm", roles))
     results = file.run_tests()
     assert len(results) >= 4 and all(result.passed for result in results)
-    unused = [words for words in warnings(file) if "is in no rule" not in words]
+    unused = [words for words in warnings(file) if "no rule and no route uses" not in words]
     assert unused == []
     assert file.approvals.operators_for("member", 2) == 1
     assert file.approvals.operators_for("member", 2, renewal=True) == 0
@@ -163,10 +163,10 @@ RULE = '[[rule]]\nfrom = "{}"\nto = "{}"\nresource = "{}"\nmethods = ["GET"]\n{}
     ("one", "two", "warning"),
     [
         (("a", "b", "x", ""), ("a", "b", "x", ""), ":10: x: this rule repeats the rule of line 4"),
-        (("a", "b", "x", ""), ("a", "b", "*", ""), ":4: x: this rule adds nothing to the rule of"),
-        (("any", "b", "x", ""), ("a", "b", "x", ""), ":10: x: this rule adds nothing"),
-        (("a", "b", "x", "fresh = true"), ("a", "any", "*", ""), ":4: x: this rule asks for a fre"),
-        (("a", "b", "x", "quorum = true"), ("a", "b", "x", ""), ":4: x: this rule asks for a cer"),
+        (("a", "b", "x", ""), ("a", "b", "*", ""), ":4: x: this rule is redundant: the rule of"),
+        (("any", "b", "x", ""), ("a", "b", "x", ""), ":10: x: this rule is redundant"),
+        (("a", "b", "x", "fresh = true"), ("a", "any", "*", ""), ":4: x: this rule requires a fre"),
+        (("a", "b", "x", "quorum = true"), ("a", "b", "x", ""), ":4: x: this rule requires a cer"),
         (("a", "b", "x", "fresh = true"), ("a", "b", "x", "quorum = true"), None),
         (("a", "b", "x/*", "fresh = true"), ("a", "b", "x/y", ""), None),
         (("a", "b", "x", ""), ("any", "a", "x", ""), None),
@@ -186,23 +186,23 @@ def test_other_warnings() -> None:
     def said(text: str, members: list[Node] | None = None) -> str:
         return "\n".join(warnings(parse(text), members))
 
-    assert "there is no rule" in said("")
-    assert "no test meets this rule" in said(FARM)
+    assert "no rule: every request is denied" in said("")
+    assert "no test reaches this rule" in said(FARM)
     assert "no test expects a denial" in said(FARM)
-    assert "there are no tests" in said(FARM[: FARM.index("[[test]]")])
+    assert "no test: add a [[test]]" in said(FARM[: FARM.index("[[test]]")])
     # who is revoked does not count
     assert "no member has the role 'sensor'" in said(FARM, MEMBERS)
     assert "'pump'" not in said(FARM, MEMBERS)
     assert "policy.toml:8: no member has the role 'pump'" in said(FARM, MEMBERS[::2])
-    assert "policy.toml:7: role 'x' is in no" in said(
+    assert "policy.toml:7: no rule and no route uses the role 'x'" in said(
         FARM.replace("\n\n[[rule", '\nx = ""\n[[rule', 1)
     )
     assert "hops have no effect" in said(FARM.replace('relay = "gateway"\n', ""))
     assert "relays have no effect" in said(FARM.replace("hops = 3", "hops = 0"))
     assert "never sent" in said(FARM.replace("airtime = 10", "airtime = 0"))
-    assert "unasked" in said(FARM + "[approvals]\noperators = 0")
+    assert "no approval rule covers needs no approval" in said(FARM + "[approvals]\noperators = 0")
     rule = '[[approvals.rule]]\nkind = "policy"\noperators = 0'
-    assert "any policy is certified" in said(FARM + rule)
+    assert "every policy is certified without approval" in said(FARM + rule)
     rule = '[[approvals.rule]]\nkind = "member"\nroles = "pump"\noperators = 0\n'
-    assert "no person is asked" in said(FARM + rule)
-    assert "no person is asked" not in said(FARM + rule + "renew = true")
+    assert "granted without approval" in said(FARM + rule)
+    assert "granted without approval" not in said(FARM + rule + "renew = true")
