@@ -27,7 +27,7 @@ WISH_S = 20
 LONG_S = 330 * 86400
 
 
-def tell(event, **what):
+def emit(event, **what):
     """Print one event."""
     what["event"] = event
     print(json.dumps(what))
@@ -41,7 +41,7 @@ class Device:
         self.neighbours = node.config["neighbours"]
         self.asked = []  # neighbours that have not answered yet
         self.wishes = WISHES
-        self.told = None
+        self.reported = None
         self.alive_ms = 0
         self.call_ms = random.randrange(CALL_MS)
         self.wish_ms = random.randrange(WISH_MS)
@@ -49,13 +49,13 @@ class Device:
         node.resource("sluice", ("PUT",))(self.move)
         node.open()
 
-    def tell(self, event, **what):
+    def emit(self, event, **what):
         """Print an event of this device."""
-        tell(event, name=self.node.name, **what)
+        emit(event, name=self.node.name, **what)
 
     def move(self, request):
         """A resource whose use needs an action."""
-        self.tell("moved", order=request.payload.decode())
+        self.emit("moved", order=request.payload.decode())
         return b""
 
     def turn(self, wait_ms):
@@ -64,12 +64,12 @@ class Device:
         node.step(wait_ms)
         authority = node.authority
         state = (authority.epoch, authority.head, authority.me.expires)
-        if state != self.told:
-            self.told = state
-            self.tell("state", epoch=state[0], head=state[1].hex(), expires=state[2])
+        if state != self.reported:
+            self.reported = state
+            self.emit("state", epoch=state[0], head=state[1].hex(), expires=state[2])
         if node.now_ms >= self.alive_ms:
             self.alive_ms = node.now_ms + ALIVE_MS
-            self.tell("alive", counters=node.counters)
+            self.emit("alive", counters=node.counters)
         try:
             if node.now_ms >= self.call_ms:
                 self.call_ms = node.now_ms + CALL_MS
@@ -78,7 +78,7 @@ class Device:
                 self.wish_ms = node.now_ms + WISH_MS
                 self.wish(random.choice(self.neighbours))
         except WritError as error:
-            self.tell("error", text=type(error).__name__)
+            self.emit("error", text=type(error).__name__)
 
     def call(self, name):
         """Ask a neighbour for its temperature."""
@@ -88,9 +88,9 @@ class Device:
         def arrived(answer):
             self.asked.remove(name)
             if answer.rejection:
-                self.tell("call", to=name, text=type(answer.rejection).__name__)
+                self.emit("call", to=name, text=type(answer.rejection).__name__)
             else:
-                self.tell("call", to=name, text=coap.code_text(answer.code))
+                self.emit("call", to=name, text=coap.code_text(answer.code))
 
         self.asked.append(name)
         self.node.ask(name, coap.GET, "temp", b"", arrived)
@@ -109,7 +109,7 @@ class Device:
         order = f"{node.name} {random.getrandbits(30):08x}"
 
         def arrived(answer):
-            self.tell("ordered", order=order, text=coap.code_text(answer.code))
+            self.emit("ordered", order=order, text=coap.code_text(answer.code))
 
         def certified(answer):
             if self.certified(answer):
@@ -123,9 +123,9 @@ class Device:
         """Report the governors' answer; whether it is a capsule."""
         if answer.rejection or not answer.is_success():
             text = type(answer.rejection).__name__ if answer.rejection else "refused"
-            self.tell("wish", text=text, raw=answer.payload.hex())
+            self.emit("wish", text=text, raw=answer.payload.hex())
             return False
-        self.tell("certified", raw=answer.payload.hex())
+        self.emit("certified", raw=answer.payload.hex())
         return True
 
 
@@ -134,7 +134,7 @@ def main(folders):
     devices = [Device(folder) for folder in folders]
     poll = select.poll()
     poll.register(sys.stdin, select.POLLIN)
-    tell("start")
+    emit("start")
     while not poll.poll(0):
         for device in devices:
             device.turn(20 // len(devices))

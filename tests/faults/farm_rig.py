@@ -100,10 +100,10 @@ class Council(Committee):
         """Run a daemon in its namespace; it ends with this process. Its output goes to DIR/log."""
         paths = os.pathsep.join(str(ROOT / part) for part in ("firmware", "host"))
         command = [*self._network.on(one.local.seat.name), sys.executable, *program]
-        words = ["governor", "run", str(one.folder.path), "--key-file", str(self.key_path)]
+        arguments = ["governor", "run", str(one.folder.path), "--key-file", str(self.key_path)]
         with open(one.folder.path / "log", "ab") as log:
             one.process = subprocess.Popen(
-                [*command, *words],
+                [*command, *arguments],
                 env=clean_environment(PYTHONPATH=paths),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

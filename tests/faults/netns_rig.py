@@ -27,23 +27,23 @@ class NotPermitted(Exception):
     """This machine or this user can not create network namespaces."""
 
 
-def _run(*words: str, text: str = "", check: bool = True) -> bool:
+def _run(*command: str, text: str = "", check: bool = True) -> bool:
     try:
         done = subprocess.run(
-            words, input=text, capture_output=True, text=True, timeout=_COMMAND_S, check=False
+            command, input=text, capture_output=True, text=True, timeout=_COMMAND_S, check=False
         )
     except FileNotFoundError:
-        raise NotPermitted(f"no command {words[0]}") from None
+        raise NotPermitted(f"no command {command[0]}") from None
     if done.returncode and check:
-        raise NotPermitted(f"{' '.join(words)}: {done.stderr.strip()[-200:]}")
+        raise NotPermitted(f"{' '.join(command)}: {done.stderr.strip()[-200:]}")
     return not done.returncode
 
 
 def _sweep(spaces: Sequence[str]) -> Callable[[], None]:
     """Start a process that removes the namespaces on request, or when this process ends."""
-    words = 'cat > /dev/null; for one in "$@"; do ip netns del "$one" 2> /dev/null; done'
+    command = 'cat > /dev/null; for one in "$@"; do ip netns del "$one" 2> /dev/null; done'
     sweeper = subprocess.Popen(
-        ["sh", "-c", words, "sh", *spaces], stdin=subprocess.PIPE, start_new_session=True
+        ["sh", "-c", command, "sh", *spaces], stdin=subprocess.PIPE, start_new_session=True
     )
 
     def sweep() -> None:
@@ -143,10 +143,10 @@ class Network:
         """Make these links lossy; the discipline used, "" if the kernel has none."""
         spaces = [self._space(name) for name in names]
         for kind in LOSSY:
-            words = f"qdisc replace dev eth0 root {kind}".split()
+            command = f"qdisc replace dev eth0 root {kind}".split()
             with contextlib.suppress(NotPermitted):
                 for space in spaces:
-                    _run("tc", "-n", space, *words)
+                    _run("tc", "-n", space, *command)
                 self._lossy = kind
                 return kind
         return ""
@@ -159,8 +159,8 @@ class Network:
             ]
             self._ip(name, *gone, "link set eth0 up", check=False)
             if self._lossy:
-                words = ("qdisc", "del", "dev", "eth0", "root")
-                _run("tc", "-n", self._space(name), *words, check=False)
+                command = ("qdisc", "del", "dev", "eth0", "root")
+                _run("tc", "-n", self._space(name), *command, check=False)
         self._muted.clear()
         self._lossy = ""
         self.split(self.machines)

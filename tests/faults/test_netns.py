@@ -205,15 +205,15 @@ class Farm:
         """Random faults at the same time; each crash is short."""
         end = time.monotonic() + seconds
         faults = (self._isolate, self._split, self._mute, self._unplug, self.net.heal)
-        dead: dict[str | int, float] = {}
+        killed: dict[str | int, float] = {}
         while time.monotonic() < end:
             self.random.choices(faults, (3, 1, 2, 1, 5))[0]()
             if self.random.random() < 0.4:
-                self._kill(dead)
+                self._kill(killed)
             time.sleep(self.random.uniform(0.2, 2.5))
-            self._restart(dead, time.monotonic())
+            self._restart(killed, time.monotonic())
             assert self.witness.problems + self.field.complaints() == []
-        self._restart(dead, float("inf"))
+        self._restart(killed, float("inf"))
 
     def _isolate(self) -> None:
         alone = self.random.choice(self.net.machines)
@@ -232,18 +232,18 @@ class Farm:
     def _unplug(self) -> None:
         self.net.unplug(self.random.choice(self.net.machines))
 
-    def _kill(self, dead: dict[str | int, float]) -> None:
-        alive = [one for one in (*GOVERNORS, *GOVERNORS, *range(len(PROCESSES))) if one not in dead]
-        one = self.random.choice(alive)
+    def _kill(self, killed: dict[str | int, float]) -> None:
+        candidates = (*GOVERNORS, *GOVERNORS, *range(len(PROCESSES)))
+        one = self.random.choice([one for one in candidates if one not in killed])
         if isinstance(one, int):
             self.field.kill(one)
         else:
             self.council.kill(self.council[one])
-        dead[one] = time.monotonic() + self.random.uniform(0.1, 3.0)
+        killed[one] = time.monotonic() + self.random.uniform(0.1, 3.0)
 
-    def _restart(self, dead: dict[str | int, float], now: float) -> None:
-        for one in [one for one, until in dead.items() if until <= now]:
-            del dead[one]
+    def _restart(self, killed: dict[str | int, float], now: float) -> None:
+        for one in [one for one, until in killed.items() if until <= now]:
+            del killed[one]
             if isinstance(one, int):
                 self.field.start(one)
             else:

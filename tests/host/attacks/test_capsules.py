@@ -160,15 +160,15 @@ def test_capsules_of_another_scope_are_refused(field: AttackedField, tmp_path: P
 def test_a_false_newer_epoch_is_not_believed(field: AttackedField) -> None:
     device, law = field.device("soil"), field.law
     forged = sealed(PlainKey(), law.wishes()[3])
-    liar = field.member("liar", OPERATOR)
-    liar.authority.epoch = capsule.TIME_MAX
+    malicious = field.member("malicious", OPERATOR)
+    malicious.authority.epoch = capsule.TIME_MAX
     served = {"writ/policy": law.policies[0], "writ/beacon": forged}
-    liar.lie(lambda request: request.path in served and (coap.CONTENT, served[request.path]))
+    malicious.lie(lambda request: request.path in served and (coap.CONTENT, served[request.path]))
     before = field.status(device)
     for _ in range(3):
-        assert liar.say(device.address, "temp").startswith("21.")
+        assert malicious.say(device.address, "temp").startswith("21.")
     # the device asks it, gets nothing valid, and does not ask it again at once
-    assert liar.asked.count("writ/policy") == 1
+    assert malicious.asked.count("writ/policy") == 1
     assert post(device.address, forged) == ["BadSignature"]
     # news from another member arrive meanwhile
     for raw in (law.amend(bytes(8)), law.beacon()):
@@ -197,13 +197,13 @@ def test_data_without_end_is_cut_off(field: AttackedField) -> None:
         begun.add(coap.BLOCK1, block_encode(0, True, 4))
         assert send(device.address, begun.encode()) is not None
     # a member that serves an endless policy
-    liar = field.member("liar", OPERATOR)
-    liar.authority.epoch = 7
-    liar.lie(lambda request: request.path == "writ/policy" and (coap.CONTENT, bytes(1 << 20)))
+    malicious = field.member("malicious", OPERATOR)
+    malicious.authority.epoch = 7
+    malicious.lie(lambda request: request.path == "writ/policy" and (coap.CONTENT, bytes(1 << 20)))
     before = field.refused(device)["TooLarge"]
-    assert liar.say(device.address, "temp").startswith("21.")
-    wait(lambda: liar.step(20) or field.refused(device)["TooLarge"] > before)
-    assert liar.asked.count("writ/policy") <= 1 + BODY_BYTES_MAX // 256
+    assert malicious.say(device.address, "temp").startswith("21.")
+    wait(lambda: malicious.step(20) or field.refused(device)["TooLarge"] > before)
+    assert malicious.asked.count("writ/policy") <= 1 + BODY_BYTES_MAX // 256
     assert post(device.address, law.amend(bytes(8))) == ["taken"]
     assert field.status(device)["epoch"] == 2
 

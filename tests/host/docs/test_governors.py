@@ -146,8 +146,8 @@ def test_numbers_of_the_guide() -> None:
     assert judge.RENEWAL_S_MAX == 365 * 86400 and "for a year at most" in PROSE
     assert judge.GOVERNORS_OPERATORS == 2 and "want two operators at least" in PROSE
     limits = " ".join(LIMITS.split())
-    many, people = proposal.OPEN_EACH_MAX, proposal.PEOPLE_EACH_MAX
-    assert f"{many:,} that need no approval and {people} that need it" in limits
+    many, few = proposal.OPEN_EACH_MAX, proposal.FOR_OPERATORS_EACH_MAX
+    assert f"{many:,} that need no approval and {few} that need it" in limits
     assert f"more than {ledger.CHAIN_KEPT:,} decisions" in limits
     assert f"accepts {reservations.REPORTED_EACH_MAX:,} reservations from each" in limits
     assert reservations.SYNC_TIMEOUT_S == 7 * 86400 and "for a week at most" in limits

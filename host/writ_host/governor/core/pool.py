@@ -226,8 +226,8 @@ class ProposalPool:
         restored = proposal.approvals.values()
         if operators:
             self._save(proposal)
-            people = "1 operator" if operators == 1 else f"{operators} operators"
-            text = f"proposed: {proposal.title} ({proposal.id.hex()[:8]}); {people} must approve"
+            approvers = "1 operator" if operators == 1 else f"{operators} operators"
+            text = f"proposed: {proposal.title} ({proposal.id.hex()[:8]}); {approvers} must approve"
             self._context.emit("proposed", text, id=proposal.id.hex(), operators=operators)
         for approval in restored:
             self._context.ledger.proposals.save_approval(proposal.id, approval)
@@ -278,9 +278,9 @@ class ProposalPool:
 
     def close(self, proposal: Proposal, state: str, reason: str = "") -> None:
         """Close a proposal as CERTIFIED, REFUSED or STALE."""
-        needs_people = bool(proposal.approvals) or self.verdict(proposal).operators > 0
+        needs_operators = bool(proposal.approvals) or self.verdict(proposal).operators > 0
         self.table.close(proposal, state, reason)
-        if not (needs_people or proposal.is_ordered or proposal.is_saved):
+        if not (needs_operators or proposal.is_ordered or proposal.is_saved):
             return
         ledger = self._context.ledger
         if proposal.is_saved:

@@ -17,8 +17,8 @@ OPEN, CERTIFIED, REFUSED, STALE = "open", "certified", "refused", "stale"
 OPEN_MAX = 2048
 # From one other governor: a Byzantine one fills only its own part.
 OPEN_EACH_MAX = 1024
-# From one governor, of those that operators must approve: nobody reads a longer list.
-PEOPLE_EACH_MAX = 32
+# From one governor, of those that operators must approve: they could not read a longer list.
+FOR_OPERATORS_EACH_MAX = 32
 # Closed proposals in memory, for requesters that ask again.
 DONE_MAX = 2048
 # A proposal that is not certified in this time becomes stale.
@@ -158,8 +158,8 @@ class ProposalTable:
         """The open proposals that contain this payload."""
         return list(self._by_payload.get(payload, ()))
 
-    def has_room(self, proposer: int, source: int, for_people: bool) -> bool:
-        """Whether one more proposal fits; for_people: operators must approve it.
+    def has_room(self, proposer: int, source: int, needs_operators: bool) -> bool:
+        """Whether one more proposal fits; needs_operators: operators must approve it.
 
         A governor's own proposals and those that it passes on are counted apart. So a Byzantine
         governor that sends many to another one takes no room from that one's own.
@@ -170,9 +170,10 @@ class ProposalTable:
         same = [
             one for one in self._open.values() if (one.source, one.source == one.proposer) == place
         ]
-        if not for_people:
+        if not needs_operators:
             return len(same) < OPEN_EACH_MAX
-        return sum(1 for one in same if one.verdict and one.verdict.operators) < PEOPLE_EACH_MAX
+        for_operators = [one for one in same if one.verdict and one.verdict.operators]
+        return len(for_operators) < FOR_OPERATORS_EACH_MAX
 
     def add(self, proposal: Proposal) -> None:
         """Add an open proposal."""

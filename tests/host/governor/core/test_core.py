@@ -244,8 +244,8 @@ def test_a_proposal_is_refused_once_a_quorum_is_impossible(cluster: Cluster) -> 
 def test_a_denial_after_a_lock_does_not_block_the_epoch(cluster: Cluster, denying: int) -> None:
     committee = cluster.cores[1].replica.committee
     first = committee.proposer(2, 0)
-    *voters, dead = committee.after(first)
-    cluster.down.add(dead)
+    *voters, offline = committee.after(first)
+    cluster.down.add(offline)
     # all three vote for the value, and only the round's proposer learns it
     kept = {Session.TYPE, Share.TYPE, PrevoteQuorum.TYPE, Status.TYPE}
     cluster.lose = lambda sender, to, data: (
@@ -260,14 +260,13 @@ def test_a_denial_after_a_lock_does_not_block_the_epoch(cluster: Cluster, denyin
     assert not any(cluster.cores[number].replica.hard_state.locked for number in voters)
     # the operator of a voter denies it, and a restart clears what that voter had accepted
     cluster.lose = lambda sender, to, data: False
-    said = voters[1:] + [dead] * (denying - 1)
-    for number in said:
+    for number in voters[1:] + [offline] * (denying - 1):
         cluster.down.discard(number)
-        if number == dead:
-            cluster.run(lambda: cluster.cores[dead].proposal(id) is not None)
+        if number == offline:
+            cluster.run(lambda: cluster.cores[offline].proposal(id) is not None)
         cluster.approve(number, id, yes=False)
-        if number == dead:
-            cluster.down.add(dead)
+        if number == offline:
+            cluster.down.add(offline)
     cluster.restart(voters[1])
     cluster.run(lambda: cluster.all_at(2), seconds=240)
     for number in (first, *voters):
@@ -489,14 +488,14 @@ def test_both_sides_of_a_clock_skew_warn_their_operators(cluster: Cluster) -> No
         (other,) = cluster.cores[number].cosigning.clock_skew.over_limit()
         assert other == 4
     assert cluster.cores[4].cosigning.clock_skew.over_limit().keys() == {1}
-    told = [(number, event.text) for number, event in cluster.events if event.name == "clock"]
-    assert {number for number, _ in told} == {1, 2, 3, 4}
-    assert "the clock of dora is 20 min ahead of ours" in dict(told)[1]
+    warnings = [(number, event.text) for number, event in cluster.events if event.name == "clock"]
+    assert {number for number, _ in warnings} == {1, 2, 3, 4}
+    assert "the clock of dora is 20 min ahead of ours" in dict(warnings)[1]
     # a repeated difference causes one warning
     for _ in range(5):
         cluster.cores[4].cosigning.beacon_due_ms = cluster.now_ms
         cluster.step()
-    assert len([event for _, event in cluster.events if event.name == "clock"]) == len(told)
+    assert len([event for _, event in cluster.events if event.name == "clock"]) == len(warnings)
     # a corrected clock is within the limit again
     wrong.context.clock_s = now_s
     cluster.cores[4].cosigning.beacon_due_ms = cluster.now_ms

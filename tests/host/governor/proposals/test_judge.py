@@ -229,8 +229,8 @@ def test_a_statement_revokes_only_its_signer_and_nothing_else(scope: Scope) -> N
 
 
 def test_a_stranger_and_an_expired_member_revoke_nothing(scope: Scope) -> None:
-    payloads = scope.change(node_of("nobody"))
-    assert scope.refuses(*payloads, evidence=[says("nobody", REVOKE, ""), b""])
+    payloads = scope.change(node_of("stranger"))
+    assert scope.refuses(*payloads, evidence=[says("stranger", REVOKE, ""), b""])
     payloads = scope.change(node_of("gone"))
     assert scope.refuses(*payloads, evidence=[says("gone", REVOKE, ""), b""])
 
@@ -310,7 +310,7 @@ def test_an_action_must_match_the_statement_of_its_requester(scope: Scope) -> No
 
 
 def test_an_action_for_a_non_member_or_for_too_long_is_refused(scope: Scope) -> None:
-    for target in ("nobody", "gone"):
+    for target in ("stranger", "gone"):
         assert "is not a valid member" in scope.refuses(action(target))
     assert scope.allows(action(exp=NOW + DAY)) == 2
     for exp in (NOW + DAY + 1, NOW, NOW - 1):
@@ -339,7 +339,7 @@ def test_an_action_that_differs_from_its_statement_is_refused(scope: Scope) -> N
     for other in (
         says("gw1", RENEW),
         asks("gone").raw,
-        asks("nobody").raw,
+        asks("stranger").raw,
         request("gw1"),
     ):
         assert scope.refuses(payload, evidence=[other])

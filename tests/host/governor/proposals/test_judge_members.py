@@ -231,7 +231,7 @@ def test_a_member_requests_the_admission_of_a_neighbour(scope: Scope) -> None:
     assert f"gw1 requests the admission; the node showed it {b'code 17'.hex()}" in found.lines
     for other in (
         says("gone", ADMIT, request("soil3"), b""),  # an expired member's
-        says("nobody", ADMIT, request("soil3"), b""),
+        says("stranger", ADMIT, request("soil3"), b""),
         says("gw1", ADMIT, request("soil4"), b""),
         says("gw1", ADMIT, request("soil3", "another"), b""),
         asked[0][:-1] + bytes([asked[0][-1] ^ 1]),
