@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from consensus_rig import Room, payload, value
+from consensus_rig import Network, payload, value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,32 +36,32 @@ def test_a_value_is_of_one_epoch_and_of_ordered_kinds():
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=80))
-def test_noise_raises_nothing_but_malformed(data):
+def test_random_bytes_raise_only_malformed(data):
     for read in (messages.decode, HardState.from_bytes):
         with pytest.raises(Malformed):
             read(data)
 
 
-def test_altered_messages_raise_nothing_and_change_nothing_certified(signers):
+def test_altered_messages_raise_nothing_and_change_no_decision(signers):
     rng = random.Random(3)
-    room = Room(signers)
-    room.step(1, Propose(value(1)))
-    room.deliver()
-    told = [effect.data for _, effect in room.said(Send)]
-    fresh = Room(signers)
-    for data in told:
+    network = Network(signers)
+    network.step(1, Propose(value(1)))
+    network.deliver()
+    sent = [effect.data for _, effect in network.effects_of(Send)]
+    fresh = Network(signers)
+    for data in sent:
         for _ in range(5):
             cut = bytearray(data)
             cut[rng.randrange(len(cut))] ^= 1 << rng.randrange(8)
             fresh.step(1, Received(rng.randrange(0, 9), bytes(cut)))
-    assert all(decide.value == value(1) for _, decide in fresh.said(Decide))
+    assert all(decide.value == value(1) for _, decide in fresh.effects_of(Decide))
 
 
-def test_every_message_reads_back_as_it_was(signers):
-    room = Room(signers)
-    room.step(1, Propose(value(1)))
-    room.deliver()
-    for _, effect in room.said(Send):
+def test_every_message_and_record_survives_a_round_trip(signers):
+    network = Network(signers)
+    network.step(1, Propose(value(1)))
+    network.deliver()
+    for _, effect in network.effects_of(Send):
         assert messages.encode(messages.decode(effect.data)) == effect.data
-    for _, effect in room.said(Write):
+    for _, effect in network.effects_of(Write):
         assert HardState.from_bytes(effect.record).to_bytes() == effect.record

@@ -17,31 +17,31 @@ def test_a_restarted_signer_may_offer_again_until_it_is_chosen(signers):
     assert sessions.choose() is None
 
 
-NO_POINTS = (b"\xff" * 64,)
+NOT_POINTS = (b"\xff" * 64,)
 
 
-def test_commitments_that_are_no_points_are_left_out_when_a_session_needs_them(signers):
+def test_commitments_that_are_not_points_are_left_out_of_a_session(signers):
     sessions = Sessions(signers[0], 3, (b"payload",))
     offers = {n: (signers[n - 1].commit()[0],) for n in (1, 3, 4)}
     sessions.offer(1, offers[1], 1)
-    sessions.offer(2, NO_POINTS, 2)
+    sessions.offer(2, NOT_POINTS, 2)
     sessions.offer(3, offers[3], 3)
     assert sessions.choose() is None
     sessions.offer(4, offers[4], 4)
     assert sessions.choose() == {1: 1, 3: 3, 4: 4}
-    # who was left out may do better
+    # a governor that was left out may offer valid commitments later
     better = (signers[1].commit()[0],)
     sessions.offer(2, better, 2)
     assert sessions.choose() is None and not sessions.cheaters
 
 
-def test_a_session_of_others_with_commitments_that_are_no_points_ends_quietly(signers):
+def test_a_session_of_other_governors_with_invalid_commitments_ends_without_accusation(signers):
     sessions = Sessions(signers[3], 3, (b"payload",))
-    members = {n: (signers[n - 1].commit()[0],) for n in (1, 2)} | {3: NO_POINTS}
+    members = {n: (signers[n - 1].commit()[0],) for n in (1, 2)} | {3: NOT_POINTS}
     assert sessions.add(b"name", members)
     for number in members:
         sessions.add_shares(b"name", number, (bytes(32),))
     sessions.check_unfinished()
     assert sessions.signatures is None and not sessions.cheaters
-    # who is a member itself does not even begin
+    # a member itself does not take such a session
     assert not Sessions(signers[0], 3, (b"payload",)).add(b"name", members)

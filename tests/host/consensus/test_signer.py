@@ -19,7 +19,7 @@ def signers():
     ]
 
 
-def test_a_remembered_signature_is_for_its_author_and_its_data_only(signers):
+def test_a_cached_signature_is_for_its_author_and_its_data_only(signers):
     one, other, _ = signers
     made = one.sign(b"this")
     assert one.verify(1, b"this", made) and other.verify(1, b"this", made)
@@ -29,7 +29,7 @@ def test_a_remembered_signature_is_for_its_author_and_its_data_only(signers):
         assert not judge.verify(1, b"this", made[:-1] + bytes([made[-1] ^ 1]))
 
 
-def test_a_bad_commitment_is_never_remembered_as_good(signers):
+def test_an_invalid_commitment_is_never_cached_as_valid(signers):
     one = signers[0]
     good = one.commit()[0]
     for bad in (
@@ -47,7 +47,7 @@ def test_a_bad_commitment_is_never_remembered_as_good(signers):
     assert one.check_commitment(good)
 
 
-def test_a_remembered_package_is_for_its_payload_and_its_signers_only(signers):
+def test_a_cached_package_is_for_its_payload_and_its_signers_only(signers):
     one, other, third = (each.commit()[0] for each in signers)
     packages = [
         signers[0].package(payload, chosen)
@@ -63,7 +63,7 @@ def test_a_remembered_package_is_for_its_payload_and_its_signers_only(signers):
     assert signers[0].package(b"this", {2: other, 1: one}) is packages[0]
 
 
-def test_a_full_memory_forgets_and_goes_on(signers, monkeypatch):
+def test_a_full_cache_drops_its_oldest_entries(signers, monkeypatch):
     for name in ("SIGNED_KEPT", "COMMITMENTS_KEPT", "PACKAGES_KEPT"):
         monkeypatch.setattr(signer, name, 2)
     again = [signer.FrostSigner(one._identity, one._seat) for one in signers[:2]]

@@ -1,4 +1,4 @@
-"""Distributed key generation against published values, liars and lost power."""
+"""Distributed key generation against published values, faulty governors and power loss."""
 
 import contextlib
 
@@ -23,12 +23,12 @@ def scalar(text):
 
 
 def wide(value):
-    """64 random bytes out of which the given scalar is made."""
+    """64 "random" bytes from which the group makes the given scalar."""
     return group.scalar_to_bytes(value) + bytes(32)
 
 
 def published(number):
-    """A governor of the published run; the nonce of its proof follows from the proof itself."""
+    """A governor of the published run, with the nonce computed from its published proof."""
     values = DKG["governors"][number]
     secret = scalar(values["signing_key"])
     nonce_point, response = values["proof"][:64], scalar(values["proof"][64:])
@@ -82,7 +82,7 @@ def test_published_run_byte_for_byte():
 
 
 @pytest.mark.parametrize(("threshold", "count"), [(1, 1), (2, 2), (3, 4), (7, 13)])
-def test_made_keys_sign(threshold, count):
+def test_generated_keys_sign(threshold, count):
     machines = begin(threshold, count)
     broadcast(machines)
     exchange(machines)
@@ -106,7 +106,7 @@ def test_wrong_proof_of_possession_is_refused():
 
 
 def test_another_governors_package_cannot_be_replayed():
-    """Ben sends Anna's own package as his: without her secret he would cancel it out."""
+    """Ben sends Anna's package as his own, without knowing her secret."""
     anna, _, carl = begin(2, 3)
     for machine in (anna, carl):
         with pytest.raises(CheatingGovernor):
@@ -114,7 +114,7 @@ def test_another_governors_package_cannot_be_replayed():
 
 
 def test_rogue_key_needs_a_proof():
-    """Ben commits to (his point - Anna's): the sum would be his alone."""
+    """Ben commits to (his point - Anna's), so that he alone would know the sum."""
     anna, _ = begin(1, 2)
     theirs = group.point_from_bytes(anna.round1().commitments[0])
     rogue = group.add([group.base(99), group.multiply(group.ORDER - 1, theirs)])
@@ -146,7 +146,7 @@ def test_wrong_share_names_its_sender():
     assert anna.missing_round2() == [3]
 
 
-def test_a_broadcast_told_differently_shows_in_the_fingerprint():
+def test_two_different_broadcasts_give_different_fingerprints():
     anna, ben, carl = begin(2, 3)
     two_faced = Dkg.begin(CEREMONY, 3, 2, 3)
     for machine, third in ((anna, carl), (ben, two_faced)):
@@ -173,7 +173,7 @@ def test_spoken_form():
 
 @pytest.mark.parametrize("when", range(4))
 def test_resumes_from_saved_bytes_after_each_step(when):
-    """The machine of governor 1 is replaced by its saved state at one moment."""
+    """Governor 1 is replaced by its stored state after one step."""
     machines = begin(2, 3)
 
     def crash(moment):
@@ -260,5 +260,5 @@ def test_a_flipped_byte_raises_only_malformed(position, change):
     data = bytearray(STATE)
     data[position] ^= change
     with contextlib.suppress(Malformed):
-        # the context is free text, so a change there is another state and not an error
+        # the context is free text, so a changed one is another valid state
         assert Dkg.from_bytes(bytes(data)).to_bytes() == data

@@ -1,4 +1,4 @@
-"""FROST against RFC 9591, against plain verifiers, and against those who cheat."""
+"""FROST against RFC 9591, against plain verifiers, and against faulty governors."""
 
 import contextlib
 import copy
@@ -64,7 +64,7 @@ def test_rfc9591_every_value():
     assert aggregate(public, package, shares).hex() == RFC9591["signature"]
 
 
-def test_whose_nonces_are_here_finds_the_same_package():
+def test_a_package_with_own_nonces_equals_one_without():
     keys, public = deal(3, 4)
     nonces = [commit(keys[i]) for i in (1, 2, 4)]
     place = public.group_key, 3, MESSAGE, [item.commitment for item in nonces]
@@ -98,7 +98,7 @@ def test_two_of_four_cannot_sign_for_three():
     commitments = [item.commitment for item in nonces.values()]
     with pytest.raises(UsageError):
         SigningPackage(public.group_key, public.threshold, MESSAGE, commitments)
-    # Two who leave the checks out and pretend a lower threshold get no signature either.
+    # two that skip the checks and pretend a lower threshold get no signature either
     lying = {i: KeyPackage(i, keys[i].signing_share, public.group_key, 2) for i in (1, 2)}
     package = SigningPackage(public.group_key, 2, MESSAGE, commitments)
     with pytest.raises(UsageError):
@@ -169,7 +169,7 @@ def test_a_share_is_not_shown():
 def test_sign_refuses_a_package_without_its_own_nonces():
     keys, public = deal(2, 3)
     nonces = {i: commit(keys[i]) for i in (1, 2, 3)}
-    # commitments swapped under us: signing would use our nonces under others' factors
+    # with swapped commitments, signing would use these nonces with another governor's factor
     foreign = [commit(keys[1]).commitment, nonces[2].commitment]
     with pytest.raises(UsageError):
         sign(keys[1], nonces[1], SigningPackage(public.group_key, 2, MESSAGE, foreign))
@@ -187,7 +187,7 @@ def test_sign_refuses_a_package_without_its_own_nonces():
     assert not nonces[1].spent
 
 
-def test_aggregate_wants_exactly_the_signers():
+def test_aggregate_needs_exactly_the_signers():
     keys, public = deal(2, 3)
     package, shares = sign_all(keys, public, (1, 2))
     for wrong in ({1: shares[1]}, {**shares, 3: shares[1]}, {}):
@@ -213,7 +213,7 @@ LOW_ORDER = [
 
 
 @pytest.mark.parametrize("encoded", LOW_ORDER)
-def test_points_that_are_no_elements(encoded):
+def test_encodings_that_are_not_group_elements(encoded):
     data = bytes.fromhex(encoded)
     for refuses in (group.point_from_bytes, lambda data: group.multiply_received(5, data)):
         with pytest.raises(Malformed):
@@ -223,10 +223,10 @@ def test_points_that_are_no_elements(encoded):
 @pytest.mark.parametrize("low", LOW_ORDER[1:8])
 @pytest.mark.parametrize("scalar", [1, 5, group.ORDER - 1])
 def test_a_point_of_mixed_order_is_refused(low, scalar):
-    """With the second of them, the point of order two, libsodium erred (CVE-2025-69277)."""
+    """The second point, of order two, is the one of CVE-2025-69277 in libsodium."""
     good = group.base(scalar)
     mixed = crypto_core_ed25519_add(good, bytes.fromhex(low))
-    # a point of the curve, in its one encoding: only its order is wrong
+    # a point of the curve in canonical encoding: only its order is wrong
     assert eddsa.import_public_key(mixed).export_key(format="raw") == mixed
     keys, public = deal(1, 1)
     for refuses in (
@@ -241,8 +241,8 @@ def test_a_point_of_mixed_order_is_refused(low, scalar):
             refuses()
 
 
-def test_a_signature_under_points_of_mixed_order_is_none():
-    """Verifiers that multiply by the cofactor take such a signature, others do not."""
+def test_a_signature_with_points_of_mixed_order_is_rejected():
+    """Verifiers that multiply by the cofactor accept such a signature; others do not."""
     low = bytes.fromhex(LOW_ORDER[1])
     secret = nonce = 7
     key, mixed = group.base(secret), crypto_core_ed25519_add(group.base(nonce), low)
@@ -256,14 +256,14 @@ def test_a_signature_under_points_of_mixed_order_is_none():
 @pytest.mark.parametrize("y", range(19))
 @pytest.mark.parametrize("sign_bit", [0, 1 << 255])
 def test_encodings_that_are_not_canonical(y, sign_bit):
-    """Each y that fits in 255 bits twice; several are on the curve."""
+    """All y that have two encodings in 255 bits; several are on the curve."""
     with pytest.raises(Malformed):
         group.point_from_bytes((2**255 - 19 + y | sign_bit).to_bytes(32, "little"))
 
 
 @given(st.integers(0, group.ORDER - 1), st.integers(0, group.ORDER - 1))
 @settings(max_examples=25, deadline=None)
-def test_the_group_is_the_one_of_another_library(a, b):
+def test_the_group_matches_another_library(a, b):
     generator = eddsa.import_public_key(group.GENERATOR).pointQ
 
     def encoded(point):
@@ -310,7 +310,7 @@ def test_is_valid_is_strict():
     assert not is_valid(bytes(32), MESSAGE, signature)
 
 
-def test_lagrange_wants_distinct_identifiers():
+def test_lagrange_needs_distinct_identifiers():
     for identifiers in ([1, 2, 2], [2, 3]):
         with pytest.raises(UsageError):
             lagrange(1, identifiers)

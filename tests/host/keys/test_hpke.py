@@ -16,7 +16,7 @@ ANNA = Identity.generate("anna")
 BEN = Identity.generate("ben")
 
 
-def test_sealed_for_one_only():
+def test_only_the_receiver_can_decrypt():
     data = hpke.seal(BEN.public.seal_key, b"info", SECRET)
     assert len(data) == len(SECRET) + hpke.OVERHEAD_BYTES
     assert BEN.unseal(b"info", data) == SECRET
@@ -34,7 +34,7 @@ def test_sealed_for_one_only():
 
 @given(st.binary(max_size=100))
 @settings(max_examples=100, deadline=None)
-def test_unseal_raises_only_unsealable(data):
+def test_unseal_raises_only_decryption_failed(data):
     with pytest.raises(DecryptionFailed):
         BEN.unseal(b"info", data)
 
@@ -48,7 +48,7 @@ def test_sealing_keys_of_small_order_are_refused(public):
 
 
 def test_hpke_reads_what_another_library_sealed():
-    """cryptography's HPKE, the same suite."""
+    """The other library is cryptography, with the same suite."""
     theirs = pytest.importorskip("cryptography.hazmat.primitives.hpke")
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 

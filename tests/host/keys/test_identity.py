@@ -38,25 +38,25 @@ X = ANNA.public.node_key[1:]
     [X, b"\4" + X, b"\0" + X, b"\2" + b"\xff" * 32, b"\2" + X + b"\0", b"", "key", None],
     ids=["x", "full", "no sign", "no point", "long", "empty", "text", "none"],
 )
-def test_node_keys_that_are_none(key):
+def test_invalid_node_keys_are_refused(key):
     with pytest.raises(Malformed):
         Governor.from_item([*ANNA.public.to_item()[:3], key])
     Governor.from_item([*ANNA.public.to_item()[:3], BEN.public.node_key])
 
 
 @pytest.mark.parametrize("private", [bytes(32), b"\xff" * 32, b"short"])
-def test_node_keys_that_no_identity_has(private):
+def test_invalid_private_node_keys_are_refused(private):
     with pytest.raises(Malformed):
         Identity.from_bytes(replace(ANNA, node_private=private).to_bytes())
 
 
-def test_what_a_generator_gives_becomes_a_node_key():
+def test_generated_node_keys_are_valid():
     given = [b"1" * 32, b"2" * 32, bytes(32), b"\xff" * 32, b"3" * 32]
     assert Identity.generate("anna", lambda count: given.pop(0)).node_private == b"3" * 32
 
 
 def test_signatures_are_those_of_rfc_8032():
-    """Of another library, both ways."""
+    """Signatures verify with another library, and the other way round."""
     signature = ANNA.sign(b"message")
     Ed25519PublicKey.from_public_bytes(ANNA.public.verify_key).verify(signature, b"message")
     theirs = Ed25519PrivateKey.from_private_bytes(BEN.sign_seed).sign(b"message")
@@ -73,12 +73,12 @@ def test_verifies_is_strict_and_never_raises():
         wrong = bytearray(signature)
         wrong[position] ^= 1
         assert not governor.verifies(b"message", bytes(wrong))
-    # S + L is the same number modulo L, and not canonical
+    # S + L is the same number modulo L, but not canonical
     s = int.from_bytes(signature[32:], "little") + L
     assert not governor.verifies(b"message", signature[:32] + s.to_bytes(32, "little"))
     for size in (0, 1, 31, 63, 65, 96):
         assert not governor.verifies(b"message", (signature * 2)[:size])
-    # a signature of all zeros fits keys of small order; and keys that are no points
+    # an all-zero signature fits keys of small order; the other keys are not points
     for point in TORSION:
         for key in (encode(point), b"\xff" * 32, b"", bytes(31), bytes(33)):
             small = replace(governor, verify_key=key)
@@ -89,12 +89,12 @@ def test_verifies_is_strict_and_never_raises():
 @pytest.mark.parametrize(
     "name", ["", "Anna", "../anna", "anna.round1", "-a", "a-", "a b", "a\n", "ä", "a" * 25, 7, None]
 )
-def test_names_that_could_be_paths_or_worse(name):
+def test_unsafe_names_are_refused(name):
     with pytest.raises(Malformed):
         identity.check_name(name)
 
 
-def test_envelope_says_who_when_and_what():
+def test_an_envelope_names_its_sender_ceremony_and_step():
     ceremony = b"1" * 32
     data = envelope(ANNA, ceremony, "round1", b"body")
     assert open_envelope(data, BOTH, ceremony, "anna", "round1") == ("anna", b"body")
@@ -107,7 +107,7 @@ def test_envelope_says_who_when_and_what():
         open_envelope(data, BOTH, ceremony, "ben", "round1")
     with pytest.raises(UnknownGovernor):
         open_envelope(data, {"ben": BEN.public}, ceremony, "anna", "round1")
-    # the name of one, the key of another
+    # Anna's name with Ben's key
     with pytest.raises(BadEnvelope):
         open_envelope(data, {"anna": BEN.public}, ceremony, "anna", "round1")
 
@@ -123,7 +123,7 @@ def test_an_altered_envelope_is_refused(position, change):
 
 @given(st.binary(max_size=120))
 @settings(max_examples=100, deadline=None)
-def test_readers_raise_only_malformed(data):
+def test_decoders_raise_only_malformed(data):
     for read in (Identity.from_bytes, Governor.from_bytes):
         with pytest.raises(Malformed):
             read(data)

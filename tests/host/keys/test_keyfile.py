@@ -19,7 +19,7 @@ from writ_host.errors import (
 from writ_host.keys import keyfile
 from writ_host.keys.keyfile import KeyFile, Passphrase
 
-# As cheap as is allowed: a test needs no protection.
+# The lowest cost that is allowed: tests need no protection.
 CHEAP = Passphrase("correct horse", log_n=10)
 KEY = KeyFile(bytes(range(32)))
 SECRET = b"the share of a governor"
@@ -40,7 +40,7 @@ def test_each_write_has_a_fresh_salt_and_nonce():
 
 
 @pytest.mark.parametrize("other", [Passphrase("correct Horse", log_n=10), KEY])
-def test_wrong_passphrase_is_told_from_damage(other):
+def test_a_wrong_passphrase_is_not_reported_as_damage(other):
     data = keyfile.lock("seat", SECRET, CHEAP)
     with pytest.raises(WrongPassphrase):
         keyfile.unlock("seat", data, other)
@@ -48,7 +48,7 @@ def test_wrong_passphrase_is_told_from_damage(other):
         keyfile.unlock("seat", keyfile.lock("seat", SECRET, KEY), CHEAP)
 
 
-def test_accents_however_composed():
+def test_composed_and_decomposed_accents_are_equal():
     data = keyfile.lock("seat", SECRET, Passphrase("caf\u00e9", log_n=10))
     assert keyfile.unlock("seat", data, Passphrase("cafe\u0301", log_n=10)) == SECRET
 
@@ -79,7 +79,7 @@ def test_any_bytes_are_damage(data):
 
 
 def forged(change, key=KEY):
-    """A file whose header somebody edited, with the checksum made anew."""
+    """A file with an edited header and a matching checksum."""
     parts = codec.load(keyfile.lock("seat", SECRET, key))[:5]
     change(parts)
     return codec.dump([*parts, keyfile._check(parts)])
@@ -116,7 +116,7 @@ def test_costs_in_a_header_are_bounded(parameters):
         keyfile.unlock("seat", forged(change, CHEAP), CHEAP)
 
 
-def test_default_costs_stand_in_the_header():
+def test_default_costs_are_in_the_header():
     parts = codec.load(keyfile.lock("seat", SECRET, Passphrase("x")))
     assert parts[2][:4] == [0, 15, 8, 1]
 
@@ -129,15 +129,15 @@ def test_weak_secrets_are_refused():
     assert "correct horse" not in repr(CHEAP) and repr(KEY.content) not in repr(KEY)
 
 
-def test_key_file_lasts_through_a_power_loss(tmp_path, monkeypatch):
-    # or it is gone, and what it has locked is not
+def test_a_key_file_survives_a_power_loss(tmp_path, monkeypatch):
+    # without the sync the key file could be lost, but not the files that it locks
     synced = []
     monkeypatch.setattr(files, "sync_directory", synced.append)
     KeyFile.create(tmp_path / "key")
     assert synced == [tmp_path]
 
 
-def test_key_file_is_made_once(tmp_path):
+def test_a_key_file_is_never_overwritten(tmp_path):
     path = tmp_path / "unlock"
     made = KeyFile.create(path)
     assert KeyFile.load(path) == made and stat.S_IMODE(path.stat().st_mode) == 0o600

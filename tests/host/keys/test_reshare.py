@@ -27,7 +27,7 @@ def begin(public, dealers, receivers):
 
 
 def hand_over(deals, machines):
-    """All commitments to everybody, then every share to its owner."""
+    """Deliver all commitments to all governors, then each share to its owner."""
     for one in machines:
         for dealer, its in deals.items():
             one.receive(dealer, its.commitments)
@@ -37,7 +37,7 @@ def hand_over(deals, machines):
 
 
 def reshared(keys, public, dealers, receivers):
-    """(keys by new number, public package), the same for all of them."""
+    """(keys by new number, public keys), which are equal at all of them."""
     machines = begin(public, dealers, receivers)
     hand_over(dealt(keys, dealers, receivers), machines)
     assert len({one.fingerprint() for one in machines}) == 1
@@ -51,7 +51,7 @@ def signature(keys, public, signers):
     return aggregate(public, package, shares)
 
 
-# --- what it is for -------------------------------------------------------------------------------
+# --- uses -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_an_old_share_among_new_ones_makes_no_signature():
 
 
 def test_fewer_than_threshold_of_each_are_worthless():
-    """Whoever robbed two old and, later, two new governors has four shares and not the secret."""
+    """An attacker with two old and two new shares has four shares, but not the secret."""
     keys, public = deal(3, 4)
     new_keys, _ = reshared(keys, public, (1, 3, 4), 4)
 
@@ -139,8 +139,8 @@ def test_fewer_than_threshold_of_each_are_worthless():
         assert not any(map(opens, combinations(shares, 2)))
 
 
-def test_what_a_dealer_hands_out_is_its_share_blinded():
-    """Its own share appears nowhere, and two deals have nothing but the secret in common."""
+def test_a_deal_hides_the_dealers_share():
+    """The dealer's share appears nowhere, and two deals have only the secret in common."""
     keys, _ = deal(3, 4)
     one, other = (reshare.deal(keys[1], (1, 2, 3), 4) for _ in range(2))
     assert one.commitments[0] == other.commitments[0]
@@ -152,7 +152,7 @@ def test_what_a_dealer_hands_out_is_its_share_blinded():
     assert str(one.shares[1]) not in repr(one)
 
 
-# --- liars ----------------------------------------------------------------------------------------
+# --- faulty dealers -------------------------------------------------------------------------------
 
 
 def caught_lying(machine, dealer, commitments):
@@ -175,7 +175,7 @@ def test_a_dealer_cannot_change_the_key():
         caught_lying(machine, 2, wrong.commitments)
 
 
-def test_two_dealers_whose_lies_cancel_out_are_both_caught():
+def test_two_dealers_whose_changes_cancel_out_are_both_caught():
     keys, public = deal(3, 4)
     dealers = (1, 2, 3)
     machine = begin(public, dealers, 4)[0]
@@ -193,7 +193,7 @@ def test_a_polynomial_of_another_degree_is_refused():
         caught_lying(machine, 1, wrong)
 
 
-def test_commitments_that_are_no_points_are_refused():
+def test_commitments_that_are_not_points_are_refused():
     keys, public = deal(2, 3)
     machine = begin(public, (1, 2), 3)[0]
     constant = reshare.deal(keys[1], (1, 2), 3).commitments[0]
@@ -217,7 +217,7 @@ def test_a_wrong_share_names_its_dealer():
     assert machine.missing() == [1, 3]
 
 
-def test_a_dealer_with_two_faces_shows_in_the_fingerprint():
+def test_two_different_deals_give_different_fingerprints():
     keys, public = deal(2, 3)
     anna, ben = begin(public, (1, 2), 2)
     honest = reshare.deal(keys[1], (1, 2), 2)
@@ -243,7 +243,7 @@ def test_the_fingerprint_covers_the_ceremony():
     assert len(seen) == 3, "whose it is does not matter, anything else does"
 
 
-def test_old_keys_that_somebody_made_up_are_noticed():
+def test_forged_old_keys_are_refused():
     _, public = deal(3, 4)
     other = deal(3, 4)[1]
     for wrong in (
@@ -349,5 +349,5 @@ def test_a_flipped_byte_raises_only_malformed(position, change):
     data = bytearray(STATE)
     data[position] ^= change
     with contextlib.suppress(Malformed):
-        # the context is free text, so a change there is another state and not an error
+        # the context is free text, so a changed one is another valid state
         assert Resharing.from_bytes(bytes(data)).to_bytes() == data

@@ -51,7 +51,7 @@ def make_signers():
     ]
 
 
-class Room:
+class Network:
     """Four replicas. Messages wait in `mail` until `deliver`.
 
     deaf: replicas that receive and send nothing; lost: classes of messages that are lost.
@@ -104,9 +104,9 @@ class Room:
                 self.step(number, Tick())
             self.deliver()
 
-    def said(self, kind):
+    def effects_of(self, kind):
         return [(number, effect) for number, effect in self.effects if isinstance(effect, kind)]
 
     def sent(self, number, cls):
-        found = [messages.decode(e.data) for n, e in self.said(Send) if n == number]
+        found = [messages.decode(e.data) for n, e in self.effects_of(Send) if n == number]
         return [message for message in found if isinstance(message, cls)]
