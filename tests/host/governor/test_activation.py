@@ -1,4 +1,4 @@
-"""New shares are put in force by whoever has one, also when whoever began it is gone."""
+"""Each governor with a new share can put it in force, also without the one that began it."""
 
 from pathlib import Path
 
@@ -15,18 +15,18 @@ from writ_host.scope.issuance import LocalSigner
 
 
 def successors() -> tuple[list[Local], bytes]:
-    """The same people with a new group key, and its charter."""
+    """The same governors with a new group key, and its charter."""
     new = found_local("farm", list(NAMES[:4]), 3)
     (charter,) = issuance.sign([issuance.charter_draft(new[0].seat)], LocalSigner(new))
     return new, charter
 
 
-def test_whoever_has_the_new_share_brings_a_succession_forward(tmp_path: Path) -> None:
+def test_each_governor_with_a_new_share_proposes_the_same_succession(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path)
     new, charter = successors()
     group_key = new[0].seat.public.group_key
     digest = committee_digest(new[0].seat)
-    # the first began it, and died when the key was made
+    # governor 1 began the succession, and went offline when the key was made
     cluster.down.add(1)
     ids = set()
     for number in (2, 3, 4):
@@ -34,18 +34,20 @@ def test_whoever_has_the_new_share_brings_a_succession_forward(tmp_path: Path) -
         core.set_next_seats([digest, group_key])
         core.context.clock_s = lambda late=number: capsules.parse(charter).claims[6] + late
     for number in (2, 3, 4):
-        takeover = Activation()
-        takeover.add(CNext(digest, new[number - 1].seat, [charter], bytes(32)), "succession: farm")
+        activation = Activation()
+        activation.add(
+            CNext(digest, new[number - 1].seat, [charter], bytes(32)), "succession: farm"
+        )
 
         def propose(payloads: list[bytes], title: str, evidence: bytes, at: int = number) -> bytes:
             return cluster.propose(at, payloads, evidence)
 
         core = cluster.cores[number]
         for _ in range(2):
-            assert not takeover.tick(core, propose)
+            assert not activation.tick(core, propose)
             ids.update(view.id for view in core.pending())
         cluster.step()
-    # byte for byte the same, so it is one, and people are asked once
+    # identical bytes: one proposal, which operators approve once
     (id,) = ids
     assert [view.id for view in cluster.cores[2].pending()] == [id]
     for number in (2, 3):

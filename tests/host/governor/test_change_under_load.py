@@ -1,4 +1,4 @@
-"""Governors change while devices are admitted without a pause: real daemons, real sockets."""
+"""Changes of governors under a steady load of admissions: real daemons, real sockets."""
 
 import threading
 import time
@@ -44,10 +44,10 @@ THRESHOLD = 3
 
 
 class Load(threading.Thread):
-    """Admits one device after the other, at each governor in turn, until it is told to stop.
+    """Admits one device after the other, at each governor in turn, until `stop`.
 
-    proposed: the names of all; certified: their capsules, by name. Each must be certified, however
-    often it has to be told to a governor that is up.
+    proposed: the names of all; certified: their capsules, by name. Each admission is repeated at
+    the governors that are online until it is certified.
     """
 
     def __init__(self, council: Council) -> None:
@@ -63,24 +63,24 @@ class Load(threading.Thread):
         for number in count(1):
             if self._ends.is_set():
                 return
-            # downwards: governors admit themselves at the next address above all others
+            # addresses go down: governors admit their nodes at the next address above all others
             self._admit(f"probe-{number}", 60000 - number)
 
     def stop(self) -> None:
-        """After the one that is under way."""
+        """End after the present admission."""
         self._ends.set()
         self.join(60)
         assert not self.is_alive()
 
     def wait_for_more(self) -> None:
-        """Two more than now."""
+        """Wait until two more are certified."""
         wanted = len(self.certified) + 2
 
-        def say() -> str:
+        def describe() -> str:
             waiting = self.council.ask("a", "pending")["proposals"]
             return f"{self.proposed[-1]} is not certified: {self.problem}, {waiting}"
 
-        wait_for(lambda: len(self.certified) >= wanted, say, 60)
+        wait_for(lambda: len(self.certified) >= wanted, describe, 60)
 
     def _admit(self, name: str, address: int) -> None:
         private = crypto.p256_generate()
@@ -100,7 +100,7 @@ class Load(threading.Thread):
                     time.sleep(0.02)
                     found = self.council.ask(at, "find", id=found["id"])
             except (HostError, OSError) as error:
-                # it takes another seat just now
+                # the governor is changing its seat
                 self.problem = f"{at}: {error}"
                 time.sleep(0.1)
 
@@ -117,7 +117,7 @@ def council(tmp_path: pytest.TempPathFactory) -> Iterator[Council]:
 
 
 def shares(council: Council, names: str) -> dict[int, KeyPackage]:
-    """What the governors hold, out of their encrypted files: by number."""
+    """The key shares in the governors' encrypted files, by number."""
     key = KeyFile.load(council.root / "key")
     raws = [keyring.seat_store(council.path(name), name, key).load() for name in names]
     found = [Seat.from_bytes(raw).key for raw in raws if raw]
@@ -126,14 +126,14 @@ def shares(council: Council, names: str) -> dict[int, KeyPackage]:
 
 
 def combine(*generations: tuple[dict[int, KeyPackage], tuple[int, ...]]) -> bytes:
-    """The public key of what these shares make together."""
+    """The public key of the secret that these shares interpolate to."""
     chosen = [(i, keys[i].signing_share) for keys, numbers in generations for i in numbers]
     numbers = [i for i, _ in chosen]
     return base(sum(lagrange(i, numbers) * share for i, share in chosen) % ORDER)
 
 
 def check_shares(old: dict[int, KeyPackage], new: dict[int, KeyPackage]) -> None:
-    """Each makes the group key alone, and no mixture of both does."""
+    """Each generation of shares yields the group key, and no mixture of both does."""
     group_key = next(iter(old.values())).group_key
     for keys in (old, new):
         assert {combine((keys, three)) for three in combinations(keys, THRESHOLD)} == {group_key}
@@ -145,7 +145,7 @@ def check_shares(old: dict[int, KeyPackage], new: dict[int, KeyPackage]) -> None
 
 
 def change(council: Council, load: Load, ends: str, *words: str) -> None:
-    """A change of governors, approved by `ends`, then put in force by two; admissions go on."""
+    """A change of governors, approved by `ends`, then put in force by b and c, under load."""
     command = council.begin("governor", *words, "--yes", "--json")
     council.approve(*ends)
     wait_for(lambda: council.waiting("b"), council.log("b"), 60)
@@ -161,7 +161,7 @@ def test_governors_change_under_a_load_of_admissions(council: Council) -> None:
     load.start()
     load.wait_for_more()
 
-    # one comes, one goes
+    # e is added, d is removed
     first = shares(council, "abcd")
     council.add("e")
     change(council, load, "bce", "change", "a", "--add", "e/e.toml", "--remove", "d")
@@ -169,7 +169,7 @@ def test_governors_change_under_a_load_of_admissions(council: Council) -> None:
     second = shares(council, "abce")
     check_shares(first, second)
 
-    # its disk is gone, and with it its share
+    # e loses its disk, and with it its key share
     council.kill("e")
     for name in ("ledger.db", "ledger.db-wal", "e.seat"):
         (council.path("e") / name).unlink(missing_ok=True)
@@ -179,7 +179,7 @@ def test_governors_change_under_a_load_of_admissions(council: Council) -> None:
     third = shares(council, "abce")
     check_shares(second, third)
 
-    # nobody comes or goes
+    # the same governors get new shares
     load.at = "abce"
     change(council, load, "bc", "refresh", "a")
     wait_for(lambda: council.ask("e", "state")["epoch"] == 4, council.log("e"), 60)

@@ -1,4 +1,4 @@
-"""A newcomer, who has a share and knows no chain yet: whom it believes the charter."""
+"""A new governor, which has a share and no charter: which peers it accepts a charter from."""
 
 from pathlib import Path
 
@@ -36,39 +36,39 @@ def ledger(tmp_path: Path):
     found.close()
 
 
-def tells(charter: bytes) -> bytes:
+def answer(charter: bytes) -> bytes:
     return codec.dump([CAPSULES, 1, [charter]])
 
 
-def test_strangers_who_invited_it_give_it_no_charter(
+def test_only_partners_of_the_ceremony_can_give_the_charter(
     ledger: Ledger, governors: list[Local]
 ) -> None:
-    """Anybody may send one more invitation, and so be a peer, until a seat is in force."""
+    """Until a seat is in force, anyone may send an invitation and so become a peer."""
     strangers = found_local("farm", NAMES, 3)
-    true, false = charter_of(governors), charter_of(strangers)
-    newcomer = CharterExchange(ledger)
+    genuine, forged = charter_of(governors), charter_of(strangers)
+    exchange = CharterExchange(ledger)
     partners = keys_of(governors)[1:]
-    newcomer.wait(governors[0].seat, frozenset(partners))
+    exchange.wait(governors[0].seat, frozenset(partners))
     known = frozenset((*partners, *keys_of(strangers)))
-    assert {peer for peer, _ in newcomer.tick(known)} == set(partners)
+    assert {peer for peer, _ in exchange.tick(known)} == set(partners)
     for key in keys_of(strangers):
-        newcomer.receive(key, tells(false), known)
+        exchange.receive(key, answer(forged), known)
     assert ledger.capsules.charter() is None
-    # one of the others may lie
-    newcomer.receive(partners[0], tells(false), known)
-    newcomer.receive(partners[1], tells(true), known)
+    # one partner may be Byzantine
+    exchange.receive(partners[0], answer(forged), known)
+    exchange.receive(partners[1], answer(genuine), known)
     assert ledger.capsules.charter() is None
-    newcomer.receive(partners[2], tells(true), known)
-    assert ledger.capsules.charter() == true
+    exchange.receive(partners[2], answer(genuine), known)
+    assert ledger.capsules.charter() == genuine
 
 
-def test_a_charter_that_its_own_key_did_not_sign_is_none(
+def test_a_charter_without_a_valid_signature_is_ignored(
     ledger: Ledger, governors: list[Local]
 ) -> None:
-    newcomer = CharterExchange(ledger)
+    exchange = CharterExchange(ledger)
     partners = keys_of(governors)[1:]
-    newcomer.wait(governors[0].seat, frozenset(partners))
+    exchange.wait(governors[0].seat, frozenset(partners))
     charter = charter_of(governors)
     for key in partners:
-        newcomer.receive(key, tells(charter[:-1] + bytes((charter[-1] ^ 1,))), partners)
+        exchange.receive(key, answer(charter[:-1] + bytes((charter[-1] ^ 1,))), partners)
     assert ledger.capsules.charter() is None

@@ -1,4 +1,4 @@
-"""A governor's node answers from its ledger what its own tables do not hold."""
+"""The scope node answers from the ledger what its own tables do not hold."""
 
 from itertools import count
 from pathlib import Path
@@ -17,8 +17,8 @@ from writ_host.governor.node import ScopeNode
 MIDS = count(1)
 
 
-def asked_in_plain(node: ScopeNode, path: str) -> Any:
-    """What a stranger is answered."""
+def get_as_stranger(node: ScopeNode, path: str) -> Any:
+    """The answer to a GET without a session."""
     path, _, query = path.partition("?")
     message = coap.Message(coap.CON, coap.GET, next(MIDS), b"\x07")
     message.add_path(path)
@@ -27,7 +27,7 @@ def asked_in_plain(node: ScopeNode, path: str) -> Any:
     return coap.decode(data)
 
 
-def test_a_restarted_governor_leads_who_slept_to_its_new_capsule(tmp_path: Path) -> None:
+def test_a_restarted_governor_gives_a_device_its_new_member_capsule(tmp_path: Path) -> None:
     ledger = Ledger.open(tmp_path / "ledger.db")
     raw = member("soil")
     node_id = capsule.Member(capsule.parse(raw)).node_id.hex()
@@ -41,15 +41,15 @@ def test_a_restarted_governor_leads_who_slept_to_its_new_capsule(tmp_path: Path)
         lambda *_: (0, b""),
     )
     for query in (node_id, "", "0", node_id[:14], "z" * 16):
-        assert asked_in_plain(node, f"writ?i={query}").code == coap.NOT_FOUND
+        assert get_as_stranger(node, f"writ?i={query}").code == coap.NOT_FOUND
     ledger.capsules.add([raw])
-    answer = asked_in_plain(node, f"writ?i={node_id}")
+    answer = get_as_stranger(node, f"writ?i={node_id}")
     assert (answer.code, answer.payload) == (coap.CONTENT, raw)
-    assert asked_in_plain(node, "writ?e=0").code == coap.NOT_FOUND
+    assert get_as_stranger(node, "writ?e=0").code == coap.NOT_FOUND
 
 
 class Full(MemoryFlash):
-    """A disk that may be full."""
+    """A disk that can be full."""
 
     is_full = False
 
@@ -59,7 +59,7 @@ class Full(MemoryFlash):
         super().write(name, data)
 
 
-def test_what_the_ledger_has_is_written_to_the_flash_once_in_a_while(tmp_path: Path) -> None:
+def test_policies_of_the_ledger_are_written_to_flash_later(tmp_path: Path) -> None:
     ledger, flash = Ledger.open(tmp_path / "ledger.db"), Full()
     config = {"name": "anna", "scope": signer.scope().hex()}
 
@@ -81,19 +81,19 @@ def test_what_the_ledger_has_is_written_to_the_flash_once_in_a_while(tmp_path: P
         ledger.capsules.add([policy(epoch)])
         node.take(policy(epoch))
     assert node.authority.epoch == 6
-    # power fails: the flash has nothing of it, and the ledger leads it to where it was
+    # a power cut: the flash has none of it, and the node catches up from the ledger
     node = started()
     assert node.authority.epoch == 0
     node.catch_up()
     assert node.authority.epoch == 6
-    # what came from elsewhere is not in the ledger, and waits for nothing
+    # a capsule from another source is not in the ledger, so it is written at once
     node.authority.receive(policy(8), 1000)
     assert started().authority.epoch == 8
     node.take(policy(10))
     assert started().authority.epoch == 8
     node.write_deferred()
     assert started().authority.epoch == 10
-    # the disk is full: it is kept for the next time
+    # the disk is full: the record is kept for the next attempt
     node.take(policy(12))
     flash.is_full = True
     node.write_deferred()

@@ -1,4 +1,4 @@
-"""Governors as processes that come back after many epochs, still wanted or long replaced."""
+"""Governor processes that return after many epochs, still in the committee or removed from it."""
 
 import shutil
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def council(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Council]:
 
 
 def newest(council: Council) -> bytes:
-    """The policy in force at governor a, which is not running."""
+    """The policy in force in the ledger of governor a, which is not running."""
     ledger = Ledger.open(council.path("a") / "ledger.db")
     raw = ledger.capsules.policy()
     ledger.close()
@@ -40,7 +40,7 @@ def newest(council: Council) -> bytes:
 
 
 def pass_epochs(council: Council, count: int) -> int:
-    """Policies that wait for nobody; the last epoch."""
+    """Certify policies that need no approval; the last epoch."""
     council.kill("a")
     policy = Policy(capsule.parse(newest(council)).claims)
     council.start("a")
@@ -55,7 +55,7 @@ def pass_epochs(council: Council, count: int) -> int:
 
 
 def remove_d(council: Council) -> None:
-    """The others deal new shares among themselves, and put them in force."""
+    """The other governors deal new shares without d, and put them in force."""
     command = council.begin("governor", "change", "a", "--remove", "d", "--yes", "--json")
     council.approve("b", "c")
     council.approve("a", "b")
@@ -64,7 +64,7 @@ def remove_d(council: Council) -> None:
         wait_for(lambda name=name: council.ask(name, "status")["count"] == 3, council.log(name))
 
 
-def test_still_a_governor_after_more_epochs_than_policies_are_kept(council: Council) -> None:
+def test_a_governor_returns_after_more_epochs_than_policies_are_kept(council: Council) -> None:
     council.kill("d")
     epoch = pass_epochs(council, POLICIES_KEPT + 2)
     council.start("d")
@@ -72,12 +72,12 @@ def test_still_a_governor_after_more_epochs_than_policies_are_kept(council: Coun
     assert council.ask("d", "status")["state"] == "seated"
 
 
-def test_removed_while_away_and_cut_off_it_hears_it_as_every_node_does(council: Council) -> None:
+def test_a_removed_governor_without_peers_learns_it_through_its_node(council: Council) -> None:
     council.kill("d")
     shutil.copytree(council.path("d"), council.root / "before")
     remove_d(council)
     pass_epochs(council, 2)
-    # nobody is told for ever that it governs no more
+    # the others tell former governors for a limited time only: here they are offline
     for name in "abc":
         council.kill(name)
     council.start("d")
@@ -88,7 +88,7 @@ def test_removed_while_away_and_cut_off_it_hears_it_as_every_node_does(council: 
     council.kill("d")
 
 
-def test_removed_while_away_it_is_told_by_those_who_were_its_peers(council: Council) -> None:
+def test_a_removed_governor_learns_it_from_its_former_peers(council: Council) -> None:
     for name in "abc":
         council.start(name)
     pass_epochs(council, POLICIES_KEPT)
@@ -96,7 +96,7 @@ def test_removed_while_away_it_is_told_by_those_who_were_its_peers(council: Coun
     (council.root / "before").rename(council.path("d"))
     council.start("d")
     wait_for(lambda: len(council.events("d", "retired")) == 2, council.log("d"), 40)
-    # its share is gone, and stays so
+    # its key share is deleted, also after a restart
     council.stop("d")
     council.start("d")
     assert council.ask("d", "status")["state"] != "seated"

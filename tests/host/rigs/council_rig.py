@@ -1,4 +1,4 @@
-"""Governors as processes on the loopback: `writ governor run`, founded and approved by commands."""
+"""A council: governor processes on the loopback interface, driven by `writ` commands."""
 
 import json
 import os
@@ -36,7 +36,7 @@ class Council:
             self.add(name)
 
     def add(self, name: str) -> None:
-        """Make a governor, and start it."""
+        """Create a governor and start it."""
         peers, listen = free_ports(2)
         self.writ("governor", "init", name, "--name", name, "--peers", peers, "--listen", listen)
         self.start(name)
@@ -48,7 +48,7 @@ class Council:
     # --- processes --------------------------------------------------------------------------------
 
     def run(self, *words: object) -> subprocess.CompletedProcess[str]:
-        """A command, whatever comes of it."""
+        """Run a command, whatever its exit code."""
         return subprocess.run(
             [*WRIT, *map(str, words)],
             cwd=self.root,
@@ -60,13 +60,13 @@ class Council:
         )
 
     def writ(self, *words: object, code: int = 0) -> Any:
-        """The document of a command that ends with this code."""
+        """Run a command that must end with this exit code; its JSON document."""
         ran = self.run(*words, "--json")
         assert ran.returncode == code, ran.stdout + ran.stderr
         return json.loads(ran.stdout)
 
     def begin(self, *words: object) -> "subprocess.Popen[str]":
-        """A command that goes on while others decide."""
+        """Start a command that waits for approvals."""
         return subprocess.Popen(
             [*WRIT, *map(str, words)],
             cwd=self.root,
@@ -78,7 +78,7 @@ class Council:
         )
 
     def start(self, name: str, *options: str) -> None:
-        """Run a governor's daemon, and wait until it answers."""
+        """Start a governor's daemon, and wait until it answers."""
         with (self.root / f"{name}.log").open("ab") as log:
             self.daemons[name] = subprocess.Popen(
                 [*WRIT, "governor", "run", name, "--json", *options],
@@ -92,53 +92,53 @@ class Council:
         self.ask(name, "status")
 
     def kill(self, name: str) -> None:
-        """kill -9."""
+        """Kill the daemon with SIGKILL."""
         daemon = self.daemons.pop(name)
         daemon.kill()
         daemon.wait()
         (self.path(name) / "control.sock").unlink()
 
     def stop(self, name: str) -> int:
-        """SIGTERM; the exit code."""
+        """Stop the daemon with SIGTERM; its exit code."""
         daemon = self.daemons.pop(name)
         daemon.send_signal(signal.SIGTERM)
         return daemon.wait(10)
 
     def stop_all(self) -> None:
-        """At the end."""
+        """Kill all daemons."""
         for daemon in self.daemons.values():
             daemon.kill()
             daemon.wait()
 
     def log(self, name: str) -> Callable[[], str]:
-        """What a daemon has printed."""
+        """A function that returns the daemon's output so far."""
         return lambda: (self.root / f"{name}.log").read_text()
 
     def events(self, name: str, event: str) -> list[Any]:
-        """Of what a daemon has printed: those of one name."""
+        """The events of this name in the daemon's output."""
         lines = [json.loads(line) for line in self.log(name)().splitlines()]
         return [line for line in lines if line["event"] == event]
 
-    # --- deciding ---------------------------------------------------------------------------------
+    # --- approvals --------------------------------------------------------------------------------
 
     def ask(self, name: str, do: str, **parameters: object) -> Document:
-        """One request to a daemon."""
+        """Send one request to a daemon; its answer."""
         with ControlClient(self.path(name) / "control.sock") as client:
             return client.ask(do, **parameters)
 
     def waiting(self, name: str) -> str:
-        """The id of what waits for this governor's operator, "" for nothing."""
+        """The id of a proposal or ceremony that waits for this governor's operator, "" for none."""
         found = self.ask(name, "pending")
         asks = [one["id"] for one in found["ceremonies"] if one["asks"]]
         me = self.ask(name, "status")["name"]
         for one in found["proposals"]:
-            said = {approval["governor"]: approval["yes"] for approval in one["approvals"]}
-            if me not in said and sum(said.values()) < one["operators"] < 14:
+            decided = {approval["governor"]: approval["yes"] for approval in one["approvals"]}
+            if me not in decided and sum(decided.values()) < one["operators"] < 14:
                 asks.append(one["id"])
         return asks[0] if asks else ""
 
     def approve(self, *names: str, reason: str = "") -> None:
-        """Wait until something waits for each of them in turn, and approve it."""
+        """For each governor in turn, wait until something needs its approval, and approve it."""
         for name in names:
             wait_for(lambda name=name: self.waiting(name), self.log(name))
             id = self.waiting(name)
@@ -146,7 +146,7 @@ class Council:
             assert self.writ(*words)["decided"] == "approved"
 
     def found(self, names: str = "abcd", *options: object) -> Any:
-        """Found the scope; the command's document."""
+        """Found the scope; the JSON document of the command."""
         records = ",".join(f"{name}/{name}.toml" for name in names)
         words = ("scope", "create", "farm", "--governors", records, "--wait", "60", "--json")
         command = self.begin(*words, *options)
@@ -154,29 +154,29 @@ class Council:
         return finish(command)
 
     def with_approval(self, by: Sequence[str], *words: object) -> Any:
-        """A command that needs these operators' approval; its document."""
+        """Run a command that needs these operators' approval; its JSON document."""
         command = self.begin(*words, "--wait", "30", "--json")
         self.approve(*by)
         return finish(command)
 
 
 def finish(command: "subprocess.Popen[str]", code: int = 0) -> Any:
-    """The document of a command that was begun."""
+    """Wait for a command that `begin` started; its JSON document."""
     out, err = command.communicate(timeout=60)
     assert command.returncode == code, out + err
     return json.loads(out)
 
 
 def wait_for(
-    check: Callable[[], object], say: Callable[[], str] = str, timeout_s: float = 20
+    check: Callable[[], object], describe: Callable[[], str] = str, timeout_s: float = 20
 ) -> None:
-    """Until `check` is true; what `say` says is shown where that does not happen."""
+    """Wait until `check` is true; `describe` explains a timeout."""
     deadline = time.monotonic() + timeout_s
     while not check():
-        assert time.monotonic() < deadline, say()
+        assert time.monotonic() < deadline, describe()
         time.sleep(0.05)
 
 
 def free_ports(count: int) -> list[str]:
-    """Addresses of UDP ports that nobody has at this moment."""
+    """Addresses of UDP ports that are free at this moment."""
     return [f"{HOST}:{port}" for port in loopback.free_ports(count)]

@@ -1,4 +1,4 @@
-"""Governors in one process, and links between them that lose, repeat and reorder."""
+"""Peer transports in one process, with links that lose, duplicate and reorder datagrams."""
 
 import heapq
 import itertools
@@ -20,16 +20,16 @@ def address(i):
 
 
 class Net:
-    """Governors 0, 1... (their keys in rising order) and the links between them, all seeded.
+    """Governors 0, 1, ... (with rising keys) and seeded links between them.
 
-    inbox[i]: [(sender, message)]; taped: [(to, datagram, source)] of all that was sent.
+    inbox[i]: [(sender, message)]; taped: [(to, datagram, source)] of all datagrams sent.
     """
 
     def __init__(self, count, seed=0, loss=0.0, twice=0.0, delay_ms=(1, 1)):
         self.random = random.Random(seed)
         self.loss, self.twice, self.delay_ms = loss, twice, delay_ms
         self.now_ms = 0
-        self.cut = set()  # addresses that nothing reaches or leaves
+        self.cut = set()  # addresses without a link
         self.taped = []
         self.inbox = [[] for _ in range(count)]
         self.addresses = [address(i) for i in range(count)]
@@ -42,13 +42,13 @@ class Net:
             self.start(i)
 
     def start(self, i):
-        """(Re)start a governor: nothing of the one before is left."""
+        """(Re)start a governor without any state of before."""
         self.ends[i] = PeerTransport(PRIVATES[i])
         others = {KEYS[j]: self.addresses[j] for j in range(len(self.inbox)) if j != i}
         self.ends[i].set_peers(others)
 
     def put(self, to, datagram, source):
-        """Let a datagram arrive after the link's delay."""
+        """Deliver a datagram after the link's delay."""
         due_ms = self.now_ms + self.random.randint(*self.delay_ms)
         heapq.heappush(self._air, (due_ms, next(self._order), to, datagram, source))
 
@@ -71,7 +71,7 @@ class Net:
             times = [self.now_ms + wait for wait in waits if wait is not None]
             times += [item[0] for item in self._air[:1]]
             due_ms = min([*times, end_ms])
-            # whoever waits as long as it says never spins
+            # a transport that waits as long as `next_ms` says never spins
             self._spins = self._spins + 1 if due_ms == self.now_ms else 0
             assert self._spins < 3
             if due_ms >= end_ms:
@@ -91,7 +91,7 @@ class Net:
         self.ends[i].send(KEYS[j], message)
 
     def is_joined(self, i, j):
-        """Both send in one and the same session."""
+        """Whether both send in the same session."""
         here, there = (self.ends[a]._peers[KEYS[b]].current for a, b in ((i, j), (j, i)))
         if here is None or there is None:
             return False

@@ -1,4 +1,4 @@
-"""The transport among governors, over links that lose, repeat and reorder."""
+"""The peer transport over links that lose, duplicate and reorder datagrams."""
 
 import itertools
 import os
@@ -58,7 +58,7 @@ def test_fragments_may_be_reordered_within_the_replay_window():
 
 
 @pytest.mark.parametrize("size", [0, 65_537])
-def test_sizes_that_are_no_message(size):
+def test_messages_of_a_wrong_size_or_to_a_stranger_are_refused(size):
     with pytest.raises(UsageError):
         Net(2).send(0, 1, bytes(size))
     with pytest.raises(UsageError):
@@ -99,7 +99,7 @@ def test_a_queue_is_bounded_and_the_newest_stay():
     assert net.ends[0]._peers[KEYS[1]]._queue_bytes <= peersession.QUEUE_BYTES_MAX
 
 
-def test_old_news_does_not_wait_for_a_peer_that_is_away():
+def test_stale_messages_are_not_sent_to_a_peer_that_returns():
     net = Net(2)
     net.cut = {address(1)}
     net.send(0, 1, b"old")
@@ -110,7 +110,7 @@ def test_old_news_does_not_wait_for_a_peer_that_is_away():
     assert net.got(1) == [b"new"]
 
 
-def test_silence_costs_nothing():
+def test_idle_peers_send_nothing():
     net = Net(4).run(20_000)
     before = len(net.taped)
     net.run(600_000)
@@ -125,7 +125,7 @@ def test_one_way_traffic_gets_keepalives_and_no_new_handshake():
         net.run(1000)
     assert len(net.inbox[1]) == 60 and net.inbox[0] == []
     assert net.ends[0].last_seen[KEYS[1]][1] > net.now_ms - 3000
-    # nor when it ends: a sign of life asks for none
+    # nor when the traffic ends: a keepalive is not answered
     net.run(60_000)
     assert net.ends[0]._peers[KEYS[1]].current is session and net.is_joined(0, 1)
 
@@ -134,7 +134,7 @@ def test_one_way_traffic_gets_keepalives_and_no_new_handshake():
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_both_greet_at_once_and_no_message_is_lost(seed):
+def test_handshakes_of_both_sides_at_once_lose_no_message(seed):
     net = Net(2, seed, twice=0.1, delay_ms=(1, 40))
     sent = ([], [])
     for number in range(200):
@@ -150,7 +150,7 @@ def test_both_greet_at_once_and_no_message_is_lost(seed):
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_lossy_links_end_in_one_session_and_all_repeats_arrive(seed):
+def test_lossy_links_end_in_one_session_and_nothing_arrives_twice(seed):
     net = Net(4, seed, loss=0.3, twice=0.2, delay_ms=(1, 200))
     for number in range(40):
         for i, j in itertools.permutations(range(4), 2):
@@ -159,7 +159,7 @@ def test_lossy_links_end_in_one_session_and_all_repeats_arrive(seed):
     for i, j in itertools.permutations(range(4), 2):
         came = {message for sender, message in net.inbox[j] if sender == i}
         assert len(came) > 10
-        # nothing twice, nothing that was not sent
+        # no duplicates, nothing that was not sent
         assert came <= {numbered(i, number) for number in range(40)}
         assert len(net.inbox[j]) == len(set(net.inbox[j]))
     net.loss, net.delay_ms = 0, (1, 2)
@@ -171,7 +171,7 @@ def test_lossy_links_end_in_one_session_and_all_repeats_arrive(seed):
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_restart_is_noticed_by_the_handshake(which):
+def test_a_restart_is_noticed_by_its_handshake(which):
     net = Net(2).run(20_000)
     net.start(which)
     net.run(50)
@@ -183,7 +183,7 @@ def test_a_restart_is_noticed_by_the_handshake(which):
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_restart_that_cannot_reach_us_is_noticed_by_silence(which):
+def test_a_restarted_peer_that_cannot_reach_us_is_noticed_by_silence(which):
     net = Net(2).run(20_000)
     net.start(which)
     net.ends[which].set_peers({KEYS[1 - which]: "10.9.9.9:1"})
@@ -195,7 +195,7 @@ def test_a_restart_that_cannot_reach_us_is_noticed_by_silence(which):
     assert net.got(1 - which) == [b"found"]
 
 
-def test_a_partition_ends_with_the_old_session_still_good():
+def test_a_session_survives_a_partition():
     net = Net(2).run(20_000)
     net.cut = {address(1)}
     for _ in range(60):
@@ -210,7 +210,7 @@ def test_a_partition_ends_with_the_old_session_still_good():
 
 
 @pytest.mark.parametrize("limit", ["age", "sequence", "forgeries"])
-def test_keys_are_replaced_in_time_and_without_a_gap(limit, monkeypatch):
+def test_keys_are_replaced_in_time_without_losing_messages(limit, monkeypatch):
     if limit == "age":
         monkeypatch.setattr(peersession, "REKEY_MS", 5000)
     if limit == "sequence":
@@ -234,7 +234,7 @@ def test_keys_are_replaced_in_time_and_without_a_gap(limit, monkeypatch):
     assert len(net.ends[0]._sessions) <= transport.SESSIONS_EACH_MAX
 
 
-def test_without_sequence_numbers_messages_wait_for_new_keys():
+def test_messages_wait_for_new_keys_when_sequence_numbers_run_out():
     net = Net(2).run(20_000)
     net.ends[0]._peers[KEYS[1]].current.context.sequence = SEQUENCE_MAX
     net.send(0, 1, b"waits")
@@ -251,7 +251,7 @@ def test_a_peer_that_moves_is_followed():
     net.send(0, 1, b"to elsewhere")
     net.run(50)
     assert net.got(1) == [b"to elsewhere"]
-    # held back on the way, and come from somewhere else: neither it nor a replay moves anybody
+    # a delayed datagram from another address, and its replay, do not change the peer's address
     net.send(0, 1, b"late")
     (_, late), *_ = net.ends[0].flush(net.now_ms)
     net.send(0, 1, b"early")
@@ -260,7 +260,7 @@ def test_a_peer_that_moves_is_followed():
         net.arrive(1, late, "6.6.6.6:6")
         assert net.ends[1].last_seen[KEYS[0]][0] == address(0)
     assert net.got(1) == [b"to elsewhere", b"early", b"late"]
-    # it moves back, starts anew, and does not find us: the pinned address is tried too
+    # it moves back, restarts and cannot reach us: we try the pinned address too
     net.addresses[1] = address(1)
     net.start(1)
     net.ends[1].set_peers({KEYS[0]: "10.9.9.9:1"})

@@ -1,4 +1,4 @@
-"""Attacks on the transport among governors: strangers, impostors, replays, floods, garbage."""
+"""Attacks on the peer transport: strangers, impostors, replays, floods, damaged datagrams."""
 
 import os
 
@@ -16,7 +16,7 @@ from writ_host.governor.peering import (
 )
 from writ_host.governor.peering.transport import PeerTransport
 
-# Who is not let in
+# Authentication
 
 
 def test_a_peer_removed_is_cut_off_at_once():
@@ -38,7 +38,7 @@ def test_a_peer_removed_is_cut_off_at_once():
     assert net.got(0) == [b"still here"]
 
 
-def test_a_stranger_who_knows_us_gets_no_session():
+def test_a_stranger_gets_no_session():
     net = Net(2)
     net.ends[0].set_peers({})
     net.send(1, 0, b"hello")
@@ -47,17 +47,17 @@ def test_a_stranger_who_knows_us_gets_no_session():
     assert set(net.ends[0].counters) <= {"UnknownCredential", "RateLimited", "OutOfOrder"}
 
 
-def test_whoever_has_another_key_than_pinned_gets_no_session():
+def test_a_key_other_than_the_pinned_one_gets_no_session():
     net = Net(2)
     net.ends[1] = PeerTransport(PRIVATES[2])
     net.ends[1].set_peers({KEYS[0]: address(0)})
     net.run(60_000)
     assert not net.ends[0]._sessions and not net.ends[0].last_seen
-    # as initiator it is turned away by our key, as responder by its own
+    # as initiator it has an unknown credential, as responder another key than the pinned one
     assert net.ends[0].counters["NotMember"] and net.ends[0].counters["UnknownCredential"]
 
 
-def test_a_claimed_kid_needs_its_key():
+def test_a_kid_without_its_private_key_is_rejected():
     for private, refusal in ((PRIVATES[2], "BadMac"), (PRIVATES[1], None)):
         net = Net(2)
         claimed = handshake.Credential(KEYS[1])
@@ -78,7 +78,7 @@ def test_a_claimed_kid_needs_its_key():
         assert len(end._sessions) == (0 if refusal else 1)
 
 
-def test_a_reflection_is_no_peer():
+def test_reflected_datagrams_open_no_session():
     net = Net(2)
     end = net.ends[0]
     for _ in range(10):
@@ -88,7 +88,7 @@ def test_a_reflection_is_no_peer():
     assert not end._sessions and end.counters["NotMember"]
 
 
-def test_peers_have_keys_of_their_own():
+def test_invalid_and_duplicate_peer_keys_are_refused():
     end = PeerTransport(PRIVATES[0])
     negative = bytes((5 - KEYS[1][0],)) + KEYS[1][1:]
     for keys in (
@@ -127,7 +127,7 @@ def test_replayed_datagrams_change_nothing():
     assert net.got(1)[-1] == b"goes on" and net.is_joined(0, 1)
 
 
-# Floods and garbage
+# Floods and damaged datagrams
 
 
 def message_1_of_a_stranger():
@@ -141,7 +141,7 @@ def message_1_of_a_stranger():
 
 
 @pytest.mark.parametrize("returns_echo", [False, True])
-def test_a_flood_of_handshakes_keeps_nobody_out(returns_echo, monkeypatch):
+def test_a_flood_of_handshakes_does_not_block_a_peer(returns_echo, monkeypatch):
     computed = []
     original = Responder.message_2
 
@@ -174,7 +174,7 @@ def test_a_flood_of_handshakes_keeps_nobody_out(returns_echo, monkeypatch):
     assert returns_echo == ("RateLimited" in net.ends[0].counters)
 
 
-def test_an_echo_is_good_for_one_address_and_a_while():
+def test_an_echo_is_valid_for_one_address_and_a_limited_time():
     end = Net(2).ends[0]
     message = frames.parse(message_1_of_a_stranger())
 
@@ -195,11 +195,11 @@ def test_an_echo_is_good_for_one_address_and_a_while():
     ]:
         assert answer(echo, source, now_ms).code == code
     assert answer(bytes(8), "6.6.6.6:6", 0).code == 0x81
-    # an answer is never longer than what asked for it, before the address is proven
+    # no amplification: before the address is verified, answers are short
     assert len(answer(None, "6.6.6.6:6", 0).payload) == 0
 
 
-def test_repeats_of_a_handshake_cost_one(monkeypatch):
+def test_a_repeated_handshake_is_computed_once(monkeypatch):
     computed = []
     original = Responder.message_2
     monkeypatch.setattr(
@@ -214,7 +214,7 @@ def test_repeats_of_a_handshake_cost_one(monkeypatch):
     assert len(computed) == len(answers) == 1 and end.counters == {}
 
 
-def test_each_step_of_a_outgoing_has_all_its_tries():
+def test_each_message_of_a_handshake_has_all_its_tries():
     mine, peer = (handshake.Credential(key) for key in KEYS[:2])
     outgoing = handshake.OutgoingHandshake(PRIVATES[0], mine, peer, b"abcd", address(1))
     for echo in (b"", b"1", b"2"):
@@ -225,7 +225,7 @@ def test_each_step_of_a_outgoing_has_all_its_tries():
 
 
 def begun_handshake(net):
-    """Governor 1's outgoing of governor 0, answered; its message_3 is not yet delivered."""
+    """A handshake of governor 1 with governor 0; message_3 is not delivered yet."""
     outgoing = handshake.OutgoingHandshake(
         PRIVATES[1],
         handshake.Credential(KEYS[1]),
@@ -246,7 +246,7 @@ def begun_handshake(net):
 
 
 def keepalives(net, context):
-    """What of governor 0's next datagrams opens in this session."""
+    """The datagrams of governor 0 that this session decrypts: [(address, payload)]."""
     opened = []
     for to, datagram in net.ends[0].flush(net.now_ms):
         message = frames.parse(datagram)
@@ -255,11 +255,11 @@ def keepalives(net, context):
     return opened
 
 
-def test_nobody_ends_a_handshake_from_elsewhere():
+def test_another_address_cannot_end_a_handshake():
     net = Net(2)
     outgoing = begun_handshake(net)
     message_3 = outgoing.datagram(1, 0)
-    # guessed ids with garbage after them, from another address
+    # a whole and a truncated message_3 from another address
     for tail in (b"", bytes(20)):
         net.arrive(0, message_3[: -len(tail) or None], "6.6.6.6:6")
     assert net.ends[0].counters == {"OutOfOrder": 2} and not net.ends[0]._sessions
@@ -267,14 +267,14 @@ def test_nobody_ends_a_handshake_from_elsewhere():
     assert keepalives(net, outgoing.context) == [(address(1), b"")]
 
 
-def test_a_lost_confirmation_is_given_again_but_not_for_ever():
+def test_a_lost_confirmation_is_repeated_within_the_rate_limit():
     net = Net(2)
     outgoing = begun_handshake(net)
     message_3 = outgoing.datagram(1, 0)
     for _ in range(3):
         net.arrive(0, message_3, address(1))
         assert keepalives(net, outgoing.context) == [(address(1), b"")]
-    # a replay from elsewhere is answered to the peer itself; another message_3 is not
+    # a replay from another address is answered to the peer; another message_3 is not answered
     net.arrive(0, message_3, "6.6.6.6:6")
     assert keepalives(net, outgoing.context) == [(address(1), b"")]
     net.arrive(0, message_3 + b"x", address(1))
@@ -283,14 +283,14 @@ def test_a_lost_confirmation_is_given_again_but_not_for_ever():
         net.arrive(0, message_3, address(1))
     assert len(keepalives(net, outgoing.context)) < handshake.KNOWN_BURST
     assert net.ends[0].counters["RateLimited"] > 90
-    # once the peer was heard in it, nobody needs it
+    # after a datagram in the session no confirmation is repeated
     net.now_ms += 10_000
     net.arrive(0, frames.seal(outgoing.context, 1, frames.KEEPALIVE), address(1))
     net.arrive(0, message_3, address(1))
     assert keepalives(net, outgoing.context) == []
 
 
-def test_answers_with_ever_new_echoes_end():
+def test_an_exchange_of_ever_new_echoes_ends():
     net = Net(2)
     end = net.ends[0]
     sent = 0
@@ -304,7 +304,7 @@ def test_answers_with_ever_new_echoes_end():
     assert 2 < sent < 12
 
 
-def test_answers_to_strangers_are_bounded_and_leave_room_for_peers():
+def test_answers_to_unknown_addresses_are_bounded_and_leave_room_for_peers():
     net = Net(2)
     end = net.ends[0]
     for number in range(1000):
@@ -315,8 +315,8 @@ def test_answers_to_strangers_are_bounded_and_leave_room_for_peers():
     assert any(to == address(1) and frames.parse(raw).code == 0x81 for to, raw in answers)
 
 
-def test_strangers_leave_the_handshakes_of_pinned_addresses():
-    """Strangers have used up their ration; a pinned address has its own."""
+def test_unknown_addresses_do_not_use_up_the_rate_of_pinned_ones():
+    """Unknown addresses have reached their rate limit; a pinned address has its own."""
     net = Net(2)
     end = net.ends[0]
 
@@ -333,8 +333,8 @@ def test_strangers_leave_the_handshakes_of_pinned_addresses():
     assert code(address(1)) == [0x44]
 
 
-def test_one_address_cannot_crowd_out_its_own_handshakes_for_ever():
-    """Somebody who sends from a pinned peer's address, and sees what comes back."""
+def test_a_flood_from_a_peers_address_blocks_it_for_a_limited_time():
+    """The attacker sends from a pinned peer's address and receives the answers."""
     net = Net(2)
     end = net.ends[0]
     for number in range(1000):
@@ -349,7 +349,7 @@ def test_one_address_cannot_crowd_out_its_own_handshakes_for_ever():
     assert net.is_joined(0, 1)
 
 
-def test_garbage_fragments_of_a_peer_are_bounded():
+def test_incomplete_messages_of_a_peer_are_bounded():
     net = Net(2).run(100)
     peer = net.ends[1]._peers[KEYS[0]]
     context = net.ends[0]._peers[KEYS[1]].current.context
@@ -363,7 +363,7 @@ def test_garbage_fragments_of_a_peer_are_bounded():
         give([(19, block), (292, rng.randbytes(4))], bytes(1024))
         assert len(peer.reassembly) <= frames.ASSEMBLIES_MAX
     assert net.inbox[1] == []
-    # an honest message fits in again
+    # a complete message still arrives
     net.send(0, 1, bytes(60_000))
     net.run(100)
     assert net.got(1) == [bytes(60_000)]
@@ -406,7 +406,7 @@ BAD_PARTS = {
 @pytest.mark.parametrize(
     ("name", "parts"), [(name, parts) for name, cases in BAD_PARTS.items() for parts in cases]
 )
-def test_what_a_peer_may_not_send(name, parts):
+def test_malformed_messages_of_a_peer_are_rejected(name, parts):
     net = Net(2).run(100)
     context = net.ends[0]._peers[KEYS[1]].current.context
     for one in parts:
@@ -415,7 +415,7 @@ def test_what_a_peer_may_not_send(name, parts):
 
 
 def tape():
-    """Datagrams of a whole run, and the two ends at its end."""
+    """A network after a run, with all its datagrams."""
     net = Net(2, seed=9, delay_ms=(1, 5))
     for number in range(10):
         for i in (0, 1):
@@ -429,7 +429,7 @@ TAPE = tape()
 
 @given(st.data())
 @settings(max_examples=600, deadline=None)
-def test_damaged_datagrams_neither_raise_nor_speak(data):
+def test_damaged_datagrams_neither_raise_nor_deliver(data):
     to, datagram, source = data.draw(st.sampled_from(TAPE.taped))
     raw = bytearray(datagram)
     how = data.draw(st.sampled_from(["cut", "flip", "grow", "insert"]))
@@ -443,7 +443,7 @@ def test_damaged_datagrams_neither_raise_nor_speak(data):
     else:
         raw[position:position] = data.draw(st.binary(min_size=1, max_size=20))
     for net in (TAPE, Net(2)):
-        # as one that knows the sender, and as one that does not; from its address, and not
+        # with and without a session of the sender, from its address and from another one
         for where in (source, "6.6.6.6:6"):
             end = net.ends[net.addresses.index(to)]
             assert end.receive(bytes(raw), where, net.now_ms) == []
@@ -453,15 +453,15 @@ def test_damaged_datagrams_neither_raise_nor_speak(data):
 
 @given(st.binary(max_size=100))
 @settings(max_examples=300, deadline=None)
-def test_any_bytes_are_refused_quietly(raw):
+def test_random_bytes_are_rejected_without_an_error(raw):
     for head in (b"", b"\x50\x02\x00\x00", b"\x58\x44\x00\x00" + bytes(8), b"\x50\x02\0\0\x98\x09"):
         assert TAPE.ends[0].receive(head + raw, address(1), TAPE.now_ms) == []
 
 
 @given(st.integers(0, 2**32))
 @settings(max_examples=200, deadline=None)
-def test_handshakes_damaged_on_the_way_only_cost_time(seed):
-    """Each of the first datagrams may be altered; when that ends, the peers find each other."""
+def test_damaged_handshakes_only_delay_the_session(seed):
+    """The first datagrams may be altered; after that the peers establish a session."""
     net = Net(2, seed)
     for _ in range(net.random.randint(1, 8)):
         for i in (0, 1):

@@ -1,0 +1,77 @@
+"""The systemd unit of a governor: its sandbox, as systemd understands it."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from writ_host.cli.governor import group as governor_group
+
+UNIT = Path(__file__).parents[3] / "boards/linux/writ-governor@.service"
+# A governor needs little of the system: the unit must set all of these.
+SANDBOX = {
+    "NoNewPrivileges": "yes",
+    "ProtectSystem": "strict",
+    "ProtectHome": "yes",
+    "PrivateTmp": "yes",
+    "PrivateDevices": "yes",
+    "ProtectKernelTunables": "yes",
+    "ProtectKernelModules": "yes",
+    "ProtectControlGroups": "yes",
+    "RestrictNamespaces": "yes",
+    "RestrictSUIDSGID": "yes",
+    "LockPersonality": "yes",
+    "MemoryDenyWriteExecute": "yes",
+    "SystemCallArchitectures": "native",
+    "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX",
+    "CapabilityBoundingSet": "",
+    "LimitCORE": "0",
+    "UMask": "0077",
+    "Type": "notify",
+}
+
+
+def unit_lines() -> list[tuple[str, str, str]]:
+    """(section, key, value) of each line of the unit, read strictly."""
+    found, section = [], ""
+    for line in UNIT.read_text().splitlines():
+        if line.startswith("[") and line.endswith("]"):
+            section = line[1:-1]
+        elif line and not line.startswith("#"):
+            assert section in ("Unit", "Service", "Install"), line
+            key, equals, value = line.partition("=")
+            assert equals and re.fullmatch(r"[A-Z][A-Za-z]+", key) and value == value.strip(), line
+            found.append((section, key, value))
+    return found
+
+
+def test_the_unit_has_its_sandbox() -> None:
+    service = {key: value for section, key, value in unit_lines() if section == "Service"}
+    for key, value in SANDBOX.items():
+        assert service[key] == value, key
+    # the command exists, and the key file comes as a credential
+    words = service["ExecStart"].split()
+    assert words[1:4] == ["governor", "run", "%S/writ/%i"]
+    assert words[4:6] == ["--key-file", "%d/key"] and service["LoadCredential"].startswith("key:")
+    assert governor_group.get_command(click.Context(governor_group), "run") is not None
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd on this machine")
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    text = UNIT.read_text().replace("/usr/local/bin/writ ", "/bin/true ")
+    path = tmp_path / "writ-governor@a.service"
+    path.write_text(text)
+    ran = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", path], capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
+    ran = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=20", path],
+        capture_output=True,
+        text=True,
+    )
+    # exposure: at most 2.0 of 10
+    assert ran.returncode == 0, ran.stdout
