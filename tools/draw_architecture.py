@@ -217,8 +217,8 @@ def datagram() -> Picture:
                 exit_kind="aside",
             ),
             Step(
-                "node/session",
-                ("Finds the session and its member by", "the key id of the request."),
+                "node/server",
+                ("Finds the session (node/session) by", "the key id of the request."),
                 exit=("no OSCORE: a handshake, or a", "capsule, which authority verifies"),
                 exit_kind="aside",
             ),

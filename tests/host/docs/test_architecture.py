@@ -1,5 +1,6 @@
 """docs/architecture.md names every folder, and its drawings are what the script draws."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -56,3 +57,31 @@ def test_folders_of_the_drawing_are_those_of_the_tree() -> None:
         for path in base.iterdir():
             if (path / "__init__.py").exists():
                 assert path.name in drawn, path.name
+
+
+def imported(base: Path, room: str) -> set[str]:
+    """The folders and modules right below `base` that modules of the folder `room` import."""
+    found = set()
+    for path in (base / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                above = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+                targets = [above / name.name for name in node.names] if above == base else [above]
+                found |= {one.relative_to(base).parts[0] for one in targets if base in one.parents}
+    return found - {room}
+
+
+@pytest.mark.parametrize(
+    ("base", "row"),
+    [
+        (HOST, ("consensus", "ceremony", "node")),
+        (HOST, ("keys", "policy")),
+        (HOST / "governor", ("core", "ceremonies", "peering")),
+        (CORE, ("node", "link")),
+        (CORE, ("authority", "wire")),
+    ],
+)
+def test_folders_in_one_row_do_not_import_each_other(base: Path, row: tuple[str, ...]) -> None:
+    for room in row:
+        assert not imported(base, room) & set(row), room
+    assert imported(HOST, "keys") >= {"errors"} and imported(HOST / "governor", "core")
