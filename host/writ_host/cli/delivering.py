@@ -27,7 +27,7 @@ def deliver(
         return []
     with out.progress("handing over", len(targets)) as bar:
         found = deliver_to_all(targets, give, lambda _: bar.advance())
-    rows = [(one.name, one.address, one.words) for one in found]
+    rows = [(one.name, one.address, one.text) for one in found]
     out.table(("node", "address", "answer"), rows, "handed over")
     return found
 
@@ -42,7 +42,7 @@ def documents(found: Sequence[Delivery]) -> list[dict[str, Any]]:
             "error": one.error or None,
             "capsules": [
                 {
-                    "what": outcome.what,
+                    "what": outcome.label,
                     "state": outcome.state,
                     "reason": outcome.reason.__name__ if outcome.reason else None,
                 }
@@ -60,5 +60,5 @@ def finish(out: Output, found: Sequence[Delivery]) -> None:
         return
     names = ", ".join(one.name for one in bad)
     out.warn(f"certified and kept, but not handed over to {names}: try --deliver again later")
-    unreachable = all(one.is_away for one in bad)
+    unreachable = all(one.is_unreachable for one in bad)
     click.get_current_context().exit(UNREACHABLE if unreachable else REFUSED)

@@ -1,1 +1,1 @@
-"""A scope as its operators see it: folder, admission, issuance, review and delivery."""
+"""A scope on a host: its folder, issuing and reviewing capsules, delivering them to devices."""

@@ -1,8 +1,8 @@
-"""From a request for membership to the draft of a member capsule.
+"""Admission: from a request for membership to the draft of a member capsule.
 
-A request (`writ.node.statement.member_request`) has the form of a capsule and is none: claims sub
-and cnf, signed by the very key that it names (ES256). Possession is all that it proves, so a person
-compares the node id before admitting.
+A request (`writ.node.statement.member_request`) has the form of a capsule: claims sub and cnf,
+signed by the key in cnf (ES256). It proves only the possession of that key, so a person compares
+the node id before admitting the node.
 """
 
 import datetime
@@ -28,7 +28,7 @@ _UNITS_S = {"h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 
 @dataclass(frozen=True)
 class MembershipRequest:
-    """A request whose signature is the named key's. x: 32 bytes; node_id: 8 bytes."""
+    """A request for membership with a valid signature. x: 32 bytes; node_id: 8 bytes."""
 
     raw: bytes
     name: str
@@ -38,7 +38,7 @@ class MembershipRequest:
 
 
 def read_request(raw: bytes) -> MembershipRequest:
-    """The request in `raw`, its proof of possession checked.
+    """The request in `raw`, with its proof of possession verified.
 
     Raises the rejections of `cbor.decode`, `BadShape`, `BadPoint` or `BadSignature`.
     """
@@ -65,7 +65,7 @@ def read_request(raw: bytes) -> MembershipRequest:
 
 
 def is_request(raw: bytes) -> bool:
-    """Whether this looks like a request rather than a capsule, good or bad."""
+    """Whether this looks like a request rather than a capsule, valid or not."""
     try:
         claims = cbor.decode(cbor.decode(raw)[2])
         return isinstance(claims, dict) and capsules.WRIT not in claims and CNF in claims
@@ -74,7 +74,7 @@ def is_request(raw: bytes) -> bool:
 
 
 def parse_expiry(text: str, since_s: int) -> int:
-    """Unix seconds of "365d", "12h", "4w", "2y" from `since_s`, or of a date "2031-05-01" (UTC).
+    """The Unix time of "365d", "12h", "4w", "2y" after `since_s`, or of "2031-05-01" (UTC).
 
     Raises `HostError`.
     """
@@ -85,31 +85,31 @@ def parse_expiry(text: str, since_s: int) -> int:
             day = datetime.datetime.fromisoformat(text)
         except ValueError:
             raise HostError(
-                f"'{text}' is no time", "Write 365d, 12h, 4w, 2y or a date like 2031-05-01."
+                f"'{text}' is not a time", "Write 365d, 12h, 4w, 2y or a date like 2031-05-01."
             ) from None
         when = int((day if day.tzinfo else day.replace(tzinfo=datetime.UTC)).timestamp())
     if not since_s < when <= TIME_MAX:
-        raise HostError(f"'{text}' is over or too far away", "Members expire before the year 2106.")
+        raise HostError(f"'{text}' is past or too late", "Members expire before the year 2106.")
     return when
 
 
 def role_mask(folder: ScopeFolder, names: Iterable[str]) -> int:
-    """The mask of these roles in the certified policy. Raises `HostError` for an unknown one."""
+    """The mask of these roles in the certified policy. Raises `HostError` for an unknown role."""
     known = list(folder.policy.role_names) if folder.policy else []
     mask = 0
     for name in names:
         if name not in known:
             advice = suggestion(name, known)
-            advice += f"Certified roles are {listing(known)}." if known else ""
-            advice += " New ones are named in policy.toml and certified: writ policy certify."
-            raise HostError(f"no certified role is called '{name}'", advice.strip())
+            advice += f"The certified roles are {listing(known)}." if known else ""
+            advice += " Add a new role to policy.toml, then: writ policy certify."
+            raise HostError(f"the certified policy has no role '{name}'", advice.strip())
         mask |= 2 << known.index(name)
     return mask & ROLES_MASK
 
 
 @dataclass(frozen=True)
 class Admission:
-    """What a member capsule will say. renewed: the `Member` with the same key, or None."""
+    """The content of a member capsule to issue. renewed: the `Member` of the same key, or None."""
 
     request: MembershipRequest
     name: str
@@ -120,7 +120,7 @@ class Admission:
 
     @property
     def draft(self) -> Draft:
-        """To be certified."""
+        """The draft to certify."""
         key = self.request.x, self.request.y_is_odd
         body = [self.address, self.roles]
         payload = capsules.build(MEMBER, body, sub=self.name, exp=self.expires, key=key)
@@ -128,7 +128,7 @@ class Admission:
         return Draft(label, payload, self.request.raw)
 
     def resume_draft(self, draft: Draft) -> "Admission":
-        """With time and short address of a draft that was proposed for the same wish before."""
+        """The admission with the expiry and short address of its pending draft."""
         claims = capsules.parse_claims(draft.payload)
         found = replace(self, address=claims[WRIT][1], expires=claims[EXP])
         known = found.renewed
@@ -142,22 +142,22 @@ def prepare_admission(
     roles: int | None,
     expires: int,
     name: str | None = None,
-    before: Iterable[Admission] = (),
+    batch: Iterable[Admission] = (),
 ) -> Admission:
-    """What to certify for a request; `before`: others of the same ceremony.
+    """The admission for a request; `batch`: other admissions to be issued with it.
 
-    roles: mask, None to keep those of a renewed member. Raises `HostError` where the name is
-    another's, the key is revoked, or the new capsule would not outlive the old one.
+    roles: mask, None to keep those of a renewed member. Raises `HostError` if another member has
+    the name, the key is revoked, or the new capsule would expire before the old one.
     """
-    others = list(before)
+    others = list(batch)
     name = capsules.check_name(name or request.name)
     if folder.policy and request.node_id in folder.policy.revoked:
         raise HostError(
             f"{name} ({request.node_id.hex()}) is revoked",
-            "Take it out of `revoked` in policy.toml and certify that, or give it a new key.",
+            "Remove it from `revoked` in policy.toml and certify that, or give it a new key.",
         )
     if any(request.node_id == other.request.node_id for other in others):
-        raise HostError(f"{name}: the same key asks twice", "Give each request once.")
+        raise HostError(f"{name}: two requests have the same key", "Give each request once.")
     known = {member.node_id: member for member in folder.members.all()}
     renewed = known.get(request.node_id)
     holder = folder.members.find(name)
@@ -165,17 +165,17 @@ def prepare_admission(
     is_taken = living and holder and holder.node_id != request.node_id
     if is_taken or any(name == other.name for other in others):
         raise HostError(
-            f"another member is called {name}",
+            f"another member has the name {name}",
             f"Choose another --name, or revoke the one that has it: writ member revoke {name}",
         )
     if renewed and expires < renewed.expires:
         raise HostError(
-            f"{name} has a capsule that lives longer than that",
-            "Devices take no capsule back: choose a later --expires, or revoke the member.",
+            f"{name} has a capsule that expires later",
+            "Devices keep the later capsule: choose a later --expires, or revoke the member.",
         )
     if roles is None:
         if renewed is None:
-            raise HostError(f"{name} has no role yet", "Say which: --role NAME, or --no-role.")
+            raise HostError(f"no role is given for {name}", "Give --role NAME, or --no-role.")
         roles = int(renewed.roles)
     taken = {other.address for other in others} | pending.reserved_addresses(folder)
     address = int(renewed.address) if renewed else folder.members.next_address(taken)

@@ -1,7 +1,7 @@
-"""CBOR taken apart for people: each item with its offset, its diagnostic form and its meaning.
+"""A dump of CBOR for people: each item with its offset, its diagnostic form and its meaning.
 
-Reads also what the strict decoder refuses, as far as it can be read: whoever looks at a damaged
-capsule wants to see where it breaks. A `Field` says what an item is expected to mean.
+The dump reads more than the strict decoder accepts, and as much as possible of damaged bytes, to
+show where a capsule breaks. A `Field` describes the expected meaning of an item.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,9 +16,11 @@ _SIMPLE = {20: "false", 21: "true", 22: "null", 23: "undefined"}
 
 @dataclass(frozen=True)
 class Field:
-    """What an item means. items: of an array, by place; each: of its further items, or of a map's
-    values; keys: of a map; inside: CBOR in a byte string; show: a value in words; choose: the
-    `items` by the first of them.
+    """The meaning of an item.
+
+    items: of an array's items, by position; each: of its further items, or of a map's values;
+    keys: of a map's values, by key; inside: of the CBOR in a byte string; show: a value as text;
+    choose: the array's `Field` by its first item.
     """
 
     meaning: str = ""
@@ -30,24 +32,24 @@ class Field:
     choose: Callable[[Any], "Field"] | None = None
 
     def of_key(self, key: Any) -> "Field":
-        """What the value of this key means."""
+        """The meaning of the value of this key."""
         return self.keys.get(key) or self.each or Field("not defined here" if self.keys else "")
 
-    def of_place(self, place: int) -> "Field":
-        """What the item at this place of an array means."""
+    def of_position(self, place: int) -> "Field":
+        """The meaning of the item at this position of an array."""
         if place < len(self.items):
             return self.items[place]
         return self.each or Field("not defined here" if self.items else "")
 
-    def words(self, value: Any) -> str:
-        """The meaning, with the value in words where there are some."""
+    def text(self, value: Any) -> str:
+        """The meaning, with the value as text if `show` has one."""
         shown = self.show(value) if self.show else ""
         return f"{self.meaning}: {shown}" if shown and self.meaning else self.meaning or shown
 
 
 @dataclass(frozen=True)
 class Part:
-    """One item (with its key, in a map): `size` bytes at `offset`, `depth` levels inside."""
+    """One item (with its key, in a map): `size` bytes at `offset`, nested `depth` levels deep."""
 
     offset: int
     size: int
@@ -58,15 +60,15 @@ class Part:
 
 
 class Unreadable(Exception):
-    """Where reading must stop: `offset`, and why in words."""
+    """The reason why reading must stop, and the `offset`."""
 
-    def __init__(self, offset: int, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, offset: int, reason: str) -> None:
+        super().__init__(reason)
         self.offset = offset
 
 
 def take_apart(data: bytes, expected: Field) -> tuple[list[Part], Unreadable | None]:
-    """The parts of `data` in their order, and what stopped the reading before its end."""
+    """The parts of `data` in order, and the error that stopped the reading before its end."""
     parts: list[Part] = []
     try:
         end, _ = _item(data, 0, len(data), expected, 0, "", None, parts)
@@ -85,7 +87,7 @@ def _head(data: bytes, start: int, stop: int) -> tuple[int, int, int, str]:
     if info == 31:
         raise Unreadable(start, f"{_MAJORS[major]} of indefinite length: not deterministic")
     if info > 27:
-        raise Unreadable(start, f"byte {data[start]:02x} begins no item")
+        raise Unreadable(start, f"no item begins with byte {data[start]:02x}")
     if info < 24:
         return major, info, start + 1, ""
     size = 1 << (info - 24)
@@ -94,7 +96,7 @@ def _head(data: bytes, start: int, stop: int) -> tuple[int, int, int, str]:
         raise Unreadable(start, "the bytes end within the head of an item")
     value = int.from_bytes(data[start + 1 : end], "big")
     is_long = value < 24 if size == 1 else value >> 4 * size == 0
-    return major, value, end, "longer than need be: not deterministic" if is_long else ""
+    return major, value, end, "longer than necessary: not deterministic" if is_long else ""
 
 
 def _item(
@@ -107,7 +109,7 @@ def _item(
     begin: int | None,
     parts: list[Part],
 ) -> tuple[int, Any]:
-    # prefix and begin: the key in front of a map's value
+    # prefix, begin: text and offset of the key before a map's value
     if depth > DEPTH_MAX:
         raise Unreadable(start, "nested too deeply")
     major, value, end, flaw = _head(data, start, stop)
@@ -118,7 +120,7 @@ def _item(
 
     if major in (0, 1):
         number = value if major == 0 else -1 - value
-        add(end, str(number), expected.words(number))
+        add(end, str(number), expected.text(number))
         return end, number
     if major in (2, 3):
         finish = end + value
@@ -133,7 +135,7 @@ def _item(
             if inner < finish:
                 raise Unreadable(inner, f"{finish - inner} bytes after the end of an embedded item")
             return finish, raw
-        add(finish, _hex(raw), expected.words(raw))
+        add(finish, _hex(raw), expected.text(raw))
         return finish, raw
     if major == 4:
         if value > stop - end:
@@ -144,19 +146,21 @@ def _item(
         now = end
         chosen = expected
         for index in range(value):
-            now, item = _item(data, now, stop, chosen.of_place(index), depth + 1, "", None, parts)
+            now, item = _item(
+                data, now, stop, chosen.of_position(index), depth + 1, "", None, parts
+            )
             if index == 0 and expected.choose:
                 chosen = expected.choose(item)
             values.append(item)
-        parts[place] = replace(parts[place], meaning=chosen.words(values))
+        parts[place] = replace(parts[place], meaning=chosen.text(values))
         return now, values
     if major == 5:
         return _map(data, start, stop, value, end, expected, depth, add, parts)
     if major == 7 and value in _SIMPLE and end == start + 1 and value != 23:
         simple = {20: False, 21: True, 22: None}[value]
-        add(end, _SIMPLE[value], expected.words(simple))
+        add(end, _SIMPLE[value], expected.text(simple))
         return end, simple
-    raise Unreadable(start, f"a {_MAJORS[major]}, or a float, which no capsule has")
+    raise Unreadable(start, f"a {_MAJORS[major]} or a float, which no capsule contains")
 
 
 def _map(
@@ -182,7 +186,7 @@ def _map(
         if not isinstance(key, int | str | bytes) or isinstance(key, bool):
             raise Unreadable(now, "a key that is neither a number nor text nor bytes")
         if data[now:key_end] <= before:
-            raise Unreadable(now, "keys out of order, or one twice: not deterministic")
+            raise Unreadable(now, "keys out of order or repeated: not deterministic")
         before = data[now:key_end]
         label = f"{hidden[0].diagnostic}: "
         now, result[key] = _item(
@@ -197,7 +201,7 @@ def _text(raw: bytes, expected: Field, add: Callable[[str, str, str], None]) -> 
     except UnicodeDecodeError:
         add(_hex(raw), expected.meaning, "not UTF-8")
         return ""
-    add('"' + text + '"', expected.words(text), "")
+    add('"' + text + '"', expected.text(text), "")
     return text
 
 

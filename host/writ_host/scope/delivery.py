@@ -1,7 +1,7 @@
 """Delivery of capsules to devices by plain CoAP: POST to `writ`, GET `writ/request`.
 
-No session is needed and none would help: a device believes the signature, not who brings it.
-Nodes are named by name, by address, or all of the address book.
+A session is not necessary: a device trusts the signature, not the sender. Targets are names from
+the address book, addresses, or the whole address book.
 """
 
 import time
@@ -24,110 +24,114 @@ from .admission import read_request
 from .folder import ScopeFolder
 
 ALL = "all"
-AT_ONCE_MAX = 8
-# A device rations signature checks; this often its ration is waited for.
-RATION_WAITS_MAX = 8
+PARALLEL_MAX = 8
+# A device limits its rate of signature checks; a capsule is sent again at most so many times.
+RATE_LIMIT_WAITS_MAX = 8
 
 
 class WrongNode(HostError):
-    """Another node lives at this address."""
+    """Another node answers at this address."""
 
     advice = "Write the right address into book.toml, or give it with --deliver HOST:PORT."
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a device said to a capsule. state: "taken", "known" or "refused"; reason: a rejection.
+    """A device's answer to a capsule. state: "taken", "known" or "refused"; reason: the rejection.
 
-    text: the device's own words where it is refused without such a reason.
+    label: names the capsule; text: the device's answer if it refused without a known reason.
     """
 
-    what: str
+    label: str
     state: str
     reason: type[Rejection] | None = None
     text: str = ""
 
     @property
     def is_good(self) -> bool:
-        """Whether the device has it now; what it has something newer than is good as well."""
+        """Whether the device has this capsule, or a newer one, now."""
         return self.state != "refused"
+
+
+# Sends capsules to one node; takes its name and address.
+Sender = Callable[[str, str], Sequence[Outcome]]
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What became of handing over to one node. error: why it was handed nothing, or "".
+    """The delivery to one node. error: why nothing was delivered, or "".
 
-    is_away: the error is that nobody answered.
+    is_unreachable: the error is that there was no answer.
     """
 
     name: str
     address: str
     outcomes: tuple[Outcome, ...] = ()
     error: str = ""
-    is_away: bool = False
+    is_unreachable: bool = False
 
     @property
     def is_good(self) -> bool:
-        """Whether the node has everything now."""
+        """Whether the node has all capsules now."""
         return not self.error and all(outcome.is_good for outcome in self.outcomes)
 
     @property
-    def words(self) -> str:
-        """One line: what the node said to each capsule."""
+    def text(self) -> str:
+        """One line: the node's answer to each capsule."""
         if self.error:
             return self.error
         return ", ".join(
-            f"{one.what} {one.state}" + (f" ({one.text})" if one.text else "")
+            f"{one.label} {one.state}" + (f" ({one.text})" if one.text else "")
             for one in self.outcomes
         )
 
 
-def find_targets(folder: ScopeFolder, words: Sequence[str]) -> list[tuple[str, str]]:
-    """[(name, "host:port")] for names of the book, addresses, and "all" of the book.
+def find_targets(folder: ScopeFolder, targets: Sequence[str]) -> list[tuple[str, str]]:
+    """[(name, "host:port")] for names in the address book, addresses, and "all" for the whole book.
 
-    Raises `UnknownNode` for a name without an address, `UsageError` for no address.
+    Raises `UnknownNode` for a name without an address, `UsageError` for a malformed address.
     """
     book = addressbook.read(folder.path)
     found: list[tuple[str, str]] = []
-    for word in words:
-        if word == ALL:
-            gone = {one.name for one in folder.members.newest() if folder.is_revoked(one)}
-            found += [item for item in sorted(book.items()) if item[0] not in gone]
-        elif word in book:
-            found.append((word, book[word]))
-        elif ":" in word:
-            found.append((word, check_address(word)))
+    for target in targets:
+        if target == ALL:
+            revoked = {one.name for one in folder.members.newest() if folder.is_revoked(one)}
+            found += [item for item in sorted(book.items()) if item[0] not in revoked]
+        elif target in book:
+            found.append((target, book[target]))
+        elif ":" in target:
+            found.append((target, check_address(target)))
         else:
-            raise UnknownNode(f"no address is known for {word}")
-    if words and not found:
+            raise UnknownNode(f"no address is known for {target}")
+    if targets and not found:
         raise HostError("book.toml names no address", 'Write lines like: pump1 = "10.0.0.7:5683"')
     return list(dict.fromkeys(found))
 
 
 def deliver_to_all(
     targets: Sequence[tuple[str, str]],
-    give: Callable[[str, str], Sequence[Outcome]],
+    send: Sender,
     done: Callable[[Delivery], None] = lambda _: None,
 ) -> list[Delivery]:
-    """Call `give(name, address)` for each target, several at a time; who is away is noted."""
+    """Call `send(name, address)` for each target, several in parallel; collects all results."""
 
     def one(item: tuple[str, str]) -> Delivery:
         name, address = item
         try:
-            return Delivery(name, address, tuple(give(name, address)))
+            return Delivery(name, address, tuple(send(name, address)))
         except HostError as error:
             return Delivery(name, address, (), str(error), isinstance(error, NotReachable))
 
     found = []
-    with ThreadPoolExecutor(AT_ONCE_MAX) as pool:
+    with ThreadPoolExecutor(PARALLEL_MAX) as pool:
         for delivery in pool.map(one, targets):
             found.append(delivery)
             done(delivery)
     return found
 
 
-def policy_sender(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str], list[Outcome]]:
-    """Hands over the policy in force, and the beacon."""
+def policy_sender(folder: ScopeFolder, timeout_s: float) -> Sender:
+    """Sends the policy in force, and the beacon."""
     whole, amendment = folder.policy_capsule(), folder.amendment_capsule()
     beacons = folder.beacon_capsules()
     if whole is None:
@@ -135,7 +139,7 @@ def policy_sender(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str],
 
     chain = folder.chain()
 
-    def give(_: str, address: str) -> list[Outcome]:
+    def send(_: str, address: str) -> list[Outcome]:
         if len(chain) > 1:
             return [
                 *_post_chain(address, chain, timeout_s),
@@ -143,59 +147,60 @@ def policy_sender(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str],
             ]
         return post_policy(address, whole, amendment, beacons, timeout_s)
 
-    return give
+    return send
 
 
-def beacon_sender(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str], list[Outcome]]:
-    """Hands over the beacon."""
+def beacon_sender(folder: ScopeFolder, timeout_s: float) -> Sender:
+    """Sends the beacon."""
     beacons = [("beacon", raw) for raw in folder.beacon_capsules()]
     return lambda _, address: post_capsules(address, beacons, timeout_s)
 
 
-def full_sender(folder: ScopeFolder, timeout_s: float) -> Callable[[str, str], list[Outcome]]:
-    """Hands over all that a new node needs, its own member capsule included."""
+def full_sender(folder: ScopeFolder, timeout_s: float) -> Sender:
+    """Sends everything that a new node needs, including its own member capsule."""
 
-    def give(name: str, address: str) -> list[Outcome]:
+    def send(name: str, address: str) -> list[Outcome]:
         member = folder.members.find(name)
         if member is not None:
-            _check_who(address, member.node_id, timeout_s)
+            _check_node(address, member.node_id, timeout_s)
         found = post_capsules(address, [("charter", folder.charter_raw)], timeout_s)
         found += _post_chain(address, folder.chain(), timeout_s)
         raws = [("member", member.raw)] if member is not None else []
         raws += [("beacon", raw) for raw in folder.beacon_capsules()]
         return found + post_capsules(address, raws, timeout_s)
 
-    return give
+    return send
 
 
 def _post_chain(
     address: str, chain: Sequence[tuple[str, bytes]], timeout_s: float
 ) -> list[Outcome]:
-    # after a succession most nodes are further than its beginning: that is as good as known
+    # a node that is past the beginning of the chain refuses it as RolledBack: it knows that part
     found = post_capsules(address, chain, timeout_s)
     return [
-        Outcome(one.what, "known") if one.reason is RolledBack and one is not found[-1] else one
+        Outcome(one.label, "known") if one.reason is RolledBack and one is not found[-1] else one
         for one in found
     ]
 
 
-def _check_who(address: str, node_id: bytes, timeout_s: float) -> None:
-    # a device keeps any member's capsule: at the wrong address all would seem to go well
+def _check_node(address: str, node_id: bytes, timeout_s: float) -> None:
+    # a device accepts the capsules of other members: a wrong address would go unnoticed
     try:
         found = read_request(fetch_request(address, timeout_s)).node_id
     except Rejection as error:
-        raise HostError(f"{address} is no Writ node: {rejection_text(error)}") from None
+        raise HostError(f"{address} is not a Writ node: {rejection_text(error)}") from None
     if found != node_id:
         raise WrongNode(f"{address} is the node {found.hex()}, not {node_id.hex()}")
 
 
 def fetch_request(address: str, timeout_s: float = TIMEOUT_S) -> bytes:
-    """The request for membership of the device at "host:port". Raises `HostError`."""
+    """Fetch the request for membership of the device at "host:port". Raises `HostError`."""
     with PlainClient(address, timeout_s) as client:
         answer = client.get(PREFIX + "/request")
     if answer.code != coap.CONTENT:
         raise HostError(
-            f"{address} gave no request ({_words(answer)})", "Is it a Writ node, and up to date?"
+            f"{address} sent no request for membership ({_answer_text(answer)})",
+            "Check that it is a Writ node and up to date.",
         )
     return bytes(answer.payload)
 
@@ -206,36 +211,36 @@ def post_capsules(
     timeout_s: float = TIMEOUT_S,
     pause: Callable[[int], None] | None = None,
 ) -> list[Outcome]:
-    """Post [(what, capsule)] to the node at "host:port", in order; all of them, whatever it says.
+    """Post [(label, capsule)] to the node at "host:port", in order, even after a refusal.
 
-    pause(ms): how to wait for a rationed device. Raises `NotReachable`.
+    pause(ms): how to wait for a device's rate limit. Raises `NotReachable`.
     """
     with PlainClient(address, timeout_s) as client:
-        return [_post(client, what, raw, pause or _sleep) for what, raw in capsules]
+        return [_post(client, label, raw, pause or _sleep) for label, raw in capsules]
 
 
-def _post(client: PlainClient, what: str, raw: bytes, pause: Callable[[int], None]) -> Outcome:
-    for _ in range(RATION_WAITS_MAX):
+def _post(client: PlainClient, label: str, raw: bytes, pause: Callable[[int], None]) -> Outcome:
+    for _ in range(RATE_LIMIT_WAITS_MAX):
         try:
             answer = client.post(PREFIX, raw)
         except TimedOut:
             raise NotReachable(f"no answer from {client.address}") from None
         if answer.code == coap.CHANGED:
-            return Outcome(what, "taken")
+            return Outcome(label, "taken")
         if answer.code == coap.VALID:
-            return Outcome(what, "known")
+            return Outcome(label, "known")
         if answer.code != coap.TOO_MANY:
             break
         pause(SIGNATURE_REFILL_MS)
     reason = parse_reason(bytes(answer.payload))
-    return Outcome(what, "refused", reason, _words(answer))
+    return Outcome(label, "refused", reason, _answer_text(answer))
 
 
 def _sleep(duration_ms: int) -> None:
     time.sleep(duration_ms / 1000)
 
 
-def _words(answer: Message) -> str:
+def _answer_text(answer: Message) -> str:
     text = bytes(answer.payload).decode("utf-8", "replace")
     return f"{answer.code >> 5}.{answer.code & 31:02d} {text}".strip()
 
@@ -247,7 +252,7 @@ def post_policy(
     beacons: Sequence[bytes] = (),
     timeout_s: float = TIMEOUT_S,
 ) -> list[Outcome]:
-    """Bring a node to the newest epoch: by the amendment if it is one behind, else by the whole.
+    """Bring a node to the newest epoch: with the amendment if one epoch behind, else the policy.
 
     Raises `NotReachable`.
     """
@@ -255,6 +260,6 @@ def post_policy(
     if amendment is not None:
         found = post_capsules(address, [("amendment", amendment)], timeout_s)
     if not found or not (found[0].is_good or found[0].reason is RolledBack):
-        # behind by more than one, or without any policy: the whole one will do
+        # more than one epoch behind, or without a policy: the whole policy works in any case
         found = post_capsules(address, [("policy", whole)], timeout_s)
     return found + post_capsules(address, [("beacon", raw) for raw in beacons], timeout_s)

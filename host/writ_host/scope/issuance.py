@@ -1,7 +1,8 @@
-"""From what people want to certified capsules: drafts, who signs them, and what they change.
+"""Issuing capsules: drafts of payloads, the signers that certify them, and policy changes.
 
-A draft is a payload with a label. `certify` has it signed and puts it into the folder, through the
-checks of a device. What follows from what (epochs, heads, amendment and whole policy) is here.
+A draft is a payload with a label. `issue` has drafts signed and puts the capsules into the folder,
+which checks them as a device does. The drafts here have the right epochs, heads and times, and an
+amendment beside a whole policy where one is possible.
 """
 
 import time
@@ -29,24 +30,25 @@ from ..policy.source import PolicyFile
 from ..policy.strict_toml import PolicyError
 from .folder import ScopeFolder, now_s
 
-# What a charter says unless told otherwise: a beacon a day, clocks five minutes apart.
+# The default parameters of a charter: a beacon is fresh for a day, clocks differ by five minutes.
 BEACON_AGE_MAX_S = 86400
 CLOCK_SKEW_MAX_S = 300
-# A governor that committed and does not sign: somebody may have to type a passphrase again.
+# How long to wait for the share of a governor that has committed: its operator may have to enter
+# the passphrase again.
 SHARE_TIMEOUT_S = 30.0
 
 
 class WrongGovernors(HostError):
-    """Seats of another scope."""
+    """The governors hold shares of another scope's key."""
 
-    advice = "Check --scope, and whose seats are given."
+    advice = "Check --scope and the governors' folders."
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A payload that wants certifying, and its label for people.
+    """A payload to certify, and its label for people.
 
-    evidence: what the subject itself signed of it (a request for membership), or nothing.
+    evidence: the subject's own signed request (for membership), or empty.
     """
 
     label: str
@@ -55,7 +57,7 @@ class Draft:
 
 
 class Signer(Protocol):
-    """Whoever makes the group's signatures."""
+    """Makes signatures with the group key."""
 
     @property
     def group_key(self) -> bytes:
@@ -66,7 +68,7 @@ class Signer(Protocol):
 
 
 class Issuer(ABC):
-    """Whoever has drafts certified elsewhere, and brings the capsules."""
+    """Has drafts certified elsewhere, such as by governor daemons, and returns the capsules."""
 
     @property
     @abstractmethod
@@ -75,12 +77,12 @@ class Issuer(ABC):
 
     @abstractmethod
     def issue(self, drafts: Sequence[Draft], title: str) -> list[bytes]:
-        """A capsule for each draft, in order; of a beacon also a newer one than was drafted."""
+        """A capsule for each draft, in order. A beacon may be newer than its draft."""
 
 
 @dataclass(frozen=True)
 class LocalSigner:
-    """All governors that it takes live on this machine."""
+    """A signer for which enough governors are on this machine."""
 
     governors: Sequence[Local]
 
@@ -95,7 +97,7 @@ class LocalSigner:
 
 @dataclass(frozen=True)
 class CeremonySigner:
-    """One governor who proposes in the shared folder, signs, and waits for the others."""
+    """One governor of a ceremony, which proposes in the shared folder and waits for the others."""
 
     folder: Folder
     identity: Identity
@@ -114,14 +116,14 @@ class CeremonySigner:
 
 
 def run_with_retries(
-    machine: Signing, wait: Wait, patience_s: float = SHARE_TIMEOUT_S
+    machine: Signing, wait: Wait, share_timeout_s: float = SHARE_TIMEOUT_S
 ) -> list[bytes]:
-    """`Signing.run`, which tries without those who committed and then stay away for so long."""
+    """Run a signing; retry without governors that committed but send no share in time."""
     since, before = time.monotonic(), None
     while not (progress := machine.step()).done:
         if progress != before:
             since, before = time.monotonic(), progress
-        elif progress.step == "share" and time.monotonic() - since > patience_s:
+        elif progress.step == "share" and time.monotonic() - since > share_timeout_s:
             machine.retry()
             continue
         wait(progress)
@@ -130,7 +132,7 @@ def run_with_retries(
 
 
 def signing_items(drafts: Iterable[Draft]) -> list[Item]:
-    """What is signed of each draft: its COSE Sig_structure."""
+    """The items to sign: the COSE Sig_structure of each draft."""
     return [Item(draft.label, capsules.signing_input(draft.payload)) for draft in drafts]
 
 
@@ -153,9 +155,9 @@ def sign(drafts: Sequence[Draft], signer: Signer | Issuer, title: str = "") -> l
 def issue(
     folder: ScopeFolder, drafts: Sequence[Draft], signer: Signer | Issuer, title: str = ""
 ) -> list[bytes]:
-    """The drafts as capsules, each checked as by a device and kept in the folder.
+    """The drafts as capsules, each checked as a device does and kept in the folder.
 
-    Raises `WrongGovernors`, what the signer raises, or the `Rejection` of what does not fit.
+    Raises `WrongGovernors`, what the signer raises, or a `Rejection` of a capsule.
     """
     check_signer(folder, signer.group_key)
     raws = sign(drafts, signer, title)
@@ -163,14 +165,14 @@ def issue(
         try:
             folder.take(raw)
         except Rejection:
-            # certified elsewhere, and something newer is in force by now: that is here, too
+            # certified elsewhere, and a newer capsule is in force by now, which the folder has
             if not (isinstance(signer, Issuer) and folder.is_certified(raw)):
                 raise
     return raws
 
 
 def check_signer(folder: ScopeFolder, group_key: bytes) -> None:
-    """Raises `WrongGovernors` unless this group key is the folder's."""
+    """Raises `WrongGovernors` unless this is the folder's group key (32 bytes)."""
     if group_key != folder.group_key:
         raise WrongGovernors("these governors hold the key of another scope")
 
@@ -183,7 +185,7 @@ def charter_draft(
     beacon_age_max_s: int = BEACON_AGE_MAX_S,
     clock_skew_max_s: int = CLOCK_SKEW_MAX_S,
 ) -> Draft:
-    """The charter of a scope that has just been founded."""
+    """The charter of a newly founded scope."""
     roster: Roster = seat.roster
     keys = [governor.verify_key for governor in roster.governors]
     params = {1: beacon_age_max_s, 2: clock_skew_max_s}
@@ -193,15 +195,15 @@ def charter_draft(
 
 
 def founding_drafts(charter: Draft, file: PolicyFile) -> list[Draft]:
-    """Charter, first policy and first beacon of a new scope: one ceremony."""
+    """Charter, first policy and first beacon of a new scope, to be signed together."""
     policy = file.policy(1, capsules.head(charter.payload), now_s())
     return [charter, _policy_draft(policy), _beacon_draft(1, policy.head(), now_s())]
 
 
 def beacon_draft(folder: ScopeFolder) -> Draft:
-    """A beacon of this moment for the epoch in force."""
+    """A beacon for the epoch in force, with the present time."""
     newest = folder.beacon.time if folder.beacon else 0
-    # devices take none that is not newer, whatever this machine's clock says
+    # later than the newest beacon even if this clock is slow: devices accept only newer ones
     return _beacon_draft(folder.epoch, folder.head, max(now_s(), newest + 1))
 
 
@@ -216,7 +218,10 @@ def _beacon_draft(epoch: int, head: bytes, time_s: int) -> Draft:
 
 @dataclass(frozen=True)
 class PolicyChange:
-    """From one policy to the next. old: None for a first policy; ops: None if no amendment can."""
+    """A change from policy `old` (None: the first) to `new`.
+
+    ops: the amendment's operations, None if a whole policy is necessary.
+    """
 
     old: Policy | None
     new: Policy
@@ -226,31 +231,31 @@ class PolicyChange:
 
     @property
     def content(self) -> list[Any]:
-        """What the new policy says, whatever its epoch, its time and what was before it."""
+        """The new policy's body without its epoch, previous head and time."""
         claims = capsules.parse_claims(self.new.payload())
         found: list[Any] = claims[capsules.WRIT][3:]
         return found
 
     def __bool__(self) -> bool:
-        """Whether anything changes at all."""
+        """Whether the policy changes at all."""
         return self.old is None or _content(self.old) != _content(self.new)
 
 
 def _content(policy: Policy) -> list[Any]:
-    # all but epoch, previous head and time
+    # everything except epoch, previous head and time
     found: Any = policy
     listed = [found.rules, found.routes, found.revoked, found.role_names, found.grants]
     return [*listed, found.approvals, found.committee]
 
 
 def policy_change(folder: ScopeFolder, file: PolicyFile) -> PolicyChange:
-    """What certifying this policy file would change. Raises `PolicyError` as `PolicyFile` does."""
+    """The change that this policy file makes. Raises `PolicyError` as `PolicyFile` does."""
     old = folder.policy
     governors = len(folder.charter.governors)
     if file.approvals.most > governors:
         raise PolicyError(
-            f"{file.source.name}: {file.approvals.most} operators, there are {governors} governors",
-            "An operator is a person at a governor: nobody could ever approve this.",
+            f"{file.source.name}: {file.approvals.most} operators, but only {governors} governors",
+            "Each governor has one operator: nothing could ever get so many approvals.",
         )
     revoked = file.revoked_ids(folder.members.all())
     if old is None:
@@ -261,14 +266,14 @@ def policy_change(folder: ScopeFolder, file: PolicyFile) -> PolicyChange:
 
 
 def revocation(folder: ScopeFolder, members: Sequence[Member]) -> PolicyChange:
-    """The policy in force without these members, whatever policy.toml says by now."""
+    """The policy in force with these members revoked; policy.toml is not read."""
     old = folder.policy
     if old is None:
         raise HostError("there is no policy yet", "Certify one first: writ policy certify.")
     ids = sorted({member.node_id for member in members} - set(old.revoked))
     if not 0 < len(ids) <= AMENDMENT_OPS_MAX:
         raise HostError(
-            f"{len(ids)} members to revoke at one time",
+            f"{len(ids)} members to revoke",
             f"Name 1 to {AMENDMENT_OPS_MAX} members that are not revoked yet.",
         )
     body = check_amendment([AMENDMENT, folder.epoch + 1, folder.head, *ids])
@@ -283,7 +288,7 @@ def _change(
         payload = capsules.build(AMENDMENT, [new.epoch, new.previous, *ops])
         drafts.append(Draft(f"amendment to epoch {new.epoch}", payload))
     newest = folder.beacon.time if folder.beacon else 0
-    # a beacon of the new epoch, since devices refuse that of an older one
+    # with a beacon of the new epoch, since devices refuse one of an older epoch
     beacon = _beacon_draft(new.epoch, new.head(), max(now_s(), newest + 1))
     drafts += [_policy_draft(new), beacon]
     found = diff(old, new, folder.members.names()) if old else None

@@ -1,10 +1,11 @@
-"""What was proposed from a scope's folder and is not taken yet: the same command goes on with it.
+"""Pending requests of a scope's folder: proposed to the governors, but not issued yet.
 
-    proposed/WISH.json   {"title", "time", "drafts": [{"label", "payload", "evidence"}, ...]}
+    proposed/KEY.json   {"title", "time", "drafts": [{"label", "payload", "evidence"}, ...]}
 
-A wish is what a person wants, without what is different each time it is put in bytes (times, short
-addresses): whoever says the same again means the proposal that there is. Bytes are in hex. Nothing
-in it is believed: the governors judge what is proposed, and the folder checks what comes of it.
+KEY is an idempotency key: the digest of what the operator wants, without the times and short
+addresses that differ in every draft. A command that is repeated finds its pending request by the
+key and resumes it. Bytes are in hex. The files are not trusted: the governors validate what is
+proposed, and the folder checks what they issue.
 """
 
 import hashlib
@@ -22,30 +23,30 @@ from .folder import ScopeFolder
 from .issuance import Draft
 
 _FOLDER = "proposed"
-_WISH_DIGITS = 16
+_KEY_DIGITS = 16
 # A thousand members with their requests, in hex.
 FILE_BYTES_MAX = 1 << 20
-# What nobody came back for; the oldest goes.
+# Requests that were never resumed; the oldest is removed.
 FILES_MAX = 64
 
 
 @dataclass(frozen=True)
 class Pending:
-    """Drafts as they were pending. time_s: when, Unix seconds."""
+    """The drafts of one request. time_s: when they were proposed, Unix seconds."""
 
     title: str
     time_s: int
     drafts: list[Draft]
 
 
-def intent_key(*words: object) -> str:
-    """The name of a wish: of texts, numbers, bytes and lists of those."""
-    return hashlib.sha256(codec.dump(list(words))).hexdigest()[:_WISH_DIGITS]
+def intent_key(*intent: object) -> str:
+    """The idempotency key of an intent: texts, numbers, bytes and lists of those."""
+    return hashlib.sha256(codec.dump(list(intent))).hexdigest()[:_KEY_DIGITS]
 
 
-def save(folder: ScopeFolder, name: str, pending: Pending) -> None:
-    """Keep it, durably, in place of what was proposed for this wish before."""
-    path = _path(folder, name)
+def save(folder: ScopeFolder, key: str, pending: Pending) -> None:
+    """Keep a request durably, in place of an earlier one with this key."""
+    path = _path(folder, key)
     path.parent.mkdir(exist_ok=True)
     drafts = [
         {"label": one.label, "payload": one.payload.hex(), "evidence": one.evidence.hex()}
@@ -57,18 +58,18 @@ def save(folder: ScopeFolder, name: str, pending: Pending) -> None:
         old.unlink(missing_ok=True)
 
 
-def load(folder: ScopeFolder, name: str) -> Pending | None:
-    """What was proposed for this wish; None where nothing was, or the file is none of ours."""
-    return _read(_path(folder, name))
+def load(folder: ScopeFolder, key: str) -> Pending | None:
+    """The pending request with this key; None if there is none, or if its file is damaged."""
+    return _read(_path(folder, key))
 
 
-def remove(folder: ScopeFolder, name: str) -> None:
-    """It was taken, or came to nothing."""
-    _path(folder, name).unlink(missing_ok=True)
+def remove(folder: ScopeFolder, key: str) -> None:
+    """Remove a request that was issued or has failed."""
+    _path(folder, key).unlink(missing_ok=True)
 
 
 def reserved_addresses(folder: ScopeFolder) -> set[int]:
-    """The short addresses in what is proposed: no two open proposals should have one."""
+    """The short addresses in pending requests, which no other request should use."""
     found = set()
     for one in map(_read, _files(folder)):
         for draft in one.drafts if one else ():
@@ -79,7 +80,7 @@ def reserved_addresses(folder: ScopeFolder) -> set[int]:
 
 
 def issued(folder: ScopeFolder, payload: bytes) -> bytes | None:
-    """The capsule in the folder with this payload, of a member or of the policy in force."""
+    """The issued capsule with this payload, of a member or of the state in force; else None."""
     body = capsules.parse_claims(payload)[WRIT]
     if body[0] == MEMBER:
         known = [one.raw for one in folder.members.all() if not folder.is_revoked(one)]
@@ -93,8 +94,8 @@ def issued(folder: ScopeFolder, payload: bytes) -> bytes | None:
     return None
 
 
-def _path(folder: ScopeFolder, name: str) -> Path:
-    return folder.path / _FOLDER / f"{name}.json"
+def _path(folder: ScopeFolder, key: str) -> Path:
+    return folder.path / _FOLDER / f"{key}.json"
 
 
 def _files(folder: ScopeFolder) -> list[Path]:
@@ -104,7 +105,7 @@ def _files(folder: ScopeFolder) -> list[Path]:
         try:
             dated.append((path.stat().st_mtime_ns, path))
         except FileNotFoundError:
-            continue  # another command took it
+            continue  # another command removed it
     return [path for _, path in sorted(dated)]
 
 

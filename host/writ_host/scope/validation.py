@@ -171,7 +171,9 @@ class Validation:
             addressed += self.registry.addressed(member.address)
         for other in named:
             if self._is_other_living(other, member) and other.name == member.name:
-                self.add_problem(f"another member is called {member.name}: {other.node_id.hex()}")
+                self.add_problem(
+                    f"another member has the name {member.name}: {other.node_id.hex()}"
+                )
                 break
         for other in addressed:
             if self._is_other_living(other, member) and other.address == member.address:

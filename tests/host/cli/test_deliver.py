@@ -88,7 +88,7 @@ def test_who_is_two_epochs_behind_gets_the_whole_policy(rig: Rig, device: Device
     whole, amendment = folder.policy_capsule(), folder.amendment_capsule()
     assert whole and amendment
     found = post_policy(device.address, whole, amendment)
-    assert [(one.what, one.state) for one in found] == [("policy", "taken")]
+    assert [(one.label, one.state) for one in found] == [("policy", "taken")]
     assert device.node.authority.epoch == 3
     first = (rig.scope / "policies/00001.cbor").read_bytes()
     assert post_capsules(device.address, [("policy", first)])[0].reason is RolledBack

@@ -98,4 +98,4 @@ def test_where_it_breaks(raw: str, offset: int, words: str) -> None:
 
 def test_a_long_head_is_a_flaw() -> None:
     parts, stopped = take_apart(bytes.fromhex("1801"), Field())
-    assert stopped is None and "longer than need be" in parts[0].flaw
+    assert stopped is None and "longer than necessary" in parts[0].flaw

@@ -317,5 +317,5 @@ def test_a_reason_must_be_one_line() -> None:
 def test_a_policy_that_asks_more_operators_than_governors_is_refused() -> None:
     charter = SimpleNamespace(governors=[bytes(32)] * 3)
     folder: Any = SimpleNamespace(policy=None, charter=charter)
-    with pytest.raises(PolicyError, match="13 operators, there are 3 governors"):
+    with pytest.raises(PolicyError, match="13 operators, but only 3 governors"):
         policy_change(folder, PolicyFile.parse("[approvals]\noperators = 13\n"))

@@ -191,7 +191,7 @@ def test_an_admission_needs_the_membership_request_of_the_node(scope: Scope) -> 
 def test_names_and_addresses_of_valid_members_are_taken(scope: Scope) -> None:
     evidence = [request("soil1", "new")]
     found = scope.refuses(member("soil1", 9, key="new"), evidence=evidence)
-    assert found == f"another member is called soil1: {node_of('soil1').hex()}"
+    assert found == f"another member has the name soil1: {node_of('soil1').hex()}"
     found = scope.refuses(member("new", 2), evidence=[request("new")])
     assert found == "address 2 belongs to soil2"
     # those of expired and revoked members are free
