@@ -132,7 +132,7 @@ class _Connection:
     def __init__(self, server: "ControlServer", link: socket.socket) -> None:
         self.server = server
         self.link = link
-        self.watches = False
+        self.is_watching = False
         self.is_open = True
         self._in = bytearray()
         self._out = bytearray()
@@ -261,7 +261,7 @@ class ControlServer:
         try:
             request = decode(line)
             if request.get("do") == "watch":
-                connection.watches = True
+                connection.is_watching = True
                 return encode({"watching": True}), 0
             wait_s = min(field(request, "wait", float, 0.0), WAIT_S_MAX)
             if not wait_s >= 0:
@@ -289,7 +289,7 @@ class ControlServer:
 
     def publish(self, document: Document) -> None:
         """Send an event to all watchers."""
-        watchers = [one for one in self._connections if one.watches]
+        watchers = [one for one in self._connections if one.is_watching]
         if watchers:
             line = encode(document)
             for one in watchers:

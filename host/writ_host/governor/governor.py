@@ -19,7 +19,7 @@ from writ.wire import coap
 
 from ..ceremony.storage import SeatStore
 from ..errors import HostError
-from ..keys.identity import Governor as Person
+from ..keys.identity import Governor as PublicIdentity
 from ..keys.identity import Identity
 from ..keys.roster import Seat, committee_digest
 from ..node.folder import NodeFolder
@@ -203,20 +203,20 @@ class Governor:
 
     def receive(self, sender: bytes, message: bytes, now_ms: int) -> None:
         """Handle a message of the peer with node key `sender` (33 B)."""
-        kind = messages.type_of(message)
-        if kind >= messages.CEREMONY_TYPE_MIN:
+        type_ = messages.type_of(message)
+        if type_ >= messages.CEREMONY_TYPE_MIN:
             self.handle_ceremony_outputs(self.ceremonies.receive(sender, message, now_ms))
             return
         number = self._numbers.get(sender)
         if self.core is not None and number is not None:
             self.handle_outputs(self.core.receive(number, message, now_ms))
-        elif kind == messages.SUMMARY:
+        elif type_ == messages.SUMMARY:
             self.endpoint.post_all(self._former.receive(sender))
-        elif kind in (messages.PULL, messages.CAPSULES):
+        elif type_ in (messages.PULL, messages.CAPSULES):
             known = self._former.keys() | self.ceremonies.trusted()
             self.endpoint.post_all(self._charter_exchange.receive(sender, message, known))
 
-    def _others(self) -> list[Person]:
+    def _others(self) -> list[PublicIdentity]:
         """The other governors of the seat's roster."""
         if self.seat is None:
             return []

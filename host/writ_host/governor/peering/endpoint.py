@@ -24,7 +24,7 @@ from .transport import PeerTransport
 
 # Datagrams that are read at one time, so that answers share datagrams and other sockets are served.
 DATAGRAMS_AT_ONCE = 256
-DATAGRAM_BYTES_MAX = 2048
+RECEIVE_BYTES_MAX = 2048
 # CPU seconds of this thread. Messages are handled for TURN_S, then devices, operators and timers
 # are served. Within a turn the socket is read every LOOK_S, since a flood fills its buffer in some
 # milliseconds.
@@ -136,7 +136,7 @@ class PeerEndpoint:
         answers: list[tuple[str, bytes]] = []
         for _ in range(DATAGRAMS_AT_ONCE):
             try:
-                datagram, (host, port, *_rest) = self.socket.recvfrom(DATAGRAM_BYTES_MAX)
+                datagram, (host, port, *_rest) = self.socket.recvfrom(RECEIVE_BYTES_MAX)
             except BlockingIOError:
                 break
             except OSError:

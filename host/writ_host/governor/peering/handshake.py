@@ -98,7 +98,7 @@ class OutgoingHandshake:
         return encode(mid, coap.POST, self.token, options, self._body)
 
     def take_echo(self, echo: bytes) -> bool:
-        """Repeat message_1 with this Echo, which the peer wants; False if it is no new one."""
+        """Repeat message_1 with the Echo that the peer asked for; False if it is not a new one."""
         self._echo_count += 1
         if self.context is not None or echo == self._echo or self._echo_count > _ECHOES_MAX:
             return False
@@ -206,7 +206,7 @@ class HandshakeResponder:
             del self.pending[same_kind[0]]
 
     def read_3(self, c_r: bytes, message_3: bytes, source: str) -> tuple[IncomingHandshake, bytes]:
-        """(handshake, kid that the peer claims); each has one try. Raises a `Rejection`."""
+        """(handshake, kid that the peer claims). A handshake has one try. Raises a `Rejection`."""
         pending = self.pending.get(c_r)
         # a message from another address must not end the handshake
         if pending is None or pending.source != source:
