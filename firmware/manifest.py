@@ -10,6 +10,7 @@ package(  # noqa: F821
         "authority/actions.py",
         "authority/authority.py",
         "authority/capsule.py",
+        "authority/lookup.py",
         "authority/policy.py",
         "authority/ratelimit.py",
         "authority/store.py",

@@ -1,8 +1,8 @@
-"""The authority state of one node, and the only way to change it: a capsule that verified.
+"""The authority state of one node, which only a verified capsule changes.
 
-Checks go in the design's order, cheap ones first: size, canonical CBOR, kind and shape, scope,
-epoch and replay, time, known digest, rate limit, signature; then flash; then the state in memory.
-Sans-IO: a store and the time are handed in.
+The checks have a fixed order, cheap ones first: size, canonical CBOR, kind and shape, scope, epoch
+and replay, time, known digest, rate limit, signature. Then the capsule is written to flash, and
+then the state in memory changes. Sans-IO: the caller passes the store and the time.
 """
 
 from .. import cbor, crypto
@@ -26,38 +26,26 @@ from ..errors import (
     WrongScope,
 )
 from ..limits import (
-    AMENDMENTS_MAX,
     KNOWN_BAD_MAX,
     PEERS_MAX,
-    RECORD_BYTES_MAX,
     SIGNATURE_BURST,
     SIGNATURE_REFILL_MS,
 )
 from . import capsule as capsules
-from .capsule import (
-    ACTION,
-    AMENDMENT,
-    BEACON,
-    CHARTER,
-    MEMBER,
-    POLICY,
-    SUCCESSION,
-    Beacon,
-    Charter,
-    Member,
-)
-from .policy import Policy, check_amendment, decide
+from .capsule import Beacon, Charter, Member
+from .policy import Policy, check_amendment, decide, epoch_of, trim
 from .ratelimit import RateLimiter
 
 
 class Authority:
     """Charter, policy in force, own membership, newest beacon, and a cache of other members.
 
-    epoch: that in force, 0 before the first policy; head: its 6 bytes, then None; group_key: 32
-    bytes, the charter's or its successor's, which is in force since `key_epoch`.
+    epoch: the epoch in force, 0 before the first policy; head: its 6 bytes, None before the first
+    policy; group_key: 32 bytes, of the charter or of the newest succession, in force since
+    `key_epoch`.
 
-    store: a `store.Store`. scope: the 8-byte scope id this node was told to trust, needed only
-    until its charter is on flash; a node without either trusts nobody.
+    store: a `store.Store`. scope: the 8-byte id of the scope to trust, needed until the charter is
+    on flash. A node that has neither accepts no capsule.
     """
 
     def __init__(self, store, own_x=None, scope=None):
@@ -84,38 +72,38 @@ class Authority:
     # --- what is in force -------------------------------------------------------------------
 
     def forget(self):
-        """Drop what the group key in force until now has said of single nodes, and of the time."""
+        """Drop what the previous group key has certified of single nodes and of the time."""
         self.peers = {}  # node id -> Member; all of them verified
         self._recent = []  # node ids of `peers`, least recently used first
         self._known_bad = []
-        self._beacon_ms = None  # when the beacon came; None if it is from flash
+        self._beacon_ms = None  # arrival of the beacon; None for one from flash
         if self.actions:
             self.actions.forget()
 
     def now_s(self, now_ms):
-        """The least time that it can be, in Unix seconds: newest certified time plus ticks."""
+        """The earliest possible time in Unix seconds: newest certified time plus ticks."""
         if self._time_ms is None:
             self._time_ms = now_ms
         return self._time_s + (now_ms - self._time_ms) // 1000
 
     def beacon_age_s(self, now_ms):
-        """Seconds since the newest beacon's time, or None if it is not from this run.
+        """Seconds since the newest beacon's time, or None for a beacon from flash.
 
-        A node cannot know how long it was switched off, so a beacon from flash has no age.
+        A node cannot know how long it was switched off, so such a beacon has no known age.
         """
         if self._beacon_ms is None:
             return None
         return self.now_s(now_ms) - self.beacon.time
 
     def is_fresh(self, now_ms):
-        """Whether the newest beacon is as young as the charter demands for `fresh` rules."""
+        """Whether the newest beacon is young enough for `fresh` rules, by the charter's limit."""
         age_s = self.beacon_age_s(now_ms)
         return age_s is not None and age_s <= self.charter.beacon_age_max_s
 
     def check_member(self, member, now_ms, any_key=False):
-        """Raises `NotMember`, `Revoked`, `Expired` or `NotYetValid` unless `member` is one now.
+        """Raise `NotMember`, `Revoked`, `Expired` or `NotYetValid` unless `member` is valid now.
 
-        any_key: whether a capsule will do that was certified before the last succession.
+        any_key: accept a capsule that was certified before the last succession.
         """
         if member.key_epoch != self.key_epoch and not any_key:
             raise NotMember()
@@ -130,8 +118,8 @@ class Authority:
     def authorise(self, member, method, path, now_ms, has_action=False):
         """Judge one request by the policy in force now; returns the number of the allowing rule.
 
-        has_action: whether an action for it is here. Raises `NoPolicy`, what `check_member` does,
-        `NotAllowed`, `NotFresh` or `NeedsAction`.
+        has_action: whether an action for the request waits here. Raises `NoPolicy`, `NotAllowed`,
+        `NotFresh`, `NeedsAction` or what `check_member` raises.
         """
         if self.policy is None or self.me is None:
             raise NoPolicy()
@@ -150,9 +138,9 @@ class Authority:
         return rule
 
     def order(self, request, rejection, now_ms):
-        """Judge a `node.Request` that was refused for `rejection`, with the action that waits.
+        """Judge a `server.Request` that was refused for `rejection` again, with a waiting action.
 
-        Raises `rejection` where none does. Whether its payload fits too, all of it will show.
+        Raises `rejection` where no action fits. The payload is compared when all of it is here.
         """
         method, path = request.method, request.path
         if not (self.actions and self.actions.find(method, path, self.now_s(now_ms))):
@@ -171,7 +159,7 @@ class Authority:
     def peer_by(self, address=None, name=None, x=None, raw=None):
         """The cached `Member` with this short address, name, key or capsule, or None.
 
-        Who was revoked comes last: a node with a new key has the name and address of the old one.
+        A revoked member is found last: a node with a new key has the old one's name and address.
         """
         found = None
         for member in self.peers.values():
@@ -189,48 +177,27 @@ class Authority:
     def _is_revoked(self, node_id):
         return self.policy is not None and node_id in self.policy.revoked
 
-    def _record(self):
-        # (payload, base, amendments) of the policy, b"" for what there is not
+    def policy_record(self):
+        """(payload, base, amendments) of the policy on flash; b"" for a part that is missing.
+
+        base: the last whole policy capsule; payload: the state that the amendments have made of it.
+        """
         record = self.store.load("policy")
         return cbor.decode(record) if record else (b"", b"", [])
 
     def capsule_for(self, epoch):
-        """The capsule (bytes) that takes a node from `epoch` on, or None.
+        """The capsule (bytes) that takes a node from `epoch` on, or None."""
+        from .lookup import following
 
-        The amendment that follows `epoch` if it is here, else the whole policy if it is newer; but
-        first the succession between, without which that could not be verified.
-        """
-        _, base, amendments = self._record()
-        for raw in amendments:
-            if self._epoch_of(raw) == epoch + 1:
-                return raw
-        newest = self._epoch_of(base)
-        if self.key_epoch > epoch:
-            from .succession import after
-
-            key = after(self.store, epoch)
-            if newest <= epoch or key.epoch < newest:
-                return key.raw
-        return base if newest > epoch else None
+        return following(self, epoch)
 
     def capsule_by_digest(self, start):
         """The capsule (bytes) here whose digest begins with `start` (16 bytes), or None."""
-        _, base, amendments = self._record()
-        held = [self.store.load("charter"), base] + amendments
-        held += [item.raw for item in [self.me, self.beacon] + list(self.peers.values()) if item]
-        if self.key_epoch:
-            from .succession import chain
+        from .lookup import by_digest
 
-            held += chain(self.store)
-        for raw in held:
-            if raw and capsules.digest(raw)[:16] == start:
-                return raw
-        return None
+        return by_digest(self, start)
 
-    def _epoch_of(self, raw):
-        return capsules.parse(raw).body[1] if raw else 0
-
-    # --- the way in -------------------------------------------------------------------------
+    # --- checks -----------------------------------------------------------------------------
 
     def receive(self, raw, now_ms, source=None):
         """Check a capsule and, if all checks pass, apply it. Returns the parsed `Capsule`.
@@ -241,7 +208,7 @@ class Authority:
         """
         capsule = capsules.parse(raw)
         kind = capsule.kind
-        if kind == CHARTER:
+        if kind == capsules.CHARTER:
             view, key = self._check_charter(capsule)
         else:
             if self.charter is None:
@@ -249,40 +216,40 @@ class Authority:
             key = self.group_key
             if capsule.hint and not self.charter.scope.startswith(capsule.hint):
                 raise WrongScope()
-            if kind == MEMBER:
+            if kind == capsules.MEMBER:
                 view = self._check_member_capsule(capsule, now_ms)
-            elif kind == POLICY:
+            elif kind == capsules.POLICY:
                 view = self._check_policy(capsule)
-            elif kind == AMENDMENT:
+            elif kind == capsules.AMENDMENT:
                 body = self._check_amendment(capsule)
-            elif kind == BEACON:
+            elif kind == capsules.BEACON:
                 view = self._check_beacon(capsule)
-            elif kind == SUCCESSION:
+            elif kind == capsules.SUCCESSION:
                 from . import succession
 
                 view = succession.check_succession(self, capsule)
-            elif kind == ACTION:
+            elif kind == capsules.ACTION:
                 view = self._check_action(capsule, now_ms)
             else:
-                # release and grant have their place here
+                # a later version applies release and grant
                 raise UnknownKind()
         self._verify(capsule, key, now_ms, source)
-        if kind == CHARTER:
+        if kind == capsules.CHARTER:
             self.store.save("charter", capsule.raw)
             self._set_charter(view)
-        elif kind == MEMBER:
+        elif kind == capsules.MEMBER:
             self._apply_member(view)
-        elif kind == POLICY:
-            # its payload is in the capsule; only amendments make a payload that no capsule has
+        elif kind == capsules.POLICY:
+            # the capsule has the payload; only amendments make a payload that no capsule has
             self._save_policy(b"", capsule.raw, [])
             self._set_policy(view, capsule.payload)
             self._advance(view.issued, now_ms)
-        elif kind == AMENDMENT:
-            # what does not fit the state is refused here, and costs a stranger's check before
+        elif kind == capsules.AMENDMENT:
+            # an operation that does not fit the state is refused here, after the signature check
             self._apply_amendment(self.policy.amended(body), capsule.raw)
-        elif kind == BEACON:
+        elif kind == capsules.BEACON:
             self._apply_beacon(view, now_ms)
-        elif kind == ACTION:
+        elif kind == capsules.ACTION:
             self.actions.add(view)
         else:
             succession.apply(self, view)
@@ -320,10 +287,10 @@ class Authority:
         if known:
             if known.raw == capsule.raw:
                 raise AlreadyKnown()
-            # a renewal expires later, so that of two capsules it is clear which one is newer
+            # a renewal expires later: this decides which of two capsules is newer
             if member.expires <= known.expires and known.key_epoch == self.key_epoch:
                 raise RolledBack()
-        # if its signature is right, it is by the key in force
+        # its signature is checked with the key in force
         member.key_epoch = self.key_epoch
         self.check_member(member, now_ms)
         return member
@@ -343,7 +310,7 @@ class Authority:
         if policy.epoch == self.epoch:
             if capsules.head(capsule.payload) != self.head:
                 raise Forked()
-            if self._epoch_of(self._record()[1]) == policy.epoch:
+            if epoch_of(self.policy_record()[1]) == policy.epoch:
                 raise AlreadyKnown()
         elif policy.epoch == self.epoch + 1:
             if policy.previous != self.previous():
@@ -358,8 +325,8 @@ class Authority:
             if body[1] < self.epoch or body[2] != self.policy.previous:
                 raise RolledBack()
             known = capsules.parse(self.capsule_for(self.epoch - 1))
-            # where a whole policy brought this epoch, there is nothing to compare with
-            if known.kind == AMENDMENT and known.payload != capsule.payload:
+            # after a whole policy for this epoch there is no amendment to compare with
+            if known.kind == capsules.AMENDMENT and known.payload != capsule.payload:
                 raise Forked()
             raise AlreadyKnown()
         if body[1] > self.epoch + 1:
@@ -382,7 +349,7 @@ class Authority:
         return beacon
 
     def previous(self):
-        """The head in force (6 bytes), which the next capsule names: at first the charter's."""
+        """The head in force (6 bytes) that the next capsule names; the charter's at first."""
         return self.head or self.charter.head
 
     # --- effects: flash first, then memory --------------------------------------------------
@@ -395,9 +362,9 @@ class Authority:
         self.remember(member)
 
     def remember(self, member):
-        """Cache a verified `Member`; the least recently used gives way (limits.PEERS_MAX).
+        """Cache a verified `Member`; the least recently used one is dropped (limits.PEERS_MAX).
 
-        One from flash that the group key in force has not certified is left out.
+        A member from flash that the group key in force has not certified is not cached.
         """
         if member.key_epoch != self.key_epoch:
             from .succession import vouch
@@ -412,15 +379,9 @@ class Authority:
         self._recent.append(member.node_id)
 
     def _apply_amendment(self, policy, raw):
-        _, base, amendments = self._record()
-        amendments.append(raw)
+        _, base, amendments = self.policy_record()
         payload = policy.payload()
-        size = len(payload) + len(base) + sum([len(item) for item in amendments])
-        # 32 bytes hold all the heads of a record
-        while len(amendments) > AMENDMENTS_MAX or size > RECORD_BYTES_MAX - 32:
-            # the state is kept as its payload; the chain that proves it to others is cut short
-            size -= len(base) + len(amendments.pop(0))
-            base = b""
+        base, amendments = trim(payload, base, amendments + [raw])
         self._save_policy(payload, base, amendments)
         self._set_policy(policy, payload)
 
@@ -452,7 +413,7 @@ class Authority:
     # --- start ------------------------------------------------------------------------------
 
     def _load(self):
-        # what is on this node's flash was verified before it was written
+        # the capsules on flash were verified before they were written
         raw = self.store.load("charter")
         if not raw:
             return
@@ -460,7 +421,7 @@ class Authority:
         if self.scope is not None and self.scope != charter.scope:
             raise WrongScope()
         self._set_charter(charter)
-        payload, base, _ = self._record()
+        payload, base, _ = self.policy_record()
         if payload or base:
             payload = payload or capsules.parse(base).payload
             self._set_policy(Policy(capsules.parse_claims(payload)), payload)

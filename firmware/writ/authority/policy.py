@@ -7,9 +7,11 @@ from .. import cbor
 from ..errors import NeedsAction, NotAllowed, NotFresh, TooLarge, UnknownKind
 from ..limits import (
     AMENDMENT_OPS_MAX,
+    AMENDMENTS_MAX,
     CAPSULE_BYTES_MAX,
     HEAD_BYTES,
     PATH_BYTES_MAX,
+    RECORD_BYTES_MAX,
     REVOKED_MAX,
     ROLES_MAX,
     ROUTES_MAX,
@@ -30,6 +32,7 @@ from .capsule import (
     check_name,
     check_uint,
     head,
+    parse,
 )
 
 # Bit 0 is every member's, so that "any" is one byte in a rule.
@@ -215,6 +218,26 @@ def check_amendment(body):
         else:
             check_rule(op[1])
     return body
+
+
+def epoch_of(raw):
+    """The epoch of a policy or amendment capsule (bytes); 0 for b""."""
+    return parse(raw).body[1] if raw else 0
+
+
+def trim(payload, base, amendments):
+    """(base, amendments) that fit the record of the policy beside its payload.
+
+    When they do not fit, the payload alone keeps the state, and the chain that proves it to other
+    nodes becomes shorter: the base goes first, then the oldest amendments.
+    """
+    size = len(payload) + len(base) + sum([len(item) for item in amendments])
+    # 32 bytes hold all the heads of a record
+    while len(amendments) > AMENDMENTS_MAX or size > RECORD_BYTES_MAX - 32:
+        size -= len(base) + len(amendments[0])
+        base = b""
+        amendments = amendments[1:]
+    return base, amendments
 
 
 def path_matches(pattern, path):

@@ -1,0 +1,43 @@
+"""Capsules for other nodes: the next one after an epoch, or one by its digest.
+
+A part of authority.py that is loaded when another node asks.
+"""
+
+from . import capsule as capsules
+from .policy import epoch_of
+
+
+def following(authority, epoch):
+    """The capsule (bytes) that takes a node from `epoch` on, or None.
+
+    It is the amendment that follows `epoch` if that is here, else the whole policy if it is newer.
+    A succession in between comes first, since later capsules are signed with its key.
+    """
+    _, base, amendments = authority.policy_record()
+    for raw in amendments:
+        if epoch_of(raw) == epoch + 1:
+            return raw
+    newest = epoch_of(base)
+    if authority.key_epoch > epoch:
+        from .succession import after
+
+        key = after(authority.store, epoch)
+        if newest <= epoch or key.epoch < newest:
+            return key.raw
+    return base if newest > epoch else None
+
+
+def by_digest(authority, start):
+    """The capsule (bytes) whose digest begins with `start` (16 bytes), or None."""
+    _, base, amendments = authority.policy_record()
+    held = [authority.store.load("charter"), base] + amendments
+    members = [authority.me, authority.beacon] + list(authority.peers.values())
+    held += [item.raw for item in members if item]
+    if authority.key_epoch:
+        from .succession import chain
+
+        held += chain(authority.store)
+    for raw in held:
+        if raw and capsules.digest(raw)[:16] == start:
+            return raw
+    return None
