@@ -1,9 +1,9 @@
-"""What a device leaves to host peers: it states what it wants, they see to the quorum.
+"""What a device delegates to host peers: it states its request, and they arrange the quorum.
 
-None of them is believed. An answer counts if it is certified and is what was asked for; a peer that
-is silent, behind, or answers something else gives way to the next one for a growing time, and the
-same statement goes there. With no peer in reach the node goes on as it is. Loaded while something
-is to be decided; operation.py keeps what is under way. Sans-IO: `tick` is called with the time.
+No peer is trusted. An answer counts if it is certified and is what was asked for. A peer that is
+offline, stale or gives a wrong answer is set back for a growing time, and the next peer gets the
+same statement. With no peer in reach the node works on unchanged. This module is loaded while there
+is something to decide; operation.py keeps what is under way. Sans-IO: `tick` is called with the time.
 """
 
 from .. import cbor, crypto
@@ -44,7 +44,7 @@ from ..errors import (
 from ..wire import coap
 from .client import Answer
 from .context import PREFIX
-from .operation import Errand, listener
+from .operation import Operation, listener
 from .statement import signed
 
 # Operations of a statement (docs/wire.md)
@@ -52,66 +52,67 @@ RENEW = 16
 REVOKE_ME = 17
 ADMIT = 18
 ASK_ACTION = 19
-# What is asked for without one
+# What is asked for without a statement
 _FETCH = const(1)
 _NEWEST = const(2)
 
-# What goes into a statement; with a request for membership it has 768 bytes at most
+# Parts of a statement; with a request for membership it has 768 bytes at most
 _REASON_BYTES_MAX = const(40)
 _VOUCHER_BYTES_MAX = const(64)
 _REQUEST_BYTES_MAX = const(256)
-# Operations under way, one of a kind
-_TASKS_MAX = const(4)
-# How long the time is asked for where the node may be behind
+# Operations under way, one of each kind
+_OPERATIONS_MAX = const(4)
+# How long a node that may be behind asks for the time
 _BEACON_S = const(30)
-# Another peer is asked when one has not answered for so long: three transmissions (RFC 7252, 4.2)
+# The next peer is asked after so long without an answer: three transmissions (RFC 7252, 4.2)
 _PATIENCE_MS = const(10000)
-# The longest pause before who answers "pending" is asked again
+# The longest pause before a peer that answered "pending" is asked again
 _PAUSE_MS_MAX = const(64000)
-# After so many times it is another one's turn: to say "pending" for ever is a way to withhold
+# After so many "pending" answers in a row the next peer is asked: a peer may withhold in this way
 _PENDING_MAX = const(4)
-# A peer is set back by so long, doubled for each strike
+# How long a peer is set back, doubled for each strike
 _SET_BACK_MS = const(8000)
 _STRIKES_MAX = const(8)
-# For an answer that is not what it should be; silence is one
-_STRIKES_LIE = const(3)
+# Strikes for a wrong answer; a time-out is one strike
+_STRIKES_WRONG = const(3)
 
 
 class Delegate:
-    """Asks host peers on behalf of one node. node: an `agent.Node`, by its config.
+    """Asks host peers on behalf of one node. node: an `agent.Node`, whose config names the peers.
 
-    Each operation calls `on_done(answer)` once: an `Answer` with the verified capsule as payload,
-    or one with `rejection` (nobody answered rightly in time) or of code 4.03 (refused by all who
-    answered; their word only). One operation of a kind at a time, else `TableFull`.
+    Each operation calls `on_done(answer)` once, with an `Answer`. Its payload is the verified
+    capsule. Else it has a `rejection` (no right answer came in time) or the code 4.03 (all peers
+    that answered refused, which is not authenticated by the group). One operation of each kind at a
+    time, else `TableFull`.
     """
 
     def __init__(self, node, kept=None):
         self._node = node
         self._peers = node.config.get("governors") or node.config.get("gateways", [])
-        # address -> (strikes, set back until); what is under way; what was answered. Kept by the
-        # node: this module comes and goes, and an app may hold a `Delegate` of before
-        self._standing, self._tasks, self._answers = kept or ({}, [], [])
+        # address -> (strikes, set back until); operations; (operation, address, answer). The node
+        # keeps them: this module is unloaded in between, and an app may hold an old `Delegate`
+        self._standing, self._operations, self._answers = kept or ({}, [], [])
 
     # --- operations -------------------------------------------------------------------------------
 
     def renew(self, on_done=None, timeout_s=600):
-        """Ask for this node's own member capsule with a later expiry; applied when it comes."""
+        """Ask for this node's member capsule with a later expiry; it is applied on arrival."""
         self._state(RENEW, self._me(), [], on_done, timeout_s)
 
     def revoke_me(self, reason, on_done=None, timeout_s=600):
-        """Ask to be revoked: "opened", "lost". reason: str of 40 bytes at most.
+        """Ask for this node's own revocation. reason: "opened", "lost"..., 40 bytes at most.
 
-        A peer that has applied the revocation answers 4.03 `30 Revoked`, and no capsule.
+        A peer that has already applied the revocation answers 4.03 `30 Revoked` without a capsule.
         """
         if len(reason.encode()) > _REASON_BYTES_MAX:
             raise UsageError("a reason of 40 bytes at most")
         self._state(REVOKE_ME, self._me(), [reason], on_done, timeout_s)
 
     def admit(self, request, voucher=b"", on_done=None, timeout_s=600):
-        """Ask to admit the neighbour who gave `request`; voucher: what speaks for it, 64 bytes.
+        """Ask for the admission of the node that made `request`.
 
-        The capsule is for the caller to hand over, by `welcome`. Raises a `Rejection` for what is
-        no request.
+        voucher: the evidence for it, 64 bytes at most. The caller hands over the capsule, with
+        `welcome`. Raises a `Rejection` for bytes that are no request.
         """
         if len(voucher) > _VOUCHER_BYTES_MAX:
             raise UsageError("a voucher of 64 bytes at most")
@@ -125,9 +126,9 @@ class Delegate:
         self._state(ADMIT, want, [request, voucher], on_done, timeout_s)
 
     def meet(self, address, on_answer):
-        """Ask who is at `address`, a neighbour and no member yet, for its request: `admit` has it.
+        """Fetch the request for membership of the node at `address`, which is no member yet.
 
-        It is asked in plain, and nothing of the answer is verified.
+        The answer is for `admit`. It comes unprotected, and nothing of it is verified.
         """
         from .onboard import meet
 
@@ -135,7 +136,7 @@ class Delegate:
         unload("node.onboard")
 
     def welcome(self, address, raw, on_answer=None):
-        """Hand the charter to who is no member yet, then `raw`, the capsule that admits it."""
+        """Hand the charter to the node at `address`, then `raw`, the capsule that admits it."""
         from .onboard import welcome
 
         welcome(self._node, address, raw, on_answer)
@@ -144,7 +145,7 @@ class Delegate:
     def ask_action(self, target, method, path, payload, on_done, timeout_s=600):
         """Ask for a certified command to one node, for a rule marked quorum.
 
-        target: its node id, or its name. Raises `UsageError` for a name that is not known here.
+        target: node id or name of that node. Raises `UsageError` for a name unknown to this node.
         """
         if isinstance(target, str):
             member = self._node.authority.peer_by(name=target)
@@ -157,23 +158,24 @@ class Delegate:
     def fetch(self, digest, on_done, timeout_s=600):
         """Fetch the capsule whose SHA-256 is or begins with `digest` (16 to 32 bytes).
 
-        It is applied; what it was refused for here is the answer's `rejection`.
+        The capsule is applied; if this node refuses it, the answer's `rejection` says why.
         """
         self._begin(_FETCH, digest, "d=" + digest[:16].hex(), on_done, timeout_s)
 
     def beacon(self, on_done=None, timeout_s=600):
-        """Get the newest beacon; `NotFresh` if nobody has one that is young enough."""
+        """Get the newest beacon; `NotFresh` if no peer has one that is young enough."""
         self._begin(_NEWEST, None, None, on_done, timeout_s)
 
     def act(self, target, method, path, payload, action, on_answer=None):
         """Hand a certified `action` (bytes) to its target, then make the request it allows.
 
         target: "host:port" or a name; on_answer: gets the answer to the request, or the refusal of
-        the action. Nobody but the action's target is spoken to. Raises a `Rejection` for no action.
+        the action. Only the action's target gets a message. Raises a `Rejection` for bytes that are
+        no action.
         """
         from .invoke import act
 
-        # a module of its own: a call may take long, and what is called at its end keeps the module
+        # a module of its own: its callbacks keep it loaded for as long as the calls take
         act(self._node, target, method, path, payload, action, on_answer)
         unload("node.invoke")
 
@@ -185,15 +187,15 @@ class Delegate:
 
     def _state(self, op, want, facts, on_done, timeout_s):
         self._me()
-        wish = (op, want, facts, on_done, timeout_s)
+        statement = (op, want, facts, on_done, timeout_s)
         if self._node.authority.is_fresh(self._node.now_ms):
-            self._sign(*wish)
+            self._sign(*statement)
         else:
-            # governors refuse what seems to be old: first the time, if anybody can tell it
-            self._begin(_NEWEST, None, None, None, _BEACON_S, wish)
+            # governors refuse an old statement: ask for the time first
+            self._begin(_NEWEST, None, None, None, _BEACON_S, statement)
 
     def _sign(self, op, want, facts, on_done, timeout_s):
-        # once: whoever gets it gets the same
+        # signed once: every peer gets the same statement
         node = self._node
         claims = {
             IAT: node.authority.now_s(node.now_ms),
@@ -201,74 +203,78 @@ class Delegate:
         }
         self._begin(op, want, signed(node.private, claims), on_done, timeout_s)
 
-    def _begin(self, kind, want, payload, on_done, timeout_s, then=None):
+    def _begin(self, kind, want, payload, on_done, timeout_s, statement=None):
         node = self._node
-        task = Errand(kind, want, payload, on_done, node.now_ms + 1000 * timeout_s, then)
-        if len(self._tasks) >= _TASKS_MAX or kind in [other.kind for other in self._tasks]:
-            self._finish(task, Answer(0, rejection=TableFull()))
+        operation = Operation(
+            kind, want, payload, on_done, node.now_ms + 1000 * timeout_s, statement
+        )
+        if len(self._operations) >= _OPERATIONS_MAX or kind in [
+            other.kind for other in self._operations
+        ]:
+            self._finish(operation, Answer(0, rejection=TableFull()))
             return
-        self._tasks.append(task)
+        self._operations.append(operation)
 
-    # --- whom to ask, and when --------------------------------------------------------------------
+    # --- peers to ask, and times ------------------------------------------------------------------
 
     def tick(self, now_ms):
         """What is due by now: [arguments of `Node.request`]."""
         calls = []
         while self._answers:
             self._arrived(*self._answers.pop(0))
-        for task in list(self._tasks):
-            if now_ms >= min(task.due_ms, task.end_ms):
-                calls += self._go(task, now_ms)
+        for operation in list(self._operations):
+            if now_ms >= min(operation.due_ms, operation.end_ms):
+                calls += self._go(operation, now_ms)
         return calls
 
-    def _go(self, task, now_ms):
-        if task.peer and now_ms >= task.due_ms:
-            # its answer counts however late it comes, but nobody waits for it any more
-            self._set_back(task.peer, TimedOut(), 1)
-            task.peer = None
-        if now_ms >= task.end_ms:
-            self._finish(task, Answer(task.code, task.text, rejection=TimedOut()))
+    def _go(self, operation, now_ms):
+        if operation.peer and now_ms >= operation.due_ms:
+            # a late answer counts, but the operation goes on without it
+            self._set_back(operation.peer, TimedOut(), 1)
+            operation.peer = None
+        if now_ms >= operation.end_ms:
+            self._finish(operation, Answer(operation.code, operation.text, rejection=TimedOut()))
             return []
-        address = task.again or self._pick(task, now_ms)
-        task.again = None
+        address = operation.next_peer or self._pick(operation, now_ms)
+        operation.next_peer = None
         if address is None:
             return []
-        task.peer = address
-        task.asked[address] = task.asked.get(address, 0) + 1
-        task.waiting.append(address)
-        task.due_ms = now_ms + _PATIENCE_MS
+        operation.peer = address
+        operation.attempts[address] = operation.attempts.get(address, 0) + 1
+        operation.unanswered.append(address)
+        operation.due_ms = now_ms + _PATIENCE_MS
         method, path, payload, query = coap.GET, PREFIX + "/beacon", b"", ()
-        if task.kind == _FETCH:
+        if operation.kind == _FETCH:
             path = PREFIX + "/capsule"
-            query = (task.payload,)
-        elif task.kind != _NEWEST:
-            method, path, payload = coap.POST, PREFIX + "/propose", task.payload
-        on_answer = listener(self._answers, task, address)
+            query = (operation.payload,)
+        elif operation.kind != _NEWEST:
+            method, path, payload = coap.POST, PREFIX + "/propose", operation.payload
+        on_answer = listener(self._answers, operation, address)
         return [(method, path, payload, address, None, query, None, on_answer)]
 
-    def _pick(self, task, now_ms):
-        # whom to ask now, or None: then the task waits, or is over
+    def _pick(self, operation, now_ms):
+        # the address to ask now, or None: then the operation waits or is over
         best = None
-        task.due_ms = task.end_ms
+        operation.due_ms = operation.end_ms
         for address in self._peers:
-            if address in task.waiting or address in task.refused:
+            if address in operation.unanswered or address in operation.refusers:
                 continue
             strikes, until_ms = self._standing.get(address, (0, 0))
-            asked = task.asked.get(address, 0)
+            attempts = operation.attempts.get(address, 0)
             back_ms = max(0, until_ms - now_ms)
-            if back_ms and asked:
-                task.due_ms = min(task.due_ms, until_ms)
+            if back_ms and attempts:
+                operation.due_ms = min(operation.due_ms, until_ms)
                 continue
-            # who is set back is asked once, after all others
-            key = (back_ms, asked, strikes, self._node.sessions.by_address(address) is None)
+            # a peer that is set back is asked once, after all others
+            key = (back_ms, attempts, strikes, self._node.sessions.by_address(address) is None)
             if best is None or key < best[0]:
                 best = (key, address)
         if best:
             return best[1]
-        if task.refused:
-            # nobody is left who might say something else
-            rejection = NotFresh() if task.kind == _NEWEST else None
-            self._finish(task, Answer(task.code, task.text, rejection=rejection))
+        if operation.refusers:
+            # every peer has refused, and no other answer can come
+            rejection = NotFresh() if operation.kind == _NEWEST else None
+            self._finish(operation, Answer(operation.code, operation.text, rejection=rejection))
         return None
 
     def _set_back(self, address, rejection, strikes):
@@ -277,91 +283,91 @@ class Delegate:
         strikes = min(strikes + self._standing.get(address, (0, 0))[0], _STRIKES_MAX)
         self._standing[address] = (strikes, node.now_ms + (_SET_BACK_MS << strikes))
 
-    def _finish(self, task, answer):
-        if task in self._tasks:
-            self._tasks.remove(task)
-        if task.then:
-            self._sign(*task.then)
-        if task.on_done:
+    def _finish(self, operation, answer):
+        if operation in self._operations:
+            self._operations.remove(operation)
+        if operation.statement:
+            self._sign(*operation.statement)
+        if operation.on_done:
             try:
-                task.on_done(answer)
+                operation.on_done(answer)
             except Exception as error:  # noqa: BLE001
                 # the boundary to the caller's code, as for a resource: the node goes on
                 self._node.count(error)
 
     # --- answers ----------------------------------------------------------------------------------
 
-    def _arrived(self, task, address, answer):
+    def _arrived(self, operation, address, answer):
         node = self._node
-        if task not in self._tasks:
+        if operation not in self._operations:
             return
-        task.waiting.remove(address)
-        is_late = task.peer != address
+        operation.unanswered.remove(address)
+        is_late = operation.peer != address
         if not is_late:
-            task.peer = None
-            task.due_ms = 0
+            operation.peer = None
+            operation.due_ms = 0
         rejection = answer.rejection
         if rejection is None:
             try:
-                self._judge(task, address, answer, is_late)
+                self._judge(operation, address, answer, is_late)
             except Rejection as found:
                 rejection = found
             except MemoryError as error:
-                # no fault of the peer, who is asked again where there is more room
+                # not the peer's fault: it is asked again, with more room
                 node.count(error)
                 node.sessions.give_way()
-                self._pause(task)
-                task.again = address
+                self._pause(operation)
+                operation.next_peer = address
                 return
         if isinstance(rejection, (TableFull, RateLimited, StoreFailed)):
-            # no fault of the peer
-            self._pause(task)
+            # not the peer's fault
+            self._pause(operation)
         elif isinstance(rejection, TimedOut):
             if not is_late:
                 self._set_back(address, rejection, 1)
         elif rejection is not None:
-            is_lie = answer.is_success() and not isinstance(rejection, StalePeer)
-            self._set_back(address, rejection, _STRIKES_LIE if is_lie else 1)
+            is_wrong = answer.is_success() and not isinstance(rejection, StalePeer)
+            self._set_back(address, rejection, _STRIKES_WRONG if is_wrong else 1)
 
-    def _pause(self, task):
-        task.due_ms = self._node.now_ms + task.pause_ms
-        task.pause_ms = min(2 * task.pause_ms, _PAUSE_MS_MAX)
+    def _pause(self, operation):
+        operation.due_ms = self._node.now_ms + operation.pause_ms
+        operation.pause_ms = min(2 * operation.pause_ms, _PAUSE_MS_MAX)
 
-    def _judge(self, task, address, answer, is_late):
-        # ends the task, or says how it goes on; raises what sets the peer back
+    def _judge(self, operation, address, answer, is_late):
+        # end the operation or continue it; raises the rejection that sets the peer back
         node = self._node
         code = answer.code
         if answer.is_success() and code != coap.VALID:
-            return self._accept(task, address, answer, is_late)
-        is_refusal = code == coap.FORBIDDEN or (code == coap.NOT_FOUND and task.kind < RENEW)
+            return self._accept(operation, address, answer, is_late)
+        is_refusal = code == coap.FORBIDDEN or (code == coap.NOT_FOUND and operation.kind < RENEW)
         if not (is_refusal or code == coap.VALID or code == coap.UNAVAILABLE):
             raise PeerFailed()
         session = node.sessions.by_peer(answer.peer.node_id)
         if session and session.seen_epoch < node.authority.epoch:
-            # what it says follows from what is no longer in force
+            # its refusal follows from a policy that is no longer in force
             raise StalePeer()
-        task.code = code
-        task.text = answer.payload
+        operation.code = code
+        operation.text = answer.payload
         if is_refusal:
-            task.refused.append(address)
+            operation.refusers.append(address)
         elif not is_late:
-            self._pause(task)
-            task.pending += 1
-            if code == coap.VALID and task.pending % _PENDING_MAX:
-                task.again = address
+            self._pause(operation)
+            operation.pending_count += 1
+            if code == coap.VALID and operation.pending_count % _PENDING_MAX:
+                operation.next_peer = address
 
-    def _accept(self, task, address, answer, is_late):
+    def _accept(self, operation, address, answer, is_late):
         authority = self._node.authority
         now_ms = self._node.now_ms
-        kind = task.kind
+        kind = operation.kind
         found = capsules.parse(answer.payload)
         raw = found.raw
         rejection = None
-        if not self._is_asked(task, found):
+        if not self._is_asked(operation, found):
             raise WrongAnswer()
         try:
             if kind == ASK_ACTION:
-                # for another node: nothing is applied here
+                # it is for another node, and not applied here
                 if not crypto.ed25519_verify(
                     authority.group_key, found.signing_input(), found.signature
                 ):
@@ -374,31 +380,31 @@ class Delegate:
             if kind == _NEWEST and isinstance(error, RolledBack):
                 raise StalePeer() from None
             if kind == _FETCH:
-                # just what was asked for, whatever it is good for
+                # it is the requested capsule, even if it is refused here
                 rejection = error
             elif not isinstance(error, (RolledBack, EpochGap, WrongPrevious)):
                 raise
-        # where something newer is here already, that is what counts
+        # a newer capsule may be here already, and counts
         if kind == RENEW:
             raw = authority.me.raw
         elif kind == ADMIT:
-            raw = authority.peer_by(x=task.want[1][0]).raw
+            raw = authority.peer_by(x=operation.want[1][0]).raw
         elif kind == REVOKE_ME and authority.me.node_id not in authority.policy.revoked:
-            # nobody has verified it; if it is true, the node is behind and pulls what is between
+            # not verified yet: a valid one shows that this node is behind, and it pulls the rest
             if not is_late:
-                self._pause(task)
+                self._pause(operation)
             return
         elif kind == _NEWEST and not authority.is_fresh(now_ms):
-            # true, and too old; others may have a newer one
-            task.refused.append(address)
+            # valid and too old; another peer may have a newer one
+            operation.refusers.append(address)
             return
         self._standing.pop(address, None)
-        self._finish(task, Answer(answer.code, raw, answer.peer, rejection=rejection))
+        self._finish(operation, Answer(answer.code, raw, answer.peer, rejection=rejection))
 
-    def _is_asked(self, task, found):
-        # whether it says what was asked for; nothing of it is verified yet
-        kind = task.kind
-        want = task.want
+    def _is_asked(self, operation, found):
+        # whether the capsule says what was asked for; nothing of it is verified yet
+        kind = operation.kind
+        want = operation.want
         me = self._node.authority.me
         if kind == _NEWEST:
             return found.kind == BEACON
@@ -415,8 +421,8 @@ class Delegate:
         member = Member(found)
         if kind == ADMIT:
             return (member.name, (member.x, member.y_is_odd)) == want
-        # a renewal: as before, with the same roles or fewer, and for longer; or just as it was,
-        # certified anew after a succession
+        # a renewal: the same facts, the same roles or fewer, and a later expiry; after a succession
+        # the same capsule content with a new signature
         facts = (member.x, member.y_is_odd, member.name, member.address)
         return (
             facts == (want.x, want.y_is_odd, want.name, want.address)

@@ -1,4 +1,4 @@
-"""Having an action carried out: it is handed to its target, then the request that it allows."""
+"""A certified action is handed to its target, followed by the request that it allows."""
 
 from ..authority import capsule
 from ..wire import coap

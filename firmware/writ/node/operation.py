@@ -1,51 +1,51 @@
-"""What is under way at host peers: plain data, for as long as `delegate` is not loaded.
+"""The operations under way at host peers: plain data, kept while `delegate` is not loaded.
 
-That code is the largest of what a device uses once in months. It is there while something is to be
-decided, and gone while the node waits for an answer, or does a handshake.
+The code of `delegate` is the largest part that a device needs once in months. It is loaded while
+there is something to decide. It is unloaded while the node waits for an answer or does a handshake.
 """
 
 from ..compat import const
 
-# Who answers "pending" is asked again after so long, twice as long each time
+# The first pause before a peer that answered "pending" is asked again; it doubles each time
 _PAUSE_MS = const(2000)
 
 
-class Errand:
+class Operation:
     """One operation of a delegate.
 
-    kind: what it is; want: what the answer must be; payload: the statement, or the query of a GET;
-    then: what is to be stated once the time is known, or None.
+    kind: what is asked for; want: what the answer must be; payload: the statement, or the query of
+    a GET; statement: what to state once the time is known, as arguments, or None.
     """
 
-    def __init__(self, kind, want, payload, on_done, end_ms, then):
+    def __init__(self, kind, want, payload, on_done, end_ms, statement):
         self.kind = kind
         self.want = want
         self.payload = payload
         self.on_done = on_done
         self.end_ms = end_ms
-        self.then = then
-        self.due_ms = 0  # when something is to be done
+        self.statement = statement
+        self.due_ms = 0  # when there is something to do next
         self.pause_ms = _PAUSE_MS
-        self.peer = None  # who is given time to answer
-        self.again = None  # who is asked again, having said "pending"
-        self.pending = 0  # how often in a row
-        self.waiting = []  # all who were asked and have not answered yet
-        self.asked = {}  # address -> how often
-        self.refused = []  # who has refused
+        self.peer = None  # address whose answer is awaited, or None
+        self.next_peer = None  # address that has answered "pending" and is asked again, or None
+        self.pending_count = 0  # "pending" answers in a row
+        self.unanswered = []  # addresses that were asked and have not answered yet
+        self.attempts = {}  # address -> how often it was asked
+        self.refusers = []  # addresses that have refused
         self.code = 0  # of the newest answer that was no capsule, with its text
         self.text = b""
 
 
 def is_due(kept, now_ms):
-    """Whether a delegate has something to do; kept: standings, errands, answers that came."""
-    _, errands, answers = kept
-    return answers or any([now_ms >= min(one.due_ms, one.end_ms) for one in errands])
+    """Whether a delegate has something to do; kept: standings, operations, answers that came."""
+    _, operations, answers = kept
+    return answers or any([now_ms >= min(one.due_ms, one.end_ms) for one in operations])
 
 
-def listener(answers, errand, address):
-    """A function of an `Answer` by the peer at `address`, which is kept until there is time."""
+def listener(answers, operation, address):
+    """A function of an `Answer` by the peer at `address`, which keeps it for the next tick."""
 
     def arrived(answer):
-        answers.append((errand, address, answer))
+        answers.append((operation, address, answer))
 
     return arrived

@@ -272,7 +272,7 @@ def test_it_comes_and_goes():
 
     third = Again(rig, kept)
     first.revoke_me("lost")
-    assert len(kept[1]) == 1 and third._standing is kept[0] and third._tasks is kept[1]
+    assert len(kept[1]) == 1 and third._standing is kept[0] and third._operations is kept[1]
 
 
 def test_one_of_a_kind():
@@ -299,7 +299,7 @@ def test_a_caller_that_fails_is_survived():
     rig.run(1)
     assert rig.counters == {"ValueError": 1}
     rig.delegate.beacon()
-    assert len(rig.delegate._tasks) == 1
+    assert len(rig.delegate._operations) == 1
 
 
 def test_admit():

@@ -120,8 +120,8 @@ def renewals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **config: object) 
     node.clock = Clock()
     spy = Spy()
     monkeypatch.setattr(delegate, "Delegate", spy)
-    errand = SimpleNamespace(due_ms=0, end_ms=1 << 40)
-    node._delegated[1].append(errand)
+    operation = SimpleNamespace(due_ms=0, end_ms=1 << 40)
+    node._delegated[1].append(operation)
     asked: list[object] = []
 
     def request(*words: object) -> list[tuple[str, bytes]]:
@@ -136,7 +136,7 @@ def renewals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **config: object) 
         node.step(0)
     # it has its time when something is due
     assert len(node.link.sent) == len(asked) == 1460
-    errand.due_ms = node.clock.now + 1
+    operation.due_ms = node.clock.now + 1
     node.step(0)
     assert len(asked) == 1460 and node._delegate is None
     return spy.renewed
