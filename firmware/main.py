@@ -1,6 +1,6 @@
-"""What a device runs after it has booted: the node in /writ, and what app.py adds to it.
+"""The program of a device: it runs the node in /writ with the app in app.py.
 
-app.py is yours. It has `setup(node)`, which registers resources with `@node.resource(...)`.
+You write app.py. Its `setup(node)` registers resources with `@node.resource(...)`.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The agent: a node with its directory and a UDP socket. The one place that joins core and link.
+"""The agent: a node with its directory and a UDP socket. It joins the node and the link.
 
 node = writ.Node.load("/writ")      # config.json and the records of store.py are there
 node.run()
@@ -14,10 +14,10 @@ from .errors import UsageError
 from .link.udp import UdpLink
 from .node.node import Node as Core
 
-# how often a gateway is asked for news when there is no other traffic
+# how often a gateway is asked for its beacon
 _HELLO_MS = 30000
 _HELLO_AGAIN_MS = 4000
-# how often a membership that is near its end is asked to be renewed
+# how often the node asks for its renewal when its membership is about to expire
 _RENEW_AGAIN_MS = 3600000
 
 
@@ -31,7 +31,7 @@ def load_key(store):
 
 
 class Node(Core):
-    """A node that runs. config: dict as in config.json (docs/wire.md)."""
+    """A node with a clock and a link. config: dict as in config.json (docs/wire.md)."""
 
     def __init__(self, store, config):
         scope = config.get("scope")
@@ -53,9 +53,9 @@ class Node(Core):
         self._gateways = list(config.get("gateways", []))
         self._hello_ms = 0
         self._delegate = None
-        # what outlives it: peers' standings, what is under way, and what was answered
-        self._delegated = ({}, [], [])
-        # how long before its end the membership is renewed, if there is anybody to ask
+        # the delegate's state: peers' standings, operations, answers that came
+        self._delegate_state = ({}, [], [])
+        # how long before its expiry the membership is renewed, if there is a peer to ask
         self._renew_s = 86400 * config.get("renew_days", 30)
         if not (config.get("governors") or self._gateways):
             self._renew_s = 0
@@ -77,11 +77,11 @@ class Node(Core):
 
     @property
     def delegate(self):
-        """What this node leaves to host peers: a `delegate.Delegate`, made when it is used."""
+        """The `delegate.Delegate` for operations at host peers, made when it is used."""
         if self._delegate is None:
             from .node.delegate import Delegate
 
-            self._delegate = Delegate(self, self._delegated)
+            self._delegate = Delegate(self, self._delegate_state)
         return self._delegate
 
     def open(self):
@@ -99,12 +99,12 @@ class Node(Core):
         due_ms = self.next_ms(self.clock.now_ms())
         if due_ms is not None:
             wait_ms = min(wait_ms, due_ms)
-        if self._has_errand_due(self.clock.now_ms()):
+        if self._has_operation_due(self.clock.now_ms()):
             wait_ms = 0
         found = None
         try:
             if self._is_full:
-                # time goes on: what is due ends what takes the room that a datagram needs
+                # do what is due first: time-outs free the memory that a datagram needs
                 self._is_full = False
             else:
                 found = self.link.receive(wait_ms)
@@ -113,56 +113,56 @@ class Node(Core):
                 self.send(self.receive(found[0], found[1], now_ms))
                 found = None
             self.send(self.tick(now_ms))
-            for call in self._delegate_due(now_ms):
+            for call in self._due_calls(now_ms):
                 self.send(self.request(*call))
-            if self._renew_s and now_ms >= self._renew_ms and self._is_near_its_end(now_ms):
+            if self._renew_s and now_ms >= self._renew_ms and self._expires_soon(now_ms):
                 self._renew_ms = now_ms + _RENEW_AGAIN_MS
                 self.delegate.renew()
         except MemoryError as error:
-            # a message lost, which its sender repeats, and not a device that has stopped
+            # the message is lost and its sender repeats it; the device keeps running
             self.count(error)
             self._is_full = not found
             if found:
                 self.exchanges.forget()
-            # what is kept leaves too little room: else it would never hear anything again
+            # free memory: otherwise the node might never receive a message again
             self.sessions.give_way()
-        # now, while next to nothing is held, rather than in the middle of a handshake
+        # collect now, while little is in use, rather than in the middle of a handshake
         tidy()
         if self._gateways and self.authority.me and self.now_ms >= self._hello_ms:
             self._hello_ms = self.now_ms + _HELLO_MS
-            # any traffic carries the epoch; this also tells the gateways where we are
+            # any traffic carries the epoch; this also shows the gateways our address
             for address in self._gateways:
                 if not self.sessions.by_address(address):
-                    # a handshake may fail where many begin at once, as after a power cut
+                    # a handshake may fail when many begin at once, as after a power cut
                     self._hello_ms = self.now_ms + _HELLO_AGAIN_MS
                 self.send(self.sync.ask_beacon(address))
 
-    def _has_errand_due(self, now_ms):
-        if not self._delegated[1]:
+    def _has_operation_due(self, now_ms):
+        if not self._delegate_state[1]:
             return False
         from .node.operation import is_due
 
-        return is_due(self._delegated, now_ms)
+        return is_due(self._delegate_state, now_ms)
 
-    def _delegate_due(self, now_ms):
-        # calls that are to be made. The code that says so is gone again when they begin: it is the
-        # largest piece of what is used once in months, and a handshake needs the room
+    def _due_calls(self, now_ms):
+        # the calls to make. The delegate's code is unloaded before they begin: it is large, and a
+        # handshake needs the room
         calls = []
-        if self._delegate or self._has_errand_due(now_ms):
+        if self._delegate or self._has_operation_due(now_ms):
             calls = self.delegate.tick(now_ms)
             self._delegate = None
             unload("node.delegate")
-            if not self._delegated[1]:
-                self._delegated[2].clear()
+            if not self._delegate_state[1]:
+                self._delegate_state[2].clear()
                 unload("node.operation")
         return calls
 
-    def _is_near_its_end(self, now_ms):
+    def _expires_soon(self, now_ms):
         me = self.authority.me
         if me and me.key_epoch != self.authority.key_epoch:
             from .authority.succession import vouch
 
-            # certified by governors of before: others do not take it any more
+            # certified by the previous group key: other nodes refuse it
             return not vouch(self.authority, me)
         return me and me.expires - self.authority.now_s(now_ms) < self._renew_s
 
@@ -178,7 +178,7 @@ class Node(Core):
         self._running = False
 
     def ask(self, name, method, path, payload=b"", on_answer=None):
-        """Call `path` of the member called `name`; its address is looked up where it is unknown."""
+        """Call `path` of the member called `name`; an unknown address is looked up."""
         member = self.authority.peer_by(name=name)
         address = self.where(member.node_id) if member else None
         if address:
@@ -187,7 +187,7 @@ class Node(Core):
             )
             return
         if not self._gateways:
-            raise UsageError("nobody to ask where " + name + " is")
+            raise UsageError("no gateway to look up the address of " + name)
         from .node.resolve import ask
 
         self.send(ask(self, self._gateways, name, method, path, payload, on_answer))

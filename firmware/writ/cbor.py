@@ -1,7 +1,7 @@
 """Deterministic CBOR: the strict subset of RFC 8949, section 4.2.1, that Writ speaks.
 
 Integers to 64 bits, byte and text strings, arrays, maps, false, true, null. One encoding for each
-value: whatever is not that encoding is rejected, never repaired. Pure functions, no I/O.
+value: any other encoding is rejected, never repaired. Pure functions, no I/O.
 """
 
 from .errors import (
@@ -34,7 +34,7 @@ def _head(major, value):
 def encode(value):
     """The one deterministic encoding of `value` as bytes.
 
-    int, bytes, bytearray, str, list, tuple, dict, bool and None are taken. Raises `UsageError`
+    Accepts int, bytes, bytearray, str, list, tuple, dict, bool and None. Raises `UsageError`
     for anything else. Map keys are sorted bytewise by their encodings (RFC 8949, 4.2.1).
     """
     # bool before int: on CPython True is an int, on MicroPython it is not.
@@ -148,7 +148,7 @@ def _map(data, start, count, depth_max):
 
 
 def _text(raw):
-    # MicroPython decodes overlong forms and surrogates without a word, so UTF-8 is checked here.
+    # MicroPython accepts overlong forms and surrogates, so UTF-8 is checked here.
     i = 0
     while i < len(raw):
         lead = raw[i]

@@ -1,7 +1,7 @@
-"""What differs between MicroPython and CPython: the only file that catches ImportError.
+"""The differences between MicroPython and CPython. No other file catches ImportError.
 
-Everything else in the package is one source. Nothing here imports from the package, but for the
-stand-in for `cryptolib`.
+The rest of the package is the same source for both. This module imports nothing of the package but
+the replacement for `cryptolib`. The linker removes what only CPython needs (tools/shrink.py).
 """
 
 import gc
@@ -41,7 +41,7 @@ try:
 except ImportError:
     HAVE_PYCRYPTODOME = False
 
-# pycryptodome stands in for what OpenSSL is laxer in
+# the openssl backend needs pycryptodome where OpenSSL is too lax
 HAVE_OPENSSL = HAVE_PYCRYPTODOME
 try:
     import cryptography  # noqa: F401
@@ -65,7 +65,7 @@ if MICROPYTHON:
     tidy = gc.collect
 
     def save_heap():
-        """Collect garbage often: what lives long then lies together, and large pieces stay free."""
+        """Collect garbage often: long-lived objects lie together, and large pieces stay free."""
         gc.threshold(16384)
 
     def unload(name):
@@ -85,13 +85,13 @@ if MICROPYTHON:
 else:
 
     def tidy():
-        """Collect garbage now; CPython knows best when."""
+        """Collect garbage now; CPython decides by itself."""
 
     def save_heap():
-        """Collect garbage often; CPython knows best how often."""
+        """Collect garbage often; CPython decides by itself."""
 
     def unload(name):
-        """Forget a module of this package; where there is room it stays."""
+        """Forget a module of this package; on CPython it stays."""
 
     def _ticks_ms():
         return time.monotonic_ns() // 1000000
@@ -106,9 +106,9 @@ else:
 
 
 class Clock:
-    """Milliseconds since it was made. Never wraps, where `ticks_ms` wraps within days.
+    """Milliseconds since the clock was made. It never wraps; `ticks_ms` wraps within days.
 
-    It must be asked at least once in six days, half the period of MicroPython's ticks.
+    Call `now_ms` at least once in six days, half the period of MicroPython's ticks.
     """
 
     def __init__(self):

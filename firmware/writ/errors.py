@@ -1,4 +1,4 @@
-"""Every way in which Writ says no: the only home of rejections and their codes.
+"""All rejections and errors of Writ, with their codes. No other file defines any.
 
 A `Rejection` is the peer's fault (bad input); a `UsageError` is the caller's.
 Codes are stable: they appear in counters, in logs and on the wire (docs/wire.md).
@@ -12,7 +12,7 @@ class WritError(Exception):
 
 
 class UsageError(WritError):
-    """The caller used the interface wrongly; no peer can cause this."""
+    """The caller has used the interface wrongly; no peer can cause this."""
 
     code = 1
 
@@ -98,19 +98,19 @@ class EpochGap(Rejection):
 
 
 class Forked(Rejection):
-    """Another policy for the epoch in force: two certified states, which must not be."""
+    """Another policy for the epoch in force: two certified states, which must not exist."""
 
     code = 26
 
 
 class Expired(Rejection):
-    """Its time is over."""
+    """The capsule has expired."""
 
     code = 27
 
 
 class NotYetValid(Rejection):
-    """Its time has not come."""
+    """The capsule is not valid yet."""
 
     code = 28
 
@@ -140,13 +140,13 @@ class RateLimited(Rejection):
 
 
 class AlreadyKnown(Rejection):
-    """Exactly what is in force already; nothing to do."""
+    """It is in force already; nothing to do."""
 
     code = 33
 
 
 class KnownBad(Rejection):
-    """Failed its signature check before; not checked again."""
+    """The capsule has failed its signature check before; it is not checked again."""
 
     code = 34
 
@@ -164,7 +164,7 @@ class WrongTarget(Rejection):
 
 
 class ActionSpent(Rejection):
-    """An action that was carried out already."""
+    """An action that was executed already."""
 
     code = 37
 
@@ -177,13 +177,13 @@ class NotAllowed(Rejection):
 
 
 class NotFresh(Rejection):
-    """The rule wants a newer beacon than the node has."""
+    """The rule requires a newer beacon than the node has."""
 
     code = 41
 
 
 class NeedsAction(Rejection):
-    """The rule wants a certified action capsule."""
+    """The rule requires a certified action capsule."""
 
     code = 42
 
@@ -195,7 +195,7 @@ class NotMember(Rejection):
 
 
 class NoPolicy(Rejection):
-    """No policy in force yet; everything is denied."""
+    """No policy is in force yet; everything is denied."""
 
     code = 44
 
@@ -227,7 +227,7 @@ class EchoRequired(Rejection):
 
 
 class SequenceExhausted(Rejection):
-    """The context has used all its sequence numbers; a new handshake is due."""
+    """The context has used all its sequence numbers; a new handshake is necessary."""
 
     code = 64
 
@@ -239,7 +239,7 @@ class BadPoint(Rejection):
 
 
 class WrongSuite(Rejection):
-    """No EDHOC cipher suite in common; `suites` tells what the peer supports."""
+    """No EDHOC cipher suite in common; `suites`: what the peer supports."""
 
     code = 71
     suites = (2,)
@@ -252,7 +252,7 @@ class UnknownCredential(Rejection):
 
 
 class BadMac(Rejection):
-    """The EDHOC MAC does not match: not the peer that it claims to be."""
+    """The EDHOC MAC does not match: the peer is not the one that it claims to be."""
 
     code = 73
 
@@ -281,7 +281,7 @@ class PeerFailed(Rejection):
 
 
 class WrongAnswer(Rejection):
-    """What a host peer gave is perhaps true, and not what it was asked for."""
+    """The answer of a host peer is not what it was asked for, even if it is valid."""
 
     code = 77
 
@@ -331,6 +331,6 @@ class StoreDamaged(Rejection):
 
 
 class StoreFailed(Rejection):
-    """The flash did not take a write: it is full, or worn out."""
+    """A write to flash has failed: the flash is full or worn out."""
 
     code = 91

@@ -1,9 +1,8 @@
-"""Every limit of the device core, each with its reason: the only home of limits.
+"""Every limit of the device core, with its reason. No other file defines limits.
 
-A microcontroller with 110 kB of heap sets most of them. Units are in the names. A host, which
-serves a field of devices, has larger tables, at the end, unless the environment has
-WRIT_LIMITS=device. A device is linked with the plain numbers (tools/shrink.py), and never loads
-this file.
+A microcontroller with 110 kB of heap sets most of them. Units are in the names. A host serves many
+devices and has larger tables, at the end, unless the environment has WRIT_LIMITS=device. A device
+is linked with the plain numbers (tools/shrink.py) and never loads this file.
 """
 
 import os
@@ -20,7 +19,6 @@ CBOR_ITEMS_MAX = 128
 CAPSULE_BYTES_MAX = 1280
 # Names are shown, typed and carried in every member capsule.
 NAME_BYTES_MAX = 24
-# RFC 9528 lets an id be longer; a short one keeps a frame short.
 GOVERNORS_MAX = 13
 RULES_MAX = 32
 ROUTES_MAX = 16
@@ -34,20 +32,20 @@ AMENDMENT_OPS_MAX = 16
 
 # A short prefix of a policy's digest: it exposes a fork, the signature is what gives authority.
 HEAD_BYTES = 6
-# Group keys one after the other, kept so that who slept meanwhile can be led through them.
+# Successions of the group key, kept for nodes that missed them.
 SUCCESSIONS_MAX = 8
-# Actions that wait for the request they are for: a person gives one, or the two of an exchange.
+# Actions that wait for their requests: a person gives one, or two for an exchange.
 ACTIONS_MAX = 2
-# Nonces of executed actions that have not expired: one write of flash each, so they are few a day.
+# Nonces of executed actions that have not expired: one flash write each, a few a day.
 ACTIONS_SPENT_MAX = 8
 # Digests of capsules that failed; remembered so that a repeat costs no signature check.
 KNOWN_BAD_MAX = 8
 
 # Member capsules of other nodes, with their keys (about 400 bytes of RAM each).
 PEERS_MAX = 16
-# Open OSCORE sessions (about 700 bytes of RAM each); the oldest unused one gives way.
+# Open OSCORE sessions (about 700 bytes of RAM each); the least recently used is dropped first.
 SESSIONS_MAX = 6
-# Of them, those whose keys the operator gave: they give way to none, so others need room beside.
+# Sessions with keys from the operator are never dropped, so others need room beside them.
 PRESHARED_MAX = 4
 # Handshakes under way: each holds an ephemeral key and two digests.
 HANDSHAKES_MAX = 2
@@ -79,13 +77,13 @@ ECHO_LIFETIME_MS = 60000
 # Sources of traffic with a token bucket each; the least recently used one is dropped first.
 RATE_LIMIT_SOURCES_MAX = 12
 
-# A receive buffer is one piece of heap, and a heap that has run for a week has few large pieces.
+# A receive buffer is one piece of heap, and after a week of work a heap has few large pieces.
 # A stock client's block of 512 bytes fits with its headers and OSCORE; larger bodies go in blocks.
 DATAGRAM_BYTES_MAX = 640
 TOKEN_BYTES_MAX = 8
-# "host:port" as another node tells it; a host name of the longest sensible kind.
+# "host:port" from another node; enough for a long host name.
 ADDRESS_BYTES_MAX = 64
-# Members whose address is remembered: more than sessions, since whoever has none gives way.
+# Members whose address is remembered: more than sessions, since a member without one is dropped.
 ADDRESSES_MAX = 16
 OPTIONS_MAX = 24
 OPTION_BYTES_MAX = 270
@@ -105,9 +103,9 @@ OBSERVE_CON_EVERY = 8
 RECORD_BYTES_MAX = 2560
 
 if not MICROPYTHON and os.getenv("WRIT_LIMITS") != "device":
-    # What a thousand devices need of one host: their capsules and addresses, sessions with those
-    # that speak at the same time, and a morning when all of them come back at once. All tables are
-    # searched from end to end, which takes well under a millisecond at these sizes.
+    # Enough for a thousand devices at one host: their capsules and addresses, sessions with those
+    # that are active at the same time, and a return of all devices at once after a power cut. The
+    # tables are searched from end to end, in less than a millisecond at these sizes.
     PEERS_MAX = 1024
     SESSIONS_MAX = 256
     HANDSHAKES_MAX = 16

@@ -1,1 +1,1 @@
-"""Capsules, the policy, the authority state that they make, and its records in flash."""
+"""Capsules, the policy, the authority state of a node, and its records on flash."""

@@ -1,8 +1,8 @@
-"""Actions: certified commands, each carried out at most once. Loaded when the first one comes.
+"""Actions: certified commands, each executed at most once. Loaded for the first action.
 
-An action that verified waits in memory for the request that it is for. Before that request is
-carried out, the action's nonce goes to flash: a cut of power may lose an action and never repeats
-one. Record: "acts", [floor, [[nonce, expires], ...]].
+A verified action waits in memory for its request. Before the request is executed, the action's
+nonce is written to flash: a power failure may lose an action and never repeats one. Record: "acts",
+[floor, [[nonce, expires], ...]].
 """
 
 from .. import cbor
@@ -13,24 +13,24 @@ from .capsule import Action
 
 
 class Actions:
-    """The actions of one node: those that wait, and the nonces of those that are done."""
+    """The actions of one node: the waiting ones, and the nonces of the executed ones."""
 
     def __init__(self, store):
         self._store = store
         record = store.load("acts")
-        # no action that expires at `floor` or before is taken any more: its nonce may be forgotten
+        # an action that expires at `floor` or before is refused, since its nonce may be forgotten
         self._floor, self._spent = cbor.decode(record) if record else (0, [])
         self._waiting = []  # oldest first
 
     def check(self, capsule, node_id, now_s):
-        """The `Action` in a capsule, if the node `node_id` may still take it; nothing is verified.
+        """The `Action` in a capsule, if the node `node_id` may still execute it; unverified.
 
         Raises `BadShape`, `WrongTarget`, `Expired`, `ActionSpent` or `AlreadyKnown`.
         """
         action = Action(capsule)
         if action.target != node_id:
             raise WrongTarget()
-        # a start may have set the clock back, to the newest beacon in flash
+        # a restart may have set the clock back to the newest beacon on flash
         if action.expires <= max(now_s, self._floor):
             raise Expired()
         for nonce, _ in self._spent:
@@ -42,17 +42,17 @@ class Actions:
         return action
 
     def add(self, action):
-        """Let a verified action wait; the oldest gives way (limits.ACTIONS_MAX)."""
-        # one command may be certified twice, by other governors
+        """Let a verified action wait; the oldest one is dropped first (limits.ACTIONS_MAX)."""
+        # one command may be certified twice, by different governors
         others = [other for other in self._waiting if other.nonce != action.nonce]
         self._waiting = others[1 - ACTIONS_MAX :] + [action]
 
     def forget(self):
-        """Let none wait any more; what is done stays done."""
+        """Drop the waiting actions; executed ones stay recorded."""
         self._waiting = []
 
     def find(self, method, path, now_s, digest=None):
-        """The waiting action for such a request, or None. digest: None before all of it is here."""
+        """The waiting action for such a request, or None. digest: None for a partial payload."""
         for action in self._waiting:
             if (
                 (action.method, action.path) == (method, path)
@@ -63,9 +63,9 @@ class Actions:
         return None
 
     def spend(self, request, now_s):
-        """Use up the action for this request: on flash when it returns, so do it now or never.
+        """Use up the action for this request. On return flash has it: execute the request now.
 
-        Raises `NeedsAction` if none fits, `TableFull` or `StoreFailed`; then nothing is used up.
+        Raises `NeedsAction` if no action fits, `TableFull` or `StoreFailed`; then none is used up.
         """
         action = self.find(request.method, request.path, now_s, sha256(request.payload))
         if action is None:

@@ -1,6 +1,6 @@
 """Capsules: CWT claims in an untagged COSE_Sign1, parsed strictly and assembled bytewise.
 
-Here is the format only (RFC 9052 section 4.2, RFC 8392, docs/wire.md). No signature is checked and
+This is the format only (RFC 9052 section 4.2, RFC 8392, docs/wire.md). No signature is checked and
 no state is kept here: authority.py decides what a capsule may change.
 """
 
@@ -39,7 +39,7 @@ KIND_NAMES = (
 EDDSA = -8
 ES256 = -7
 
-# CWT claim keys (RFC 8392, RFC 8747, RFC 9237) and the private-use claim that makes it a writ
+# CWT claim keys (RFC 8392, RFC 8747, RFC 9237) and Writ's private-use claim
 SUB = 2
 EXP = 4
 NBF = 5
@@ -92,7 +92,7 @@ def scope_id(charter_payload):
 
 
 def head(payload):
-    """The head (HEAD_BYTES bytes) of an ordered payload: what its successor names as previous."""
+    """The head (HEAD_BYTES bytes) of an ordered payload, which its successor names as previous."""
     return compat.sha256(payload)[:HEAD_BYTES]
 
 
@@ -147,7 +147,7 @@ def parse(raw):
 
     Raises `TooLarge`, the rejections of `cbor.decode`, `BadShape` or `UnknownKind`.
     """
-    # whoever found it inside another message need not look at its type
+    # a caller that found it inside another message need not check its type
     check(isinstance(raw, (bytes, bytearray)))
     if len(raw) > CAPSULE_BYTES_MAX:
         raise TooLarge()
@@ -170,8 +170,8 @@ def parse(raw):
     kind = claims[WRIT][0]
     # only a grant is signed by a member; all else is the group key's
     check((alg == ES256) == (kind == GRANT))
-    # no signature covers the hint: without it a capsule has one form and one digest, whoever
-    # carried it, so that a carrier can make no new capsules of an old one
+    # the signature does not cover the hint. Without it a capsule has one form and one digest, and a
+    # node that passes it on cannot make new capsules of it
     raw = bytes(raw) if hint is None else assemble(payload, signature, alg)
     return Capsule(raw, alg, hint, payload, signature, claims)
 
@@ -191,7 +191,7 @@ def parse_claims(payload):
         raise UnknownKind()
     wanted = _CLAIMS.get(kind)
     if wanted is not None:
-        # exactly the claims of the kind: what is not understood must not be certified unseen
+        # exactly the claims of the kind: a claim that is not understood must not be certified
         optional = 1 if kind == MEMBER and NBF in claims else 0
         check(len(claims) == len(wanted) + optional)
         for key in wanted:
@@ -254,11 +254,11 @@ class Charter:
 
 
 class Member:
-    """Who a node is, from a parsed member capsule. Raises `BadShape`.
+    """The identity of a node, from a parsed member capsule. Raises `BadShape`.
 
     node_id: 8 bytes; x: 32 bytes, y_is_odd: bool (P-256 key); name: str; address: 1..65534;
-    roles: bit mask; expires: Unix seconds; not_before: Unix seconds or 0; key_epoch: since which
-    epoch the group key that certified it is in force, as far as is known.
+    roles: bit mask; expires: Unix seconds; not_before: Unix seconds or 0; key_epoch: the epoch
+    since which the group key that certified it is in force, as far as it is known.
     """
 
     key_epoch = 0

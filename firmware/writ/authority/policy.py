@@ -1,6 +1,6 @@
-"""Policy: who may do what to whom. Pure: a parsed state, a decision, and the amendment rule.
+"""Policy: the parsed state, the decision about a request, and the amendment rule. Pure.
 
-Default deny. `decide` is called for each request with the policy then in force.
+Default deny. `decide` is called for each request with the policy in force at that moment.
 """
 
 from .. import cbor
@@ -35,7 +35,7 @@ from .capsule import (
     parse,
 )
 
-# Bit 0 is every member's, so that "any" is one byte in a rule.
+# Every member has bit 0, so that "any" is one byte in a rule.
 ROLE_MEMBER = 1
 
 # Rule flags
@@ -49,11 +49,11 @@ METHODS_MASK = 127
 # Parameters of a policy
 PARAM_ROLE_NAMES = 1
 PARAM_GRANTS = 2
-# Of governors only, devices keep them: who must agree to what, and which shares are in force
+# For governors; devices keep them unread: the approval rules, and the committee in force
 PARAM_APPROVALS = 3
 PARAM_COMMITTEE = 4
 
-# Operations of an amendment; a bare node id revokes, being the commonest and the shortest
+# Operations of an amendment. A bare node id revokes: it is the most frequent one, and the shortest
 OP_RESTORE = 0
 OP_GRANT = 1
 OP_ADD_RULE = 2
@@ -67,11 +67,11 @@ def check_rule(rule):
     check(check_uint(rule[0], ROLES_MASK) and check_uint(rule[1], ROLES_MASK))
     path = rule[2]
     check(isinstance(path, str) and 0 < len(path.encode()) <= PATH_BYTES_MAX)
-    # a star stands only at the end: "*" or "pump/*"
+    # a star only at the end: "*" or "pump/*"
     check("*" not in path[:-1] and (path[-1] != "*" or path == "*" or path[-2] == "/"))
     check(check_uint(rule[3], METHODS_MASK))
     if len(rule) == 5:
-        # no flags at all have one encoding, their absence, or a rule would have two
+        # a rule without flags has one encoding: no flags field
         check(check_uint(rule[4], FRESH | QUORUM))
     return rule
 
@@ -106,7 +106,7 @@ class Policy:
         check(isinstance(routes, list) and len(routes) <= ROUTES_MAX)
         check(isinstance(revoked, list) and len(revoked) <= REVOKED_MAX)
         self.rules = [check_rule(rule) for rule in rules]
-        # a rule there twice would outlive the amendment that removes it
+        # a rule that is listed twice would stay after the amendment that removes it
         for rule in rules:
             check(rules.count(rule) == 1)
         self.routes = [check_route(route) for route in routes]
@@ -135,7 +135,7 @@ class Policy:
         self.issued = claims[IAT]
 
     def payload(self):
-        """The one payload (bytes) of this state, whichever way it was reached."""
+        """The only payload (bytes) of this state, from a policy capsule or from amendments."""
         return build(
             POLICY,
             [self.epoch, self.previous, self.rules, self.routes, self.revoked, self.params],
@@ -147,7 +147,7 @@ class Policy:
         return head(self.payload())
 
     def roles_of(self, member):
-        """The roles of a member under this policy: its capsule's, the granted, and bit 0."""
+        """The roles of a member: those of its capsule, those granted by this policy, and bit 0."""
         return member.roles | self.grants.get(member.node_id, 0) | ROLE_MEMBER
 
     def amended(self, body):
@@ -213,7 +213,7 @@ def check_amendment(body):
             if code == OP_GRANT:
                 check_uint(op[2], ROLES_MASK)
         elif code == OP_SET:
-            # what the value may be, the state that it makes will show
+            # the parser of the new state checks the value
             check(check_uint(op[1], PARAM_COMMITTEE) >= PARAM_APPROVALS)
         else:
             check_rule(op[1])

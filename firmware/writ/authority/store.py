@@ -1,7 +1,7 @@
-"""Crash-safe records for flash: two slots each, with a sequence number and a checksum.
+"""Crash-safe records on flash: two slots each, with a sequence number and a checksum.
 
-A record is written into the slot that is not the newest, so that power may fail at each byte: the
-next start finds either the old record or the new one. Owns no file; a `flash` object does:
+A record is written into the older slot, so that power may fail at each byte: the next start finds
+either the old record or the new one. The files belong to a `flash` object with two methods:
 `read(name) -> bytes | None` and `write(name, data)`, which returns when the data is on the medium.
 """
 
@@ -22,12 +22,12 @@ def _frame(sequence, data):
 
 
 def _unframe(raw):
-    # (sequence, data), or None for whatever a cut of power may leave
+    # (sequence, data), or None for what a power failure may leave
     if raw is None or len(raw) < _HEADER_BYTES + _CHECK_BYTES or raw[0] != 0x57:
         return None
     if int.from_bytes(raw[5:7], "big") != len(raw) - _HEADER_BYTES - _CHECK_BYTES:
         return None
-    # a view: the record is large for a device's heap
+    # a view and no copy: the record is large for a device's heap
     if sha256(memoryview(raw)[:-_CHECK_BYTES])[:_CHECK_BYTES] != raw[-_CHECK_BYTES:]:
         return None
     return int.from_bytes(raw[1:5], "big"), raw[_HEADER_BYTES:-_CHECK_BYTES]
@@ -43,8 +43,8 @@ class Store:
     def load(self, name):
         """The newest whole record (bytes), or None if it was never saved.
 
-        Raises `StoreDamaged` if both slots exist and none is whole: better stopped than an old
-        state.
+        Raises `StoreDamaged` if both slots exist and neither is whole: the node rather stops than
+        continues from an unknown state.
         """
         best = None
         seen = 0
@@ -74,12 +74,12 @@ class Store:
         try:
             self._flash.write(name + "." + slot, _frame(sequence, data))
         except OSError:
-            # whatever the slot holds now, the other one is whole, and the next save tries again
+            # the other slot is whole, and the next save writes this one again
             raise StoreFailed() from None
         self._newest[name] = (sequence, slot)
 
     def reset(self, name):
-        """Let the next `save` overwrite a damaged record, which is given up."""
+        """Give up a damaged record: the next `save` overwrites it."""
         self._newest[name] = (0, "b")
 
 
@@ -91,7 +91,7 @@ class FileFlash:
         try:
             os.mkdir(directory)
         except OSError:
-            # it is there already, or the first write will say what is wrong
+            # it exists already, or the first write shows the error
             pass
 
     def read(self, name):

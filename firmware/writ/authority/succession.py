@@ -1,7 +1,7 @@
-"""Succession: a new group key, certified by the old one. Loaded where there was one.
+"""Succession: a new group key, certified by the old one. Loaded after the first succession.
 
-The scope keeps its id and its policy; all that the old key certified for single nodes counts no
-more. Record: "keys", the succession capsules, oldest first: whoever slept is led through them.
+The scope keeps its id and its policy. Capsules for single nodes that the old key has certified are
+no longer valid. Record: "keys", the succession capsules, oldest first, for nodes that missed them.
 """
 
 from .. import cbor, crypto
@@ -18,7 +18,7 @@ def chain(store):
 
 
 def check_succession(authority, capsule):
-    """The `Succession` in a capsule, if it may follow; nothing is verified.
+    """The `Succession` in a capsule, if it may follow the state in force; unverified.
 
     Raises `BadShape`, `RolledBack`, `Forked`, `WrongPrevious` or `AlreadyKnown`.
     """
@@ -47,7 +47,7 @@ def restore(authority):
 
 
 def enforce(authority, succession):
-    """The new key counts from now on; the policy goes on, at the succession's epoch if later."""
+    """Put the new key in force. The policy stays, at the succession's epoch if that is later."""
     authority.group_key = succession.group_key
     authority.key_epoch = succession.epoch
     if succession.epoch > authority.epoch:
@@ -57,7 +57,7 @@ def enforce(authority, succession):
 
 
 def after(store, epoch):
-    """The `Succession` that somebody of `epoch` needs next, or None."""
+    """The `Succession` that a node of `epoch` needs next, or None."""
     for raw in chain(store):
         found = Succession(capsules.parse(raw))
         if found.epoch > epoch:
@@ -66,7 +66,7 @@ def after(store, epoch):
 
 
 def vouch(authority, member):
-    """Whether the key in force certified this member, which a session brings from flash."""
+    """Whether the group key in force has certified this member of a session from flash."""
     capsule = capsules.parse(member.raw)
     if crypto.ed25519_verify(authority.group_key, capsule.signing_input(), capsule.signature):
         member.key_epoch = authority.key_epoch

@@ -1,10 +1,10 @@
-"""The primitives, and the one place that chooses where they come from.
+"""The cryptographic primitives, and the choice of the backend that provides them.
 
-`pure` needs SHA-256 and AES from `compat` and Python's integers; it is what devices run.
-`pycryptodome` is the same interface over C code, for CPython, and `openssl` the same again, faster,
-where the package `cryptography` is. All give the same bytes and the same verdicts. Callers write
-`crypto.f(...)` and never import a function out of here, because `use` may switch it; a native
-module for a device would be one more name for `use`.
+Devices run `pure`, which needs SHA-256 and AES from `compat` and Python's integers. `pycryptodome`
+is the same interface over C code, for CPython; `openssl` is faster and needs the package
+`cryptography`. All backends give the same bytes and accept the same signatures. Callers write
+`crypto.f(...)` and never import a function from here, because `use` may switch it. A native module
+for a device would be one more name for `use`.
 """
 
 import os
@@ -36,7 +36,7 @@ def use(name):
     elif name == "openssl" and compat.HAVE_OPENSSL:
         from . import openssl, pycryptodome
 
-        # the later one counts
+        # openssl overrides the functions that it has
         modules = (pycryptodome, openssl)
     else:
         raise UsageError("no crypto backend " + name)

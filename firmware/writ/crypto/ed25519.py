@@ -1,13 +1,13 @@
 """Ed25519 verification in Python integers (RFC 8032, section 5.1.7). Holds no secrets.
 
-Not constant-time, and need not be: keys, messages and signatures are public.
+It is not constant-time and need not be: keys, messages and signatures are public.
 
 Strict, and without the cofactor: [S]B - [k]A is encoded and must equal the bytes of R. So R is
 canonical or fails; S is below the group's order; A is canonical and not of small order; k is
 reduced by the order, which matters for a key of mixed order. Every backend decides alike.
 
 The scalars are read through combs of four teeth, 64 columns each: 64 doublings and 128 additions.
-The comb of the last key is kept (864 bytes), for a device verifies with one group key always.
+The comb of the last key is kept (864 bytes), since a device always verifies with one group key.
 """
 
 from ..compat import const

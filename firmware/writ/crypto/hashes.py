@@ -1,6 +1,6 @@
 """SHA-512 in Python integers, and HMAC and HKDF over SHA-256.
 
-Devices have SHA-256 in their firmware, SHA-512 only here: Ed25519 needs it, and nothing else.
+Devices have SHA-256 in their firmware. SHA-512 is needed for Ed25519 alone.
 """
 
 from ..compat import const, sha256

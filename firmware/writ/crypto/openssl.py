@@ -1,7 +1,7 @@
 """The primitives over OpenSSL (the package `cryptography`), for hosts; never put on a device.
 
-Those of pycryptodome that are not here serve beside them. Same verdicts: where OpenSSL is laxer
-(keys of small order, aliases of a point), pycryptodome is asked first.
+pycryptodome provides the others. Both accept the same inputs: where OpenSSL is laxer (keys of small
+order, aliases of a point), pycryptodome checks first.
 """
 
 from functools import lru_cache

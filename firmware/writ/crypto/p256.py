@@ -1,8 +1,8 @@
 """P-256 in Python integers: ECDH by x coordinates (RFC 9528) and ES256 (RFC 9053, section 2.1).
 
-Not constant-time: whoever can time this node's handshakes finely, or measure its power, may learn
-about its private key. Links far slower than the variation are the mitigation; a native module in
-the place of this one is the cure.
+Not constant-time: an attacker that can time this node's handshakes finely, or measure its power,
+may learn about its private key. Slow links hide the variation; a native module instead of this one
+removes it.
 
 Points are Jacobian (X, Y, Z), x = X/Z**2, y = Y/Z**3; Z = 0 is the point at infinity.
 """
@@ -199,5 +199,5 @@ def es256_verify(x, y_is_odd, message, signature):
     s = pow(s, _N - 2, _N)
     e = int.from_bytes(sha256(message), "big")
     point = _multiply((e * s % _N, _G), (r * s % _N, public))
-    # infinity comes out as x = 0, which is no r
+    # infinity gives x = 0, which is no valid r
     return _affine(point)[0] % _N == r

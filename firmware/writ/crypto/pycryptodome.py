@@ -1,7 +1,7 @@
 """The primitives over pycryptodome and the standard library, for CPython; never on a device.
 
-Same interface, strictness and verdicts as the pure modules beside it, whose docstrings count here
-too: where pycryptodome is laxer (cofactored EdDSA, aliases of a point), it is not asked.
+The interface and the strictness are those of the pure modules beside it, whose docstrings apply
+here too. Where pycryptodome is laxer (cofactored EdDSA, aliases of a point), it is not used.
 """
 
 import hashlib

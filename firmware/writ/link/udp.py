@@ -16,7 +16,7 @@ def split(address):
 
 
 class UdpLink:
-    """A bound socket. `receive` waits for one datagram at most so many milliseconds."""
+    """A bound socket. `receive` waits a limited time for one datagram."""
 
     def __init__(self, listen="0.0.0.0:5683"):
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -54,7 +54,7 @@ class UdpLink:
         )
 
     def send(self, address, data):
-        """Send one datagram; what cannot be sent now is lost, as on any radio."""
+        """Send one datagram; it is lost if it cannot be sent now, as on any radio."""
         sockaddr = self._cache.get(address)
         try:
             if sockaddr is None:

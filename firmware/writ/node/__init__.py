@@ -1,1 +1,1 @@
-"""What a node does with authority and wire: sessions, requests, governance, delegation. Sans-IO."""
+"""A node: sessions, requests, capsules on the move, delegation to host peers. Sans-IO."""

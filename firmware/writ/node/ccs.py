@@ -1,4 +1,4 @@
-"""CCS credentials (RFC 9528, section 3.5.2) for stock peers, loaded when the first one comes."""
+"""CCS credentials (RFC 9528, section 3.5.2) for stock peers, loaded for the first one."""
 
 from .. import cbor, crypto
 from ..authority.capsule import CNF, SUB, check, check_bytes

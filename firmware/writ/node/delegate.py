@@ -3,7 +3,7 @@
 No peer is trusted. An answer counts if it is certified and is what was asked for. A peer that is
 offline, stale or gives a wrong answer is set back for a growing time, and the next peer gets the
 same statement. With no peer in reach the node works on unchanged. This module is loaded while there
-is something to decide; operation.py keeps what is under way. Sans-IO: `tick` is called with the time.
+is something to decide; operation.py keeps what is under way. Sans-IO: `tick` gets the time.
 """
 
 from .. import cbor, crypto

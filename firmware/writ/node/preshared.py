@@ -1,6 +1,6 @@
-"""Sessions whose keys an operator put on both sides, from config.json; loaded where there are any.
+"""Sessions with keys that an operator has put on both sides, from config.json.
 
-A part of session.py in a file of its own: most devices have none, and it would cost them heap.
+A part of session.py in a file of its own, loaded on demand: most devices have no such session.
 """
 
 from .. import cbor, crypto
@@ -11,7 +11,7 @@ from ..limits import PRESHARED_MAX
 
 
 def preshare_all(node, entries):
-    """Open the sessions of config.json's "oscore". Raises `UsageError` for what nobody can use.
+    """Open the sessions of config.json's "oscore". Raises `UsageError` for an invalid entry.
 
     An entry is {"member": capsule, "secret":, "salt":, "id": ours, "peer_id":, "context": or
     absent}, all in hex.
@@ -21,7 +21,7 @@ def preshare_all(node, entries):
         try:
             node.sessions.preshare(raw, keys)
         except Rejection as rejection:
-            # not admitted (yet): no reason to leave all others unserved
+            # this member is not admitted (yet); the other entries are served
             node.count(rejection)
 
 
@@ -42,9 +42,9 @@ def _read(entry):
 
 
 def preshare(sessions, raw, keys):
-    """What `Sessions.preshare` does."""
+    """As `Sessions.preshare`, for `sessions`."""
     secret, salt, sender_id, recipient_id, id_context = keys
-    # named by all that the sender key comes from, and by nothing else
+    # the record's name is a digest of all that the sender key is derived from
     name = crypto.sha256(cbor.encode([secret, salt, sender_id, id_context]))
     record = "p" + name[:6].hex()
     saved = sessions._store.load(record)
@@ -55,7 +55,7 @@ def preshare(sessions, raw, keys):
         known, _, _, limit = cbor.decode(saved)
         known = Member(capsules.parse(known))
     if known and known.node_id == peer.node_id and known.expires >= peer.expires:
-        # verified when it was saved; renewed meanwhile, perhaps
+        # it was verified when it was saved, and may have been renewed since
         peer = known
     else:
         try:
@@ -75,6 +75,6 @@ def preshare(sessions, raw, keys):
     if saved:
         sessions._distrust(session)
         return session
-    # both slots: without the only one the same keys would count from 0 again
+    # write both slots: if a single one were lost, the same keys would count from 0 again
     sessions._begin(session)
     return sessions._begin(session)

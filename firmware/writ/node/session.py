@@ -1,8 +1,8 @@
-"""Sessions: which member is at the other end of which OSCORE context, and what of it survives.
+"""Sessions: a member and the OSCORE context with it, and their records on flash.
 
-A session's keys and its reserved sequence number are one record in flash, so that a node that
-lost power goes on without a new handshake and without using a nonce twice. Owns no sockets.
-Records: "s0", "s1"... of handshakes; "p" and a digest of the keys of preshared ones.
+A session's keys and its reserved sequence number are one record. After a loss of power a node
+continues without a new handshake and without using a nonce twice. Owns no sockets. Records: "s0",
+"s1"... of sessions by handshake; "p" and a digest of the keys for preshared ones.
 """
 
 from .. import cbor, crypto
@@ -14,24 +14,24 @@ from ..wire.oscore import Context
 
 # Ids that EDHOC carries in one byte: CBOR integers -24..23 (RFC 9528, section 3.3.2)
 _ONE_BYTE_IDS = bytes(range(24)) + bytes(range(32, 56))
-# A peer whose restart cost it its session makes a second one; more would crowd out others
+# A peer that has lost its session in a restart makes a second one; more would displace others
 _SESSIONS_A_PEER = 2
 
 
 def _names():
-    # of the records
+    # the names of the records of sessions by handshake
     return ["s%d" % slot for slot in range(SESSIONS_MAX)]
 
 
 class Session:
-    """One peer and one context.
+    """One peer and one OSCORE context.
 
-    peer: verified `Member`; address: where its last authentic message came from, or None;
-    echo: the value the peer must return before it is believed fresh, or None;
-    seen_epoch: the newest epoch it claimed; tries: how often in a row it gave nothing of use when
-    asked for that; is_proven: whether it has shown that it has the keys;
+    peer: verified `Member`; address: source of its last authentic message, or None;
+    echo: the value that the peer must return to prove freshness, or None;
+    seen_epoch: the newest epoch that the peer has claimed; tries: pulls of that epoch in a row that
+    brought nothing new; is_proven: whether the peer has shown that it has the keys;
     is_writ: False for a stock peer, which authenticates by a CCS and knows no epochs;
-    record: name of its record; is_preshared: its keys are from the operator, it gives way to none.
+    record: name of its record; is_preshared: the operator gave its keys, and it is never dropped.
     """
 
     def __init__(self, record, peer, context, address, is_writ):
@@ -49,13 +49,13 @@ class Session:
 
 
 class Sessions:
-    """The table of open sessions, at most SESSIONS_MAX; the least recently used gives way."""
+    """The open sessions, at most SESSIONS_MAX; the least recently used one is dropped first."""
 
     def __init__(self, store, authority):
         self._store = store
         self._authority = authority
         self._sessions = []  # least recently used first
-        self._ids = {}  # record -> recipient id of its last session, which may come back from flash
+        self._ids = {}  # record -> recipient id of its last session, which flash may bring back
         for record in _names():
             self._restore(record)
 
@@ -79,26 +79,26 @@ class Sessions:
         return self._begin(self._make(record, peer, keys, address, is_writ, 0))
 
     def _begin(self, session):
-        # before the first answer, which may take its nonce from a request that comes twice
+        # before the first answer, whose nonce may be that of a repeated request
         try:
             self._save(session, SEQUENCE_RESERVE)
         except StoreFailed:
-            # what is not on flash must not be used
+            # a session that is not on flash must not be used
             self._sessions.remove(session)
             raise
         session.context.limit = SEQUENCE_RESERVE
         return session
 
     def preshare(self, raw, keys):
-        """The `Session` with the member of capsule `raw`, who was given the same keys by hand.
+        """The `Session` with the member of capsule `raw`, which has the same keys by hand.
 
-        keys: as in `open`. To be called at each start: a record, once made, is only continued, so
-        that the same keys never count from 0 again. Raises `StoreDamaged` where it cannot be (new
-        keys help), `TableFull`, `UsageError` for an id that another preshared session has, or the
+        keys: as in `open`. Call it at each start: an existing record is continued, so that the same
+        keys never count from 0 again. Raises `StoreDamaged` if the record is damaged (new keys
+        help), `TableFull`, `UsageError` for an id that another preshared session has, or the
         capsule's rejection.
 
-        One secret for two sessions is a `UsageError` too: each of the peers could pass for the
-        other one, and both sessions might use one key with one nonce.
+        One secret for two sessions is a `UsageError` too: each of the two peers could impersonate
+        the other one, and both sessions might use one key with one nonce.
         """
         from .preshared import preshare
 
@@ -113,7 +113,7 @@ class Sessions:
         return peer
 
     def _replaceable(self, node_id=None):
-        # least recently used first; of one peer, or of all
+        # the sessions of one peer or of all that may be dropped, least recently used first
         found = [s for s in self._sessions if not s.is_preshared]
         return [s for s in found if node_id in (None, s.peer.node_id)]
 
@@ -138,7 +138,7 @@ class Sessions:
 
     def _save(self, session, limit):
         if not self.is_open(session):
-            # its record may be another one's by now
+            # another session may have its record by now
             raise UnknownContext()
         saved = [session.peer.raw, list(session.keys), session.is_writ, limit]
         self._store.save(session.record, cbor.encode(saved))
@@ -151,16 +151,16 @@ class Sessions:
             raw, keys, is_writ, limit = cbor.decode(saved)
             peer = self._recall(Member(capsules.parse(raw)))
             self._distrust(self._make(record, peer, keys, None, is_writ, limit))
-        # a lost session costs a handshake, and no nonce: its keys are gone with it
+        # a lost session costs a handshake and no nonce, since its keys are lost with it
         except StoreDamaged:
             self._store.reset(record)
         except (WritError, TypeError, ValueError):
-            # of another version: the next session overwrites it
+            # a record of another version: the next session overwrites it
             pass
 
     def _distrust(self, session):
-        # numbers up to the limit may have been used; and up to the next one, where the write of it
-        # seemed done and was lost. What the peer sends may be a replay
+        # numbers up to the limit may have been used, or up to the next limit if its write was lost
+        # after it seemed done. A message of the peer may be a replay
         session.context.sequence += SEQUENCE_RESERVE
         session.context.limit = session.context.sequence
         session.context.window_valid = False
@@ -171,12 +171,12 @@ class Sessions:
         return session in self._sessions
 
     def touch(self, session):
-        """Mark as most recently used."""
+        """Mark a session as most recently used."""
         self._sessions.remove(session)
         self._sessions.append(session)
 
     def drop(self, session):
-        """Forget a session, unless it is preshared; the next one overwrites its record."""
+        """Forget a session unless it is preshared; the next session overwrites its record."""
         if session in self._sessions and not session.is_preshared:
             self._sessions.remove(session)
 
@@ -196,14 +196,14 @@ class Sessions:
         return None
 
     def by_address(self, address):
-        """The most recently used session with whoever is at this address, or None."""
+        """The most recently used session with the peer at this address, or None."""
         for session in reversed(self._sessions):
             if session.address == address:
                 return session
         return None
 
     def new_id(self, taken):
-        """A connection identifier that no session uses and that is not in `taken`: one byte."""
+        """A connection identifier, one byte, that no session uses and that is not in `taken`."""
         taken = taken + list(self._ids.values())
         start = crypto.random_bytes(1)[0]
         for i in range(len(_ONE_BYTE_IDS)):
@@ -211,7 +211,7 @@ class Sessions:
             if identity not in taken:
                 return identity
         while True:
-            # a host may have more sessions than that; then it costs two bytes more
+            # a host may have more sessions than that, and then sends longer identifiers
             identity = crypto.random_bytes(2)
             if identity not in taken:
                 return identity

@@ -51,8 +51,8 @@ def _place(value, payload):
 def slice_response(body, block2, szx_default=BLOCK_SZX):
     """(payload, [(number, value)]): the part of `body` that a request asks for.
 
-    block2: the request's Block2 value or None. The options to add are none where the whole body
-    fits, else Block2 and an ETag, so that a client sees when the body has changed meanwhile.
+    block2: the request's Block2 value or None. If the whole body fits, there are no options to add.
+    Else they are Block2 and an ETag, which shows the client that the body has changed.
     Raises `BadMessage` for a block beyond the end.
     """
     offset = 0
@@ -80,7 +80,7 @@ class Assembler:
     def receive(self, peer, request, now_ms):
         """(body, None) when the body of `request` is complete, else (None, response to send).
 
-        peer: who uploads, any hashable value. A request without Block1 is complete at once. The
+        peer: the uploader, any hashable value. A request without Block1 is complete at once. The
         final response must repeat the request's Block1 value. Raises `BadMessage` or `BadOption`.
         """
         value = request.option(BLOCK1)
@@ -91,11 +91,11 @@ class Assembler:
         for key in list(table):
             if table[key][1] <= now_ms:
                 del table[key]
-        # what must be equal in all requests of one transfer
+        # these are equal in all requests of one transfer
         query = "&".join(request.query())
         key = (peer, request.code, request.path(), query, request.option(CONTENT_FORMAT))
         known = table.pop(key, None)
-        # a first block begins anew; any other must follow those that came
+        # a first block begins anew; any other block must follow the last one
         body = known[0] if known and offset else bytearray()
         if len(body) != offset:
             return None, self._respond(INCOMPLETE, value)
@@ -149,7 +149,7 @@ class Download:
 
 
 class Upload:
-    """The client's side of Block1: cuts a body, obeys a server that wants smaller blocks."""
+    """The client's side of Block1: cuts a body into blocks, smaller ones if the server asks."""
 
     def __init__(self, body, szx=BLOCK_SZX):
         self._body = body

@@ -2,10 +2,10 @@
 
 Suite 2 is P-256, SHA-256, AES-CCM-16-64-128 and MACs of 8 bytes. A session makes its steps in one
 order, each once: a step out of order is `OutOfOrder` and changes nothing; a step that fails ends
-the session and drops its secrets. Whose credential it is, the caller decides between `read_n` and
-`verify_n`; nothing of an ID_CRED or an EAD may be believed before `verify_n` returned.
-Nothing here does I/O or knows CoAP. An EAD is a list of (label, critical, value), value bytes or
-None; padding (label 0) may be sent and is dropped when read.
+the session and drops its secrets. Between `read_n` and `verify_n` the caller finds the owner of the
+credential. An ID_CRED and an EAD are not authenticated before `verify_n` has returned.
+This module does no I/O and knows no CoAP. An EAD is a list of (label, critical, value), where the
+value is bytes or None; padding (label 0) may be sent and is dropped when read.
 """
 
 from .. import cbor, crypto
@@ -34,7 +34,7 @@ def _crypt_2(prk, th, data):
 
 
 def _same(a, b):
-    # in a time that does not tell where they differ
+    # compare in a time that does not depend on where they differ
     difference = len(a) ^ len(b)
     for i in range(min(len(a), len(b))):
         difference |= a[i] ^ b[i]
@@ -42,7 +42,7 @@ def _same(a, b):
 
 
 class _Session:
-    # What both roles share. `_step` counts the steps made, 0..5; -1 is a failed session.
+    # The common part of both roles. `_step` counts the completed steps, 0..5; -1: a failed session.
 
     def __init__(self, private, c_i, c_r, ead_labels, ephemeral):
         self.c_i = c_i
@@ -258,7 +258,7 @@ class Responder(_Session):
                 raise BadShape()
             suites, end = edhoc_codec.read_item(data, end, (0, 1, 4))
             suites = edhoc_codec.read_suites(suites)
-            # the last one is selected; had it been 2 before, that should have been selected
+            # the last one is selected; a 2 before it should have been selected instead
             if suites[-1] != SUITE or SUITE in suites[:-1]:
                 raise WrongSuite()
             self._peer, end = edhoc_codec.read_item(data, end, edhoc_codec.BYTES)
@@ -271,7 +271,7 @@ class Responder(_Session):
     def message_2(self, id_cred_r, cred_r, ead=()):
         """message_2 (bytes); arguments as in `Initiator.message_3` (5.3.2).
 
-        Raises `BadPoint` where the peer's ephemeral key is none, `BadShape` where its `c_i` is our
+        Raises `BadPoint` if the peer's ephemeral key is no point, `BadShape` if its `c_i` is our
         `c_r` (3.3.3).
         """
         with self._at(1):

@@ -1,6 +1,6 @@
-"""What EDHOC messages are made of (RFC 9528): identifiers, ID_CRED, EAD, suites, error messages.
+"""The parts of EDHOC messages (RFC 9528): identifiers, ID_CRED, EAD, suites, error messages.
 
-The parts of edhoc.py that need no keys. Reading raises `Rejection`s only. Pure functions.
+They need no keys. Reading raises `Rejection`s only. Pure functions.
 """
 
 from .. import cbor
@@ -41,7 +41,7 @@ def check_output(message):
 
 def read_item(data, start, majors):
     """(value, end) of the CBOR item at `start`, its major type one of `majors`."""
-    # what has the wrong type is not even decoded
+    # an item of another type is not decoded
     if start < len(data) and data[start] >> 5 not in majors:
         raise BadShape()
     return cbor.decode_item(data, start)
@@ -168,10 +168,10 @@ def parse_error(data):
 
 
 def to_error(rejection):
-    """The error message (bytes) that tells the peer of `rejection`.
+    """The error message (bytes) that reports `rejection` to the peer.
 
-    b"" for `PeerFailed`: an error is never answered with an error. The same goes for the
-    `WrongSuite` that an initiator gets out of `read_2`, but that is for the caller to know.
+    b"" for `PeerFailed`: an error is never answered with an error. The caller must not answer the
+    `WrongSuite` that `read_2` of an initiator raises either.
     """
     if isinstance(rejection, PeerFailed):
         return b""
@@ -183,7 +183,7 @@ def to_error(rejection):
 
 
 def read_body(data):
-    """What messages 2, 3 and 4 are: one byte string. An error message instead is raised:
+    """The byte string that message 2, 3 or 4 consists of. An error message is raised:
 
     `WrongSuite` with `suites`, or `PeerFailed` with `error` = (code, info).
     """

@@ -1,8 +1,8 @@
-"""The message layer of CoAP (RFC 7252, section 4), and which answer belongs to which request.
+"""The message layer of CoAP (RFC 7252, section 4), and the matching of answers to requests.
 
 Sans-IO: messages and `now_ms` go in, lists of (address, datagram) come out. `now_ms` only grows
-and does not wrap; an address is any hashable value. Mind which side gave a token: requests are
-known by our tokens, notifications by the peer's; the two are never mixed up here.
+and does not wrap; an address is any hashable value. A token belongs to the side that chose it: our
+requests have our tokens, our notifications have the peer's. This module keeps the two apart.
 """
 
 from .. import crypto
@@ -27,14 +27,14 @@ class _Sent:
         self.token = message.token
         self.is_request = message.is_request()
         self.datagram = datagram
-        # of the next transmission, and how often it was sent; 0 while it waits for its turn
+        # time of the next transmission, and number of transmissions; 0 while it waits in the queue
         self.due_ms = due_ms
         self.count = 0
         self.timeout_ms = 0
 
 
 class Exchanges:
-    """The exchanges of one node with all its neighbours.
+    """The exchanges of one node with all other nodes.
 
     `random_bytes`: where message ids, tokens and timeouts come from, for a seeded simulation.
     """
@@ -49,16 +49,16 @@ class Exchanges:
         self._loose = []
         # [address, mid, expires_ms, datagram that answered or None]: received, least recent first
         self._seen = []
-        # (address, token): [context, expires_ms or None]
+        # (address, token): [handler, expires_ms or None]
         self._pending = {}
         self._failed = []
 
     # --- requests and their answers
 
-    def begin(self, request, address, context):
-        """Give `request` a token, unless it has one, and remember `context` (not None) for it.
+    def begin(self, request, address, handler):
+        """Give `request` a token, unless it has one, and remember `handler` (not None) for it.
 
-        Call before `send`. A request under way with the same token is replaced (as a cancelled
+        Call it before `send`. A request under way with the same token is replaced (as a cancelled
         observation is). Raises `TableFull` beyond REQUESTS_MAX.
         """
         pending = self._pending
@@ -69,10 +69,10 @@ class Exchanges:
             token = bytes((self._token,))
             if (address, token) not in pending:
                 request.token = token
-        pending[(address, request.token)] = [context, None]
+        pending[(address, request.token)] = [handler, None]
 
     def match(self, response, address):
-        """The context of the request that `response` answers, or None.
+        """The handler of the request that `response` answers, or None.
 
         The request stays open, since the answer is not verified yet: then call `end`.
         """
@@ -80,9 +80,9 @@ class Exchanges:
         return entry[0] if entry else None
 
     def end(self, address, token, keep=False):
-        """A verified answer came, or none is wanted any more: stop sending the request.
+        """End a request that has a verified answer or needs none: it is not sent again.
 
-        keep: an observation, more answers will come; it stays until `end` without keep.
+        keep: for an observation, which stays open for more answers until `end` without keep.
         """
         for sent in self._confirmable:
             if sent.is_request and sent.address == address and sent.token == token:
@@ -98,9 +98,9 @@ class Exchanges:
     def send(self, message, address, now_ms):
         """[(address, datagram)] to send now; gives `message` an id if it has none.
 
-        A CON is sent again until it is acknowledged. While another one to this address waits for
-        that, the list is empty and `tick` sends it in its turn (NSTART 1, RFC 7252, 4.7). Raises
-        `TableFull`.
+        A CON is sent again until it is acknowledged. While another CON to this address is
+        unacknowledged, the list is empty and `tick` sends the new one later (NSTART 1, RFC 7252,
+        4.7). Raises `TableFull`.
         """
         if message.mid is None:
             self._mid = (self._mid + 1) & 0xFFFF
@@ -121,7 +121,7 @@ class Exchanges:
         return [self._transmit(sent, now_ms)] if sent in self._heads() else []
 
     def is_waiting(self, address):
-        """Whether a CON to this address is not acknowledged yet: another one would only queue."""
+        """Whether a CON to this address is unacknowledged: another one would have to wait."""
         return any([sent.address == address for sent in self._confirmable])
 
     def _transmit(self, sent, now_ms):
@@ -168,8 +168,8 @@ class Exchanges:
     def receive(self, message, address, now_ms):
         """(verdict, [(address, datagram)] to send) for a decoded message.
 
-        "new": to be handled; "duplicate": handled before, the answer is repeated; "done": it
-        concerned this layer only. A reset or a time-out is told by the next `tick`.
+        "new": the caller handles it; "duplicate": it was handled before, and its answer is
+        repeated; "done": this layer has handled it. The next `tick` reports a reset or time-out.
         """
         if message.type >= ACK:
             return self._concluded(message, address), []
@@ -191,7 +191,7 @@ class Exchanges:
         return verdict, [(address, entry[3])] if entry[3] else []
 
     def forget(self):
-        """The last message could not be handled: when it comes again, it is a new one."""
+        """Forget the last message, which could not be handled: a retransmission is a new one."""
         if self._seen:
             self._seen.pop()
 
@@ -215,19 +215,19 @@ class Exchanges:
     # --- time
 
     def _fail(self, sent):
-        context = None
+        handler = None
         if sent.is_request:
             entry = self._pending.pop((sent.address, sent.token), None)
             if entry is None:
                 return
-            context = entry[0]
-        self._failed.append((sent.address, sent.token, context))
+            handler = entry[0]
+        self._failed.append((sent.address, sent.token, handler))
 
     def tick(self, now_ms):
-        """([(address, datagram)] to send, [(address, token, context)] of what failed).
+        """([(address, datagram)] to send, [(address, token, handler)] of failed messages).
 
-        Failed means timed out or reset by the peer. The context is that of our request, which is
-        forgotten now, or None for a response or notification that we sent with the peer's token.
+        A message has failed when it timed out or the peer reset it. The handler is that of our
+        request, which is forgotten now, or None for a response or notification of ours.
         """
         datagrams = []
         for sent in self._heads():
@@ -239,10 +239,10 @@ class Exchanges:
                 self._confirmable.remove(sent)
                 self._fail(sent)
         for address, token in list(self._pending):
-            context, expires_ms = self._pending[(address, token)]
+            handler, expires_ms = self._pending[(address, token)]
             if expires_ms is not None and expires_ms <= now_ms:
                 self.end(address, token)
-                self._failed.append((address, token, context))
+                self._failed.append((address, token, handler))
         failed = self._failed
         self._failed = []
         return datagrams, failed

@@ -1,6 +1,6 @@
-"""Who observes which resource (RFC 7641): bookkeeping only, no I/O.
+"""The observers of each resource (RFC 7641): bookkeeping only, no I/O.
 
-The observers' policy is judged again at each notification, by the caller, who cancels.
+The caller judges each notification by the policy, and cancels the observer if it is refused.
 """
 
 from ..compat import const
@@ -10,7 +10,7 @@ _SEQUENCE_MASK = const(0xFFFFFF)
 
 
 class Observer:
-    """One entry: `path` (str), `peer` (who, any value), `address`, `token`, `context` (the
+    """One entry: `path` (str), `peer` (its identity, any value), `address`, `token`, `context` (the
     caller's, such as what binds notifications to the request)."""
 
     def __init__(self, path, peer):
@@ -35,7 +35,7 @@ class Observers:
         self.entries = []
 
     def register(self, path, peer, address, token, context=None):
-        """The `Observer`, or None when the table is full: then answer without Observe.
+        """The `Observer`, or None when the table is full; then the answer has no Observe option.
 
         A peer has one entry for a path: registering again moves it to the new address and token
         and keeps its sequence (RFC 7641, section 4.1).
@@ -45,7 +45,7 @@ class Observers:
             if known.peer == peer:
                 entry = known
                 self.entries.remove(known)
-        # a client that uses its token again has forgotten the observation that had it
+        # a client that uses a token again has forgotten the observation with that token
         self.cancel(address, token)
         if entry is None:
             if len(self.entries) >= OBSERVERS_MAX:

@@ -53,7 +53,7 @@ def decode_option(value):
         rest = rest[1 + rest[0] :]
     if flags & 0x08:
         return rest, piv, kid_context
-    # nothing may follow where no kid is announced, and an option of one zero byte is not minimal
+    # without the kid flag nothing may follow, and an option of one zero byte is not minimal
     if rest or flags == 0:
         raise BadOption()
     return None, piv, kid_context
@@ -154,7 +154,7 @@ class Context:
             if number in _OUTER:
                 outer.append((number, value))
             elif number == coap.OBSERVE:
-                # outside for proxies; a notification's number is its partial IV, so empty inside
+                # outside for proxies; empty inside, since a notification's number is its partial IV
                 outer.append((number, value))
                 inner.append((number, value if message.code < 32 else b""))
             else:
@@ -196,7 +196,7 @@ class Context:
         """(inner message, binding, sequence number). The caller `accept`s, then decides on Echo.
 
         Raises `BadOption`, `BadMessage`, `Replayed` or `DecryptionFailed`. The window is checked
-        before the decryption, and changed by nobody but `accept` and `restart_window`.
+        before the decryption, and changed by `accept` and `restart_window` alone.
         """
         kid, piv, _ = decode_option(message.option(coap.OSCORE))
         if kid != self.recipient_id or not piv:

@@ -121,7 +121,7 @@ def renewals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **config: object) 
     spy = Spy()
     monkeypatch.setattr(delegate, "Delegate", spy)
     operation = SimpleNamespace(due_ms=0, end_ms=1 << 40)
-    node._delegated[1].append(operation)
+    node._delegate_state[1].append(operation)
     asked: list[object] = []
 
     def request(*words: object) -> list[tuple[str, bytes]]:
