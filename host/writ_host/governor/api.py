@@ -231,7 +231,7 @@ class Api:
         names = field(request, "names", bytes)
         core = self._governor.require_core()
         chain = core.context.chain
-        found = [one for one in core.pool.table if names and names_seat(one, names)]
+        found = [one for one in core.pool.proposals if names and names_seat(one, names)]
         return {
             "in_force": bool(names) and names in (chain.committee, chain.group_key),
             "proposal": _proposal(core.pool.view(found[-1])) if found else None,

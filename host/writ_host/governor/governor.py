@@ -291,7 +291,7 @@ class Governor:
     def _observe_decisions(self, core: Core) -> None:
         now_ms = self.now_ms()
         for id, since_ms in list(self._proposed_ms.items()):
-            proposal = core.pool.table.get(id)
+            proposal = core.pool.proposals.get(id)
             if proposal is None or proposal.state != OPEN:
                 del self._proposed_ms[id]
                 if proposal is not None and proposal.state == CERTIFIED:
@@ -361,7 +361,7 @@ class Governor:
             for number, one in enumerate(governors, 1)
             if one.name != self.identity.name
         }
-        known = self.core.pool.table if self.core is not None else None
+        known = self.core.pool.proposals if self.core is not None else None
         self.core = core = Core(self.identity, seat, self.ledger, self.clock_s)
         core.context.send_now = self._send_now
         if core.is_seated:

@@ -76,7 +76,7 @@ class Renewal:
         known = core.proposal(self._admission) if self._admission else None
         request = member_request(self._identity.node_private, self._identity.name)
         evidence = codec.dump([request])
-        if known is not None or any(one.evidence == evidence for one in core.pool.table):
+        if known is not None or any(one.evidence == evidence for one in core.pool.proposals):
             # one proposal per process, whatever the operators decide
             return
         context = core.context
@@ -112,7 +112,7 @@ class Renewal:
         context = core.context
         if (context.clock_s() // TURN_S) % context.count != context.me - 1:
             return
-        if any(one.proposer == context.me and one.state == OPEN for one in core.pool.table):
+        if any(one.proposer == context.me and one.state == OPEN for one in core.pool.proposals):
             return
         revoked = core.policy.revoked
         found: list[Any] = [

@@ -32,7 +32,7 @@ from ..proposals.proposal import (
     OPEN,
     UNKNOWN_PROPOSAL,
     Proposal,
-    ProposalTable,
+    ProposalIndex,
     ProposalView,
     proposal_id,
 )
@@ -149,24 +149,24 @@ class Core:
             "beacon": beacon_s,
             "beacon_age_s": None if beacon_s is None else context.clock_s() - beacon_s,
             "members": self.ledger.capsules.member_count(),
-            "pending": len(self.pool.table),
+            "pending": len(self.pool.proposals),
             "accused": {context.name(number): what for number, what in self.accusations.items()},
             "counters": dict(context.counters),
         }
 
     def pending(self) -> list[ProposalView]:
         """The open proposals, oldest first."""
-        return [self.pool.view(proposal) for proposal in self.pool.table]
+        return [self.pool.view(proposal) for proposal in self.pool.proposals]
 
     def proposal(self, id: bytes) -> ProposalView | None:
         """The proposal with this id, open or closed; None if it is unknown."""
-        found = self.pool.table.get(id)
+        found = self.pool.proposals.get(id)
         return None if found is None else self.pool.view(found)
 
     # --- messages and time ------------------------------------------------------------------------
 
     @one_commit
-    def start(self, now_ms: int, before: ProposalTable | None = None) -> list[Output]:
+    def start(self, now_ms: int, before: ProposalIndex | None = None) -> list[Output]:
         """Return the first messages after a start or restart.
 
         before: the proposals of the previous core of this process.
@@ -330,7 +330,7 @@ class Core:
         # an accepted value stays accepted: a lock on a value refused later would never end
         if value.digest in self._accepted:
             return None
-        proposal = self.pool.table.get(proposal_id(value.payloads))
+        proposal = self.pool.proposals.get(proposal_id(value.payloads))
         if proposal is not None and proposal.state == OPEN:
             objection = self.pool.objection(proposal)
         else:

@@ -83,7 +83,7 @@ class CosigningScheduler:
     def _objection_to_one(self, payload: bytes) -> str | None:
         # several proposals may contain it, with other evidence or beside other payloads
         objection: str | None = UNKNOWN_PROPOSAL
-        for proposal in self._pool.table.of_payload(payload):
+        for proposal in self._pool.proposals.of_payload(payload):
             objection = self._pool.objection(proposal)
             if objection is None:
                 break
@@ -150,7 +150,7 @@ class CosigningScheduler:
         """Remove from `due` the ids of one batch, and return its payloads."""
         batch: list[bytes] = []
         while due:
-            proposal = self._pool.table.get(due[0])
+            proposal = self._pool.proposals.get(due[0])
             if proposal is None or proposal.state != OPEN:
                 self._unbatched.discard(due[0])
                 self._due_ms.pop(due.pop(0), None)
@@ -189,7 +189,7 @@ class CosigningScheduler:
         found = {
             proposal.id: proposal
             for payload in effect.payloads
-            for proposal in self._pool.table.of_payload(payload)
+            for proposal in self._pool.proposals.of_payload(payload)
             if payloads.issuperset(proposal.payloads)
         }
         is_spoilt = len(found) > 1 and bool(reasons - {UNKNOWN_PROPOSAL})

@@ -41,7 +41,7 @@ def answer(context: Context, pool: ProposalPool, raw: bytes) -> tuple[int, bytes
             return (coap.CHANGED, known) if known else (coap.VALID, b"")
         made = _known_proposal(pool, raw) or _draft(context, statement, member)
         pool.propose(made)
-        return _result(pool.table.get(made.id) or made)
+        return _result(pool.proposals.get(made.id) or made)
     except Rejection as rejection:
         context.increment(type(rejection).__name__)
         return coap.FORBIDDEN, f"{rejection.code} {type(rejection).__name__}".encode()
@@ -109,7 +109,7 @@ def _admitted(context: Context, statement: Statement) -> bytes | None:
 def _known_proposal(pool: ProposalPool, raw: bytes) -> Proposal | None:
     """The open proposal that any governor made from this statement, None if there is none."""
     evidence = codec.dump([raw])
-    return next((one for one in pool.table if one.evidence == evidence), None)
+    return next((one for one in pool.proposals if one.evidence == evidence), None)
 
 
 def _draft(context: Context, statement: Statement, member: Any) -> Proposal:

@@ -25,7 +25,7 @@ from ..proposals.proposal import (
     REFUSED,
     STALE,
     Proposal,
-    ProposalTable,
+    ProposalIndex,
     ProposalView,
     proposal_id,
 )
@@ -59,7 +59,7 @@ class ProposalPool:
     def __init__(self, context: Context, submit: Callable[[Proposal], None]) -> None:
         self._context = context
         self._submit = submit
-        self.table = ProposalTable()
+        self.proposals = ProposalIndex()
         self.requested: dict[int, dict[bytes, int]] = {}
         self._summary_count = 0
         # by sender: proposals that follow an epoch whose decision has not arrived here
@@ -92,7 +92,7 @@ class ProposalPool:
 
     def rejudge(self) -> None:
         """Judge all open proposals again, because what judgements rest on has changed."""
-        for proposal in self.table:
+        for proposal in self.proposals:
             proposal.verdict = None
             self.advance(proposal)
 
@@ -122,7 +122,7 @@ class ProposalPool:
 
     def propose(self, proposal: Proposal) -> None:
         """Add a proposal of this governor. Raises `NotAccepted`; a known one is no error."""
-        known = self.table.get(proposal.id)
+        known = self.proposals.get(proposal.id)
         if known is not None and known.state in (OPEN, CERTIFIED):
             if self._adopt_evidence(known, proposal):
                 self.send_proposals([known])
@@ -132,13 +132,13 @@ class ProposalPool:
         if raws:
             # certified before, and the requester has not received the result
             proposal.capsules, proposal.state = raws, CERTIFIED
-            self.table.add_done(proposal)
+            self.proposals.add_done(proposal)
             return
         verdict = self.verdict(proposal)
         if verdict.reason is not None:
             raise NotAccepted(verdict.reason)
         proposal.source = proposal.proposer
-        if not self.table.has_room(proposal.proposer, proposal.source, verdict.operators > 0):
+        if not self.proposals.has_room(proposal.proposer, proposal.source, verdict.operators > 0):
             raise NotAccepted("too many proposals are open", "Wait until some are done.")
         if self._was_denied(proposal):
             raise NotAccepted("too many operators denied it", "Propose something else.")
@@ -151,7 +151,7 @@ class ProposalPool:
     def approve_or_deny(self, id: bytes, yes: bool, reason: str) -> None:
         """Record the final answer of this governor's operator to a proposal. Raises `HostError`."""
         context = self._context
-        proposal = self.table.get(id)
+        proposal = self.proposals.get(id)
         if proposal is None or proposal.state != OPEN:
             what = "not known here" if proposal is None else proposal.state
             advice = "writ governor pending lists the open ones."
@@ -191,18 +191,18 @@ class ProposalPool:
 
     # --- the life of a proposal -------------------------------------------------------------------
 
-    def restore(self, before: ProposalTable | None = None) -> None:
+    def restore(self, before: ProposalIndex | None = None) -> None:
         """Restore open and recently closed proposals from the ledger after a restart.
 
-        before: the table of this process's previous core, after a change of governors.
+        before: the proposals of this process's previous core, after a change of governors.
         """
         ledger = self._context.ledger
         for proposal in [
             *reversed(ledger.proposals.closed(DONE_RESTORED)),
-            *(before or ProposalTable()).done,
+            *(before or ProposalIndex()).done,
         ]:
             proposal.capsules = proposal.capsules or self._certified(proposal)
-            self.table.add_done(proposal)
+            self.proposals.add_done(proposal)
         by_id = {one.id: one for one in [*(before or ()), *ledger.proposals.open()]}
         for proposal in by_id.values():
             proposal.verdict, proposal.since_ms = None, self._context.now_ms
@@ -210,7 +210,7 @@ class ProposalPool:
             if proposal.proposer > self._context.count:
                 # its proposer governs no longer, so this governor takes it over
                 proposal.proposer = self._context.me
-            self.table.add(proposal)
+            self.proposals.add(proposal)
             self.advance(proposal)
 
     def _certified(self, proposal: Proposal) -> list[bytes]:
@@ -221,7 +221,7 @@ class ProposalPool:
 
     def _add(self, proposal: Proposal) -> None:
         proposal.since_ms = self._context.now_ms
-        self.table.add(proposal)
+        self.proposals.add(proposal)
         operators = self.verdict(proposal).operators
         restored = proposal.approvals.values()
         if operators:
@@ -279,7 +279,7 @@ class ProposalPool:
     def close(self, proposal: Proposal, state: str, reason: str = "") -> None:
         """Close a proposal as CERTIFIED, REFUSED or STALE."""
         needs_operators = bool(proposal.approvals) or self.verdict(proposal).operators > 0
-        self.table.close(proposal, state, reason)
+        self.proposals.close(proposal, state, reason)
         if not (needs_operators or proposal.is_ordered or proposal.is_saved):
             return
         ledger = self._context.ledger
@@ -297,14 +297,14 @@ class ProposalPool:
 
         remains: whether the same governors are in force. Other governors judge for themselves.
         """
-        for proposal in self.table:
+        for proposal in self.proposals:
             if proposal.payloads == payloads:
                 proposal.capsules = raws
                 self.close(proposal, CERTIFIED)
             elif remains:
                 proposal.verdict = None
                 self.advance(proposal)
-        refused = self.table.get(proposal_id(payloads))
+        refused = self.proposals.get(proposal_id(payloads))
         if refused is not None and refused.state == REFUSED:
             # a quorum had voted for it before enough operators denied it
             refused.capsules = raws
@@ -316,14 +316,14 @@ class ProposalPool:
 
     def on_capsule(self, payload: bytes, raw: bytes) -> None:
         """Note that an unordered capsule was certified."""
-        for proposal in self.table.of_payload(payload):
+        for proposal in self.proposals.of_payload(payload):
             proposal.capsules.append(raw)
             if len(proposal.capsules) == len(proposal.payloads):
                 self.close(proposal, CERTIFIED)
 
     def tick(self) -> None:
         """Close proposals that are too old or no longer valid; submit the others again."""
-        for proposal in self.table:
+        for proposal in self.proposals:
             if self._context.clock_s() - proposal.created_s > LIFETIME_S:
                 self.close(proposal, STALE, "not certified in time")
                 continue
@@ -349,7 +349,7 @@ class ProposalPool:
 
     def summary(self) -> list[list[object]]:
         """The proposals that wait for operators or for an epoch, as a summary lists them."""
-        found = [p for p in self.table if p.is_ordered or self.verdict(p).operators]
+        found = [p for p in self.proposals if p.is_ordered or self.verdict(p).operators]
         # a list that does not fit continues in the next summary
         start = self._summary_count * messages.ITEMS_MAX % max(1, len(found))
         self._summary_count += 1
@@ -360,7 +360,7 @@ class ProposalPool:
         """Request the proposals and approvals of a summary that are not known here."""
         ids = []
         for id, (operators, answered) in listed.items():
-            known = self.table.get(id)
+            known = self.proposals.get(id)
             if known is None or self._is_behind(known, operators, answered):
                 ids.append(id)
         self._request(sender, ids)
@@ -374,7 +374,7 @@ class ProposalPool:
     def receive(self, sender: int, type_: int, item: Any) -> None:
         """Handle a message of type PROPOSE, APPROVE or WANT. Raises `HostError` if malformed."""
         if type_ == WANT:
-            found = [self.table.get(id) for id in messages.read_ids(item)]
+            found = [self.proposals.get(id) for id in messages.read_ids(item)]
             self.send_proposals([one for one in found if one and one.state == OPEN], sender)
             return
         for one in codec.a_list(item, size_max=messages.ITEMS_MAX):
@@ -386,7 +386,7 @@ class ProposalPool:
                 self._receive_approval(sender, *Approval.from_item(one))
 
     def _receive_proposal(self, sender: int, proposal: Proposal) -> None:
-        known = self.table.get(proposal.id)
+        known = self.proposals.get(proposal.id)
         if known is not None and known.state in (OPEN, CERTIFIED):
             if self._adopt_evidence(known, proposal):
                 self.advance(known)
@@ -400,9 +400,9 @@ class ProposalPool:
             return
         verdict = self.verdict(proposal)
         if verdict.reason is not None:
-            # not kept, or it would fill the table; summaries name it again if it is early
+            # not kept, or it would fill the pool; summaries name it again if it is early
             self._context.increment("NotAccepted")
-        elif not self.table.has_room(proposal.proposer, sender, verdict.operators > 0):
+        elif not self.proposals.has_room(proposal.proposer, sender, verdict.operators > 0):
             self._context.increment("TableFull")
         elif self._was_denied(proposal):
             self._context.increment("Denied")
@@ -412,7 +412,7 @@ class ProposalPool:
 
     def _receive_approval(self, sender: int, id: bytes, approval: Approval) -> None:
         context = self._context
-        proposal = self.table.get(id)
+        proposal = self.proposals.get(id)
         if proposal is None:
             self._request(sender, [id])
             return

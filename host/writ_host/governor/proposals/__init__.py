@@ -1,1 +1,1 @@
-"""Proposals: their table, the operators' approvals, the judge, members' statements, messages."""
+"""Proposals: their index, the operators' approvals, the judge, members' statements, messages."""

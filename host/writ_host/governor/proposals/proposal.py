@@ -1,4 +1,4 @@
-"""Proposals: payloads that a governor wants certified, and the table that each governor keeps."""
+"""Proposals: payloads that a governor wants certified, and the index that each governor keeps."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -135,7 +135,7 @@ class ProposalView:
         return self.verdict.lines
 
 
-class ProposalTable:
+class ProposalIndex:
     """All open proposals, and the newest closed ones."""
 
     def __init__(self) -> None:

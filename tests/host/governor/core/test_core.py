@@ -169,7 +169,7 @@ def test_the_result_of_a_proposal_is_known_after_a_restart(cluster: Cluster) -> 
     assert (cluster.view(1, id).state, cluster.view(1, id).capsules) == (CERTIFIED, raws)
     assert cluster.view(1, denied).reason == "too many operators denied it"
     # a governor that never received the proposal knows its result from the ledger
-    cluster.cores[4].pool.table = type(cluster.cores[4].pool.table)()
+    cluster.cores[4].pool.proposals = type(cluster.cores[4].pool.proposals)()
     assert cluster.propose(4, [payload], evidence) == id
     assert (cluster.view(4, id).state, cluster.view(4, id).capsules) == (CERTIFIED, raws)
 

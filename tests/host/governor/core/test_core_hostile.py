@@ -184,7 +184,7 @@ def test_a_batch_with_other_payloads_does_not_block_a_payload(cluster: Cluster) 
     cluster.lose = lambda sender, to, data: True
     cluster.ask(2, statement.raw)
     (renewal,) = cluster.cores[2].pending()
-    renewal_payload = cluster.cores[2].pool.table.get(renewal.id).payloads[0]
+    renewal_payload = cluster.cores[2].pool.proposals.get(renewal.id).payloads[0]
     cluster.restart(2)
     cluster.lose = lambda sender, to, data: False
     # without the statement and beside an admission: operators would have to approve
@@ -246,7 +246,7 @@ def test_one_bad_item_does_not_stop_a_batch_while_a_governor_is_offline(cluster:
         said = [
             one.to_item(id)
             for id in ids
-            for one in cluster.cores[2].pool.table.get(id).approvals.values()
+            for one in cluster.cores[2].pool.proposals.get(id).approvals.values()
         ]
         data = codec.dump([messages.APPROVE, said])
         cluster.handle(number, cluster.cores[number].receive(2, data, cluster.now_ms))
