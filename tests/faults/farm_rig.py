@@ -25,7 +25,7 @@ from writ.authority.authority import Authority
 from writ.authority.capsule import ACTION, AMENDMENT, BEACON, MEMBER, POLICY
 from writ.authority.policy import OP_RESTORE, Policy, check_amendment
 from writ.authority.store import FileFlash, Store
-from writ_host.ceremony.local import Local
+from writ_host.ceremony.local import LocalGovernor
 from writ_host.demo.loopback import clean_environment
 from writ_host.demo.process import Process, Program
 from writ_host.errors import HostError
@@ -90,7 +90,7 @@ class Council(Committee):
     def __getitem__(self, name: str) -> Governor:
         return self.governors[GOVERNORS.index(name)]
 
-    def _governor(self, local: Local) -> Governor:
+    def _governor(self, local: LocalGovernor) -> Governor:
         name = local.seat.name
         host = self._network.address(name)
         peers, listen = f"{host}:{PEERS_PORT}", f"{host}:{LISTEN_PORT}"

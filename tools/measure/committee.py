@@ -25,7 +25,7 @@ from writ.authority.capsule import AMENDMENT, MEMBER
 from writ.authority.policy import OP_RESTORE, Policy, check_amendment
 from writ.authority.store import Store
 from writ_host.ceremony import keyring
-from writ_host.ceremony.local import Local, found_local
+from writ_host.ceremony.local import LocalGovernor, found_local
 from writ_host.demo.loopback import HOST, clean_environment, free_ports
 from writ_host.errors import NotReachable
 from writ_host.governor.ceremonies.invitation import Invitation
@@ -111,7 +111,7 @@ class Device:
 class Governor:
     """One of them. process: None until it runs."""
 
-    local: Local
+    local: LocalGovernor
     folder: GovernorFolder
     peers: str
     listen: str
@@ -160,7 +160,7 @@ class Committee:
 
     # --- before they run --------------------------------------------------------------------------
 
-    def _governor(self, local: Local) -> Governor:
+    def _governor(self, local: LocalGovernor) -> Governor:
         name = local.seat.name
         peers, listen, metrics = (f"{HOST}:{port}" for port in free_ports(3))
         return Governor(local, GovernorFolder(self.path / name), peers, listen, metrics)

@@ -1,17 +1,17 @@
 """The founding ceremony: the governors of a roster make their group key, file by file.
 
-Files in the shared folder, each a signed envelope (identity.py) with the roster's id, or that of
-whatever the roster is part of, as ceremony:
+Files in the shared folder, each a signed envelope (identity.py). The envelope's ceremony is the
+roster's id, or the id of the invitation that contains the roster:
 
     NAME.round1.cbor     commitments to NAME's polynomial, and proof of possession
     NAME.round2.cbor     after the voice check: fingerprint of all round-1 files, and a sealed share
-                         for each other one
+                         for each other governor
     NAME.confirm.cbor    fingerprint, group key and verifying shares
-    NAME.complaint.cbor  who sent NAME something wrong, and what; it ends the ceremony
-    NAME.refuse.cbor     NAME's operator said no; it ends the ceremony
+    NAME.complaint.cbor  which governor sent NAME something wrong, and what; it ends the ceremony
+    NAME.refuse.cbor     NAME's operator refused; it ends the ceremony
 
-A governor keeps its own state in its store, saved before anything is published, so a step that
-crashed is simply run again. The share counts only when every governor has confirmed the same key.
+A governor saves its state before it publishes a file, so after a crash it repeats the step. A share
+is valid only when every governor has confirmed the same key.
 """
 
 import hashlib
@@ -51,10 +51,12 @@ def _public_digest(public: PublicKeyPackage) -> bytes:
     return hashlib.sha256(codec.dump([public.group_key, public.threshold, shares])).digest()
 
 
-def witness(folder: Folder, roster: Roster, context: bytes) -> PublicKeyPackage | None:
-    """The public keys that all of a roster have confirmed, for one who holds no share of them.
+def confirmed_public_keys(
+    folder: Folder, roster: Roster, context: bytes
+) -> PublicKeyPackage | None:
+    """The public keys that all governors of a roster confirmed, for an observer without a share.
 
-    None as long as somebody is awaited. Raises `Disagreement`, `CheatingGovernor`, `Malformed`.
+    None while a file is missing. Raises `Disagreement`, `CheatingGovernor`, `Malformed`.
     """
     packages, confirmations = [], []
     for name in roster.names:
@@ -68,20 +70,20 @@ def witness(folder: Folder, roster: Roster, context: bytes) -> PublicKeyPackage 
         confirmations.append(codec.a_list(bodies[1], 2)[1])
     for number, package in enumerate(packages, 1):
         if not proof_is_valid(number, package):
-            raise CheatingGovernor([number], "cannot prove that it knows its own secret")
+            raise CheatingGovernor([number], "has no valid proof of possession of its secret")
     public = public_package([package.commitments for package in packages], len(packages))
     if any(confirmed != _public_digest(public) for confirmed in confirmations):
-        raise Disagreement("the new governors confirm other keys than they made")
+        raise Disagreement("the new governors confirm other keys than they generated")
     return public
 
 
 class Founding:
     """One governor's part of a founding ceremony.
 
-    `compare(fingerprint)` asks the operator whether all governors read out the same digits; it is
-    asked until it answers, before any share is sent: None is for "not yet". `context` (32 B) is
-    what the ceremony is about, the roster's id otherwise. Raises `UnknownGovernor` when the
-    identity is not on the roster, `FileInTheWay` when the store belongs to another ceremony.
+    `compare(fingerprint)` asks the operator whether all governors read out the same digits, before
+    any share is sent; None means "not answered yet". `context` (32 B) is the ceremony's id, by
+    default the roster's. Raises `UnknownGovernor` when the identity is not on the roster,
+    `FileInTheWay` when the store belongs to another ceremony.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class Founding:
         if identity.public != roster.governors[self.me - 1]:
             raise FileInTheWay(
                 f"the roster lists other keys for {identity.name}",
-                "Do not go on: have the roster made again from everybody's public records.",
+                "Do not continue: make the roster again from the public records of all governors.",
             )
         self.seat: Seat | None = None
         self._outbox: dict[str, bytes] = {}
@@ -116,17 +118,17 @@ class Founding:
             self._restore(data)
 
     def step(self) -> Progress:
-        """Do all that can be done now. Safe to repeat, also after a crash.
+        """Do everything that is possible now. Safe to repeat, also after a crash.
 
-        Raises `CheatingGovernor` (who then is also named in our complaint file), `CeremonyFailed`,
+        Raises `CheatingGovernor` (our complaint file names it too), `CeremonyFailed`,
         `Disagreement`, `Refused`, or what reading a file raises.
         """
         if self.seat is not None:
-            return Progress("done", done=True)
-        # Once we have confirmed, others may have a seat: then only what is missing can stop us.
+            return Progress("done", is_done=True)
+        # After our confirmation others may have a seat, so a complaint no longer stops us.
         if "confirm" not in self._outbox:
-            self._heed_complaints()
-        self._send("round1", self._dkg.round1().to_item)
+            self._check_complaints()
+        self._publish("round1", self._dkg.round1().to_item)
         if waiting := self._read_all("round1", self._take_round1):
             return self._wait("round1", waiting)
         fingerprint = spoken(self._dkg.fingerprint())
@@ -135,51 +137,51 @@ class Founding:
             if is_same is None:
                 return Progress("compare", (self.identity.name,), fingerprint=fingerprint)
             if not is_same:
-                raise Refused("the fingerprint differs from the others'", Disagreement.advice)
-        self._send("round2", self._round2)
+                raise Refused("the fingerprints of the governors differ", Disagreement.advice)
+        self._publish("round2", self._round2)
         if waiting := self._read_all("round2", self._take_round2):
             return self._wait("round2", waiting, fingerprint)
         key, public = self._dkg.finish()
         confirmation = [self._dkg.fingerprint(), _public_digest(public)]
-        self._send("confirm", lambda: list(confirmation))
+        self._publish("confirm", lambda: list(confirmation))
 
         def take_confirmation(sender: int, body: object) -> None:
             if body != confirmation:
-                raise Disagreement(f"{self.roster.name(sender)} confirms another key than ours")
+                raise Disagreement(f"{self.roster.name(sender)} confirms another key than we have")
 
         if waiting := self._read_all("confirm", take_confirmation):
             return self._wait("confirm", waiting, fingerprint)
         seat = Seat(self.roster, key, public)
-        # Replaces the polynomial: from here on only the share exists.
+        # Replaces the polynomial: from now on only the share exists.
         self.store.save(seat.to_bytes())
         self.seat = seat
-        return Progress("done", done=True, fingerprint=fingerprint)
+        return Progress("done", is_done=True, fingerprint=fingerprint)
 
     def run(self, wait: Wait) -> Seat:
-        """Step until done; `wait(progress)` shows it and sleeps, or raises to stop."""
-        while not (progress := self.step()).done:
+        """Step until done; `wait(progress)` shows the progress and sleeps, or raises to stop."""
+        while not (progress := self.step()).is_done:
             wait(progress)
         assert self.seat is not None
         return self.seat
 
     def refuse(self) -> None:
-        """Tell all that our operator says no: from then on every step raises `Refused`."""
-        self._send("refuse", list)
+        """Publish our operator's refusal: every later step of any governor raises `Refused`."""
+        self._publish("refuse", list)
 
     def complain(self, accused: str, what: str) -> NoReturn:
-        """End the ceremony by naming who cheated. Raises `CheatingGovernor`."""
+        """End the ceremony with a complaint about `accused`. Raises `CheatingGovernor`."""
         number = self.roster.identifier(accused)
-        self._send("complaint", lambda: [number, what[:COMPLAINT_BYTES_MAX]])
+        self._publish("complaint", lambda: [number, what[:COMPLAINT_BYTES_MAX]])
         raise CheatingGovernor([number], f"({accused}) {what}")
 
     def _wait(self, step: str, waiting: tuple[str, ...], fingerprint: str = "") -> Progress:
-        self._heed_complaints()
+        self._check_complaints()
         return Progress(step, waiting, fingerprint=fingerprint)
 
     def _file(self, name: str, step: str) -> str:
         return f"{name}.{step}.cbor"
 
-    def _send(self, step: str, make: Callable[[], list[object]]) -> None:
+    def _publish(self, step: str, make: Callable[[], list[object]]) -> None:
         if step not in self._outbox:
             body = codec.dump(make())
             self._outbox[step] = envelope(self.identity, self.context, step, body)
@@ -187,7 +189,7 @@ class Founding:
         self.folder.publish(self._file(self.identity.name, step), self._outbox[step])
 
     def _read_all(self, step: str, take: Callable[[int, object], None]) -> tuple[str, ...]:
-        """Give every other governor's message to `take`; returns who has not sent it yet."""
+        """Pass each governor's file to `take`; returns the governors whose file is missing."""
         waiting = []
         for governor in self.roster.governors:
             if governor.name == self.identity.name:
@@ -200,7 +202,7 @@ class Founding:
             try:
                 take(self.roster.identifier(governor.name), codec.load(body))
             except (CheatingGovernor, Malformed, DecryptionFailed) as error:
-                # The envelope is signed, so what is wrong inside is the sender's doing.
+                # The envelope is signed, so the sender is responsible for its content.
                 self.complain(governor.name, f"{step}: {error}")
         self._save()
         return tuple(waiting)
@@ -222,7 +224,9 @@ class Founding:
     def _take_round2(self, sender: int, body: object) -> None:
         fingerprint, shares = codec.a_list(body, 2)
         if fingerprint != self._dkg.fingerprint():
-            raise Disagreement(f"{self.roster.name(sender)} saw other round-1 messages than we did")
+            raise Disagreement(
+                f"{self.roster.name(sender)} received other round-1 files than we did"
+            )
         sealed_share = codec.some_bytes(codec.a_map(shares).get(self.me))
         info = _sealing_info(self.context, sender, self.me)
         self._dkg.receive_round2(sender, self.identity.unseal(info, sealed_share))
@@ -230,8 +234,8 @@ class Founding:
     def _open(self, data: bytes, sender: str, step: str) -> bytes:
         return open_envelope(data, self.roster.by_name, self.context, sender, step)[1]
 
-    def _heed_complaints(self) -> None:
-        """A complaint is one governor's word against another's; in both cases it is over."""
+    def _check_complaints(self) -> None:
+        """Raise for a refusal or a complaint, which ends the ceremony whether it is true or not."""
         for name in self.roster.names:
             if (data := self.folder.read(self._file(name, "refuse"))) is not None:
                 self._open(data, name, "refuse")
@@ -245,7 +249,7 @@ class Founding:
     def _save(self) -> None:
         state = ["writ-founding", self.context, self._dkg.to_bytes(), dict(self._outbox)]
         data = codec.dump(state)
-        # Encrypting takes a while, on purpose; most steps change nothing.
+        # Encryption is slow on purpose, and most steps change nothing.
         if data != self._saved:
             self.store.save(data)
             self._saved = data

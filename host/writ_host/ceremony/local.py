@@ -1,27 +1,27 @@
-"""Ceremonies of governors: the face of founding.py and signing.py for the command line.
+"""Ceremonies in a shared folder: an overview for callers, and all governors on one machine.
 
-Each governor runs its own process on its own machine; they meet in a shared folder.
+Usually each governor runs its own process on its own machine, and they meet in a shared folder:
 
-    identity = create_identity(path, name, key)         # once; load_identity(path, key) later
+    identity = create_identity(path, name, key)         # once; later load_identity(path, key)
     roster = Roster.create(scope, threshold, [Governor.from_bytes(...), ...])   # one file for all
     folder = DirectoryFolder(path); store = KeyfileStore(path, key)
 
     seat = Founding(folder, identity, roster, store, compare).run(wait)         # -> Seat
-    seat = load_seat(store)                             # ever after: Seat or None
+    seat = load_seat(store)                             # afterwards: Seat or None
     seat.public.group_key                               # 32 B, for the charter
 
-    proposal = propose(folder, identity, seat, title, [Item(label, sig_structure), ...])
-    proposals(folder, seat) -> ([Proposal, ...], {tag: error})
-    signatures = Signing(folder, identity, seat, proposal, approve).run(wait)   # [64 B, ...]
+    request = publish_request(folder, identity, seat, title, [Item(label, sig_structure), ...])
+    read_requests(folder, seat) -> ([SigningRequest, ...], {tag: error})
+    signatures = Signing(folder, identity, seat, request, approve).run(wait)    # [64 B, ...]
 
 `key` is a `keyfile.Passphrase(text)` or `keyfile.KeyFile(content)`. `compare(fingerprint) -> bool`
-and `approve(proposal) -> bool` ask the operator. `wait(progress)` shows a `Progress` (step,
-waiting_for, fingerprint, attempt, cheaters) and sleeps; instead of `run`, a caller may call
-`step()` itself. All refusals are `errors.HostError`, with `.advice`.
+and `approve(request) -> bool` ask the operator. `wait(progress)` shows a `Progress` (step,
+waiting_for, fingerprint, attempt, cheaters) and sleeps. Instead of `run`, a caller may call
+`step()` itself. All errors are `errors.HostError`, with `.advice`.
 
-All governors on one machine, with the same code (tests, demonstrations, a farm with one box):
+All governors may also run on one machine, with the same code (tests, demonstrations, a small farm):
 
-    governors = found_local(scope, names, threshold, directory=None, key=None)  # [Local, ...]
+    governors = found_local(scope, names, threshold, directory=None, key=None)  # [LocalGovernor]
     signatures = sign_local(governors[:threshold], title, items)
     run_local(machines) steps any Founding and Signing objects in turn until all are done
 """
@@ -40,7 +40,7 @@ from ..keys.identity import Governor, Identity
 from ..keys.roster import Roster, Seat
 from .founding import Founding
 from .progress import Progress, Wait
-from .request import Item, Proposal, proposals, propose, read_proposal
+from .request import Item, SigningRequest, publish_request, read_request, read_requests
 from .signing import Signing
 from .storage import DirectoryFolder, Folder, KeyfileStore, MemoryFolder, MemoryStore, Store
 
@@ -52,28 +52,28 @@ __all__ = [
     "Identity",
     "Item",
     "KeyfileStore",
-    "Local",
+    "LocalGovernor",
     "MemoryFolder",
     "MemoryStore",
     "Progress",
-    "Proposal",
     "Roster",
     "Seat",
     "Signing",
+    "SigningRequest",
     "Store",
     "Wait",
     "create_identity",
     "found_local",
     "load_identity",
     "load_seat",
-    "proposals",
-    "propose",
-    "read_proposal",
+    "publish_request",
+    "read_request",
+    "read_requests",
     "run_local",
     "sign_local",
 ]
 
-# More turns than any ceremony needs: three rounds of founding, or all attempts of a signing.
+# More than any ceremony needs: three rounds of founding, or all attempts of a signing.
 TURNS_MAX = 64
 
 
@@ -100,8 +100,8 @@ def load_seat(store: Store) -> Seat | None:
 
 
 @dataclass(frozen=True)
-class Local:
-    """One of several governors that live on this machine."""
+class LocalGovernor:
+    """One of several governors on this machine."""
 
     identity: Identity
     seat: Seat
@@ -109,20 +109,20 @@ class Local:
 
 
 def run_local(machines: Sequence[Founding | Signing]) -> None:
-    """Step all in turn until each is done; what they made is in `.seat` or `.signatures`.
+    """Step all machines in turn until each is done; the results are in `.seat` or `.signatures`.
 
     Raises `Stalled` when a whole turn changes nothing, and whatever a step raises.
     """
     before: list[Progress] = []
     for _ in range(TURNS_MAX):
         progress = [machine.step() for machine in machines]
-        if all(item.done for item in progress):
+        if all(item.is_done for item in progress):
             return
         if progress == before:
             break
         before = progress
     awaited = sorted({name for item in before for name in item.waiting_for})
-    raise Stalled(f"no progress while waiting for {', '.join(awaited) or 'nobody'}")
+    raise Stalled(f"no progress; waiting for {', '.join(awaited) or 'no governor'}")
 
 
 def found_local(
@@ -132,8 +132,8 @@ def found_local(
     directory: Path | None = None,
     key: keyfile.Unlock | None = None,
     random: Random = os.urandom,
-) -> list[Local]:
-    """Found a scope whose governors are all here; resumes what a crash interrupted.
+) -> list[LocalGovernor]:
+    """Found a scope whose governors are all on this machine; resumes after a crash.
 
     In memory, or with a `directory` and a `key` for its encrypted files: NAME/identity.key,
     NAME/seat.key, and the shared folder `ceremony` with roster.cbor. Raises `UsageError` for a
@@ -161,13 +161,16 @@ def found_local(
             "the directory holds another scope, or other governors", "Use an empty directory."
         )
     machines = [
-        # Nobody to compare with: all fingerprints are made in this process.
+        # Nothing to compare by voice: all fingerprints are made in this process.
         Founding(folder, identity, roster, store, lambda _: True, random)
         for identity, store in zip(identities, stores, strict=True)
     ]
     run_local(machines)
     seats = [machine.seat for machine in machines if machine.seat is not None]
-    return [Local(identity, seat, folder) for identity, seat in zip(identities, seats, strict=True)]
+    return [
+        LocalGovernor(identity, seat, folder)
+        for identity, seat in zip(identities, seats, strict=True)
+    ]
 
 
 def _local_identity(home: Path, name: str, key: keyfile.Unlock, random: Random) -> Identity:
@@ -176,15 +179,17 @@ def _local_identity(home: Path, name: str, key: keyfile.Unlock, random: Random) 
     return load_identity(path, key) if path.exists() else create_identity(path, name, key, random)
 
 
-def sign_local(governors: Sequence[Local], title: str, items: Sequence[Item]) -> list[bytes]:
-    """The group's signatures (64 B each), by these governors; the first of them proposes.
+def sign_local(
+    governors: Sequence[LocalGovernor], title: str, items: Sequence[Item]
+) -> list[bytes]:
+    """The group's signatures (64 B each) by these governors, at the request of the first.
 
     Raises `Stalled` when they are fewer than the threshold.
     """
     first = governors[0]
-    proposal = propose(first.folder, first.identity, first.seat, title, items)
+    request = publish_request(first.folder, first.identity, first.seat, title, items)
     machines = [
-        Signing(one.folder, one.identity, one.seat, proposal, lambda _: True) for one in governors
+        Signing(one.folder, one.identity, one.seat, request, lambda _: True) for one in governors
     ]
     run_local(machines)
     assert machines[0].signatures is not None

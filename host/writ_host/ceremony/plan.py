@@ -1,11 +1,11 @@
-"""A plan to hand a group key on: what is proposed before a resharing (resharing.py).
+"""The plan of a resharing (resharing.py): the old and new governors, and the dealers.
 
     plan = [ "writ-resharing", [scope, threshold, nonce, [+ governor / place]], group key,
              [+ verifying share], new roster, [+ peers: tstr], [+ dealer: uint] ]
-           ; the old roster, in which a governor that stays is its place in the new one, from 1
+           ; the old roster; a governor that stays is given as its place in the new one, from 1
 
-It holds all that a newcomer needs to check what it is dealt, but no reason to believe it: its
-operator compares the plan's digest by voice.
+A plan holds all that a new governor needs to check its deals, but nothing that authenticates the
+plan: the new governor's operator compares the plan's digest by voice.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from ..keys.dkg import spoken
 from ..keys.frost import PublicKeyPackage
 from ..keys.group import Random
 from ..keys.identity import Governor
-from ..keys.reshare import Resharing
+from ..keys.reshare import ShareReceiver
 from ..keys.roster import NONCE_BYTES, Roster, Seat
 from ..target import check_address
 
@@ -32,17 +32,17 @@ _TAG = "writ-resharing"
 
 
 class BadPlan(HostError):
-    """Governors who cannot be handed the group key like this."""
+    """A change of governors that a resharing cannot make."""
 
     advice = "A resharing keeps scope and threshold; for another threshold, found a successor."
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Who hands the key to whom. Raises `BadPlan` or `Malformed` where that cannot be.
+    """The old and new governors, and the dealers. Raises `BadPlan` or `Malformed`.
 
     public: the old public keys; peers: addresses of the new governors, in the new roster's order;
-    dealers: old numbers, `threshold` of them, ascending.
+    dealers: their old numbers, `threshold` of them, ascending.
     """
 
     old: Roster
@@ -54,26 +54,26 @@ class Plan:
     def __post_init__(self) -> None:
         old, new = self.old, self.new
         if (old.scope, old.threshold) != (new.scope, new.threshold) or old.nonce == new.nonce:
-            raise BadPlan("another scope or another threshold, or the same roster again")
+            raise BadPlan("the scope or the threshold differs, or the roster is the same")
         if sorted(set(self.dealers)) != list(self.dealers) or len(self.dealers) != old.threshold:
-            raise BadPlan(f"{old.threshold} different governors deal")
+            raise BadPlan(f"a plan has {old.threshold} different dealers")
         staying = sum(one in old.governors for one in new.governors)
         if staying < min(old.threshold, len(new.governors)):
-            # of all that a quorum has promised, one who stays must tell whoever comes
+            # of each quorum's reservations of names one governor that stays must tell the new ones
             raise BadPlan(
-                f"{staying} governors stay, and {old.threshold} must when others come",
-                "Replace one after the other, with the same shares in force in between.",
+                f"{staying} governors stay, but {old.threshold} must stay when others are added",
+                "Replace the governors one by one, and put the new shares in force after each.",
             )
         if len(self.peers) != len(new.governors):
             raise Malformed("a plan has an address for each new governor")
         for name in self.dealer_names:
             if new.by_name.get(name, old.by_name[name]) != old.by_name[name]:
-                raise BadPlan(f"{name} would deal, and comes back with other keys")
+                raise BadPlan(f"{name} cannot deal, since it gets other keys")
         try:
             for address in self.peers:
                 if len(address) > ADDRESS_BYTES_MAX or check_address(address) != address:
-                    raise Malformed("a plan's address is none")
-            # proves that the old keys are each other's
+                    raise Malformed("an address of the plan is not HOST:PORT")
+            # raises unless the old verifying shares belong to the group key
             self.receiver(1)
         except UsageError as error:
             raise BadPlan(str(error)) from None
@@ -87,7 +87,7 @@ class Plan:
         dealers: Sequence[str],
         random: Random = os.urandom,
     ) -> "Plan":
-        """A new plan to hand on the key of `seat`'s scope; `dealers` are names."""
+        """A new plan to reshare the group key of `seat`'s scope; `dealers` are names."""
         old = seat.roster
         new = Roster.create(old.scope, old.threshold, governors, random)
         numbers = tuple(sorted(old.identifier(name) for name in dealers))
@@ -100,32 +100,32 @@ class Plan:
 
     @cached_property
     def writers(self) -> dict[str, Governor]:
-        """All who take part, by name, with the keys that they sign with."""
+        """All participants by name, with the keys that they sign with."""
         dealers = {name: self.old.by_name[name] for name in self.dealer_names}
         return {**self.old.by_name, **self.new.by_name, **dealers}
 
     @property
     def newcomers(self) -> tuple[str, ...]:
-        """New governors whom the old ones do not know by these keys."""
+        """The new governors, and the old ones that get new keys."""
         known = self.old.governors
         return tuple(governor.name for governor in self.new.governors if governor not in known)
 
     @property
     def leavers(self) -> tuple[str, ...]:
-        """Old governors who are not among the new."""
+        """The old governors that leave, and those that get new keys."""
         kept = self.new.governors
         return tuple(governor.name for governor in self.old.governors if governor not in kept)
 
     def steps(self, name: str) -> tuple[str, ...]:
-        """Which files a participant may write."""
+        """The files that a participant may write."""
         steps = ("deal",) if name in self.dealer_names else ()
         if name in self.new.by_name:
             return (*steps, "confirm", "complaint", "refuse")
         return (*steps, "refuse") if steps else ()
 
-    def receiver(self, number: int) -> Resharing:
-        """The part of the new governor with this number, at its beginning."""
-        return Resharing(self.public, self.dealers, len(self.new.governors), number, self.id)
+    def receiver(self, number: int) -> ShareReceiver:
+        """The receiver of the new governor with this number, in its initial state."""
+        return ShareReceiver(self.public, self.dealers, len(self.new.governors), number, self.id)
 
     def to_bytes(self) -> bytes:
         """At most 8,192 bytes."""
@@ -173,7 +173,7 @@ class Plan:
             tuple(codec.an_int(number, 1, len(governors)) for number in numbers),
         )
         if found.to_bytes() != data:
-            raise Malformed("a plan in a form that is not its own")
+            raise Malformed("a plan that is not encoded canonically")
         return found
 
     @cached_property
@@ -183,24 +183,26 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """The id, to be compared by voice."""
+        """The id as digits that operators compare by voice."""
         return spoken(self.id)
 
     @property
     def title(self) -> str:
-        """What it is, in a few words."""
-        moves = [f"{name} comes" for name in self.newcomers]
-        moves += [f"{name} goes" for name in self.leavers if name not in self.new.names]
-        return f"{', '.join(moves) or 'new shares'}: {self.new.scope}"
+        """A short title for operators."""
+        moves = [f"adding governor {name}" for name in self.newcomers]
+        moves += [
+            f"removing governor {name}" for name in self.leavers if name not in self.new.names
+        ]
+        return f"{', '.join(moves) or 'refreshing shares'} ({self.new.scope})"
 
     def lines(self) -> list[str]:
-        """What it means, for operators."""
-        lines = [f"the same group key, {self.public.group_key.hex()[:16]}..., in new shares"]
+        """The plan in detail, for operators."""
+        lines = [f"new shares of the same group key {self.public.group_key.hex()[:16]}..."]
         for name, peers in zip(self.new.names, self.peers, strict=True):
             if name in self.newcomers:
-                lines.append(f"{name} comes, at {peers}")
-        lines += [f"{name} goes" for name in self.leavers if name not in self.new.names]
+                lines.append(f"adds {name}, at {peers}")
+        lines += [f"removes {name}" for name in self.leavers if name not in self.new.names]
         count, threshold = len(self.new.governors), self.new.threshold
-        lines.append(f"{threshold} of {count} certify: {', '.join(self.new.names)}")
-        lines.append(f"dealt by {', '.join(self.dealer_names)}")
+        lines.append(f"{threshold} of {count} governors certify: {', '.join(self.new.names)}")
+        lines.append(f"dealers: {', '.join(self.dealer_names)}")
         return lines

@@ -1,4 +1,4 @@
-"""What a step of a ceremony reports, and how a caller waits for the next."""
+"""The progress of a ceremony: what each step reports, and how a caller waits for the next."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a ceremony stands: its `step`, who is still `waiting_for`, and what is known by now."""
+    """The state of a ceremony: its `step`, and the governors that it is `waiting_for`."""
 
     step: str
     waiting_for: tuple[str, ...] = ()
-    done: bool = False
+    is_done: bool = False
     # Founding: eight groups of five digits to compare by voice.
     fingerprint: str = ""
-    # Signing: which attempt, and who was caught in earlier ones.
+    # Signing: the attempt, and the governors that sent wrong messages in earlier ones.
     attempt: int = 0
     cheaters: tuple[str, ...] = ()
 

@@ -1,12 +1,12 @@
-"""What governors are asked to sign, in a form that each of them can inspect first.
+"""A signing request: what governors are asked to sign, in a form that each can inspect first.
 
-    proposal = signed envelope (identity.py), ceremony = the roster's id, step "proposal", around
+    request = signed envelope (identity.py), ceremony = the roster's id, step "proposal", around
                [ nonce: bstr .size 8, title: tstr, group_key, [+ [label: tstr, sig_structure]] ]
     sig_structure = bstr .cbor [ "Signature1", protected, external_aad, payload ]
                     ; RFC 9052, section 4.4
 
-The payload that is shown is taken out of the very bytes that are signed, so nobody can show one
-capsule and have another signed.
+The payload that operators see is taken out of the bytes that are signed, so what is shown and what
+is signed cannot differ.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from ..keys.identity import Identity, envelope, open_envelope
 from ..keys.roster import Roster, Seat
 from .storage import Folder
 
-# Founding a scope signs a charter, a policy, a beacon and a member for each node at hand.
+# Founding a scope signs a charter, a policy, a beacon and a member for each first node.
 ITEMS_MAX = 32
 TITLE_BYTES_MAX = 80
 NONCE_BYTES = 8
@@ -53,11 +53,11 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Proposal:
-    """A list of items that `proposer` asks the governors of `roster` to sign."""
+class SigningRequest:
+    """A list of items that the governor `requester` asks the governors of `roster` to sign."""
 
     roster: Roster
-    proposer: str
+    requester: str
     title: str
     group_key: bytes
     items: tuple[Item, ...]
@@ -68,77 +68,77 @@ class Proposal:
         codec.some_bytes(self.group_key, 32)
         codec.some_bytes(self.nonce, NONCE_BYTES)
         if not 1 <= len(self.items) <= ITEMS_MAX:
-            raise Malformed(f"a proposal has 1 to {ITEMS_MAX} items")
+            raise Malformed(f"a request has 1 to {ITEMS_MAX} items")
 
     @cached_property
     def body(self) -> bytes:
-        """What the proposer's envelope holds."""
+        """The bytes inside the requester's envelope."""
         listed = [[item.label, item.to_be_signed] for item in self.items]
         return codec.dump([self.nonce, self.title, self.group_key, listed])
 
     @cached_property
     def id(self) -> bytes:
-        """32 bytes: the signing ceremony's id, in each of its messages."""
-        parts = ["writ-proposal", self.roster.id, self.proposer, self.body]
+        """The signing ceremony's id (32 B), in each of its messages."""
+        parts = ["writ-proposal", self.roster.id, self.requester, self.body]
         return hashlib.sha256(codec.dump(parts)).digest()
 
     @property
     def tag(self) -> str:
-        """The first 16 hex digits of the id: how its files' names begin."""
+        """The first 16 hex digits of the id; the names of its files begin with them."""
         return self.id.hex()[:16]
 
 
-def propose(
+def publish_request(
     folder: Folder,
     identity: Identity,
     seat: Seat,
     title: str,
     items: Sequence[Item],
     random: Random = os.urandom,
-) -> Proposal:
-    """Put a proposal into the folder. Raises `Malformed` when it cannot be one."""
+) -> SigningRequest:
+    """Write a request into the folder. Raises `Malformed` for items that cannot be signed."""
     group_key = seat.public.group_key
     nonce = random(NONCE_BYTES)
-    proposal = Proposal(seat.roster, identity.name, title, group_key, tuple(items), nonce)
-    data = envelope(identity, seat.roster.id, "proposal", proposal.body)
-    folder.publish(proposal.tag + _SUFFIX, data)
-    return proposal
+    request = SigningRequest(seat.roster, identity.name, title, group_key, tuple(items), nonce)
+    data = envelope(identity, seat.roster.id, "proposal", request.body)
+    folder.publish(request.tag + _SUFFIX, data)
+    return request
 
 
-def read_proposal(folder: Folder, seat: Seat, tag: str) -> Proposal:
-    """The proposal with this tag, checked.
+def read_request(folder: Folder, seat: Seat, tag: str) -> SigningRequest:
+    """Read and check the request with this tag.
 
-    Raises `Malformed` (also when there is none), `WrongCeremony` for another scope's, or what
-    `open_envelope` raises.
+    Raises `Malformed` (also when there is none), `WrongCeremony` for a request to another scope,
+    or what `open_envelope` raises.
     """
     data = folder.read(tag + _SUFFIX)
     if data is None:
-        raise Malformed(f"no proposal {tag} in the folder", "Is it the right folder?")
+        raise Malformed(f"no request {tag} in the folder", "Is it the right folder?")
     roster = seat.roster
-    proposer, body = open_envelope(data, roster.by_name, roster.id, None, "proposal")
+    requester, body = open_envelope(data, roster.by_name, roster.id, None, "proposal")
     nonce, title, group_key, listed = codec.a_list(codec.load(body), 4)
     pairs = [codec.a_list(pair, 2) for pair in codec.a_list(listed, size_max=ITEMS_MAX)]
-    proposal = Proposal(
+    request = SigningRequest(
         roster,
-        proposer,
+        requester,
         codec.a_text(title, TITLE_BYTES_MAX),
         codec.some_bytes(group_key, 32),
         tuple(Item(codec.a_text(a, TITLE_BYTES_MAX), codec.some_bytes(b)) for a, b in pairs),
         codec.some_bytes(nonce, NONCE_BYTES),
     )
-    if proposal.group_key != seat.public.group_key or proposal.tag != tag:
-        raise WrongCeremony("a proposal for another group key, or under another's file name")
-    return proposal
+    if request.group_key != seat.public.group_key or request.tag != tag:
+        raise WrongCeremony("the request is for another group key, or has the wrong file name")
+    return request
 
 
-def proposals(folder: Folder, seat: Seat) -> tuple[list[Proposal], dict[str, HostError]]:
-    """All proposals in the folder, and why the others could not be read, by tag."""
+def read_requests(folder: Folder, seat: Seat) -> tuple[list[SigningRequest], dict[str, HostError]]:
+    """All valid requests in the folder, and the errors of the others, by tag."""
     good, bad = [], {}
     for name in folder.names():
         if name.endswith(_SUFFIX):
             tag = name.removesuffix(_SUFFIX)
             try:
-                good.append(read_proposal(folder, seat, tag))
+                good.append(read_request(folder, seat, tag))
             except HostError as error:
                 bad[tag] = error
     return good, bad

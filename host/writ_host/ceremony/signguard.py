@@ -1,7 +1,8 @@
-"""What a governor has agreed to sign: one state for each epoch, remembered before it commits.
+"""The sign guard: a governor signs one policy state for each epoch, in ceremonies too.
 
-Signatures of two states for one epoch would split the scope. Any two quorums share an honest
-governor (threshold > (n + f) / 2), so it is enough that each honest one keeps to this file.
+Signatures of two states for one epoch would split the scope. The governor therefore writes the
+state (its head) to a file before it commits to sign. Any two quorums share an honest governor
+(threshold > (n + f) / 2), so it is enough that each honest governor keeps to its file.
 
     file = [ "writ-pledges", { group_key: { epoch: head } } ]
 """
@@ -16,17 +17,17 @@ EPOCHS_KEPT = 64
 SCOPES_MAX = 64
 
 
-class AlreadyPledged(HostError):
-    """This governor has agreed to another state for the same epoch."""
+class DoubleSign(HostError):
+    """This governor has agreed to sign another state for the same epoch."""
 
     advice = (
-        "Find out what became of the other proposal. Only if the governors agree by voice that it"
-        " is dead, and nobody has its signatures, sign again with --supersede."
+        "Find out what became of the other request. Sign again with --supersede only if the"
+        " governors agree by voice that it is abandoned and that no governor has its signatures."
     )
 
 
-class Pledges:
-    """One governor's pledges, in a file beside its keys."""
+class SignGuard:
+    """The epochs that one governor has agreed to sign, in a file beside its keys."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -45,17 +46,22 @@ class Pledges:
             found[codec.some_bytes(group_key, 32)] = heads
         return found
 
-    def make(self, group_key: bytes, states: dict[int, bytes], supersede: bool = False) -> None:
-        """Pledge {epoch: head}, durably. Raises `AlreadyPledged` if that breaks one made before."""
+    def record(self, group_key: bytes, states: dict[int, bytes], supersede: bool = False) -> None:
+        """Keep {epoch: head}, durably. Raises `DoubleSign` for an epoch with another head.
+
+        supersede: the new heads take the place of the old ones.
+        """
         if not states:
             return
         known = self._load()
         mine: dict[int, Any] = known.setdefault(group_key, {})
         for epoch, head in states.items():
             if mine.get(epoch, head) != head and not supersede:
-                raise AlreadyPledged(f"we have agreed to another policy for epoch {epoch}")
+                raise DoubleSign(
+                    f"this governor has agreed to sign another policy for epoch {epoch}"
+                )
         mine.update(states)
         known[group_key] = dict(sorted(mine.items())[-EPOCHS_KEPT:])
         if len(known) > SCOPES_MAX:
-            raise HostError(f"{self.path} is full", "Use another folder of keys.")
+            raise HostError(f"{self.path} is full", "Use another folder for the keys.")
         files.write_atomically(self.path, codec.dump(["writ-pledges", known]))

@@ -1,19 +1,20 @@
-"""The signing ceremony: `threshold` governors sign all items of one proposal, file by file.
+"""The signing ceremony: `threshold` governors sign all items of one request, file by file.
 
-Files, N being the attempt, all signed envelopes (identity.py) with the proposal's id as ceremony,
-but for the last, which the group's signatures prove:
+Files, N being the attempt, all signed envelopes (identity.py) with the request's id as ceremony,
+except the last, which the group's signatures authenticate:
 
     TAG.NAME.commitN.cbor  NAME's nonce commitments, one pair for each item
-    TAG.selectN.cbor       who signs: written once, by whoever first sees enough commitments, or
-                           by the one whose turn it is in a folder of gossip (ceremonies/gossip.py)
+    TAG.selectN.cbor       the signers: written once, by the first governor that sees enough
+                           commitments, or by the selector of the attempt in a gossip folder
+                           (governor/ceremonies/gossip.py)
     TAG.NAME.shareN.cbor   NAME's signature shares
-    TAG.NAME.refuse.cbor   NAME's operator said no
+    TAG.NAME.refuse.cbor   NAME's operator refused
     TAG.signed.cbor        the signatures
 
-Nonces live in the process that made them and nowhere else. When a process dies, its successor
-commits to a new attempt, and the others follow it there. Whoever sends a wrong share is named and
-left out of the next attempt. `select` makes all signers agree on who they are; should a folder
-show two governors two different ones, the attempt fails, and no nonce has signed twice.
+Nonces exist only in the process that made them. A restarted process commits to a new attempt, and
+the others follow. A governor that sends a wrong share is named and left out of the next attempt.
+The select file makes all signers agree on the set of signers. If a folder shows different select
+files to two governors, the attempt fails, and no nonce signs twice.
 """
 
 import hashlib
@@ -30,13 +31,13 @@ from ..keys.group import Random, point_from_bytes
 from ..keys.identity import Identity, envelope, open_envelope
 from ..keys.roster import Seat
 from .progress import Progress, Wait
-from .request import Proposal
+from .request import SigningRequest
 from .storage import Folder
 
-# Each attempt leaves files behind; more of them than this means that somebody plays games.
+# Each attempt leaves files behind; more attempts than this mean that a governor disrupts them.
 ATTEMPTS_MAX = 16
 
-# By identifier: a commitment for each item.
+# By governor's number: a commitment for each item.
 Commitments = dict[int, list[Commitment]]
 
 
@@ -51,8 +52,8 @@ def _digest(commitments: Commitments) -> bytes:
 class Signing:
     """One governor's part of a signing ceremony, in one process.
 
-    `approve(proposal) -> bool` shows the proposal to the operator (or to a rule) before anything
-    is committed. Raises `UsageError` when seat, identity and proposal do not belong together.
+    `approve(request)` asks the operator (or a rule) before the first commitment. Raises
+    `UsageError` when seat, identity and request do not belong together.
     """
 
     def __init__(
@@ -60,41 +61,41 @@ class Signing:
         folder: Folder,
         identity: Identity,
         seat: Seat,
-        proposal: Proposal,
-        approve: Callable[[Proposal], bool],
+        request: SigningRequest,
+        approve: Callable[[SigningRequest], bool],
         random: Random = os.urandom,
     ) -> None:
-        if seat.name != identity.name or proposal.group_key != seat.public.group_key:
-            raise UsageError("seat, identity and proposal do not belong together")
+        if seat.name != identity.name or request.group_key != seat.public.group_key:
+            raise UsageError("seat, identity and request do not belong together")
         self.folder = folder
         self.identity = identity
         self.seat = seat
-        self.proposal = proposal
+        self.request = request
         self.approve = approve
         self.random = random
-        self.attempt = 0
+        self.attempt = 0  # the one that we committed to; 0 for none
         self.signatures: list[bytes] | None = None
-        self.cheaters: set[int] = set()
-        self._approved = False
-        self._judged = 0
+        self.cheaters: set[int] = set()  # numbers of governors that sent something wrong
+        self._is_approved = False
+        self._checked_attempt = 0  # the newest earlier attempt searched for wrong shares
         self._nonces: list[Nonces] = []
 
     def step(self) -> Progress:
-        """Do all that can be done now; safe to repeat.
+        """Do everything that is possible now; safe to repeat.
 
         Raises `Refused`, `CheatingGovernor` when too few honest governors are left (or when our
-        own share is the wrong one), `CeremonyFailed` after too many attempts, or what reading a
-        file raises.
+        own share is wrong), `CeremonyFailed` after too many attempts, or what reading a file
+        raises.
         """
         while not self._read_signed():
-            self._ask()
+            self._check_consent()
             newest = self._newest()
-            if self._settle(newest):
+            if self._check_earlier(newest):
                 continue
             if newest > self.attempt:
                 self._start(newest)
             commitments = self._commitments(self.attempt)
-            chosen = self._chosen(self.attempt) or self._choose(commitments)
+            chosen = self._selection(self.attempt) or self._select(commitments)
             if chosen is None and len(commitments) >= self.seat.public.threshold:
                 return self._progress("select")
             if chosen is None:
@@ -112,70 +113,70 @@ class Signing:
             if shares is not None and (missing := set(selected) - set(shares)):
                 return self._progress("share", missing)
             if shares is None or not self._combine(selected, shares):
-                self._ask()
+                self._check_consent()
                 self._start(self.attempt + 1)
-        return self._progress("done", done=True)
+        return self._progress("done", is_done=True)
 
     def run(self, wait: Wait) -> list[bytes]:
-        """Step until done: the signatures (64 B each), in the order of the items.
+        """Step until done; returns the signatures (64 B each), in the order of the items.
 
-        `wait(progress)` shows it and sleeps, raises to stop, or calls `retry` first when an awaited
-        governor does not come back.
+        `wait(progress)` shows the progress and sleeps. It may raise to stop, or call `retry` when
+        an awaited governor does not answer.
         """
-        while not (progress := self.step()).done:
+        while not (progress := self.step()).is_done:
             wait(progress)
         assert self.signatures is not None
         return self.signatures
 
     def retry(self) -> None:
-        """Give up this attempt and commit to the next one, where the absent are not chosen."""
-        self._ask()
+        """Abandon this attempt and commit to the next one, without the silent governors."""
+        self._check_consent()
         self._start(self.attempt + 1)
 
-    # Whether to take part
+    # --- consent ----------------------------------------------------------------------------------
 
-    def _ask(self) -> None:
-        if not self._approved:
-            if not self.approve(self.proposal):
+    def _check_consent(self) -> None:
+        if not self._is_approved:
+            if not self.approve(self.request):
                 self._publish("refuse", [])
-                raise Refused("you refused to sign this proposal")
-            self._approved = True
+                raise Refused("you refused to sign this request")
+            self._is_approved = True
         if self.seat.key.identifier in self.cheaters:
             raise CheatingGovernor(
                 [self.seat.key.identifier],
                 "our own messages are wrong",
-                "This machine's share or memory is damaged; restore the seat file.",
+                "This machine's key share or memory is damaged; restore the seat file.",
             )
         refusals = self._refusals()
         able = len(self._numbers()) - len(refusals | self.cheaters)
         if able < self.seat.public.threshold:
             if refusals:
                 names = ", ".join(self._names(refusals))
-                raise Refused(f"too few governors are left: refused by {names}")
+                raise Refused(f"too few governors are left to sign: refused by {names}")
             raise CheatingGovernor(
-                self.cheaters, "wrong messages; too few other governors are left"
+                self.cheaters, "wrong messages; too few other governors are left to sign"
             )
 
     def _refusals(self) -> set[int]:
         return {n for n in self._numbers() if self._read(n, "refuse") is not None}
 
-    # Which attempt
+    # --- attempts ---------------------------------------------------------------------------------
 
     def _newest(self) -> int:
-        """The newest attempt that a governor, not caught cheating, has committed to."""
+        """The newest attempt that any honest governor has committed to."""
         others = set(self._numbers()) - self.cheaters
         for attempt in range(ATTEMPTS_MAX, 1, -1):
             if any(self._read(number, f"commit{attempt}") is not None for number in others):
                 return attempt
         return 1
 
-    def _settle(self, newest: int) -> bool:
-        """Learn from earlier attempts who cheated in them; True if one gave the signatures."""
-        # A process that has just started may find even the newest complete.
-        for attempt in range(self._judged + 1, newest if self.attempt else newest + 1):
-            self._judged = min(attempt, newest - 1)
+    def _check_earlier(self, newest: int) -> bool:
+        """Find the cheaters of earlier attempts; True if an attempt gave the signatures."""
+        # After a restart even the newest attempt may be complete already.
+        for attempt in range(self._checked_attempt + 1, newest if self.attempt else newest + 1):
+            self._checked_attempt = min(attempt, newest - 1)
             commitments = self._commitments(attempt)
-            numbers, digest = self._chosen(attempt) or ([], b"")
+            numbers, digest = self._selection(attempt) or ([], b"")
             selected = {number: commitments[number] for number in numbers if number in commitments}
             if _digest(selected) != digest:
                 continue
@@ -185,7 +186,7 @@ class Signing:
         return False
 
     def _start(self, attempt: int) -> None:
-        """Fresh nonces for `attempt`, or for the first later one that we never committed to."""
+        """Make new nonces for `attempt`, or the first later one without a commitment of ours."""
         for nonces in self._nonces:
             nonces.discard()
         self.attempt = next(
@@ -196,13 +197,13 @@ class Signing:
         if self.attempt > ATTEMPTS_MAX:
             raise CeremonyFailed(
                 f"no signature after {ATTEMPTS_MAX} attempts",
-                "Find out whose machine keeps failing, then propose again.",
+                "Find out which machine keeps failing, then make a new request.",
             )
-        self._nonces = [commit(self.seat.key, self.random) for _ in self.proposal.items]
+        self._nonces = [commit(self.seat.key, self.random) for _ in self.request.items]
         public = [nonces.commitment for nonces in self._nonces]
         self._publish(f"commit{self.attempt}", [[item.hiding, item.binding] for item in public])
 
-    # Round one: commitments, and who signs
+    # --- round one: commitments, and the choice of signers ----------------------------------------
 
     def _commitments(self, attempt: int) -> Commitments:
         found = {}
@@ -211,7 +212,7 @@ class Signing:
             if body is None or number in self.cheaters:
                 continue
             try:
-                pairs = codec.a_list(codec.load(body), len(self.proposal.items))
+                pairs = codec.a_list(codec.load(body), len(self.request.items))
                 items = [codec.a_list(pair, 2) for pair in pairs]
                 found[number] = [
                     Commitment(number, codec.some_bytes(hiding), point_from_bytes(binding))
@@ -221,28 +222,28 @@ class Signing:
                 self.cheaters.add(number)
         return found
 
-    def _choose(self, commitments: Commitments) -> tuple[list[int], bytes] | None:
-        """Name the signers, the lowest numbers, once enough have committed; the first one wins."""
+    def _select(self, commitments: Commitments) -> tuple[list[int], bytes] | None:
+        """Select the signers, the lowest numbers, once enough have committed; first writer wins."""
         if len(commitments) < self.seat.public.threshold:
             return None
         numbers = sorted(commitments)[: self.seat.public.threshold]
         body = codec.dump([numbers, _digest({number: commitments[number] for number in numbers})])
         step = f"select{self.attempt}"
-        data = envelope(self.identity, self.proposal.id, step, body)
+        data = envelope(self.identity, self.request.id, step, body)
         self.folder.publish_first(self._file(step), data)
-        return self._chosen(self.attempt)
+        return self._selection(self.attempt)
 
-    def _chosen(self, attempt: int) -> tuple[list[int], bytes] | None:
-        """(identifiers, digest) of the select file, None where there is none yet.
+    def _selection(self, attempt: int) -> tuple[list[int], bytes] | None:
+        """(numbers, digest) of the select file, None where there is none yet.
 
-        No identifiers, and a digest that fits nothing, when its author wrote nonsense.
+        No numbers, and a digest that matches nothing, when its content is malformed.
         """
         step = f"select{attempt}"
         data = self.folder.read(self._file(step))
         if data is None:
             return None
         by_name = self.seat.roster.by_name
-        sender, body = open_envelope(data, by_name, self.proposal.id, None, step)
+        sender, body = open_envelope(data, by_name, self.request.id, None, step)
         try:
             listed, digest = codec.a_list(codec.load(body), 2)
             numbers = [
@@ -256,10 +257,10 @@ class Signing:
             self.cheaters.add(self.seat.roster.identifier(sender))
             return [], b""
 
-    # Round two: shares
+    # --- round two: shares ------------------------------------------------------------------------
 
     def _share(self, selected: Commitments, digest: bytes) -> None:
-        """Sign, once, if we are among the selected."""
+        """Publish our shares, once, if we are selected."""
         if self.seat.key.identifier not in selected or any(n.spent for n in self._nonces):
             return
         shares = [
@@ -271,9 +272,10 @@ class Signing:
     def _shares(
         self, attempt: int, selected: Commitments, digest: bytes
     ) -> dict[int, list[bytes]] | None:
-        """The shares that are there; None when one was made for another selection.
+        """The shares published so far; None when one was made for another selection.
 
-        That is the folder's doing, not the signer's: nobody is blamed, the attempt is void.
+        In that case the folder showed different select files. The attempt is void, and no governor
+        is blamed.
         """
         found = {}
         for number in selected:
@@ -284,11 +286,11 @@ class Signing:
                 signed_for, listed = codec.a_list(codec.load(body), 2)
                 if codec.some_bytes(signed_for, 32) != digest:
                     return None
-                shares = codec.a_list(listed, len(self.proposal.items))
+                shares = codec.a_list(listed, len(self.request.items))
                 found[number] = [codec.some_bytes(share) for share in shares]
             except Malformed:
-                # judged with the others: no bytes are a wrong share
-                found[number] = [b""] * len(self.proposal.items)
+                # empty bytes are a wrong share, which `_combine` reports
+                found[number] = [b""] * len(self.request.items)
         return found
 
     def _packages(self, selected: Commitments) -> list[SigningPackage]:
@@ -300,11 +302,11 @@ class Signing:
                 item.to_be_signed,
                 [commitments[i] for commitments in selected.values()],
             )
-            for i, item in enumerate(self.proposal.items)
+            for i, item in enumerate(self.request.items)
         ]
 
     def _combine(self, selected: Commitments, shares: dict[int, list[bytes]]) -> bool:
-        """Publish the signatures; False, with the cheaters noted, when a share is wrong."""
+        """Publish the signatures; False, with the cheaters recorded, when a share is wrong."""
         signatures = []
         for i, package in enumerate(self._packages(selected)):
             try:
@@ -312,7 +314,7 @@ class Signing:
                 signatures.append(aggregate(self.seat.public, package, answers))
             except CheatingGovernor as error:
                 self.cheaters.update(error.identifiers)
-        if len(signatures) < len(self.proposal.items):
+        if len(signatures) < len(self.request.items):
             return False
         self.folder.publish_first(self._file("signed"), codec.dump(["writ-signed", signatures]))
         return True
@@ -321,36 +323,36 @@ class Signing:
         data = self.folder.read(self._file("signed"))
         if data is None:
             return False
-        size = len(self.proposal.items)
+        size = len(self.request.items)
         (listed,) = codec.tagged(codec.load(data), "writ-signed", 2)
         signatures = [codec.some_bytes(item, 64) for item in codec.a_list(listed, size)]
-        for item, signature in zip(self.proposal.items, signatures, strict=True):
-            if not is_valid(self.proposal.group_key, item.to_be_signed, signature):
+        for item, signature in zip(self.request.items, signatures, strict=True):
+            if not is_valid(self.request.group_key, item.to_be_signed, signature):
                 raise Malformed(
                     f"the signature in {self._file('signed')} does not verify",
-                    "Somebody altered the file: remove it and run the step again.",
+                    "The file was altered: remove it and run the step again.",
                 )
         self.signatures = signatures
         return True
 
-    # Files and names
+    # --- files and names --------------------------------------------------------------------------
 
     def _file(self, step: str, number: int | None = None) -> str:
         name = "" if number is None else f"{self.seat.roster.name(number)}."
-        return f"{self.proposal.tag}.{name}{step}.cbor"
+        return f"{self.request.tag}.{name}{step}.cbor"
 
     def _publish(self, step: str, body: object) -> None:
-        data = envelope(self.identity, self.proposal.id, step, codec.dump(body))
+        data = envelope(self.identity, self.request.id, step, codec.dump(body))
         self.folder.publish(self._file(step, self.seat.key.identifier), data)
 
     def _read(self, number: int, step: str) -> bytes | None:
-        """The body of a governor's message, None where there is none yet."""
+        """The body of a governor's file, None where there is none yet."""
         data = self.folder.read(self._file(step, number))
         if data is None:
             return None
         roster = self.seat.roster
         name = roster.name(number)
-        return open_envelope(data, roster.by_name, self.proposal.id, name, step)[1]
+        return open_envelope(data, roster.by_name, self.request.id, name, step)[1]
 
     def _numbers(self) -> range:
         return range(1, len(self.seat.roster.governors) + 1)
@@ -358,11 +360,13 @@ class Signing:
     def _names(self, numbers: set[int]) -> tuple[str, ...]:
         return tuple(self.seat.roster.name(number) for number in sorted(numbers))
 
-    def _progress(self, step: str, waiting: set[int] | None = None, done: bool = False) -> Progress:
+    def _progress(
+        self, step: str, waiting: set[int] | None = None, is_done: bool = False
+    ) -> Progress:
         return Progress(
             step,
             self._names(waiting or set()),
-            done,
+            is_done,
             attempt=self.attempt,
             cheaters=self._names(self.cheaters),
         )

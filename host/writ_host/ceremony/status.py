@@ -1,4 +1,4 @@
-"""Where ceremonies in a shared folder stand, told from their files alone: no keys are needed."""
+"""The status of ceremonies in a shared folder, from their files alone: no keys are needed."""
 
 import re
 from dataclasses import dataclass
@@ -16,19 +16,23 @@ _ROUNDS = ("round1", "round2", "confirm", "complaint")
 
 @dataclass(frozen=True)
 class GovernorState:
-    """How far a governor is. done: the rounds of founding that it has published."""
+    """The progress of a governor. done: the rounds of founding that it has published."""
 
     name: str
     done: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class ProposalState:
-    """One proposal. state: "open", "signed", "refused" or "damaged"; problem: why damaged."""
+class RequestState:
+    """The state of a signing request, and the names of the governors that did each step.
+
+    state: "open", "signed", "refused" or "damaged"; problem: what is damaged; awaited: the
+    governors whose file is needed next.
+    """
 
     tag: str
     title: str
-    proposer: str
+    requester: str
     labels: tuple[str, ...]
     state: str
     attempt: int
@@ -40,7 +44,7 @@ class ProposalState:
 
 
 def founding_state(folder: Folder, roster: Roster) -> list[GovernorState]:
-    """How far each governor is with the founding."""
+    """The progress of each governor with the founding."""
     names = set(folder.names())
     return [
         GovernorState(one, tuple(step for step in _ROUNDS if f"{one}.{step}.cbor" in names))
@@ -48,28 +52,28 @@ def founding_state(folder: Folder, roster: Roster) -> list[GovernorState]:
     ]
 
 
-def proposal_states(folder: Folder, roster: Roster) -> list[ProposalState]:
-    """All proposals, by tag."""
+def request_states(folder: Folder, roster: Roster) -> list[RequestState]:
+    """The state of each signing request in the folder."""
     names = folder.names()
     tags = [name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)]
     return [_state(folder, roster, tag, names) for tag in tags]
 
 
 def _read(folder: Folder, roster: Roster, tag: str) -> tuple[str, str, tuple[str, ...]]:
-    # (proposer, title, labels), signed by a governor of the roster
+    """(requester, title, labels) of a request, which a governor of the roster must have signed."""
     data = folder.read(tag + _SUFFIX) or b""
-    proposer, body = open_envelope(data, roster.by_name, roster.id, None, "proposal")
+    requester, body = open_envelope(data, roster.by_name, roster.id, None, "proposal")
     _, title, _, listed = codec.a_list(codec.load(body), 4)
     pairs = [codec.a_list(pair, 2) for pair in codec.a_list(listed)]
     labels = tuple(codec.a_text(label, TITLE_BYTES_MAX) for label, _ in pairs)
-    return proposer, codec.a_text(title, TITLE_BYTES_MAX), labels
+    return requester, codec.a_text(title, TITLE_BYTES_MAX), labels
 
 
-def _state(folder: Folder, roster: Roster, tag: str, names: list[str]) -> ProposalState:
+def _state(folder: Folder, roster: Roster, tag: str, names: list[str]) -> RequestState:
     try:
-        proposer, title, labels = _read(folder, roster, tag)
+        requester, title, labels = _read(folder, roster, tag)
     except HostError as error:
-        return ProposalState(tag, "", "", (), "damaged", 0, (), (), (), (), str(error))
+        return RequestState(tag, "", "", (), "damaged", 0, (), (), (), (), str(error))
     attempt = max((int(found[1]) for found in _files(names, tag, r".*\.commit(\d+)")), default=0)
 
     def who(step: str) -> tuple[str, ...]:
@@ -87,10 +91,10 @@ def _state(folder: Folder, roster: Roster, tag: str, names: list[str]) -> Propos
         awaited = [one for one in committed[: roster.threshold] if one not in shared]
     else:
         awaited = [one for one in able if one not in committed]
-    return ProposalState(
+    return RequestState(
         tag,
         title,
-        proposer,
+        requester,
         labels,
         state,
         attempt,

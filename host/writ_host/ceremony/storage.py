@@ -1,7 +1,7 @@
-"""Where a ceremony's files live: the folder that governors share, and each one's own store.
+"""The files of a ceremony: the folder that governors share, and each governor's own secret store.
 
-The shared folder may be a network share, a synchronised directory or a USB stick that goes round.
-Nothing in it is believed: whoever writes to it can delay the ceremony and no more.
+The shared folder may be a network share, a synchronised directory or a USB stick that is handed
+round. Its content is not trusted: an attacker who writes to it can only delay the ceremony.
 """
 
 import contextlib
@@ -23,10 +23,10 @@ class Folder(Protocol):
         """The file, or None where there is none yet. Raises `Malformed` for one too large."""
 
     def publish(self, name: str, data: bytes) -> None:
-        """Write a file; writing the same again is fine. `FileInTheWay` if it holds other bytes."""
+        """Write a file; the same data again is fine. `FileInTheWay` if it holds other data."""
 
     def publish_first(self, name: str, data: bytes) -> None:
-        """Write a file unless somebody was faster; what `read` gives then is the winner's."""
+        """Write a file unless it exists; `read` then returns the first writer's data."""
 
     def names(self) -> list[str]:
         """The names of all files, sorted."""
@@ -36,21 +36,21 @@ class Store(Protocol):
     """One governor's own secret state between steps; encrypted where it reaches a disk."""
 
     def load(self) -> bytes | None:
-        """What was saved last, or None."""
+        """The data that was saved last, or None."""
 
     def save(self, data: bytes) -> None:
-        """Keep `data`, durably, in place of what was there."""
+        """Replace the stored data by `data`, durably."""
 
 
 class SeatStore(Store, Protocol):
-    """Where a governor's seat is; what may take its place one day is kept beside it."""
+    """The store of a governor's seat; stores beside it hold seats that may replace it."""
 
     def beside(self, suffix: str) -> Store:
-        """The store of that name beside this one, always the same one."""
+        """The store with this suffix beside this one; the same one for each call."""
 
 
 class MemoryFolder:
-    """A folder that nobody else sees: for tests and for governors on one machine."""
+    """A folder in memory, for tests and for governors in one process."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -60,7 +60,7 @@ class MemoryFolder:
 
     def publish(self, name: str, data: bytes) -> None:
         if self.files.setdefault(name, data) != data:
-            raise FileInTheWay(f"{name} in the folder is not what we wrote")
+            raise FileInTheWay(f"{name} in the folder differs from what this governor wrote")
 
     def publish_first(self, name: str, data: bytes) -> None:
         self.files.setdefault(name, data)
@@ -77,7 +77,7 @@ class DirectoryFolder:
 
     def read(self, name: str) -> bytes | None:
         path = self.path / name
-        # Anything but a plain file (a pipe, say) might block us.
+        # Reading anything but a plain file (a pipe, say) might block.
         if not path.is_file():
             return None
         return files.read_bounded(path, FILE_BYTES_MAX)
@@ -87,7 +87,7 @@ class DirectoryFolder:
         if known is None:
             files.write_atomically(self.path / name, data, 0o644)
         elif known != data:
-            raise FileInTheWay(f"{name} in the folder is not what we wrote")
+            raise FileInTheWay(f"{name} in the folder differs from what this governor wrote")
 
     def publish_first(self, name: str, data: bytes) -> None:
         handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=self.path)
@@ -109,7 +109,7 @@ class DirectoryFolder:
         except FileExistsError:
             return
         except OSError:
-            # FAT has no links. Losing this race costs one attempt, never a signature.
+            # FAT has no links. A lost race costs one attempt, but no signature.
             with contextlib.suppress(FileInTheWay):
                 self.publish(name, Path(temporary).read_bytes())
 
@@ -118,7 +118,7 @@ class DirectoryFolder:
 
 
 class MemoryStore:
-    """A store for tests and for governors that live as long as the process."""
+    """A store in memory, for tests and for governors that live as long as the process."""
 
     def __init__(self, data: bytes | None = None) -> None:
         self.data = data

@@ -18,14 +18,14 @@ from ..ceremony import keyring
 from ..ceremony.local import (
     Founding,
     Governor,
-    Proposal,
     Roster,
     Signing,
+    SigningRequest,
     load_identity,
-    proposals,
-    propose,
+    publish_request,
+    read_requests,
 )
-from ..ceremony.status import founding_state, proposal_states
+from ..ceremony.status import founding_state, request_states
 from ..consensus.committee import check_threshold, tolerance
 from ..errors import FileInTheWay, HostError, NeedsPerson
 from ..keys.dkg import spoken
@@ -44,8 +44,8 @@ from .signers import (
     Who,
     ceremony_folder,
     keys_options,
-    pledges_of,
     read_roster,
+    sign_guard_of,
     wait_option,
 )
 
@@ -227,7 +227,7 @@ def propose_(
         drafts = change.drafts
         title = f"policy of epoch {change.new.epoch}"
     items = issuance.signing_items(drafts)
-    made = propose(ceremony_folder(scope), local.identity, local.seat, title, items)
+    made = publish_request(ceremony_folder(scope), local.identity, local.seat, title, items)
     out.ok(f"proposed {made.tag}: {title}")
     out.note(f"next, {local.seat.roster.threshold} governors at one time:  writ ceremony sign")
     labels = [item.label for item in made.items]
@@ -275,7 +275,7 @@ def sign(
     found = review(local.seat, known, proposal.items)
     is_signed = folder.read(f"{proposal.tag}.signed.cbor") is not None
 
-    def approve(_: Proposal) -> bool:
+    def approve(_: SigningRequest) -> bool:
         if refuse:
             return False
         _show(out, proposal, found)
@@ -285,8 +285,8 @@ def sign(
                 "Speak with the proposer; writ ceremony sign --refuse tells all.",
             )
         out.confirm("Sign it?", yes)
-        pledges = pledges_of(who.keys_folder(), local.seat.name)
-        pledges.make(proposal.group_key, found.heads, supersede)
+        guard = sign_guard_of(who.keys_folder(), local.seat.name)
+        guard.record(proposal.group_key, found.heads, supersede)
         return True
 
     machine = Signing(folder, local.identity, local.seat, proposal, approve)
@@ -311,8 +311,8 @@ def _maybe(scope: Path) -> ScopeFolder | None:
         return None
 
 
-def _choose(folder: Any, seat: Any, tag: str | None) -> Proposal:
-    good, bad = proposals(folder, seat)
+def _choose(folder: Any, seat: Any, tag: str | None) -> SigningRequest:
+    good, bad = read_requests(folder, seat)
     if tag is not None:
         good = [one for one in good if one.tag.startswith(tag)]
         if not good and tag in bad:
@@ -325,15 +325,15 @@ def _choose(folder: Any, seat: Any, tag: str | None) -> Proposal:
     return good[0]
 
 
-def _show(out: Output, proposal: Proposal, found: Review) -> None:
-    out.line(f"{proposal.title}, proposed by {proposal.proposer} ({proposal.tag})", "bold")
+def _show(out: Output, proposal: SigningRequest, found: Review) -> None:
+    out.line(f"{proposal.title}, proposed by {proposal.requester} ({proposal.tag})", "bold")
     for line in found.lines:
         out.line(f"  {line}")
     for problem in found.problems:
         out.warn(problem)
 
 
-def collect(scope: Path, proposal: Proposal, signatures: list[bytes]) -> int:
+def collect(scope: Path, proposal: SigningRequest, signatures: list[bytes]) -> int:
     """Put what was certified into the scope's folder, whatever of it is new; how many were."""
     raws = [
         capsules.assemble(item.payload, signature)
@@ -362,7 +362,7 @@ def status(out: Output, scope: Path) -> None:
     states = founding_state(folder, listed)
     out.line(f"{listed.scope}: {listed.threshold} of {len(listed.names)} governors certify")
     out.table(("governor", "founding"), [(one.name, one.done or "not begun") for one in states])
-    found_proposals = proposal_states(folder, listed)
+    found_proposals = request_states(folder, listed)
     rows = [
         (one.tag, one.title or one.problem, one.state, one.shared or one.committed, one.awaited)
         for one in found_proposals

@@ -62,14 +62,14 @@ class Follower:
                 if self._client.ask("status")["state"] != "retired":
                     raise
                 # it has left, as was wanted, between two looks
-                return {**found, "state": "done", "names": ""}
+                return {**found, "state": "done", "seat_id": ""}
         return found
 
     def _put_in_force(self, done: Document) -> Document:
         seen = ""
         while True:
-            found = self._client.ask("force", names=done["names"])
-            if found["in_force"] or not done["names"]:
+            found = self._client.ask("force", names=done["seat_id"])
+            if found["in_force"] or not done["seat_id"]:
                 self._out.ok(f"in force: {done['title']}")
                 return {**done, "in_force": True}
             proposal = found["proposal"]

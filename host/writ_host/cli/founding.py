@@ -21,9 +21,9 @@ from ..errors import (
     NeedsPerson,
     NotReachable,
 )
-from ..governor.ceremonies.invitation import INVITATION_BYTES_MAX, Invitation, Status
+from ..governor.ceremonies.invitation import INVITATION_BYTES_MAX, CeremonyStatus, Invitation
 from ..governor.ceremonies.record import Record
-from ..governor.ceremonies.views import in_words
+from ..governor.ceremonies.views import state_text
 from ..governor.folder import GovernorFolder
 from ..governor.peering.bootstrap import PATH
 from ..keys.dkg import spoken
@@ -121,7 +121,7 @@ def _follow(
 ) -> None:
     """Invite until all know of it, then look until all are done."""
     end = None if wait_s is None else time.monotonic() + wait_s
-    known: dict[str, Status | str] = {}
+    known: dict[str, CeremonyStatus | str] = {}
     with live_page(out) as draw:
         while True:
             for record in records:
@@ -129,7 +129,7 @@ def _follow(
                 known[governor] = _ask(record, invitation, known.get(governor))
             if not out.as_json:
                 draw({}, _page(invitation, known))
-            states = [one for one in known.values() if isinstance(one, Status)]
+            states = [one for one in known.values() if isinstance(one, CeremonyStatus)]
             for one in states:
                 if one.state in _ENDED:
                     raise CeremonyFailed(f"{invitation.title}: {one.state}: {one.problem}")
@@ -145,7 +145,9 @@ def _follow(
             time.sleep(POLL_S)
 
 
-def _ask(record: Record, invitation: Invitation, before: Status | str | None) -> Status | str:
+def _ask(
+    record: Record, invitation: Invitation, before: CeremonyStatus | str | None
+) -> CeremonyStatus | str:
     """How far a governor is, or in words why that is not known."""
     path = f"{PATH}/{invitation.id.hex()}"
     try:
@@ -158,28 +160,28 @@ def _ask(record: Record, invitation: Invitation, before: Status | str | None) ->
     if answer.code >> 5 != 2:
         said = bytes(answer.payload).decode("utf-8", "replace")
         return said or f"{answer.code >> 5}.{answer.code & 31:02d}"
-    return Status.from_bytes(bytes(answer.payload))
+    return CeremonyStatus.from_bytes(bytes(answer.payload))
 
 
-def _awaited(known: dict[str, Status | str]) -> str:
+def _awaited(known: dict[str, CeremonyStatus | str]) -> str:
     said = {name: _words(one) for name, one in known.items()}
     return ", ".join(f"{name} ({word})" for name, word in said.items() if word != "done")
 
 
-def _words(one: Status | str) -> str:
+def _words(one: CeremonyStatus | str) -> str:
     if isinstance(one, str):
         return one
-    return "its operator compares and approves" if one.state == "compare" else in_words(one.state)
+    return "its operator compares and approves" if one.state == "compare" else state_text(one.state)
 
 
-def _page(invitation: Invitation, known: dict[str, Status | str]) -> list[str]:
+def _page(invitation: Invitation, known: dict[str, CeremonyStatus | str]) -> list[str]:
     rows = [(name, _words(one)) for name, one in known.items()]
     lines = [f"{invitation.title}: {invitation.roster.threshold} of {len(rows)} certify"]
     lines += table(("governor", "state"), rows)
     # once, and on a line of its own: a narrow terminal must not cut what people compare
-    spoken = {one.fingerprint for one in known.values() if isinstance(one, Status)} - {""}
+    spoken = {one.fingerprint for one in known.values() if isinstance(one, CeremonyStatus)} - {""}
     lines += [f"ceremony fingerprint  {one}" for one in sorted(spoken)]
-    if any(isinstance(one, Status) and one.state == "compare" for one in known.values()):
+    if any(isinstance(one, CeremonyStatus) and one.state == "compare" for one in known.values()):
         tag = invitation.id.hex()[:8]
         lines.append("read it to each other, then at each governor:")
         lines.append(f"  writ governor approve DIR {tag}")

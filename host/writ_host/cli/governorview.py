@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from .. import humanize
-from ..governor.ceremonies.views import in_words
+from ..governor.ceremonies.views import state_text
 from ..governor.control import Document
 from ..governor.core import clockskew
 
@@ -110,7 +110,7 @@ def item(one: Document) -> list[str]:
     if waiting := awaited(one):
         lines.append(f"  {waiting}")
     elif one["state"] != "open":
-        lines.append(f"  {in_words(one['state'])}")
+        lines.append(f"  {state_text(one['state'])}")
     return lines
 
 
@@ -118,7 +118,7 @@ def awaited(one: Document) -> str:
     """Who is awaited, "" for nobody."""
     if one["what"] == "ceremony":
         names = ", ".join(one["waiting_for"])
-        if one.get("asks"):
+        if one.get("needs_decision"):
             return f"waiting for you: writ governor approve DIR {one['id'][:8]}"
         return f"waiting for {names}" if names else ""
     if one["state"] != "open":
@@ -135,7 +135,7 @@ def awaited(one: Document) -> str:
 def ceremony_line(one: Document) -> str:
     """The state of a ceremony in a line."""
     waiting = awaited(one)
-    return f"{one['title']}: {in_words(one['state'])}" + (f", {waiting}" if waiting else "")
+    return f"{one['title']}: {state_text(one['state'])}" + (f", {waiting}" if waiting else "")
 
 
 def log_line(entry: Document) -> str:

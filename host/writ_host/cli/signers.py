@@ -11,8 +11,8 @@ import click
 from click.core import ParameterSource
 
 from ..ceremony import keyring
-from ..ceremony.local import DirectoryFolder, Progress, Proposal, Roster
-from ..ceremony.signguard import Pledges
+from ..ceremony.local import DirectoryFolder, Progress, Roster, SigningRequest
+from ..ceremony.signguard import SignGuard
 from ..errors import Stalled
 from ..scope.folder import ScopeFolder
 from ..scope.issuance import CeremonySigner, Draft, Issuer, LocalSigner, Signer
@@ -205,10 +205,10 @@ def open_signer(out: Output, folder: ScopeFolder, who: Who, wish: str = "") -> S
     key = unlock(out, who.passphrase_file, who.key_file, f"the keys of {name}")
     local = keyring.open_seat(keys, name, key, roster)
 
-    def approve(proposal: Proposal) -> bool:
+    def approve(proposal: SigningRequest) -> bool:
         # our own proposal: what it says was shown before, what it binds us to is remembered
         states = review(local.seat, folder, proposal.items).heads
-        pledges_of(keys, name).make(proposal.group_key, states)
+        sign_guard_of(keys, name).record(proposal.group_key, states)
         out.note(f"proposal {proposal.tag}: the others run  writ ceremony sign")
         return True
 
@@ -217,9 +217,9 @@ def open_signer(out: Output, folder: ScopeFolder, who: Who, wish: str = "") -> S
     return CeremonySigner(meeting, local.identity, local.seat, waiter, approve)
 
 
-def pledges_of(keys: Path, name: str) -> Pledges:
+def sign_guard_of(keys: Path, name: str) -> SignGuard:
     """What this governor has agreed to."""
-    return Pledges(keys / f"{name}.pledges")
+    return SignGuard(keys / f"{name}.pledges")
 
 
 def read_roster(scope: Path) -> Roster:

@@ -107,7 +107,7 @@ class Governor(Process):
         until = time.monotonic() + timeout_s
         while True:
             for found in self.ask("pending")["ceremonies"]:
-                if found["asks"]:
+                if found["needs_decision"]:
                     return dict(found)
             if time.monotonic() > until:
                 raise NoAnswer(f"no ceremony waits for the operator of {self.name}")

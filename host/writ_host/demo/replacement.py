@@ -91,7 +91,7 @@ def _approve_ceremony(bed: Testbed, made: Document) -> set[str]:
         for one in governors.honest:
             found = _ceremony(one, made["id"])
             states.append(found and found["state"])
-            if found and found["asks"]:
+            if found and found["needs_decision"]:
                 one.ask("decide", id=made["id"], yes=True, reason="emil takes dora's place")
                 approvers.add(one.name)
         if all(state == "done" for state in states):

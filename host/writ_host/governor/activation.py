@@ -16,7 +16,7 @@ from writ.errors import Rejection
 
 from .. import codec
 from ..errors import HostError
-from .ceremonies.manager import CNext
+from .ceremonies.views import SeatReady
 from .core.core import Core
 from .proposals.messages import TITLE_BYTES_MAX
 from .proposals.proposal import REFUSED, Proposal
@@ -29,7 +29,7 @@ Propose = Callable[[Sequence[bytes], str, bytes], bytes]
 
 @dataclass
 class _Share:
-    next_seat: CNext
+    next_seat: SeatReady
     title: str
     epoch: int = -1  # of the newest proposal, -1 before the first
     proposal_id: bytes = b""
@@ -42,7 +42,7 @@ class Activation:
         self._shares: dict[bytes, _Share] = {}  # by committee digest
         self._problems: set[str] = set()  # of the last tick
 
-    def add(self, next_seat: CNext, title: str) -> None:
+    def add(self, next_seat: SeatReady, title: str) -> None:
         """Add a share; title: of the ceremony that made it."""
         title = (_TITLE + title)[:TITLE_BYTES_MAX]
         self._shares[next_seat.digest] = _Share(next_seat, title)

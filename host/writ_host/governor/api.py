@@ -15,8 +15,8 @@ from ..consensus.committee import UnsafeThreshold, check_threshold
 from ..errors import HostError
 from . import backup, snapshot
 from .activation import names_seat
-from .ceremonies.manager import CeremonyView
 from .ceremonies.record import Record
+from .ceremonies.views import CeremonyView
 from .control import Document, field
 from .governor import RETIRED, Governor
 from .proposals import messages

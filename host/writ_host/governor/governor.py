@@ -24,7 +24,16 @@ from ..keys.identity import Identity
 from ..keys.roster import Seat, committee_digest
 from ..node.folder import NodeFolder
 from .activation import Activation
-from .ceremonies.manager import Ceremonies, CEvent, CInvite, CNext, COut, CSeat, CSend, NoSuchSeat
+from .ceremonies.gossip import CeremonySend
+from .ceremonies.manager import Ceremonies
+from .ceremonies.seats import NoSuchSeat
+from .ceremonies.views import (
+    CeremonyEvent,
+    CeremonyOutput,
+    ScopeFounded,
+    SeatReady,
+    SendInvitation,
+)
 from .core.context import LogEvent, NewCapsule, Outgoing, Output, Reseat
 from .core.core import FOUNDERS, Core
 from .core.reservations import NEW_SINCE
@@ -299,29 +308,29 @@ class Governor:
 
     # --- ceremonies -------------------------------------------------------------------------------
 
-    def handle_ceremony_outputs(self, outputs: Sequence[COut]) -> None:
+    def handle_ceremony_outputs(self, outputs: Sequence[CeremonyOutput]) -> None:
         """Send messages and invitations, log events, and take the seats that ceremonies made."""
         if outputs:
             self._set_peers()
         for one in outputs:
-            if isinstance(one, CSend):
+            if isinstance(one, CeremonySend):
                 self.endpoint.post(one.to, one.data)
-            elif isinstance(one, CEvent):
+            elif isinstance(one, CeremonyEvent):
                 self.ledger.log(one.name, one.text, **one.facts)
                 self._emit(one.name, one.text, **one.facts)
-            elif isinstance(one, CInvite):
+            elif isinstance(one, SendInvitation):
                 self.endpoint.invite(one.address, one.data)
-            elif isinstance(one, CSeat):
+            elif isinstance(one, ScopeFounded):
                 if self.core is None:
                     write_genesis(self.ledger, one.seat, one.genesis)
                     self._take_seat(one.seat)
-            elif isinstance(one, CNext):
+            elif isinstance(one, SeatReady):
                 self._keep_share(one)
         if self.core is not None and outputs:
-            self.core.set_next_seats(list(self.ceremonies.committees()))
+            self.core.set_next_seats(list(self.ceremonies.seats.committees()))
             self._activate_shares()
 
-    def _keep_share(self, share: CNext) -> None:
+    def _keep_share(self, share: SeatReady) -> None:
         """Keep a new share until a policy, or a succession, names its committee."""
         self._emit("share", "a new share is ready, not in force yet", digest=share.digest.hex())
         if share.genesis:
@@ -366,8 +375,8 @@ class Governor:
         core.context.send_now = self._send_now
         if core.is_seated:
             # the committee of a new governor may be in force before the governor learns of it
-            self.ceremonies.activate(committee_digest(seat))
-        core.set_next_seats(list(self.ceremonies.committees()))
+            self.ceremonies.seats.activate(committee_digest(seat))
+        core.set_next_seats(list(self.ceremonies.seats.committees()))
         scope = core.context.chain.charter
         if self.node_folder is None:
             self.node_folder = self._open_node(bytes(scope.scope))
@@ -399,7 +408,7 @@ class Governor:
             # before the new share is in force: after a restart it would be too late
             self.ledger.capsules.add(self._activation.genesis(seat_id))
         try:
-            seat = self.ceremonies.activate(seat_id)
+            seat = self.ceremonies.seats.activate(seat_id)
         except NoSuchSeat:
             self._retire()
             return
@@ -412,7 +421,7 @@ class Governor:
         # a new governor, whose share is not in force yet, has no seat and keeps its share
         if self.ceremonies.seat is not None:
             # a quorum of old shares could sign for ever: this one is deleted
-            self.ceremonies.retire()
+            self.ceremonies.seats.retire()
             self._emit(
                 "retired", "other governors are in force; this one only serves devices from now on"
             )

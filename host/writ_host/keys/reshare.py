@@ -79,7 +79,7 @@ def deal(
 
 
 @dataclass
-class Resharing:
+class ShareReceiver:
     """The receiving side at new governor `me` of 1 to `receivers`; a pure state machine.
 
     old: the public keys so far, which a new governor must get from a trusted source; context: names
@@ -201,7 +201,7 @@ class Resharing:
         )
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Resharing":
+    def from_bytes(cls, data: bytes) -> "ShareReceiver":
         """The state that `to_bytes` wrote, checked like received messages. Raises `Malformed`."""
         items = codec.tagged(codec.load(data, STATE_BYTES_MAX), "writ-reshare-state", 7)
         context, keys, dealers, numbers, commitments, shares = items

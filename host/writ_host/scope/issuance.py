@@ -17,7 +17,14 @@ from writ.authority.policy import Policy, check_amendment
 from writ.errors import Rejection
 from writ.limits import AMENDMENT_OPS_MAX
 
-from ..ceremony.local import Item, Local, Proposal, Signing, propose, sign_local
+from ..ceremony.local import (
+    Item,
+    LocalGovernor,
+    Signing,
+    SigningRequest,
+    publish_request,
+    sign_local,
+)
 from ..ceremony.progress import Wait
 from ..ceremony.request import ITEMS_MAX
 from ..ceremony.storage import Folder
@@ -84,7 +91,7 @@ class Issuer(ABC):
 class LocalSigner:
     """A signer for which enough governors are on this machine."""
 
-    governors: Sequence[Local]
+    governors: Sequence[LocalGovernor]
 
     @property
     def group_key(self) -> bytes:
@@ -103,14 +110,14 @@ class CeremonySigner:
     identity: Identity
     seat: Seat
     wait: Wait
-    approve: Callable[[Proposal], bool] = lambda _: True
+    approve: Callable[[SigningRequest], bool] = lambda _: True
 
     @property
     def group_key(self) -> bytes:
         return self.seat.public.group_key
 
     def sign(self, title: str, items: Sequence[Item]) -> list[bytes]:
-        proposal = propose(self.folder, self.identity, self.seat, title, items)
+        proposal = publish_request(self.folder, self.identity, self.seat, title, items)
         machine = Signing(self.folder, self.identity, self.seat, proposal, self.approve)
         return run_with_retries(machine, self.wait)
 
@@ -120,7 +127,7 @@ def run_with_retries(
 ) -> list[bytes]:
     """Run a signing; retry without governors that committed but send no share in time."""
     since, before = time.monotonic(), None
-    while not (progress := machine.step()).done:
+    while not (progress := machine.step()).is_done:
         if progress != before:
             since, before = time.monotonic(), progress
         elif progress.step == "share" and time.monotonic() - since > share_timeout_s:

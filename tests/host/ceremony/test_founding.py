@@ -121,7 +121,7 @@ def test_founding_resumes_after_power_loss_at_every_write(after):
                 ben.step()
             except PowerCut:
                 ben = None
-        assert ben is not None and ben.step().done, f"write {cut}"
+        assert ben is not None and ben.step().is_done, f"write {cut}"
         assert len({machine.seat.public.group_key for machine in [*others, ben]}) == 1
         if fuse[0] > 0:
             break
@@ -292,7 +292,7 @@ def test_equivocation_is_noticed_before_anybody_confirms():
     split.files["carl.round1.cbor"] = data
     founders.machine(0, folder=split).step()
     founders.folder.files["anna.round2.cbor"] = split.files["anna.round2.cbor"]
-    with pytest.raises(Disagreement, match="anna saw other round-1 messages"):
+    with pytest.raises(Disagreement, match="anna received other round-1 files"):
         founders.machine(1).step()
     # And a package that changes under the eyes of one governor.
     with pytest.raises(Disagreement, match="two different round-1"):

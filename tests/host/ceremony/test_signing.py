@@ -12,12 +12,12 @@ from writ_host.ceremony.local import (
     DirectoryFolder,
     Item,
     MemoryFolder,
-    Proposal,
     Signing,
+    SigningRequest,
     found_local,
-    proposals,
-    propose,
-    read_proposal,
+    publish_request,
+    read_request,
+    read_requests,
     run_local,
 )
 from writ_host.ceremony.signing import ATTEMPTS_MAX
@@ -72,7 +72,7 @@ def test_a_late_governor_only_reads_the_result(governors):
     signers = Signers(governors)
     run_local(signers.machines(0, 1, 2))
     late = signers.machine(3, approve=no)
-    assert late.step().done
+    assert late.step().is_done
     signers.check(late.signatures)
 
 
@@ -81,9 +81,9 @@ def test_nothing_is_committed_before_the_operator_saw_it(governors):
     before = signers.folder.names()
     seen = []
 
-    def look(proposal):
+    def look(request):
         assert signers.folder.names() == before
-        seen.extend((one.label, one.payload) for one in proposal.items)
+        seen.extend((one.label, one.payload) for one in request.items)
         return True
 
     signers.machine(1, look).step()
@@ -228,7 +228,7 @@ def test_signing_goes_on_after_power_loss_at_every_write(governors, after):
             for machine in others:
                 machine.step()
         for machine in [*others, ben]:
-            assert machine.step().done, f"write {cut}"
+            assert machine.step().is_done, f"write {cut}"
             signers.check(machine.signatures)
         if fuse[0] > 0:
             break
@@ -329,26 +329,26 @@ def test_an_altered_result_is_refused(governors):
 def test_proposals_in_a_folder(governors):
     signers = Signers(governors)
     seat = governors[1].seat
-    second = propose(signers.folder, governors[2].identity, seat, "again", ITEMS[:1])
+    second = publish_request(signers.folder, governors[2].identity, seat, "again", ITEMS[:1])
     signers.folder.files["0000000000000000.proposal.cbor"] = signers.folder.files[
         f"{second.tag}.proposal.cbor"
     ]
     signers.folder.files["junk.proposal.cbor"] = b"junk"
-    good, bad = proposals(signers.folder, seat)
-    assert {proposal.tag for proposal in good} == {signers.tag, second.tag}
+    good, bad = read_requests(signers.folder, seat)
+    assert {request.tag for request in good} == {signers.tag, second.tag}
     assert set(bad) == {"0000000000000000", "junk"}
-    found = read_proposal(signers.folder, seat, second.tag)
-    assert (found.proposer, found.title, found.items) == ("carl", "again", (ITEMS[0],))
+    found = read_request(signers.folder, seat, second.tag)
+    assert (found.requester, found.title, found.items) == ("carl", "again", (ITEMS[0],))
     assert found.id == second.id
     with pytest.raises(Malformed):
-        read_proposal(signers.folder, seat, "1" * 16)
+        read_request(signers.folder, seat, "1" * 16)
 
 
 def test_a_proposal_of_another_scope_is_refused(governors):
     signers = Signers(governors)
     other = found_local("sea", ["anna", "ben"], 2)[0]
     with pytest.raises(HostError):
-        read_proposal(signers.folder, other.seat, signers.tag)
+        read_request(signers.folder, other.seat, signers.tag)
     with pytest.raises(UsageError):
         Signing(signers.folder, other.identity, other.seat, signers.proposal, yes)
 
@@ -374,14 +374,14 @@ def test_proposals_are_bounded(governors):
     seat = governors[0].seat
     for items in ((), tuple(ITEMS * 17)):
         with pytest.raises(Malformed):
-            Proposal(seat.roster, "anna", "title", seat.public.group_key, items, bytes(8))
+            SigningRequest(seat.roster, "anna", "title", seat.public.group_key, items, bytes(8))
 
 
 def test_the_largest_proposal_fits_a_file(governors):
     big = cbor.encode(["Signature1", b"\xa1\x01\x27", b"", bytes(1280)])
     folder, one = MemoryFolder(), governors[0]
-    proposal = propose(folder, one.identity, one.seat, "t" * 80, [Item("l" * 80, big)] * 32)
-    assert read_proposal(folder, governors[1].seat, proposal.tag).id == proposal.id
+    request = publish_request(folder, one.identity, one.seat, "t" * 80, [Item("l" * 80, big)] * 32)
+    assert read_request(folder, governors[1].seat, request.tag).id == request.id
 
 
 # Folders

@@ -13,7 +13,7 @@ from cli_rig import Ran, Rig
 from writ.authority import capsule
 from writ.authority.capsule import POLICY
 from writ_host.ceremony.keyring import open_seat
-from writ_host.ceremony.local import DirectoryFolder, Item, propose
+from writ_host.ceremony.local import DirectoryFolder, Item, publish_request
 from writ_host.keys.keyfile import KeyFile
 from writ_host.keys.roster import Roster
 from writ_host.scope.folder import ScopeFolder
@@ -93,7 +93,7 @@ class Governors(Rig):
         local = open_seat(self.path / name, name, key, roster)
         folder = DirectoryFolder(self.scope / "ceremony")
         items = [Item("harmless", capsule.signing_input(payload)) for payload in payloads]
-        return propose(folder, local.identity, local.seat, "harmless", items).tag
+        return publish_request(folder, local.identity, local.seat, "harmless", items).tag
 
 
 @pytest.fixture
@@ -215,6 +215,6 @@ def test_two_policies_of_one_epoch_are_not_signed_by_one_governor(governors: Gov
     words = ("ceremony", "sign", "--yes", "--wait", "0", "--json", *governors.as_("ada"))
     assert governors.run(*words, tags[0]).error["name"] == "Stalled"
     # also after a crash: what it agreed to is on disk
-    assert governors.run(*words, tags[1]).error["name"] == "AlreadyPledged"
+    assert governors.run(*words, tags[1]).error["name"] == "DoubleSign"
     assert governors.run(*words, tags[0]).error["name"] == "Stalled"
     assert governors.run(*words, "--supersede", tags[1]).error["name"] == "Stalled"

@@ -431,7 +431,10 @@ def test_governors_change_while_the_group_key_stays(council: Council) -> None:
     # two operators put the new shares in force, and see whose they are
     wait_for(lambda: council.waiting("b"))
     shown = council.run("governor", "pending", "b").stdout
-    assert "putting in force: e comes, d goes: farm" in shown and command.poll() is None
+    assert (
+        "putting in force: adding governor e, removing governor d (farm)" in shown
+        and command.poll() is None
+    )
     council.approve("b", "c")
     found = finish(command)
     assert (found["state"], found["in_force"]) == ("done", True)

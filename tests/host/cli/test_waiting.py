@@ -149,7 +149,9 @@ def test_a_refresh_that_operators_deny_ends_the_command(council: Council) -> Non
     council.approve("b", "c")
     wait_for(lambda: proposals(council))
     (found,) = council.ask("a", "pending")["proposals"]
-    assert found["title"] == "putting in force: new shares: farm" and found["operators"] == 2
+    assert (
+        found["title"] == "putting in force: refreshing shares (farm)" and found["operators"] == 2
+    )
     for name in "bc":
         wait_for(lambda name=name: council.waiting(name))
         council.writ("governor", "deny", name, found["id"][:8], "--yes", "--reason", "why?")

@@ -257,7 +257,7 @@ SOURCES = {
     core_messages: ("propose", "approve", "capsules", "pull", "want", "summary"),
     gossip: ("have", "file", "version"),
     manager: ("change",),
-    invitation: ("invitation", "succeeds"),
+    invitation: ("invitation", "predecessor"),
     identity: ("envelope",),
 }
 

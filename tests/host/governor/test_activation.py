@@ -5,16 +5,16 @@ from pathlib import Path
 from governor_rig import NAMES, Cluster
 
 from writ.authority import capsule as capsules
-from writ_host.ceremony.local import Local, found_local
+from writ_host.ceremony.local import LocalGovernor, found_local
 from writ_host.governor.activation import Activation
-from writ_host.governor.ceremonies.views import CNext
+from writ_host.governor.ceremonies.views import SeatReady
 from writ_host.governor.proposals.proposal import CERTIFIED
 from writ_host.keys.roster import committee_digest
 from writ_host.scope import issuance
 from writ_host.scope.issuance import LocalSigner
 
 
-def successors() -> tuple[list[Local], bytes]:
+def successors() -> tuple[list[LocalGovernor], bytes]:
     """The same governors with a new group key, and its charter."""
     new = found_local("farm", list(NAMES[:4]), 3)
     (charter,) = issuance.sign([issuance.charter_draft(new[0].seat)], LocalSigner(new))
@@ -36,7 +36,7 @@ def test_each_governor_with_a_new_share_proposes_the_same_succession(tmp_path: P
     for number in (2, 3, 4):
         activation = Activation()
         activation.add(
-            CNext(digest, new[number - 1].seat, [charter], bytes(32)), "succession: farm"
+            SeatReady(digest, new[number - 1].seat, [charter], bytes(32)), "succession: farm"
         )
 
         def propose(payloads: list[bytes], title: str, evidence: bytes, at: int = number) -> bytes:

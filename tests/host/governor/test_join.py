@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from writ_host import codec
-from writ_host.ceremony.local import Local, found_local
+from writ_host.ceremony.local import LocalGovernor, found_local
 from writ_host.governor.join import CharterExchange
 from writ_host.governor.ledger.ledger import Ledger
 from writ_host.governor.proposals.messages import CAPSULES
@@ -15,17 +15,17 @@ from writ_host.scope.issuance import Draft, LocalSigner
 NAMES = ["anna", "ben", "carl", "dora"]
 
 
-def charter_of(governors: list[Local]) -> bytes:
+def charter_of(governors: list[LocalGovernor]) -> bytes:
     draft = Draft("charter", issuance.charter_draft(governors[0].seat).payload)
     return issuance.sign([draft], LocalSigner(governors))[0]
 
 
-def keys_of(governors: list[Local]) -> list[bytes]:
+def keys_of(governors: list[LocalGovernor]) -> list[bytes]:
     return [one.identity.public.node_key for one in governors]
 
 
 @pytest.fixture(scope="module")
-def governors() -> list[Local]:
+def governors() -> list[LocalGovernor]:
     return found_local("farm", NAMES, 3)
 
 
@@ -41,7 +41,7 @@ def answer(charter: bytes) -> bytes:
 
 
 def test_only_partners_of_the_ceremony_can_give_the_charter(
-    ledger: Ledger, governors: list[Local]
+    ledger: Ledger, governors: list[LocalGovernor]
 ) -> None:
     """Until a seat is in force, anyone may send an invitation and so become a peer."""
     strangers = found_local("farm", NAMES, 3)
@@ -63,7 +63,7 @@ def test_only_partners_of_the_ceremony_can_give_the_charter(
 
 
 def test_a_charter_without_a_valid_signature_is_ignored(
-    ledger: Ledger, governors: list[Local]
+    ledger: Ledger, governors: list[LocalGovernor]
 ) -> None:
     exchange = CharterExchange(ledger)
     partners = keys_of(governors)[1:]

@@ -13,7 +13,7 @@ from writ.errors import UsageError
 from writ_host.errors import CheatingGovernor, Disagreement, Malformed
 from writ_host.keys import group, reshare
 from writ_host.keys.frost import PublicKeyPackage, aggregate, lagrange
-from writ_host.keys.reshare import Resharing
+from writ_host.keys.reshare import ShareReceiver
 
 CEREMONY = b"c" * 32
 
@@ -23,7 +23,9 @@ def dealt(keys, dealers, receivers):
 
 
 def begin(public, dealers, receivers):
-    return [Resharing(public, dealers, receivers, me, CEREMONY) for me in range(1, receivers + 1)]
+    return [
+        ShareReceiver(public, dealers, receivers, me, CEREMONY) for me in range(1, receivers + 1)
+    ]
 
 
 def hand_over(deals, machines):
@@ -236,7 +238,7 @@ def test_the_fingerprint_covers_the_ceremony():
     deals = dealt(keys, (1, 2), 3)
     seen = set()
     for receivers, me, context in ((3, 1, b"a"), (3, 2, b"a"), (3, 1, b"b"), (2, 1, b"a")):
-        machine = Resharing(public, (1, 2), receivers, me, context)
+        machine = ShareReceiver(public, (1, 2), receivers, me, context)
         for dealer, its in deals.items():
             machine.receive(dealer, its.commitments)
         seen.add(machine.fingerprint())
@@ -253,7 +255,7 @@ def test_forged_old_keys_are_refused():
         ),
     ):
         with pytest.raises(Malformed):
-            Resharing(wrong, (1, 2, 3), 4, 1)
+            ShareReceiver(wrong, (1, 2, 3), 4, 1)
 
 
 # --- order, persistence ---------------------------------------------------------------------------
@@ -274,11 +276,11 @@ def test_impossible_numbers_and_steps_out_of_order_are_the_callers_fault():
         lambda: reshare.deal(keys[1], (1, 1), 3),
         lambda: reshare.deal(keys[1], (1, 2), 1),
         lambda: reshare.deal(keys[1], (1, 2), 14),
-        lambda: Resharing(public, (1,), 3, 1),
-        lambda: Resharing(public, (1, 4), 3, 1),
-        lambda: Resharing(public, (1, 2), 3, 4),
-        lambda: Resharing(public, (1, 2), 3, 0),
-        lambda: Resharing(public, (1, 2), 1, 1),
+        lambda: ShareReceiver(public, (1,), 3, 1),
+        lambda: ShareReceiver(public, (1, 4), 3, 1),
+        lambda: ShareReceiver(public, (1, 2), 3, 4),
+        lambda: ShareReceiver(public, (1, 2), 3, 0),
+        lambda: ShareReceiver(public, (1, 2), 1, 1),
     ):
         with pytest.raises(UsageError):
             call()
@@ -298,7 +300,7 @@ def test_resumes_from_saved_bytes_after_each_step(when):
     for number, step in enumerate([*steps, lambda: None]):
         if number == when:
             saved = machine.to_bytes()
-            machine = Resharing.from_bytes(saved)
+            machine = ShareReceiver.from_bytes(saved)
             assert machine.to_bytes() == saved
         step()
     key, new_public = machine.finish()
@@ -332,12 +334,12 @@ def test_a_state_that_was_tampered_with_is_malformed():
         state.replace(b"writ-reshare-state", b"writ-reshare-stats"),
     ):
         with pytest.raises(Malformed):
-            Resharing.from_bytes(wrong)
+            ShareReceiver.from_bytes(wrong)
 
 
 def test_the_largest_state_can_be_read_again():
     machine = complete(13, 13)
-    assert Resharing.from_bytes(machine.to_bytes()).finish() == machine.finish()
+    assert ShareReceiver.from_bytes(machine.to_bytes()).finish() == machine.finish()
 
 
 STATE = complete(1, 1).to_bytes()
@@ -350,4 +352,4 @@ def test_a_flipped_byte_raises_only_malformed(position, change):
     data[position] ^= change
     with contextlib.suppress(Malformed):
         # the context is free text, so a changed one is another valid state
-        assert Resharing.from_bytes(bytes(data)).to_bytes() == data
+        assert ShareReceiver.from_bytes(bytes(data)).to_bytes() == data

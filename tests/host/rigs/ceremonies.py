@@ -13,7 +13,7 @@ from writ_host.ceremony.local import (
     Roster,
     Seat,
     Signing,
-    propose,
+    publish_request,
 )
 from writ_host.keys.frost import KeyPackage
 from writ_host.keys.identity import envelope
@@ -62,13 +62,13 @@ class Founders:
 
 
 class Signers:
-    """The founded four about to sign one proposal."""
+    """The founded four about to sign one request."""
 
     def __init__(self, governors, folder=None):
         self.governors = governors
         self.folder = folder or MemoryFolder()
         first = governors[0]
-        self.proposal = propose(self.folder, first.identity, first.seat, "found", ITEMS)
+        self.proposal = publish_request(self.folder, first.identity, first.seat, "found", ITEMS)
         self.tag = self.proposal.tag
 
     def machine(self, i, approve=yes, folder=None, seat=None):

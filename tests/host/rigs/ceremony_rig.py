@@ -2,6 +2,7 @@
 
 import contextlib
 import random as randoms
+from operator import attrgetter
 from types import SimpleNamespace
 
 from ceremonies import Failing, PowerCut
@@ -10,9 +11,15 @@ from writ.authority import capsule
 from writ.authority.policy import Policy
 from writ_host.ceremony.local import Identity, MemoryStore
 from writ_host.errors import CheatingGovernor, HostError, Malformed
-from writ_host.governor.ceremonies.gossip import MemoryFiles
+from writ_host.governor.ceremonies.gossip import CeremonySend
 from writ_host.governor.ceremonies.invitation import Invitation
-from writ_host.governor.ceremonies.manager import Ceremonies, CEvent, CInvite, CNext, CSeat, CSend
+from writ_host.governor.ceremonies.manager import Ceremonies
+from writ_host.governor.ceremonies.views import (
+    CeremonyEvent,
+    ScopeFounded,
+    SeatReady,
+    SendInvitation,
+)
 from writ_host.keys.frost import SigningPackage, aggregate, commit
 from writ_host.keys.frost import sign as frost_sign
 
@@ -27,6 +34,25 @@ def first_policy():
     params = {1: ["keeper", "sensor", "sluice"], 3: [2, [1, 0, 6, 1]]}
     body = [1, bytes(6), rules, [], [], params]
     return Policy(capsule.parse_claims(capsule.build(capsule.POLICY, body, iat=NOW_S)))
+
+
+class MemoryFiles:
+    """A daemon's files in memory."""
+
+    def __init__(self) -> None:
+        self.data: dict[tuple[bytes, str], bytes] = {}
+
+    def get(self, ceremony: bytes, name: str) -> bytes | None:
+        return self.data.get((ceremony, name))
+
+    def put(self, ceremony: bytes, name: str, data: bytes) -> None:
+        self.data[ceremony, name] = data
+
+    def list(self, ceremony: bytes) -> "list[str]":
+        return sorted(name for kept, name in self.data if kept == ceremony)
+
+    def drop(self, ceremony: bytes) -> None:
+        self.data = {key: data for key, data in self.data.items() if key[0] != ceremony}
 
 
 class FailingStores(Failing):
@@ -81,7 +107,7 @@ class Box:
         if self.process is None:
             return None
         try:
-            found = getattr(self.process, method)(*args)
+            found = attrgetter(method)(self.process)(*args)
         except PowerCut:
             self.kill()
             return None
@@ -136,17 +162,17 @@ class World:
 
     def carry(self, box, outs):
         for out in outs:
-            if isinstance(out, CSend):
+            if isinstance(out, CeremonySend):
                 # what peering does: no address, no message
                 if box.process is not None and out.to in box.process.peers():
                     self._post(box, "message", out.to, out.data)
-            elif isinstance(out, CInvite):
+            elif isinstance(out, SendInvitation):
                 self._post(box, "invitation", out.address, out.data)
-            elif isinstance(out, CEvent):
+            elif isinstance(out, CeremonyEvent):
                 box.events.append(out)
-            elif isinstance(out, CSeat):
+            elif isinstance(out, ScopeFounded):
                 box.seats.append(out)
-            elif isinstance(out, CNext):
+            elif isinstance(out, SeatReady):
                 box.nexts.append(out)
 
     def _post(self, box, what, to, data):
@@ -195,7 +221,7 @@ class World:
             if wait is not None and wait <= 0:
                 box.call("tick", self.now_ms)
             for view in box.process.pending() if box.process else []:
-                if view.asks and (said := box.operator(box, view)) is not None:
+                if view.needs_decision and (said := box.operator(box, view)) is not None:
                     box.call("decide_on", view.id, said, "said so", self.now_ms)
 
     def run(self, until, s_max=240):

@@ -129,7 +129,7 @@ class Council:
     def waiting(self, name: str) -> str:
         """The id of a proposal or ceremony that waits for this governor's operator, "" for none."""
         found = self.ask(name, "pending")
-        asks = [one["id"] for one in found["ceremonies"] if one["asks"]]
+        asks = [one["id"] for one in found["ceremonies"] if one["needs_decision"]]
         me = self.ask(name, "status")["name"]
         for one in found["proposals"]:
             decided = {approval["governor"]: approval["yes"] for approval in one["approvals"]}

@@ -9,9 +9,9 @@ from writ.authority import capsule as capsules
 from writ.authority.capsule import AMENDMENT, MEMBER, Member
 from writ.authority.policy import check_amendment
 from writ_host import codec
-from writ_host.ceremony.local import Identity, Local, MemoryFolder, MemoryStore, found_local
+from writ_host.ceremony.local import Identity, LocalGovernor, MemoryFolder, MemoryStore, found_local
 from writ_host.ceremony.plan import Plan
-from writ_host.ceremony.resharing import Handover
+from writ_host.ceremony.resharing import Resharing
 from writ_host.consensus.effects import Decide
 from writ_host.consensus.value import Value
 from writ_host.governor.activation import new_committee
@@ -104,7 +104,9 @@ class Cluster:
         self.news: dict[int, list[bytes]] = {}
         self.ledgers: dict[int, Ledger] = {}
         self.cores: dict[int, Core] = {}
-        self.local: list[Local] = found_local("farm", list(NAMES[: self.count]), self.threshold)
+        self.local: list[LocalGovernor] = found_local(
+            "farm", list(NAMES[: self.count]), self.threshold
+        )
         self.group_key = self.local[0].seat.public.group_key
         charter = issuance.charter_draft(self.local[0].seat)
         first = PolicyFile.parse(self.policy).policy(1, capsules.head(charter.payload), now_s())
@@ -177,7 +179,7 @@ class Cluster:
 
     # --- other governors --------------------------------------------------------------------------
 
-    def reshare(self, identities: list[Identity]) -> list[Local]:
+    def reshare(self, identities: list[Identity]) -> list[LocalGovernor]:
         """Re-share the group key to these governors; governors 1, 2 and 3 are the dealers."""
         old = {one.identity.name: one for one in self.local}
         people = [one.public for one in identities]
@@ -186,14 +188,14 @@ class Cluster:
         folder, machines = MemoryFolder(), []
         for one in identities:
             seat = old[one.name].seat if one.name in old else None
-            machines.append(Handover(folder, one, plan, seat, MemoryStore(), lambda: True))
+            machines.append(Resharing(folder, one, plan, seat, MemoryStore(), lambda: True))
         for _ in range(3):
             for machine in machines:
                 machine.step()
         made = zip(identities, machines, strict=True)
-        return [Local(one, machine.seat, folder) for one, machine in made if machine.seat]
+        return [LocalGovernor(one, machine.seat, folder) for one, machine in made if machine.seat]
 
-    def put_in_force(self, new: list[Local]) -> None:
+    def put_in_force(self, new: list[LocalGovernor]) -> None:
         """Put new seats in force by a decision of the old governors that are online."""
         digest = committee_digest(new[0].seat)
         up = [number for number in self.cores if number not in self.down]

@@ -1,6 +1,6 @@
 """A founding between daemons: the group key, the seats, and the first signatures.
 
-States, in their order: "new", "round1", "compare" (the operator is asked), "round2", "confirm",
+States, in their order: "new", "round1", "compare" (the operator decides), "round2", "confirm",
 "genesis" (the first signatures), and "done", "failed" or "refused".
 """
 
@@ -8,28 +8,29 @@ from collections.abc import Callable
 
 from writ.authority import capsule as capsules
 
-from ...ceremony.founding import STEPS, Founding, witness
+from ...ceremony.founding import STEPS, Founding, confirmed_public_keys
 from ...ceremony.signing import Signing
 from ...ceremony.storage import Store
 from ...keys.frost import PublicKeyPackage
 from ...keys.group import Random
 from ...keys.identity import Identity
 from ...keys.roster import Seat
-from .genesis import genesis, read_signed, select_file, signing_places, signing_proofs
-from .gossip import Files, Gossip, GossipFolder, Place
+from .genesis import expected_files, genesis_request, proofs, read_signed, select_file
+from .gossip import ExpectedFile, Files, Gossip, GossipFolder
 from .invitation import Invitation
-from .run import Run, digest_of_public
-from .views import COut
+from .run import CeremonyRun, digest_of_public
+from .views import CeremonyOutput
 
-# A governor that was chosen to sign and does not: the others try without it.
-PATIENCE_MS = 5000
+# After this long without the shares of a selected signer, the others retry without it.
+SIGNING_TIMEOUT_MS = 5000
 
 
-class FoundingRun(Run):
-    """A founding, or the founding of a successor; then the first signatures.
+class FoundingRun(CeremonyRun):
+    """The founding of a scope or of its successor, and then the first signatures.
 
-    `seated` is told of the seat before anything is signed with it; `seat` is the one that came of
-    it earlier. An old governor without a part in the succession only follows.
+    `install(seat)` keeps the new seat before anything is signed with it; `seat` is the one that
+    this founding gave us before a restart. In a succession an old governor without a new seat only
+    observes.
     """
 
     steps = STEPS
@@ -40,26 +41,27 @@ class FoundingRun(Run):
         identity: Identity,
         store: Store,
         files: Files,
-        seated: Callable[[Seat], None],
+        install: Callable[[Seat], None],
         seat: Seat | None,
         random: Random,
     ) -> None:
         roster = invitation.roster
-        places = {
-            f"{governor.name}.{step}.cbor": Place(governor, step)
+        expected = {
+            f"{governor.name}.{step}.cbor": ExpectedFile(governor, step)
             for governor in roster.governors
             for step in STEPS
         }
-        followers = invitation.succeeds.followers if invitation.succeeds else ()
-        super().__init__(invitation.id, identity, files, roster.by_name, places, followers)
+        followers = invitation.predecessor.followers if invitation.predecessor else ()
+        super().__init__(invitation.id, identity, files, roster.by_name, expected, followers)
         self.invitation = invitation
         self._random = random
-        self._seated = seated
+        self._install = install
         self._signing: Signing | None = None
-        self._stuck: tuple[object, int] = (None, 0)
+        # the newest progress of the signing, and since when (ms) it has not changed
+        self._last_progress: tuple[object, int] = (None, 0)
         self.seat = seat
         self._machine: Founding | None = None
-        if self._was_done:
+        if self._is_restored:
             self._open_genesis(self.group_key)
         elif seat is None and identity.public in roster.governors:
             self._machine = Founding(
@@ -74,12 +76,12 @@ class FoundingRun(Run):
         return self.invitation.lines(now_s)
 
     @property
-    def asks(self) -> bool:
+    def needs_decision(self) -> bool:
         return self.state == "compare"
 
     @property
-    def names(self) -> bytes:
-        return self.group_key if self.invitation.succeeds else b""
+    def seat_id(self) -> bytes:
+        return self.group_key if self.invitation.predecessor else b""
 
     @property
     def addresses(self) -> dict[bytes, str]:
@@ -90,12 +92,12 @@ class FoundingRun(Run):
         time = super().next_ms
         if self._signing is None or self.state != "genesis":
             return time
-        patience = self._stuck[1] + PATIENCE_MS
-        return patience if time is None else min(time, patience)
+        timeout_ms = self._last_progress[1] + SIGNING_TIMEOUT_MS
+        return timeout_ms if time is None else min(time, timeout_ms)
 
-    def advance(self, now_ms: int) -> list[COut]:
-        if self._signing is not None and now_ms >= self._stuck[1] + PATIENCE_MS:
-            self.is_dirty = True
+    def advance(self, now_ms: int) -> list[CeremonyOutput]:
+        if self._signing is not None and now_ms >= self._last_progress[1] + SIGNING_TIMEOUT_MS:
+            self.has_news = True
         return super().advance(now_ms)
 
     def _compare(self, fingerprint: str) -> bool | None:
@@ -105,44 +107,46 @@ class FoundingRun(Run):
     def _step(self, now_ms: int) -> None:
         if self.seat is None:
             if self._machine is None:
-                self._follow()
+                self._observe()
                 return
             progress = self._machine.step()
             self.state, self.waiting_for = progress.step, progress.waiting_for
             self.fingerprint = progress.fingerprint or self.fingerprint
-            if not progress.done:
+            if not progress.is_done:
                 return
             assert self._machine.seat is not None
-            self._seated(self._machine.seat)
+            self._install(self._machine.seat)
             self.seat = self._machine.seat
         self.state = "genesis"
         gossip = self._open_genesis(self.seat.public.group_key)
         if self._signing is None:
-            # Each attempt leaves files behind: none is begun that cannot succeed.
+            # Each attempt leaves files behind, so none begins before enough governors are online.
             others = self.seat.public.threshold - 1
-            if not self._is_signed(gossip) and len(gossip.heard) < others:
+            if not self._is_signed(gossip) and len(gossip.seen) < others:
                 self.waiting_for = tuple(
-                    one.name for one in self.people.values()
-                    if one.node_key in self.peers - gossip.heard
+                    one.name for one in self.participants.values()
+                    if one.node_key in self.peers - gossip.seen
                 )  # fmt: skip
                 return
-            proposal = genesis(self.invitation, self.seat.public.group_key)
+            request = genesis_request(self.invitation, self.seat.public.group_key)
             self._signing = Signing(
-                gossip.folder, self.identity, self.seat, proposal, lambda _: True, self._random
+                gossip.folder, self.identity, self.seat, request, lambda _: True, self._random
             )
-            self._stuck = (None, now_ms)
+            self._last_progress = (None, now_ms)
         self._sign(self._signing, now_ms)
 
-    def _follow(self) -> None:
-        """As an old governor who gets no seat: see the key made, and the charter signed."""
+    def _observe(self) -> None:
+        """As an old governor without a new seat: observe the new key and the signed charter."""
         self.state = "round1"
-        public = witness(self.folder, self.invitation.roster, self.id)
+        public = confirmed_public_keys(self.folder, self.invitation.roster, self.id)
         if public is None:
             return
         self.state = "genesis"
         gossip = self._open_genesis(public.group_key)
         if self._is_signed(gossip):
-            signatures = read_signed(genesis(self.invitation, public.group_key), gossip.folder)
+            signatures = read_signed(
+                genesis_request(self.invitation, public.group_key), gossip.folder
+            )
             self._certified(public, signatures)
 
     def _is_signed(self, gossip: Gossip) -> bool:
@@ -158,32 +162,35 @@ class FoundingRun(Run):
 
     def _sign(self, signing: Signing, now_ms: int) -> None:
         folder = signing.folder
-        chosen = select_file(signing.proposal, signing.attempt)
+        chosen = select_file(signing.request, signing.attempt)
         progress = signing.step()
         if (
-            not progress.done
-            and progress == self._stuck[0]
+            not progress.is_done
+            and progress == self._last_progress[0]
             and (
-                now_ms >= self._stuck[1] + PATIENCE_MS
+                now_ms >= self._last_progress[1] + SIGNING_TIMEOUT_MS
                 and (progress.step == "select" or folder.read(chosen) is not None)
             )
         ):
             signing.retry()
             progress = signing.step()
-        if progress != self._stuck[0] or now_ms >= self._stuck[1] + PATIENCE_MS:
-            self._stuck = (progress, now_ms)
+        if (
+            progress != self._last_progress[0]
+            or now_ms >= self._last_progress[1] + SIGNING_TIMEOUT_MS
+        ):
+            self._last_progress = (progress, now_ms)
         self.waiting_for = progress.waiting_for
-        if progress.done:
+        if progress.is_done:
             assert signing.signatures is not None and self.seat is not None
             self._certified(self.seat.public, signing.signatures)
 
     def _open_genesis(self, group_key: bytes) -> Gossip:
-        proposal = genesis(self.invitation, group_key)
-        if proposal.id not in self.gossips:
-            places, proofs = signing_places(proposal), signing_proofs(proposal)
-            folder = GossipFolder(proposal.id, places, self.identity.public, self.files, proofs)
-            self.gossips[proposal.id] = Gossip(folder, self.peers)
-        return self.gossips[proposal.id]
+        request = genesis_request(self.invitation, group_key)
+        if request.id not in self.gossips:
+            expected, checks = expected_files(request), proofs(request)
+            folder = GossipFolder(request.id, expected, self.identity.public, self.files, checks)
+            self.gossips[request.id] = Gossip(folder, self.peers)
+        return self.gossips[request.id]
 
     def _complain(self, accused: str, what: str) -> None:
         if self._machine is not None and self._machine.seat is None:

@@ -1,14 +1,14 @@
-"""A ceremony's folder without a shared disk: each daemon keeps the files and brings them to others.
+"""A ceremony's folder without a shared disk: the daemons keep its files and exchange them.
 
-    have = [ 48, ceremony: bstr .size 32, tell: bool, [ * [ * version ] ] ]
+    have = [ 48, ceremony: bstr .size 32, reply: bool, [ * [ * version ] ] ]
     want = [ 49, ceremony, [ * version ] ]
     file = [ 50, ceremony, name, data: bstr ]
     version = [ name: tstr, digest: bstr .size 16 ]
 
-Which files there can be, and who writes each, is known beforehand. A file is kept only when its
-author's signature is right, so that nobody can fill or poison a folder that is not a governor
-itself. Who signs two different files of one name is a liar: both are kept and shown to all, and
-whatever else it wrote reads as if it were not there.
+The possible files, and the author of each, are known beforehand. A daemon keeps a file only if its
+author's signature is valid, so an outsider cannot fill or poison a folder. An author that signs two
+different files of one name equivocates: all daemons keep and exchange both as evidence, and ignore
+all other files of that author.
 """
 
 import hashlib
@@ -21,26 +21,26 @@ from ...errors import FileInTheWay, Malformed
 from ...keys.identity import CEREMONY_BYTES, Governor, open_envelope
 
 HAVE, WANT, FILE = 48, 49, 50
-# The largest honest file is a signing's: 32 items at 70 bytes; a deal for 13 has 2 kB.
+# The largest honest file belongs to a signing: 32 items at 70 bytes; a deal for 13 has 2 kB.
 GOSSIP_FILE_BYTES_MAX = 8192
 DIGEST_BYTES = 16
 NAME_BYTES_MAX = 80
-# Names a message: CBOR arrays hold 128 items, so lists are cut into parts.
+# Names in a part of a list: CBOR arrays hold 128 items, so longer lists are cut into parts.
 _PART = 100
 _PARTS_MAX = 8
 # Files that one `want` may ask for: with their largest size, a burst of 256 kB.
 WANT_MAX = 32
-# Have-lists are repeated at once after a change, then ever more slowly.
+# Have-lists are repeated soon after a change, then at growing intervals.
 PAUSE_MIN_MS = 250
 PAUSE_MAX_MS = 30000
 _EVIDENCE = "~"
 
 # (name, digest) of a file
-Listed = tuple[str, bytes]
+FileVersion = tuple[str, bytes]
 
 
 class Files(Protocol):
-    """A daemon's durable files, by ceremony (32 B) and name; the ledger in the end."""
+    """A daemon's durable files, by ceremony (32 B) and name. The ledger implements it."""
 
     def get(self, ceremony: bytes, name: str) -> bytes | None:
         """The file, None where there is none."""
@@ -52,93 +52,74 @@ class Files(Protocol):
         """The names of all files of a ceremony."""
 
     def drop(self, ceremony: bytes) -> None:
-        """Forget all files of a ceremony."""
-
-
-class MemoryFiles:
-    """For tests."""
-
-    def __init__(self) -> None:
-        self.data: dict[tuple[bytes, str], bytes] = {}
-
-    def get(self, ceremony: bytes, name: str) -> bytes | None:
-        return self.data.get((ceremony, name))
-
-    def put(self, ceremony: bytes, name: str, data: bytes) -> None:
-        self.data[ceremony, name] = data
-
-    def list(self, ceremony: bytes) -> "list[str]":
-        return sorted(name for kept, name in self.data if kept == ceremony)
-
-    def drop(self, ceremony: bytes) -> None:
-        self.data = {key: data for key, data in self.data.items() if key[0] != ceremony}
+        """Delete all files of a ceremony."""
 
 
 @dataclass(frozen=True)
-class CSend:
-    """Send `data` to the governor with this node key (33 B). It may be lost."""
+class CeremonySend:
+    """Send `data` to the governor with this node key (33 B). The message may be lost."""
 
     to: bytes
     data: bytes
 
 
 @dataclass(frozen=True)
-class Place:
-    """A file that there can be: its author, and the step that its envelope is for."""
+class ExpectedFile:
+    """A file that a ceremony can have: its author, and the step in its envelope."""
 
     author: Governor
     step: str
 
 
-# Raises a `HostError` unless a file proves itself, whoever wrote it.
+# Checks a file that proves itself and needs no author; raises `HostError`.
 Proof = Callable[[bytes], None]
 
 
 def digest(data: bytes) -> bytes:
-    """The first 16 bytes of SHA-256: the name of one version of a file."""
+    """The first 16 bytes of SHA-256, which identify one version of a file."""
     return hashlib.sha256(data).digest()[:DIGEST_BYTES]
 
 
 class GossipFolder:
-    """One ceremony's `folder.Folder`, as far as this daemon has its files.
+    """The `storage.Folder` of one ceremony, with the files that this daemon has.
 
-    places: by name, whose files there can be; proofs: the files without an author. What is written
-    is durable, in `files`, before anybody else can learn of it.
+    expected: the possible files by name; proofs: the checks of files without an author; unsent: our
+    new files; evidence: by name, a second version that its author signed. A file is durable, in
+    `files`, before it is sent.
     """
 
     def __init__(
         self,
         ceremony: bytes,
-        places: Mapping[str, Place],
+        expected: Mapping[str, ExpectedFile],
         me: Governor,
         files: Files,
         proofs: Mapping[str, Proof] | None = None,
     ) -> None:
         self.id = ceremony
-        self.places = places
+        self.expected = expected
         self.proofs = proofs or {}
         self.me = me
-        self.fresh: list[str] = []
-        # by name: what its author signed as well
+        self.unsent: list[str] = []
         self.evidence: dict[str, bytes] = {}
         self._files = files
         self._data: dict[str, bytes] = {}
         for name in files.list(ceremony):
             data = files.get(ceremony, name)
             plain = name.removesuffix(_EVIDENCE)
-            if data is not None and (plain in places or plain in self.proofs):
+            if data is not None and (plain in expected or plain in self.proofs):
                 (self._data if plain == name else self.evidence)[plain] = data
 
     @property
-    def liars(self) -> dict[str, str]:
-        """By name of a governor: the file of which it signed two versions."""
-        return {self.places[name].author.name: name for name in self.evidence}
+    def equivocators(self) -> dict[str, str]:
+        """By governor's name: the file of which it signed two versions."""
+        return {self.expected[name].author.name: name for name in self.evidence}
 
-    # --- as a machine sees it ---------------------------------------------------------------------
+    # --- the interface of a Folder ----------------------------------------------------------------
 
     def read(self, name: str) -> bytes | None:
-        place = self.places.get(name)
-        if self.evidence and place is not None and place.author.name in self.liars:
+        file = self.expected.get(name)
+        if self.evidence and file is not None and file.author.name in self.equivocators:
             return None
         return self._data.get(name)
 
@@ -146,38 +127,42 @@ class GossipFolder:
         known = self._data.get(name)
         if known is None:
             self._keep(name, data)
-            self.fresh.append(name)
+            self.unsent.append(name)
         elif known != data:
-            raise FileInTheWay(f"{name} in the folder is not what we wrote")
+            raise FileInTheWay(f"{name} in the folder differs from what this governor wrote")
 
     def publish_first(self, name: str, data: bytes) -> None:
-        """As `publish`, where it is ours to write and not there yet; nothing otherwise."""
-        place = self.places.get(name)
-        if name not in self._data and (place is None or place.author == self.me):
+        """As `publish` if the file is missing and we are its author; does nothing otherwise."""
+        file = self.expected.get(name)
+        if name not in self._data and (file is None or file.author == self.me):
             self.publish(name, data)
 
     def names(self) -> list[str]:
         return sorted(self._data)
 
-    # --- as the others see it ---------------------------------------------------------------------
+    # --- exchange with the others -----------------------------------------------------------------
 
-    def take(self, name: str, data: bytes) -> bool:
-        """Keep a file that somebody sent, if it is what it should be; False for nothing new.
+    def receive(self, name: str, data: bytes) -> bool:
+        """Check and keep a file that a peer sent; returns False if we have it already.
 
         Raises `Malformed`, or what `open_envelope` or the proof raises.
         """
-        place, proof, known = self.places.get(name), self.proofs.get(name), self._data.get(name)
+        file, proof, known = (
+            self.expected.get(name),
+            self.proofs.get(name),
+            self._data.get(name),
+        )
         if len(data) > GOSSIP_FILE_BYTES_MAX:
             raise Malformed(f"{name} is longer than {GOSSIP_FILE_BYTES_MAX} bytes")
         if known == data or name in self.evidence or (proof and known):
             return False
         if proof:
             proof(data)
-        elif place:
-            author = {place.author.name: place.author}
-            open_envelope(data, author, self.id, place.author.name, place.step)
+        elif file:
+            author = {file.author.name: file.author}
+            open_envelope(data, author, self.id, file.author.name, file.step)
         else:
-            raise Malformed(f"{name[:NAME_BYTES_MAX]!a} is no file of this ceremony")
+            raise Malformed(f"{name[:NAME_BYTES_MAX]!a} is not a file of this ceremony")
         if known is None:
             self._keep(name, data)
         else:
@@ -185,8 +170,8 @@ class GossipFolder:
             self.evidence[name] = data
         return True
 
-    def listing(self) -> list[Listed]:
-        """All files and all evidence."""
+    def listing(self) -> list[FileVersion]:
+        """The versions of all files and all evidence."""
         found = [(name, digest(data)) for name, data in sorted(self._data.items())]
         return found + [(name, digest(data)) for name, data in sorted(self.evidence.items())]
 
@@ -197,18 +182,18 @@ class GossipFolder:
                 return data
         return None
 
-    def lacks(self, theirs: Iterable[Listed]) -> list[Listed]:
-        """What we do not have of their list."""
+    def missing(self, theirs: Iterable[FileVersion]) -> list[FileVersion]:
+        """The entries of a peer's list that we do not have."""
         return [
             (name, version)
             for name, version in theirs
-            if (name in self.places or (name in self.proofs and name not in self._data))
+            if (name in self.expected or (name in self.proofs and name not in self._data))
             and name not in self.evidence
             and self.find(name, version) is None
         ]
 
-    def is_covered(self, theirs: Collection[Listed]) -> bool:
-        """Whether they have all that we have; of a liar's file, any two versions."""
+    def is_covered(self, theirs: Collection[FileVersion]) -> bool:
+        """Whether a peer has all our files; of an equivocator's file, any two versions."""
         names = [name for name, _ in theirs]
         return all(
             listed in theirs or listed[0] in self.proofs or names.count(listed[0]) > 1
@@ -221,92 +206,95 @@ class GossipFolder:
 
 
 class Gossip:
-    """Brings a folder to the other participants (node keys, 33 B), and theirs to us.
+    """Exchanges a folder's files with the other participants (node keys, 33 B).
 
-    heard: who takes part, as far as known since we started; covered: who has all that we have.
+    seen: peers that have sent a message since the start; synced: peers that have all our files;
+    is_ended: whether the ceremony is over, and only unsynced peers are still sent lists.
     """
 
     def __init__(self, folder: GossipFolder, peers: Iterable[bytes]) -> None:
         self.folder = folder
         self.peers = frozenset(peers)
-        self.heard: set[bytes] = set()
-        self.covered: set[bytes] = set()
-        self.is_over = False
+        self.seen: set[bytes] = set()
+        self.synced: set[bytes] = set()
+        self.is_ended = False
         self._pause_ms = PAUSE_MIN_MS
         self._due_ms: int | None = 0
 
-    def receive(self, sender: bytes, items: list[object], now_ms: int) -> list[CSend]:
-        """A message [type, ceremony, ...] of a participant. Raises `HostError` for a bad one."""
-        self.heard.add(sender)
+    def receive(self, sender: bytes, items: list[object], now_ms: int) -> list[CeremonySend]:
+        """Handle a message [type, ceremony, ...] of a participant. Raises `HostError`."""
+        self.seen.add(sender)
         if items[0] == HAVE:
-            return self._take_list(sender, items)
+            return self._receive_list(sender, items)
         if items[0] == WANT:
             return self._serve(sender, items)
         _, _, name, data = codec.a_list(items, 4)
         checked = codec.a_text(name, NAME_BYTES_MAX)
-        if self.folder.take(checked, codec.some_bytes(data, size_max=GOSSIP_FILE_BYTES_MAX)):
-            self.hurry(now_ms)
+        if self.folder.receive(checked, codec.some_bytes(data, size_max=GOSSIP_FILE_BYTES_MAX)):
+            self._send_soon(now_ms)
         return []
 
-    def tick(self, now_ms: int) -> list[CSend]:
-        """What is new of ours, and from time to time what we have, ever more rarely."""
+    def tick(self, now_ms: int) -> list[CeremonySend]:
+        """Send our new files at once, and the list of all our files at growing intervals."""
         sends = []
-        for name in self.folder.fresh:
+        for name in self.folder.unsent:
             data = self.folder.read(name)
             if data is not None:
-                sends += [CSend(peer, self._file(name, data)) for peer in sorted(self.peers)]
-        if self.folder.fresh:
-            self.folder.fresh.clear()
-            self.hurry(now_ms)
+                sends += [CeremonySend(peer, self._file(name, data)) for peer in sorted(self.peers)]
+        if self.folder.unsent:
+            self.folder.unsent.clear()
+            self._send_soon(now_ms)
         if self._due_ms is None or now_ms < self._due_ms:
             return sends
-        awaited = self.peers - self.covered if self.is_over else self.peers
+        awaited = self.peers - self.synced if self.is_ended else self.peers
         if not awaited:
             self._due_ms = None
             return sends
         self._due_ms = now_ms + self._pause_ms
         self._pause_ms = min(2 * self._pause_ms, PAUSE_MAX_MS)
-        return sends + [CSend(peer, self._have(True)) for peer in sorted(awaited)]
+        return sends + [CeremonySend(peer, self._have(True)) for peer in sorted(awaited)]
 
     @property
     def next_ms(self) -> int | None:
         """When to call `tick` next."""
-        return 0 if self.folder.fresh else self._due_ms
+        return 0 if self.folder.unsent else self._due_ms
 
-    def hurry(self, now_ms: int) -> None:
-        """Something changed: tell it soon."""
-        self.covered.clear()
+    def _send_soon(self, now_ms: int) -> None:
+        """After a change: send our list soon."""
+        self.synced.clear()
         self._pause_ms = PAUSE_MIN_MS
         self._due_ms = min(self._due_ms or now_ms + PAUSE_MIN_MS, now_ms + PAUSE_MIN_MS)
 
-    def _take_list(self, sender: bytes, items: list[object]) -> list[CSend]:
-        _, _, tell, parts = codec.a_list(items, 4)
-        theirs: list[Listed] = []
+    def _receive_list(self, sender: bytes, items: list[object]) -> list[CeremonySend]:
+        _, _, reply, parts = codec.a_list(items, 4)
+        theirs: list[FileVersion] = []
         for part in codec.a_list(parts, size_max=_PARTS_MAX):
             theirs += _listed(part, _PART)
-        (self.covered.add if self.folder.is_covered(theirs) else self.covered.discard)(sender)
+        (self.synced.add if self.folder.is_covered(theirs) else self.synced.discard)(sender)
         sends = []
-        if wanted := self.folder.lacks(theirs)[:WANT_MAX]:
-            sends.append(CSend(sender, codec.dump([WANT, self.folder.id, wanted])))
-        if tell is True:
-            sends.append(CSend(sender, self._have(False)))
+        if wanted := self.folder.missing(theirs)[:WANT_MAX]:
+            sends.append(CeremonySend(sender, codec.dump([WANT, self.folder.id, wanted])))
+        if reply is True:
+            sends.append(CeremonySend(sender, self._have(False)))
         return sends
 
-    def _serve(self, sender: bytes, items: list[object]) -> list[CSend]:
+    def _serve(self, sender: bytes, items: list[object]) -> list[CeremonySend]:
         _, _, listed = codec.a_list(items, 3)
         found = [(name, self.folder.find(name, one)) for name, one in _listed(listed, WANT_MAX)]
-        return [CSend(sender, self._file(name, data)) for name, data in found if data is not None]
+        return [
+            CeremonySend(sender, self._file(name, data)) for name, data in found if data is not None
+        ]
 
-    def _have(self, tell: bool) -> bytes:
+    def _have(self, reply: bool) -> bytes:
         listed = self.folder.listing()
         parts = [listed[i : i + _PART] for i in range(0, len(listed), _PART)]
-        return codec.dump([HAVE, self.folder.id, tell, parts])
+        return codec.dump([HAVE, self.folder.id, reply, parts])
 
     def _file(self, name: str, data: bytes) -> bytes:
         return codec.dump([FILE, self.folder.id, name, data])
 
 
-def _listed(item: object, size_max: int) -> list[Listed]:
+def _listed(item: object, size_max: int) -> list[FileVersion]:
     pairs = [codec.a_list(pair, 2) for pair in codec.a_list(item, size_max=size_max)]
     return [
         (codec.a_text(name, NAME_BYTES_MAX), codec.some_bytes(version, DIGEST_BYTES))
@@ -315,5 +303,5 @@ def _listed(item: object, size_max: int) -> list[Listed]:
 
 
 def ceremony_of(items: list[object]) -> bytes:
-    """Which ceremony a message of gossip belongs to. Raises `Malformed`."""
+    """The ceremony that a gossip message belongs to. Raises `Malformed`."""
     return codec.some_bytes(items[1] if len(items) > 1 else None, CEREMONY_BYTES)

@@ -1,15 +1,16 @@
-"""What a founding is about, as it is sent to every daemon that shall take part, and all say yes to.
+"""The invitation to a founding: sent to each future governor's daemon, for the operator to approve.
 
     invitation = [ "writ-invitation", roster, [+ [peers: tstr, listen: tstr]], issued: uint,
                    [beacon age, clock skew], [roles: uint, expires: uint],
-                   [rules, routes, parameters] / null, ? succeeds ]
-    succeeds   = [ scope: bstr .size 8, group key: bstr .size 32, [* governor] ]
+                   [rules, routes, parameters] / null, ? predecessor ]
+    predecessor = [ scope: bstr .size 8, group key: bstr .size 32, [* governor] ]
 
-Addresses stand in the order of the roster. Its digest is the ceremony's context, so the fingerprint
-that operators compare covers all of it, and all that is certified first follows from it and the
-group key: every governor derives that for itself and signs nothing else. Nothing secret follows
-from an invitation, and whoever sends one decides nothing. A succession names scope and group key
-that it takes over, in place of a first policy, and those old governors who watch it.
+Addresses stand in the order of the roster. The invitation's digest is the ceremony's context, so
+the fingerprint that operators compare covers the whole invitation. The first capsules follow from
+the invitation and the group key: each governor derives them for itself and signs nothing else. An
+invitation contains no secret, and its sender has no special rights. In a succession the first
+policy is replaced by the predecessor: the scope and group key that the new group takes over, and
+the old governors that observe.
 """
 
 import hashlib
@@ -51,15 +52,16 @@ INVITATION_BYTES_MAX = 8192
 STATUS_BYTES_MAX = 2048
 MEMBER_LIFETIME_S = 365 * 86400
 _TAG = "writ-invitation"
-# Stands for keys and signatures that do not exist yet, where only shapes and sizes are checked.
-_NONE = bytes(64)
+# In place of keys and signatures that do not exist yet, to check shapes and sizes.
+_PLACEHOLDER = bytes(64)
 
 
 @dataclass(frozen=True)
-class Succeeded:
+class Predecessor:
     """What a succession takes over: the scope's id (8 B) and the group key in force.
 
-    followers: old governors who get no seat, but must see the new key made to agree to it.
+    followers: old governors without a new seat, which observe how the new key is made, so that they
+    can approve it.
     """
 
     scope: bytes
@@ -71,7 +73,7 @@ class Succeeded:
         return [self.scope, self.group_key, [one.to_item() for one in self.followers]]
 
     @classmethod
-    def from_item(cls, item: object) -> "Succeeded":
+    def from_item(cls, item: object) -> "Predecessor":
         """Raises `Malformed`."""
         scope, group_key, listed = codec.a_list(item, 3)
         governors = codec.a_list(listed, size_max=GOVERNORS_MAX)
@@ -84,12 +86,11 @@ class Succeeded:
 
 @dataclass(frozen=True)
 class Invitation:
-    """Who shall govern, where they are, and what the charter and the first policy will say.
+    """The future governors, their addresses, and the content of the charter and the first policy.
 
     addresses: (peers, listen), "host:port" each, in the roster's order; issued_s, expires_s: Unix
-    seconds; roles: the governors' own, a mask; policy: [rules, routes, parameters] of the first
-    policy capsule, or None in a succession.
-    Raises `Malformed` for what no scope can begin with.
+    seconds; roles: of the governors as members, a mask; policy: [rules, routes, parameters] of the
+    first policy capsule, or None in a succession. Raises `Malformed`.
     """
 
     roster: Roster
@@ -100,23 +101,23 @@ class Invitation:
     roles: int
     expires_s: int
     policy: list[Any] | None
-    succeeds: Succeeded | None = None
+    predecessor: Predecessor | None = None
 
     def __post_init__(self) -> None:
         count = len(self.roster.governors)
         check_threshold(count, self.roster.threshold)
         if len(self.addresses) != count:
             raise Malformed("an invitation has two addresses for each governor")
-        if (self.policy is None) == (self.succeeds is None):
+        if (self.policy is None) == (self.predecessor is None):
             raise Malformed("a founding has a first policy, and a succession has none")
         if self.expires_s <= self.issued_s:
-            raise Malformed("the governors' own capsules would have expired already")
+            raise Malformed("the governors' member capsules would have expired already")
         try:
             for pair in self.addresses:
                 for address in pair:
                     check_address(address)
-            for payload in self.payloads(_NONE[:32]):
-                parsed = capsules.parse(capsules.assemble(payload, _NONE))
+            for payload in self.payloads(_PLACEHOLDER[:32]):
+                parsed = capsules.parse(capsules.assemble(payload, _PLACEHOLDER))
                 if parsed.kind == CHARTER:
                     Charter(parsed)
                 elif parsed.kind == POLICY:
@@ -124,7 +125,7 @@ class Invitation:
                 else:
                     Member(parsed)
         except (Rejection, UsageError) as error:
-            raise Malformed(f"nothing to found a scope with: {error!r}") from None
+            raise Malformed(f"no scope can be founded with this invitation: {error!r}") from None
 
     @classmethod
     def create(
@@ -138,12 +139,12 @@ class Invitation:
         beacon_age_max_s: int = BEACON_AGE_MAX_S,
         clock_skew_max_s: int = CLOCK_SKEW_MAX_S,
         expires_s: int | None = None,
-        succeeds: Succeeded | None = None,
+        predecessor: Predecessor | None = None,
         random: Random = os.urandom,
     ) -> "Invitation":
-        """A new one; of `policy` only rules, routes, role names and approvals count.
+        """A new invitation. Of `policy` it takes rules, routes, role names and approvals.
 
-        expires_s: of the governors' member capsules, a year after `issued_s` otherwise. Raises
+        expires_s: of the governors' member capsules, by default a year after `issued_s`. Raises
         `Malformed`.
         """
         pieces = None
@@ -159,17 +160,17 @@ class Invitation:
             roles,
             issued_s + MEMBER_LIFETIME_S if expires_s is None else expires_s,
             pieces,
-            succeeds,
+            predecessor,
         )
 
     @cached_property
     def id(self) -> bytes:
-        """SHA-256 of the whole: the ceremony's context."""
+        """SHA-256 of the invitation: the ceremony's context."""
         return hashlib.sha256(self.to_bytes()).digest()
 
     @property
     def peers(self) -> dict[bytes, str]:
-        """By node key (33 B): the address for governors among themselves."""
+        """By node key (33 B): the address for the other governors."""
         listed = zip(self.roster.governors, self.addresses, strict=True)
         return {governor.node_key: peers for governor, (peers, _) in listed}
 
@@ -184,8 +185,8 @@ class Invitation:
             [self.roles, self.expires_s],
             self.policy,
         ]
-        if self.succeeds is not None:
-            items.append(self.succeeds.to_item())
+        if self.predecessor is not None:
+            items.append(self.predecessor.to_item())
         return codec.dump(items)
 
     @classmethod
@@ -207,10 +208,10 @@ class Invitation:
             codec.an_int(roles, 0, ROLES_MASK),
             codec.an_int(expires, 0, TIME_MAX),
             None if policy is None else codec.a_list(policy, 3),
-            Succeeded.from_item(items[7]) if len(items) == 8 else None,
+            Predecessor.from_item(items[7]) if len(items) == 8 else None,
         )
 
-    # --- what follows from it ---------------------------------------------------------------------
+    # --- the capsules that follow from it ---------------------------------------------------------
 
     def charter(self, group_key: bytes) -> bytes:
         """The charter's payload."""
@@ -222,9 +223,9 @@ class Invitation:
         return payload
 
     def payloads(self, group_key: bytes) -> list[bytes]:
-        """All that is certified first: charter, policy of epoch 1, a member for each governor.
+        """The first payloads: charter, policy of epoch 1, and a member for each governor.
 
-        In a succession the charter alone. Raises a `Rejection` when a capsule would be too long.
+        In a succession only the charter. Raises a `Rejection` when a capsule would be too long.
         """
         found = [self.charter(group_key)]
         if self.policy is not None:
@@ -240,7 +241,7 @@ class Invitation:
         return found
 
     def items(self, group_key: bytes) -> list[Item]:
-        """The same as it is signed, with labels."""
+        """The first payloads as labelled items to sign."""
         names = [f"charter of {self.roster.scope}", "policy of epoch 1"]
         names += [f"member {name}" for name in self.roster.names]
         listed = self.payloads(group_key)
@@ -251,40 +252,41 @@ class Invitation:
 
     @property
     def title(self) -> str:
-        """What it is, in a few words."""
-        if self.succeeds is None:
+        """A short title for operators."""
+        if self.predecessor is None:
             return f"founding of {self.roster.scope}"
-        return f"another group key for {self.roster.scope}, of {', '.join(self.roster.names)}"
+        return f"new group key for {self.roster.scope}, of {', '.join(self.roster.names)}"
 
     def lines(self, now_s: int) -> list[str]:
-        """What it means, for operators."""
+        """The invitation in detail, for operators."""
         roster = self.roster
         count = len(roster.governors)
-        dead, lying = tolerance(count, roster.threshold)
+        offline, byzantine = tolerance(count, roster.threshold)
         lines = [
-            f"{roster.threshold} of {count} governors certify; {dead} may be dead, {lying} may lie",
+            f"{roster.threshold} of {count} governors certify;"
+            f" tolerates {offline} offline or {byzantine} Byzantine",
             f"issued {humanize.moment(self.issued_s)}",
             f"beacons are fresh for {humanize.duration(self.beacon_age_max_s)}, "
             f"clocks may differ by {humanize.duration(self.clock_skew_max_s)}",
         ]
         if abs(now_s - self.issued_s) > self.clock_skew_max_s:
-            lines.append(f"our clock says {humanize.moment(now_s)}")
+            lines.append(f"the clock of this machine says {humanize.moment(now_s)}")
         for name, (peers, listen) in zip(roster.names, self.addresses, strict=True):
             lines.append(f"governor {name} at {peers}, for devices at {listen}")
-        if self.succeeds is not None:
-            old = self.succeeds
+        if self.predecessor is not None:
+            old = self.predecessor
             return [
                 *lines,
-                f"takes scope {old.scope.hex()} over from group key {old.group_key.hex()[:16]}...",
+                f"takes over scope {old.scope.hex()} from group key {old.group_key.hex()[:16]}...",
             ]
-        policy = Policy(capsules.parse_claims(self.payloads(_NONE[:32])[1]))
+        policy = Policy(capsules.parse_claims(self.payloads(_PLACEHOLDER[:32])[1]))
         lines.append(
             f"governors' roles: {role_text(policy, self.roles, 'and') if self.roles else 'none'},"
             f" until {humanize.moment(self.expires_s)}"
         )
         approvals = Approvals.from_wire((self.policy or [0, 0, {}])[2].get(PARAM_APPROVALS))
         lines.append(
-            f"operators who must agree to a change: {approvals.operators}, with"
+            f"operators who must approve a change: {approvals.operators}, with"
             f" {len(approvals.rules)} rules for the rest"
         )
         lines += [f"rule: {rule_text(policy, i)}" for i in range(len(policy.rules))]
@@ -296,10 +298,10 @@ def _address(item: object) -> str:
 
 
 @dataclass(frozen=True)
-class Status:
-    """How far a ceremony is, as one daemon sees it.
+class CeremonyStatus:
+    """The progress of a ceremony in one daemon.
 
-    state: see manager.py; governors: (name, how far it is); capsules: how many it made so far.
+    state: see founding.py; governors: (name, last file published); capsules: number certified.
     """
 
     id: bytes
@@ -316,7 +318,7 @@ class Status:
         return codec.dump(["writ-status", *fields])
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Status":
+    def from_bytes(cls, data: bytes) -> "CeremonyStatus":
         """Raises `Malformed`."""
         items = codec.tagged(codec.load(data, STATUS_BYTES_MAX), "writ-status", 7)
         id, state, fingerprint, problem, listed, count = items

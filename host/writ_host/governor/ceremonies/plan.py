@@ -1,4 +1,4 @@
-"""From what an operator wants to a plan or an invitation that its governors can be asked about."""
+"""Builds the plan or invitation for a change of governors that an operator requests."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from ...errors import Malformed, UnknownGovernor
 from ...keys.group import Random
 from ...keys.identity import Governor
 from ...keys.roster import Roster, Seat
-from .invitation import Invitation, Succeeded
+from .invitation import Invitation, Predecessor
 from .record import Record
 
 
@@ -21,14 +21,14 @@ def plan_succession(
     now_s: int,
     random: Random,
 ) -> Invitation:
-    """The founding of a successor by the owners of `records`; `charter` is the one in force.
+    """The invitation to found a successor, governed by the owners of `records`.
 
-    Raises `Malformed` without a charter, or what makes it impossible.
+    charter: the one in force. Raises `Malformed`, also without a charter.
     """
     if charter is None:
         raise Malformed("a succession needs the charter in force")
-    comers = [one.governor for one in records]
-    followers = tuple(one for one in seat.roster.governors if one not in comers)
+    governors = [one.governor for one in records]
+    followers = tuple(one for one in seat.roster.governors if one not in governors)
     return Invitation.create(
         seat.roster.scope,
         threshold or seat.roster.threshold,
@@ -37,7 +37,7 @@ def plan_succession(
         now_s,
         beacon_age_max_s=charter.beacon_age_max_s,
         clock_skew_max_s=charter.clock_skew_max_s,
-        succeeds=Succeeded(charter.scope, seat.public.group_key, followers),
+        predecessor=Predecessor(charter.scope, seat.public.group_key, followers),
         random=random,
     )
 
@@ -51,20 +51,20 @@ def plan_change(
     addresses: Mapping[bytes, str],
     random: Random,
 ) -> Plan:
-    """A resharing after which the owners of `records` govern too, and those in `remove` do not.
+    """The plan of a resharing that adds the owners of `records` and removes those in `remove`.
 
-    addresses: of those who stay, by node key; dealers: names, this governor and others who stay
-    otherwise, those in `records` last: they may have lost what they would deal. Raises
+    addresses: of the governors that stay, by node key; dealers: names, by default this governor and
+    others that stay; governors in `records` come last, since they may have lost their share. Raises
     `UnknownGovernor`, `Malformed`, `BadPlan`.
     """
     if threshold not in (None, seat.roster.threshold):
-        raise Malformed("the threshold stays as it is", "Found a successor for another one.")
+        raise Malformed("a resharing keeps the threshold", "Found a successor for another one.")
     governors = _new_list(seat.roster, records, remove)
     known = {**addresses, **{one.governor.node_key: one.peers for one in records}}
     for one in governors:
         if one.node_key not in known:
             raise UnknownGovernor(
-                f"nobody knows where {one.name} is", f"Add the record of {one.name}."
+                f"the address of {one.name} is not known", f"Add the record of {one.name}."
             )
     peers = [known[one.node_key] for one in governors]
     return Plan.create(
@@ -73,21 +73,21 @@ def plan_change(
 
 
 def _new_list(old: Roster, records: Sequence[Record], remove: Sequence[str]) -> list[Governor]:
-    """Who stays keeps its place, who has new keys takes that of the old ones, others follow."""
+    """Governors that stay keep their place, also with new keys; new governors follow."""
     for name in remove:
         old.identifier(name)
-    comers = {one.governor.name: one.governor for one in records}
-    governors = [comers.get(one.name, one) for one in old.governors if one.name not in remove]
+    added = {one.governor.name: one.governor for one in records}
+    governors = [added.get(one.name, one) for one in old.governors if one.name not in remove]
     return governors + [
-        one for name, one in comers.items() if name not in old.by_name or name in remove
+        one for name, one in added.items() if name not in old.by_name or name in remove
     ]
 
 
 def _dealers(seat: Seat, governors: Sequence[Governor], records: Sequence[Record]) -> list[str]:
-    unsure = [one.governor.name for one in records]
+    renewed = [one.governor.name for one in records]
 
     def rank(one: Governor) -> tuple[bool, bool, bool]:
-        return one.name != seat.name, one.name in unsure, one not in governors
+        return one.name != seat.name, one.name in renewed, one not in governors
 
     ranked = sorted(seat.roster.governors, key=rank)
     return [one.name for one in ranked[: seat.roster.threshold]]

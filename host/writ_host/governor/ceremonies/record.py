@@ -1,13 +1,13 @@
-"""A governor's public record, NAME.toml: its keys and where it listens. Handed to the others.
+"""A governor's public record, NAME.toml: its keys and its addresses, for the other governors.
 
     name = "anna"
     verify_key = "..."              # Ed25519, X25519 and P-256, in hex
     seal_key = "..."
     node_key = "..."
-    peers = "10.0.0.5:5684"         # where the other governors reach it
-    listen = "10.0.0.5:5683"        # where its scope node serves devices
+    peers = "10.0.0.5:5684"         # the address for the other governors
+    listen = "10.0.0.5:5683"        # the address of its scope node, for devices
 
-The keys are what counts; addresses are hints that may change.
+The keys identify the governor; the addresses are hints that may change.
 """
 
 import re
@@ -29,13 +29,13 @@ _ADDRESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?:([1-9][0-9]{0,
 
 
 class BadRecord(HostError):
-    """A file that is not a governor's record."""
+    """The file is not a governor's record."""
 
-    advice = "Ask that governor for its record again: the NAME.toml in its folder."
+    advice = "Ask that governor for its record again: the file NAME.toml in its folder."
 
 
 def check_address(text: object) -> str:
-    """`text` as "host:port", an IPv4 address or a name and always a port. Else `Malformed`."""
+    """`text` if it is "host:port", with an IPv4 address or a name. Raises `Malformed`."""
     found = _ADDRESS.fullmatch(text) if isinstance(text, str) else None
     if found is None or int(found[1]) > 65535 or len(found[0]) > ADDRESS_BYTES_MAX:
         raise Malformed(f"{text!r} is not HOST:PORT", "Write an address like 10.0.0.5:5684.")
@@ -44,7 +44,7 @@ def check_address(text: object) -> str:
 
 @dataclass(frozen=True)
 class Record:
-    """A governor, and where its two sockets are: "host:port" each. Raises `Malformed`."""
+    """A governor, and the addresses ("host:port") of its two sockets. Raises `Malformed`."""
 
     governor: Governor
     peers: str
@@ -65,7 +65,7 @@ class Record:
 
     @classmethod
     def from_toml(cls, text: str) -> "Record":
-        """Raises `BadRecord` for what is not TOML, lacks a key, or has one that is not valid."""
+        """Raises `BadRecord` for a text that is not TOML, or with a missing or invalid key."""
         if len(text.encode(errors="replace")) > RECORD_BYTES_MAX:
             raise BadRecord(f"a record has at most {RECORD_BYTES_MAX} bytes")
         try:
@@ -74,9 +74,9 @@ class Record:
             raise BadRecord(f"not TOML: {str(error)[:100]}") from None
         wanted = {"name", *_KEYS, *_ADDRESSES}
         if missing := sorted(wanted - values.keys()):
-            raise BadRecord(f"a record without {', '.join(missing)}")
+            raise BadRecord(f"the record lacks {', '.join(missing)}")
         if unknown := sorted(values.keys() - wanted):
-            raise BadRecord(f"a record does not have {unknown[0]!r}")
+            raise BadRecord(f"a record has no key {unknown[0]!r}")
         try:
             keys = [_unhex(key, values[key]) for key in _KEYS]
             governor = Governor.from_item([values["name"], *keys])

@@ -1,8 +1,9 @@
-"""One ceremony as one daemon takes part in it: its machine, its gossip, and its operator's word.
+"""One ceremony in one daemon: its state machine, its gossip, and its operator's decision.
 
-What a founding (founding.py) and a resharing (handover.py) have in common.
+This is the common part of a founding (founding.py) and a resharing (resharing.py).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from writ.limits import GOVERNORS_MAX
@@ -12,25 +13,28 @@ from ...errors import HostError, Refused, UnknownGovernor
 from ...keys.frost import KeyPackage, PublicKeyPackage
 from ...keys.identity import Governor, Identity
 from ...keys.roster import COMMITTEE_DIGEST_BYTES, Roster, Seat, committee_digest
-from .gossip import CSend, Files, Gossip, GossipFolder, Place
-from .invitation import Status
-from .views import CeremonyView, CEvent, COut, Decision, in_words
+from .gossip import CeremonySend, ExpectedFile, Files, Gossip, GossipFolder
+from .invitation import CeremonyStatus
+from .views import CeremonyEvent, CeremonyOutput, CeremonyView, Decision, state_text
 
 DONE, FAILED, REFUSED = "done", "failed", "refused"
-# Names in a ceremony's files that are this daemon's own and never told.
-DECISION, RESULT, TOLD = "!decision", "!result", "!told"
+# Files of a ceremony that are this daemon's own and never sent.
+DECISION, RESULT, LAST_LOGGED = "!decision", "!result", "!told"
 
 
 def digest_of_public(roster: Roster, public: PublicKeyPackage) -> bytes:
-    """The committee's digest (8 B), for one who may have no share: nothing secret is in it."""
-    nobody = KeyPackage(1, 0, public.group_key, public.threshold)
-    return committee_digest(Seat(roster, nobody, public))
+    """The committee's digest (8 B) from public data, for a governor without a share of it."""
+    no_share = KeyPackage(1, 0, public.group_key, public.threshold)
+    return committee_digest(Seat(roster, no_share, public))
 
 
-class Run:
-    """What both sorts have in common. `advance` does all that can be done now.
+class CeremonyRun(ABC):
+    """A ceremony that this daemon takes part in. `advance` does everything that is possible now.
 
-    digest: the committee that came of it (8 B); group_key: of its seats; capsules: certified by it.
+    participants: by name; peers: node keys (33 B) of all others; state: see founding.py and
+    resharing.py; problem: why it failed; digest: of the committee that it made (8 B); group_key: of
+    the new seats; capsules: certified in it; decision: the operator's, None before; has_news:
+    whether `advance` has something to do.
     """
 
     steps: tuple[str, ...] = ()
@@ -40,18 +44,18 @@ class Run:
         id: bytes,
         identity: Identity,
         files: Files,
-        people: dict[str, Governor],
-        places: dict[str, Place],
+        participants: dict[str, Governor],
+        expected: dict[str, ExpectedFile],
         followers: Iterable[Governor] = (),
     ) -> None:
         self.id, self.identity, self.files = id, identity, files
-        self.people = people
+        self.participants = participants
         mine = identity.public
-        everybody = {one.node_key for one in (*people.values(), *followers)}
-        if mine.node_key not in everybody:
-            raise UnknownGovernor(f"{mine.name} has no part in it")
-        self.peers = frozenset(everybody - {mine.node_key})
-        self.folder = GossipFolder(id, places, mine, files)
+        node_keys = {one.node_key for one in (*participants.values(), *followers)}
+        if mine.node_key not in node_keys:
+            raise UnknownGovernor(f"{mine.name} has no part in this ceremony")
+        self.peers = frozenset(node_keys - {mine.node_key})
+        self.folder = GossipFolder(id, expected, mine, files)
         self.gossips = {id: Gossip(self.folder, self.peers)}
         self.state = "new"
         self.problem = ""
@@ -60,106 +64,111 @@ class Run:
         self.digest = b""
         self.group_key = b""
         self.capsules: list[bytes] = []
-        self.is_dirty = True
-        self.outs: list[COut] = []
+        self.has_news = True
+        self._outputs: list[CeremonyOutput] = []
         self._accused: set[str] = set()
         found = files.get(id, DECISION)
         self.decision = None if found is None else Decision.from_bytes(found)
-        self._was_done = (result := files.get(id, RESULT)) is not None
+        self._is_restored = (
+            result := files.get(id, RESULT)
+        ) is not None  # as done, before a restart
         if result is not None:
             self._restore_result(result)
 
-    # --- for the sorts to say ---------------------------------------------------------------------
+    # --- for each kind of ceremony to define ------------------------------------------------------
 
     @property
+    @abstractmethod
     def title(self) -> str:
-        """What it is, in a few words."""
-        raise NotImplementedError
+        """A short title for operators."""
 
+    @abstractmethod
     def lines(self, now_s: int) -> list[str]:
-        """What it means, for operators."""
-        raise NotImplementedError
+        """The ceremony in detail, for operators."""
 
     @property
-    def asks(self) -> bool:
-        """Whether the operator is to decide now."""
-        raise NotImplementedError
+    @abstractmethod
+    def needs_decision(self) -> bool:
+        """Whether the operator has to decide now."""
 
     @property
-    def names(self) -> bytes:
+    @abstractmethod
+    def seat_id(self) -> bytes:
         """As in `CeremonyView`."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def addresses(self) -> dict[bytes, str]:
-        """By node key (33 B): "host:port", as the ceremony knows it, our own too."""
-        raise NotImplementedError
+        """By node key (33 B): the addresses ("host:port") in the ceremony, our own included."""
 
+    @abstractmethod
     def _step(self, now_ms: int) -> None:
-        raise NotImplementedError
+        """Step the state machine."""
 
+    @abstractmethod
     def _complain(self, accused: str, what: str) -> None:
-        raise NotImplementedError
+        """End the ceremony with a complaint, unless it is done."""
 
+    @abstractmethod
     def _refuse(self) -> None:
-        raise NotImplementedError
+        """End the ceremony with a refusal, unless it is done."""
 
-    # --- what happens -----------------------------------------------------------------------------
+    # --- progress ---------------------------------------------------------------------------------
 
     @property
     def is_open(self) -> bool:
-        """Whether it may still go on."""
+        """Whether it may still make progress."""
         return self.state not in (DONE, FAILED, REFUSED)
 
     @property
-    def is_bound(self) -> bool:
-        """Whether we have confirmed, so that others may be done whatever we think of it."""
+    def has_confirmed(self) -> bool:
+        """Whether we have confirmed, so that others may complete it without us."""
         return f"{self.identity.name}.confirm.cbor" in self.folder.names()
 
-    def receive(self, sender: bytes, items: list[object], now_ms: int) -> list[CSend]:
-        """A message of gossip for one of our folders. Raises `HostError`."""
+    def receive(self, sender: bytes, items: list[object], now_ms: int) -> list[CeremonySend]:
+        """Handle a gossip message for one of our folders. Raises `HostError`."""
         gossip = self.gossips[bytes(items[1])]  # type: ignore[call-overload]
-        before = len(gossip.folder.names()), len(gossip.folder.evidence), len(gossip.heard)
-        sends: list[CSend] = gossip.receive(sender, items, now_ms)
-        after = len(gossip.folder.names()), len(gossip.folder.evidence), len(gossip.heard)
-        self.is_dirty = self.is_dirty or before != after
+        before = len(gossip.folder.names()), len(gossip.folder.evidence), len(gossip.seen)
+        sends: list[CeremonySend] = gossip.receive(sender, items, now_ms)
+        after = len(gossip.folder.names()), len(gossip.folder.evidence), len(gossip.seen)
+        self.has_news = self.has_news or before != after
         return sends
 
-    def advance(self, now_ms: int) -> list[COut]:
-        """Step the machine if anything is new; what came of it."""
-        if self.is_dirty:
-            self.is_dirty = False
+    def advance(self, now_ms: int) -> list[CeremonyOutput]:
+        """Step the state machine if there is news; returns the outputs."""
+        if self.has_news:
+            self.has_news = False
             before = self.state, self.fingerprint, self.problem
             try:
-                # who lied is told even when it shows after the end
-                self._heed_liars()
-                if self.is_open or (self.is_bound and self.state != DONE):
-                    self._heed_operator()
+                # equivocation is reported even after the end
+                self._check_equivocation()
+                if self.is_open or (self.has_confirmed and self.state != DONE):
+                    self._check_decision()
                     self._step(now_ms)
             except HostError as error:
                 self._fail(error)
             if (self.state, self.fingerprint, self.problem) != before:
-                self._tell_state()
-        outs: list[COut] = list(self.outs)
-        self.outs.clear()
+                self._log_state()
+        outputs: list[CeremonyOutput] = list(self._outputs)
+        self._outputs.clear()
         for gossip in self.gossips.values():
-            gossip.is_over = not self.is_open
-            outs += gossip.tick(now_ms)
-        return outs
+            gossip.is_ended = not self.is_open
+            outputs += gossip.tick(now_ms)
+        return outputs
 
     @property
     def next_ms(self) -> int | None:
         """When to call `advance` next."""
-        if self.is_dirty and self.is_open:
+        if self.has_news and self.is_open:
             return 0
         times = [gossip.next_ms for gossip in self.gossips.values()]
         return min((time for time in times if time is not None), default=None)
 
     def decide(self, decision: Decision) -> None:
-        """Keep what the operator said, durably."""
+        """Keep the operator's decision, durably."""
         self.files.put(self.id, DECISION, decision.to_bytes())
         self.decision = decision
-        self.is_dirty = True
+        self.has_news = True
 
     @property
     def _is_approved(self) -> bool | None:
@@ -167,18 +176,18 @@ class Run:
             return None
         return self.decision.yes
 
-    def _heed_operator(self) -> None:
+    def _check_decision(self) -> None:
         if self.decision is not None and not self.decision.yes:
             self._refuse()
             raise Refused(f"refused here: {self.decision.reason}".rstrip(": "))
 
-    def _heed_liars(self) -> None:
+    def _check_equivocation(self) -> None:
         for gossip in self.gossips.values():
-            for name, file in gossip.folder.liars.items():
+            for name, file in gossip.folder.equivocators.items():
                 if name not in self._accused:
                     self._accused.add(name)
                     what = f"signed two different files {file}"
-                    self._tell("accused", f"{name} {what}", governor=name)
+                    self._log("accused", f"{name} {what}", governor=name)
                     if gossip.folder is self.folder:
                         self._complain(name, what)
 
@@ -199,19 +208,19 @@ class Run:
         self.capsules = [codec.some_bytes(raw) for raw in codec.a_list(made)]
         self.state = DONE
 
-    def _tell_state(self) -> None:
+    def _log_state(self) -> None:
         problem = f" ({self.problem})" if self.problem else ""
-        text = f"{self.title}: {in_words(self.state)}{problem}"
-        # a restart goes through the same states again, which is no news
-        if self.files.get(self.id, TOLD) != text.encode():
-            self.files.put(self.id, TOLD, text.encode())
-            self._tell("ceremony", text)
+        text = f"{self.title}: {state_text(self.state)}{problem}"
+        # a restart passes through the same states again, which are not logged twice
+        if self.files.get(self.id, LAST_LOGGED) != text.encode():
+            self.files.put(self.id, LAST_LOGGED, text.encode())
+            self._log("ceremony", text)
 
-    def _tell(self, name: str, text: str, **facts: object) -> None:
-        self.outs.append(CEvent(name, text, {"ceremony": self.id.hex()[:16], **facts}))
+    def _log(self, name: str, text: str, **facts: object) -> None:
+        self._outputs.append(CeremonyEvent(name, text, {"ceremony": self.id.hex()[:16], **facts}))
 
     def view(self, now_s: int) -> CeremonyView:
-        """It, for people."""
+        """The ceremony as operators see it."""
         return CeremonyView(
             self.id,
             self.title,
@@ -219,23 +228,25 @@ class Run:
             self.fingerprint,
             self.state,
             self.waiting_for,
-            self.asks,
+            self.needs_decision,
             self.problem,
             self.progress(),
-            self.names,
+            self.seat_id,
         )
 
     def progress(self) -> tuple[tuple[str, str], ...]:
-        """How far each participant is: the last of its files that is here."""
+        """(name, step) of each participant: the last of its files that we have."""
         names = set(self.folder.names())
         found = []
-        for name in self.people:
+        for name in self.participants:
             sent = [step for step in self.steps if f"{name}.{step}.cbor" in names]
             found.append((name, sent[-1] if sent else "awaited"))
         return tuple(found)
 
-    def status(self) -> Status:
-        """It, for whoever began it."""
+    def status(self) -> CeremonyStatus:
+        """The status for the command that began the ceremony."""
         listed = self.progress()[:GOVERNORS_MAX]
         problem = self.problem.encode()[:300].decode(errors="ignore")
-        return Status(self.id, self.state, self.fingerprint, problem, listed, len(self.capsules))
+        return CeremonyStatus(
+            self.id, self.state, self.fingerprint, problem, listed, len(self.capsules)
+        )

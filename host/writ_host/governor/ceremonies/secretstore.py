@@ -6,21 +6,25 @@ from ...errors import HostError
 from ...keys.roster import Seat
 
 # A ceremony of 13 governors has about 7 kB; an encrypted file holds 64 kB.
-SLOTS_MAX = 6
+SECRETS_MAX = 6
 BYTES_MAX = 61440
-# Ceremonies that must never begin again here: what they said cannot be said a second time.
+# Ceremonies that must not begin again: with a second polynomial a governor would contradict the
+# files that it has signed.
 DROPPED_MAX = 64
 _TAG = "writ-next"
 
 
-class SlotsFull(HostError):
-    """Too many ceremonies at one time."""
+class TooManyCeremonies(HostError):
+    """Too many ceremonies are under way at one time."""
 
-    advice = "Deny one of those under way first: writ governor pending."
+    advice = "Deny one of them first: writ governor pending."
 
 
-class Slots:
-    """By ceremony (32 B): its machine's state, and in the end its seat; all in one store."""
+class SecretStore:
+    """The secret state of each ceremony (by id, 32 B), at its end the seat; all in one store.
+
+    dropped: ids of ceremonies that must not begin again, oldest first.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -29,7 +33,7 @@ class Slots:
         if (data := store.load()) is not None:
             listed, dropped = codec.tagged(codec.load(data, BYTES_MAX), _TAG, 3)
             self.dropped = [codec.some_bytes(one, 32) for one in codec.a_list(dropped)]
-            for ceremony, state in codec.a_map(listed, SLOTS_MAX).items():
+            for ceremony, state in codec.a_map(listed, SECRETS_MAX).items():
                 self._data[codec.some_bytes(ceremony, 32)] = codec.some_bytes(state)
 
     def __contains__(self, ceremony: bytes) -> bool:
@@ -37,23 +41,23 @@ class Slots:
 
     @property
     def ceremonies(self) -> list[bytes]:
-        """Which ceremonies have a slot."""
+        """The ceremonies that have a secret."""
         return list(self._data)
 
-    def slot(self, ceremony: bytes) -> Store:
-        """The store of one ceremony. Saving raises `SlotsFull`."""
-        return _Slot(self, ceremony)
+    def store_of(self, ceremony: bytes) -> Store:
+        """The store of one ceremony. Saving raises `TooManyCeremonies`."""
+        return _CeremonyStore(self, ceremony)
 
     def get(self, ceremony: bytes) -> bytes | None:
-        """What a ceremony saved last."""
+        """The data that a ceremony saved last."""
         return self._data.get(ceremony)
 
     def put(self, ceremony: bytes, data: bytes) -> None:
-        """Keep it, durably. Raises `SlotsFull`."""
+        """Keep the data of a ceremony, durably. Raises `TooManyCeremonies`."""
         self._save({**self._data, ceremony: data})
 
     def seats(self) -> dict[bytes, Seat]:
-        """By ceremony: the seats that wait."""
+        """By ceremony: the seats that may be activated."""
         return {
             ceremony: Seat.from_bytes(data)
             for ceremony, data in self._data.items()
@@ -61,29 +65,29 @@ class Slots:
         }
 
     def forget(self, ceremonies: set[bytes]) -> None:
-        """Forget, durably, what these have."""
+        """Delete the data of these ceremonies, durably."""
         self._save({id: data for id, data in self._data.items() if id not in ceremonies})
 
     def drop(self, ceremonies: set[bytes]) -> None:
-        """The same, and remember that they were dropped."""
+        """Delete the data of these ceremonies, and never begin them again."""
         kept = [id for id in self.dropped if id not in ceremonies]
         self.dropped = [*kept, *sorted(ceremonies)][-DROPPED_MAX:]
         self.forget(ceremonies)
 
     def _save(self, data: dict[bytes, bytes]) -> None:
         encoded = codec.dump([_TAG, data, self.dropped])
-        if len(data) > SLOTS_MAX or len(encoded) > BYTES_MAX:
-            raise SlotsFull("too many ceremonies at one time")
+        if len(data) > SECRETS_MAX or len(encoded) > BYTES_MAX:
+            raise TooManyCeremonies("too many ceremonies at one time")
         self._store.save(encoded)
         self._data = data
 
 
-class _Slot:
-    def __init__(self, slots: Slots, ceremony: bytes) -> None:
-        self._slots, self._ceremony = slots, ceremony
+class _CeremonyStore:
+    def __init__(self, secrets: SecretStore, ceremony: bytes) -> None:
+        self._secrets, self._ceremony = secrets, ceremony
 
     def load(self) -> bytes | None:
-        return self._slots.get(self._ceremony)
+        return self._secrets.get(self._ceremony)
 
     def save(self, data: bytes) -> None:
-        self._slots.put(self._ceremony, data)
+        self._secrets.put(self._ceremony, data)

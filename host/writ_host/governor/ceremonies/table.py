@@ -1,27 +1,30 @@
-"""Which ceremonies a daemon knows, durably: what each is about, and who sent it."""
+"""The ceremonies that a daemon knows, durably: the invitation or plan of each, and its sender."""
 
 from ... import codec
 from .gossip import Files
-from .handover import HandoverRun
-from .run import DONE, FAILED, REFUSED, Run
-from .secretstore import Slots
+from .resharing import ResharingRun
+from .run import DONE, FAILED, REFUSED, CeremonyRun
+from .secretstore import SecretStore
 
-# Failed ones that are still shown, and told to those who do not know why.
+# Failed ceremonies that operators still see, and whose files are still sent to other participants.
 ENDED_KEPT = 2
-# Where `files` has what is none of a ceremony's.
+# Files that are not exchanged: the list of ceremonies, and each invitation or plan.
 _INDEX, _INDEX_FILE, _RAW = bytes(32), "!index", "!raw"
 
 
 class CeremonyTable:
-    """By id (32 B), oldest first: runs, and their sources: "" for our own, else who sent it."""
+    """The ceremonies by id (32 B), oldest first.
 
-    def __init__(self, files: Files, slots: Slots) -> None:
-        self.runs: dict[bytes, Run] = {}
+    sources: "" for our own proposal, else the proposer's name or the sender's address.
+    """
+
+    def __init__(self, files: Files, secrets: SecretStore) -> None:
+        self.runs: dict[bytes, CeremonyRun] = {}
         self.sources: dict[bytes, str] = {}
-        self._files, self._slots = files, slots
+        self._files, self._secrets = files, secrets
 
-    def listed(self) -> list[tuple[bytes, str, bytes | None]]:
-        """(id, source, proposal) of those that were kept before we started."""
+    def load(self) -> list[tuple[bytes, str, bytes | None]]:
+        """(id, source, invitation or plan) of the ceremonies that were kept before the start."""
         data = self._files.get(_INDEX, _INDEX_FILE)
         if data is None:
             return []
@@ -35,22 +38,22 @@ class CeremonyTable:
         return found
 
     def raw(self, id: bytes) -> bytes:
-        """The invitation or proposal of a ceremony, as it came."""
+        """The invitation or plan of a ceremony, as received."""
         return self._files.get(id, _RAW) or b""
 
-    def add(self, run: Run, raw: bytes, source: str) -> None:
-        """Keep one more; of those that failed the oldest go."""
+    def add(self, run: CeremonyRun, raw: bytes, source: str) -> None:
+        """Keep one more ceremony; of the failed ones the oldest are dropped."""
         self.drop(set(self.ended()[:-ENDED_KEPT]))
         self._files.put(run.id, _RAW, raw)
         self.runs[run.id], self.sources[run.id] = run, source
         self._save()
 
     def drop(self, ids: set[bytes]) -> None:
-        """Forget these and all that belongs to them; they never begin again here."""
+        """Delete these ceremonies and their files; they never begin again here."""
         if not ids:
             return
-        # first of all, so that no crash brings back a ceremony without its secrets
-        self._slots.drop(ids)
+        # first, so that no crash restores a ceremony without its secrets
+        self._secrets.drop(ids)
         folders = set(ids)
         for id in ids:
             if run := self.runs.pop(id, None):
@@ -60,30 +63,30 @@ class CeremonyTable:
         for id in folders:
             self._files.drop(id)
 
-    def is_kept(self, run: Run) -> bool:
-        """Whether our word is in it, so that no other takes its place."""
-        return run.decision is not None or run.is_bound
+    def is_binding(self, run: CeremonyRun) -> bool:
+        """Whether we decided on or confirmed it, so that no other ceremony may replace it."""
+        return run.decision is not None or run.has_confirmed
 
     def ended(self) -> list[bytes]:
-        """Those that failed and that nothing can come of any more."""
+        """The failed ceremonies that can produce no seat any more."""
         return [
             id
             for id, run in self.runs.items()
             if run.state in (FAILED, REFUSED)
-            and not (isinstance(run, HandoverRun) and run.is_bound)
+            and not (isinstance(run, ResharingRun) and run.has_confirmed)
         ]
 
     def addresses(self) -> dict[bytes, str]:
-        """By node key (33 B): where all are who take part in anything, we among them."""
-        # What somebody agreed to counts for more than what a stranger sent. Of the former the
-        # newest is right, of the latter the first: nobody can talk us out of an address.
+        """By node key (33 B): the address of each participant in any ceremony, our own too."""
+        # Ceremonies that the operator approved count first, the newest of them before the others.
+        # Of the rest the oldest counts, so that a stranger cannot replace an address.
         found: dict[bytes, str] = {}
-        # One that failed comes last: the others still have to be told why.
+        # Failed ceremonies come last: their files are still sent to the other participants.
         runs = sorted(self.runs.values(), key=lambda run: run.state in (FAILED, REFUSED))
-        sure = [
+        approved = [
             run for run in runs if run.state == DONE or (run.is_open and run.decision is not None)
         ]
-        for run in (*reversed(sure), *(run for run in runs if run not in sure)):
+        for run in (*reversed(approved), *(run for run in runs if run not in approved)):
             for node_key, address in run.addresses.items():
                 found.setdefault(node_key, address)
         return found

@@ -1,33 +1,33 @@
-"""What comes out of a ceremony: what is to be sent and done, and what people see and say."""
+"""The outputs of ceremonies: messages and results for the daemon, views for operators."""
 
 from dataclasses import dataclass, field
 
 from ... import codec
 from ...keys.roster import Seat
-from .gossip import CSend
+from .gossip import CeremonySend
 
 _REASON_BYTES_MAX = 200
-# States of founding.py and handover.py, as people read them.
-_WORDS = {
-    "new": "begun",
-    "approve": "whoever deals or comes approves it",
-    "deal": "new shares are dealt",
-    "round1": "each governor makes its part of the key",
-    "compare": "all operators compare the fingerprint and approve it",
-    "round2": "the governors give each other their shares",
-    "confirm": "all confirm their shares",
-    "genesis": "the first capsules are signed",
+# The states of founding.py and resharing.py as operators read them.
+_STATE_TEXTS = {
+    "new": "started",
+    "approve": "waiting for approval by the dealers and the new governors",
+    "deal": "re-sharing, waiting for deals",
+    "round1": "generating the key, waiting for round 1",
+    "compare": "waiting for all operators to compare and approve the fingerprint",
+    "round2": "exchanging key shares",
+    "confirm": "waiting for all to confirm their shares",
+    "genesis": "signing the first capsules",
 }
 
 
-def in_words(state: str) -> str:
-    """A ceremony's state, for people."""
-    return _WORDS.get(state, state)
+def state_text(state: str) -> str:
+    """A ceremony's state as text."""
+    return _STATE_TEXTS.get(state, state)
 
 
 @dataclass(frozen=True)
-class CEvent:
-    """Something that an operator may want to know; never a secret."""
+class CeremonyEvent:
+    """An event for the log and the operator; never with a secret."""
 
     name: str
     text: str
@@ -35,11 +35,10 @@ class CEvent:
 
 
 @dataclass(frozen=True)
-class CSeat:
-    """A scope is founded: this daemon's seat, and the capsules that were certified first.
+class ScopeFounded:
+    """The scope is founded: this daemon's seat, and the first certified capsules.
 
-    ceremony: its id (32 B), as in a view.
-    Said once in the life of a process, so again after a restart.
+    ceremony: its id (32 B), as in a view. Returned once in each process, so again after a restart.
     """
 
     seat: Seat
@@ -48,12 +47,11 @@ class CSeat:
 
 
 @dataclass(frozen=True)
-class CNext:
-    """A seat that takes its place when a policy names its `digest` (8 B).
+class SeatReady:
+    """A seat that a policy can put in force by its `digest` (8 B).
 
-    Of a succession also the new charter, as a capsule; then the group key names the seat as well.
-    ceremony: its id (32 B), as in a view.
-    Said once in the life of a process, so again after a restart.
+    genesis: the new charter's capsule in a succession, which the new group key names as well;
+    ceremony: its id (32 B), as in a view. Returned once in each process, so again after a restart.
     """
 
     digest: bytes
@@ -63,22 +61,23 @@ class CNext:
 
 
 @dataclass(frozen=True)
-class CInvite:
-    """Bring `data` to the daemon at `address` ("host:port"), as an invitation: it knows nobody."""
+class SendInvitation:
+    """Send the invitation `data` to the daemon at `address` ("host:port"), which has no peers."""
 
     address: str
     data: bytes
 
 
-COut = CSend | CEvent | CSeat | CNext | CInvite
+CeremonyOutput = CeremonySend | CeremonyEvent | ScopeFounded | SeatReady | SendInvitation
 
 
 @dataclass(frozen=True)
 class CeremonyView:
-    """A ceremony, for people. asks: whether this governor's operator is awaited.
+    """A ceremony as operators see it. governors: (name, last file published) each.
 
-    names: what a policy, or a succession, names to put in force what came of it: a committee's
-    digest (8 B) or a group key (32 B); b"" before it is done, and for a first founding.
+    needs_decision: whether it waits for this governor's operator; seat_id: the committee's digest
+    (8 B) or group key (32 B) by which a policy or a succession puts the new seats in force, b""
+    before the end and for a first founding.
     """
 
     id: bytes
@@ -87,15 +86,15 @@ class CeremonyView:
     fingerprint: str
     state: str
     waiting_for: tuple[str, ...]
-    asks: bool = False
+    needs_decision: bool = False
     problem: str = ""
     governors: tuple[tuple[str, str], ...] = ()
-    names: bytes = b""
+    seat_id: bytes = b""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What the operator said. A yes is for one fingerprint and no other."""
+    """An operator's decision. A yes approves one fingerprint and no other."""
 
     yes: bool
     reason: str
@@ -103,7 +102,7 @@ class Decision:
     time_s: int
 
     def to_bytes(self) -> bytes:
-        """For the daemon's own files."""
+        """The encoding for the daemon's own files."""
         return codec.dump([self.yes, self.reason, self.fingerprint, self.time_s])
 
     @classmethod

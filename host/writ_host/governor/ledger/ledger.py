@@ -25,8 +25,8 @@ from ...scope.folder import now_s
 from .capsules import CapsuleStore
 from .ceremonies import CeremonyFiles
 from .database import Database
-from .proposals import ProposalTable
-from .reservations import ReservationTable
+from .proposals import ProposalStore
+from .reservations import ReservationStore
 from .schema import checksum
 
 IDENT_BYTES = 8
@@ -57,8 +57,8 @@ class Ledger:
         self.database = database
         self.clock_s = clock_s
         self.capsules = CapsuleStore(database, clock_s)
-        self.reservations = ReservationTable(database, self.capsules, clock_s)
-        self.proposals = ProposalTable(database)
+        self.reservations = ReservationStore(database, self.capsules, clock_s)
+        self.proposals = ProposalStore(database)
         self.files = CeremonyFiles(database)
         self._height: int | None = None  # None: not read since a rollback or a decision
         database.on_rollback.append(self._forget_height)

@@ -11,7 +11,7 @@ CLOSED_KEPT = 512
 REASON_CHARS_MAX = 500
 
 
-class ProposalTable:
+class ProposalStore:
     """Open proposals, and the newest closed ones. What is written is durable on return."""
 
     def __init__(self, database: Database) -> None:

@@ -26,7 +26,7 @@ RESERVATIONS_MAX = 2 * MEMBERS_MAX
 _Row = tuple[bytes, int | None, int]
 
 
-class ReservationTable:
+class ReservationStore:
     """The reservations in the ledger's database. clock_s: Unix seconds."""
 
     def __init__(

@@ -15,8 +15,8 @@ from writ_host.ceremony.local import KeyfileStore, create_identity, load_identit
 from writ_host.ceremony.signing import Signing
 from writ_host.governor.ceremonies.founding import FoundingRun
 from writ_host.governor.ceremonies.gossip import FILE
-from writ_host.governor.ceremonies.invitation import Invitation, Status
-from writ_host.governor.ceremonies.manager import NotAsked
+from writ_host.governor.ceremonies.invitation import CeremonyStatus, Invitation
+from writ_host.governor.ceremonies.manager import NoDecisionDue
 from writ_host.governor.ledger.ledger import Ledger
 from writ_host.keys.dkg import Dkg
 from writ_host.keys.identity import envelope
@@ -124,7 +124,7 @@ def test_on_disk(tmp_path):
             "ben.seat",
             "ben.seat.next",
         ]
-        world["ben"].process.activate(world["ben"].nexts[0].digest)
+        world["ben"].process.seats.activate(world["ben"].nexts[0].digest)
         assert load_seat(KeyfileStore(tmp_path / "ben" / "ben.seat", KEY)) != before["ben"]
 
 
@@ -143,13 +143,15 @@ def test_whoever_began_it_can_follow_it():
         box.operator = silent
     world.invite(invitation)
     world.run(lambda: set(world.states(invitation.id).values()) == {"compare"})
-    status = Status.from_bytes(world["ben"].process.invitation(invitation.to_bytes(), "x:1"))
-    assert status == Status.from_bytes(world["ben"].process.status(invitation.id))
+    status = CeremonyStatus.from_bytes(
+        world["ben"].process.invitation(invitation.to_bytes(), "x:1")
+    )
+    assert status == CeremonyStatus.from_bytes(world["ben"].process.status(invitation.id))
     assert (status.state, dict(status.governors)) == ("compare", dict.fromkeys(FOUR, "round1"))
     assert [len(group) for group in status.fingerprint.split()] == [5] * 8
     world["carl"].operator = deny
     world.run(lambda: set(world.states(invitation.id).values()) == {"refused"})
-    assert "carl" in Status.from_bytes(world["ben"].process.status(invitation.id)).problem
+    assert "carl" in CeremonyStatus.from_bytes(world["ben"].process.status(invitation.id)).problem
     assert world["ben"].process.status(bytes(32)) is None
 
 
@@ -162,7 +164,7 @@ def test_no_share_leaves_before_the_operator_agreed():
     told = {name for name in world["anna"].files.list(invitation.id) if name[0] != "!"}
     assert "carl.round2.cbor" in told and "dora.round2.cbor" not in told
     (view,) = world["dora"].process.pending()
-    assert view.asks and view.waiting_for == ("dora",)
+    assert view.needs_decision and view.waiting_for == ("dora",)
     assert world["anna"].process.pending()[0].waiting_for == ("dora",)
     assert any("3 of 4 governors certify" in line for line in view.lines)
     assert not any(world.seats().values())
@@ -174,9 +176,9 @@ def test_nobody_can_agree_before_there_is_a_fingerprint():
     world = World(FOUR)
     invitation = world.invitation()
     world.invite(invitation, ["anna"])
-    with pytest.raises(NotAsked):
+    with pytest.raises(NoDecisionDue):
         world["anna"].process.decide_on(invitation.id, True, "", 0)
-    with pytest.raises(NotAsked):
+    with pytest.raises(NoDecisionDue):
         world["anna"].process.decide_on(bytes(32), True, "", 0)
 
 

@@ -1,14 +1,14 @@
 """A ceremony's folder without a shared disk: what it keeps, and what it takes from nobody."""
 
 import pytest
+from ceremony_rig import MemoryFiles
 
 from writ_host.ceremony.local import Identity
 from writ_host.errors import HostError
 from writ_host.governor.ceremonies.gossip import (
     GOSSIP_FILE_BYTES_MAX,
+    ExpectedFile,
     GossipFolder,
-    MemoryFiles,
-    Place,
     digest,
 )
 from writ_host.keys.identity import envelope
@@ -22,12 +22,12 @@ class Folder:
         self.folder = self.open()
 
     def open(self):
-        places = {
-            f"{one.name}.{step}.cbor": Place(one.public, step)
+        expected = {
+            f"{one.name}.{step}.cbor": ExpectedFile(one.public, step)
             for one in (self.anna, self.ben)
             for step in ("round1", "round2")
         }
-        return GossipFolder(self.id, places, self.anna.public, self.files)
+        return GossipFolder(self.id, expected, self.anna.public, self.files)
 
     def said(self, identity, step, body):
         return envelope(identity, self.id, step, body)
@@ -46,24 +46,24 @@ def test_a_foreign_file_is_kept_only_if_its_author_signed_it():
         rig.said(rig.ben, "round1", bytes(GOSSIP_FILE_BYTES_MAX)),
     ):
         with pytest.raises(HostError):
-            rig.folder.take("ben.round1.cbor", bad)
+            rig.folder.receive("ben.round1.cbor", bad)
     for name in ("ben.round3.cbor", "eve.round1.cbor", "!raw", "ben.round1.cbor~", "../x"):
         with pytest.raises(HostError):
-            rig.folder.take(name, good)
+            rig.folder.receive(name, good)
     assert not rig.files.data
-    assert rig.folder.take("ben.round1.cbor", good)
-    assert not rig.folder.take("ben.round1.cbor", good)
+    assert rig.folder.receive("ben.round1.cbor", good)
+    assert not rig.folder.receive("ben.round1.cbor", good)
     assert rig.open().read("ben.round1.cbor") == good
 
 
 def test_two_files_of_one_name_are_evidence_for_all_and_nothing_of_theirs_is_read():
     rig = Folder()
     one, two, three = (rig.said(rig.ben, "round1", body) for body in (b"1", b"2", b"3"))
-    rig.folder.take("ben.round2.cbor", rig.said(rig.ben, "round2", b"x"))
-    rig.folder.take("ben.round1.cbor", one)
-    assert rig.folder.take("ben.round1.cbor", two)
-    assert not rig.folder.take("ben.round1.cbor", three)
+    rig.folder.receive("ben.round2.cbor", rig.said(rig.ben, "round2", b"x"))
+    rig.folder.receive("ben.round1.cbor", one)
+    assert rig.folder.receive("ben.round1.cbor", two)
+    assert not rig.folder.receive("ben.round1.cbor", three)
     for folder in (rig.folder, rig.open()):
-        assert folder.liars == {"ben": "ben.round1.cbor"}
+        assert folder.equivocators == {"ben": "ben.round1.cbor"}
         assert folder.read("ben.round1.cbor") is None and folder.read("ben.round2.cbor") is None
         assert folder.find("ben.round1.cbor", digest(two)) == two

@@ -13,8 +13,8 @@ from writ_host.ceremony.local import Identity, Roster
 from writ_host.consensus.committee import UnsafeThreshold
 from writ_host.errors import HostError, Malformed
 from writ_host.governor.ceremonies.gossip import FILE, HAVE, WANT
-from writ_host.governor.ceremonies.invitation import Invitation, Status
-from writ_host.governor.ceremonies.manager import NoInvitation
+from writ_host.governor.ceremonies.invitation import CeremonyStatus, Invitation
+from writ_host.governor.ceremonies.manager import InvitationRefused
 from writ_host.keys.dkg import Dkg
 from writ_host.keys.identity import envelope
 
@@ -22,7 +22,7 @@ FOUR = ("anna", "ben", "carl", "dora")
 
 
 def test_an_invitation_forged_by_an_outsider_leads_to_no_seat():
-    """Mallory invites Anna alone, with herself in the places of the others."""
+    """Mallory invites Anna alone, with herself in the expected of the others."""
     world = World(("anna",))
     fakes = [Identity.generate(name) for name in ("ben", "carl", "dora")]
     others = World(("anna", "ben", "carl", "dora"))
@@ -43,7 +43,7 @@ def test_an_invitation_forged_by_an_outsider_leads_to_no_seat():
         anna.call("receive", fake.public.node_key, message, world.now_ms)
     world.idle(30)
     (view,) = anna.process.pending()
-    assert view.asks and view.state == "compare"
+    assert view.needs_decision and view.state == "compare"
     assert anna.process.seat is None
     assert "anna.round2.cbor" not in anna.files.list(invitation.id)
 
@@ -71,18 +71,18 @@ def test_two_invitations_at_most_and_a_new_one_of_the_same_host_replaces():
     anna = world["anna"].process
     listed = [world.invitation() for _ in range(5)]
     anna.invitation(listed[0].to_bytes(), "10.0.0.1:5")
-    with pytest.raises(NoInvitation, match="at one time"):
+    with pytest.raises(InvitationRefused, match="at one time"):
         anna.invitation(listed[1].to_bytes(), "10.0.0.2:5")
     world.idle(3)
     anna.invitation(listed[1].to_bytes(), "10.0.0.2:5")
     world.idle(3)
-    with pytest.raises(NoInvitation, match="2 invitations wait"):
+    with pytest.raises(InvitationRefused, match="2 invitations are pending"):
         anna.invitation(listed[2].to_bytes(), "10.0.0.3:5")
     anna.invitation(listed[3].to_bytes(), "10.0.0.2:6")
     assert {view.id for view in anna.pending()} == {listed[0].id, listed[3].id}
     assert not world["anna"].files.list(listed[1].id)
     # what was said in a ceremony that was dropped cannot be said a second time
-    with pytest.raises(NoInvitation, match="dropped"):
+    with pytest.raises(InvitationRefused, match="dropped"):
         anna.invitation(listed[1].to_bytes(), "10.0.0.2:6")
     anna.decide_on(listed[0].id, False, "", world.now_ms)
     world.idle(3)
@@ -97,7 +97,7 @@ def test_whoever_sends_an_invitation_is_a_peer_and_is_told_nothing():
     invitation = world.invitation()
     world.invite(invitation)
     anna = world["anna"].process
-    world.run(lambda: anna.views()[0].asks)
+    world.run(lambda: anna.views()[0].needs_decision)
     assert len(anna.peers()) == 3 and anna.trusted() == set()
     world["anna"].operator = agree
     world.run(world.founded)
@@ -118,7 +118,7 @@ def test_an_agreed_invitation_stays():
     world.run(world.founded)
     # with a seat, all other invitations are gone, and none is taken
     assert [view.id for view in anna.views()] == [invitation.id]
-    with pytest.raises(NoInvitation, match="seat"):
+    with pytest.raises(InvitationRefused, match="seat"):
         anna.invitation(world.invitation().to_bytes(), "desk.farm:7")
 
 
@@ -188,5 +188,5 @@ def test_the_largest_invitation_and_status_keep_their_sizes():
     invitation = world.invitation()
     assert len(invitation.to_bytes()) < 6000
     listed = tuple((name, "complaint") for name in names)
-    status = Status(bytes(32), "genesis", "12345 " * 8, "x" * 300, listed, 15)
-    assert Status.from_bytes(status.to_bytes()) == status
+    status = CeremonyStatus(bytes(32), "genesis", "12345 " * 8, "x" * 300, listed, 15)
+    assert CeremonyStatus.from_bytes(status.to_bytes()) == status

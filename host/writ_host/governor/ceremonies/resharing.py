@@ -1,21 +1,21 @@
 """A resharing between daemons.
 
-States, in their order: "new", "approve" (the operator is asked), "deal", "confirm", and "done",
+States, in their order: "new", "approve" (the operator decides), "deal", "confirm", and "done",
 "failed" or "refused".
 """
 
 from ...ceremony.plan import Plan
-from ...ceremony.resharing import Handover
+from ...ceremony.resharing import Resharing
 from ...ceremony.storage import Store
 from ...keys.group import Random
 from ...keys.identity import Identity
 from ...keys.roster import Seat
-from .gossip import Files, Place
-from .run import DONE, Run, digest_of_public
+from .gossip import ExpectedFile, Files
+from .run import DONE, CeremonyRun, digest_of_public
 
 
-class HandoverRun(Run):
-    """A resharing; `seat` is the one in force, None for whoever has none."""
+class ResharingRun(CeremonyRun):
+    """A resharing; `seat` is the one in force, None for a governor without one."""
 
     steps = ("deal", "confirm", "complaint", "refuse")
 
@@ -28,17 +28,17 @@ class HandoverRun(Run):
         files: Files,
         random: Random,
     ) -> None:
-        places = {
-            f"{name}.{step}.cbor": Place(governor, step)
+        expected = {
+            f"{name}.{step}.cbor": ExpectedFile(governor, step)
             for name, governor in plan.writers.items()
             for step in plan.steps(name)
         }
-        super().__init__(plan.id, identity, files, plan.writers, places)
+        super().__init__(plan.id, identity, files, plan.writers, expected)
         self.plan = plan
         self.fingerprint = plan.fingerprint
-        self._machine: Handover | None = None
-        if not self._was_done:
-            self._machine = Handover(
+        self._machine: Resharing | None = None
+        if not self._is_restored:
+            self._machine = Resharing(
                 self.folder, identity, plan, seat, store, lambda: self._is_approved, random
             )
 
@@ -50,7 +50,7 @@ class HandoverRun(Run):
         return self.plan.lines()
 
     @property
-    def asks(self) -> bool:
+    def needs_decision(self) -> bool:
         return (
             self.is_open
             and self._machine is not None
@@ -58,7 +58,7 @@ class HandoverRun(Run):
         )
 
     @property
-    def names(self) -> bytes:
+    def seat_id(self) -> bytes:
         return self.digest
 
     @property
@@ -67,11 +67,11 @@ class HandoverRun(Run):
         return {governor.node_key: address for governor, address in listed}
 
     def candidate(self) -> Seat | None:
-        """The new seat, if we have confirmed it: it counts when a policy names it."""
+        """The new seat, if we have confirmed it; it is valid once a policy names it."""
         return None if self._machine is None else self._machine.candidate()
 
     def settle(self, seat: Seat) -> None:
-        """It is in force, whatever we know of the others."""
+        """End the ceremony: its seat is in force, even if confirmations have not arrived here."""
         if self.state != DONE:
             self.problem = ""
             self._finish(digest_of_public(seat.roster, seat.public), seat.public.group_key, [])
@@ -80,7 +80,7 @@ class HandoverRun(Run):
         assert self._machine is not None
         progress = self._machine.step()
         self.state, self.waiting_for = progress.step, progress.waiting_for
-        if progress.done:
+        if progress.is_done:
             public = self._machine.public
             assert public is not None
             self._finish(digest_of_public(self.plan.new, public), public.group_key, [])
