@@ -1,8 +1,8 @@
 /* The locking rules of the governors' consensus (host/writ_host/consensus/rules.py), for spin.
  *
- * Four governors, one of them a liar, two rounds, two values, quorum three. The liar needs no
- * process: its votes exist for every value in every round, whenever they are of use. Messages are
- * never lost here, but an honest governor may look at them, or time out, whenever it likes.
+ * Four governors, one of them Byzantine, two rounds, two values, quorum three. The Byzantine
+ * governor needs no process: its votes exist for every value in every round. Messages are never
+ * lost here, but an honest governor may read them, or time out, at any moment.
  *
  *     spin -a locking.pml && cc -O2 -o pan pan.c && ./pan -E -m100000     agreement holds
  *     spin -DNO_LOCK -a locking.pml && ...                                counterexample
@@ -12,13 +12,13 @@
 #define NIL 2            /* values are 0 and 1 */
 #define NONE 3
 
-/* what honest governors voted: voted[round * HONEST + i] */
+/* the honest governors' votes: prevoted[round * HONEST + i] */
 byte prevoted[6] = NONE;
 byte precommitted[6] = NONE;
-/* what each honest governor is locked on */
+/* the value on which each honest governor is locked */
 byte locked[HONEST] = NONE;
 
-/* with the liar's vote, a quorum of three needs two honest ones */
+/* with the Byzantine vote, a quorum of three needs two honest votes */
 #define COUNT(votes, r, v) ((votes[(r)*HONEST] == (v)) + (votes[(r)*HONEST+1] == (v)) \
                             + (votes[(r)*HONEST+2] == (v)))
 #define QUORUM(votes, r, v) (COUNT(votes, r, v) + 1 >= 3)
@@ -29,13 +29,13 @@ proctype Governor(byte me)
     byte v;
     do
     :: r < ROUNDS ->
-        /* a proposal arrives, one that a liar may have made for this governor alone */
+        /* a proposal arrives; a Byzantine proposer may have made it for this governor alone */
         if
         :: v = 0
         :: v = 1
         fi;
-        /* lines 22 to 33 of Algorithm 1: what it is locked on, or anything if it is not; a lock
-         * gives way to a value that had a quorum in the lock's round or later */
+        /* lines 22 to 33 of Algorithm 1: vote for the locked value, or for any value without a
+         * lock, or for a value that had a quorum in the lock's round or later */
         atomic {
             if
 #ifdef NO_LOCK

@@ -1,4 +1,4 @@
-"""The locking rules, checked in all orders by spin (locking.pml); skipped where it is not there."""
+"""The lock rule, model-checked by spin (locking.pml); skipped where spin is not installed."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def verify(folder, *defines):
-    """pan's report over all states."""
+    """The report of pan, spin's verifier, over all states."""
     for command in (
         ["spin", *defines, "-a", str(MODEL)],
         ["cc", "-O2", "-w", "-o", "pan", "pan.c"],
@@ -33,7 +33,7 @@ def test_agreement_holds(tmp_path):
     assert "Search not completed" not in report and "max search depth too small" not in report
 
 
-def test_without_the_lock_there_is_a_counterexample(tmp_path):
+def test_without_the_lock_rule_there_is_a_counterexample(tmp_path):
     report = verify(tmp_path, "-DNO_LOCK")
     assert "assertion violated" in report and "errors: 1" in report
     assert list(tmp_path.glob("*.trail"))

@@ -1,4 +1,4 @@
-"""The simulator has teeth: what somebody breaks, it notices, within a stated number of seeds."""
+"""Mutation tests: the simulator finds each broken core within a stated number of seeds."""
 
 import pytest
 from simulator.mutations import FOUND_WITHIN, MUTATIONS, broken
@@ -8,7 +8,7 @@ from simulator.world import World
 
 
 def first_violation(plans, wanted=""):
-    """(how many runs it took, what broke), or (None, None)."""
+    """(number of runs, violation), or (None, None)."""
     for tried, found in enumerate(plans, 1):
         try:
             World(found).run()

@@ -1,4 +1,4 @@
-"""A few seeds of what `make sim` runs by the thousand, and each kind of liar by itself."""
+"""Some of the seeds that `make sim` runs, and each Byzantine behaviour by itself."""
 
 import pytest
 from simulator.liars import BEHAVIOURS
@@ -13,13 +13,13 @@ def test_seeds(start):
 
 
 @pytest.mark.parametrize("behaviour", sorted(BEHAVIOURS))
-def test_each_kind_of_liar(behaviour):
-    lied = 0
+def test_each_byzantine_behaviour(behaviour):
+    with_liars = 0
     for seed in range(1, 13):
         found = plan(seed, behaviours=(behaviour,))
-        lied += bool(found.liars)
+        with_liars += bool(found.liars)
         World(found).run()
-    assert lied > 3
+    assert with_liars > 3
 
 
 @pytest.mark.parametrize("seed", [2, 3, 12])
@@ -27,15 +27,15 @@ def test_real_keys(seed):
     World(plan(seed, real_keys=True)).run()
 
 
-def test_a_seed_is_the_same_run_again():
+def test_a_seed_gives_the_same_run_again():
     first, second = [], []
     World(plan(7), first).run()
     World(plan(7), second).run()
     assert first == second and len(first) > 100
 
 
-def test_the_worlds_are_not_peaceful():
-    """The faults do hit: crashes, later rounds, second sessions, accusations, changes of lock."""
+def test_the_faults_occur():
+    """Runs have crashes, later rounds, second sessions, accusations and changed locks."""
     trace = []
     for seed in range(1, 61):
         World(plan(seed), trace).run()
@@ -48,7 +48,7 @@ def test_the_worlds_are_not_peaceful():
         ": session 1/1",
         ": session 1/2",
         "gets an old backup",
-        "gives a certification up",
+        "gives up cosigning",
     ):
         assert what in text, what
     assert any("proposal" in line and "valid -1" not in line for line in trace)

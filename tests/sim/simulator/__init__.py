@@ -1,8 +1,8 @@
-"""A seeded world in which governors agree while everything that can go wrong does.
+"""A seeded simulator of governors that agree in spite of faults.
 
-    World(plan(seed)).run()      # raises Violation, whose text names what broke, and when
+    World(plan(seed)).run()      # raises Violation, which names the broken invariant and the time
 
-Single-threaded, no clock and no randomness but the seed's: the same seed gives the same run. The
-replicas are the production core; only network, disks, clocks and (for most seeds) cryptography are
-the world's.
+It has one thread, no clock, and no randomness but the seed's, so the same seed gives the same run.
+The replicas are the production core. Network, disks, clocks and (for most seeds) cryptography are
+simulated.
 """

@@ -1,4 +1,4 @@
-"""Two kinds of keys for the world: symbolic (fast, unforgeable by construction) and real ones."""
+"""The simulator's two kinds of keys: symbolic (fast, unforgeable by construction) and real."""
 
 import hashlib
 
@@ -25,9 +25,9 @@ class SymbolicNonce:
 
 
 class SymbolicSigner:
-    """Signatures are hashes with a secret that only the world knows; liars hold only their own.
+    """Signatures are hashes with a secret of the simulator; a liar can use only its own.
 
-    A group signature comes into being in `aggregate`, out of valid shares of all in the package.
+    `aggregate` makes a group signature, from valid shares of all signers in the package.
     """
 
     def __init__(self, identifier, threshold, seed, rng):
@@ -86,7 +86,7 @@ def symbolic(count, threshold, rng):
 
 
 def real(count, threshold, rng):
-    """(scope, signers) of a scope with Ed25519 and FROST keys, dealt by the world."""
+    """(scope, signers) of a scope with Ed25519 and FROST keys, dealt by the simulator."""
     identities = [Identity.generate(f"governor-{i}", rng.randbytes) for i in range(count)]
     governors = [identity.public for identity in identities]
     roster = Roster.create("simulated", threshold, governors, rng.randbytes)

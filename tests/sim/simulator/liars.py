@@ -1,7 +1,7 @@
-"""Byzantine governors: the real replica with its rules off, and what they do to its messages.
+"""Byzantine governors (liars): a real replica without the lock rule, whose messages are changed.
 
-A liar holds its own keys and hears what it is sent; it can not sign for others. `BEHAVIOURS` may be
-combined. All of them ignore locks and vote for whatever is proposed.
+A liar has its own keys and receives its own messages; it cannot sign for others. `BEHAVIOURS` may
+be combined. All liars ignore locks and vote for each proposal.
 """
 
 from dataclasses import replace
@@ -39,7 +39,7 @@ class Lawless(Replica):
 
 
 class Liar:
-    """A replica whose messages `twist`s change; has the replica's face."""
+    """A replica whose messages the behaviours change; it has the interface of a replica."""
 
     def __init__(self, governor, args):
         self.governor = governor
@@ -54,7 +54,7 @@ class Liar:
         others = governor.world.others(governor.number)
         self.side = set(self.rng.sample(others, self.rng.randrange(1, len(others))))
         self.scope = governor.world.committee.scope
-        self.heard = []
+        self.received = []
         self.twists = [BEHAVIOURS[name] for name in governor.behaviours]
 
     @property
@@ -70,8 +70,8 @@ class Liar:
 
     def step(self, event, now_ms):
         if isinstance(event, Received):
-            self.heard.append(event.data)
-            del self.heard[:-LOG_MAX]
+            self.received.append(event.data)
+            del self.received[:-LOG_MAX]
             if self.twin is not None and event.sender in self.side:
                 return self.lie(self.second(lambda twin: twin.step(event, now_ms)))
         if isinstance(event, Propose) and self.twin is not None:
@@ -86,31 +86,31 @@ class Liar:
         return self.lie(effects)
 
     def first(self, effects):
-        """With a twin, the first one speaks to one side only."""
+        """The messages of the inner replica; with a twin, those to one side only."""
         return effects if self.twin is None else self.aside(effects, lambda to: to not in self.side)
 
     def second(self, act):
-        """What the twin says, to the other side, as the same governor."""
+        """The messages of the twin to the other side, with the same keys."""
         return [] if self.twin is None else self.aside(act(self.twin), lambda to: to in self.side)
 
     def aside(self, effects, wanted):
-        said = []
+        sends = []
         for effect in effects:
             if isinstance(effect, Send):
-                said += [Send(to, effect.data) for to in self.targets(effect) if wanted(to)]
+                sends += [Send(to, effect.data) for to in self.targets(effect) if wanted(to)]
             else:
-                said.append(effect)
-        return said
+                sends.append(effect)
+        return sends
 
     def lie(self, effects):
-        said = []
+        sends = []
         for effect in effects:
             batch = [effect]
             if isinstance(effect, Send):
                 for twist in self.twists:
                     batch = [new for one in batch for new in self.twisted(twist, one)]
-            said += batch
-        return said
+            sends += batch
+        return sends
 
     def twisted(self, twist, effect):
         try:
@@ -141,7 +141,7 @@ class Liar:
         return targets[:cut], targets[cut:]
 
     def rival(self):
-        """Another value for the height: a good one, or one that nobody should accept."""
+        """Another value for the height: a good one, or one that no honest governor accepts."""
         if self.rng.random() < 0.3:
             disk = self.governor.disk
             return values.make_value(disk.height, disk.head, values.BAD)
@@ -151,7 +151,7 @@ class Liar:
 
 
 def equivocate(liar, effect, message):
-    """As proposer, one value to some and another to others; and votes to match."""
+    """As proposer, send one value to some and another to others, and votes to match."""
     if not isinstance(message, RoundProposal) or message.sender != liar.governor.number:
         return [effect]
     here, there = liar.halves(effect)
@@ -165,7 +165,7 @@ def equivocate(liar, effect, message):
 
 
 def vote_twice(liar, effect, message):
-    """A prevote for each side of the room."""
+    """Send different prevotes to two halves of the governors."""
     if not isinstance(message, Prevote) or message.sender != liar.governor.number:
         return [effect]
     here, there = liar.halves(effect)
@@ -177,7 +177,7 @@ def vote_twice(liar, effect, message):
 
 
 def submit_twice(liar, effect, message):
-    """Wants one thing of some and another of others, so that those who vote at once differ."""
+    """Submit different values to two halves, so that fast signers vote for different values."""
     if not isinstance(message, Submit):
         return [effect]
     here, there = liar.halves(effect)
@@ -186,14 +186,14 @@ def submit_twice(liar, effect, message):
 
 
 def withhold(liar, effect, message):
-    """Takes a place in every session, and does not sign."""
+    """Take a place in each session, and do not sign."""
     if isinstance(message, Share) and liar.rng.random() < 0.8:
         return []
     return [effect]
 
 
 def whisper(liar, effect, message):
-    """Tells only a few: locks that one governor has, decisions that one governor knows."""
+    """Send to a few only, so that few governors know a lock or a decision."""
     if isinstance(message, RoundProposal | Prevote | Share | Session | PrevoteQuorum):
         targets = liar.targets(effect)
         return [Send(one, effect.data) for one in targets[: liar.rng.randrange(len(targets) + 1)]]
@@ -201,7 +201,7 @@ def whisper(liar, effect, message):
 
 
 def sign_wrongly(liar, effect, message):
-    """Shares that are none."""
+    """Send wrong signature shares."""
     if not isinstance(message, Share):
         return [effect]
     wrong = tuple(liar.rng.randbytes(31) + b"\0" for _ in message.shares)
@@ -209,14 +209,14 @@ def sign_wrongly(liar, effect, message):
 
 
 def replay(liar, effect, message):
-    """Old messages, its own and others', of this round and of rounds long gone."""
-    again = liar.rng.sample(liar.heard, min(len(liar.heard), liar.rng.choice((0, 0, 1, 4))))
-    liar.heard.append(effect.data)
+    """Repeat old messages, its own and others', of this round and of old ones."""
+    again = liar.rng.sample(liar.received, min(len(liar.received), liar.rng.choice((0, 0, 1, 4))))
+    liar.received.append(effect.data)
     return [effect, *(Send(liar.targets(effect)[0], data) for data in again)]
 
 
 def forge(liar, effect, message):
-    """Quorums that never were, decisions without a signature, evidence that nobody signed."""
+    """Forge quorums, decisions without a signature, and unsigned evidence."""
     if not isinstance(message, Status):
         return [effect]
     value = liar.rival()
@@ -249,7 +249,7 @@ def forge(liar, effect, message):
 
 
 def forget(liar, effect, message):
-    """Loses its record now and then, and goes on as if it had promised nothing."""
+    """Lose the hard state now and then, and go on without it."""
     if liar.rng.random() < 0.03:
         liar.inner = Lawless(*liar.args[:4], None, liar.rng.randbytes(16))
         liar.inner.context.is_joined = True
@@ -260,7 +260,7 @@ def forget(liar, effect, message):
 
 
 def chatter(liar, effect, message):
-    """Bytes that are nothing, beacons of another day, answers to questions that nobody asked."""
+    """Send random bytes, beacons with a wrong time, and answers without a question."""
     if liar.rng.random() < 0.7:
         return [effect]
     disk = liar.governor.disk
@@ -279,12 +279,12 @@ def chatter(liar, effect, message):
 
 
 def twins(liar, effect, message):
-    """Two replicas with the same keys, each for one side of the room (`Liar.second`)."""
+    """Run two replicas with the same keys, each for one side of the governors (`Liar.second`)."""
     return [effect]
 
 
 def be_silent(liar, effect, message):
-    """Says nothing at all."""
+    """Send nothing."""
     return []
 
 

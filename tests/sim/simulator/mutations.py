@@ -1,20 +1,20 @@
-"""Cores that somebody broke: the simulator must notice each of them (docs/consensus.md, Teeth).
+"""Mutations of the core, each of which the simulator must find (docs/consensus.md, Mutations).
 
-They are judged by what comes of it: two certified states of one epoch, no end, or (late writes) an
-honest governor that votes twice in a round. What the disk holds when a message leaves is not looked
-at: that would find late writes at once, and prove nothing about restarts.
+A mutation counts as found by its result: two certified states of one epoch, no decision, or (late
+writes) an honest governor that votes twice in a round. The check of the disk when a message leaves
+is off. It would find late writes at once, and prove nothing about restarts.
 """
 
 from simulator.liars import Lawless
 from simulator.plan import plan
 from writ_host.consensus.messages import NO_ROUND
 
-# Seeds from 1 within which each must have been found.
+# Each mutation is found within so many seeds from 1.
 FOUND_WITHIN = {"no_lock": 120, "late_writes": 40, "low_threshold": 120}
 
 
 class Lockless(Lawless):
-    """Neither the lock (lines 23 and 29) nor the valid value (line 15)."""
+    """A replica without the lock rule (lines 23 and 29) and the valid value (line 15)."""
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -26,21 +26,21 @@ class Lockless(Lawless):
 
 
 def no_lock(seed):
-    """Honest governors lock nothing: they vote for, and propose, whatever comes."""
+    """Honest governors lock nothing: they vote for each proposal, and propose any candidate."""
     found = plan(seed)
     found.replica = Lockless
     return found
 
 
 def late_writes(seed):
-    """Messages leave before what they promise is on the disk."""
+    """Messages leave before the hard state that they rest on is durable."""
     found = plan(seed)
     found.late_writes = True
     return found
 
 
 def low_threshold(seed):
-    """One governor fewer makes a signature: two quorums may have only liars in common."""
+    """The threshold is one lower, so two quorums may share only Byzantine governors."""
     found = plan(seed)
     found.threshold -= 1
     return found

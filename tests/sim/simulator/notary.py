@@ -1,9 +1,9 @@
-"""The world's witness: it sees every signature that is made, and knows what must never be.
+"""The invariant checks: the notary sees each signature that is made, and each message sent.
 
-`Watched` wraps any signer and reports to the `Notary`; so does the world when a message leaves a
-governor. Found are two votes of an honest one in a round, a broken lock, a nonce that signs twice,
-and two states of one epoch that the group has signed, or could have: once every honest signer of a
-session has answered, the liars can complete it in secret.
+`Watched` wraps a signer and reports its signatures to the `Notary`. `World` reports messages. A
+violation is: two votes of an honest governor in a round, a broken lock, a nonce that signs twice,
+or two states of one epoch that the group has signed or could have signed. Once all honest signers
+of a session have answered, Byzantine ones can complete it in secret.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ from writ import cbor
 
 
 class Violation(Exception):
-    """An invariant is broken. The text says which, `time_ms` when."""
+    """An invariant is broken. The text says which one."""
 
 
 @dataclass
 class Notary:
-    """honest: whose behaviour is judged; watch_votes: also judge single votes, not only results."""
+    """honest: the governors that are checked; watch_votes: also check single votes."""
 
     threshold: int
     honest: frozenset[int]
@@ -34,7 +34,7 @@ class Notary:
     certified: dict[int, tuple] = field(default_factory=dict)
 
     def saw_signature(self, number, data):
-        """A liar's vote counts from the moment that it can exist."""
+        """A Byzantine governor's vote counts from its signature on, even if it is never sent."""
         if number in self.honest:
             return
         kind = cbor.decode(data)
@@ -43,13 +43,13 @@ class Notary:
             self.voters[height, round_, digest].add(number)
 
     def saw_vote(self, vote):
-        """An honest governor's own prevote leaves it."""
+        """An honest governor sends its own prevote."""
         self.voters[vote.height, vote.round, vote.digest].add(vote.sender)
         if self.watch_votes:
-            self._judge_vote(vote.sender, vote.height, vote.round, vote.digest)
+            self._check_vote(vote.sender, vote.height, vote.round, vote.digest)
 
     def saw_precommit(self, share):
-        """An honest governor's own share message leaves it."""
+        """An honest governor sends its own share message."""
         self.locks[share.sender, share.height] = share.round, share.digest
         for one in share.shares:
             package = self.made.get((share.sender, one))
@@ -60,7 +60,7 @@ class Notary:
             if answered >= self.honest & package.members:
                 self.saw_group_signature(package.payload)
 
-    def _judge_vote(self, number, height, round_, digest):
+    def _check_vote(self, number, height, round_, digest):
         known = self.votes.setdefault((number, height, round_), digest)
         if known != digest:
             raise Violation(f"governor {number} voted twice in {height}/{round_}")
@@ -72,7 +72,7 @@ class Notary:
             raise Violation(f"governor {number} broke its lock of {height}/{locked_round}")
 
     def saw_share(self, number, package, commitment, share):
-        """A share was computed; a crash may still keep it from leaving."""
+        """A share was computed; a crash may still prevent its sending."""
         if number not in self.honest:
             return
         if commitment in self.spent:
@@ -107,7 +107,7 @@ class WatchedNonce:
 
 
 class Watched:
-    """A signer under the notary's eyes."""
+    """A signer that reports to the notary."""
 
     def __init__(self, inner, notary):
         self.inner = inner

@@ -1,4 +1,4 @@
-"""What goes wrong in a run, all of it drawn from the seed."""
+"""The plan of a run: its faults, all drawn from the seed."""
 
 import random
 from dataclasses import dataclass, field
@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from simulator.liars import BEHAVIOURS, TWINS
 from writ_host.consensus import messages
 
-# (governors, threshold): one and two liars are tolerated.
+# (governors, threshold): they tolerate one and two Byzantine governors.
 SIZES = ((4, 3), (7, 5))
 HEIGHTS = 3
-# What a network that wants harm loses: the messages that make locks and decisions known.
+# A hostile network drops the messages that make locks and decisions known.
 CRITICAL = tuple(
     cls.TYPE
     for cls in (
@@ -36,32 +36,32 @@ class Plan:
     delay_ms: tuple = (1, 60)
     loss: float = 0.0
     duplicate: float = 0.0
-    # type of message -> how many of them are lost on the way to `deaf` governors
+    # type of message -> the share of them that is lost on the way to `deaf` governors
     targeted: dict = field(default_factory=dict)
     deaf: frozenset = frozenset()
     # (from, to, groups): messages between groups are lost
     partitions: list = field(default_factory=list)
-    # (at, governor, how long it is down)
+    # (time, governor, how long it is down)
     crashes: list = field(default_factory=list)
-    # governor -> (when a backup of its disk is made, when it is restored); it counts as a liar
+    # governor -> (when its disk is backed up, when it is restored); it counts as Byzantine
     restores: dict = field(default_factory=dict)
     crash_at_write: float = 0.0
     # local time = offset + rate x world time
     clocks: dict = field(default_factory=dict)
-    # a governor may wait so long before it proposes for a new height
+    # a governor waits up to so long before it proposes for a new height
     idle_ms: int = 1500
-    # how likely a governor's operator denies a value of before the network heals, for good
-    picky: float = 0.0
-    # what a mutation changes: the class of the honest replicas, when writes reach the disk
+    # the probability that a governor's operator denies a value proposed before the network heals
+    denial_rate: float = 0.0
+    # set by mutations: the class of the honest replicas; writes become durable later
     replica: type | None = None
     late_writes: bool = False
-    # also judge single votes, and what the disk holds when they leave: not only what comes of it
+    # also check single votes, and the disk when they are sent
     watch_votes: bool = True
     watch_disk: bool = True
 
 
 def plan(seed, count=None, behaviours=None, real_keys=False):
-    """The plan of a seed. Even seeds have four governors, odd ones seven, unless told."""
+    """The plan of a seed. Without `count`, even seeds have four governors, odd ones seven."""
     rng = random.Random(seed)
     size = SIZES[seed % 2] if count is None else next(s for s in SIZES if s[0] == count)
     numbers = range(1, size[0] + 1)
@@ -89,8 +89,8 @@ def plan(seed, count=None, behaviours=None, real_keys=False):
             parts = rng.choice((2, 2, 3))
             found.partitions.append((at_ms, end, {i: rng.randrange(parts) for i in numbers}))
             at_ms = end + rng.choice((0, rng.randrange(1000)))
-    # drawn apart: the rest of a seed's world is the same with and without
-    found.picky = random.Random(f"picky:{seed}").choice((0.0, 0.0, 0.2, 0.5))
+    # from a generator of its own, so that it does not change the rest of a seed's plan
+    found.denial_rate = random.Random(f"picky:{seed}").choice((0.0, 0.0, 0.2, 0.5))
     faulty = size[0] - size[1]
     liars = rng.sample(numbers, rng.choice((0, faulty, faulty)))
     names = behaviours or sorted(BEHAVIOURS)

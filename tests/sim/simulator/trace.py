@@ -1,4 +1,4 @@
-"""Effects and messages as a line for people."""
+"""Traces: effects and messages as lines of text."""
 
 from writ_host.consensus import messages
 from writ_host.consensus.effects import Accuse, Cosigned, CosigningFailed, Decide, Send, Write
@@ -17,7 +17,7 @@ def describe_message(data):
         m = messages.decode(data)
     except HostError:
         names = {16: "ask", 17: "offer", 18: "refuse", 19: "pick", 20: "answer"}
-        return f"certify {names.get(data[1], 'nonsense')}"
+        return f"cosign {names.get(data[1], 'unknown')}"
     name = type(m).__name__.lower()
     if isinstance(m, messages.Submit):
         return f"submit {short(m.value.digest)} for {m.value.epoch}"
@@ -53,7 +53,7 @@ def describe(effect):
     if isinstance(effect, Accuse):
         return f"accuses {effect.identifier}: {effect.what}"
     if isinstance(effect, Cosigned):
-        return "has a beacon certified"
+        return "gets a signature without agreement"
     if isinstance(effect, CosigningFailed):
-        return f"gives a certification up: {dict(effect.reasons)}"
+        return f"gives up cosigning: {dict(effect.reasons)}"
     return str(effect)
