@@ -42,9 +42,9 @@ from ...errors import Malformed
 from ...keys.group import Random, point_from_bytes
 from ...keys.identity import Governor
 from ...keys.roster import Roster
+from ...policy.approvals import Approvals
 from ...policy.text import role_text, rule_text
 from ...scope.issuance import BEACON_AGE_MAX_S, CLOCK_SKEW_MAX_S
-from ..proposals.approval import Approvals
 from .record import Record, check_address
 
 # 13 records and the largest policy.

@@ -15,6 +15,7 @@ from typing import Any
 
 from writ.authority.capsule import BEACON
 from writ.errors import Rejection
+from writ.wire import coap
 
 from ...consensus import effects
 from ...consensus.committee import Committee, tolerance
@@ -46,7 +47,7 @@ from .pool import NotAccepted, ProposalPool
 
 # How often a governor sends its summary, and how often it checks the open proposals.
 SUMMARY_MS = 5000
-RETRY_MS = 3000
+POOL_TICK_MS = 3000
 # Key prefix in the ledger's metadata: "founders-" and a group key in hex hold the digest (8 B) of
 # the committee that made this key.
 FOUNDERS = "founders-"
@@ -76,7 +77,7 @@ class Core:
         self._committee_digest = committee_digest(seat)
         self._replica_due_ms: int | None = None  # when the replica wants a tick, None for never
         self._summary_due_ms = 0
-        self._retry_due_ms = 0
+        self._pool_due_ms = 0
         self._accepted: set[bytes] = set()  # digests of the values accepted in this epoch
         self.failure: Exception | None = None  # of the disk or of an effect: it ended this core
         self._effect_depth = 0  # how many lists of effects are being applied
@@ -218,8 +219,8 @@ class Core:
         if self.is_seated and self._replica_due_ms is not None and now_ms >= self._replica_due_ms:
             self._replica_due_ms = None
             self._step(Tick())
-        if self.is_seated and now_ms >= self._retry_due_ms:
-            self._retry_due_ms = now_ms + RETRY_MS
+        if self.is_seated and now_ms >= self._pool_due_ms:
+            self._pool_due_ms = now_ms + POOL_TICK_MS
             self.pool.tick()
         if self.is_seated:
             self.cosigning.tick()
@@ -230,7 +231,7 @@ class Core:
         """Milliseconds until `tick` has something to do."""
         times = [self._summary_due_ms, self.catchup.due_ms]
         if self.is_seated:
-            times += [self._retry_due_ms, self._replica_due_ms, self.cosigning.next_ms()]
+            times += [self._pool_due_ms, self._replica_due_ms, self.cosigning.next_ms()]
         return max(0, min(at_ms for at_ms in times if at_ms is not None) - now_ms)
 
     def precompute(self) -> None:
@@ -269,7 +270,7 @@ class Core:
         """Answer a member's signed statement (docs/wire.md): (CoAP code, body, outputs)."""
         self.context.now_ms = now_ms
         if not self.is_seated:
-            return delegation.UNAVAILABLE, b"", []
+            return coap.UNAVAILABLE, b"", []
         code, body = delegation.answer(self.context, self.pool, raw)
         return code, body, self.context.drain()
 

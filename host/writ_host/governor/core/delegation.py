@@ -24,7 +24,6 @@ from .pool import ProposalPool
 RENEWED_LATELY_S = 86400
 TEXT_BYTES_MAX = 200
 ADDRESS_MAX = 65534
-UNAVAILABLE = 5 << 5 | 3
 
 
 def answer(context: Context, pool: ProposalPool, raw: bytes) -> tuple[int, bytes]:

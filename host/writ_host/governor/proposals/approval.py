@@ -14,7 +14,6 @@ from writ.limits import GOVERNORS_MAX
 from ... import codec
 from ...errors import Malformed
 from ...keys.identity import Governor, Identity
-from ...policy.approvals import ApprovalRule, Approvals
 
 # It must fit a line in the log of each governor.
 REASON_BYTES_MAX = 120
@@ -88,6 +87,3 @@ class Approval:
 
 def _text(group_key: bytes, id: bytes, yes: bool, reason: str, time_s: int) -> bytes:
     return codec.dump(["writ-approval", group_key, id, yes, reason, time_s])
-
-
-__all__ = ["Approval", "ApprovalRule", "Approvals"]

@@ -43,6 +43,7 @@ from ...policy.text import approvals_of
 from ...refusals import rejection_text
 from ...scope.admission import MembershipRequest, is_request, read_request
 from ...scope.validation import KnownMember, Registry, Validation
+from .messages import EVIDENCE_BYTES_MAX
 from .statement import ACT, ADMIT, RENEW, REVOKE, Statement
 
 # The longest membership without an operator's approval, from the statement or from now on.
@@ -53,7 +54,6 @@ STATEMENT_AGE_MAX_S = 86400
 ACTION_S = 3600
 # A change of governors needs two operators at least, if there are two governors.
 GOVERNORS_OPERATORS = 2
-EVIDENCE_BYTES_MAX = 32 * 800
 TITLE_CHARS_MAX = 80
 
 
