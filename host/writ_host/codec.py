@@ -1,7 +1,7 @@
-"""Strict reading of what governors write: CBOR in, checked Python values out, or `Malformed`.
+"""Deterministic CBOR of host files and messages: a fast encoder, and a strict reader.
 
-The encoding is the device core's deterministic CBOR; each `a_...` function takes a decoded item
-and returns it with its type and bounds proven.
+The encoding is that of the device core (writ.cbor). Each `a_...` function takes a decoded item,
+checks its type and bounds, and returns it; it raises `Malformed` otherwise.
 """
 
 from operator import itemgetter
@@ -15,7 +15,7 @@ from .errors import Malformed
 FILE_BYTES_MAX = 65536
 
 
-# The heads of what messages are made of: small numbers, short strings, short lists.
+# Precomputed heads of frequent items: small integers, short strings, short lists.
 _INTS_MAX = 1024
 _INTS = [cbor.encode(number) for number in range(_INTS_MAX)]
 _BYTES = [cbor.encode(bytes(size))[: 1 + (size > 23)] for size in range(256)]
@@ -23,24 +23,24 @@ _LISTS = [cbor.encode([0] * size)[:1] for size in range(24)]
 
 
 def _head(major: int, size: int) -> bytes:
-    # the encoding of the number itself, as another major type
+    # the encoding of the size as an integer, with the other major type
     first, *rest = cbor.encode(size)
     return bytes((major << 5 | first, *rest))
 
 
 class Encoded(bytes):
-    """An item that is encoded already: `dump` takes it as it is."""
+    """An encoded item, which `dump` copies as it is."""
 
 
 def dump(item: object) -> bytes:
-    """The deterministic encoding of `item` (RFC 8949, section 4.2.1), as `cbor.encode` has it."""
+    """The deterministic encoding of `item` (RFC 8949, section 4.2.1), equal to `cbor.encode`."""
     parts: list[bytes] = []
     _dump(item, parts)
     return b"".join(parts)
 
 
 def _dump(item: object, parts: list[bytes]) -> None:
-    # governors encode some twenty messages and records in each decision
+    # a hot path: a governor encodes some twenty messages and records for each decision
     if type(item) is bytes and len(item) < 256:
         parts.append(_BYTES[len(item)])
         parts.append(item)
@@ -80,21 +80,21 @@ def load(data: bytes, bytes_max: int = FILE_BYTES_MAX) -> object:
 def a_list(item: object, size: int | None = None, size_max: int = 128) -> list[object]:
     """A list of exactly `size`, or of at most `size_max` items."""
     if not isinstance(item, list) or len(item) > size_max or size not in (None, len(item)):
-        raise Malformed("not the list that it should be")
+        raise Malformed("not the expected list")
     return item
 
 
 def a_map(item: object, size_max: int = 128) -> dict[object, object]:
     """A map of at most `size_max` entries."""
     if not isinstance(item, dict) or len(item) > size_max:
-        raise Malformed("not the map that it should be")
+        raise Malformed("not the expected map")
     return item
 
 
 def some_bytes(item: object, size: int | None = None, size_max: int = FILE_BYTES_MAX) -> bytes:
     """Bytes of exactly `size`, or of at most `size_max`."""
     if not isinstance(item, bytes) or len(item) > size_max or size not in (None, len(item)):
-        raise Malformed("not the bytes that they should be")
+        raise Malformed("not the expected bytes")
     return item
 
 
@@ -106,16 +106,16 @@ def an_int(item: object, least: int, most: int) -> int:
 
 
 def a_text(item: object, bytes_max: int) -> str:
-    """1 to `bytes_max` bytes of printable text: safe to show on a terminal."""
+    """Printable text of 1 to `bytes_max` bytes, safe to show on a terminal."""
     if not isinstance(item, str) or not 1 <= len(item.encode()) <= bytes_max:
-        raise Malformed("not the text that it should be")
+        raise Malformed("not the expected text")
     if not item.isprintable():
         raise Malformed("text with control characters")
     return item
 
 
 def tagged(item: object, tag: str, size: int) -> list[object]:
-    """The items after `tag` in a list [tag, ...] of `size` items, the tag included."""
+    """The items after the tag in the list [tag, ...], which has `size` items with the tag."""
     items = a_list(item, size)
     if items[0] != tag:
         raise Malformed(f"not a {tag}")

@@ -1,14 +1,13 @@
-"""What a governor or an operator can be told: every host-side refusal, each with advice.
+"""Errors that an operator can resolve: each has a message and advice.
 
-`HostError` is somebody's to fix, and `advice` says how. Wrong use of an interface by code is
-`writ.errors.UsageError`, as in the device core.
+Wrong use of an interface by code is a `writ.errors.UsageError`, as in the device core.
 """
 
 from collections.abc import Iterable
 
 
 class HostError(Exception):
-    """Base of all. `str(error)` says what happened, `error.advice` what to do next."""
+    """The base class. `str(error)` states what happened, `error.advice` what to do next."""
 
     advice = "Run the step again; if it fails again, start a new ceremony."
 
@@ -19,39 +18,39 @@ class HostError(Exception):
 
 
 class Malformed(HostError):
-    """Bytes that are not the structure they should be."""
+    """Bytes that do not have the expected structure."""
 
-    advice = "The file is not what its name says, or another version of Writ wrote it."
+    advice = "The file has another content than its name says, or another version of Writ wrote it."
 
 
 class DamagedFile(HostError):
-    """A file whose content changed by accident, or which is not one of ours at all."""
+    """A file that is damaged, or that Writ did not write."""
 
-    advice = "Restore the file from a backup; or have a new share dealt: writ governor change."
+    advice = "Restore the file from a backup, or have new shares dealt: writ governor change."
 
 
 class WrongPassphrase(HostError):
-    """The file is whole, but this passphrase or key file does not open it."""
+    """This passphrase or key file does not decrypt the file, which is intact."""
 
-    advice = "Try again; the file itself is whole. There is no way around a lost passphrase."
+    advice = "Try again: the file is intact. A lost passphrase cannot be recovered."
 
 
 class WeakPassphrase(HostError):
-    """No passphrase at all, or a key file that is too short."""
+    """An empty passphrase, or a key file that is too short."""
 
-    advice = "Give a passphrase, or make a key file of at least 32 random bytes."
+    advice = "Give a passphrase, or a key file of at least 32 random bytes."
 
 
 class DecryptionFailed(HostError):
-    """A sealed message that does not open with this governor's key."""
+    """A sealed message that this governor's key does not decrypt."""
 
-    advice = "It was sealed to another key, or altered on the way."
+    advice = "The message was sealed to another key, or altered in transit."
 
 
 class BadEnvelope(HostError):
-    """A ceremony message whose signature does not belong to the governor that it names."""
+    """A ceremony message that the governor named in it did not sign."""
 
-    advice = "Somebody altered the file: ask that governor, over another channel, to send it again."
+    advice = "The file was altered: ask that governor over another channel to send it again."
 
 
 class UnknownGovernor(HostError):
@@ -61,15 +60,15 @@ class UnknownGovernor(HostError):
 
 
 class WrongCeremony(HostError):
-    """A message of another ceremony, or of another step of this one."""
+    """A message that belongs to another ceremony, or to another step of this one."""
 
-    advice = "Remove the file: it was copied here from elsewhere."
+    advice = "Remove the file: it was copied from another place."
 
 
 class CheatingGovernor(HostError):
-    """Governors caught with a message that no honest one sends; `identifiers` are their numbers."""
+    """Governors that sent a message which no honest one sends; `identifiers` are their numbers."""
 
-    advice = "Speak with them: their machine is broken or taken over. Go on without them."
+    advice = "Contact them: their machine is faulty or compromised. Continue without them."
 
     def __init__(self, identifiers: Iterable[int], what: str, advice: str | None = None) -> None:
         self.identifiers = tuple(sorted(identifiers))
@@ -79,73 +78,73 @@ class CheatingGovernor(HostError):
 
 
 class Disagreement(HostError):
-    """Two governors saw different messages of the same step (equivocation, or a split folder)."""
+    """Governors have different messages of the same step: equivocation, or a split folder."""
 
-    advice = "Stop. Compare fingerprints by voice, then start a new ceremony in a fresh folder."
+    advice = "Stop. Compare fingerprints by voice, then start a new ceremony in a new folder."
 
 
 class FileInTheWay(HostError):
-    """The folder holds another message under our own name."""
+    """The folder already holds another file of this name."""
 
-    advice = "Were your keys used on another machine, or was your own state lost? Start anew."
+    advice = "Your keys were used on another machine, or your state was lost: start a new ceremony."
 
 
 class Refused(HostError):
-    """The operator said no, or too many governors did."""
+    """The operator refused, or too many governors did."""
 
-    advice = "Nothing was signed. Change the proposal and propose again."
+    advice = "Nothing was signed. Change the request and propose it again."
 
 
 class CeremonyFailed(HostError):
-    """A ceremony that cannot end well any more."""
+    """A ceremony that can no longer succeed."""
 
-    advice = "Start a new ceremony in a fresh folder."
+    advice = "Start a new ceremony in a new folder."
 
 
 class Stalled(HostError):
-    """Nobody made progress: somebody is still awaited."""
+    """A ceremony without progress: it waits for other governors."""
 
-    advice = "Run the step again when the awaited governors have done theirs."
+    advice = "Run the step again when the missing governors have done theirs."
 
 
 class NeedsPerson(HostError):
-    """Cannot go on without somebody who decides: a passphrase, a confirmation, an approval."""
+    """The command needs a person: for a passphrase, a confirmation or an approval."""
 
-    advice = "Run it where somebody can answer, or give the answer as an option."
+    advice = "Run the command in a terminal, or give the answer as an option."
 
 
 class Interrupted(HostError):
-    """A person ended the command with Ctrl-C while something that it began goes on."""
+    """Ctrl-C ended the command, but the operation that it started continues."""
 
-    advice = "What was begun goes on: writ governor pending DIR."
+    advice = "The operation continues: see writ governor pending DIR."
 
 
 class NotReachable(HostError):
-    """No answer came: the node is away, or the address is wrong."""
+    """There was no answer: the node is offline, or the address is wrong."""
 
-    advice = "Check that the node runs, its address, and what lies between."
+    advice = "Check that the node runs, its address, and the network between."
 
 
 class NoNode(HostError):
-    """A folder that is no node's, or whose node cannot do this yet."""
+    """A folder that belongs to no node, or whose node cannot do this yet."""
 
-    advice = "Say which folder with --node or WRIT_NODE, or make one: writ member request DIR."
+    advice = "Name the folder with --node or WRIT_NODE, or make one: writ member request DIR."
 
 
 class NodeInUse(HostError):
-    """Another process runs this node: two of them would use one nonce twice."""
+    """Another process runs this node; two processes would use the same AEAD nonces."""
 
-    advice = "Stop that one first, or call from a node folder of its own."
+    advice = "Stop that process first, or call from another node folder."
 
 
 class UnknownNode(HostError):
-    """Nobody says where a node of this name is."""
+    """No address is known for a node of this name."""
 
-    advice = "Write its address into book.toml, or call coap://HOST:PORT/PATH."
+    advice = "Add its address to book.toml, or call coap://HOST:PORT/PATH."
 
 
 class RefusedByNode(HostError):
-    """A node answered, and said no. name, code: of the rejection it named, if any."""
+    """A node refused a request. name, code: of the rejection in its answer, None if unknown."""
 
     def __init__(self, message: str, advice: str, name: str | None, code: int | None) -> None:
         super().__init__(message, advice)

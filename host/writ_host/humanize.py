@@ -1,4 +1,4 @@
-"""Times, counts and payloads as people say them."""
+"""Times and payloads as text for people."""
 
 import datetime
 import time
@@ -10,7 +10,7 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def duration(seconds: float) -> str:
-    """The two largest units: "3 d 4 h", "5 min", "12 s"."""
+    """A duration in its two largest units: "3 d 4 h", "5 min", "12 s"."""
     left = max(0, int(seconds))
     parts = []
     for size, unit in _UNITS:
@@ -33,7 +33,7 @@ def utc_minute(unix_s: int) -> str:
 
 
 def as_text(payload: bytes) -> str | None:
-    """The payload as text, if that is what it is."""
+    """The payload as text; None if it is not printable UTF-8."""
     try:
         text = payload.decode()
     except UnicodeDecodeError:
@@ -42,7 +42,7 @@ def as_text(payload: bytes) -> str | None:
 
 
 def as_cbor(payload: bytes) -> object:
-    """The decoded map or list of a payload that is deterministic CBOR, else None."""
+    """The decoded map or list; None if the payload is not one in deterministic CBOR."""
     try:
         item: object = cbor.decode(payload)
     except Rejection:

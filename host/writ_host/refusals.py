@@ -1,4 +1,4 @@
-"""Rejections in an operator's words: what each means, and what to do about it."""
+"""The meaning of each rejection, and advice for the operator."""
 
 from writ import errors
 from writ.errors import Rejection
@@ -12,38 +12,38 @@ _BY_CODE: dict[int, type[Rejection]] = {
 
 _ADVICE: dict[str, str] = {
     "AlreadyKnown": "Nothing to do.",
-    "BadMac": "Another node answers at that address: check the address and the name.",
-    "BadSignature": "The group key did not sign this: it was altered, or is another scope's.",
-    "EpochGap": "Hand over the whole policy of the newest epoch instead of the amendment.",
-    "Expired": "Admit it again: writ member admit with a new expiry.",
-    "Forked": "Stop: two policies are certified for one epoch. Speak with the governors.",
-    "NeedsAction": "This is not for one person: the governors must certify an action.",
-    "NoPolicy": "The node has no policy yet: hand it charter, policy and its member capsule.",
-    "NoScope": "The node has no charter yet: hand it charter, policy and its member capsule.",
-    "NotAllowed": "Change the policy (writ policy diff, then writ policy certify), or the roles.",
-    "NotFresh": "The node wants a newer beacon: writ scope beacon.",
-    "NotMember": "Ask for membership first: writ member request.",
-    "NotOurs": "This is the member capsule of another node.",
-    "RateLimited": "The node rations such work: wait a few seconds and try again.",
-    "Replayed": "The message was seen before; nothing to do.",
+    "BadMac": "Another node answers at this address: check the address and the name.",
+    "BadSignature": "The group key did not sign this: it was altered, or belongs to another scope.",
+    "EpochGap": "Deliver the whole policy of the newest epoch instead of the amendment.",
+    "Expired": "Renew the member: writ member admit with a later --expires.",
+    "Forked": "Stop: two policies are certified for one epoch. Contact the governors.",
+    "NeedsAction": "The rule requires a certified action: ask the governors to certify one.",
+    "NoPolicy": "The node has no policy yet: deliver charter, policy and its member capsule.",
+    "NoScope": "The node has no charter yet: deliver charter, policy and its member capsule.",
+    "NotAllowed": "Change the policy (writ policy diff, then writ policy certify) or the roles.",
+    "NotFresh": "The node needs a newer beacon: writ scope beacon.",
+    "NotMember": "Request membership first: writ member request.",
+    "NotOurs": "Use this node's own member capsule: this one belongs to another node.",
+    "RateLimited": "The node limits the rate of such requests: wait a few seconds and try again.",
+    "Replayed": "Nothing to do: the message was received before.",
     "Revoked": "The policy revokes this node: see writ policy show.",
-    "RolledBack": "Something newer is in force already.",
-    "StoreDamaged": "Restore the folder from a backup, or make a new key and be admitted again.",
-    "TableFull": "Too many calls at one time: try again.",
-    "TimedOut": "Check that the node runs, its address, and what lies between.",
-    "UnknownContext": "The node lost its session with this one: try again.",
-    "UnknownCredential": "Neither side has the other's member capsule: ask a gateway of both.",
-    "WrongScope": "Check --scope and --node: this belongs to another scope.",
+    "RolledBack": "Nothing to do: a newer capsule is in force.",
+    "StoreDamaged": "Restore the folder from a backup, or make a new key and request membership.",
+    "TableFull": "Too many calls at once: try again.",
+    "TimedOut": "Check that the node runs, its address, and the network between.",
+    "UnknownContext": "The node has lost this session: try again.",
+    "UnknownCredential": "A node lacks the other's member capsule: use a gateway that both know.",
+    "WrongScope": "Check --scope and --node: the capsule belongs to another scope.",
 }
 
 
 def kind_of(code: int) -> type[Rejection] | None:
-    """The rejection with this stable code, or None."""
+    """The rejection with this code; None if unknown."""
     return _BY_CODE.get(code)
 
 
 def parse_reason(payload: bytes) -> type[Rejection] | None:
-    """The rejection that a refusal names (b"40 NotAllowed", or an EDHOC error message), or None."""
+    """The rejection in a refusal (b"40 NotAllowed", or an EDHOC error message); None if unknown."""
     number, _, name = payload.decode("utf-8", "replace").partition(" ")
     if not number.isascii() or not number.isdigit():
         return _edhoc_reason(payload)
@@ -62,19 +62,19 @@ def _edhoc_reason(payload: bytes) -> type[Rejection] | None:
 
 
 def meaning(kind: type[BaseException]) -> str:
-    """What a rejection means: the first line of its definition, without the full stop."""
+    """The meaning of a rejection: the first line of its docstring, without the full stop."""
     return (kind.__doc__ or kind.__name__).strip().splitlines()[0].rstrip(".")
 
 
 def rejection_text(error: BaseException) -> str:
-    """`BadSignature (29): the signature does not verify`, with what the error itself says."""
+    """`BadSignature (29): the signature does not verify`, and the error's own message."""
     kind = type(error)
     text = meaning(kind)
-    said = f" ({error})" if str(error) else ""
-    return f"{kind.__name__} ({getattr(kind, 'code', 0)}): {text[:1].lower()}{text[1:]}{said}"
+    message = f" ({error})" if str(error) else ""
+    return f"{kind.__name__} ({getattr(kind, 'code', 0)}): {text[:1].lower()}{text[1:]}{message}"
 
 
 def advice_for(error: BaseException | type[BaseException]) -> str:
-    """What to do about a rejection."""
+    """The advice for a rejection."""
     kind = error if isinstance(error, type) else type(error)
-    return _ADVICE.get(kind.__name__, "Whoever sent this should check what they sent.")
+    return _ADVICE.get(kind.__name__, "Report it to the sender: the message is malformed.")

@@ -1,4 +1,4 @@
-"""What a caller calls: NAME/PATH, or coap://HOST:PORT/PATH for whoever answers there."""
+"""The target of a call: NAME/PATH, or coap://HOST:PORT/PATH for any node at that address."""
 
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
@@ -11,7 +11,7 @@ from writ.link import udp
 
 @dataclass(frozen=True)
 class Target:
-    """name: the member that must answer, or None for whoever is at `address` ("host:port")."""
+    """name: the member that must answer; None for any node at `address` ("host:port")."""
 
     name: str | None
     address: str | None
@@ -34,27 +34,27 @@ def parse(text: str, with_path: bool = True) -> Target:
         target = Target(_name(place, text), None, path, _query(query))
     if with_path and not target.path:
         raise UsageError(
-            f"{text}: which resource? Write NODE/PATH, such as {text.rstrip('/')}/temp"
+            f"{text}: no resource is named; write NODE/PATH, such as {text.rstrip('/')}/temp"
         )
     if not with_path and target.path:
-        raise UsageError(f"{text}: a node is wanted here, without a path")
+        raise UsageError(f"{text}: give a node without a path")
     if len(target.path.encode()) > PATH_BYTES_MAX:
         raise UsageError(f"{text}: a path has at most {PATH_BYTES_MAX} bytes")
     return target
 
 
 def _parse_uri(text: str) -> Target:
-    # RFC 7252, section 6.4; UDP over IPv4 is the one link that an address can name
+    # RFC 7252, section 6.4; an address names a UDP/IPv4 endpoint
     parts = urlsplit(text)
     if parts.scheme != "coap":
-        raise UsageError(f"{text}: only coap:// addresses work")
+        raise UsageError(f"{text}: only coap:// addresses are supported")
     address = check_address(parts.netloc)
     query = tuple(unquote(item) for item in parts.query.split("&") if item)
     return Target(None, address, unquote(parts.path).strip("/"), query)
 
 
 def check_address(text: str) -> str:
-    """`text` as "host:port", with CoAP's port where it names none. Raises `UsageError`."""
+    """`text` as "host:port", by default with the CoAP port. Raises `UsageError`."""
     try:
         host, port = udp.split(text)
     except ValueError:
@@ -68,8 +68,8 @@ def _name(place: str, text: str) -> str:
     try:
         return str(check_name(place))
     except Rejection:
-        hint = f"; is coap://{text} meant?" if ":" in place else ""
-        raise UsageError(f"{text}: no node can be called {place!r}{hint}") from None
+        hint = f"; for an address write coap://{text}" if ":" in place else ""
+        raise UsageError(f"{text}: {place!r} is not a valid name of a node{hint}") from None
 
 
 def _query(text: str) -> tuple[str, ...]:

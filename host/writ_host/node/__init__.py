@@ -1,1 +1,1 @@
-"""A node on a host: its folder, its configuration, the agent that runs it, its address book."""
+"""A node on a host: its folder, its configuration, its agent, its client, its address book."""

@@ -1,4 +1,4 @@
-"""A node folder's config.json, read strictly: the keys that an agent reads have the right types."""
+"""The config.json of a node's folder, read strictly: every key that an agent uses is checked."""
 
 import json
 from pathlib import Path
@@ -15,18 +15,18 @@ _SCOPE_BYTES = 8
 
 
 class BadConfig(Malformed):
-    """A config.json that no agent can start with."""
+    """A config.json with a wrong value."""
 
-    advice = "Mend config.json and run the command again."
+    advice = "Correct config.json and run the command again."
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The configuration in `folder`. Raises `NoNode` where there is none, or `BadConfig`."""
+    """The configuration in `folder`. Raises `NoNode` if there is none, or `BadConfig`."""
     file = folder / NAME
     try:
         config = json.loads(file.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise NoNode(f"{folder} is no node's folder (no {NAME})") from None
+        raise NoNode(f"{folder} is not the folder of a node (no {NAME})") from None
     except ValueError as error:
         raise BadConfig(f"{file}: {error}") from None
     if not isinstance(config, dict):
@@ -36,13 +36,13 @@ def read(folder: Path) -> dict[str, Any]:
             if key in config:
                 check(config[key])
         except (AttributeError, Rejection, TypeError, UsageError, ValueError) as error:
-            said = "" if isinstance(error, Rejection) else f": {error}"
-            raise BadConfig(f'{file}: "{key}" is not {_WANTED[key]}{said}') from None
+            detail = "" if isinstance(error, Rejection) else f": {error}"
+            raise BadConfig(f'{file}: "{key}" is not {_EXPECTED[key]}{detail}') from None
     return config
 
 
 def _check_scope(value: str | None) -> None:
-    # a device that is not provisioned yet has none
+    # None before provisioning
     if value is not None and len(bytes.fromhex(value)) != _SCOPE_BYTES:
         raise ValueError("wrong length")
 
@@ -72,7 +72,7 @@ _CHECKS = {
     "governors": _check_addresses,
     "renew_days": _check_days,
 }
-_WANTED = {
+_EXPECTED = {
     "name": "a name (1 to 24 of a-z, 0-9, - _ .)",
     "scope": "a scope id (16 hex digits)",
     "listen": "HOST:PORT",

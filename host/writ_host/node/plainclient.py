@@ -1,6 +1,6 @@
-"""A CoAP client without security: capsules and requests for membership travel in plain.
+"""A CoAP client without security, for capsules and requests for membership, which need none.
 
-A small client over the core's own message layer, blocks included (RFC 7252, RFC 7959).
+It is built on the message layer of the device core, with block-wise transfer (RFC 7252, RFC 7959).
 """
 
 import socket
@@ -21,7 +21,7 @@ TIMEOUT_S = 15.0
 
 
 class PlainClient:
-    """A CoAP client without security, for one node at "host:port". Close it, or use `with`."""
+    """A client of one node at "host:port". Close it, or use it as a context manager."""
 
     def __init__(self, address: str, timeout_s: float = TIMEOUT_S) -> None:
         self.address = check_address(address)
@@ -32,7 +32,7 @@ class PlainClient:
         self._target = self._resolve()
 
     def _resolve(self) -> str:
-        # answers come from a numeric address
+        # the source address of an answer is numeric
         host, port = split(self.address)
         try:
             found = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)
@@ -51,11 +51,11 @@ class PlainClient:
         self._link.close()
 
     def get(self, path: str) -> Message:
-        """The answer, its payload the whole body. Raises `NotReachable` or `Rejection`."""
+        """The answer; its payload is the whole body. Raises `NotReachable` or `Rejection`."""
         return self._call(coap.GET, path, b"")
 
     def post(self, path: str, payload: bytes) -> Message:
-        """The answer to the whole payload. Raises as `get` does."""
+        """Send the whole payload; the answer. Raises as `get` does."""
         return self._call(coap.POST, path, payload)
 
     def _call(self, method: int, path: str, payload: bytes) -> Message:
@@ -102,7 +102,7 @@ class PlainClient:
             message = coap.decode(datagram)
             verdict, out = exchanges.receive(message, target, now_ms)
         except Rejection:
-            # not CoAP: whatever else lives at that port
+            # not CoAP: another service uses that port
             return None
         self._send(out)
         if verdict != "new" or message.is_request() or not exchanges.match(message, target):

@@ -1,6 +1,6 @@
-"""A node's folder for a PC or a Raspberry Pi: its config.json, its key, and what it is handed.
+"""Provisioning of a node's folder: its config.json, its key, and the capsules that it is given.
 
-The folder is the one that `writ.agent.Node.load` reads; its records are the core's own store.
+`writ.agent.Node.load` reads the folder, whose records are the store of the device core.
 """
 
 import json
@@ -30,10 +30,10 @@ def make_node(
     listen: str | None = None,
     gateways: Sequence[str] = (),
 ) -> bytes:
-    """Make the folder, or complete it, and give its request for membership (bytes).
+    """Make or complete the folder; the node's request for membership (bytes).
 
-    The key is made on the first call and never replaced. Raises `HostError` where the folder
-    belongs to another name or scope.
+    The first call makes the key, which is never replaced. Raises `HostError` if the folder belongs
+    to a node of another name or scope.
     """
     has_config = (directory / nodeconfig.NAME).exists()
     config = nodeconfig.read(directory) if has_config else {}
@@ -41,11 +41,13 @@ def make_node(
     if name is None and known is None:
         raise HostError("a new node needs a name", "Give --name NAME.")
     if name is not None and known not in (None, name):
-        raise HostError(f"{directory} is the node {known}", "Leave --name out, or use another DIR.")
+        raise HostError(
+            f"{directory} belongs to the node {known}", "Omit --name, or use another DIR."
+        )
     if scope is not None and config.get("scope") not in (None, scope.hex()):
         raise HostError(
             f"{directory} trusts scope {config['scope']}, not {scope.hex()}",
-            "A node keeps its scope: use another folder for another scope.",
+            "A node cannot change its scope: use another folder.",
         )
     config["name"] = capsules.check_name(name or known)
     if scope is not None:
@@ -69,16 +71,15 @@ def write_config(directory: Path, config: dict[str, Any]) -> None:
 
 
 def install(directory: Path, raws: Iterable[bytes], scope: bytes) -> list[str]:
-    """Put capsules into a node's folder through the node's own checks; the kinds that were new.
+    """Put capsules into a node's folder, checked as the node does; returns the new ones' kinds.
 
-    scope: whom a node trusts that was not told yet.
-
-    Raises the `Rejection` of the first that the node refuses, or `NodeInUse` while it runs.
+    scope: the scope id to trust, if the node has none yet. Raises the `Rejection` of the first
+    capsule that the node refuses, or `NodeInUse` while the node runs.
     """
     config = nodeconfig.read(directory)
     lock = FolderLock(directory)
     try:
-        # whom the node was told to trust stands above whoever hands something over
+        # the scope that the node trusts already is not replaced
         if config.get("scope"):
             scope = bytes.fromhex(config["scope"])
         else:

@@ -1,7 +1,7 @@
-"""What a Raspberry Pi or PC can tell of itself, as resources: `node run --serve load,memory`.
+"""Sensors of a Raspberry Pi or PC, served as resources: `writ node run --serve load,memory`.
 
-Each sensor is a function that returns text, or None on a machine that cannot tell. Linux tells
-most of it in /proc and /sys; other systems have what the standard library offers.
+Each sensor is a function that returns text, or None if the machine has no such value. Linux has
+most values in /proc and /sys; on other systems the standard library provides some.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from writ.errors import UsageError
 
-# How often observers are told, in seconds.
+# The interval of notifications to observers, in seconds.
 PERIOD_S = 5
 _PROC = Path("/proc")
 _THERMAL = Path("/sys/class/thermal")
@@ -47,7 +47,7 @@ def uptime() -> str | None:
 
 
 def network() -> str | None:
-    """Bytes over all interfaces but the loopback: {"rx_bytes": 1, "tx_bytes": 2}."""
+    """Bytes of all interfaces except the loopback: {"rx_bytes": 1, "tx_bytes": 2}."""
     rows = _table(_PROC / "net/dev", ":")
     counts = [row.split() for name, row in rows.items() if name != "lo"]
     counts = [row for row in counts if len(row) >= 9 and row[0].isdigit()]
@@ -58,7 +58,7 @@ def network() -> str | None:
 
 
 def disk() -> str | None:
-    """The root file system's use, in percent: "63.0"."""
+    """The root file system's usage, in percent: "63.0"."""
     usage = shutil.disk_usage("/")
     return f"{100 * usage.used / usage.total:.1f}"
 
@@ -79,7 +79,7 @@ def available() -> list[str]:
 
 
 def sample(name: str) -> str | None:
-    """A sensor's present value, or None if it cannot tell."""
+    """A sensor's present value; None if the machine has none."""
     try:
         return SENSORS[name]()
     except OSError:
@@ -87,14 +87,14 @@ def sample(name: str) -> str | None:
 
 
 def choose(names: Iterable[str]) -> list[str]:
-    """`names` if all are sensors that this machine has. Raises `UsageError`."""
+    """The names without duplicates. Raises `UsageError` for a sensor that this machine lacks."""
     chosen = list(dict.fromkeys(names))
     here = available()
     for name in chosen:
         if name not in SENSORS:
-            raise UsageError(f"no sensor is called {name!r}; there are {', '.join(SENSORS)}")
+            raise UsageError(f"unknown sensor {name!r}; the sensors are {', '.join(SENSORS)}")
         if name not in here:
-            raise UsageError(f"this machine has no {name}; it has {', '.join(here)}")
+            raise UsageError(f"this machine has no sensor {name}; it has {', '.join(here)}")
     return chosen
 
 

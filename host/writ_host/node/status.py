@@ -1,4 +1,4 @@
-"""How a node is doing, in words: from its own status answer, or from its folder at rest."""
+"""The status of a node: from its answer to `writ/status`, or from its folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,20 +16,20 @@ from ..policy.text import role_text
 from . import config as nodeconfig
 
 
-def describe_status(told: dict[str, Any], own_epoch: int) -> dict[str, object]:
-    """Labels and words of a status answer (`writ.node.Node.status`), which may hold anything."""
-    epoch = told.get("epoch")
+def describe_status(status: dict[str, Any], own_epoch: int) -> dict[str, object]:
+    """{label: text} of a status answer (`Node.status`), whose values may have any type."""
+    epoch = status.get("epoch")
     compared = "as here" if epoch == own_epoch else f"here: {own_epoch}"
-    now = told.get("time")
-    rejected = told.get("rejected")
+    now = status.get("time")
+    rejected = status.get("rejected")
     return {
-        "name": told.get("name"),
-        "scope": told.get("scope"),
-        "epoch": f"{epoch} ({compared}), head {_hex(told.get('head'))}",
-        "policy": _age(now, told.get("policy")),
-        "beacon": _beacon(told),
-        "sessions": told.get("sessions"),
-        "running": _seconds(told.get("uptime_s"), "{}"),
+        "name": status.get("name"),
+        "scope": status.get("scope"),
+        "epoch": f"{epoch} ({compared}), head {_hex(status.get('head'))}",
+        "policy": _age(now, status.get("policy")),
+        "beacon": _beacon(status),
+        "sessions": status.get("sessions"),
+        "running": _seconds(status.get("uptime_s"), "{}"),
         "rejected": _counts(rejected) if isinstance(rejected, dict) else None,
     }
 
@@ -43,20 +43,20 @@ def _seconds(value: object, text: str) -> str | None:
 
 
 def _age(now: object, then: object) -> str:
-    # its clock is the newest certified time plus what it counted since: the age is a least one
+    # a node's clock is the newest certified time plus the seconds counted since: a lower bound
     if isinstance(now, int) and isinstance(then, int):
         return f"of {moment(then)}, at least {duration(now - then)} old"
     return "none"
 
 
-def _beacon(told: dict[str, Any]) -> str:
-    age_s = told.get("beacon_age_s")
+def _beacon(status: dict[str, Any]) -> str:
+    age_s = status.get("beacon_age_s")
     if isinstance(age_s, int):
         return f"{duration(age_s)} old"
-    if told.get("beacon") is None:
+    if status.get("beacon") is None:
         return "none"
-    # a node cannot know how long it was switched off
-    return "none since it was started, so of unknown age"
+    # a node does not know how long it was switched off
+    return "of unknown age: none received since the start"
 
 
 def _counts(rejected: dict[str, Any]) -> str:
@@ -67,7 +67,7 @@ def _counts(rejected: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class FolderStatus:
-    """What a node's folder says, whether the node runs or not. Times in Unix seconds."""
+    """The content of a node's folder. Times in Unix seconds; None for what is missing."""
 
     name: str
     node: bytes
@@ -85,13 +85,14 @@ class FolderStatus:
 
 
 def read_folder_status(path: Path) -> FolderStatus:
-    """Read a node's folder, without its lock: records are replaced whole. Raises `NoNode`."""
+    """Read a node's folder, even while the node runs: no lock is needed. Raises `NoNode`."""
     config = nodeconfig.read(path)
     store = Store(FileFlash(str(path)))
     private = store.load("key")
     if not private:
         raise NoNode(
-            f"{path} has no key yet", "Start it once: writ node run. Or: writ member request."
+            f"{path} has no key yet",
+            "Start it once: writ node run. Or run: writ member request.",
         )
     x, _ = p256_public(private)
     scope = config.get("scope")
@@ -119,8 +120,8 @@ def read_folder_status(path: Path) -> FolderStatus:
 
 
 def describe_folder(status: FolderStatus) -> dict[str, object]:
-    """Labels and words of a folder's status."""
-    member = "no: ask for it with writ member request"
+    """{label: text} of a folder's status."""
+    member = "no: request membership with writ member request"
     if status.is_revoked:
         member = "revoked"
     elif status.expires is not None:

@@ -384,7 +384,7 @@ def test_node_run_tells_what_strangers_do(field: Field) -> None:
 
 def test_node_run_refuses_what_it_cannot_do(field: Field) -> None:
     node = field.folder("laptop", OPERATOR)
-    assert "no sensor is called 'x'" in writ("node", "run", node, "--serve", "x", code=2).stderr
+    assert "unknown sensor 'x'" in writ("node", "run", node, "--serve", "x", code=2).stderr
     assert "config.json" in writ("node", "run", field.root, code=1).stderr
     assert "HOST:PORT" in writ("node", "run", node, "--listen", "::1:x", code=2).stderr
     (node / "config.json").write_text('{"name": "No Name"}')

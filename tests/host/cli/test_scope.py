@@ -93,7 +93,7 @@ def test_a_request_again_keeps_the_key(rig: Rig) -> None:
     first = rig.ok("member", "request", rig.path / "gw", "--name", "gw")
     assert rig.ok("member", "request", rig.path / "gw")["node_id"] == first["node_id"]
     ran = rig.run("member", "request", rig.path / "gw", "--name", "other", "--json")
-    assert ran.code == 1 and "is the node gw" in ran.error["message"]
+    assert ran.code == 1 and "belongs to the node gw" in ran.error["message"]
 
 
 def test_renewal_keeps_address_and_roles(rig: Rig) -> None:
