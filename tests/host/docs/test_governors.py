@@ -159,7 +159,7 @@ def test_numbers_of_the_daemon() -> None:
     assert f"and every {pool.JUDGED_MS // 1000} s:" in text
     take_over_s = cosigning.TAKE_OVER_MS // 1000
     assert f"after {take_over_s} s, the one after that after {2 * take_over_s} s" in text
-    assert f"of one that is busy, after {cosigning.TAKE_OVER_MS_MAX // 1000} s" in text
+    assert f"they wait {cosigning.TAKE_OVER_MS_MAX // 1000} s instead of {take_over_s}" in text
     assert cosigning.BEACONS_A_LIFETIME == 4 and "in a quarter of the time" in text
     assert cosigning.SETTLE_MS == 1000 and "one a second after each epoch" in text
     assert f"the next one tries {cosigning.BEACON_TURN_MS // 1000} s later" in text
@@ -168,12 +168,13 @@ def test_numbers_of_the_daemon() -> None:
     assert f"is told no decision for {catchup.SKIP_MS // 1000} s" in text
     assert f"Each {Timing().resend_ms} ms a governor that is awake" in text
     assert f"Up to {BATCH_MAX} payloads share a session" in text
-    assert f"Of whom {fairqueue.WAITING_BYTES_MAX >> 20} MB wait" in text
+    assert f"While {fairqueue.WAITING_BYTES_MAX >> 20} MB of a peer wait" in text
     assert f"A turn is {1000 * endpoint.TURN_S:g} ms" in text
-    table = rows(CONSENSUS, "governors", "threshold", "dead", "lying", "both")
+    table = rows(CONSENSUS, "governors", "threshold", "offline", "Byzantine", "both")
     for row in table:
-        count, threshold, dead, lying, both = map(int, row)
-        assert (dead, lying) == tolerance(count, threshold) and both == min(dead, lying)
+        count, threshold, offline, byzantine, both = map(int, row)
+        assert (offline, byzantine) == tolerance(count, threshold)
+        assert both == min(offline, byzantine)
 
 
 @pytest.mark.parametrize(("count", "threshold"), [(4, 3), (7, 5), (13, 9)])
