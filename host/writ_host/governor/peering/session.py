@@ -30,7 +30,7 @@ SILENCE_MS = 5000
 # The pause between two handshakes with a peer: doubled from the first to the second.
 HANDSHAKE_PAUSE_MS, HANDSHAKE_PAUSE_MS_MAX = 500, 8000
 # New keys after an hour, and long before a limit: half of the sequence numbers, and of the 2**20
-# forgeries that a tag of 8 bytes is good for (draft-ietf-core-oscore-key-limits).
+# forgeries that a tag of 8 bytes withstands (draft-ietf-core-oscore-key-limits).
 REKEY_MS = 3_600_000
 REKEY_SEQUENCE = 2**22
 REKEY_FORGERIES = 2**19
