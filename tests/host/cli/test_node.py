@@ -87,7 +87,7 @@ def test_a_refusal_is_told_in_words(field: Field) -> None:
     node = field.folder("laptop", OPERATOR)
     write_book(node, pump=pump.address)
     said = writ("get", "pump/missing", "--node", node, code=1).stderr
-    assert said.splitlines()[0] == "writ: pump has no missing"
+    assert said.splitlines()[0] == "writ: pump has no resource missing"
 
 
 def test_nobody_answers(field: Field) -> None:
