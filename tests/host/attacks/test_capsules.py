@@ -48,20 +48,20 @@ def field(tmp_path: Path, tree: Path) -> Iterator[AttackedField]:
 
 
 def test_an_arbitrary_capsule_is_not_believed(field: AttackedField) -> None:
-    device, law, eve = field.device("soil"), field.law, PlainKey()
+    device, scope, eve = field.device("soil"), field.scope, PlainKey()
     before = field.status(device)
-    forged = [sealed(eve, payload) for payload in law.wishes()]
+    forged = [sealed(eve, payload) for payload in scope.wishes()]
     assert set(post(device.address, *forged)) == {"BadSignature"}
     # a repeated capsule costs no signature check
     assert set(post(device.address, *forged)) == {"KnownBad"}
     # a member's signature does not certify
     insider = field.member("insider", GUEST)
-    payload = law.wishes()[0]
+    payload = scope.wishes()[0]
     signature = crypto.es256_sign(insider.private, capsule.signing_input(payload, capsule.ES256))
     own = capsule.assemble(payload, signature, capsule.ES256)
     assert post(device.address, own) == ["BadShape"]
     # a certified capsule with one bit flipped: in its framing, epoch, rules or signature
-    true = law.amend([OP_ADD_RULE, [OPERATOR, SENSOR, "level/*", 1]])
+    true = scope.amend([OP_ADD_RULE, [OPERATOR, SENSOR, "level/*", 1]])
     said = post(device.address, *(flipped(true, at) for at in (0, 2, 8, 20, 30, -60, -1)))
     assert not {"taken", "known"} & {*said} and said[-2:] == ["BadSignature", "BadSignature"]
     # a node that signs its own membership is no member
@@ -78,28 +78,28 @@ def test_an_arbitrary_capsule_is_not_believed(field: AttackedField) -> None:
 
 
 def test_an_older_state_does_not_come_back(field: AttackedField) -> None:
-    device, law = field.device("soil"), field.law
+    device, scope = field.device("soil"), field.scope
     lost = field.member("lost")
     assert lost.say(device.address, "temp").startswith("21.")
-    old = [law.policies[0], law.beacon()]
+    old = [scope.policies[0], scope.beacon()]
     assert post(device.address, old[1]) == ["taken"]
-    old.append(law.amend(lost.node_id))
-    old.append(law.policies[1])
-    old.append(law.beacon())
-    law.amend([OP_ADD_RULE, [*RULES[0][:2], "level/*", 1]])
+    old.append(scope.amend(lost.node_id))
+    old.append(scope.policies[1])
+    old.append(scope.beacon())
+    scope.amend([OP_ADD_RULE, [*RULES[0][:2], "level/*", 1]])
     store = Store(FileFlash(str(device.path)))
     # an older beacon of the same epoch, and an older membership of this node
-    old += [law.beacon(), store.load("member")]
+    old += [scope.beacon(), store.load("member")]
     mine = capsule.Member(capsule.parse(old[-1]))
-    later = law.member(load_key(store), mine.name, mine.address, mine.roles, days=2)
-    newest = [law.policies[2], law.beacon(), later]
+    later = scope.member(load_key(store), mine.name, mine.address, mine.roles, days=2)
+    newest = [scope.policies[2], scope.beacon(), later]
     assert post(device.address, *newest) == ["taken", "taken", "taken"]
     assert lost.say(device.address, "temp") == "Revoked"
     for _ in range(2):
         assert set(post(device.address, *old)) == {"RolledBack"}
         assert lost.say(device.address, "temp") == "Revoked"
         status = field.status(device)
-        assert (status["epoch"], status["head"]) == (3, law.state.head())
+        assert (status["epoch"], status["head"]) == (3, scope.state.head())
         device.kill()
         device.start()
     # a member that is behind does not draw the device back
@@ -110,11 +110,11 @@ def test_an_older_state_does_not_come_back(field: AttackedField) -> None:
 
 
 def test_pieces_of_different_states_do_not_mix(field: AttackedField) -> None:
-    device, law = field.device("soil"), field.law
-    rival = law.rival()
+    device, scope = field.device("soil"), field.scope
+    rival = scope.rival()
     # two certified states of one epoch: a rule for one path, and a fork's rule for another
     rule = [OP_ADD_RULE, [OPERATOR, SENSOR, "level/*", 1]]
-    first, second = law.amend(rule), law.amend(bytes(8))
+    first, second = scope.amend(rule), scope.amend(bytes(8))
     other = rival.amend([OP_ADD_RULE, [OPERATOR, SENSOR, "missing", 1]])
     after = rival.amend(bytes(8))
     assert post(device.address, second) == ["EpochGap"]
@@ -123,7 +123,7 @@ def test_pieces_of_different_states_do_not_mix(field: AttackedField) -> None:
     assert post(device.address, other) == ["Forked"]
     assert post(device.address, rival.policies[1], rival.beacon(2)) == ["Forked", "Forked"]
     # the signature of one capsule on the claims of another
-    parts = [capsule.parse(raw) for raw in (second, law.policies[2])]
+    parts = [capsule.parse(raw) for raw in (second, scope.policies[2])]
     mixed = capsule.assemble(parts[0].payload, parts[1].signature)
     assert post(device.address, mixed) == ["BadSignature"]
     # the membership of one node with the key of another
@@ -131,38 +131,38 @@ def test_pieces_of_different_states_do_not_mix(field: AttackedField) -> None:
     thief.authority.me = field.operator.authority.me
     assert thief.say(device.address, "temp") == "BadMac"
     assert post(device.address, second) == ["taken"]
-    assert field.status(device)["head"] == law.state.head()
+    assert field.status(device)["head"] == scope.state.head()
 
 
 def test_capsules_of_another_scope_are_refused(field: AttackedField, tmp_path: Path) -> None:
-    device, law, other = field.device("soil"), field.law, AttackedScope()
+    device, scope, other = field.device("soil"), field.scope, AttackedScope()
     assert post(device.address, other.charter) == ["WrongScope"]
     other.enact(RULES)
     raws = [other.beacon(), other.member(crypto.p256_generate(), "eve", 9, OPERATOR)]
     other.policies += [other.policies[-1]] * 5
     raws.append(other.enact(RULES))
     assert set(post(device.address, *raws)) == {"BadSignature"}
-    parsed = capsule.parse(law.amend(bytes(8)))
+    parsed = capsule.parse(scope.amend(bytes(8)))
     hinted = capsule.assemble(parsed.payload, parsed.signature, hint=other.id)
     assert post(device.address, hinted) == ["WrongScope"]
     # a member of another scope is no member here
     (tmp_path / "there").mkdir()
     there = AttackedField(tmp_path / "there", tmp_path)
-    there.law = other
+    there.scope = other
     visitor = field.keep(Member.of(there, "visitor", OPERATOR))
     assert visitor.say(device.address, "temp") == "WrongScope"
     # a device without a charter takes only the charter of its scope
     blank = field.blank("blank")
-    assert post(blank.address, law.policies[0], other.charter) == ["NoScope", "WrongScope"]
-    assert post(blank.address, law.charter, law.policies[0]) == ["taken", "taken"]
+    assert post(blank.address, scope.policies[0], other.charter) == ["NoScope", "WrongScope"]
+    assert post(blank.address, scope.charter, scope.policies[0]) == ["taken", "taken"]
 
 
 def test_a_false_newer_epoch_is_not_believed(field: AttackedField) -> None:
-    device, law = field.device("soil"), field.law
-    forged = sealed(PlainKey(), law.wishes()[3])
+    device, scope = field.device("soil"), field.scope
+    forged = sealed(PlainKey(), scope.wishes()[3])
     malicious = field.member("malicious", OPERATOR)
     malicious.authority.epoch = capsule.TIME_MAX
-    served = {"writ/policy": law.policies[0], "writ/beacon": forged}
+    served = {"writ/policy": scope.policies[0], "writ/beacon": forged}
     malicious.lie(lambda request: request.path in served and (coap.CONTENT, served[request.path]))
     before = field.status(device)
     for _ in range(3):
@@ -171,17 +171,17 @@ def test_a_false_newer_epoch_is_not_believed(field: AttackedField) -> None:
     assert malicious.asked.count("writ/policy") == 1
     assert post(device.address, forged) == ["BadSignature"]
     # news from another member arrive meanwhile
-    for raw in (law.amend(bytes(8)), law.beacon()):
+    for raw in (scope.amend(bytes(8)), scope.beacon()):
         field.operator.authority.receive(raw, 0)
     wait(lambda: field.status(device)["epoch"] == 2)
     after = field.status(device)
-    assert after["head"] == law.state.head()
+    assert after["head"] == scope.state.head()
     # the device's time comes from the certified beacon
     assert before["time"] <= after["time"] < FOUNDED + 3600
 
 
 def test_data_without_end_is_cut_off(field: AttackedField) -> None:
-    device, law = field.device("soil"), field.law
+    device, scope = field.device("soil"), field.scope
     # a stranger with an endless upload, a capsule that is too long, a datagram that is too long
     with PlainClient(device.address) as stranger:
         assert stranger.post("writ", bytes(4 * BODY_BYTES_MAX)).code == coap.TOO_LARGE
@@ -204,20 +204,20 @@ def test_data_without_end_is_cut_off(field: AttackedField) -> None:
     assert malicious.say(device.address, "temp").startswith("21.")
     wait(lambda: malicious.step(20) or field.refused(device)["TooLarge"] > before)
     assert malicious.asked.count("writ/policy") <= 1 + BODY_BYTES_MAX // 256
-    assert post(device.address, law.amend(bytes(8))) == ["taken"]
+    assert post(device.address, scope.amend(bytes(8))) == ["taken"]
     assert field.status(device)["epoch"] == 2
 
 
 def test_a_frozen_device_reports_how_old_its_state_is(tmp_path: Path, tree: Path) -> None:
     field = AttackedField(tmp_path, tree, beacon_age_s=2)
     try:
-        device, law, operator = field.device("soil"), field.law, field.operator
-        beacon = law.beacon()
+        device, scope, operator = field.device("soil"), field.scope, field.operator
+        beacon = scope.beacon()
         assert operator.say(device.address, "blob") == "NotFresh"
         assert post(device.address, beacon) == ["taken"]
         assert operator.say(device.address, "blob") == "\xff\x00"
         # the scope goes on without the device; an attacker repeats the beacon that it has
-        news = [law.amend(field.member("lost").node_id), law.beacon(time_s=FOUNDED + 600)]
+        news = [scope.amend(field.member("lost").node_id), scope.beacon(time_s=FOUNDED + 600)]
         said = set()
         deadline = time.monotonic() + 20
         while operator.say(device.address, "blob") != "NotFresh":
@@ -242,8 +242,8 @@ def test_a_frozen_device_reports_how_old_its_state_is(tmp_path: Path, tree: Path
 
 
 def test_a_slow_peer_does_not_hold_up_the_device(field: AttackedField) -> None:
-    device, law = field.device("soil"), field.law
-    raw = law.amend(*(bytes(7) + bytes((number,)) for number in range(1, 17)))
+    device, scope = field.device("soil"), field.scope
+    raw = scope.amend(*(bytes(7) + bytes((number,)) for number in range(1, 17)))
     slow, quick = field.member("slow"), field.member("quick")
     # sixteen bytes at a time, each delayed to just before its timeout
     slow.szx, slow.delay_ms = 0, 1500
@@ -258,9 +258,9 @@ def test_a_slow_peer_does_not_hold_up_the_device(field: AttackedField) -> None:
 
 
 def test_a_flood_leaves_room_for_members(field: AttackedField) -> None:
-    device, law = field.device("soil"), field.law
+    device, scope = field.device("soil"), field.scope
     assert field.operator.say(device.address, "temp").startswith("21.")
-    payload = law.wishes()[0]
+    payload = scope.wishes()[0]
     host, _, port = device.address.rpartition(":")
     for number, greeting in enumerate(FIRST_MESSAGES):
         # from many addresses: unanswered handshakes, forged capsules, unfinished uploads

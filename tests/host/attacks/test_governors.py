@@ -66,14 +66,14 @@ def greedy(before: Policy) -> bytes:
 
 
 def test_one_stolen_governor_decides_nothing(field: CommitteeField, committee: Committee) -> None:
-    device, law = field.device("soil"), field.law
+    device, scope = field.device("soil"), field.scope
     honest = committee.governors[:DORA]
     down(committee, DORA)
     now_s = int(time.time())
     with StolenGovernor(committee, DORA) as thief:
-        identity, group_key = thief.local.identity, law.public
+        identity, group_key = thief.local.identity, scope.public
         # the thief proposes, and approves for itself and in the names of others
-        made = Proposal((greedy(law.state),), "nothing much", b"", 4, now_s)
+        made = Proposal((greedy(scope.state),), "nothing much", b"", 4, now_s)
         said = [
             Approval.make(identity, group_key, number, made.id, True, "", now_s).to_item(made.id)
             for number in (4, 1, 2, 3, 4)
@@ -88,7 +88,7 @@ def test_one_stolen_governor_decides_nothing(field: CommitteeField, committee: C
         # it requests signatures for a future beacon, and for a member and an action not proposed
         eve = crypto.p256_public(crypto.p256_generate())
         wishes = [
-            capsule.build(BEACON, [1, law.state.head()], iat=now_s + 10 * YEAR_S),
+            capsule.build(BEACON, [1, scope.state.head()], iat=now_s + 10 * YEAR_S),
             capsule.build(capsule.MEMBER, [77, 2], sub="eve", exp=now_s + 99, key=eve),
             capsule.build(
                 capsule.ACTION,
@@ -171,14 +171,14 @@ def _mine(path: Path) -> capsule.Member:
 def test_stolen_threshold_shares_control_the_scope_until_a_succession(
     field: CommitteeField, committee: Committee
 ) -> None:
-    law = field.law
+    scope = field.scope
     early, late, fooled = field.device("soil"), field.device("tank"), field.device("third")
     anna, ben = committee.governors[ANNA], committee.governors[BEN]
     guest = field.member("guest", 8)
     assert guest.say(late.address, "temp") == "NotAllowed"
     # with three shares a thief certifies anything, and no device can tell
-    first = greedy(law.state)
-    stolen = law.certify(first)
+    first = greedy(scope.state)
+    stolen = scope.certify(first)
     assert post(late.address, stolen) == ["taken"]
     assert guest.say(late.address, "temp").startswith("21.")
     # the operators still have their shares, and certify a succession to a new key
@@ -187,19 +187,19 @@ def test_stolen_threshold_shares_control_the_scope_until_a_succession(
 
     def succession(key: PlainKey, epoch: int, previous: bytes) -> bytes:
         body = [epoch, previous, crypto.sha256(key.public), key.public]
-        return law.certify(capsule.build(SUCCESSION, body, iat=now_s))
+        return scope.certify(capsule.build(SUCCESSION, body, iat=now_s))
 
     ours = succession(true, 3, capsule.head(first))
     theirs = succession(rival, 3, capsule.head(first))
     assert post(early.address, ours) == ["taken"]
     assert post(late.address, ours) == ["taken"]
     # a device that has the succession accepts nothing more of the old key
-    later = law.certify(capsule.build(capsule.BEACON, [3, bytes(6)], iat=now_s))
+    later = scope.certify(capsule.build(capsule.BEACON, [3, bytes(6)], iat=now_s))
     policy = greedy(Policy(capsule.parse(stolen).claims))
     body = [4, capsule.head(capsule.parse(ours).payload), [EVERYTHING], [], [], {}]
-    fourth = law.certify(capsule.build(capsule.POLICY, body, iat=now_s + 1))
-    member = law.member(crypto.p256_generate(), "eve", 78, 2)
-    assert post(early.address, stolen, law.certify(policy)) == ["RolledBack", "Forked"]
+    fourth = scope.certify(capsule.build(capsule.POLICY, body, iat=now_s + 1))
+    member = scope.member(crypto.p256_generate(), "eve", 78, 2)
+    assert post(early.address, stolen, scope.certify(policy)) == ["RolledBack", "Forked"]
     assert post(early.address, theirs, later) == ["Forked", "Forked"]
     assert post(early.address, fourth, member) == ["BadSignature", "BadSignature"]
     # memberships of the old key do not count: the new key must certify them again
@@ -218,7 +218,7 @@ def test_stolen_threshold_shares_control_the_scope_until_a_succession(
     assert guest.say(early.address, "temp") == "NotAllowed"
     # a device that took the thief's policy keeps it until the first policy of the new key
     assert guest.say(late.address, "temp").startswith("21.")
-    body = [4, capsule.head(capsule.parse(ours).payload), law.state.rules, [], [], {}]
+    body = [4, capsule.head(capsule.parse(ours).payload), scope.state.rules, [], [], {}]
     mended = sealed(true, capsule.build(capsule.POLICY, body, iat=now_s + 1))
     assert post(early.address, mended) == post(late.address, mended) == ["taken"]
     assert guest.say(late.address, "temp") == "NotAllowed"

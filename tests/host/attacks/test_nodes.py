@@ -34,7 +34,7 @@ def field(tmp_path: Path, tree: Path) -> Iterator[AttackedField]:
 
 
 def test_a_stolen_device_keeps_its_rights_until_it_is_revoked(field: AttackedField) -> None:
-    device, law, operator = field.device("soil"), field.law, field.operator
+    device, scope, operator = field.device("soil"), field.scope, field.operator
     panel = field.member("panel")
     assert panel.say(device.address, "temp").startswith("21.")
     panel.close()
@@ -53,22 +53,22 @@ def test_a_stolen_device_keeps_its_rights_until_it_is_revoked(field: AttackedFie
     payload = capsule.build(capsule.MEMBER, body, sub="panel", exp=FOUNDED + 9**9, key=key)
     assert post(device.address, capsule.assemble(payload, bytes(64))) == ["BadSignature"]
     # once revoked, its next request is refused, in the old session and in a new one
-    kept = law.member(thief.private, "panel", 9, OPERATOR, days=300)
-    assert post(device.address, law.amend(thief.node_id)) == ["taken"]
+    kept = scope.member(thief.private, "panel", 9, OPERATOR, days=300)
+    assert post(device.address, scope.amend(thief.node_id)) == ["taken"]
     assert thief.say(device.address, "temp") == "Revoked"
     for session in list(thief.sessions):
         thief.sessions.drop(session)
     assert thief.say(device.address, "temp") == "Revoked"
-    assert post(device.address, kept, law.policies[0]) == ["Revoked", "RolledBack"]
+    assert post(device.address, kept, scope.policies[0]) == ["Revoked", "RolledBack"]
     assert operator.say(device.address, "note") == "mine"
     # a member that knows the revocation of a sensor refuses its answers
-    assert post(device.address, law.amend(node_id(device.path))) == ["taken"]
-    operator.authority.receive(law.policies[-1], 0)
+    assert post(device.address, scope.amend(node_id(device.path))) == ["taken"]
+    operator.authority.receive(scope.policies[-1], 0)
     assert operator.say(device.address, "temp") == "Revoked"
 
 
 def test_a_clone_is_revoked_with_its_original(field: AttackedField, tmp_path: Path) -> None:
-    device, law = field.device("soil"), field.law
+    device, scope = field.device("soil"), field.scope
     panel = field.member("panel")
     for _ in range(3):
         assert panel.say(device.address, "temp").startswith("21.")
@@ -86,7 +86,7 @@ def test_a_clone_is_revoked_with_its_original(field: AttackedField, tmp_path: Pa
         assert one.say(device.address, "temp").startswith("21.")
         assert one.say(device.address, "level/1") == "NotAllowed"
     # both have one node id, so one revocation revokes both
-    assert post(device.address, law.amend(panel.node_id)) == ["taken"]
+    assert post(device.address, scope.amend(panel.node_id)) == ["taken"]
     assert [one.say(device.address, "temp") for one in (panel, clone)] == ["Revoked", "Revoked"]
 
 
@@ -94,12 +94,12 @@ def test_a_clone_is_revoked_with_its_original(field: AttackedField, tmp_path: Pa
 
 
 def test_a_malicious_relay_alters_and_suppresses_nothing_for_good(field: AttackedField) -> None:
-    device, law = field.device("soil"), field.law
+    device, scope = field.device("soil"), field.scope
     rules = [
         [OPERATOR, SENSOR, "note", GET | POST | PUT],
         [OPERATOR, SENSOR, "writ/status", GET],
     ]
-    assert post(device.address, law.enact(rules)) == ["taken"]
+    assert post(device.address, scope.enact(rules)) == ["taken"]
     chance = random.Random(7)
 
     def torment(_: bool, data: bytes) -> list[tuple[int, bytes]]:
@@ -131,7 +131,7 @@ def test_a_malicious_relay_alters_and_suppresses_nothing_for_good(field: Attacke
         assert _more(field.refused(device), before, "Replayed")
         assert field.operator.call(device.address, "note").payload == note + b"end"
     # no altered capsule is taken, and the valid one is as soon as it arrives
-    raw = law.amend(bytes(8))
+    raw = scope.amend(bytes(8))
     with Wire(
         device.address, lambda back, data: [(0, data if back else flipped(data, -40))]
     ) as wire:
@@ -146,8 +146,8 @@ def _more(counted: dict[str, int], before: dict[str, int], name: str) -> bool:
 
 
 def test_datagrams_from_before_a_reboot_are_not_executed_after_it(field: AttackedField) -> None:
-    device, law = field.device("soil"), field.law
-    action = law.action(node_id(device.path), b"dose")
+    device, scope = field.device("soil"), field.scope
+    action = scope.action(node_id(device.path), b"dose")
     sender = field.member("sender")
     with Wire(device.address) as wire:
         assert sender.say(wire.address, "note", coap.PUT, b"open") == ""
@@ -179,10 +179,10 @@ def test_datagrams_from_before_a_reboot_are_not_executed_after_it(field: Attacke
 
 
 def test_an_action_allows_one_command_once(field: AttackedField) -> None:
-    device, other, law = field.device("soil"), field.device("tank"), field.law
+    device, other, scope = field.device("soil"), field.device("tank"), field.scope
     operator, me = field.operator, node_id(device.path)
     assert operator.say(device.address, "note", coap.POST, b"dose") == "NeedsAction"
-    action = law.action(me, b"dose")
+    action = scope.action(me, b"dose")
     assert post(device.address, flipped(action, -1)) == ["BadSignature"]
     assert post(other.address, action) == ["WrongTarget"]
     assert post(device.address, action) == ["taken"]
@@ -194,9 +194,9 @@ def test_an_action_allows_one_command_once(field: AttackedField) -> None:
     assert operator.say(device.address, "note", coap.POST, b"dose") == ""
     assert operator.say(device.address, "note", coap.POST, b"dose") == "NeedsAction"
     # it is executed once, also if it is posted again, and not after its time
-    twice = law.action(me, b"dose", exp=FOUNDED + 2 * 86400)
-    late = law.action(me, b"late", nonce=2, exp=FOUNDED + 60)
-    assert post(device.address, law.beacon(time_s=FOUNDED + 60)) == ["taken"]
+    twice = scope.action(me, b"dose", exp=FOUNDED + 2 * 86400)
+    late = scope.action(me, b"late", nonce=2, exp=FOUNDED + 60)
+    assert post(device.address, scope.beacon(time_s=FOUNDED + 60)) == ["taken"]
     assert post(device.address, action, twice, late) == ["ActionSpent", "ActionSpent", "Expired"]
     assert operator.say(device.address, "note") == "dose"
 
@@ -209,14 +209,14 @@ def test_a_malicious_host_peer_gains_nothing_from_a_delegation(
 ) -> None:
     # five sessions and a delegation: 160 kB are just too little (docs/memory.md)
     monkeypatch.setattr(interop_rig, "HEAP", "192k")
-    law = field.law
+    scope = field.scope
     until = FOUNDED + 400 * 86400
     peers = {name: field.member(name, 0) for name in ("stale", "forger", "fool", "honest")}
     statements = []
-    law.amend(bytes(8))
-    beacon = law.beacon()
+    scope.amend(bytes(8))
+    beacon = scope.beacon()
     for name in ("forger", "fool", "honest"):
-        for raw in (law.policies[1], beacon):
+        for raw in (scope.policies[1], beacon):
             peers[name].authority.receive(raw, 0)
 
     def renewal(member: capsule.Member, exp: int, **changes: object) -> bytes:
@@ -235,8 +235,10 @@ def test_a_malicious_host_peer_gains_nothing_from_a_delegation(
             return coap.CHANGED, capsule.assemble(renewal(request.peer, until), bytes(64))
         if name == "fool":
             # certified, with more roles than the device asked for
-            return coap.CHANGED, law.certify(renewal(request.peer, until, roles=SENSOR | OPERATOR))
-        return coap.CHANGED, law.certify(renewal(request.peer, until))
+            return coap.CHANGED, scope.certify(
+                renewal(request.peer, until, roles=SENSOR | OPERATOR)
+            )
+        return coap.CHANGED, scope.certify(renewal(request.peer, until))
 
     for name, peer in peers.items():
         peer.lie(lambda request, name=name: answer(name, request))
@@ -261,21 +263,21 @@ def _mine(path: Path) -> capsule.Member:
 
 
 def test_a_host_peer_cannot_turn_one_action_into_another(field: AttackedField) -> None:
-    device, law = field.device("soil"), field.law
+    device, scope = field.device("soil"), field.scope
     me, answers = node_id(device.path), []
     wrong = {
-        "target": law.action(bytes(8), b"dose"),
-        "payload": law.action(me, b"overdose"),
-        "path": law.action(me, b"dose", path="temp"),
-        "late": law.action(me, b"dose", exp=FOUNDED),
-        "forged": flipped(law.action(me, b"dose"), -1),
-        "right": law.action(me, b"dose"),
+        "target": scope.action(bytes(8), b"dose"),
+        "payload": scope.action(me, b"overdose"),
+        "path": scope.action(me, b"dose", path="temp"),
+        "late": scope.action(me, b"dose", exp=FOUNDED),
+        "forged": flipped(scope.action(me, b"dose"), -1),
+        "right": scope.action(me, b"dose"),
     }
     peers = [field.member(name, 0) for name in wrong]
     for peer, raw in zip(peers, wrong.values(), strict=True):
         peer.lie(lambda request, raw=raw: request.path == "writ/propose" and (coap.CHANGED, raw))
     panel = field.member("panel", governors=[peer.address for peer in peers], renew_days=0)
-    panel.authority.receive(law.beacon(), 0)
+    panel.authority.receive(scope.beacon(), 0)
     panel.delegate.ask_action(me, coap.POST, "note", b"dose", answers.append)
 
     def turn() -> list[object]:

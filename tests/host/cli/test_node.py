@@ -134,7 +134,7 @@ def test_a_name_that_went_to_a_new_key_is_found(field: Field) -> None:
     pump.kill()
     # the board was replaced: same name, same address, another key
     pump.path.rename(field.root / "broken")
-    field.law.folder(pump.path, "pump", SENSOR, listen=pump.address)
+    field.scope.folder(pump.path, "pump", SENSOR, listen=pump.address)
     pump.start()
     assert writ("get", "pump/temp", "--node", node).stdout == "21.1\n"
     # and who that is stays known
@@ -168,7 +168,7 @@ def test_a_call_carries_a_newer_policy_to_the_device(field: Field) -> None:
     for folder in (node, guest):
         write_book(folder, pump=pump.address)
     writ("get", "pump/temp", "--node", guest, code=1)
-    field.law.hand(node, field.law.enact([*RULES, [GUEST, SENSOR, "temp", GET]]))
+    field.scope.hand(node, field.scope.enact([*RULES, [GUEST, SENSOR, "temp", GET]]))
     writ("ping", "pump", "--node", node)
     assert "epoch 2, as here" in writ("ping", "pump", "--node", node).stdout
     writ("get", "pump/temp", "--node", guest)
@@ -182,8 +182,8 @@ def test_a_revoked_node_is_refused_at_once(field: Field) -> None:
     for folder in (node, guest):
         write_book(folder, pump=pump.address, valve=valve.address)
     writ("status", "pump", "--node", guest)
-    revoked = field.law.enact(RULES, (status.read_folder_status(guest).node,))
-    field.law.hand(node, revoked)
+    revoked = field.scope.enact(RULES, (status.read_folder_status(guest).node,))
+    field.scope.hand(node, revoked)
     for name in ("pump", "valve"):
         writ("ping", name, "--node", node)
         # in the open session, and in a handshake
@@ -201,8 +201,8 @@ def test_a_revoked_node_is_not_believed_as_a_server(field: Field) -> None:
     watch = field.spawn("observe", "pump/temp", "--node", node)
     assert watch.stdout and watch.stdout.readline()
     # nobody can make a thief's device stop to answer
-    revoked = field.law.enact(RULES, (status.read_folder_status(pump.path).node,))
-    field.law.hand(other, revoked)
+    revoked = field.scope.enact(RULES, (status.read_folder_status(pump.path).node,))
+    field.scope.hand(other, revoked)
     for _ in range(2):
         error = writ_json("get", "pump/temp", "--node", other, code=1)["error"]
         assert (error["name"], error["code"]) == ("Revoked", Revoked.code)
@@ -256,7 +256,7 @@ def test_observe_ends_with_the_right_to_it(field: Field) -> None:
         write_book(folder, pump=pump.address)
     watch = field.spawn("observe", "pump/temp", "--node", node)
     assert watch.stdout and watch.stdout.readline()
-    field.law.hand(other, field.law.enact(RULES[1:]))
+    field.scope.hand(other, field.scope.enact(RULES[1:]))
     writ("ping", "pump", "--node", other)
     _, said = watch.communicate(timeout=10)
     assert watch.returncode == 1
@@ -318,7 +318,7 @@ def test_status_of_this_node(field: Field) -> None:
     # read while the node runs, too
     with NodeFolder(node):
         writ("status", "--node", node)
-    field.law.hand(node, field.law.enact(RULES, (bytes.fromhex(told["node"]),)))
+    field.scope.hand(node, field.scope.enact(RULES, (bytes.fromhex(told["node"]),)))
     assert "member    revoked" in writ("status", "--node", node).stdout
 
 
@@ -377,7 +377,7 @@ def test_node_run_tells_what_strangers_do(field: Field) -> None:
     node = stranger.folder("eve", OPERATOR)
     writ("get", f"coap://{gateway.address}/load", "--node", node, code=1)
     gateway.wait_for("rejected from 127.0.0.1")
-    field.law.hand(node := field.folder("laptop", OPERATOR), field.law.enact(RULES))
+    field.scope.hand(node := field.folder("laptop", OPERATOR), field.scope.enact(RULES))
     writ("ping", f"coap://{gateway.address}", "--node", node)
     gateway.wait_for("policy epoch 2 is in force")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attack_rig import AttackedField, wait
-from field_rig import Law
+from field_rig import FieldScope
 from interop_rig import HOST
 from measure.committee import Committee
 from measure.committee import Governor as Process
@@ -59,7 +59,7 @@ operators = 0
 DAY_S = 86400
 
 
-class CommitteeScope(Law):
+class CommitteeScope(FieldScope):
     """The scope of a committee, for use by `field_rig` and `attack_rig`.
 
     It signs with the key shares of three governors, without asking their processes.
@@ -109,11 +109,11 @@ class CommitteeScope(Law):
 class CommitteeField(AttackedField):
     """A field of a `CommitteeScope`."""
 
-    law: CommitteeScope  # type: ignore[assignment]
+    scope: CommitteeScope  # type: ignore[assignment]
 
     def __init__(self, root: Path, tree: Path, committee: Committee) -> None:
         super().__init__(root, tree)
-        self.law = CommitteeScope(committee)
+        self.scope = CommitteeScope(committee)
 
 
 # --- operators ------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import interop_rig
-from field_rig import GET, GUEST, OPERATOR, POST, PUT, SENSOR, Field, Law, Process
+from field_rig import GET, GUEST, OPERATOR, POST, PUT, SENSOR, Field, FieldScope, Process
 from interop_rig import HOST, PlainKey, commands, free_port
 
 from writ import cbor, crypto
@@ -56,7 +56,7 @@ def wait(until: Callable[[], object], seconds: float = 30, every_s: float = 0.05
 # --- certified capsules ---------------------------------------------------------------------------
 
 
-class AttackedScope(Law):
+class AttackedScope(FieldScope):
     """A scope whose policies follow by amendments. beacon_age_s: how long a beacon is fresh."""
 
     def __init__(self, beacon_age_s: int = 3600) -> None:
@@ -307,11 +307,11 @@ def name_of(text: bytes) -> str:
 class AttackedField(Field):
     """A field of an `AttackedScope`. `operator`: a member that may read the status of devices."""
 
-    law: AttackedScope
+    scope: AttackedScope
 
     def __init__(self, root: Path, tree: Path, beacon_age_s: int = 3600) -> None:
         super().__init__(root, tree)
-        self.law = AttackedScope(beacon_age_s)
+        self.scope = AttackedScope(beacon_age_s)
         self._members: list[Member] = []
         self._operator: Member | None = None
 
@@ -336,7 +336,7 @@ class AttackedField(Field):
         port = free_port()
         path = self.root / name
         path.mkdir()
-        self.law.configure(path, name, listen=f"{HOST}:{port}")
+        self.scope.configure(path, name, listen=f"{HOST}:{port}")
         return self.run(path, port)
 
     def run(self, path: Path, port: int) -> Process:

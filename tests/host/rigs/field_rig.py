@@ -74,7 +74,7 @@ node.run()
 """
 
 
-class Law(Scope):
+class FieldScope(Scope):
     """A scope with role names, whose policies may differ in rules and in whom they revoke."""
 
     def __init__(self) -> None:
@@ -172,7 +172,7 @@ class Field:
 
     def __init__(self, root: Path, tree: Path) -> None:
         self.root = root
-        self.law = Law()
+        self.scope = FieldScope()
         self._tree = tree
         # where there is no MicroPython for this platform the same program runs on CPython
         self.interpreter = "micropython" if "micropython" in commands(tree) else "cpython"
@@ -183,7 +183,7 @@ class Field:
     def folder(self, name: str, roles: int, **config: Any) -> Path:
         """A provisioned node folder."""
         path = self.root / name
-        self.law.folder(path, name, roles, **config)
+        self.scope.folder(path, name, roles, **config)
         return path
 
     def device(

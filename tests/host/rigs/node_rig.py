@@ -68,13 +68,13 @@ def start(name, flash):
     return Node(Store(flash), private(name), name, signer.scope())
 
 
-def make(name, number, roles, law=None, exp=EXPIRES, flash=None):
-    """A provisioned node; law: its policy (bytes), the first one unless told, False for none."""
+def make(name, number, roles, raw_policy=None, exp=EXPIRES, flash=None):
+    """A provisioned node; raw_policy: bytes, the first policy by default, False for none."""
     node = start(name, flash or MemoryFlash())
     node.authority.receive(signer.charter(), 0)
     node.authority.receive(member(name, number, roles, exp), 0)
-    if law is not False:
-        node.authority.receive(law or policy(), 0)
+    if raw_policy is not False:
+        node.authority.receive(raw_policy or policy(), 0)
     return node
 
 

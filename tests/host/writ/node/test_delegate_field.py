@@ -100,7 +100,7 @@ def renewal(field: Field, member: Member, exp: int, key: object = None, **change
         exp=exp,
         key=(member.x, member.y_is_odd),
     )
-    return field.law.certify(payload)
+    return field.scope.certify(payload)
 
 
 def refused(field: Field, device: object) -> dict[str, int]:
