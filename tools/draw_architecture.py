@@ -98,12 +98,13 @@ def rooms() -> Picture:
         [[("demo", "a whole scope on one machine")]],
         [[("cli", "the command writ: parses, calls, prints")]],
     )
-    picture.box(left, top, width, 36 + 4 * 62 + 4, "group")
+    picture.box(left, top, width, 36 + 5 * 62 + 4, "group")
     picture.write(left + 14, top + 24, "governor", "name")
     picture.write(left + 92, top + 24, "the daemon of one governor", "note")
     inner = _rows(
         picture,
         (left + 12, width - 24, top + 36, "host"),
+        [[("client", "what operators do at daemons by command")]],
         [[("daemon, governor, api, node, ...", "loop, seat, operators, devices")]],
         [[("core", "joins all parts"), ("ceremonies", "new shares"), ("peering", "EDHOC, UDP")]],
         [[("ledger", "SQLite: what must be durable")]],

@@ -1,18 +1,18 @@
-"""The command line `writ`: parses, calls and prints. All logic lives one folder up.
+"""The command line `writ`: it parses, calls and prints. The logic is in the other packages.
 
-Each file here is one noun (or a few verbs) and is imported only when its command is used, so that
-`writ --help` and shell completion stay fast.
+Each file of commands is one noun (or a few verbs). It is imported only when its command runs, so
+that `writ --help` and shell completion stay fast.
 """
 
 from .lazy import Main
 
 _SECTIONS = {
     "Authority": {
-        "scope": ("scope:group", "Found a scope, look at it, certify a beacon."),
-        "governor": ("governor:group", "Run a governor, and decide what needs a person."),
-        "ceremony": ("ceremony:group", "Found and certify with governors on separate machines."),
+        "scope": ("scope:group", "Found a scope, show it, certify a beacon."),
+        "governor": ("governor:group", "Run a governor, approve and deny proposals."),
+        "ceremony": ("ceremony:group", "Found and certify without a network between governors."),
         "policy": ("policy:group", "Check, compare, certify and show the policy."),
-        "member": ("member:group", "Ask for membership, admit, list and revoke."),
+        "member": ("member:group", "Request membership, admit, list, show and revoke."),
         "capsule": ("capsule:group", "Explain a capsule byte by byte."),
     },
     "Nodes": {
@@ -20,31 +20,31 @@ _SECTIONS = {
         "get": ("call:get", "Read a resource of a node."),
         "put": ("call:put", "Write a resource of a node."),
         "post": ("call:post", "Post to a resource of a node."),
-        "observe": ("call:observe", "Follow a resource of a node as it changes."),
-        "ping": ("health:ping", "Whether a node answers, how fast, and at which epoch."),
-        "status": ("health:status", "How a node, or this one, is doing."),
+        "observe": ("call:observe", "Observe a resource of a node, and print each new value."),
+        "ping": ("health:ping", "Measure how fast a node answers, and show its policy epoch."),
+        "status": ("health:status", "Show the status of a node, or of this one."),
     },
     "Help": {
         "demo": (
             "..demo.command:demo",
-            "A whole scope on this machine, from founding to revocation.",
+            "Run a scope on this machine, and prove what it does.",
         ),
-        "completion": ("completion:completion", "Completion for bash, zsh or fish."),
+        "completion": ("completion:completion", "Print shell completion for bash, zsh or fish."),
     },
 }
 
 _EPILOG = """\
 \b
 Exit codes:
-  0    done
-  1    refused, or failed
+  0    success
+  1    refused or failed
   2    wrong usage
   3    not reachable, or timed out
-  4    needs a person: a passphrase, a confirmation, a missing approval
+  4    needs a person: for a passphrase, a confirmation or an approval
   5    a bug in writ
   130  interrupted
 
-Every command takes --json. Defaults come from the environment: WRIT_SCOPE, WRIT_NODE,
+Every command has --json. Environment variables set defaults: WRIT_SCOPE, WRIT_NODE,
 WRIT_GOVERNOR, WRIT_PASSPHRASE_FILE, WRIT_KEY_FILE.
 """
 

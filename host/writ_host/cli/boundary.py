@@ -1,6 +1,7 @@
-"""The boundary between what goes wrong and what a person is told: never a traceback.
+"""The boundary that reports all errors of commands, never with a traceback.
 
-One line says what happened, one what to do next, on stderr; with --json {"error": {...}} on stdout.
+An error is two lines on stderr: what happened, and what to do next. With --json it is
+{"error": {...}} on stdout.
 """
 
 import errno
@@ -53,44 +54,44 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
 
 @dataclass(frozen=True)
 class Trouble:
-    """What is said of an error, and the exit code. name: stable, for programs."""
+    """An error's report and exit code. name: stable, for programs."""
 
     name: str
     message: str
     advice: str
     exit_code: int
-    code: int | None = None  # of a rejection (writ.errors)
+    code: int | None = None  # the code of a rejection (writ.errors)
 
 
 def run_guarded(run: Callable[[], Any], as_json: bool) -> int:
-    """Call `run` and return the exit code; what it raised has been reported by then."""
+    """Call `run`, report what it raises, and return the exit code."""
     try:
         result = run()
     except BrokenPipeError:
-        # whoever read our output has seen enough
+        # the reader of the output (head, less) has closed it
         return 0
     except (click.Abort, KeyboardInterrupt):
         report(Trouble("Interrupted", "interrupted", "", INTERRUPTED), as_json)
         return INTERRUPTED
     except click.ClickException as error:
         trouble = _usage(error)
-    except Exception as error:  # noqa: BLE001 - the boundary: a bug too is told in a line
+    except Exception as error:  # noqa: BLE001 - the boundary: a bug is reported in two lines, too
         trouble = explain(error)
     else:
-        # what Context.exit was called with comes back as the result
+        # Click returns the code that Context.exit was called with
         return result if isinstance(result, int) else 0
     report(trouble, as_json)
     return trouble.exit_code
 
 
 def explain(error: Exception) -> Trouble:
-    """An error in words. With WRIT_DEBUG set a bug shows its traceback too."""
+    """The report of an error. With WRIT_DEBUG set a bug prints its traceback, too."""
     name = type(error).__name__
     exit_code = next((code for kind, code in _CODES if isinstance(error, kind)), BUG)
     if exit_code == BUG:
         if os.environ.get("WRIT_DEBUG"):
             traceback.print_exception(error)
-        advice = "Please report it, with what WRIT_DEBUG=1 shows."
+        advice = "Please report this bug, with the output of WRIT_DEBUG=1."
         return Trouble(name, f"bug in writ: {name}: {error}", advice, BUG)
     if isinstance(error, Rejection):
         return Trouble(name, rejection_text(error), advice_for(error), exit_code, error.code)
@@ -99,7 +100,7 @@ def explain(error: Exception) -> Trouble:
     if isinstance(error, HostError):
         return Trouble(name, str(error), error.advice, exit_code)
     if isinstance(error, OSError):
-        return Trouble(name, _os_words(error), _os_advice(error), exit_code)
+        return Trouble(name, _os_text(error), _os_advice(error), exit_code)
     return Trouble(
         name, str(error) or rejection_text(error), "writ --help shows the usage.", exit_code
     )
@@ -113,23 +114,23 @@ def _usage(error: click.ClickException) -> Trouble:
     )
 
 
-def _os_words(error: OSError) -> str:
-    words = error.strerror or str(error)
-    return f"{error.filename}: {words}" if error.filename else words
+def _os_text(error: OSError) -> str:
+    text = error.strerror or str(error)
+    return f"{error.filename}: {text}" if error.filename else text
 
 
 def _os_advice(error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
-        return "Check who owns it, and as whom you run writ."
+        return "Check the file's owner and mode, and the user that runs writ."
     if error.errno == errno.ENOENT:
-        return "Check the path; --scope and --node say which folder is meant."
+        return "Check the path; --scope and --node choose the folder."
     if error.errno == errno.EADDRINUSE:
-        return 'Another program has that port: change "listen" in config.json, or stop it.'
-    return "Mend that and run the command again."
+        return 'Another program uses that port: change "listen" in config.json, or stop it.'
+    return "Fix the problem, and run the command again."
 
 
 def report(trouble: Trouble, as_json: bool) -> None:
-    """Tell about trouble: two lines on stderr, or one document on stdout."""
+    """Print the report: two lines on stderr, or one document on stdout."""
     if as_json:
         error = {
             "name": trouble.name,

@@ -1,6 +1,5 @@
-"""`writ get|put|post|observe NODE/PATH`: call a resource of another node, as this node."""
+"""`writ get|put|post|observe NODE/PATH`: call a resource of another node from this node."""
 
-import functools
 import json
 import time
 from collections.abc import Callable
@@ -24,13 +23,13 @@ from .output import Output, command, plain
 
 EXAMPLES = """\
 \b
-TARGET is NODE/PATH, such as pump1/temp, or coap://HOST:PORT/PATH for whoever is there.
-A node's address comes from book.toml, from a gateway of this node, or from an earlier call.
+TARGET is NODE/PATH, such as pump1/temp, or coap://HOST:PORT/PATH for any node at that address.
+The address of NODE comes from book.toml, from a gateway of this node, or from an earlier call.
 """
 
 
 def complete_node(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Names of nodes that this one knows, for the shell."""
+    """The names of nodes that this node knows, for shell completion."""
     node = Path(ctx.params.get("node") or ".")
     scope = Path(ctx.params.get("scope") or ".")
     names = {*addressbook.read(node), *addressbook.read_last_seen(node), *addressbook.read(scope)}
@@ -42,7 +41,7 @@ def open_client(node: Path, scope: Path) -> NodeClient:
     return NodeClient(NodeFolder(node), (scope,))
 
 
-def _caller(function: Callable[..., None]) -> Callable[..., None]:
+def _call_options(function: Callable[..., None]) -> Callable[..., None]:
     for option in (
         timeout_option,
         scope_option,
@@ -53,22 +52,33 @@ def _caller(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def _sender(function: Callable[..., None]) -> Callable[..., None]:
-    # a command's function takes what is sent as `body`
+def _sending_command(name: str, method: int, help: str) -> click.Command:
+    """The command `name`, which sends a payload with the CoAP method `method`."""
+
+    @command(name=name, help=help, epilog=EXAMPLES)
+    @_call_options
     @click.argument("payload", required=False, default="")
     @click.option("--hex", "is_hex", is_flag=True, help="PAYLOAD is hexadecimal.")
     @click.option("--file", type=click.File("rb"), help="Send a file; - is standard input.")
-    @functools.wraps(function)
-    def wrapped(*arguments: Any, payload: str, is_hex: bool, file: Any, **options: Any) -> None:
-        function(*arguments, body=_body(payload, is_hex, file), **options)
+    def run(
+        out: Output,
+        target: str,
+        payload: str,
+        is_hex: bool,
+        file: Any,
+        node: Path,
+        scope: Path,
+        timeout_s: float,
+    ) -> None:
+        _call(out, node, scope, target, method, _body(payload, is_hex, file), timeout_s)
 
-    return _caller(wrapped)
+    return run
 
 
 def _body(payload: str, is_hex: bool, file: Any) -> bytes:
     if file:
         if payload:
-            raise UsageError("either PAYLOAD or --file, not both")
+            raise UsageError("give PAYLOAD or --file, not both")
         body = file.read(BODY_BYTES_MAX + 1)
     elif is_hex:
         try:
@@ -78,12 +88,12 @@ def _body(payload: str, is_hex: bool, file: Any) -> bytes:
     else:
         body = payload.encode()
     if len(body) > BODY_BYTES_MAX:
-        raise UsageError(f"a node takes at most {BODY_BYTES_MAX} bytes at one time")
+        raise UsageError(f"a node accepts at most {BODY_BYTES_MAX} bytes in one request")
     return bytes(body)
 
 
 def facts(reply: Reply, path: str) -> dict[str, object]:
-    """What a program wants to know of a reply."""
+    """The reply as a document for --json."""
     return {
         "node": reply.peer.name,
         "address": reply.address,
@@ -98,7 +108,7 @@ def facts(reply: Reply, path: str) -> dict[str, object]:
 
 
 def shown(payload: bytes) -> str:
-    """A payload for people: its text, what its CBOR says, or hexadecimal."""
+    """A payload for people: as text, as CBOR in JSON notation, or as hexadecimal digits."""
     text = humanize.as_text(payload)
     if text is not None:
         return text.rstrip("\n")
@@ -117,40 +127,30 @@ def _call(
     if reply.payload or method == GET:
         out.line(shown(reply.payload))
     else:
-        out.ok(f"{reply.peer.name} did it")
+        out.ok(f"{reply.peer.name}: done")
     out.json(facts(reply, goal.path))
 
 
 @command(epilog=EXAMPLES)
-@_caller
+@_call_options
 def get(out: Output, target: str, node: Path, scope: Path, timeout_s: float) -> None:
     """Read a resource of a node."""
     _call(out, node, scope, target, GET, b"", timeout_s)
 
 
-@command(epilog=EXAMPLES)
-@_sender
-def put(out: Output, target: str, body: bytes, node: Path, scope: Path, timeout_s: float) -> None:
-    """Write a resource of a node."""
-    _call(out, node, scope, target, PUT, body, timeout_s)
+put = _sending_command("put", PUT, "Write a resource of a node.")
+post = _sending_command("post", POST, "Post to a resource of a node.")
 
 
 @command(epilog=EXAMPLES)
-@_sender
-def post(out: Output, target: str, body: bytes, node: Path, scope: Path, timeout_s: float) -> None:
-    """Post to a resource of a node."""
-    _call(out, node, scope, target, POST, body, timeout_s)
-
-
-@command(epilog=EXAMPLES)
-@_caller
-@click.option("--count", type=click.IntRange(1), help="End after so many values.")
+@_call_options
+@click.option("--count", type=click.IntRange(1), help="Exit after this many values.")
 def observe(
     out: Output, target: str, count: int | None, node: Path, scope: Path, timeout_s: float
 ) -> None:
-    """Follow a resource of a node as it changes; Ctrl-C ends it.
+    """Observe a resource of a node, and print each new value; Ctrl-C ends it.
 
-    After a minute of silence the node is asked again.
+    After a minute without a notification the command registers again.
     """
     goal = parse(target)
     left = count
@@ -170,6 +170,6 @@ def observe(
                 if left == 0:
                     return
         except KeyboardInterrupt:
-            # how a person ends it
+            # the normal end of this command
             return
-    out.warn(f"{goal} has no more places for observers, or tells nothing by itself")
+    out.warn(f"{goal} is not observable, or the node has no place for another observer")

@@ -1,4 +1,4 @@
-"""`writ capsule inspect`: every byte of a capsule explained."""
+"""`writ capsule inspect`: explains each byte of a capsule."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ..errors import HostError
-from ..scope.folder import NoScopeHere, ScopeFolder
+from ..scope.folder import ScopeFolder
 from ..scope.inspection import Inspection, inspect_capsule
 from .boundary import REFUSED
 from .options import scope_option
@@ -24,17 +24,13 @@ def group() -> None:
 @click.argument("source", metavar="FILE|HEX|-")
 @scope_option
 def inspect(out: Output, source: str, scope: Path) -> None:
-    """Explain a capsule, or a request for membership: every field, its signature, what is wrong.
+    """Explain a capsule or a membership request: each field, the signature, and errors.
 
-    The signature is checked against the group key of --scope; a charter's against the key that it
-    names. Exit code 1 if no node would take it.
+    The signature is checked against the group key of --scope, that of a charter against the key in
+    the charter. The exit code is 1 if nodes would reject the capsule.
     """
     raw = _read(source)
-    try:
-        folder = ScopeFolder.open(scope)
-    except NoScopeHere:
-        folder = None
-    found = inspect_capsule(raw, folder)
+    found = inspect_capsule(raw, ScopeFolder.find(scope))
     _show(out, found)
     out.json({**vars(found), "bytes": raw, "ok": _is_good(found)})
     if not _is_good(found):
@@ -56,12 +52,12 @@ def _read(source: str) -> bytes:
         if found is None:
             raise HostError(
                 f"{source[:60]}: neither a file nor hex digits",
-                "Give a file, hex digits, or - for stdin.",
+                "Give a file, hex digits, or - for standard input.",
             )
         return found
     if len(data) > INPUT_BYTES_MAX:
-        raise HostError(f"more than {INPUT_BYTES_MAX} bytes", "No capsule is that long.")
-    # a capsule begins with 84, which is no hex digit in ASCII: no mistaking one for the other
+        raise HostError(f"more than {INPUT_BYTES_MAX} bytes", "A capsule is far shorter.")
+    # a capsule begins with the byte 0x84, which is not ASCII, so it is never valid hex digits
     text = data.decode("ascii", "ignore")
     return (_from_hex(text) if len(text) == len(data) else None) or data
 
@@ -70,7 +66,7 @@ def _is_file(source: str) -> bool:
     try:
         return Path(source).is_file()
     except (OSError, ValueError):
-        # hex digits are too long for a name
+        # hex digits may be too long for a file name
         return False
 
 
@@ -104,9 +100,9 @@ def _show(out: Output, found: Inspection) -> None:
         out.note(found.diagnostic)
     if found.problem is not None:
         at = "" if found.problem_at is None else f", at byte {found.problem_at}"
-        out.line(f"no node takes this: {found.problem}{at}", "red")
+        out.line(f"nodes reject this capsule: {found.problem}{at}", "red")
     elif found.signature == "invalid":
-        out.line("no node takes this: BadSignature (29)", "red")
+        out.line("nodes reject this capsule: BadSignature (29)", "red")
 
 
 def _meaning(part: object) -> str:

@@ -1,17 +1,13 @@
-"""`writ ceremony`: found a scope, and certify, with governors on machines or sticks of their own.
+"""`writ ceremony`: found a scope, and certify, with governors on separate machines, no network.
 
-They meet in the scope's folder (a network share, a synchronised directory, a stick that goes
-round); each has its keys in a folder of its own. Nothing in the shared folder is believed.
+The governors exchange files in the scope's folder: a network share, a synchronised directory, or a
+USB stick. Each governor keeps its keys in a folder of its own. Each verifies all that it reads from
+the shared folder.
 """
 
-import contextlib
 from pathlib import Path
-from typing import Any
 
 import click
-
-from writ.authority import capsule as capsules
-from writ.errors import RolledBack
 
 from .. import files
 from ..ceremony import keyring
@@ -26,33 +22,36 @@ from ..ceremony.local import (
     read_requests,
 )
 from ..ceremony.status import founding_state, request_states
-from ..consensus.committee import check_threshold, tolerance
+from ..ceremony.storage import Folder
+from ..consensus.committee import check_threshold, default_threshold, tolerance
 from ..errors import FileInTheWay, HostError, NeedsPerson
 from ..keys.dkg import spoken
+from ..keys.roster import Seat
 from ..policy.source import PolicyFile
 from ..policy.template import template
 from ..scope import issuance
-from ..scope.folder import NoScopeHere, ScopeFolder
+from ..scope.folder import ScopeFolder
 from ..scope.review import Review, review
 from .names import scope_name
 from .options import scope_option, yes_option
 from .output import Output, command
-from .scope import default_threshold, tolerance_text
+from .scope import tolerance_text
 from .secret import secret_options, unlock
 from .signers import (
+    SigningOptions,
     Waiter,
-    Who,
     ceremony_folder,
     keys_options,
+    open_seat,
     read_roster,
-    sign_guard_of,
+    sign_guard,
     wait_option,
 )
 
 
 @click.group()
 def group() -> None:
-    """Found and certify with governors on separate machines.
+    """Found and certify without a network between the governors.
 
     \b
     Each governor:   writ ceremony identity NAME
@@ -70,7 +69,7 @@ def group() -> None:
     "--keys",
     type=click.Path(file_okay=False, path_type=Path),
     envvar="WRIT_KEYS",
-    help="The folder for the governor's keys, ~/.config/writ otherwise [WRIT_KEYS].",
+    help="The folder for the governor's keys. Default: ~/.config/writ [WRIT_KEYS].",
 )
 @secret_options
 def identity(
@@ -81,9 +80,9 @@ def identity(
     passphrase_file: Path | None,
     key_file: Path | None,
 ) -> None:
-    """Make a governor's keys, and publish their public half in the shared folder."""
-    folder = Who(None, keys, None, None, None).keys_folder()
-    key = unlock(out, passphrase_file, key_file, f"the keys of {name}", is_new=True)
+    """Make a governor's keys, and publish the public record in the shared folder."""
+    folder = SigningOptions(None, keys, None, None, None).keys_folder()
+    key = unlock(out, passphrase_file, key_file, is_new=True)
     if keyring.identity_path(folder, name).exists():
         made = load_identity(keyring.identity_path(folder, name), key)
     else:
@@ -92,26 +91,34 @@ def identity(
     ceremony_folder(scope).publish(f"{name}.governor.cbor", public.to_bytes())
     path = scope / "ceremony" / f"{name}.governor.cbor"
     out.ok(f"{name}: keys in {folder}, public record in {path}")
-    voice = spoken(public.verify_key)
-    out.fields({"fingerprint": voice})
-    out.note("read the fingerprint to whoever makes the roster")
-    out.json({"name": name, "keys": folder, "record": path, "fingerprint": voice})
+    fingerprint = spoken(public.verify_key)
+    out.fields({"fingerprint": fingerprint})
+    out.note("read the fingerprint by voice to the operator who makes the roster")
+    out.json({"name": name, "keys": folder, "record": path, "fingerprint": fingerprint})
 
 
 @command(group)
 @click.argument("name", callback=scope_name)
-@click.option("--threshold", type=click.IntRange(1, 13), help="How many certify together.")
+@click.option(
+    "--threshold",
+    type=click.IntRange(1, 13),
+    help="How many governors must sign. Default: the least that is safe.",
+)
 @scope_option
 @yes_option
 def roster(out: Output, name: str, threshold: int | None, scope: Path, yes: bool) -> None:
-    """List the governors of the new scope NAME: all whose records are in the shared folder."""
+    """Make the roster of the new scope NAME from all records in the shared folder."""
     if (scope / "roster.cbor").exists():
-        raise FileInTheWay(f"{scope / 'roster.cbor'} exists already", "Go on with it.")
+        raise FileInTheWay(
+            f"{scope / 'roster.cbor'} exists already", "Continue with writ ceremony found."
+        )
     folder = ceremony_folder(scope)
     records = [one for one in folder.names() if one.endswith(".governor.cbor")]
     governors = [Governor.from_bytes(folder.read(one) or b"") for one in records]
     if not governors:
-        raise HostError(f"no governor's record in {scope}", "First: writ ceremony identity NAME.")
+        raise HostError(
+            f"no governor's record in {scope}", "Make one first: writ ceremony identity NAME."
+        )
     limit = threshold or default_threshold(len(governors))
     check_threshold(len(governors), limit)
     made = Roster.create(name, limit, governors)
@@ -119,7 +126,7 @@ def roster(out: Output, name: str, threshold: int | None, scope: Path, yes: bool
     rows = [(one.name, spoken(one.verify_key)) for one in made.governors]
     out.table(("governor", "fingerprint"), rows)
     out.line(f"{limit} of {len(rows)} certify; tolerates {tolerance_text(offline, byzantine)}")
-    out.confirm("Are these all governors, with the fingerprints that they read out?", yes)
+    out.confirm("Are these all governors, and did each read out its fingerprint?", yes)
     files.write_atomically(scope / "roster.cbor", made.to_bytes(), 0o644)
     out.ok(f"roster of {name}: {spoken(made.id)}")
     out.note("next, each governor:  writ ceremony found --as NAME")
@@ -139,7 +146,9 @@ def roster(out: Output, name: str, threshold: int | None, scope: Path, yes: bool
 @scope_option
 @keys_options
 @wait_option
-@click.option("--fingerprint", help="What the others read out, in place of the question.")
+@click.option(
+    "--fingerprint", help="The fingerprint that the others read out, in place of the question."
+)
 @yes_option
 def found(
     out: Output,
@@ -152,31 +161,32 @@ def found(
     fingerprint: str | None,
     yes: bool,
 ) -> None:
-    """Take part in the distributed key generation; run it again after any interruption.
+    """Take part in the distributed key generation.
 
-    Every governor runs it. Once all have sent their first messages, the fingerprint must be the
-    same for all: compare it by voice. --yes leaves the comparison out.
+    Each governor runs this command, and runs it again after an interruption. Once all governors
+    have sent their first messages, the command shows a fingerprint, which must be the same at all
+    governors: compare it by voice. --yes skips the comparison.
     """
-    who = Who(governor, keys, passphrase_file, key_file, wait_s)
+    folder = SigningOptions(governor, keys, passphrase_file, key_file, wait_s).keys_folder()
     listed = read_roster(scope)
-    mine = keyring.the_name(who.keys_folder(), governor)
-    key = unlock(out, passphrase_file, key_file, f"the keys of {mine}")
-    me = load_identity(keyring.identity_path(who.keys_folder(), mine), key)
+    name = keyring.the_name(folder, governor)
+    key = unlock(out, passphrase_file, key_file)
+    me = load_identity(keyring.identity_path(folder, name), key)
 
-    def compare(voice: str) -> bool:
+    def compare(own: str) -> bool:
         if fingerprint is not None:
-            return "".join(fingerprint.split()) == "".join(voice.split())
-        out.line(f"fingerprint: {voice}", "bold")
-        out.confirm("Do all governors read out the same digits?", yes)
+            return "".join(fingerprint.split()) == "".join(own.split())
+        out.line(f"fingerprint: {own}", "bold")
+        out.confirm("Do all governors read out the same fingerprint?", yes)
         return True
 
-    store = keyring.seat_store(who.keys_folder(), mine, key)
+    store = keyring.seat_store(folder, name, key)
     machine = Founding(ceremony_folder(scope), me, listed, store, compare)
     seat = machine.run(Waiter(out, wait_s))
-    out.ok(f"{mine} has a seat in {listed.scope}")
+    out.ok(f"{name} has a key share of {listed.scope}")
     out.fields({"group key": seat.public.group_key})
     out.note("next, one governor:  writ ceremony propose charter --as NAME")
-    document = {"name": mine, "scope": listed.scope, "group_key": seat.public.group_key}
+    document = {"name": name, "scope": listed.scope, "group_key": seat.public.group_key}
     out.json({**document, "threshold": listed.threshold})
 
 
@@ -188,7 +198,7 @@ def found(
     "--policy",
     "policy_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The policy file, policy.toml of the scope otherwise.",
+    help="The policy file. Default: policy.toml of the scope.",
 )
 def propose_(
     out: Output,
@@ -200,17 +210,17 @@ def propose_(
     key_file: Path | None,
     policy_path: Path | None,
 ) -> None:
-    """Propose something for certification, without waiting: then all run writ ceremony sign.
+    """Propose capsules for certification. Then the governors run writ ceremony sign.
 
-    charter: the charter, first policy and first beacon of a scope that was just founded.
-    Members are proposed by `writ member admit --as NAME`, revocations by `writ member revoke`.
+    `charter` proposes the charter, the first policy and the first beacon of a new scope. To propose
+    members use `writ member admit --as NAME`, and revocations `writ member revoke --as NAME`.
     """
-    who = Who(governor, keys, passphrase_file, key_file, None)
-    local = _open(out, scope, who)
+    signing = SigningOptions(governor, keys, passphrase_file, key_file, None)
+    local = open_seat(out, scope, signing)
     path = policy_path or scope / "policy.toml"
     if what == "charter":
         if (scope / "charter.cbor").exists():
-            raise FileInTheWay(f"{scope} has its charter already", "Nothing to do.")
+            raise FileInTheWay(f"{scope} has its charter already", "There is nothing to propose.")
         if not path.exists():
             path.write_text(template(local.seat.roster.scope), "utf-8")
             out.note(f"wrote a first policy: {path}")
@@ -223,22 +233,17 @@ def propose_(
     else:
         change = issuance.policy_change(ScopeFolder.open(scope), PolicyFile.load(path))
         if not change:
-            raise HostError("the policy file says what is certified already", "Change it first.")
+            raise HostError(
+                "the policy file is the same as the certified policy", "Change the file first."
+            )
         drafts = change.drafts
         title = f"policy of epoch {change.new.epoch}"
     items = issuance.signing_items(drafts)
     made = publish_request(ceremony_folder(scope), local.identity, local.seat, title, items)
     out.ok(f"proposed {made.tag}: {title}")
-    out.note(f"next, {local.seat.roster.threshold} governors at one time:  writ ceremony sign")
+    out.note(f"next, {local.seat.roster.threshold} governors together:  writ ceremony sign")
     labels = [item.label for item in made.items]
     out.json({"proposal": made.tag, "title": title, "items": labels})
-
-
-def _open(out: Output, scope: Path, who: Who) -> Any:
-    listed = read_roster(scope)
-    mine = keyring.the_name(who.keys_folder(), who.governor)
-    key = unlock(out, who.passphrase_file, who.key_file, f"the keys of {mine}")
-    return keyring.open_seat(who.keys_folder(), mine, key, listed)
 
 
 @command(group)
@@ -246,8 +251,10 @@ def _open(out: Output, scope: Path, who: Who) -> Any:
 @scope_option
 @keys_options
 @wait_option
-@click.option("--supersede", is_flag=True, help="Sign although another state was agreed to before.")
-@click.option("--refuse", is_flag=True, help="Say no, for all to see.")
+@click.option(
+    "--supersede", is_flag=True, help="Sign although this governor signed another state before."
+)
+@click.option("--refuse", is_flag=True, help="Refuse the proposal, visibly for all governors.")
 @yes_option
 def sign(
     out: Output,
@@ -262,17 +269,16 @@ def sign(
     refuse: bool,
     yes: bool,
 ) -> None:
-    """Look at a proposal and sign it, together with the others; TAG may be left out if it is one.
+    """Review a proposal and sign it. TAG may be omitted if there is one proposal only.
 
-    As many governors as the threshold must have this running at one time: what a signature needs
-    between its two rounds stays in memory. What is certified goes into the scope's folder.
+    As many governors as the threshold must run this command at the same time, since the nonces of a
+    signature stay in memory. The certified capsules are stored in the scope's folder.
     """
-    who = Who(governor, keys, passphrase_file, key_file, wait_s)
-    local = _open(out, scope, who)
+    signing = SigningOptions(governor, keys, passphrase_file, key_file, wait_s)
+    local = open_seat(out, scope, signing)
     folder = ceremony_folder(scope)
-    known = _maybe(scope)
     proposal = _choose(folder, local.seat, tag)
-    found = review(local.seat, known, proposal.items)
+    found = review(local.seat, ScopeFolder.find(scope), proposal.items)
     is_signed = folder.read(f"{proposal.tag}.signed.cbor") is not None
 
     def approve(_: SigningRequest) -> bool:
@@ -282,36 +288,30 @@ def sign(
         if found.problems:
             raise NeedsPerson(
                 f"not signed: {found.problems[0]}",
-                "Speak with the proposer; writ ceremony sign --refuse tells all.",
+                "Speak with the proposer; to refuse it: writ ceremony sign --refuse.",
             )
-        out.confirm("Sign it?", yes)
-        guard = sign_guard_of(who.keys_folder(), local.seat.name)
+        out.confirm("Sign this proposal?", yes)
+        guard = sign_guard(signing.keys_folder(), local.seat.name)
         guard.record(proposal.group_key, found.heads, supersede)
         return True
 
     machine = Signing(folder, local.identity, local.seat, proposal, approve)
     signatures = issuance.run_with_retries(machine, Waiter(out, wait_s))
-    kept = collect(scope, proposal, signatures)
-    out.ok(f"{'was signed' if is_signed else 'signed'}: {proposal.title}; new here: {kept}")
+    new = issuance.store_signed(scope, proposal, signatures)
+    verb = "was signed already" if is_signed else "signed"
+    out.ok(f"{verb}: {proposal.title}; {new} new capsules in {scope}")
     out.json(
         {
             "proposal": proposal.tag,
             "title": proposal.title,
             "signatures": signatures,
-            "new": kept,
+            "new": new,
             "lines": found.lines,
         }
     )
 
 
-def _maybe(scope: Path) -> ScopeFolder | None:
-    try:
-        return ScopeFolder.open(scope)
-    except NoScopeHere:
-        return None
-
-
-def _choose(folder: Any, seat: Any, tag: str | None) -> SigningRequest:
+def _choose(folder: Folder, seat: Seat, tag: str | None) -> SigningRequest:
     good, bad = read_requests(folder, seat)
     if tag is not None:
         good = [one for one in good if one.tag.startswith(tag)]
@@ -321,7 +321,7 @@ def _choose(folder: Any, seat: Any, tag: str | None) -> SigningRequest:
         good = [one for one in good if folder.read(f"{one.tag}.signed.cbor") is None]
     if len(good) != 1:
         what = "several open proposals" if good else "no open proposal"
-        raise HostError(f"{what}", "See them: writ ceremony status; then give the TAG of one.")
+        raise HostError(what, "Give the TAG of one: writ ceremony status lists them.")
     return good[0]
 
 
@@ -333,48 +333,28 @@ def _show(out: Output, proposal: SigningRequest, found: Review) -> None:
         out.warn(problem)
 
 
-def collect(scope: Path, proposal: SigningRequest, signatures: list[bytes]) -> int:
-    """Put what was certified into the scope's folder, whatever of it is new; how many were."""
-    raws = [
-        capsules.assemble(item.payload, signature)
-        for item, signature in zip(proposal.items, signatures, strict=True)
-    ]
-    folder = _maybe(scope)
-    new = 0
-    if folder is None:
-        if capsules.parse(raws[0]).kind != capsules.CHARTER:
-            raise NoScopeHere(f"no charter in {scope}", "First: writ ceremony propose charter.")
-        folder = ScopeFolder.create(scope, raws[0])
-        new = 1
-    for raw in raws:
-        # other governors do the same in the same folder: all write the same bytes
-        with contextlib.suppress(RolledBack):
-            new += folder.take(raw)
-    return new
-
-
 @command(group)
 @scope_option
 def status(out: Output, scope: Path) -> None:
-    """Who is awaited, for the founding and for each proposal; needs no keys."""
+    """Show which governors the founding and each proposal wait for. Needs no keys."""
     listed = read_roster(scope)
     folder = ceremony_folder(scope)
     states = founding_state(folder, listed)
     out.line(f"{listed.scope}: {listed.threshold} of {len(listed.names)} governors certify")
-    out.table(("governor", "founding"), [(one.name, one.done or "not begun") for one in states])
-    found_proposals = request_states(folder, listed)
+    out.table(("governor", "founding"), [(one.name, one.done or "not started") for one in states])
+    requests = request_states(folder, listed)
     rows = [
         (one.tag, one.title or one.problem, one.state, one.shared or one.committed, one.awaited)
-        for one in found_proposals
+        for one in requests
     ]
     if rows:
-        out.table(("proposal", "title", "state", "took part", "awaited"), rows)
+        out.table(("proposal", "title", "state", "signers", "waiting for"), rows)
     out.json(
         {
             "scope": listed.scope,
             "threshold": listed.threshold,
             "has_charter": (scope / "charter.cbor").exists(),
             "founding": states,
-            "proposals": found_proposals,
+            "proposals": requests,
         }
     )

@@ -1,4 +1,4 @@
-"""`writ completion SHELL`: the script that completes writ's commands."""
+"""`writ completion SHELL`: prints the completion script of a shell."""
 
 import click
 from click.shell_completion import ShellComplete, get_completion_class

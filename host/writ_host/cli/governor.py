@@ -1,4 +1,4 @@
-"""`writ governor`: make a governor, run its daemon, look at it, and decide what it is asked."""
+"""`writ governor`: make a governor, run its daemon, show its state, approve and deny."""
 
 import dataclasses
 import os
@@ -12,15 +12,18 @@ import click
 from .. import files
 from ..ceremony import keyring
 from ..errors import NotReachable
-from ..governor import folder as layouts
+from ..governor import folder as folders
 from ..governor.ceremonies.record import Record
-from ..governor.control import ControlClient, Document
+from ..governor.client.change import ChangeFollower
+from ..governor.client.connection import connect
+from ..governor.client.issuer import StillPending
+from ..governor.client.summary import awaited
+from ..governor.control import Document
 from ..governor.folder import GovernorFolder
 from ..keys.dkg import spoken
 from ..node import provision
 from ..target import check_address
 from . import governorview as view
-from .following import Follower
 from .livepage import live_page
 from .names import record_files, scope_name
 from .options import yes_option
@@ -36,24 +39,24 @@ directory_argument = click.argument(
     type=click.Path(file_okay=False, path_type=Path),
     envvar="WRIT_GOVERNOR",
 )
-watch_option = click.option("--watch", is_flag=True, help="Go on showing it, until Ctrl-C.")
+watch_option = click.option("--watch", is_flag=True, help="Update the output until Ctrl-C.")
 reason_option = click.option(
-    "--reason", default="", metavar="TEXT", help="Why: signed, and kept in the log."
+    "--reason", default="", metavar="TEXT", help="The reason: signed, and kept in the log."
 )
 
 
-def _split(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> tuple[Path, str]:
-    # (the governor's folder, the id): the folder may be left to the environment
-    if len(words) == 1 and os.environ.get("WRIT_GOVERNOR"):
-        words = (os.environ["WRIT_GOVERNOR"], *words)
-    if len(words) != 2:
-        raise click.UsageError(f"give {param.metavar}; DIR may be left to WRIT_GOVERNOR", ctx)
-    return Path(words[0]), words[1]
+def _split(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[Path, str]:
+    """(the governor's folder, the other argument); the folder's default is WRIT_GOVERNOR."""
+    if len(given) == 1 and os.environ.get("WRIT_GOVERNOR"):
+        given = (os.environ["WRIT_GOVERNOR"], *given)
+    if len(given) != 2:
+        raise click.UsageError(f"give {param.metavar}; the default of DIR is WRIT_GOVERNOR", ctx)
+    return Path(given[0]), given[1]
 
 
 def follow_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: how long to wait until a change is in force."""
-    no_wait = click.option("--no-wait", is_flag=True, help="Leave once it is proposed.")
+    no_wait = click.option("--no-wait", is_flag=True, help="Exit once it is proposed.")
     return wait_option(no_wait(function))
 
 
@@ -64,14 +67,14 @@ what_argument = click.argument(
 
 @click.group()
 def group() -> None:
-    """Run a governor of a scope, and decide what needs a person.
+    """Run a governor of a scope, and approve or deny proposals.
 
     \b
     Each governor:   writ governor init DIR --name NAME, then  writ governor run DIR
     One of them:     writ scope create SCOPE --governors a.toml,b.toml,...
     Each:            writ governor pending DIR, then  writ governor approve DIR ID
 
-    DIR may be left to WRIT_GOVERNOR.
+    The default of DIR is WRIT_GOVERNOR.
     """
 
 
@@ -81,12 +84,12 @@ def group() -> None:
 @click.option(
     "--peers",
     metavar="HOST:PORT",
-    help=f"Where the other governors reach it; this machine, port {layouts.PEERS_PORT} otherwise.",
+    help=f"The address for the other governors. Default: this machine, port {folders.PEERS_PORT}.",
 )
 @click.option(
     "--listen",
     metavar="HOST:PORT",
-    help=f"Where devices reach it; this machine, port {layouts.LISTEN_PORT} otherwise.",
+    help=f"The address for devices. Default: this machine, port {folders.LISTEN_PORT}.",
 )
 @secret_options
 def init(
@@ -98,17 +101,17 @@ def init(
     passphrase_file: Path | None,
     key_file: Path | None,
 ) -> None:
-    """Make a governor's folder: keys, settings, and its record.
+    """Make a governor's folder DIR: its keys, settings, and record.
 
-    The others need the record, NAME.toml.
+    The record NAME.toml is public, and the founder of the scope needs it.
     """
     folder = GovernorFolder(directory)
-    peers = check_address(peers or f"{layouts.own_host()}:{layouts.PEERS_PORT}")
-    listen = check_address(listen or f"{layouts.own_host()}:{layouts.LISTEN_PORT}")
+    peers = check_address(peers or f"{folders.own_host()}:{folders.PEERS_PORT}")
+    listen = check_address(listen or f"{folders.own_host()}:{folders.LISTEN_PORT}")
     if peers == listen:
-        raise click.UsageError("--peers and --listen are two sockets: give two ports")
+        raise click.UsageError("--peers and --listen need two different ports")
     folder.check_new()
-    key = unlock(out, passphrase_file, key_file, f"the keys of {name}", is_new=True)
+    key = unlock(out, passphrase_file, key_file, is_new=True)
     identity = keyring.new_identity(directory, name, key)
     record = Record(identity.public, peers, listen)
     path = folder.record(name)
@@ -116,17 +119,18 @@ def init(
     folder.node.mkdir(mode=0o700, exist_ok=True)
     provision.write_config(folder.node, {"name": name, "listen": listen})
     folder.create(name, peers, listen)
-    voice = spoken(identity.public.verify_key)
+    fingerprint = spoken(identity.public.verify_key)
     out.ok(f"made the governor {name} in {directory}")
-    out.fields({"record": path, "own fingerprint": voice, "peers": peers, "listen": listen})
-    out.note(f"next: send {path.name} to whoever founds the scope; read the fingerprint to them")
-    out.note(f"and run it:  writ governor run {directory}")
+    out.fields({"record": path, "own fingerprint": fingerprint, "peers": peers, "listen": listen})
+    out.note(f"next: send {path.name} to the operator who founds the scope, and read the")
+    out.note("fingerprint to that operator by voice; then run the governor:")
+    out.note(f"  writ governor run {directory}")
     out.json(
         {
             "name": name,
             "folder": directory,
             "record": path,
-            "fingerprint": voice,
+            "fingerprint": fingerprint,
             "peers": peers,
             "listen": listen,
         }
@@ -136,7 +140,9 @@ def init(
 @command(group)
 @directory_argument
 @click.option(
-    "--metrics", metavar="HOST:PORT", help="Prometheus metrics over HTTP; else as governor.toml."
+    "--metrics",
+    metavar="HOST:PORT",
+    help="Serve Prometheus metrics over HTTP. Default: `metrics` of governor.toml.",
 )
 @secret_options
 def run(
@@ -147,7 +153,7 @@ def run(
     key_file: Path | None,
 ) -> None:
     """Run the governor in DIR until SIGTERM or Ctrl-C."""
-    # here, since it takes long to import and all other commands do without
+    # imported here: the daemon is slow to import, and no other command needs it
     from ..governor.daemon import Daemon
 
     folder = GovernorFolder(directory)
@@ -155,16 +161,16 @@ def run(
     if metrics:
         check_address(metrics)
     folder.check_keys(settings.name)
-    key = unlock(out, passphrase_file, key_file, f"the keys of {settings.name}")
+    key = unlock(out, passphrase_file, key_file)
     identity = keyring.open_identity(directory, settings.name, key)
     store = keyring.seat_store(directory, settings.name, key)
 
-    def tell(facts: dict[str, object], text: str) -> None:
+    def log(facts: dict[str, object], text: str) -> None:
         out.event({**facts, "text": text}, f"{facts['time']}  {text}")
 
     settings = dataclasses.replace(settings, metrics=metrics or settings.metrics)
     try:
-        daemon = Daemon(folder, settings, identity, store, tell, settings.metrics)
+        daemon = Daemon(folder, settings, identity, store, log, settings.metrics)
     except OSError:
         for address in ("peers", "listen", "metrics"):
             settings.check_free(address)
@@ -177,7 +183,7 @@ def run(
 @directory_argument
 @watch_option
 def status(out: Output, directory: Path, watch: bool) -> None:
-    """The scope, which governors are up, and what waits."""
+    """Show the scope, the governors online, and what is pending."""
     _show(out, directory, "status", view.status, watch)
 
 
@@ -185,7 +191,7 @@ def status(out: Output, directory: Path, watch: bool) -> None:
 @directory_argument
 @watch_option
 def pending(out: Output, directory: Path, watch: bool) -> None:
-    """What waits for a certificate or for people, and what it means."""
+    """Show the open proposals and ceremonies, and what they wait for."""
     _show(out, directory, "pending", view.pending, watch)
 
 
@@ -194,8 +200,8 @@ def pending(out: Output, directory: Path, watch: bool) -> None:
 @click.option("--last", type=click.IntRange(1, 1000), default=20, show_default=True)
 @watch_option
 def log(out: Output, directory: Path, last: int, watch: bool) -> None:
-    """What was decided, certified, approved and denied here, and why."""
-    with _client(directory) as client:
+    """Show this governor's log: decisions, certifications, approvals and denials, with reasons."""
+    with connect(directory) as client:
         entries = client.ask("log", last=last)["entries"]
         if not watch:
             for entry in entries:
@@ -216,9 +222,10 @@ def log(out: Output, directory: Path, last: int, watch: bool) -> None:
 @reason_option
 @yes_option
 def approve(out: Output, what: tuple[Path, str], reason: str, yes: bool) -> None:
-    """Say yes to what `pending` lists as ID; signed, and logged.
+    """Approve the proposal or ceremony ID of `pending`, or the first digits of ID.
 
-    Its first digits do. It cannot be taken back.
+    The approval is signed, logged, and final. You can approve a ceremony once its fingerprint is
+    shown.
     """
     _decide(out, *what, reason, yes, True)
 
@@ -228,15 +235,15 @@ def approve(out: Output, what: tuple[Path, str], reason: str, yes: bool) -> None
 @reason_option
 @yes_option
 def deny(out: Output, what: tuple[Path, str], reason: str, yes: bool) -> None:
-    """Say no to what `pending` lists as ID; signed, and logged.
+    """Deny the proposal or ceremony ID of `pending`, or the first digits of ID.
 
-    Its first digits do. It cannot be taken back.
+    The denial is signed, logged, and final.
     """
     _decide(out, *what, reason, yes, False)
 
 
 def _decide(out: Output, directory: Path, id: str, reason: str, yes: bool, is_yes: bool) -> None:
-    with _client(directory) as client:
+    with connect(directory) as client:
         found = client.ask("find", id=id)
         for line in view.item(found):
             out.line(line)
@@ -244,17 +251,17 @@ def _decide(out: Output, directory: Path, id: str, reason: str, yes: bool, is_ye
         after = client.ask("decide", id=found["id"], yes=is_yes, reason=reason)
     word = "approved" if is_yes else "denied"
     out.ok(f"{word}: {found['title']}")
-    if waiting := view.awaited(after):
+    if waiting := awaited(after, directory):
         out.note(waiting)
     out.json({"id": found["id"], "decided": word, **after})
 
 
 def _question(found: Document, is_yes: bool) -> str:
     if not is_yes:
-        return "Deny it?"
+        return "Deny this?"
     if found.get("fingerprint"):
-        return "Did all governors read out this fingerprint to each other?"
-    return "Approve it?"
+        return "Did all operators read out this fingerprint to each other?"
+    return "Approve this?"
 
 
 # --- changes of governors -------------------------------------------------------------------------
@@ -269,7 +276,9 @@ def _question(found: Document, is_yes: bool) -> str:
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     help="The record (NAME.toml) of one more governor; may be repeated.",
 )
-@click.option("--remove", multiple=True, metavar="NAME", help="Who leaves; may be repeated.")
+@click.option(
+    "--remove", multiple=True, metavar="NAME", help="A governor to remove; may be repeated."
+)
 @follow_options
 @yes_option
 def change(
@@ -281,14 +290,14 @@ def change(
     wait_s: float | None,
     no_wait: bool,
 ) -> None:
-    """Take governors in, or let them go, with the same group key.
+    """Add or remove governors by re-sharing. The group key and the threshold stay the same.
 
-    Devices notice nothing. The threshold stays. Whoever deals or comes approves the ceremony; then
-    two operators approve the policy that puts the new shares in force. The command says who is
-    awaited, until it is.
+    Devices need no change. First the operators of the dealing and of the added governors approve
+    the re-sharing; then two operators approve the policy that puts the new key shares in force. The
+    command shows what it waits for, until the new shares are in force.
     """
     if not add and not remove:
-        raise click.UsageError("say who comes (--add RECORD) or goes (--remove NAME)")
+        raise click.UsageError("give governors to add (--add RECORD) or to remove (--remove NAME)")
     records = [Record.load(path).to_toml() for path in add]
     _propose(out, directory, "change", yes, wait_s, no_wait, add=records, remove=list(remove))
 
@@ -300,7 +309,7 @@ def change(
 def refresh(out: Output, directory: Path, yes: bool, wait_s: float | None, no_wait: bool) -> None:
     """Give all governors new shares of the same group key.
 
-    Shares that leaked become worthless, where fewer leaked than certify together.
+    Leaked old shares become worthless if fewer than the threshold have leaked.
     """
     _propose(out, directory, "refresh", yes, wait_s, no_wait)
 
@@ -312,9 +321,11 @@ def refresh(out: Output, directory: Path, yes: bool, wait_s: float | None, no_wa
     required=True,
     callback=record_files,
     metavar="A.toml,...",
-    help="The records of all who govern from then on.",
+    help="The records of all new governors.",
 )
-@click.option("--threshold", type=click.IntRange(1, 13), help="How many of them certify together.")
+@click.option(
+    "--threshold", type=click.IntRange(1, 13), help="How many of the new governors must sign."
+)
 @follow_options
 @yes_option
 def succeed(
@@ -326,7 +337,7 @@ def succeed(
     wait_s: float | None,
     no_wait: bool,
 ) -> None:
-    """Found another group key, certified by the old: after a betrayal."""
+    """Replace the group key by a new one, certified by the old: after a governor's compromise."""
     records = [Record.load(path).to_toml() for path in governors]
     _propose(
         out, directory, "succeed", yes, wait_s, no_wait, governors=records, threshold=threshold
@@ -344,7 +355,7 @@ def _propose(
 ) -> None:
     if no_wait and wait_s is not None:
         raise click.UsageError("--wait and --no-wait exclude each other")
-    with _client(directory) as client:
+    with connect(directory) as client:
         document = client.ask(do, dry=True, **parameters)
         for line in document["lines"]:
             out.line(line)
@@ -354,8 +365,15 @@ def _propose(
         out.ok(f"proposed {id}: {made['title']}")
         if made["fingerprint"]:
             out.line(f"ceremony fingerprint  {made['fingerprint']}")
-        out.note(f"each operator who is awaited:  writ governor approve DIR {id}")
-        found = Follower(out, client, directory, wait_s, not no_wait).follow(made)
+        out.note(f"each operator that it waits for:  writ governor approve DIR {id}")
+        follower = ChangeFollower(out.note, client, directory, wait_s, not no_wait)
+        try:
+            found = follower.follow(made)
+            out.ok(f"in force: {found['title']}")
+        except StillPending as pending:
+            out.note(pending.awaited)
+            out.note(follower.advice)
+            found = {**pending.proposals[0], "in_force": False}
     out.json(found)
 
 
@@ -365,12 +383,12 @@ def _propose(
 @command(group)
 @click.argument("what", metavar="[DIR] FILE", nargs=-1, required=True, callback=_split, type=str)
 def backup(out: Output, what: tuple[Path, str]) -> None:
-    """Write what cannot be made again into FILE.
+    """Back up a governor into FILE, whether its daemon runs or not.
 
-    The governor may go on running. FILE has mode 0600 and is replaced as a whole. What opens the
-    keys, passphrase or key file, is not in it: who has both has the governor's share.
+    FILE gets mode 0600 and is replaced atomically. It does not contain the passphrase or key file
+    that opens the keys: a person who has both has the governor's key share.
     """
-    # here, as it takes long to import
+    # imported here: it is slow to import
     from .backup import save
 
     save(out, what[0], Path(what[1]))
@@ -380,19 +398,13 @@ def backup(out: Output, what: tuple[Path, str]) -> None:
 @click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
 @click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 def restore(out: Output, file: Path, directory: Path) -> None:
-    """Make the governor's folder DIR out of a backup. The original must never run again."""
+    """Restore a backup into the governor's new folder DIR. The original must never run again."""
     from .backup import load
 
     load(out, file, directory)
 
 
 # --- showing --------------------------------------------------------------------------------------
-
-
-def _client(directory: Path) -> ControlClient:
-    folder = GovernorFolder(directory)
-    folder.read()
-    return ControlClient(folder.control)
 
 
 def _show(
@@ -402,7 +414,7 @@ def _show(
     lines: Callable[[Document], list[str]],
     watch: bool,
 ) -> None:
-    with _client(directory) as client:
+    with connect(directory) as client:
         if not watch:
             document = client.ask(do)
             for line in lines(document):

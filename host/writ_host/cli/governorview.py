@@ -1,19 +1,19 @@
-"""What a governor's daemon says, in lines for people. Documents are those of the control socket."""
+"""The documents of a governor's control socket as lines for people."""
 
 import time
 from collections.abc import Sequence
 
 from .. import humanize
 from ..governor.ceremonies.views import state_text
+from ..governor.client.summary import awaited
 from ..governor.control import Document
 from ..governor.core import clockskew
 
 _DECISIONS_SHOWN = 5
-_SIGNATURES = "waiting for the other governors' signatures"
 
 
 def status(found: Document) -> list[str]:
-    """What `writ governor status` shows."""
+    """The lines of `writ governor status`."""
     rows = [
         ("governor", f"{found['name']} ({found['state']})"),
         ("peers", found["peers"]),
@@ -22,9 +22,9 @@ def status(found: Document) -> list[str]:
     if found["state"] == "seated":
         rows += _seated(found)
     elif found["state"] == "retired":
-        rows.append(("retired", "others govern now; its node goes on serving devices"))
+        rows.append(("retired", "other governors are in force; its node still serves devices"))
     waiting = found["pending"] + found["ceremonies"]
-    rows.append(("pending", f"{waiting}: writ governor pending" if waiting else "nothing"))
+    rows.append(("pending", f"{waiting}: writ governor pending" if waiting else "none"))
     lines = _aligned(rows)
     if found.get("governors") and found["state"] != "retired":
         lines += ["", *_governors(found["governors"])]
@@ -51,12 +51,12 @@ def _seated(found: Document) -> list[tuple[str, str]]:
     clock = []
     if 2 * len(off) >= found["count"] - 1 and off:
         names = ", ".join(one["name"] for one in off)
-        clock = [("clock", f"differs from that of {names}: is this machine's time right?")]
+        clock = [("clock", f"differs from the clocks of {names}: check this machine's time")]
     return [
         ("scope", f"{found['scope']} ({found['scope_id']})"),
         ("key fingerprint", found["key_fingerprint"]),
         ("epoch", f"{found['epoch']} (head {found['head']})"),
-        ("deciding", f"height {found['height']}, round {found['round']}"),
+        ("consensus", f"height {found['height']}, round {found['round']}"),
         ("quorum", f"{threshold} of {found['count']} certify"),
         ("now", now),
         ("beacon", "none" if age is None else f"{humanize.duration(age)} old"),
@@ -84,7 +84,7 @@ def _governors(listed: Sequence[Document]) -> list[str]:
 
 
 def pending(found: Document) -> list[str]:
-    """What `writ governor pending` shows."""
+    """The lines of `writ governor pending`."""
     listed = [*found["ceremonies"], *found["proposals"]]
     if not listed:
         return ["nothing is pending"]
@@ -95,18 +95,18 @@ def pending(found: Document) -> list[str]:
 
 
 def item(one: Document) -> list[str]:
-    """A proposal, or a ceremony: what it says, and who has agreed."""
+    """A proposal or ceremony: its content, its approvals, and what it waits for."""
     lines = [f"{one['id'][:8]}  {one['title']}"]
     lines += [f"  {line}" for line in one["lines"]]
     if one.get("fingerprint"):
         lines.append(f"  ceremony fingerprint  {one['fingerprint']}")
-        lines.append("  compare it by voice with the other governors before you approve")
+        lines.append("  compare it by voice with the other operators before you approve")
     for said in one.get("approvals", ()):
         verb = "approved" if said["yes"] else "denied"
         because = f": {said['reason']}" if said["reason"] else ""
         lines.append(f"  {verb} by {said['governor']}, {humanize.moment(said['time'])}{because}")
     if one.get("reason") and not one["reason"].endswith("operators approved"):
-        lines.append(f"  not to be signed here: {one['reason']}")
+        lines.append(f"  not signed by this governor: {one['reason']}")
     if waiting := awaited(one):
         lines.append(f"  {waiting}")
     elif one["state"] != "open":
@@ -114,37 +114,13 @@ def item(one: Document) -> list[str]:
     return lines
 
 
-def awaited(one: Document) -> str:
-    """Who is awaited, "" for nobody."""
-    if one["what"] == "ceremony":
-        names = ", ".join(one["waiting_for"])
-        if one.get("needs_decision"):
-            return f"waiting for you: writ governor approve DIR {one['id'][:8]}"
-        return f"waiting for {names}" if names else ""
-    if one["state"] != "open":
-        return ""
-    yes = sum(1 for said in one["approvals"] if said["yes"])
-    denied = ", ".join(said["governor"] for said in one["approvals"] if not said["yes"])
-    but = f" (denied by {denied})" if denied else ""
-    if yes >= one["operators"]:
-        return _SIGNATURES + but
-    noun = "operator" if one["operators"] == 1 else "operators"
-    return f"{yes} of {one['operators']} {noun}{but}: writ governor approve DIR {one['id'][:8]}"
-
-
-def ceremony_line(one: Document) -> str:
-    """The state of a ceremony in a line."""
-    waiting = awaited(one)
-    return f"{one['title']}: {state_text(one['state'])}" + (f", {waiting}" if waiting else "")
-
-
 def log_line(entry: Document) -> str:
-    """One entry of the log."""
+    """One entry of the log as a line."""
     return f"{humanize.moment(entry['time_s'])}  {entry['text']}"
 
 
 def event_line(event: Document) -> str:
-    """One event as it happens."""
+    """One event of the daemon as a line."""
     return f"{event.get('time', humanize.moment(int(time.time())))}  {event.get('text', '')}"
 
 
@@ -154,7 +130,7 @@ def _aligned(rows: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns two spaces apart."""
+    """A table's lines, with columns two spaces apart."""
     lines = [list(columns), *[list(row) for row in rows]]
     widths = [max(len(row[i]) for row in lines) for i in range(len(columns))]
     return [

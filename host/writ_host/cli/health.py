@@ -1,4 +1,4 @@
-"""`writ ping NODE` and `writ status [NODE]`: does it answer, and how is it doing."""
+"""`writ ping NODE` and `writ status [NODE]`: a node's reachability and status."""
 
 import time
 from pathlib import Path
@@ -24,7 +24,11 @@ _target = click.argument("target", metavar="NODE", shell_complete=complete_node)
 @scope_option
 @timeout_option
 @click.option(
-    "--count", type=click.IntRange(1, 1000), default=1, show_default=True, help="How often."
+    "--count",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="The number of requests.",
 )
 @click.option(
     "--interval",
@@ -33,7 +37,7 @@ _target = click.argument("target", metavar="NODE", shell_complete=complete_node)
     default=1.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long between two.",
+    help="The pause between two requests.",
 )
 def ping(
     out: Output,
@@ -44,35 +48,36 @@ def ping(
     count: int,
     interval_s: float,
 ) -> None:
-    """Whether a member answers, how fast, and at which policy epoch it is.
+    """Measure how fast a node answers, and show its policy epoch.
 
-    NODE is a name, or coap://HOST:PORT. The first answer may include a handshake.
+    NODE is a name, or coap://HOST:PORT. The time of the first answer may include a handshake.
     """
     goal = parse(target, with_path=False)
-    asked = Target(goal.name, goal.address, "writ/beacon")
+    target_path = Target(goal.name, goal.address, "writ/beacon")
     took_ms = []
     with open_client(node, scope) as client:
         for number in range(count):
             if number:
                 time.sleep(interval_s)
             try:
-                reply = client.call(asked, GET, b"", timeout_s)
+                reply = client.call(target_path, GET, b"", timeout_s)
             except NotReachable as error:
                 out.event({"node": str(goal), "ms": None}, str(error))
                 continue
             took_ms.append(reply.took_ms)
-            _tell_pong(out, client, reply)
+            _print_answer(out, client, reply)
     if not took_ms:
-        raise NotReachable(f"{goal} did not answer {'once' if count == 1 else f'{count} times'}")
+        tried = "" if count == 1 else f" {count} requests"
+        raise NotReachable(f"{goal} did not answer{tried}")
     if count > 1:
         times = f"{min(took_ms):.0f}/{sum(took_ms) / len(took_ms):.0f}/{max(took_ms):.0f}"
-        out.line(f"{len(took_ms)} of {count} answered; {times} ms least/mean/most")
+        out.line(f"{len(took_ms)} of {count} answered; {times} ms min/mean/max")
 
 
-def _tell_pong(out: Output, client: NodeClient, reply: Reply) -> None:
+def _print_answer(out: Output, client: NodeClient, reply: Reply) -> None:
     own = client.node.authority.epoch
     known = {True: ", as here", False: f" (here: {own})"}[reply.epoch == own]
-    epoch = f"epoch {reply.epoch}{known}" if reply.epoch else "it told no epoch"
+    epoch = f"epoch {reply.epoch}{known}" if reply.epoch else "epoch unknown"
     event = {
         "node": reply.peer.name,
         "address": reply.address,
@@ -91,21 +96,23 @@ def _tell_pong(out: Output, client: NodeClient, reply: Reply) -> None:
 @scope_option
 @timeout_option
 def status(out: Output, target: str | None, node: Path, scope: Path, timeout_s: float) -> None:
-    """How NODE is doing, in its own words; without NODE, what this node's folder says."""
+    """Show the status of NODE; without NODE, the state in this node's folder."""
     if target is None:
         facts = nodestatus.read_folder_status(node)
         out.fields(nodestatus.describe_folder(facts))
         out.json(facts)
         return
     goal = parse(target, with_path=False)
-    asked = Target(goal.name, goal.address, "writ/status")
+    target_path = Target(goal.name, goal.address, "writ/status")
     with open_client(node, scope) as client:
-        reply = client.call(asked, GET, b"", timeout_s)
+        reply = client.call(target_path, GET, b"", timeout_s)
         if not reply.is_success:
-            raise denial.refusal(client, asked, reply, GET)
+            raise denial.refusal(client, target_path, reply, GET)
         own = client.node.authority.epoch
-    told = humanize.as_cbor(reply.payload)
-    if not isinstance(told, dict):
-        raise Malformed(f"{goal}: its status is no map", "Another version of Writ may run there.")
-    out.fields({"address": reply.address, **nodestatus.describe_status(told, own)})
-    out.json({**told, "address": reply.address, "ms": round(reply.took_ms, 1)})
+    document = humanize.as_cbor(reply.payload)
+    if not isinstance(document, dict):
+        raise Malformed(
+            f"{goal}: the status is not a CBOR map", "The node may run another version of Writ."
+        )
+    out.fields({"address": reply.address, **nodestatus.describe_status(document, own)})
+    out.json({**document, "address": reply.address, "ms": round(reply.took_ms, 1)})

@@ -15,10 +15,7 @@ Sections = Mapping[str, Mapping[str, tuple[str, str]]]
 
 
 class LazyGroup(click.Group):
-    """sections: {title: {command: ("module:attribute", help)}}; modules are below `package`.
-
-    A module that begins with ".." lies beside it.
-    """
+    """sections: {title: {command: ("module:attribute", help)}}; module: relative to `package`."""
 
     def __init__(self, *, package: str, sections: Sections, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -43,7 +40,7 @@ class LazyGroup(click.Group):
                 formatter.write_dl([(name, text) for name, (_, text) in part.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        # click's own would import every command for its help
+        # Click's own completion would import each command for its help
         found = [
             CompletionItem(name, help=text)
             for name, (_, text) in self._lazy.items()
@@ -54,14 +51,14 @@ class LazyGroup(click.Group):
 
 def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        from importlib import metadata  # slow to import, and wanted here alone
+        from importlib import metadata  # slow to import, and needed here only
 
         click.echo(f"writ {metadata.version('writ')}")
         ctx.exit()
 
 
 class Main(LazyGroup):
-    """The outermost group: whatever a command raises becomes a few lines and an exit code."""
+    """The outermost group, which reports errors of commands and sets the exit code."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(
@@ -102,6 +99,6 @@ def _exit(code: int) -> NoReturn:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # the reader (head, less) has seen enough; nothing is left to say at interpreter exit
+        # the reader (head, less) has closed it; the interpreter must not flush again at its exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""A page that is drawn again and again while things go on."""
+"""A page of text that is redrawn while it changes."""
 
 import contextlib
 import textwrap
@@ -14,19 +14,19 @@ Draw = Callable[[Mapping[str, object], list[str]], None]
 
 @contextlib.contextmanager
 def live_page(out: Output) -> Iterator[Draw]:
-    """Draws (document, lines): in place on a terminal; elsewhere whenever the lines differ.
+    """Yields draw(document, lines): redraws in place on a terminal, else prints changed pages.
 
-    With --json a line for each document that says something else.
+    With --json it prints one line for each document whose page has changed.
     """
     if not out.is_live:
         before: list[list[str]] = [[]]
 
-        def tell(document: Mapping[str, object], lines: list[str]) -> None:
+        def print_changes(document: Mapping[str, object], lines: list[str]) -> None:
             if lines != before[0]:
                 before[0] = lines
                 out.event(document, "\n".join(lines) + "\n")
 
-        yield tell
+        yield print_changes
         return
     with Live(console=out.console, auto_refresh=False) as live:
 
@@ -38,7 +38,7 @@ def live_page(out: Output) -> Iterator[Draw]:
 
 
 def wrapped(line: str, width: int) -> list[str]:
-    """The line in parts that fit the terminal, later ones indented: nothing is cut off."""
+    """The line in parts that fit the terminal's width, with all but the first indented."""
     line = printable(line)
     indent = " " * min(len(line) - len(line.lstrip()) + 2, width // 2)
     found = textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)

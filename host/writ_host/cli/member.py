@@ -1,49 +1,61 @@
-"""`writ member`: ask for membership, admit, list, show and revoke."""
+"""`writ member`: request membership, admit, list, show and revoke."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from writ.authority.capsule import check_name
+from writ.authority.capsule import Member, check_name
 from writ.errors import Rejection
 
 from .. import humanize
 from ..errors import HostError, UnknownNode
 from ..node import addressbook, provision
-from ..policy.edit import add_revoked
+from ..policy.edit import revoke_in_file
 from ..policy.text import role_text
 from ..refusals import rejection_text
 from ..scope import admission as admitting
 from ..scope import issuance, pending
 from ..scope.admission import Admission, MembershipRequest, read_request
-from ..scope.delivery import fetch_request, find_targets, full_sender
-from ..scope.folder import NoScopeHere, ScopeFolder, now_s
+from ..scope.delivery import Delivery, fetch_request, find_targets, full_sender
+from ..scope.folder import ScopeFolder, now_s
 from ..target import check_address
-from . import delivering
-from .delivering import deliver_option
+from . import delivery
+from .delivery import deliver_option
 from .names import node_name
 from .options import scope_option, timeout_option, yes_option
 from .output import Output, command
-from .policy import finish_change, resumed, run_change
-from .signers import Who, certifying, going_on, open_scope, open_signer, signing_options
+from .policy import finish_change, issue_change, resume_change
+from .signers import (
+    SigningOptions,
+    issuing,
+    open_scope,
+    open_signer,
+    resume_drafts,
+    signing_options,
+)
 
 _folder = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group()
 def group() -> None:
-    """Ask for membership, admit, list and revoke."""
+    """Request membership, admit, list, show and revoke."""
 
 
 @command(group)
 @click.argument("directory", metavar="[DIR]", required=False, type=_folder)
-@click.option(
-    "--name", callback=node_name, help="What the node calls itself; DIR's own name otherwise."
-)
+@click.option("--name", callback=node_name, help="The node's name. Default: the name of DIR.")
 @click.option("--from", "address", metavar="HOST:PORT", help="Fetch the request of a device.")
-@click.option("--listen", metavar="HOST:PORT", help="Where the node will listen.")
-@click.option("--gateway", "gateways", multiple=True, metavar="HOST:PORT", help="Whom it may ask.")
+@click.option("--listen", metavar="HOST:PORT", help="The address at which the node will listen.")
+@click.option(
+    "--gateway",
+    "gateways",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="A gateway that the node asks for names and news; may be repeated.",
+)
 @scope_option
 @timeout_option
 def request(
@@ -56,14 +68,15 @@ def request(
     scope: Path,
     timeout_s: float,
 ) -> None:
-    """Ask for membership: for a node in folder DIR of this machine, or for a device (--from).
+    """Request membership: for a node in folder DIR of this machine, or for a device (--from).
 
-    DIR gets config.json and a key, which never leaves it. Compare the node id that is shown with
-    what the device says of itself: the request proves possession of a key, not whose it is.
+    The command writes config.json and a private key into DIR; the key never leaves DIR. Compare the
+    node id with the one that the device shows: the request proves possession of a key, and not
+    which device has it.
     """
     if (directory is None) == (address is None):
         raise click.UsageError("give the folder of a node, or --from HOST:PORT")
-    folder = _maybe(scope)
+    folder = ScopeFolder.find(scope)
     if address is not None:
         address = check_address(address)
         raw = fetch_request(address, timeout_s)
@@ -73,12 +86,14 @@ def request(
         has_config = (directory / "config.json").exists()
         chosen = name if name or has_config else _name_of(directory)
         raw = provision.make_node(directory, chosen, scope_id, listen, gateways)
-    found = _read(raw, address or str(directory))
-    path = _keep(folder, found, name or found.name, address, directory)
+    found = _parse(raw, address or str(directory))
+    path = _save(folder, found, name or found.name, address, directory)
     out.fields({"name": name or found.name, "node id": found.node_id, "request": path})
-    out.note("compare the node id with the node's own, then  writ member admit " + str(path))
+    out.note(
+        "compare the node id with the one that the node shows, then  writ member admit " + str(path)
+    )
     if folder is None:
-        out.note(f"no scope in {scope}: take the request to where one is")
+        out.note(f"no scope in {scope}: copy the request to the machine with the scope's folder")
     out.json({"name": name or found.name, "node_id": found.node_id, "request": path, "bytes": raw})
 
 
@@ -87,33 +102,27 @@ def _name_of(directory: Path) -> str:
     try:
         return str(check_name(name))
     except Rejection:
-        raise click.UsageError(f"{name!r} is no name for a node: give --name NAME") from None
+        raise click.UsageError(f"{name!r} is not a valid name: give --name NAME") from None
 
 
-def _maybe(scope: Path) -> ScopeFolder | None:
-    try:
-        return ScopeFolder.open(scope)
-    except NoScopeHere:
-        return None
-
-
-def _read(raw: bytes, where: str) -> MembershipRequest:
+def _parse(raw: bytes, source: str) -> MembershipRequest:
     try:
         return read_request(raw)
     except Rejection as error:
         raise HostError(
-            f"{where}: no good request: {rejection_text(error)}",
-            "Have the node make it again; writ capsule inspect FILE shows what is wrong.",
+            f"{source}: invalid request: {rejection_text(error)}",
+            "Make the request again; writ capsule inspect FILE shows what is wrong.",
         ) from None
 
 
-def _keep(
+def _save(
     folder: ScopeFolder | None,
     found: MembershipRequest,
     name: str,
     address: str | None,
     directory: Path | None,
 ) -> Path:
+    """Save a request in the scope's folder, else in the node's; returns its path."""
     if folder is not None:
         path = folder.save_request(name, found.raw)
         if address is not None:
@@ -124,16 +133,19 @@ def _keep(
     return path
 
 
+# --- admission ------------------------------------------------------------------------------------
+
+
 @command(group)
 @click.argument("requests", nargs=-1, required=True, metavar="REQUEST...")
 @click.option("--role", "roles", multiple=True, help="A certified role; may be repeated.")
-@click.option("--no-role", is_flag=True, help="A member without any role.")
+@click.option("--no-role", is_flag=True, help="Admit without any role.")
 @click.option(
-    "--name", callback=node_name, help="Another name than the one asked for; with one REQUEST only."
+    "--name", callback=node_name, help="A name in place of the requested one; with one REQUEST."
 )
 @click.option("--expires", default=admitting.DEFAULT_VALIDITY, show_default=True)
-@click.option("--out", "target", type=_folder, help="Put the capsules into this node's folder.")
-@click.option("--no-deliver", is_flag=True, help="Do not hand over to addresses of the book.")
+@click.option("--out", "node", type=_folder, help="Install the capsules in this node's folder.")
+@click.option("--no-deliver", is_flag=True, help="Do not deliver to addresses of book.toml.")
 @scope_option
 @signing_options
 @deliver_option
@@ -146,60 +158,106 @@ def admit(
     no_role: bool,
     name: str | None,
     expires: str,
-    target: Path | None,
+    node: Path | None,
     no_deliver: bool,
     scope: Path,
-    who: Who,
-    deliver: tuple[str, ...],
+    signing: SigningOptions,
+    targets: tuple[str, ...],
     timeout_s: float,
     yes: bool,
 ) -> None:
-    """Admit, or renew, who asks in REQUEST (a file, or a name in the folder's requests).
+    """Admit or renew the nodes of REQUEST: a file, or a name in the folder's requests.
 
-    All are certified together. Who has an address (book.toml, --deliver HOST:PORT) is handed
-    charter, policy, its member capsule and the beacon.
+    All member capsules are certified together. Charter, policy, member capsule and beacon are
+    delivered to each node with an address (book.toml, or --deliver HOST:PORT).
     """
-    if len(requests) > 1 and (name or target or deliver):
+    if len(requests) > 1 and (name or node or targets):
         raise click.UsageError("--name, --out and --deliver go with one REQUEST")
     if roles and no_role:
         raise click.UsageError("--role and --no-role exclude each other")
-    folder = open_scope(out, scope, who)
-    with certifying(folder, who):
-        admissions = _admissions(folder, requests, roles, no_role, name, expires)
-        wanted = [[one.name, one.request.node_id, one.roles] for one in admissions]
-        wish = pending.intent_key("admit", wanted, expires)
-        kept = going_on(out, folder, who, wish)
-        if kept is not None:
-            pairs = zip(admissions, kept, strict=True)
-            admissions = [one.resume_draft(draft) for one, draft in pairs]
-        out.table(
-            ("name", "node id", "address", "roles", "until", ""),
-            [_row(folder, one) for one in admissions],
-        )
-        out.confirm("Admit, having compared the node ids?", yes)
-        signer = open_signer(out, folder, who, wish)
-        raws = issuance.issue(folder, [one.draft for one in admissions], signer)
+    folder = open_scope(out, scope, signing)
+    with issuing(out, folder, signing):
+        mask = 0 if no_role else admitting.role_mask(folder, roles) if roles else None
+        until = admitting.parse_expiry(expires, now_s())
+        admissions = _admissions(folder, requests, mask, until, name)
+        admissions, raws = _issue(out, folder, admissions, expires, signing, yes)
     out.ok(f"certified {len(raws)} member{'s' * (len(raws) > 1)}: {_sizes(raws)}")
-    if target is not None:
+    if node is not None:
         member = folder.members.find(admissions[0].name)
-        taken = provision.install(target, folder.capsules(member), folder.charter.scope)
-        out.ok(f"{target} has {', '.join(taken) or 'everything already'}")
-    book = {} if no_deliver or target else addressbook.read(folder.path)
-    targets = [(one.name, book[one.name]) for one in admissions if one.name in book]
-    if deliver:
-        targets = [(admissions[0].name, found) for _, found in find_targets(folder, deliver)]
-    if not (target or no_deliver or targets):
-        out.note("handed to nobody yet: --out DIR, or --deliver HOST:PORT, does that")
-    done = delivering.deliver(out, targets, full_sender(folder, timeout_s))
-    for one in done:
-        if one.is_good:
-            addressbook.write(folder.path, one.name, one.address)
+        taken = provision.install(node, folder.capsules(member), folder.charter.scope)
+        out.ok(f"installed in {node}: {', '.join(taken) or 'nothing new'}")
+    done = _deliver(out, folder, admissions, not (no_deliver or node), targets, timeout_s)
+    if not (node or no_deliver or done):
+        out.note("not delivered yet: run this again with --out DIR or --deliver HOST:PORT")
     admitted = [
         {**_document(folder, one), "capsule": raw}
         for one, raw in zip(admissions, raws, strict=True)
     ]
-    out.json({"admitted": admitted, "delivered": delivering.documents(done)})
-    delivering.finish(out, done)
+    out.json({"admitted": admitted, "delivered": delivery.documents(done)})
+    delivery.finish(out, done)
+
+
+def _admissions(
+    folder: ScopeFolder, requests: Sequence[str], mask: int | None, until: int, name: str | None
+) -> list[Admission]:
+    """An admission for each request. mask: the roles, None to keep those of a renewed member."""
+    found: list[Admission] = []
+    for text in requests:
+        path = Path(text)
+        if not path.is_file() and (folder.path / "requests" / f"{text}.cbor").is_file():
+            path = folder.path / "requests" / f"{text}.cbor"
+        if not path.is_file():
+            raise HostError(f"no request {text}", "Make it first: writ member request.")
+        with open(path, "rb") as file:
+            asked = _parse(file.read(admitting.REQUEST_BYTES_MAX + 1), str(path))
+        # the file's name is the name that was chosen when the request was fetched
+        kept = path.stem if path.parent == folder.path / "requests" else None
+        found.append(admitting.prepare_admission(folder, asked, mask, until, name or kept, found))
+    return found
+
+
+def _issue(
+    out: Output,
+    folder: ScopeFolder,
+    admissions: list[Admission],
+    expires: str,
+    signing: SigningOptions,
+    yes: bool,
+) -> tuple[list[Admission], list[bytes]]:
+    """Confirm and certify the admissions; returns them as certified, and their capsules."""
+    wanted = [[one.name, one.request.node_id, one.roles] for one in admissions]
+    intent = pending.intent_key("admit", wanted, expires)
+    drafts = resume_drafts(out, folder, signing, intent)
+    if drafts is not None:
+        pairs = zip(admissions, drafts, strict=True)
+        admissions = [one.resume_draft(draft) for one, draft in pairs]
+    out.table(
+        ("name", "node id", "address", "roles", "until", ""),
+        [_row(folder, one) for one in admissions],
+    )
+    out.confirm("Admit these nodes, and have you compared their node ids?", yes)
+    signer = open_signer(out, folder, signing, intent)
+    return admissions, issuance.issue(folder, [one.draft for one in admissions], signer)
+
+
+def _deliver(
+    out: Output,
+    folder: ScopeFolder,
+    admissions: Sequence[Admission],
+    to_book: bool,
+    targets: Sequence[str],
+    timeout_s: float,
+) -> list[Delivery]:
+    """Deliver to --deliver addresses, else to those of the book; keeps addresses that worked."""
+    book = addressbook.read(folder.path) if to_book else {}
+    found = [(one.name, book[one.name]) for one in admissions if one.name in book]
+    if targets:
+        found = [(admissions[0].name, address) for _, address in find_targets(folder, targets)]
+    done = delivery.deliver(out, found, full_sender(folder, timeout_s))
+    for one in done:
+        if one.is_good:
+            addressbook.write(folder.path, one.name, one.address)
+    return done
 
 
 def _sizes(raws: list[bytes]) -> str:
@@ -207,32 +265,10 @@ def _sizes(raws: list[bytes]) -> str:
     return f"{sizes[0]} bytes" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} bytes"
 
 
-def _admissions(
-    folder: ScopeFolder,
-    requests: tuple[str, ...],
-    roles: tuple[str, ...],
-    no_role: bool,
-    name: str | None,
-    expires: str,
-) -> list[Admission]:
-    mask = 0 if no_role else admitting.role_mask(folder, roles) if roles else None
-    when = admitting.parse_expiry(expires, now_s())
-    found: list[Admission] = []
-    for word in requests:
-        path = Path(word)
-        if not path.is_file() and (folder.path / "requests" / f"{word}.cbor").is_file():
-            path = folder.path / "requests" / f"{word}.cbor"
-        if not path.is_file():
-            raise HostError(f"no request {word}", "Make it first: writ member request.")
-        with open(path, "rb") as file:
-            asked = _read(file.read(admitting.REQUEST_BYTES_MAX + 1), str(path))
-        # a request kept under another name was fetched under that name
-        kept = path.stem if path.parent == folder.path / "requests" else None
-        found.append(admitting.prepare_admission(folder, asked, mask, when, name or kept, found))
-    return found
+# --- members for people and programs --------------------------------------------------------------
 
 
-def _role_words(folder: ScopeFolder, mask: int) -> str:
+def _roles(folder: ScopeFolder, mask: int) -> str:
     if not mask:
         return "none"
     return role_text(folder.policy, mask, "and") if folder.policy else str(mask)
@@ -243,26 +279,26 @@ def _row(folder: ScopeFolder, one: Admission) -> tuple[object, ...]:
         one.name,
         one.request.node_id,
         one.address,
-        _role_words(folder, one.roles),
+        _roles(folder, one.roles),
         humanize.moment(one.expires),
         "renewed" if one.renewed else "",
     )
 
 
-def _document(folder: ScopeFolder, one: Any) -> dict[str, Any]:
+def _document(folder: ScopeFolder, one: Admission | Member) -> dict[str, Any]:
     node_id = one.request.node_id if isinstance(one, Admission) else one.node_id
     names = folder.policy.role_names if folder.policy else []
     roles = [name for bit, name in enumerate(names, 1) if one.roles >> bit & 1]
     return {
         "name": one.name,
         "node_id": node_id,
-        "address": one.address,
+        "short_address": one.address,
         "roles": roles,
         "expires": one.expires,
     }
 
 
-def _state(folder: ScopeFolder, member: Any) -> str:
+def _state(folder: ScopeFolder, member: Member) -> str:
     if folder.is_revoked(member):
         return "revoked"
     if member.expires <= now_s():
@@ -272,31 +308,31 @@ def _state(folder: ScopeFolder, member: Any) -> str:
 
 @command(group, "list")
 @scope_option
-@click.option("--all", "everybody", is_flag=True, help="Also those whose name went to another key.")
-def list_(out: Output, scope: Path, everybody: bool) -> None:
-    """The members of a scope, and who has asked."""
+@click.option("--all", "all_", is_flag=True, help="Include members whose name has a newer key.")
+def list_(out: Output, scope: Path, all_: bool) -> None:
+    """List the members of a scope, and the requests that wait for admission."""
     folder = ScopeFolder.open(scope)
-    members = folder.members.all() if everybody else folder.members.newest()
+    members = folder.members.all() if all_ else folder.members.newest()
     book = addressbook.read(folder.path)
     rows, documents = [], []
     for one in members:
-        state, where = _state(folder, one), book.get(one.name)
+        state, address = _state(folder, one), book.get(one.name)
         roles = folder.policy.roles_of(one) & ~1 if folder.policy else one.roles
         left = humanize.duration(one.expires - now_s()) if state == "ok" else ""
         rows.append(
-            (one.name, one.address, _role_words(folder, roles), state, left, one.node_id, where)
+            (one.name, one.address, _roles(folder, roles), state, left, one.node_id, address)
         )
-        document = _document(folder, one)
-        documents.append({**document, "state": state, "at": where})
-    out.table(("name", "address", "roles", "state", "for", "node id", "at"), rows)
-    waiting = [path.stem for path in folder.requests() if _waits(folder, path)]
+        documents.append({**_document(folder, one), "state": state, "address": address})
+    columns = ("name", "short address", "roles", "state", "expires in", "node id", "address")
+    out.table(columns, rows)
+    waiting = [path.stem for path in folder.requests() if _is_open(folder, path)]
     if waiting:
-        out.note(f"asked, not admitted: {', '.join(waiting)}")
+        out.note(f"requested, not admitted: {', '.join(waiting)}")
     out.json({"members": documents, "requests": waiting})
 
 
-def _waits(folder: ScopeFolder, path: Path) -> bool:
-    # a request stays after admission: it serves for the renewal
+def _is_open(folder: ScopeFolder, path: Path) -> bool:
+    """Whether a request waits for admission: a request also stays for the renewal."""
     try:
         return read_request(path.read_bytes()[:1024]).node_id not in folder.members.names()
     except Rejection:
@@ -307,32 +343,35 @@ def _waits(folder: ScopeFolder, path: Path) -> bool:
 @click.argument("name")
 @scope_option
 def show(out: Output, name: str, scope: Path) -> None:
-    """One member: NAME, or its node id."""
+    """Show one member: NAME, or its node id."""
     folder = ScopeFolder.open(scope)
     member = _member(folder, name)
     document = {
         **_document(folder, member),
         "state": _state(folder, member),
-        "at": addressbook.read(folder.path).get(member.name),
+        "address": addressbook.read(folder.path).get(member.name),
         "key": member.x,
         "capsule": member.raw,
     }
-    roles = _role_words(folder, member.roles)
+    roles = _roles(folder, member.roles)
     shown = {**document, "roles": roles, "expires": humanize.moment(member.expires)}
     out.fields({label.replace("_", " "): value for label, value in shown.items()})
     out.json(document)
 
 
-def _member(folder: ScopeFolder, name: str) -> Any:
+def _member(folder: ScopeFolder, name: str) -> Member:
     member = folder.members.find(name)
     if member is None:
-        raise UnknownNode(f"no member is called {name}", "See who there is: writ member list.")
+        raise UnknownNode(f"no member is called {name}", "See the members: writ member list.")
     return member
+
+
+# --- revocation -----------------------------------------------------------------------------------
 
 
 @command(group)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--reason", help="Why; a note in policy.toml, not part of what is certified.")
+@click.option("--reason", help="A comment for policy.toml, which is not certified.")
 @scope_option
 @signing_options
 @deliver_option
@@ -343,49 +382,37 @@ def revoke(
     names: tuple[str, ...],
     reason: str | None,
     scope: Path,
-    who: Who,
-    deliver: tuple[str, ...],
+    signing: SigningOptions,
+    targets: tuple[str, ...],
     timeout_s: float,
     yes: bool,
 ) -> None:
-    """Revoke members (by name or node id): no node answers them once it has the new policy.
+    """Revoke members (by name or node id): a node with the new policy refuses them.
 
-    Based on the certified policy, so that what policy.toml holds by now waits for its own
-    certification; the node ids are added to its `revoked`.
+    The revocation changes the certified policy only: other changes in policy.toml wait for their
+    own certification. The node ids are added to `revoked` in policy.toml.
     """
-    folder = open_scope(out, scope, who)
-    with certifying(folder, who):
-        targets = find_targets(folder, deliver)
+    folder = open_scope(out, scope, signing)
+    with issuing(out, folder, signing):
+        found = find_targets(folder, targets)
         members = [_member(folder, name) for name in names]
-        wish = pending.intent_key("revoke", sorted(one.node_id for one in members))
+        intent = pending.intent_key("revoke", sorted(one.node_id for one in members))
         if all(map(folder.is_revoked, members)):
             out.ok(f"revoked already: {', '.join(one.name for one in members)}")
-            pending.remove(folder, wish)
+            pending.remove(folder, intent)
         else:
-            change = resumed(out, folder, issuance.revocation(folder, members), who, wish)
-            said = ", ".join(f"{one.name} ({one.node_id.hex()})" for one in members)
-            out.confirm(f"Revoke {said} from epoch {change.new.epoch} on?", yes)
-            if who.no_wait:
-                out.note(f"not in {folder.policy_file} before this command has run again")
-            run_change(out, folder, change, who, wish)
-    is_noted = _note_in_file(folder, members, reason)
-    if not is_noted:
-        out.warn(f"add the node ids to `revoked` in {folder.policy_file}: it could not be changed")
-    ids = [one.node_id for one in members]
-    document = {"revoked": ids, "noted": is_noted, "reason": reason}
-    finish_change(out, folder, targets, timeout_s, document)
-
-
-def _note_in_file(folder: ScopeFolder, members: list[Any], reason: str | None) -> bool:
-    # else the next `policy certify` would restore them
-    try:
-        text = folder.policy_file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
-        return False
+            revocation = issuance.revocation(folder, members)
+            change = resume_change(out, folder, revocation, signing, intent)
+            listed = ", ".join(f"{one.name} ({one.node_id.hex()})" for one in members)
+            out.confirm(f"Revoke {listed} from epoch {change.new.epoch} on?", yes)
+            if signing.no_wait:
+                out.note(f"{folder.policy_file} is changed when this command runs again")
+            issue_change(out, folder, change, signing, intent)
     because = f": {reason}" if reason else ""
     entries = [(one.node_id.hex(), f"{one.name}{because}") for one in members]
-    changed = add_revoked(text, entries)
-    if changed is None:
-        return False
-    folder.policy_file.write_text(changed, "utf-8")
-    return True
+    is_noted = revoke_in_file(folder.policy_file, entries)
+    if not is_noted:
+        out.warn(f"cannot change {folder.policy_file}: add the node ids to `revoked` yourself")
+    ids = [one.node_id for one in members]
+    document = {"revoked": ids, "noted": is_noted, "reason": reason}
+    finish_change(out, folder, found, timeout_s, document)

@@ -1,10 +1,12 @@
-"""`writ node run`: this machine as a node, the same agent as on a device."""
+"""`writ node run`: runs this machine as a node, with the same agent as a device."""
 
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
+from writ import crypto
+from writ.authority.capsule import node_id
 from writ.authority.store import Store
 
 from ..node import config as nodeconfig
@@ -28,24 +30,29 @@ def group() -> None:
     envvar="WRIT_NODE",
     default=Path("."),
 )
-@click.option("--listen", metavar="HOST:PORT", help="Instead of config.json's, or 0.0.0.0:5683.")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="The address to listen at. Default: `listen` of config.json, or 0.0.0.0:5683.",
+)
 @click.option(
     "--serve",
     metavar="NAME,...",
-    help=f"Of {', '.join(sensors.SENSORS)}: all that this machine has, unless told; none.",
+    help=f"Comma-separated sensors to serve, of {', '.join(sensors.SENSORS)}. Default: all"
+    " available; `none` serves none.",
 )
 def run(out: Output, directory: Path, listen: str | None, serve: str | None) -> None:
-    """Run the node in DIR until SIGTERM or Ctrl-C. Who may read its sensors, the policy says."""
+    """Run the node in DIR until SIGTERM or Ctrl-C. The policy decides which nodes may read it."""
     names = _sensors(serve)
     if listen:
         check_address(listen)
     listen = listen or nodeconfig.read(directory).get("listen", "0.0.0.0:5683")
 
-    def tell(facts: dict[str, object], text: str) -> None:
+    def log(facts: dict[str, object], text: str) -> None:
         out.event(facts, f"{facts['time']}  {text}")
 
     def make(store: Store, config: dict[str, Any]) -> ReportingNode:
-        return ReportingNode(store, config, tell)
+        return ReportingNode(store, config, log)
 
     with NodeFolder(directory, listen=listen, make=make) as folder:
         node = cast(ReportingNode, folder.node)
@@ -65,20 +72,23 @@ def _sensors(serve: str | None) -> list[str]:
 
 def _report_start(node: ReportingNode, listen: str, names: list[str]) -> None:
     authority = node.authority
+    own_id = node_id(crypto.p256_public(node.private)[0])
     node.report(
         "started",
-        f"{node.name} listens at {listen} and serves {', '.join(names) or 'nothing'}",
+        f"{node.name}, node id {own_id.hex()}, listens at {listen} and serves"
+        f" {', '.join(names) or 'nothing'}",
         name=node.name,
+        node_id=own_id,
         listen=listen,
         serves=names,
         epoch=authority.epoch,
     )
     if authority.me is None or authority.charter is None:
-        node.report("waiting", "not a member yet: it waits for its capsules (writ member admit)")
+        node.report("waiting", "not a member yet: waiting for capsules (writ member admit)")
     else:
         node.report(
             "member",
             f"member of {authority.charter.name}, policy epoch {authority.epoch}",
             scope=authority.charter.name,
-            node=authority.me.node_id,
+            node_id=authority.me.node_id,
         )

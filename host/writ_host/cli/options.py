@@ -1,4 +1,4 @@
-"""Options that several commands share, each with its default from the environment."""
+"""Options that several commands share, with their defaults from the environment."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ node_option = click.option(
     show_default="here",
     help="The node's folder, with its key and config.json [WRIT_NODE].",
 )
-yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Confirm without a question.")
 timeout_option = click.option(
     "--timeout",
     "timeout_s",

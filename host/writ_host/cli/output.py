@@ -1,4 +1,4 @@
-"""What commands print: people read tables and lines, programs read JSON, never both.
+"""The output of commands: lines and tables for people, or JSON for programs, never both.
 
     @command(group)                        # or @command() for one of the top level
     @click.argument("name")
@@ -7,8 +7,8 @@
         out.fields({"name": name, ...})    # people only
         out.json({"name": name, ...})      # --json only: one document
 
-With --json the stdout is one JSON document, or one JSON object a line where things go on happening
-(`event`). Texts may come from strangers: control characters and markup are shown, never obeyed.
+With --json stdout is one JSON document, or one JSON object a line for a stream of events (`event`).
+Texts may come from untrusted peers: control characters and markup are shown, never interpreted.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ def command(
         make = click.command if group is None else group.command
         made = make(name, **attributes)(run)
         made.params.append(
-            click.Option(["--json", "as_json"], is_flag=True, help="JSON on stdout, no prose.")
+            click.Option(["--json", "as_json"], is_flag=True, help="Print JSON on stdout only.")
         )
         return made
 
@@ -55,7 +55,7 @@ def command(
 
 
 class Bar:
-    """A step of long work: `advance` it, `say` what it is doing now."""
+    """A progress bar of long work: `advance` it, or begin its `next` step."""
 
     def __init__(self, bars: Bars | None, task: Any = None) -> None:
         self._bars = bars
@@ -65,15 +65,16 @@ class Bar:
         if self._bars:
             self._bars.advance(self._task, count)
 
-    def say(self, text: str) -> None:
+    def next(self, text: str) -> None:
+        """Advance by one, and show what is done now."""
         if self._bars:
-            self._bars.update(self._task, description=printable(text))
+            self._bars.update(self._task, advance=1, description=printable(text))
 
 
 class Output:
-    """Where a command's words go. as_json: only `json` and `event` print, and people's words don't.
+    """A command's output. as_json: only `json` and `event` print.
 
-    is_live: whether a person watches a terminal, so that bars and live views make sense.
+    is_live: whether stdout is a terminal, where progress bars and live views make sense.
     """
 
     def __init__(self, as_json: bool = False) -> None:
@@ -89,24 +90,24 @@ class Output:
         if self.is_live:
             self.console.print(printable(text), style=style)
         elif not self.as_json:
-            # a log: a busy governor has better things to do than to lay out its lines
+            # a log of a busy governor: plain print is far cheaper than the console's layout
             print(printable(text), file=self.console.file, flush=True)
 
     def ok(self, text: str) -> None:
-        """What was done."""
+        """A result."""
         self.line(text, "green")
 
     def note(self, text: str) -> None:
-        """What to do next, or what is worth knowing."""
+        """A next step, or background information."""
         self.line(text, "dim")
 
     def warn(self, text: str) -> None:
-        """What may be wrong, on stderr."""
+        """A warning, on stderr."""
         if not self.as_json:
             self.errors.print(f"warning: {printable(text)}", style="yellow", soft_wrap=True)
 
     def fields(self, values: Mapping[str, object]) -> None:
-        """Labels and values, one a line, values aligned. None is left out."""
+        """Labels and values, one a line, with aligned values. A value of None is omitted."""
         rows = {label: value for label, value in values.items() if value is not None}
         width = max((len(label) for label in rows), default=0)
         for label, value in rows.items():
@@ -117,7 +118,7 @@ class Output:
     def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = ""
     ) -> None:
-        """A table: drawn on a terminal; columns two spaces apart, never cut, elsewhere."""
+        """A table: drawn on a terminal; elsewhere columns two spaces apart, never truncated."""
         if self.as_json:
             return
         cells = [[_cell(value) for value in row] for row in rows]
@@ -139,7 +140,7 @@ class Output:
 
     @contextlib.contextmanager
     def progress(self, label: str, total: int | None = None) -> Iterator[Bar]:
-        """A progress bar on stderr around long work; nothing where nobody watches."""
+        """A progress bar on stderr around long work; nothing without a terminal."""
         if self.as_json or not self.errors.is_terminal:
             yield Bar(None)
             return
@@ -150,12 +151,12 @@ class Output:
             yield Bar(bars, bars.add_task(printable(label), total=total))
 
     def confirm(self, question: str, yes: bool = False) -> None:
-        """Go on only if a person agrees. yes: they did already (--yes). Raises `NeedsPerson`."""
+        """Continue only if a person confirms. yes: confirmed by --yes. Raises `NeedsPerson`."""
         if yes:
             return
         if self.as_json or not sys.stdin.isatty():
             raise NeedsPerson(
-                f"not confirmed: {question}", "Run it again with --yes if you mean it."
+                f"not confirmed: {question}", "To confirm, run the command again with --yes."
             )
         if not click.confirm(printable(question)):
             raise NeedsPerson("not confirmed; nothing was done")
@@ -163,12 +164,12 @@ class Output:
     # --- for programs -----------------------------------------------------------------------------
 
     def json(self, document: object) -> None:
-        """The one JSON document of this command; bytes become hex."""
+        """The command's one JSON document; bytes become hex."""
         if self.as_json:
             click.echo(json.dumps(plain(document), indent=2))
 
     def event(self, document: Mapping[str, object], text: str) -> None:
-        """One of many things that happen: a line of JSON, or a line of text. Flushed at once."""
+        """One event of a stream, as a line of JSON or of text. Flushed at once."""
         if self.as_json:
             click.echo(json.dumps(plain(document)))
         else:
@@ -177,7 +178,7 @@ class Output:
 
 
 def printable(text: str) -> str:
-    """`text` with every control character but the line feed made visible."""
+    """`text` with all control characters but the line feed escaped."""
     return "".join(
         c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
     )
@@ -194,7 +195,7 @@ def _cell(value: object) -> str:
 
 
 def plain(value: object) -> Any:
-    """`value` as what JSON can hold: bytes as hex, paths as text, dataclasses as objects."""
+    """`value` in JSON's types: bytes as hex, paths as text, dataclasses as objects."""
     if isinstance(value, bytes | bytearray):
         return value.hex()
     if isinstance(value, Path):

@@ -1,4 +1,4 @@
-"""`writ policy`: check, compare, certify and show who may do what to whom."""
+"""`writ policy`: check, compare, certify and show a scope's policy."""
 
 import dataclasses
 from pathlib import Path
@@ -13,13 +13,20 @@ from ..policy.source import PolicyFile
 from ..policy.text import decompile
 from ..scope import issuance, pending
 from ..scope.delivery import find_targets, policy_sender
-from ..scope.folder import NoScopeHere, ScopeFolder
-from . import delivering
+from ..scope.folder import ScopeFolder
+from . import delivery
 from .boundary import REFUSED
-from .delivering import deliver_option
+from .delivery import deliver_option
 from .options import scope_option, timeout_option, yes_option
 from .output import Output, command
-from .signers import Who, certifying, going_on, open_scope, open_signer, signing_options
+from .signers import (
+    SigningOptions,
+    issuing,
+    open_scope,
+    open_signer,
+    resume_drafts,
+    signing_options,
+)
 
 _file_argument = click.argument(
     "file", required=False, type=click.Path(dir_okay=False, path_type=Path)
@@ -35,13 +42,13 @@ def group() -> None:
 @_file_argument
 @scope_option
 def check(out: Output, file: Path | None, scope: Path) -> None:
-    """Run the tests of a policy file (policy.toml of the scope), and warn of oddities."""
-    folder = _maybe(scope)
+    """Run the tests of a policy file (default: policy.toml of the scope), and print warnings."""
+    folder = ScopeFolder.find(scope)
     path = file or scope / "policy.toml"
     written = PolicyFile.load(path)
     members = folder.members.all() if folder else []
     grants = folder.policy.grants if folder and folder.policy else {}
-    # a device's own limits, too
+    # also checks a device's limits
     written.policy(1, bytes(6), 0, written.revoked_ids(members), grants)
     results = written.run_tests(members, grants)
     found = warnings(written, members if members else None, grants)
@@ -71,18 +78,11 @@ def check(out: Output, file: Path | None, scope: Path) -> None:
         click.get_current_context().exit(REFUSED)
 
 
-def _maybe(scope: Path) -> ScopeFolder | None:
-    try:
-        return ScopeFolder.open(scope)
-    except NoScopeHere:
-        return None
-
-
 @command(group, "diff")
 @_file_argument
 @scope_option
 def diff_(out: Output, file: Path | None, scope: Path) -> None:
-    """What certifying a policy file would newly allow and forbid, in words."""
+    """Show what a policy file would newly allow and forbid."""
     folder = ScopeFolder.open(scope)
     change = issuance.policy_change(folder, PolicyFile.load(file or folder.policy_file))
     _show_change(out, folder, change)
@@ -95,13 +95,13 @@ def _show_change(out: Output, folder: ScopeFolder, change: issuance.PolicyChange
         return
     out.line(f"epoch {folder.epoch} -> {change.new.epoch}")
     if change.diff is None:
-        out.line("the first policy: all that it allows is new")
+        out.line("the first policy: everything that it allows is new")
         return
     for line in change.diff.lines():
         style = "green" if line.startswith("newly allowed") else None
         out.line(f"  {line}", "red" if "forbidden:" in line or "revoked:" in line else style)
-    how = "by an amendment" if change.ops else "as a whole policy"
-    out.note(f"{how}, {len(change.drafts[0].payload) + 74} bytes")
+    kind = "an amendment" if change.ops else "a whole policy"
+    out.note(f"{kind} of {len(change.drafts[0].payload) + 74} bytes")
 
 
 def _document(folder: ScopeFolder, change: issuance.PolicyChange) -> dict[str, Any]:
@@ -134,30 +134,30 @@ def certify_(
     out: Output,
     file: Path | None,
     scope: Path,
-    who: Who,
-    deliver: tuple[str, ...],
+    signing: SigningOptions,
+    targets: tuple[str, ...],
     timeout_s: float,
     yes: bool,
 ) -> None:
-    """Certify a policy file: run its tests, show what changes, ask, and sign.
+    """Certify a policy file: run its tests, show the changes, ask, and sign.
 
-    A change that an amendment can express is certified as amendment and as whole policy; both lead
-    to one state. A beacon of the new epoch goes with it.
+    A change that fits an amendment is certified as an amendment and as a whole policy; both lead to
+    the same state. A beacon of the new epoch is certified with them.
     """
-    folder = open_scope(out, scope, who)
-    with certifying(folder, who):
-        targets = find_targets(folder, deliver)
+    folder = open_scope(out, scope, signing)
+    with issuing(out, folder, signing):
+        found = find_targets(folder, targets)
         written = PolicyFile.load(file or folder.policy_file)
         _check_tests(folder, written)
         change = issuance.policy_change(folder, written)
-        wish = pending.intent_key("policy", *change.content)
-        change = resumed(out, folder, change, who, wish)
+        intent = pending.intent_key("policy", *change.content)
+        change = resume_change(out, folder, change, signing, intent)
         _show_change(out, folder, change)
         document = _document(folder, change)
         if change:
             out.confirm(f"Certify this as epoch {change.new.epoch}?", yes)
-            run_change(out, folder, change, who, wish)
-    finish_change(out, folder, targets, timeout_s, document)
+            issue_change(out, folder, change, signing, intent)
+    finish_change(out, folder, found, timeout_s, document)
 
 
 def _check_tests(folder: ScopeFolder, written: PolicyFile) -> None:
@@ -167,28 +167,36 @@ def _check_tests(folder: ScopeFolder, written: PolicyFile) -> None:
     if failed:
         raise HostError(
             f"{len(failed)} of the policy's tests fail: {failed[0]}",
-            "Nothing was certified. See them all: writ policy check.",
+            "Nothing was certified. To see all of them: writ policy check.",
         )
 
 
-def resumed(
-    out: Output, folder: ScopeFolder, change: issuance.PolicyChange, who: Who, wish: str
+def resume_change(
+    out: Output,
+    folder: ScopeFolder,
+    change: issuance.PolicyChange,
+    signing: SigningOptions,
+    intent: str,
 ) -> issuance.PolicyChange:
-    """The change as the same command has proposed it before, if that is not over."""
-    kept = going_on(out, folder, who, wish)
-    if kept is None:
+    """The change with the drafts that the same command has proposed before, if there are any."""
+    drafts = resume_drafts(out, folder, signing, intent)
+    if drafts is None:
         return change
     if not change:
-        pending.remove(folder, wish)
+        pending.remove(folder, intent)
         return change
-    return dataclasses.replace(change, drafts=kept)
+    return dataclasses.replace(change, drafts=drafts)
 
 
-def run_change(
-    out: Output, folder: ScopeFolder, change: issuance.PolicyChange, who: Who, wish: str
+def issue_change(
+    out: Output,
+    folder: ScopeFolder,
+    change: issuance.PolicyChange,
+    signing: SigningOptions,
+    intent: str,
 ) -> list[bytes]:
-    """Have a change of policy certified, and say so; wish: as in scope/pending.py."""
-    signer = open_signer(out, folder, who, wish)
+    """Certify a change of policy, and print the result. intent: as in scope/pending.py."""
+    signer = open_signer(out, folder, signing, intent)
     raws = issuance.issue(folder, change.drafts, signer, f"policy of epoch {change.new.epoch}")
     sizes = ", ".join(
         f"{draft.label} ({len(raw)} bytes)" for draft, raw in zip(change.drafts, raws, strict=True)
@@ -204,10 +212,8 @@ def finish_change(
     timeout_s: float,
     document: dict[str, Any],
 ) -> None:
-    """Hand the policy in force over, and end the command."""
-    done = []
-    if targets:
-        done = delivering.deliver(out, targets, policy_sender(folder, timeout_s))
+    """Deliver the policy in force, and end the command with its document."""
+    done = delivery.deliver(out, targets, policy_sender(folder, timeout_s))
     document.update(
         epoch=folder.epoch,
         head=folder.head,
@@ -216,32 +222,32 @@ def finish_change(
             "policy": folder.policy_capsule(),
             "beacon": folder.beacon.raw if folder.beacon else None,
         },
-        delivered=delivering.documents(done),
+        delivered=delivery.documents(done),
     )
     out.json(document)
-    delivering.finish(out, done)
+    delivery.finish(out, done)
 
 
 @command(group)
 @scope_option
 def show(out: Output, scope: Path) -> None:
-    """The policy in force, in words."""
+    """Show the policy in force as text."""
     folder = ScopeFolder.open(scope)
     if folder.policy is None:
         raise HostError("there is no policy yet", "Certify one first: writ policy certify.")
     found = decompile(folder.policy, folder.members.names())
     out.line(found.title)
-    out.table(("rule", "who", "may", "resource", "on", "only"), found.rules)
+    out.table(("rule", "from", "methods", "resource", "to", "condition"), found.rules)
     if found.routes:
-        columns = ("class", "sent by", "relayed by", "links", "hops", "airtime", "priority")
-        out.table(columns, found.routes, "frames")
+        columns = ("class", "senders", "relays", "links", "hops", "airtime", "priority")
+        out.table(columns, found.routes, "routes")
     out.fields(
         {
             "roles": ", ".join(found.roles) or "none",
-            "revoked": ", ".join(found.revoked) or "nobody",
+            "revoked": ", ".join(found.revoked) or "none",
             "granted": "; ".join(f"{node}: {roles}" for node, roles in found.grants) or None,
-            "to certify": "; ".join(f"{what}: {operators}" for what, operators in found.approvals),
-            "governors": found.committee and f"those of the shares {found.committee}",
+            "approvals": "; ".join(f"{what}: {operators}" for what, operators in found.approvals),
+            "committee": found.committee and f"the governors with the shares {found.committee}",
         }
     )
     keys = ("number", "from", "methods", "resource", "to", "condition")

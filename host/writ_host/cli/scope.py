@@ -1,5 +1,6 @@
-"""`writ scope`: found a scope, look at it, certify a beacon."""
+"""`writ scope`: found a scope, show it, certify a beacon."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,29 +10,42 @@ from writ.limits import GOVERNORS_MAX
 
 from .. import humanize
 from ..ceremony import keyring
-from ..ceremony import local as ceremony
-from ..consensus.committee import UnsafeThreshold, check_threshold, tolerance
-from ..errors import FileInTheWay
+from ..consensus.committee import (
+    UnsafeThreshold,
+    check_threshold,
+    default_threshold,
+    tolerance,
+)
+from ..governor.ceremonies.invitation import CeremonyStatus, Invitation
+from ..governor.ceremonies.record import Record
+from ..governor.client import founding as online
+from ..governor.client.connection import read_daemon
 from ..keys.dkg import spoken
-from ..keys.keyfile import Unlock
 from ..policy.source import PolicyFile
 from ..policy.template import template
-from ..scope import issuance
+from ..scope import founding, issuance
 from ..scope.delivery import beacon_sender, find_targets
 from ..scope.folder import ScopeFolder, now_s
-from .daemonsigner import read_daemon
-from .delivering import deliver, deliver_option, documents, finish
-from .founding import found_online
+from .delivery import deliver, deliver_option, documents, finish
+from .governorview import table
+from .livepage import live_page
 from .names import record_files, scope_name, scope_names
 from .options import scope_option, timeout_option
 from .output import Output, command
 from .secret import secret_options, unlock
-from .signers import Who, certifying, open_scope, open_signer, signing_options, wait_option
+from .signers import (
+    SigningOptions,
+    issuing,
+    open_scope,
+    open_signer,
+    signing_options,
+    wait_option,
+)
 
 
 @click.group()
 def group() -> None:
-    """Found a scope, look at it, certify a beacon."""
+    """Found a scope, show it, certify a beacon."""
 
 
 @command(group)
@@ -39,26 +53,31 @@ def group() -> None:
 @click.option(
     "--governors",
     metavar="A.toml,B.toml,...|N",
-    help="The records of the governors whose daemons run; with --local how many, 4 otherwise.",
+    help="The records of the governors, whose daemons run; with --local their number. Default with"
+    " --local: 4.",
 )
-@click.option("--threshold", type=click.IntRange(1, 13), help="How many of them certify together.")
+@click.option(
+    "--threshold",
+    type=click.IntRange(1, 13),
+    help="How many governors must sign. Default: the least that is safe.",
+)
 @click.option(
     "--names",
     callback=scope_names,
     metavar="A,B,...",
-    help="With --local: their names; governor-1 and so on otherwise.",
+    help="With --local: the governors' names. Default: governor-1 and so on.",
 )
-@click.option("--local", is_flag=True, help="All governors live on this machine, without daemons.")
+@click.option("--local", is_flag=True, help="Make all governors on this machine, without daemons.")
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="The scope's new folder; ./NAME otherwise.",
+    help="The scope's new folder. Default: ./NAME.",
 )
 @click.option(
     "--policy",
     "policy_path",
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
-    help="The first policy; a commented one is written otherwise.",
+    help="The first policy. Default: a commented template.",
 )
 @wait_option
 @secret_options
@@ -75,14 +94,26 @@ def create(
     passphrase_file: Path | None,
     key_file: Path | None,
 ) -> None:
-    """Found a scope: its key is made by all governors together, and nobody ever has it.
+    """Found a scope: its governors generate the group key together.
+
+    The private key is split into shares (FROST) and never assembled.
 
     The governors' daemons run on their machines (writ governor run); each operator compares a
-    fingerprint by voice and approves. With --local all governors are on this machine, to begin
-    with or for ever. Without network between them: writ ceremony.
+    fingerprint by voice and approves. With --local all governors are on this machine. For governors
+    without a network between them see writ ceremony.
     """
     path = folder or Path(name)
-    if not local:
+    text = policy_path.read_text("utf-8") if policy_path else template(name)
+    policy_source = str(policy_path or path / "policy.toml")
+    if local:
+        listed = _local_names(governors, names)
+        limit = _threshold(len(listed), threshold)
+        founding.check_new(path)
+        policy = PolicyFile.parse(text, policy_source)
+        key = unlock(out, passphrase_file, key_file, is_new=True)
+        with out.progress("distributed key generation", 3 + len(listed)) as bar:
+            scope = founding.found_local(path, name, listed, limit, policy, key, bar.next)
+    else:
         if governors is None or governors.isdecimal():
             raise click.UsageError(
                 "give --governors a.toml,b.toml,... (each governor runs `writ governor init` and"
@@ -91,37 +122,33 @@ def create(
             )
         records = record_files(click.get_current_context(), _GOVERNORS, governors)
         limit = _threshold(len(records), threshold)
-        text = policy_path.read_text("utf-8") if policy_path else template(name)
-        policy = PolicyFile.parse(text, str(policy_path or path / "policy.toml"))
-        scope = found_online(out, name, records, limit, policy, path, wait_s)
-        if not scope.policy_file.exists():
-            scope.policy_file.write_text(text, "utf-8")
-        _finish(out, scope)
-        return
-    if governors is not None and not governors.isdecimal():
-        raise click.UsageError("--local makes its own governors: give a number, or --names")
-    count = int(governors or 4)
-    if not 1 <= count <= GOVERNORS_MAX:
-        raise click.BadParameter(f"1 to {GOVERNORS_MAX}", param_hint="--governors")
-    listed = names or [f"governor-{number}" for number in range(1, count + 1)]
-    limit = _threshold(len(listed), threshold)
-    for taken in ("charter.cbor", "roster.cbor", "governors"):
-        if (path / taken).exists():
-            raise FileInTheWay(f"{path / taken} exists already", "Choose another --folder.")
-    text = policy_path.read_text("utf-8") if policy_path else template(name)
-    policy = PolicyFile.parse(text, str(policy_path or path / "policy.toml"))
-    key = unlock(out, passphrase_file, key_file, "the governors' seats", is_new=True)
-    scope = _found_local(out, name, listed, limit, policy, path, key)
-    scope.policy_file.write_text(text, "utf-8")
-    _finish(out, scope)
+        policy = PolicyFile.parse(text, policy_source)
+        scope = _found_online(out, name, records, limit, policy, path, wait_s)
+    if local or not scope.policy_file.exists():
+        scope.policy_file.write_text(text, "utf-8")
+    out.ok(f"founded {scope.charter.name} in {scope.path}")
+    document = describe(scope)
+    _show(out, document)
+    out.note(f"next: edit {scope.policy_file}, then  writ member request DIR --name NAME")
+    out.json(document)
 
 
-# for messages of parameters that are looked at later than Click does
+# for messages about parameters that are checked later than Click does
 _GOVERNORS = click.Option(["--governors"])
 
 
+def _local_names(governors: str | None, names: list[str] | None) -> list[str]:
+    """The names of the governors that --local makes. Raises `UsageError`."""
+    if governors is not None and not governors.isdecimal():
+        raise click.UsageError("with --local give the number of governors, or --names")
+    count = int(governors or 4)
+    if not 1 <= count <= GOVERNORS_MAX:
+        raise click.BadParameter(f"1 to {GOVERNORS_MAX}", param_hint="--governors")
+    return names or [f"governor-{number}" for number in range(1, count + 1)]
+
+
 def _threshold(governors: int, threshold: int | None) -> int:
-    """What was asked for, or the default. Raises `BadParameter` for what is not safe."""
+    """The threshold of the option, or the default. Raises `BadParameter` for an unsafe one."""
     limit = threshold or default_threshold(governors)
     try:
         check_threshold(governors, limit)
@@ -130,61 +157,71 @@ def _threshold(governors: int, threshold: int | None) -> int:
     return limit
 
 
-def _found_local(
+# --- founding with daemons ------------------------------------------------------------------------
+
+
+def _found_online(
     out: Output,
     name: str,
-    listed: list[str],
-    limit: int,
+    paths: list[Path],
+    threshold: int,
     policy: PolicyFile,
-    path: Path,
-    key: Unlock,
+    folder: Path,
+    wait_s: float | None,
 ) -> ScopeFolder:
-    with out.progress("distributed key generation", 3 + len(listed)) as bar:
-        local_governors = ceremony.found_local(name, listed, limit)
-        bar.advance()
-        bar.say("certifying charter and policy")
-        signer = issuance.LocalSigner(local_governors)
-        charter = issuance.charter_draft(local_governors[0].seat)
-        raws = issuance.sign(issuance.founding_drafts(charter, policy), signer, f"scope {name}")
-        bar.advance()
-        bar.say("encrypting seats")
-        # the seats first: without them nobody could ever certify again
-        keyring.save_seats(path / "governors", local_governors, key, lambda _: bar.advance())
-        roster = local_governors[0].seat.roster
-        (path / "roster.cbor").write_bytes(roster.to_bytes())
-        scope = ScopeFolder.create(path, raws[0])
-        for raw in raws[1:]:
-            scope.take(raw)
-        bar.advance()
+    records = [Record.load(path) for path in paths]
+    made = online.Founding(name, records, threshold, policy, folder, out.note)
+    for record in records:
+        fingerprint = spoken(record.governor.verify_key)
+        out.line(f"{record.governor.name} at {record.peers}, own fingerprint {fingerprint}")
+    with live_page(out) as draw:
+
+        def show(invitation: Invitation, states: Mapping[str, online.State]) -> None:
+            if not out.as_json:
+                draw({}, _page(invitation, states))
+
+        scope = made.run(show, wait_s)
+    directory = online.use_daemon(scope, [path.parent for path in paths])
+    if directory is None:
+        out.note("compare the key fingerprint below with that of  writ governor status")
+    else:
+        out.note(f"the daemon of {directory} certifies for {scope.path} from now on")
+    made.finish()
     return scope
 
 
-def _finish(out: Output, scope: ScopeFolder) -> None:
-    out.ok(f"founded {scope.charter.name} in {scope.path}")
-    document = describe(scope)
-    _show(out, document)
-    out.note(f"next: look at {scope.policy_file}, then  writ member request DIR --name NAME")
-    out.json(document)
+def _page(invitation: Invitation, states: Mapping[str, online.State]) -> list[str]:
+    rows = [(name, online.state_text(one)) for name, one in states.items()]
+    lines = [f"{invitation.title}: {invitation.roster.threshold} of {len(rows)} certify"]
+    lines += table(("governor", "state"), rows)
+    known = [one for one in states.values() if isinstance(one, CeremonyStatus)]
+    # the fingerprint has a line of its own: a narrow terminal must not cut what people compare
+    fingerprints = {one.fingerprint for one in known} - {""}
+    lines += [f"ceremony fingerprint  {one}" for one in sorted(fingerprints)]
+    if any(one.state == "compare" for one in known):
+        lines.append("compare it by voice with all operators, then at each governor:")
+        lines.append(f"  writ governor approve DIR {invitation.id.hex()[:8]}")
+    return lines
 
 
-def default_threshold(governors: int) -> int:
-    """The least that is safe with as many liars as a third allows: threshold > (n + f) / 2."""
-    return (governors + (governors - 1) // 3) // 2 + 1
+# --- showing --------------------------------------------------------------------------------------
 
 
 @command(group)
 @scope_option
 def show(out: Output, scope: Path) -> None:
-    """What a scope is, who governs it, and how new its policy and beacon are."""
+    """Show a scope: its governors, and the age of its policy and beacon."""
     document = describe(ScopeFolder.open(scope))
     _show(out, document)
     if (daemon := read_daemon(scope)) is not None:
-        out.note(f"as the folder knows it; what is in force now:  writ governor status {daemon}")
+        out.note(
+            f"this is the folder's state; for the state in force:  writ governor status {daemon}"
+        )
     out.json(document)
 
 
 def describe(folder: ScopeFolder) -> dict[str, Any]:
-    """All that `scope show` says."""
+    """The document of `scope show`."""
     charter, policy, beacon = folder.charter, folder.policy, folder.beacon
     count = len(charter.governors)
     offline, byzantine = tolerance(count, charter.threshold)
@@ -221,6 +258,7 @@ def _show(out: Output, document: dict[str, Any]) -> None:
     beacon = document["beacon_time"]
     age = humanize.duration(now_s() - beacon) if beacon else ""
     limit = humanize.duration(document["beacon_age_max_s"])
+    tolerates = tolerance_text(document["tolerates_offline"], document["tolerates_byzantine"])
     out.fields(
         {
             "scope": f"{document['name']} ({document['scope'].hex()})",
@@ -229,9 +267,7 @@ def _show(out: Output, document: dict[str, Any]) -> None:
             "key fingerprint": document["key_fingerprint"],
             "founded": humanize.moment(document["founded"]),
             "governors": f"{document['threshold']} of {document['governors']} certify",
-            "tolerates": tolerance_text(
-                document["tolerates_offline"], document["tolerates_byzantine"]
-            ),
+            "tolerates": tolerates,
             "seats here": document["seats_here"] or None,
             "epoch": f"{document['epoch']} (head {document['head'].hex()})",
             "beacon": f"{age} old; fresh for {limit}" if beacon else "none",
@@ -246,21 +282,26 @@ def _show(out: Output, document: dict[str, Any]) -> None:
 @signing_options
 @deliver_option
 @timeout_option
-def beacon(out: Output, scope: Path, who: Who, deliver: tuple[str, ...], timeout_s: float) -> None:
-    """Certify a beacon: the time of this moment, and the epoch in force.
+def beacon(
+    out: Output,
+    scope: Path,
+    signing: SigningOptions,
+    targets: tuple[str, ...],
+    timeout_s: float,
+) -> None:
+    """Certify a beacon: the current time, and the epoch in force.
 
     Devices have no clock of their own; rules marked `fresh` deny when the beacon is too old.
     """
-    folder = open_scope(out, scope, who)
-    with certifying(folder, who):
-        targets = find_targets(folder, deliver)
-        signer = open_signer(out, folder, who)
-        draft = issuance.beacon_draft(folder)
-        issuance.issue(folder, [draft], signer)
+    folder = open_scope(out, scope, signing)
+    with issuing(out, folder, signing):
+        found = find_targets(folder, targets)
+        signer = open_signer(out, folder, signing)
+        issuance.issue(folder, [issuance.beacon_draft(folder)], signer)
     made = folder.beacon
     assert made is not None
     out.ok(f"certified: epoch {made.epoch} at {humanize.moment(made.time)}, {len(made.raw)} bytes")
-    deliveries = _hand_over(out, targets, folder, timeout_s)
+    deliveries = deliver(out, found, beacon_sender(folder, timeout_s))
     out.json(
         {
             "epoch": made.epoch,
@@ -270,7 +311,3 @@ def beacon(out: Output, scope: Path, who: Who, deliver: tuple[str, ...], timeout
         }
     )
     finish(out, deliveries)
-
-
-def _hand_over(out: Output, targets: Any, folder: ScopeFolder, timeout_s: float) -> Any:
-    return deliver(out, targets, beacon_sender(folder, timeout_s))

@@ -1,4 +1,4 @@
-"""Where the passphrase comes from: a file, a key file, or a person; never from the command line."""
+"""The passphrase or key file of the governors' key shares: from a file, or typed by a person."""
 
 import sys
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from ..keys import keyfile
 from .output import Output
 
 PASSPHRASE_BYTES_MAX = 4096
+PROMPT = "Passphrase that protects the governors' key shares"
 
 
 def secret_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,27 +34,23 @@ def secret_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        advice = "Give the one that the keys were made with: nothing else opens them."
+        advice = "Give the file that the keys were made with: no other one opens them."
         raise HostError(f"{path}: no such file", advice)
     return path
 
 
 def unlock(
-    out: Output,
-    passphrase_file: Path | None,
-    key_file: Path | None,
-    what: str,
-    is_new: bool = False,
+    out: Output, passphrase_file: Path | None, key_file: Path | None, is_new: bool = False
 ) -> keyfile.Unlock:
-    """What opens, or will lock (`is_new`), the files of `what`, such as "the governors' seats".
+    """The secret that opens the governors' encrypted files, or will encrypt them (`is_new`).
 
-    A new key file is made where none is yet. Raises `NeedsPerson` where nobody can be asked.
+    A new key file is made where none exists. Raises `NeedsPerson` without a terminal to ask at.
     """
     if passphrase_file and key_file:
         raise click.UsageError("--passphrase-file and --key-file exclude each other")
     if key_file:
         if is_new and not key_file.exists():
-            out.note(f"made {key_file}: whoever has it opens the seats, so keep it apart")
+            out.note(f"made {key_file}: this file opens the key shares, so keep it apart from them")
             return keyfile.KeyFile.create(key_file)
         return keyfile.KeyFile.load(_existing(key_file))
     if passphrase_file:
@@ -65,9 +62,8 @@ def unlock(
             raise HostError(f"{passphrase_file}: not UTF-8 text", "Save it as UTF-8.") from None
     if out.as_json or not sys.stdin.isatty():
         raise NeedsPerson(
-            f"the passphrase for {what} is needed",
-            "Run it in a terminal, or give --passphrase-file or --key-file.",
+            f"needed: {PROMPT[0].lower()}{PROMPT[1:]}",
+            "Run the command in a terminal, or give --passphrase-file or --key-file.",
         )
-    question = f"Passphrase for {what}"
-    text = click.prompt(question, hide_input=True, confirmation_prompt=is_new, err=True)
+    text = click.prompt(PROMPT, hide_input=True, confirmation_prompt=is_new, err=True)
     return keyfile.Passphrase(text)

@@ -1,4 +1,7 @@
-"""Who certifies: governors of this machine, one governor in a ceremony, or a governor's daemon."""
+"""The options of commands that certify, and the signer that they choose.
+
+A signer is all governors of this machine, one governor in a ceremony, or a governor's daemon.
+"""
 
 import contextlib
 import time
@@ -11,25 +14,26 @@ import click
 from click.core import ParameterSource
 
 from ..ceremony import keyring
-from ..ceremony.local import DirectoryFolder, Progress, Roster, SigningRequest
+from ..ceremony.local import DirectoryFolder, LocalGovernor, Progress, Roster, SigningRequest
 from ..ceremony.signguard import SignGuard
 from ..errors import Stalled
+from ..governor.client.connection import connect, read_daemon, sync
+from ..governor.client.issuer import GovernorIssuer, StillPending, resume
 from ..scope.folder import ScopeFolder
 from ..scope.issuance import CeremonySigner, Draft, Issuer, LocalSigner, Signer
 from ..scope.review import review
-from .daemonsigner import GovernorSigner, catch_up, connect, read_daemon, resume
 from .output import Output
 from .secret import secret_options, unlock
 
 POLL_S = 0.3
 DEFAULT_KEYS = Path("~/.config/writ")
-# In place of a daemon's folder: somebody else signs, whatever the scope's folder says.
-NOBODY = Path("/")
+# In place of a daemon's folder: no daemon certifies, whatever the scope's folder names.
+NO_DAEMON = Path("/")
 
 
 @dataclass(frozen=True)
-class Who:
-    """The options of `signing_options`."""
+class SigningOptions:
+    """The options of `signing_options`. daemon: a governor's folder, `NO_DAEMON`, or None."""
 
     governor: str | None
     keys: Path | None
@@ -40,8 +44,14 @@ class Who:
     no_wait: bool = False
 
     def keys_folder(self) -> Path:
-        """Where a governor of a ceremony has its keys."""
+        """The folder of a governor's keys in a ceremony."""
         return (self.keys or DEFAULT_KEYS).expanduser()
+
+    def daemon_for(self, scope: Path) -> Path | None:
+        """The folder of the daemon that certifies for a scope's folder, None where none does."""
+        if self.daemon is not None or self.governor is not None:
+            return None if self.daemon == NO_DAEMON else self.daemon
+        return read_daemon(scope)
 
 
 def keys_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,11 +61,10 @@ def keys_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--keys",
         type=click.Path(file_okay=False, path_type=Path),
         envvar="WRIT_KEYS",
-        help=f"Where keys are: {DEFAULT_KEYS} with --as, else the scope's governors [WRIT_KEYS].",
+        help=f"The keys' folder: {DEFAULT_KEYS} with --as, else `governors` in the scope's folder"
+        " [WRIT_KEYS].",
     )(function)
-    return click.option("--as", "governor", metavar="NAME", help="Which governor this is.")(
-        function
-    )
+    return click.option("--as", "governor", metavar="NAME", help="Sign as this governor.")(function)
 
 
 def wait_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,33 +74,35 @@ def wait_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "wait_s",
         type=click.FloatRange(0),
         metavar="SECONDS",
-        help="How long to wait for the other governors; until Ctrl-C otherwise.",
+        help="How long to wait for the other governors. Default: until Ctrl-C.",
     )(function)
 
 
 def signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: the options of `Who`; the command gets it as `who`."""
+    """Decorator: the options of `SigningOptions`; the command gets it as `signing`."""
 
     def run(*args: Any, **given: Any) -> Any:
-        ways = (given["local"], given["governor"], _is_said("daemon"))
+        ways = (given["local"], given["governor"], _is_on_command_line("daemon"))
         if sum(map(bool, ways)) > 1:
             raise click.UsageError("--local, --as and --governor exclude each other")
         if given.pop("local") or given["governor"]:
-            given["daemon"] = NOBODY
+            given["daemon"] = NO_DAEMON
         if given["no_wait"] and given["wait_s"] is not None:
             raise click.UsageError("--wait and --no-wait exclude each other")
-        if given["no_wait"] and given["daemon"] == NOBODY:
-            raise click.UsageError("--no-wait is for what a governor's daemon proposes")
+        if given["no_wait"] and given["daemon"] == NO_DAEMON:
+            raise click.UsageError("--no-wait needs a governor's daemon")
         names = ("governor", "keys", "passphrase_file", "key_file", "wait_s", "daemon", "no_wait")
-        who = Who(**{option: given.pop(option) for option in names})
-        return function(*args, who=who, **given)
+        signing = SigningOptions(**{option: given.pop(option) for option in names})
+        return function(*args, signing=signing, **given)
 
     run.__doc__ = function.__doc__
     run.__name__ = function.__name__
     # options that were declared below this decorator
     run.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
     local = click.option(
-        "--local", is_flag=True, help="All governors sign here: the default without a daemon."
+        "--local",
+        is_flag=True,
+        help="Sign with the governors of this machine: the default without a daemon.",
     )
     daemon = click.option(
         "--governor",
@@ -99,24 +110,25 @@ def signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
         metavar="DIR",
         type=click.Path(file_okay=False, path_type=Path),
         envvar="WRIT_GOVERNOR",
-        help="The governor's daemon that proposes it [WRIT_GOVERNOR, or the scope's `governor`].",
+        help="Propose it to the daemon of this governor's folder [WRIT_GOVERNOR, or the file"
+        " `governor` in the scope's folder].",
     )
     no_wait = click.option(
         "--no-wait",
         is_flag=True,
-        help="Leave once it is proposed; the same command, run again, takes what comes of it.",
+        help="Exit once it is proposed; the same command, run again, takes the result.",
     )
     return daemon(local(keys_options(wait_option(no_wait(run)))))
 
 
-def _is_said(name: str) -> bool:
-    # on the command line: what the environment says gives way
+def _is_on_command_line(name: str) -> bool:
+    # an option of the command line has priority over one of the environment
     source = click.get_current_context().get_parameter_source(name)
     return source is ParameterSource.COMMANDLINE
 
 
 class Waiter:
-    """Shows who is awaited, and sleeps. Raises `Stalled` after `wait_s`."""
+    """Shows which governors a ceremony waits for, and sleeps. Raises `Stalled` after `wait_s`."""
 
     def __init__(self, out: Output, wait_s: float | None) -> None:
         self._out = out
@@ -130,95 +142,120 @@ class Waiter:
             attempt = f", attempt {progress.attempt}" if progress.attempt > 1 else ""
             self._out.note(f"{progress.step}{attempt}: waiting for {awaited} (Ctrl-C is safe)")
             for name in progress.cheaters:
-                self._out.warn(f"{name} sent a wrong message and is left out")
+                self._out.warn(f"{name} sent an invalid message and is excluded")
         if self._end is not None and time.monotonic() >= self._end:
             raise Stalled(f"still waiting for {awaited}")
         time.sleep(POLL_S)
 
 
 def ceremony_folder(scope: Path) -> DirectoryFolder:
-    """Where the governors of this scope's folder meet."""
+    """The shared folder of a scope's ceremonies, made where it does not exist."""
     path = scope / "ceremony"
     path.mkdir(parents=True, exist_ok=True)
     return DirectoryFolder(path)
 
 
-def open_scope(out: Output, scope: Path, who: Who) -> ScopeFolder:
-    """The scope's folder, brought up to date where a daemon is the one that certifies."""
+def open_scope(out: Output, scope: Path, signing: SigningOptions) -> ScopeFolder:
+    """The scope's folder, in sync with the governors where a daemon certifies for it."""
     folder = ScopeFolder.open(scope)
-    daemon = daemon_of(folder.path, who)
+    daemon = signing.daemon_for(folder.path)
     if daemon is not None:
         with connect(daemon) as client:
-            count = catch_up(folder, client)
+            count = sync(folder, client)
         if count:
             noun = "capsule" if count == 1 else "capsules"
-            out.note(f"took {count} {noun} that the governors had certified")
+            out.note(f"Synced {count} {noun} from the governors")
     return folder
 
 
 @contextlib.contextmanager
-def certifying(folder: ScopeFolder, who: Who) -> Iterator[None]:
-    """Alone in the folder where its own state is what keeps an epoch from having two policies.
+def issuing(out: Output, folder: ScopeFolder, signing: SigningOptions) -> Iterator[None]:
+    """The part of a command that certifies: holds the folder's lock unless a daemon certifies.
 
-    Where a daemon certifies, the governors see to that, and others may use the folder.
+    Without a daemon the folder's state alone prevents two policies for one epoch. With a daemon the
+    governors do, and the folder stays free. With --no-wait the command ends here while its
+    proposals are pending.
     """
-    if daemon_of(folder.path, who) is not None:
-        yield
+    daemon = signing.daemon_for(folder.path)
+    if daemon is None:
+        with folder.lock():
+            yield
         return
-    with folder.lock():
+    try:
         yield
+    except StillPending as pending:
+        _print_pending(out, pending, daemon)
+        click.get_current_context().exit(0)
 
 
-def daemon_of(scope: Path, who: Who) -> Path | None:
-    """The folder of the daemon that certifies for a scope's folder, None where nobody's does."""
-    if who.daemon is not None or who.governor is not None:
-        return None if who.daemon == NOBODY else who.daemon
-    return read_daemon(scope)
+def _print_pending(out: Output, pending: StillPending, daemon: Path) -> None:
+    for one in pending.proposals:
+        out.ok(f"proposed {one['id'][:8]}: {one['title']}")
+    if pending.awaited:
+        out.note(pending.awaited)
+    if pending.proposals:
+        out.note(f"to see its progress:  writ governor pending {daemon}")
+        out.note("the same command, run again, takes the result")
+    else:
+        out.note("requested a beacon: the next command with this scope takes it")
+    out.json({"pending": pending.proposals})
 
 
-def going_on(out: Output, folder: ScopeFolder, who: Who, wish: str) -> list[Draft] | None:
-    """What the same command has proposed before, if that is not over. As `resume`."""
-    return resume(out, folder, daemon_of(folder.path, who), wish)
+def resume_drafts(
+    out: Output, folder: ScopeFolder, signing: SigningOptions, intent: str
+) -> list[Draft] | None:
+    """The drafts that the same command has proposed before, as of `resume`."""
+    return resume(out.note, folder, signing.daemon_for(folder.path), intent)
 
 
-def open_signer(out: Output, folder: ScopeFolder, who: Who, wish: str = "") -> Signer | Issuer:
-    """The signer that the options mean; wish: as in scope/pending.py.
+def open_signer(
+    out: Output, folder: ScopeFolder, signing: SigningOptions, intent: str = ""
+) -> Signer | Issuer:
+    """The signer that the options choose. intent: as in scope/pending.py.
 
     Raises what reading the seats raises.
     """
-    daemon = daemon_of(folder.path, who)
+    daemon = signing.daemon_for(folder.path)
     if daemon is not None:
-        return GovernorSigner(out, folder, daemon, who.wait_s, not who.no_wait, wish)
-    if who.governor is None:
-        keys = who.keys or folder.path / "governors"
-        if not keyring.names_in(keys):
-            raise keyring.NoSeat(
-                f"no governor's keys in {keys}",
-                "Governors on separate machines sign together: --as NAME, and --keys DIR.",
-            )
-        key = unlock(out, who.passphrase_file, who.key_file, "the governors' seats")
-        with out.progress("opening seats", folder.charter.threshold) as bar:
-            return LocalSigner(keyring.open_quorum(keys, key, lambda _: bar.advance()))
-    roster = read_roster(folder.path)
-    keys = who.keys_folder()
-    name = keyring.the_name(keys, who.governor)
-    key = unlock(out, who.passphrase_file, who.key_file, f"the keys of {name}")
-    local = keyring.open_seat(keys, name, key, roster)
+        return GovernorIssuer(out.note, folder, daemon, signing.wait_s, not signing.no_wait, intent)
+    if signing.governor is None:
+        return _open_local(out, folder, signing)
+    local = open_seat(out, folder.path, signing)
 
     def approve(proposal: SigningRequest) -> bool:
-        # our own proposal: what it says was shown before, what it binds us to is remembered
+        # the operator has seen this own proposal before; the sign guard records its heads
         states = review(local.seat, folder, proposal.items).heads
-        sign_guard_of(keys, name).record(proposal.group_key, states)
-        out.note(f"proposal {proposal.tag}: the others run  writ ceremony sign")
+        sign_guard(signing.keys_folder(), local.seat.name).record(proposal.group_key, states)
+        out.note(f"proposal {proposal.tag}: the other governors run  writ ceremony sign")
         return True
 
-    waiter = Waiter(out, who.wait_s)
+    waiter = Waiter(out, signing.wait_s)
     meeting = ceremony_folder(folder.path)
     return CeremonySigner(meeting, local.identity, local.seat, waiter, approve)
 
 
-def sign_guard_of(keys: Path, name: str) -> SignGuard:
-    """What this governor has agreed to."""
+def _open_local(out: Output, folder: ScopeFolder, signing: SigningOptions) -> LocalSigner:
+    keys = signing.keys or folder.path / "governors"
+    if not keyring.names_in(keys):
+        raise keyring.NoSeat(
+            f"no governor's keys in {keys}",
+            "Governors on separate machines sign together: --as NAME, and --keys DIR.",
+        )
+    key = unlock(out, signing.passphrase_file, signing.key_file)
+    with out.progress("decrypting key shares", folder.charter.threshold) as bar:
+        return LocalSigner(keyring.open_quorum(keys, key, lambda _: bar.advance()))
+
+
+def open_seat(out: Output, scope: Path, signing: SigningOptions) -> LocalGovernor:
+    """The identity and seat of the governor in a ceremony that the options name."""
+    roster = read_roster(scope)
+    name = keyring.the_name(signing.keys_folder(), signing.governor)
+    key = unlock(out, signing.passphrase_file, signing.key_file)
+    return keyring.open_seat(signing.keys_folder(), name, key, roster)
+
+
+def sign_guard(keys: Path, name: str) -> SignGuard:
+    """The sign guard of one governor, in the folder of its keys."""
     return SignGuard(keys / f"{name}.pledges")
 
 
@@ -226,5 +263,5 @@ def read_roster(scope: Path) -> Roster:
     """The roster in a scope's folder. Raises `HostError`."""
     path = scope / "roster.cbor"
     if not path.is_file():
-        raise keyring.NoSeat(f"no roster in {scope}", "Make it: writ ceremony roster NAME.")
+        raise keyring.NoSeat(f"no roster in {scope}", "Make one: writ ceremony roster NAME.")
     return Roster.from_bytes(path.read_bytes()[:65537])

@@ -30,6 +30,14 @@ def tolerance(governors: int, threshold: int) -> tuple[int, int]:
     return governors - threshold, max(0, 2 * threshold - governors - 1)
 
 
+def default_threshold(governors: int) -> int:
+    """The least threshold that is safe with f = (governors - 1) // 3 Byzantine governors.
+
+    That is the least threshold > (governors + f) / 2.
+    """
+    return (governors + (governors - 1) // 3) // 2 + 1
+
+
 def check_threshold(governors: int, threshold: int, byzantine: int = 0) -> None:
     """Raises `UnsafeThreshold` unless `threshold` of `governors` is reachable and safe.
 

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 
 _HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
 _REVOKED = re.compile(r"^[ \t]*revoked[ \t]*=[ \t]*\[", re.MULTILINE)
@@ -43,6 +44,21 @@ def add_revoked(text: str, entries: Sequence[tuple[str, str]]) -> str | None:
         return None
     wanted = {**before, "revoked": [*known, *(node for node, _ in new)]}
     return changed if after == wanted else None
+
+
+def revoke_in_file(path: Path, entries: Sequence[tuple[str, str]]) -> bool:
+    """Write `add_revoked` into a policy file; returns whether that was possible.
+
+    Without it the next `writ policy certify` would restore the revoked nodes.
+    """
+    try:
+        changed = add_revoked(path.read_text("utf-8"), entries)
+    except (OSError, UnicodeDecodeError):
+        return False
+    if changed is None:
+        return False
+    path.write_text(changed, "utf-8")
+    return True
 
 
 def _comment(note: str) -> str:

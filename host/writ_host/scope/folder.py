@@ -109,6 +109,14 @@ class ScopeFolder:
         return folder
 
     @classmethod
+    def find(cls, path: Path) -> "ScopeFolder | None":
+        """The scope in a folder, None where there is none. Raises as `open` does."""
+        try:
+            return cls.open(path)
+        except NoScopeHere:
+            return None
+
+    @classmethod
     def create(cls, path: Path, charter_raw: bytes) -> "ScopeFolder":
         """A new scope's folder, with its charter. Raises `Rejection`, or `HostError`."""
         folder = cls(path, charter_raw)

@@ -5,16 +5,18 @@ which checks them as a device does. The drafts here have the right epochs, heads
 amendment beside a whole policy where one is possible.
 """
 
+import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from writ.authority import capsule as capsules
 from writ.authority.capsule import AMENDMENT, BEACON, CHARTER, Member
 from writ.authority.policy import Policy, check_amendment
-from writ.errors import Rejection
+from writ.errors import Rejection, RolledBack
 from writ.limits import AMENDMENT_OPS_MAX
 
 from ..ceremony.local import (
@@ -35,7 +37,7 @@ from ..policy.amendment import successor
 from ..policy.diff import Diff, diff
 from ..policy.source import PolicyFile
 from ..policy.strict_toml import PolicyError
-from .folder import ScopeFolder, now_s
+from .folder import NoScopeHere, ScopeFolder, now_s
 
 # The default parameters of a charter: a beacon is fresh for a day, clocks differ by five minutes.
 BEACON_AGE_MAX_S = 86400
@@ -176,6 +178,29 @@ def issue(
             if not (isinstance(signer, Issuer) and folder.is_certified(raw)):
                 raise
     return raws
+
+
+def store_signed(path: Path, request: SigningRequest, signatures: Sequence[bytes]) -> int:
+    """Store the capsules of a ceremony in the scope's folder; returns how many were new there.
+
+    Makes the folder's scope if the first capsule is its charter. Raises `NoScopeHere`.
+    """
+    raws = [
+        capsules.assemble(item.payload, signature)
+        for item, signature in zip(request.items, signatures, strict=True)
+    ]
+    folder = ScopeFolder.find(path)
+    new = 0
+    if folder is None:
+        if capsules.parse(raws[0]).kind != CHARTER:
+            raise NoScopeHere(f"no charter in {path}", "First: writ ceremony propose charter.")
+        folder = ScopeFolder.create(path, raws[0])
+        new = 1
+    for raw in raws:
+        # the other governors store the same bytes in the same folder at the same time
+        with contextlib.suppress(RolledBack):
+            new += folder.take(raw)
+    return new
 
 
 def check_signer(folder: ScopeFolder, group_key: bytes) -> None:

@@ -134,7 +134,7 @@ def test_another_node_at_the_address_gets_nothing(rig: Rig, device: Device) -> N
     ran = rig.run(*words, "--deliver", device.address)
     assert ran.code == 1 and "is the node" in ran.document["delivered"][0]["error"]
     assert device.node.authority.charter is None
-    assert rig.ok("member", "list")["members"][0]["at"] is None
+    assert rig.ok("member", "list")["members"][0]["address"] is None
 
 
 def test_nobody_answers(rig: Rig) -> None:

@@ -200,7 +200,7 @@ def test_a_member_is_admitted_when_one_operator_agrees(council: Council) -> None
     command = council.begin(*words, "--wait", "30", "--json")
     wait_for(lambda: council.waiting("c"))
     shown = council.run("governor", "pending", "c").stdout
-    assert "member pump" in shown and "0 of 1 operator: writ governor approve" in shown
+    assert "member pump" in shown and "approved by 0 of 1 operator: writ governor approve" in shown
     council.approve("c", reason="I know this pump")
     (admitted,) = finish(command)["admitted"]
     assert (admitted["name"], admitted["roles"]) == ("pump", ["actuator"])

@@ -57,7 +57,7 @@ def test_read_write_post(field: Field, interpreter: str) -> None:
     node = field.folder("laptop", OPERATOR)
     write_book(node, pump=pump.address)
     assert writ("get", "pump/temp", "--node", node).stdout == "21.1\n"
-    assert writ("put", "pump/note", "one", "--node", node).stdout == "pump did it\n"
+    assert writ("put", "pump/note", "one", "--node", node).stdout == "pump: done\n"
     writ("post", "pump/note", "--hex", "20 74 77 6f", "--node", node)
     (field.root / "three").write_bytes(b"\n" * 700)
     writ("post", "pump/note", "--file", field.root / "three", "--node", node)

@@ -55,7 +55,7 @@ def show_all(out: Output) -> None:
     out.warn("careful")
     with out.progress("work", 2) as bar:
         bar.advance()
-        bar.say("more")
+        bar.next("more")
     out.json({"id": b"\x01\xff", "path": Path("a"), "set": {2, 1}, b"\x02": (None, True)})
 
 

@@ -41,14 +41,14 @@ def test_who_waits_for_people_is_in_nobodys_way(council: Council) -> None:
         council.writ("governor", "approve", "b", id[:8], "--yes")
     found = [finish(command)["admitted"][0] for command in (first, second)]
     assert [one["name"] for one in found] == ["one", "two"]
-    assert found[0]["address"] != found[1]["address"]
+    assert found[0]["short_address"] != found[1]["short_address"]
     folder = ScopeFolder.open(council.scope)
     assert folder.members.find("one") and folder.members.find("two") and not kept(council)
 
 
 def test_the_same_command_takes_what_another_one_left(council: Council) -> None:
     words = admit(council, "three")
-    (left,) = council.writ(*words, "--no-wait")["proposed"]
+    (left,) = council.writ(*words, "--no-wait")["pending"]
     assert (left["state"], left["operators"]) == ("open", 1)
     shown = council.run(*words, "--no-wait")
     assert shown.returncode == 0 and f"approve {council.path('a')} {left['id'][:8]}" in shown.stdout
@@ -69,7 +69,7 @@ def test_who_stops_waiting_is_told_what_goes_on(council: Council) -> None:
     command.send_signal(signal.SIGINT)
     _, err = command.communicate(timeout=20)
     assert command.returncode == 130 and "Traceback" not in err
-    assert id[:8] in err and "Run the same command again" in err and "stays proposed" in err
+    assert id[:8] in err and "Run the same command again" in err and "stays open" in err
     error = council.writ(*words, "--wait", "0.1", code=4)["error"]
     assert error["name"] == "NeedsPerson" and id[:8] in error["message"]
     assert proposals(council) == [id]
@@ -79,14 +79,14 @@ def test_who_stops_waiting_is_told_what_goes_on(council: Council) -> None:
 
 def test_what_was_denied_is_told_once_and_proposed_anew_then(council: Council) -> None:
     words = admit(council, "five")
-    (left,) = council.writ(*words, "--no-wait")["proposed"]
+    (left,) = council.writ(*words, "--no-wait")["pending"]
     for name in "ab":
         wait_for(lambda name=name: council.waiting(name))
         council.writ("governor", "deny", name, left["id"][:8], "--yes", "--reason", "not this one")
     wait_for(lambda: not proposals(council))
     error = council.writ(*words, "--no-wait", code=1)["error"]
     assert error["name"] == "Denied" and "run again" in error["advice"]
-    (again,) = council.writ(*words, "--no-wait")["proposed"]
+    (again,) = council.writ(*words, "--no-wait")["pending"]
     assert again["id"] != left["id"]
     council.approve("c")
     assert finish(council.begin(*words, "--wait", "20", "--json"))["admitted"]
@@ -98,14 +98,14 @@ def test_a_policy_and_a_revocation_are_taken_later(council: Council) -> None:
     text.write_text(text.read_text().replace('resource = "*"', 'resource = "temp"', 1))
     words = ("policy", "certify", "--yes")
     epoch = ScopeFolder.open(council.scope).epoch
-    (left,) = council.writ(*words, "--no-wait")["proposed"]
+    (left,) = council.writ(*words, "--no-wait")["pending"]
     council.approve("b")
     wait_for(lambda: council.ask("a", "status")["epoch"] == epoch + 1)
     found = council.writ(*words, "--wait", "20")
     assert found["epoch"] == epoch + 1 and found["capsules"]["policy"] and not kept(council)
     revoke = ("member", "revoke", "one", "--reason", "lost", "--yes")
-    (left,) = council.writ(*revoke, "--no-wait")["proposed"]
-    assert left["kind"] == "policy" and council.writ(*revoke, "--no-wait")["proposed"] == [left]
+    (left,) = council.writ(*revoke, "--no-wait")["pending"]
+    assert left["kind"] == "policy" and council.writ(*revoke, "--no-wait")["pending"] == [left]
     council.approve("b")
     wait_for(lambda: council.ask("a", "status")["epoch"] == epoch + 2)
     found = council.writ(*revoke, "--wait", "20")
@@ -116,14 +116,14 @@ def test_a_policy_and_a_revocation_are_taken_later(council: Council) -> None:
 def test_what_became_stale_is_drafted_anew(council: Council) -> None:
     be_members(council, "two", "three")
     revoke = ("member", "revoke", "two", "--yes")
-    (left,) = council.writ(*revoke, "--no-wait")["proposed"]
+    (left,) = council.writ(*revoke, "--no-wait")["pending"]
     council.writ("governor", "deny", "b", left["id"][:8], "--yes")
     other = council.begin("member", "revoke", "three", "--yes", "--wait", "20", "--json")
     wait_for(lambda: len(proposals(council)) == 2)
     (id,) = set(proposals(council)) - {left["id"]}
     council.writ("governor", "approve", "c", id[:8], "--yes")
     finish(other)
-    (again,) = council.writ(*revoke, "--no-wait")["proposed"]
+    (again,) = council.writ(*revoke, "--no-wait")["pending"]
     assert again["id"] != left["id"] and proposals(council) == [again["id"]]
     council.writ("governor", "approve", "c", again["id"][:8], "--yes")
     assert finish(council.begin(*revoke, "--wait", "20", "--json"))["revoked"]
@@ -158,7 +158,7 @@ def test_a_refresh_that_operators_deny_ends_the_command(council: Council) -> Non
     out, err = command.communicate(timeout=30)
     assert command.returncode == 1, out + err
     # whom it waited for, with the very command, and why it came to nothing
-    assert f"0 of 2 operators: writ governor approve a {found['id'][:8]}" in out
+    assert f"approved by 0 of 2 operators: writ governor approve a {found['id'][:8]}" in out
     assert "too many operators denied it" in err and "The old shares stay in force" in err
 
 

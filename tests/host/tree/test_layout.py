@@ -50,7 +50,7 @@ HOST_ROOMS = (
     *("governor.metrics", "governor.proposals", "governor.ledger", "governor.core"),
     *("governor.ceremonies", "governor.peering", "governor.activation", "governor.join"),
     *("governor.renewal", "governor.backup", "governor.node", "governor.governor"),
-    *("governor.snapshot", "governor.api", "governor.daemon"),
+    *("governor.snapshot", "governor.api", "governor.daemon", "governor.client"),
     *("cli", "demo"),
 )
 

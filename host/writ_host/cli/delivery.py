@@ -1,4 +1,4 @@
-"""Options and output of commands that hand capsules to nodes."""
+"""The option and the output of commands that deliver capsules to nodes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,29 +11,30 @@ from .output import Output
 
 deliver_option = click.option(
     "--deliver",
+    "targets",
     multiple=True,
-    metavar="WHERE",
-    help="Hand it over to NAME, HOST:PORT, or all of book.toml; may be repeated.",
+    metavar="TARGET",
+    help="Deliver to a NAME of book.toml, to HOST:PORT, or to `all` of book.toml; may be repeated.",
 )
 
 
 def deliver(
     out: Output,
     targets: Sequence[tuple[str, str]],
-    give: Callable[[str, str], Sequence[Outcome]],
+    send: Callable[[str, str], Sequence[Outcome]],
 ) -> list[Delivery]:
-    """Hand over, and show what became of it."""
+    """Deliver to each (name, address) by `send`, and show the answers."""
     if not targets:
         return []
-    with out.progress("handing over", len(targets)) as bar:
-        found = deliver_to_all(targets, give, lambda _: bar.advance())
+    with out.progress("delivering", len(targets)) as bar:
+        found = deliver_to_all(targets, send, lambda _: bar.advance())
     rows = [(one.name, one.address, one.text) for one in found]
-    out.table(("node", "address", "answer"), rows, "handed over")
+    out.table(("node", "address", "answer"), rows, "delivered")
     return found
 
 
 def documents(found: Sequence[Delivery]) -> list[dict[str, Any]]:
-    """For --json."""
+    """The deliveries for --json."""
     return [
         {
             "name": one.name,
@@ -54,11 +55,11 @@ def documents(found: Sequence[Delivery]) -> list[dict[str, Any]]:
 
 
 def finish(out: Output, found: Sequence[Delivery]) -> None:
-    """Leave with the exit code that the deliveries deserve; what was certified stays certified."""
-    bad = [one for one in found if not one.is_good]
-    if not bad:
+    """Exit with a code for failed deliveries; the certified capsules stay in the folder."""
+    failed = [one for one in found if not one.is_good]
+    if not failed:
         return
-    names = ", ".join(one.name for one in bad)
-    out.warn(f"certified and kept, but not handed over to {names}: try --deliver again later")
-    unreachable = all(one.is_unreachable for one in bad)
-    click.get_current_context().exit(UNREACHABLE if unreachable else REFUSED)
+    names = ", ".join(one.name for one in failed)
+    out.warn(f"certified, but not delivered to {names}: run this again later with --deliver")
+    is_unreachable = all(one.is_unreachable for one in failed)
+    click.get_current_context().exit(UNREACHABLE if is_unreachable else REFUSED)

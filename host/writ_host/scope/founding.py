@@ -1,0 +1,47 @@
+"""Founding of a scope whose governors are all on this machine."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..ceremony import keyring, local
+from ..errors import FileInTheWay
+from ..keys.keyfile import Unlock
+from ..policy.source import PolicyFile
+from . import issuance
+from .folder import ScopeFolder
+
+
+def check_new(path: Path) -> None:
+    """Raises `FileInTheWay` where the folder holds a scope or governors' keys already."""
+    for taken in ("charter.cbor", "roster.cbor", "governors"):
+        if (path / taken).exists():
+            raise FileInTheWay(f"{path / taken} exists already", "Choose another --folder.")
+
+
+def found_local(
+    path: Path,
+    name: str,
+    governors: Sequence[str],
+    threshold: int,
+    policy: PolicyFile,
+    key: Unlock,
+    progress: Callable[[str], None],
+) -> ScopeFolder:
+    """Found the scope `name` in the folder `path`, with these governors' names.
+
+    key: encrypts the governors' keys and key shares; progress(step): called before each step.
+    """
+    progress("distributed key generation")
+    made = local.found_local(name, governors, threshold)
+    progress("certifying charter and policy")
+    signer = issuance.LocalSigner(made)
+    charter = issuance.charter_draft(made[0].seat)
+    raws = issuance.sign(issuance.founding_drafts(charter, policy), signer, f"scope {name}")
+    progress("encrypting key shares")
+    # the key shares are saved first: without them the charter could never have a successor
+    keyring.save_seats(path / "governors", made, key, lambda _: progress("encrypting key shares"))
+    (path / "roster.cbor").write_bytes(made[0].seat.roster.to_bytes())
+    scope = ScopeFolder.create(path, raws[0])
+    for raw in raws[1:]:
+        scope.take(raw)
+    return scope
