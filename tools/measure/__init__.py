@@ -1,1 +1,1 @@
-"""The benchmarks behind `make bench`; each module measures one kind of thing beside its peers."""
+"""The benchmarks of `make bench`: each module measures one subject, with reference figures."""

@@ -1,7 +1,7 @@
-"""Governors as they run: one process each, real ledgers, real sockets on loopback.
+"""Governors as in production: one process each, with real ledgers and sockets on loopback.
 
-The group key is made in this process, and ledgers begin with what it signs: founding over the
-network is not what is measured. All else is the daemon's own.
+The group key is made in this process, and it signs the first capsules of the ledgers, since the
+founding over the network is not measured. Everything else is the daemon's own code.
 """
 
 import contextlib
@@ -69,7 +69,7 @@ START_S = 120.0
 MEMBER_S = 300 * 86400
 GOVERNOR, SENSOR = 2, 4
 
-# Nobody has to agree to a policy, nor to a renewal.
+# Neither a policy nor a renewal needs an operator's approval.
 POLICY = """
 [roles]
 governor = "certifies, and asks for readings"
@@ -95,7 +95,7 @@ _COMMAND = "from writ_host.cli import main; main()"
 
 @dataclass(frozen=True)
 class Device:
-    """A member: its P-256 key (32 B), and what is certified of it."""
+    """A member. private: its P-256 key (32 B); raw: its member capsule."""
 
     private: bytes
     name: str
@@ -109,7 +109,7 @@ class Device:
 
 @dataclass
 class Governor:
-    """One of them. process: None until it runs."""
+    """One governor. process: None until it runs."""
 
     local: LocalGovernor
     folder: GovernorFolder
@@ -119,16 +119,16 @@ class Governor:
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def ask(self, do: str, **parameters: object) -> Document:
-        """The answer of its daemon, on a connection of its own."""
+        """The daemon's answer, on a new connection."""
         with ControlClient(self.folder.control) as client:
             return client.ask(do, **parameters)
 
 
 class Committee:
-    """`count` governors in a temporary folder, and members that exist on paper. Use `with`.
+    """`count` governors in a temporary folder, and members without processes. Use `with`.
 
-    threshold: the least that is safe and lets as many die; policy: the text of policy.toml. Raises
-    `SystemExit` where one of them does not start.
+    The threshold is the least that is safe with a third of the governors Byzantine. policy: the
+    text of policy.toml. Raises `SystemExit` if a governor does not start.
     """
 
     def __init__(self, count: int, device_names: Sequence[str] = (), policy: str = POLICY) -> None:
@@ -158,7 +158,7 @@ class Committee:
                 one.process.wait()
         self._stack.close()
 
-    # --- before they run --------------------------------------------------------------------------
+    # --- files ------------------------------------------------------------------------------------
 
     def _governor(self, local: LocalGovernor) -> Governor:
         name = local.seat.name
@@ -202,7 +202,7 @@ class Committee:
         AddressBook(folder.peers).set({key: at for key, at in addresses.items() if key != name})
 
     def sign(self, payloads: Sequence[bytes]) -> list[bytes]:
-        """Capsules, signed by what the governors' shares are shares of: a thousand in a moment."""
+        """Capsules signed with the key that the shares reconstruct, a thousand in a moment."""
         keys = [one.local.seat.key for one in self.governors]
         numbers = [key.identifier for key in keys[: keys[0].threshold]]
         shares = zip(numbers, keys, strict=False)
@@ -210,7 +210,7 @@ class Committee:
         return [_signed(payload, secret, keys[0].group_key) for payload in payloads]
 
     def provision(self, device: Device, path: Path, listen: str) -> None:
-        """Make the folder of a node: its key, its config.json, and what is certified of it."""
+        """Make the folder of a node: its key, its config.json, and its capsules."""
         scope = bytes(capsules.scope_id(capsules.parse(self.genesis[0]).payload))
         path.mkdir()
         config = {"name": device.name, "scope": scope.hex(), "listen": listen}
@@ -221,7 +221,7 @@ class Committee:
     # --- processes --------------------------------------------------------------------------------
 
     def start(self, one: Governor, program: Sequence[str] = ("-c", _COMMAND)) -> None:
-        """Run a daemon; what it says goes to DIR/log."""
+        """Start a daemon; its output goes to DIR/log."""
         command = [sys.executable, *program, "governor", "run", str(one.folder.path)]
         options = ["--key-file", str(self.key_path), "--metrics", one.metrics]
         paths = os.pathsep.join(str(ROOT / part) for part in ("firmware", "host"))
@@ -235,7 +235,7 @@ class Committee:
             )
 
     def _meet(self) -> None:
-        """Wait until each has heard all the others and may promise something."""
+        """Wait until each governor is connected to all others and takes part in consensus."""
         for one in self.governors:
             self.wait(functools.partial(self._is_ready, one), f"{one.folder.path.name} to be ready")
 
@@ -250,15 +250,15 @@ class Committee:
         return False
 
     def wait(self, until: Callable[[], bool], what: str, timeout_s: float = START_S) -> None:
-        """Wait until something holds. Raises `SystemExit` when it does not in time."""
+        """Wait until `until()` is true. Raises `SystemExit` after `timeout_s`."""
         end = time.monotonic() + timeout_s
         while not until():
             if time.monotonic() > end:
-                raise SystemExit(f"waited {timeout_s:g} s in vain for {what}")
+                raise SystemExit(f"timeout after {timeout_s:g} s, waiting for {what}")
             time.sleep(0.02)
 
     def traffic(self) -> dict[str, float]:
-        """Sums over all governors of what their metrics say, by name; a second old at most."""
+        """Sums of the governors' metrics, by name; a second old at most."""
         total: dict[str, float] = {}
         for one in self.governors:
             with urllib.request.urlopen(f"http://{one.metrics}/metrics", timeout=5) as answer:
@@ -269,12 +269,13 @@ class Committee:
                         total[name] = total.get(name, 0.0) + float(value)
         return total
 
-    # --- what is proposed -------------------------------------------------------------------------
+    # --- proposals --------------------------------------------------------------------------------
 
     def revocation(self, node_id: bytes) -> list[bytes]:
-        """Amendment and whole policy that revoke a node, or restore one that is revoked.
+        """The amendment and the whole policy that revoke a node, or restore a revoked one.
 
-        What `writ member revoke` proposes; the state that follows counts as in force then.
+        They are the payloads that `writ member revoke` proposes. The new state counts as in force
+        from then on.
         """
         op: object = [OP_RESTORE, node_id] if node_id in self.policy.revoked else node_id
         head = self.policy.head()
@@ -300,7 +301,7 @@ def _signed(payload: bytes, secret: int, group_key: bytes) -> bytes:
 
 
 class Watch:
-    """A daemon's events, from when it is made. Close it, or use `with`."""
+    """A daemon's events, from the creation of this object. Use `with`."""
 
     def __init__(self, governor: Governor) -> None:
         self._client = ControlClient(governor.folder.control)
@@ -314,7 +315,7 @@ class Watch:
 
     def wait_for(self, event: str, **facts: object) -> Document:
         """The next event of this name with these facts."""
-        for told in self._events:
-            if told["event"] == event and all(told.get(k) == v for k, v in facts.items()):
-                return told
+        for found in self._events:
+            if found["event"] == event and all(found.get(k) == v for k, v in facts.items()):
+                return found
         raise SystemExit("a governor has stopped")

@@ -1,8 +1,8 @@
-"""From a proposal at one governor's control socket to the certified capsules there.
+"""Latency of a decision: from a proposal at one governor's control socket to the capsules there.
 
-What is proposed is what `writ member revoke` proposes: an amendment, and the whole policy that
-follows from it, under a policy that asks no operator. One after the other with a pause, so that it
-is latency that is measured; the proposer, which rotates, is another governor in most rounds.
+Each proposal is that of `writ member revoke`: an amendment, and the whole policy that follows from
+it, under a policy without operators' approval. Proposals follow each other with a pause, so that
+the figures are latencies. The proposer rotates: in most rounds it is another governor.
 """
 
 import time
@@ -13,16 +13,16 @@ from .committee import Committee
 from .row import Row
 from .times import Times
 
-# By the number of governors: rounds that count, after some that fill SQLite's log once and let it
-# settle, so that it is written over and no longer grows.
+# By the number of governors: (measured rounds, warm-up rounds). The warm-up fills SQLite's log
+# once, so that it is reused and does not grow any more.
 ROUNDS = {4: (200, 30), 7: (60, 20), 13: (40, 10)}
 PAUSE_S = 0.01
-# What metrics tell is a second old at most.
+# The figures of metrics are a second old at most.
 METRICS_S = 1.2
 
 
 def measure() -> list[Row]:
-    """Times with 4, 7 and 13 governors; messages and bytes with 4."""
+    """Times with 4, 7 and 13 governors, and messages and bytes with 4."""
     rows = []
     for count, (rounds, warm) in ROUNDS.items():
         with Committee(count, ["soil"]) as committee:
@@ -37,7 +37,7 @@ def measure() -> list[Row]:
 
 
 def decide(committee: Committee, rounds: int) -> Times:
-    """Revoke a member, restore it, and so on, each in an epoch of its own."""
+    """Revoke and restore a member in turn, each in an epoch of its own."""
     first, member = committee.governors[0], committee.devices[0].node_id
     seconds = []
     with ControlClient(first.folder.control) as client:
@@ -54,15 +54,15 @@ def decide(committee: Committee, rounds: int) -> Times:
 
 
 def traffic(committee: Committee) -> dict[str, float]:
-    """What the governors have sent to each other so far, once their metrics know it."""
+    """The datagrams and bytes that the governors have sent so far, from up-to-date metrics."""
     time.sleep(METRICS_S)
     return committee.traffic()
 
 
 def _traffic_rows(before: dict[str, float], after: dict[str, float], rounds: int) -> list[Row]:
-    """Datagrams (several messages to one peer may share one) and their bytes without UDP and IP.
+    """Datagrams and bytes of all governors for each decision, without UDP and IP headers.
 
-    Of all governors together; what they say to each other without a decision is in it.
+    Several messages to one peer may share a datagram. Traffic without a decision is included.
     """
     found = []
     for name, unit in (("datagrams", "datagrams"), ("bytes", "bytes")):

@@ -1,4 +1,4 @@
-"""The smallest heap in which a device delegates: of its three host peers one is dead, one lies."""
+"""The smallest heap of a device that delegates to an offline, a Byzantine and an honest peer."""
 
 import hashlib
 import json
@@ -22,7 +22,8 @@ from .scope import FOUNDED, TestScope
 
 HERE = Path(__file__).resolve().parent
 GOAL_HEAP = 160 * 1024
-# A dead peer is given 10 s, and the machine may be slow. A heap that is just too small may do once.
+# An offline peer times out after 10 s, and the machine may be slow. A heap that is just too small
+# may succeed once.
 TRY_S = 40.0
 TRIES = 2
 LARGEST = 192 * 1024
@@ -32,7 +33,8 @@ RENEW, ASK_ACTION = 16, 19
 
 
 class _Sync(Sync):
-    # takes statements, and has the scope's one key certify, or lies
+    """Accepts statements, and certifies them with the scope's one key, honestly or not."""
+
     def serve(self, request: Any, now_ms: int) -> Any:
         if request.path != PREFIX + "/propose" or request.peer is None:
             return super().serve(request, now_ms)
@@ -41,13 +43,15 @@ class _Sync(Sync):
 
 
 class HostPeer(Node):
-    """A host peer of a scope with one key. lies: with a role that nobody asked for."""
+    """A host peer of a scope with one key. is_byzantine: it answers with a role not asked for."""
 
-    def __init__(self, path: Path, config: dict[str, Any], scope: TestScope, lies: bool) -> None:
+    def __init__(
+        self, path: Path, config: dict[str, Any], scope: TestScope, is_byzantine: bool
+    ) -> None:
         super().__init__(Store(FileFlash(str(path))), config)
         self.sync = _Sync(self)
         self._scope = scope
-        self._lies = lies
+        self._is_byzantine = is_byzantine
         self.actions: list[str] = []
         self.open()
 
@@ -63,15 +67,15 @@ class HostPeer(Node):
         link.close()
 
     def certify(self, member: Any, wish: list[Any]) -> bytes:
-        """The capsule that this statement asks for."""
+        """The capsule that this statement requests, or a wrong one."""
         if wish[0] == RENEW:
             key = member.x, member.y_is_odd
-            roles = member.roles | (STRANGE_ROLE if self._lies else 0)
+            roles = member.roles | (STRANGE_ROLE if self._is_byzantine else 0)
             exp = FOUNDED + 2 * YEAR_S
             body = [member.address, roles]
             payload = capsule.build(capsule.MEMBER, body, sub=member.name, exp=exp, key=key)
         else:
-            target = bytes(8) if self._lies else wish[2]
+            target = bytes(8) if self._is_byzantine else wish[2]
             body = [target, *wish[3:], bytes(8)]
             payload = capsule.build(capsule.ACTION, body, exp=FOUNDED + 600)
         raw = self._scope.sign(payload)
@@ -80,22 +84,22 @@ class HostPeer(Node):
 
 
 def try_heap(micropython: str, tree: Path, heap: int) -> bool:
-    """Whether a device in a heap of `heap` bytes has what it asked for, all of it, in TRY_S."""
+    """Whether a device with a heap of `heap` bytes receives all that it requests in TRY_S."""
     with tempfile.TemporaryDirectory() as name:
         folder, scope = Path(name), TestScope()
         ports = free_ports(4)
-        dead, *governors = [f"{HOST}:{port}" for port in ports[:3]]
+        offline, *governors = [f"{HOST}:{port}" for port in ports[:3]]
         peers = []
         for number, address in enumerate(governors):
             path = folder / f"peer{number}"
             scope.provision(Store(FileFlash(str(path))), path.name, number + 1, 2)
             config = {"name": path.name, "listen": address}
-            peers.append(HostPeer(path, config, scope, lies=not number))
+            peers.append(HostPeer(path, config, scope, is_byzantine=not number))
             peers[-1].authority.receive(scope.beacon(), 0)
         soil = {
             "name": "soil",
             "listen": f"{HOST}:{ports[3]}",
-            "governors": [dead, *governors],
+            "governors": [offline, *governors],
             "renew_days": 400,
         }
         scope.provision(Store(FileFlash(str(folder / "soil"))), "soil", 17, 4)
@@ -135,7 +139,7 @@ def _exercise(peers: list[HostPeer], address: Any, device: "subprocess.Popen[byt
 
 
 def measure(micropython: str, tree: Path, low: int) -> list[Row]:
-    """low: a heap, in bytes, that is too small."""
+    """The smallest heap. low: a heap, in bytes, that is too small."""
     step = 1024
     few, enough = low // step, LARGEST // step
     while enough - few > 1:

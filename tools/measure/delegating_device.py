@@ -1,7 +1,7 @@
 """A device that delegates: `micropython delegating_device.py FOLDER TARGET`.
 
-It has itself renewed, and asks for an action for the node with the id TARGET. It tells when its
-membership ends, and the SHA-256 of the action.
+The device requests its renewal, and an action for the node with the id TARGET. Its resource `temp`
+gives the end of its membership and the SHA-256 of the action.
 """
 
 import hashlib

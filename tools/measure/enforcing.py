@@ -1,8 +1,8 @@
-"""From the proposal of a revocation to the last of three devices that refuses the revoked member.
+"""Latency of a revocation: from its proposal until the last of three devices refuses the member.
 
-The devices are real: MicroPython processes with a small heap, as `make demo` runs them. As with
-`writ member revoke`, whoever proposed it hands the certified amendment to all of them; then the
-member asks each one once more, in a session that it has had before.
+The devices are MicroPython processes with a small heap, as in `make demo`. As with `writ member
+revoke`, the proposer delivers the certified amendment to all devices; then the member calls each
+device again in its old session.
 """
 
 import contextlib
@@ -33,14 +33,14 @@ from .times import Times
 
 HEAP = "192k"
 BOARDS = ("soil", "tank", "pump")
-# One member is revoked in each round; a device answers four handshakes, then one in four seconds.
+# Each round revokes one member. A device allows four handshakes, and then one in four seconds.
 GUESTS = tuple(f"guest-{number}" for number in range(1, 6))
 PATH = "uptime"
 WAIT_S = 30.0
 
 
 def measure(tree: Path) -> list[Row]:
-    """tree: where the device's modules are compiled."""
+    """The median latency. tree: the folder of the device's compiled modules."""
     name = "ms.enforce_4_p50"
     micropython = find_micropython()
     if micropython is None:
@@ -86,20 +86,20 @@ def _guest(committee: Committee, device: Device) -> NodeFolder:
 
 
 def _meet(guest: NodeFolder, boards: Sequence[Board]) -> None:
-    """Open a session with each, as their rations allow."""
+    """Open a session with each board, as fast as their handshake rate limits allow."""
     until = time.monotonic() + WAIT_S
     waiting = list(boards)
     while waiting:
         answers = _ask(guest, waiting)
         waiting = [board for board in waiting if answers[board.address].code != coap.CONTENT]
         if time.monotonic() > until:
-            raise SystemExit(f"{waiting[0].name} opens no session")
+            raise SystemExit(f"{waiting[0].name} has opened no session in {WAIT_S:g} s")
         if waiting:
             time.sleep(0.5)
 
 
 def _ask(guest: NodeFolder, boards: Sequence[Board]) -> dict[str, Answer]:
-    """The answers of all of them, by address; they are asked at once."""
+    """The answers of all boards, by address; the requests are sent at once."""
     answers: dict[str, Answer] = {}
     node = guest.node
     node.now_ms = node.clock.now_ms()
@@ -113,7 +113,7 @@ def _ask(guest: NodeFolder, boards: Sequence[Board]) -> dict[str, Answer]:
     while len(answers) < len(boards) and time.monotonic() < until:
         node.step(100)
     if len(answers) < len(boards):
-        raise SystemExit("a device does not answer")
+        raise SystemExit(f"a device has not answered in {WAIT_S:g} s")
     return answers
 
 
@@ -134,8 +134,8 @@ def _revoke(
             watch.wait_for("decided", epoch=committee.policy.epoch)
             found = client.ask("find", id=found["id"])
         amendment = bytes.fromhex(found["capsules"][0])
-        told = pool.map(lambda board: post_capsules(board.address, [("it", amendment)]), boards)
-        assert all(outcome.is_good for (outcome,) in told)
+        outcomes = pool.map(lambda board: post_capsules(board.address, [("it", amendment)]), boards)
+        assert all(outcome.is_good for (outcome,) in outcomes)
         answers = _ask(guest, boards)
         took_s = time.perf_counter() - since
     for answer in answers.values():

@@ -1,4 +1,4 @@
-"""What stands beside a decision: a put to three etcd members, and one fsync, on the same disk."""
+"""Reference figures for a decision: a put to three etcd members, and one fsync, on this disk."""
 
 import base64
 import contextlib
@@ -19,7 +19,7 @@ from .row import Row
 from .times import Times
 
 MEMBERS = 3
-# About what a decision certifies: an amendment, a policy and their signatures.
+# About the size of a decision: an amendment, a policy and their signatures.
 VALUE_BYTES = 500
 PUTS = 400
 WARM_PUTS = 50
@@ -28,7 +28,7 @@ START_S = 20.0
 
 
 def measure() -> list[Row]:
-    """fsync, and etcd's put where it is installed; where it is not, a row without a value."""
+    """The times of fsync and of etcd's put; a row without a value if etcd is not installed."""
     rows = []
     with tempfile.TemporaryDirectory(prefix="writ-bench-") as name:
         fsync = _fsyncs(Path(name))
@@ -44,7 +44,7 @@ def measure() -> list[Row]:
 
 
 def _fsyncs(folder: Path) -> Times:
-    """Appending a page to a file, durably: what a commit costs at least."""
+    """Times to append a page to a file durably: the least cost of a commit."""
     seconds = []
     descriptor = os.open(folder / "fsync", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     try:
@@ -61,9 +61,9 @@ def _fsyncs(folder: Path) -> Times:
 def put_times(program: str, folder: Path) -> Times:
     """Puts to the leader, one after the other, on one connection that is kept open.
 
-    They go through etcd's HTTP gateway, a hop within its process; etcdctl would start a process
-    for each. Each put is durable on a majority before it is answered. Raises `SystemExit` where
-    etcd does not start.
+    The puts use etcd's HTTP gateway, a hop within its process; etcdctl would start a process for
+    each put. Each put is durable on a majority before its answer. Raises `SystemExit` if etcd does
+    not start.
     """
     with _cluster(program, folder) as ports:
         connection = http.client.HTTPConnection("127.0.0.1", _leader(ports), timeout=5)
@@ -82,7 +82,7 @@ def put_times(program: str, folder: Path) -> Times:
 
 @contextlib.contextmanager
 def _cluster(program: str, folder: Path) -> Iterator[list[int]]:
-    """Client ports of members that run until the end of the block."""
+    """A context with running etcd members; yields their client ports."""
     ports = free_ports(2 * MEMBERS)
     peers = [f"http://127.0.0.1:{port}" for port in ports[:MEMBERS]]
     clients = [f"http://127.0.0.1:{port}" for port in ports[MEMBERS:]]
@@ -105,7 +105,7 @@ def _cluster(program: str, folder: Path) -> Iterator[list[int]]:
                 running.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
         yield ports[MEMBERS:]
     finally:
-        # their data goes with the folder
+        # their data is removed with the folder
         for process in running:
             process.kill()
         for process in running:
@@ -113,7 +113,7 @@ def _cluster(program: str, folder: Path) -> Iterator[list[int]]:
 
 
 def _leader(ports: list[int]) -> int:
-    """The client port of the leader, once there is one and each member knows it."""
+    """The client port of the leader, once all members know the same one."""
     until = time.monotonic() + START_S
     while time.monotonic() < until:
         with contextlib.suppress(OSError, ValueError, KeyError):
@@ -123,7 +123,7 @@ def _leader(ports: list[int]) -> int:
                 ids = [status["header"]["member_id"] for status in found]
                 return ports[ids.index(leaders.pop())]
         time.sleep(0.1)
-    raise SystemExit("etcd found no leader; is something else on its ports?")
+    raise SystemExit("etcd elected no leader; does another program use its ports?")
 
 
 def _status(port: int) -> dict[str, Any]:
@@ -141,5 +141,5 @@ def _post(connection: http.client.HTTPConnection, path: str, body: str) -> dict[
 
 
 def _version(program: str) -> str:
-    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-    return next(iter(told.stdout.splitlines()), "").rpartition(" ")[2]
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    return next(iter(done.stdout.splitlines()), "").rpartition(" ")[2]

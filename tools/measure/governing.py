@@ -1,16 +1,17 @@
-"""Governors beside etcd, in one run: decisions, enforcement on devices, renewals."""
+"""Governors compared with etcd, in one run: decisions, enforcement on devices, renewals."""
 
 from pathlib import Path
 
 from . import deciding, enforcing, etcd, renewing
 from .row import Row
 
-# An agreement among liars may take so many times as long as one among friends; and should, one day.
+# A Byzantine fault tolerant decision may take at most so many times as long as a put of etcd, which
+# tolerates crashes only: the goal now, and the goal one day.
 GOAL_TIMES, MOONSHOT_TIMES = 10, 3
 
 
 def measure(tree: Path) -> list[Row]:
-    """All of it; tree: where the device's modules are compiled."""
+    """All rows of governors. tree: the folder of the device's compiled modules."""
     beside = etcd.measure()
     decided = deciding.measure()
     put_ms = _value(beside, "ms.etcd_put_p50")

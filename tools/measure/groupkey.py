@@ -1,4 +1,4 @@
-"""The group key: founding by distributed key generation, and one certification."""
+"""Times of the group key: distributed key generation, and one certification."""
 
 import time
 
@@ -10,7 +10,7 @@ from .row import Row
 
 
 def measure(rounds: int = 3) -> list[Row]:
-    """Founding and one certification with 4 and 7 governors, all in this process, in memory."""
+    """Times with 4 and 7 governors, all in this process and in memory."""
     rows = []
     for count in (4, 7):
         names = [f"governor-{i + 1}" for i in range(count)]

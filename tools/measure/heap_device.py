@@ -1,6 +1,6 @@
-"""A device that tells how much heap it holds: `micropython heap_device.py FOLDER`.
+"""A device that reports its heap: `micropython heap_device.py FOLDER`.
 
-`peak` is the most that was in use, garbage not counted, at any call of a primitive.
+`peak` is the most heap in use, without garbage, at the calls of the crypto primitives.
 """
 
 import gc

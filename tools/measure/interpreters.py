@@ -1,4 +1,4 @@
-"""Runs on_device.py on each interpreter, and the device's agent in heaps of every size."""
+"""Runs on_device.py on each interpreter, and finds the smallest heap of the device's agent."""
 
 import json
 import os
@@ -33,11 +33,11 @@ def find_micropython() -> str | None:
 
 
 def reticulum_for_micropython(folder: Path) -> bool:
-    """Put Reticulum's pure25519 into `folder`, in words that MicroPython understands.
+    """Write Reticulum's pure25519 into `folder`, in a form that MicroPython can run.
 
-    Text only: `x[::-1]` is spelt `bytes(reversed(x))`, imports are redirected, and the two
-    recursive multiplications are unrolled into the same doublings and additions, since recursion
-    256 deep needs a larger stack. The arithmetic is Reticulum's.
+    The changes are textual: `x[::-1]` becomes `bytes(reversed(x))`, imports are redirected, and the
+    two recursive multiplications become loops of the same doublings and additions, since a
+    recursion 256 deep needs a larger stack. The arithmetic is Reticulum's.
     """
     try:
         import RNS.Cryptography.pure25519.basic as basic
@@ -141,10 +141,10 @@ def measure_times(tree: Path) -> list[Row]:
 
 
 def try_heap(tree: Path, heap: int, seconds: float = 8.0) -> dict[str, int] | None:
-    """What a device in a heap of `heap` bytes says of its heap, or None if it did not manage.
+    """The figures of a device with a heap of `heap` bytes, or None if the heap is too small.
 
-    The device is a real process on a real socket. It must do a handshake with this process, answer
-    a request, notice the newer epoch, pull and apply that policy, and answer again in it.
+    The device is a process with a socket. It must complete a handshake with this process, answer a
+    request, notice the newer epoch, pull and apply that policy, and answer again in that epoch.
     """
     micropython = find_micropython()
     assert micropython is not None
@@ -181,7 +181,7 @@ def _exercise(
     assert device.stdout is not None
     if device.stdout.readline().strip() != "ready":
         return None
-    told: dict[str, int] = {}
+    figures: dict[str, int] = {}
     while time.monotonic() < deadline and device.poll() is None:
         answers: list[coap.Message] = []
         gateway.now_ms = gateway.clock.now_ms()
@@ -190,23 +190,23 @@ def _exercise(
             gateway.step(100)
         if not answers or answers[0].code != coap.CONTENT:
             return None
-        told = {key: int(value) for key, value in json.loads(answers[0].payload).items()}
-        if told["epoch"] == gateway.authority.epoch:
-            return told
+        figures = {key: int(value) for key, value in json.loads(answers[0].payload).items()}
+        if figures["epoch"] == gateway.authority.epoch:
+            return figures
         for _ in range(5):
             gateway.step(20)
     return None
 
 
 def measure_heap(tree: Path) -> list[Row]:
-    """Heap held when idle, at the peak of a handshake, and the smallest heap that does it all."""
+    """The heap in use when idle and at the peak of a handshake, and the smallest heap."""
     micropython = find_micropython()
     if micropython is None:
         return []
-    told = try_heap(tree, 256 * 1024)
-    assert told is not None, "the agent does not even run in 256 kB"
+    figures = try_heap(tree, 256 * 1024)
+    assert figures is not None, "the agent does not run in 256 kB"
     step = 1024
-    low, high = told["idle"] // step, 256
+    low, high = figures["idle"] // step, 256
     while high - low > 1:
         middle = (low + high) // 2
         if try_heap(tree, middle * step, 4.0):
@@ -214,8 +214,8 @@ def measure_heap(tree: Path) -> list[Row]:
         else:
             low = middle
     return [
-        Row("bytes.heap_idle", told["idle"], "B", interpreter="micropython"),
-        Row("bytes.heap_peak", told["peak"], "B", interpreter="micropython"),
+        Row("bytes.heap_idle", figures["idle"], "B", interpreter="micropython"),
+        Row("bytes.heap_peak", figures["peak"], "B", interpreter="micropython"),
         Row("bytes.heap_smallest", high * step, "B", GOAL_HEAP, interpreter="micropython"),
         *delegating.measure(micropython, tree, low * step),
     ]

@@ -1,10 +1,10 @@
-"""Times and heap of the device core; runs on MicroPython and CPython, prints one line a figure.
+"""Times of the device core, on MicroPython and CPython; prints one line for each figure.
 
     micropython on_device.py FOLDER      # FOLDER: two provisioned nodes, gateway/ and soil/
 
-A line is `name value`. The smallest of several runs is taken: the machine is shared, and noise
-only ever adds. What is compared with each other is pure computation, so there the time counts that
-this process had a processor, and all of it is run in turn: it meets the same noise.
+A line is `name value`. Each figure is the smallest of several runs, since noise of a shared machine
+only adds time. Figures that are compared with each other are pure computation: they count processor
+time of this process, and run in turn, so that the noise is the same for all.
 """
 
 import gc
@@ -55,12 +55,12 @@ def best_us(function, rounds):
 
 
 def best_in_turn(pairs, rounds):
-    """For each (function, what is done before it) the best time of computing, all in turn."""
+    """The best processor time of each (function, its preparation), all run in turn."""
     best = [None] * len(pairs)
     for _ in range(rounds):
         for i, (function, before) in enumerate(pairs):
             took = 0
-            # MicroPython's clock has steps of 1 ms, which several runs make finer
+            # MicroPython's clock has a resolution of 1 ms, and several runs make it finer
             for _ in range(_RUNS):
                 if before:
                     before()
@@ -74,13 +74,13 @@ def best_in_turn(pairs, rounds):
 
 
 def forget_key():
-    # the pure backend keeps what it computed of the last key: another key takes its place
+    # the pure backend caches its computations for the last key: another key replaces them
     base = b"\x58" + b"\x66" * 31
     crypto.ed25519_verify(base, b"", base + bytes(32))
 
 
 class Pair:
-    """Two nodes with nothing but function calls between them."""
+    """Two nodes that exchange datagrams by function calls."""
 
     def __init__(self, folder):
         self.nodes = {}

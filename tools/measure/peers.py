@@ -1,4 +1,4 @@
-"""What others need for the same: their real bytes, made in this run."""
+"""Reference sizes: the same credentials in other formats, encoded in this run."""
 
 import base64
 import datetime

@@ -1,8 +1,8 @@
-"""1,000 devices ask for their renewal at once: how many are certified in a second.
+"""Throughput of renewals: 1,000 devices request theirs at once.
 
-Each statement is signed by its device beforehand and comes to a governor's scope node as a device
-sends it, `POST writ/propose` over OSCORE. As behind gateways, they share some sessions with each
-governor: a session for each of 1,000 devices would measure handshakes.
+Each statement is signed by its device beforehand, and reaches a governor's node as a device sends
+it: `POST writ/propose` over OSCORE. The devices share a few sessions with each governor, as behind
+gateways: a session for each of 1,000 devices would measure handshakes.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ def _gateway(committee: Committee, device: Device) -> NodeFolder:
 
 
 class _Asking:
-    """Members with a session to each governor, and one request at a time in each session."""
+    """Gateways with a session to each governor, and one request at a time in each session."""
 
     def __init__(self, nodes: Sequence[HostNode], addresses: Sequence[str]) -> None:
         self._by_socket = {node.link._socket: node for node in nodes if node.link}
@@ -66,16 +66,16 @@ class _Asking:
         self._work(lambda: not self._busy)
 
     def ask(self, statements: Sequence[bytes]) -> None:
-        """Bring each statement to one governor, which says that it knows it."""
+        """Send each statement to one governor, and wait until all have acknowledged theirs."""
         waiting = list(statements)
 
-        def bring() -> bool:
+        def send_next() -> bool:
             for session in self._sessions:
                 if waiting and session not in self._busy:
                     self._send(session, coap.POST, PROPOSE, waiting.pop())
             return not waiting and not self._busy
 
-        self._work(bring)
+        self._work(send_next)
 
     def _send(self, session: tuple[HostNode, str], method: int, path: str, payload: bytes) -> None:
         def arrived(answer: Answer) -> None:
@@ -99,7 +99,7 @@ class _Asking:
 
 
 def _drain(governor: Governor, cursor: int) -> tuple[int, int]:
-    """(new cursor, how many capsules came after the old one)."""
+    """(new cursor, the number of capsules after the old one)."""
     count = 0
     while True:
         page = governor.ask("capsules", cursor=cursor)
@@ -109,7 +109,7 @@ def _drain(governor: Governor, cursor: int) -> tuple[int, int]:
 
 
 def _await(governor: Governor, cursor: int) -> None:
-    """Until this governor has as many new capsules as devices asked (a beacon may be in it)."""
+    """Wait until this governor has a new capsule for each device (a beacon may be among them)."""
     until, known = time.monotonic() + TIMEOUT_S, 0
     while known < DEVICES:
         if time.monotonic() > until:

@@ -1,4 +1,4 @@
-"""One measured figure, as it stands in build/bench.json."""
+"""One measured figure, as in build/bench.json."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 
 @dataclass
 class Row:
-    """name: stable, others read it; value: None for what cannot be measured here (peer says why);
-    goal: at most this, in the same unit, or None.
+    """name: stable, for programs; value: None if it cannot be measured here (peer says why).
 
-    peer, peer_value: what the figure stands beside, measured in the same run; interpreter:
-    micropython, or cpython-pure, -pycryptodome or -openssl, where it applies.
+    goal: the largest value allowed, in the same unit, or None. peer, peer_value: a reference figure
+    of the same run. interpreter: micropython, or cpython-pure, -pycryptodome or -openssl, where it
+    matters.
     """
 
     name: str
@@ -22,9 +22,9 @@ class Row:
     interpreter: str | None = None
 
     def to_item(self) -> dict[str, Any]:
-        """The row as JSON holds it."""
+        """The row as an object for JSON."""
         return asdict(self)
 
     def holds(self) -> bool:
-        """Whether the goal is met; True where there is none, or nothing to measure."""
+        """Whether the goal is met; True without a goal or a value."""
         return self.goal is None or self.value is None or self.value <= self.goal

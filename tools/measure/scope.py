@@ -1,4 +1,4 @@
-"""A small scope to measure with: a test key certifies, two members, real capsules."""
+"""A small scope for measurements: a plain Ed25519 test key, two members, real capsules."""
 
 from dataclasses import dataclass, field
 
@@ -33,7 +33,7 @@ ROUTES = [
 
 @dataclass
 class TestScope:
-    """A scope whose group key is one plain Ed25519 key: bytes do not tell the difference."""
+    """A scope whose group key is one plain Ed25519 key: its signatures look the same."""
 
     __test__ = False
     key: ECC.EccKey = field(default_factory=lambda: ECC.generate(curve="ed25519"))

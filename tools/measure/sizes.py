@@ -1,4 +1,4 @@
-"""Bytes: every capsule kind, the handshake, a request; beside what others send for the same."""
+"""Sizes in bytes of each capsule kind, the handshake and a request, with reference sizes."""
 
 from collections.abc import Callable
 
@@ -29,7 +29,7 @@ class MemoryFlash:
 
 
 class Net:
-    """Two nodes, and all that passes between them."""
+    """Two nodes that exchange datagrams by function calls."""
 
     def __init__(self, scope: TestScope) -> None:
         self.nodes = {}
@@ -41,7 +41,7 @@ class Net:
         self.now_ms = 1000
 
     def get(self, path: str = "temp") -> list[bytes]:
-        """GET by the gateway of a resource of the sensor; returns the datagrams in order."""
+        """Have the gateway GET a resource of the sensor; returns all datagrams in order."""
         gateway = self.nodes["gateway"]
         gateway.now_ms = self.now_ms
         answers: list[object] = []
@@ -89,7 +89,7 @@ def _edhoc_payload(datagram: bytes, is_combined: bool = False) -> int:
 
 
 def measure() -> list[Row]:
-    """All rows of bytes."""
+    """All rows of sizes."""
     scope = TestScope()
     private = crypto.p256_generate()
     member = scope.member(private, "soil-north", 17, 4)

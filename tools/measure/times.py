@@ -1,4 +1,4 @@
-"""What many rounds of the same took."""
+"""The times of many rounds of one operation."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Times:
-    """seconds: what each round took, in any order."""
+    """seconds: the time of each round, in any order."""
 
     seconds: Sequence[float]
 
