@@ -159,7 +159,7 @@ def test_a_refresh_that_operators_deny_ends_the_command(council: Council) -> Non
     assert command.returncode == 1, out + err
     # whom it waited for, with the very command, and why it came to nothing
     assert f"approved by 0 of 2 operators: writ governor approve a {found['id'][:8]}" in out
-    assert "too many operators denied it" in err and "The old shares stay in force" in err
+    assert "too many operators denied it" in err and "The old key shares stay in force" in err
 
 
 def test_who_stops_waiting_for_a_change_is_told_what_goes_on(council: Council) -> None:
