@@ -5,16 +5,9 @@ is wrong counts as absent for beacons and otherwise looks healthy, so operators 
 difference does not show whose clock is wrong. If most others differ by the same, it is this one's.
 """
 
-from writ.authority.capsule import BEACON, IAT, WRIT, parse_claims
-from writ.errors import Rejection
-
-from ... import codec, humanize
-from ...consensus.cosign import ASK
-from ...errors import Malformed
+from ... import humanize
 from .context import Context
 
-# A request for one beacon. Longer messages are not examined.
-ASK_BYTES_MAX = 128
 # The shortest interval between two warnings about one governor.
 WARN_MS = 600000
 
@@ -27,7 +20,7 @@ class ClockSkew:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._newest: dict[int, bytes] = {}  # by governor: its newest request
+        self._newest_s: dict[int, int] = {}  # by governor: the time in its newest request
         self._warned_ms: dict[int, int] = {}  # by governor: when operators were warned
         self.skew_s: dict[int, int] = {}
 
@@ -36,13 +29,11 @@ class ClockSkew:
         most = self._context.chain.charter.clock_skew_max_s
         return {number: skew for number, skew in self.skew_s.items() if abs(skew) > most}
 
-    def observe(self, sender: int, data: bytes) -> None:
-        """Note the time in a request of the cosigner, if it asks for a beacon."""
-        if len(data) > ASK_BYTES_MAX or (time_s := _beacon_time(data)) is None:
-            return
-        if self._newest.get(sender) == data:
+    def observe(self, sender: int, time_s: int) -> None:
+        """Note the time (Unix s) of a beacon that a governor asks this one to sign."""
+        if self._newest_s.get(sender) == time_s:
             return  # a repeated request has the time of the first one
-        self._newest[sender] = data
+        self._newest_s[sender] = time_s
         self.skew_s[sender] = time_s - self._context.clock_s()
         if sender in self.over_limit():
             self._warn(sender)
@@ -61,15 +52,3 @@ class ClockSkew:
 def describe(skew_s: int) -> str:
     """The skew of a clock as text: "20 min ahead of ours"."""
     return f"{humanize.duration(abs(skew_s))} {'ahead of' if skew_s > 0 else 'behind'} ours"
-
-
-def _beacon_time(data: bytes) -> int | None:
-    try:
-        items = codec.a_list(codec.load(data), size_max=3)
-        if items[:1] != [ASK] or len(items) != 3:
-            return None
-        (payload,) = codec.a_list(items[2], 1)
-        claims = parse_claims(codec.some_bytes(payload))
-    except (Malformed, Rejection, ValueError):
-        return None
-    return int(claims[IAT]) if claims[WRIT][0] == BEACON else None

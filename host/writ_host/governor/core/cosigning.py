@@ -60,6 +60,7 @@ class CosigningScheduler:
         self._due_ms: dict[bytes, int] = {}  # by proposal id: not before
         self._unbatched: set[bytes] = set()  # ids of proposals to be tried alone
         self._last_ask_ms: dict[int, int] = {}  # by governor: when it last asked for signatures
+        self._judged_time_s: int | None = None  # the time of the beacon that was judged last
         self._resend_due_ms = 0
         self.beacon_due_ms = 0  # when this governor's turn for a beacon comes
         self._new_epoch_beacon_ms = 0  # when the beacon of a new epoch is due, 0 for none
@@ -96,6 +97,7 @@ class CosigningScheduler:
         skew = chain.charter.clock_skew_max_s
         objection = beacon_objection(payload, context.clock_s(), skew, chain.epoch, chain.head)
         time_s = int(capsules.parse_claims(payload)[capsules.IAT])
+        self._judged_time_s = time_s
         if objection is None and time_s <= context.newest_beacon()[0]:
             return "a newer beacon is certified already"
         return objection
@@ -106,9 +108,12 @@ class CosigningScheduler:
         """Handle a message of another governor's cosigner."""
         if type_ == ASK:
             self._last_ask_ms[sender] = self._context.now_ms
-            self.clock_skew.observe(sender, data)
+        self._judged_time_s = None
         event = Received(sender, data)
-        self._apply_effects(self._cosigner.step(event, self._context.now_ms))
+        listed = self._cosigner.step(event, self._context.now_ms)
+        if type_ == ASK and self._judged_time_s is not None:
+            self.clock_skew.observe(sender, self._judged_time_s)
+        self._apply_effects(listed)
 
     def next_ms(self) -> int:
         """When `tick` has something to do."""
