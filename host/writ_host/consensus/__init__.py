@@ -4,18 +4,17 @@
     cosign.Cosigner    signs unordered kinds (members, beacons, actions), which need no agreement
 
 Both are functions of (event, now_ms) to effects. They have no socket, disk, clock or randomness
-of their own; `effects.py` lists all events and effects. A caller runs one replica like this:
+of their own. effects.py lists all events and effects. A caller runs a replica like this:
 
     replica = Replica(committee, signer, chain, accept, record, token)
     carry_out(replica.start(now_ms))
-    while True:
-        event = Received(sender, data)      # a message from an authenticated session of a peer
-        event = Propose(value)              # the operator wants this value for the next epoch
-        event = Tick()                      # the time of the last SetTimer has come
-        carry_out(replica.step(event, now_ms))
+    carry_out(replica.step(Propose(value), now_ms))          # a value for the next epoch
+    carry_out(replica.step(Received(sender, data), now_ms))  # a message from a peer's session
+    carry_out(replica.step(Tick(), now_ms))                  # at the time of the last SetTimer
 
-`carry_out` performs the effects in their order, and makes each `Write` and `Decide` durable before
-it sends what follows. A `Cosigner` is run likewise, with `Cosign(payloads)` instead of `Propose`.
+`carry_out` is the caller's. It performs effects in their order, and makes each `Write` and `Decide`
+durable before it sends a later message. A caller runs a `Cosigner` in the same way, with
+`Cosign(payloads)` instead of `Propose`.
 
 Modules, each importing only modules above it:
 

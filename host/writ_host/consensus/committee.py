@@ -5,7 +5,6 @@ module has neither keys nor messages.
 """
 
 from dataclasses import dataclass
-from itertools import combinations
 
 from writ.limits import GOVERNORS_MAX
 
@@ -83,14 +82,9 @@ class Committee:
         return min(tolerance(self.count, self.threshold))
 
     def proposer(self, height: int, round_: int) -> int:
-        """The round's proposer. Each governor has a turn in `count` rounds of a height."""
+        """The round's proposer. The turn rotates with each round and with each height."""
         return (height + round_) % self.count + 1
 
     def after(self, number: int) -> list[int]:
         """The other governors in order of their numbers, beginning after `number`."""
         return [*range(number + 1, self.count + 1), *range(1, number)]
-
-    def quorums_share_an_honest_one(self, byzantine: int) -> bool:
-        """True if any two quorums share more than `byzantine` governors. For tests: brute force."""
-        quorums = [set(q) for q in combinations(self.numbers, self.threshold)]
-        return all(len(a & b) > byzantine for a in quorums for b in quorums)

@@ -16,7 +16,15 @@ from writ.limits import GOVERNORS_MAX
 
 from .. import codec
 from ..errors import Malformed
-from .messages import COUNTER_MAX, NO_ROUND, ROUND_MAX, Offer, Prevote, offer, prevotes
+from .messages import (
+    COUNTER_MAX,
+    NO_ROUND,
+    ROUND_MAX,
+    Offer,
+    Prevote,
+    decode_offer,
+    decode_prevotes,
+)
 from .value import DIGEST_BYTES, EPOCH_MAX, Value
 
 RECORD_BYTES_MAX = 32768
@@ -84,8 +92,8 @@ class HardState:
             _digest_or_none(items[4]),
             codec.an_int(items[5], NO_ROUND, ROUND_MAX),
             None if items[6] is None else Value.from_item(items[6]),
-            prevotes(items[7]),
-            {codec.an_int(n, 1, GOVERNORS_MAX): offer(item) for n, item in newest.items()},
+            decode_prevotes(items[7]),
+            {codec.an_int(n, 1, GOVERNORS_MAX): decode_offer(item) for n, item in newest.items()},
         )
         if (found.locked is None) != (found.locked_round == NO_ROUND):
             raise Malformed("a lock without its round")

@@ -100,13 +100,13 @@ def _signatures(item: object) -> tuple[bytes, ...]:
     return byte_strings(item, SIGNATURE_BYTES, PAYLOADS_MAX)
 
 
-def prevotes(item: object) -> tuple["Prevote", ...]:
+def decode_prevotes(item: object) -> tuple["Prevote", ...]:
     """A list of prevotes' fields. Raises `Malformed`."""
     listed = codec.a_list(item, size_max=GOVERNORS_MAX)
     return tuple(Prevote.from_fields(codec.a_list(one)) for one in listed)
 
 
-def offer(item: object) -> "Offer":
+def decode_offer(item: object) -> "Offer":
     """A prevote's or a share's fields, told apart by their number. Raises `Malformed`."""
     items = codec.a_list(item)
     is_prevote = len(items) == len(Prevote.DECODERS)
@@ -114,11 +114,11 @@ def offer(item: object) -> "Offer":
 
 
 def _offers(item: object) -> tuple["Offer", ...]:
-    return tuple(map(offer, codec.a_list(item, size_max=GOVERNORS_MAX)))
+    return tuple(map(decode_offer, codec.a_list(item, size_max=GOVERNORS_MAX)))
 
 
 def _offer_or_none(item: object) -> "Offer | None":
-    return None if item is None else offer(item)
+    return None if item is None else decode_offer(item)
 
 
 # --- classes --------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ class RoundProposal(Signed):
     KIND: ClassVar = "proposal"
     DECODERS: ClassVar = (
         *(_number, _height, _round, Value.from_item),
-        *(_round_or_none, prevotes, _signature),
+        *(_round_or_none, decode_prevotes, _signature),
     )
     sender: int
     height: int
@@ -326,7 +326,7 @@ class PrevoteQuorum(_Fields):
     """A value and a quorum's prevotes for it, for replicas that missed either."""
 
     TYPE: ClassVar = 6
-    DECODERS: ClassVar = (_height, _round, Value.from_item, prevotes)
+    DECODERS: ClassVar = (_height, _round, Value.from_item, decode_prevotes)
     height: int
     round: int
     value: Value

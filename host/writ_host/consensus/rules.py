@@ -45,7 +45,7 @@ class Rules:
         self._context = context
         self._fast_path = fast_path
         self._precommit = precommit
-        # the first rule that applies goes first
+        # `settle` applies the first of them that applies, and begins again
         self._ordered = (
             self._join_round,
             self._propose,

@@ -51,10 +51,6 @@ class Votes:
         found = self._rounds.get(round_)
         return {} if found is None else found.prevotes
 
-    def all(self) -> list[Prevote]:
-        """All prevotes of the height that are kept."""
-        return [vote for found in self._rounds.values() for vote in found.prevotes.values()]
-
     def voter_mask(self, round_: int) -> int:
         """The round's voters as a bit mask: bit n for governor n."""
         return sum(1 << number for number in self.of(round_))

@@ -16,7 +16,7 @@ SIGNATURE = bytes(64)
 
 
 def record(number: int) -> bytes:
-    """A promise record of the size that they have."""
+    """A hard-state record of the usual size."""
     return number.to_bytes(4, "big") * 700
 
 

@@ -222,7 +222,8 @@ def forge(liar, effect, message):
     value = liar.rival()
     height, me = message.height, liar.governor.number
     round_ = max(0, message.round + liar.rng.choice((-1, 0, 1, 3)))
-    votes = liar.state.votes.all()
+    rounds = liar.state.votes._rounds.values()
+    votes = [vote for found in rounds for vote in found.prevotes.values()]
     own = liar.seal(Prevote(me, height, round_, value.digest, 1, ()))
     signed = tuple({vote.sender: vote for vote in votes}.values())
     numbers = range(1, liar.governor.world.committee.count + 1)
