@@ -1,4 +1,4 @@
-"""What hosts write in CBOR is what the device core's encoder would write."""
+"""The host's CBOR encoder writes the same bytes as the device core's."""
 
 import pytest
 from hypothesis import given
@@ -22,23 +22,23 @@ ITEMS = st.recursive(
 
 
 @given(ITEMS)
-def test_items(item):
+def test_items_are_encoded_as_by_the_core(item):
     assert codec.dump(item) == cbor.encode(item)
 
 
 @pytest.mark.parametrize("size", [0, 23, 24, 255, 256, 1023, 1024, 65535, 65536])
-def test_heads(size):
+def test_heads_are_encoded_as_by_the_core(size):
     for item in (size, -size, bytes(size), "x" * size, [None] * size):
         assert codec.dump(item) == cbor.encode(item)
 
 
 @given(ITEMS, ITEMS)
-def test_what_is_encoded_already_is_taken_as_it_is(one, other):
+def test_encoded_items_are_copied(one, other):
     packed = Encoded(codec.dump(one))
     assert codec.dump([other, packed, {1: packed}]) == cbor.encode([other, one, {1: one}])
 
 
-def test_what_cbor_cannot_hold():
+def test_items_without_an_encoding_are_refused():
     for item in (1.5, 2**64, object(), [{1: 1.5}], {1.5: 1}):
         with pytest.raises(UsageError):
             codec.dump(item)

@@ -1,4 +1,4 @@
-"""policy.toml as revocation changes it: all else in the file means what it meant."""
+"""Edits of policy.toml by a revocation: the rest of the file keeps its meaning."""
 
 import tomllib
 
@@ -25,23 +25,23 @@ ENTRY = ("00112233445566ff", 'pump1: "stolen"\n[roles]')
         template("farm"),
     ],
 )
-def test_one_entry_more_and_nothing_else(before: str) -> None:
+def test_one_entry_is_added_and_nothing_else_changes(before: str) -> None:
     after = add_revoked(before, [ENTRY])
     assert after is not None
     old, new = tomllib.loads(before), tomllib.loads(after)
     assert new.pop("revoked") == [*old.pop("revoked", []), ENTRY[0]]
     assert new == old
-    # again: it is there
+    # adding the same entry again changes nothing
     assert tomllib.loads(add_revoked(after, [ENTRY]) or "") == tomllib.loads(after)
 
 
 @pytest.mark.parametrize("before", ["revoked = 3\n", "revoked = [", "x = ", '"revoked" = ["a"]\n'])
-def test_what_is_too_hard_is_left_alone(before: str) -> None:
+def test_unusual_notations_are_not_edited(before: str) -> None:
     assert add_revoked(before, [ENTRY]) is None
 
 
 @given(st.text(alphabet="revokd=[]\"'#,\n ab", max_size=60))
-def test_no_text_is_spoiled(before: str) -> None:
+def test_an_edited_text_is_always_valid(before: str) -> None:
     after = add_revoked(before, [ENTRY])
     if after is not None:
         assert tomllib.loads(after)["revoked"][-1] == ENTRY[0]

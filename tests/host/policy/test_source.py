@@ -1,4 +1,4 @@
-"""policy.toml: what compiles decides as written, what is wrong is refused with its line."""
+"""policy.toml: a compiled policy decides as written; each error names its line."""
 
 import json
 import tomllib
@@ -42,7 +42,7 @@ def test_compiles_to_the_wire_form() -> None:
     assert (policy.epoch, policy.previous, policy.issued) == (3, HEAD, 1_700_000_000)
     assert policy.revoked == [NODE, OTHER]
     assert policy.role_names == ["gateway", "sensor", "pump"]
-    # a grant of nothing is no grant: an amendment would leave none either
+    # an empty grant is left out, as an amendment would leave it out
     assert policy.grants == {NODE: 4}
 
 
@@ -53,7 +53,7 @@ def test_compile_gives_the_payload_that_devices_read() -> None:
     assert len(payload) < 200
 
 
-def test_joins_what_can_be_one_rule() -> None:
+def test_rules_are_merged_where_possible() -> None:
     text = '[roles]\na = ""\nb = ""\n'
     for who, path, method in (
         ("a", "x", "GET"),
@@ -63,7 +63,7 @@ def test_joins_what_can_be_one_rule() -> None:
         ("any", "z", "GET"),
         ("a", "z", "GET"),  # covered
         ("a", "w", "GET"),
-        ("b", "w", "PUT"),  # two differences: must stay apart
+        ("b", "w", "PUT"),  # two differences: not merged
     ):
         text += f'[[rule]]\nfrom="{who}"\nto="a"\nresource="{path}"\nmethods=["{method}"]\n'
     file = parse(text)
@@ -77,8 +77,8 @@ def test_joins_what_can_be_one_rule() -> None:
     assert file.wire_rules[0][1] == (4, 9)
 
 
-def test_rules_that_grow_equal_are_one() -> None:
-    # devices refuse a policy with a rule there twice
+def test_rules_that_become_equal_are_merged() -> None:
+    # devices refuse a policy with the same rule twice
     text = '[roles]\na = ""\nb = ""\n'
     for who, methods in (
         ('["a"]', '"GET"'),
@@ -93,14 +93,14 @@ def test_rules_that_grow_equal_are_one() -> None:
     assert parse("".join(three)).policy(1, HEAD, 0).rules == [[1, 1, "x", 1, 2], [1, 1, "x", 1, 1]]
 
 
-def test_a_covered_resource_of_the_same_rule_costs_nothing() -> None:
+def test_a_covered_resource_of_the_same_rule_is_left_out() -> None:
     file = parse(
         '[[rule]]\nfrom="any"\nto="any"\nresource=["a/b", "a/*", "ab"]\nmethods="GET"\nfresh=true'
     )
     assert [row for row, _ in file.wire_rules] == [[1, 1, "a/*", 1, 1], [1, 1, "ab", 1, 1]]
 
 
-def test_who_is_anybody_needs_no_other_role() -> None:
+def test_any_includes_all_other_roles() -> None:
     text = '[roles]\na = ""\n[[rule]]\nfrom=["a", "any"]\nto="any"\nresource="x"\nmethods="GET"'
     assert parse(text).policy(1, HEAD, 0).rules == [[1, 1, "x", 1]]
 
@@ -143,12 +143,12 @@ def test_limits_of_revoked_grants_and_bytes() -> None:
         (1, HEAD, 0, [], {NODE: 1 << 30}),
     ],
 )
-def test_wrong_arguments_are_the_callers_fault(arguments: tuple[Any, ...]) -> None:
+def test_wrong_arguments_are_usage_errors(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(UsageError):
         parse(FARM).compile(*arguments)
 
 
-# --- a naive reading of the same text -----------------------------------------------------------
+# --- comparison with a naive interpreter -------------------------------------------------------
 
 ROLES = ("a", "b", "c")
 PATTERNS = ("*", "t", "t/*", "t/u", "t/u/*", "t/u/v", "tt")
@@ -190,7 +190,7 @@ def naive(
     fresh: bool,
     action: bool,
 ) -> str:
-    """The verdict by the words of the file, with sets of names and no masks."""
+    """The verdict by the text of the file, with sets of names instead of masks."""
     verdict = "NotAllowed"
     for rule in rules:
         if not (subject | {"any"}) & set(rule["from"]) or not (target | {"any"}) & set(rule["to"]):
@@ -215,7 +215,7 @@ def naive(
 
 @settings(max_examples=80, deadline=None)
 @given(RULES, st.sets(st.sampled_from(ROLES)), st.sets(st.sampled_from(ROLES)), st.data())
-def test_devices_decide_what_the_file_says(
+def test_devices_decide_as_the_file_says(
     rules: list[dict[str, Any]], subject: set[str], target: set[str], data: st.DataObject
 ) -> None:
     text = toml(rules)
@@ -280,7 +280,7 @@ def test_devices_decide_what_the_file_says(
         ('revoked = ["old-pump"]', 'revoked = ["old', 1, "", "TOML"),
     ],
 )
-def test_errors_say_where_and_what_next(
+def test_errors_name_the_line_and_the_correction(
     old: str, new: str, line: int, message: str, advice: str
 ) -> None:
     assert old in FARM
@@ -312,16 +312,16 @@ def test_errors_say_where_and_what_next(
         "a = 1\na = 2",
     ],
 )
-def test_refuses(text: str) -> None:
+def test_invalid_files_are_refused(text: str) -> None:
     assert "policy.toml" in str(refused(text))
 
 
-def test_inline_tables_have_at_least_the_line_of_their_key() -> None:
+def test_errors_in_inline_tables_name_the_line_of_the_key() -> None:
     error = refused('revoked = []\nrule = [{from = "x"}]')
     assert str(error).startswith("policy.toml:2: [rule] lacks 'resource'")
 
 
-def test_load_tells_of_missing_and_unreadable_files(tmp_path: Path) -> None:
+def test_load_reports_missing_and_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="No such file"):
         PolicyFile.load(tmp_path / "none.toml")
     path = tmp_path / "policy.toml"

@@ -1,4 +1,4 @@
-"""What a policy file's author is told: tests, explanations, warnings, and a first policy."""
+"""Output for authors of a policy: test results, explanations, warnings, and the template."""
 
 from typing import Any
 
@@ -23,11 +23,11 @@ def test_revoked_refuses_to_guess() -> None:
     with pytest.raises(PolicyError, match="no member is called 'pump-2'") as caught:
         parse('revoked = ["pump-2"]').revoked_ids(MEMBERS)
     assert "'pump-1'" in caught.value.advice
-    # a name that went over to another key: which of them is out must be said
+    # a name that two keys had is ambiguous
     with pytest.raises(PolicyError, match="2 nodes") as caught:
         parse('revoked = ["hub"]').revoked_ids([*MEMBERS, Node("hub", b"new hub.", 2)])
     assert NODE.hex() in caught.value.advice
-    # a name made to look like another's node id
+    # a name that equals another node's id
     with pytest.raises(PolicyError, match="2 nodes"):
         parse(f'revoked = ["{NODE.hex()}"]').revoked_ids([Node(NODE.hex(), OTHER, 2)])
 
@@ -44,7 +44,7 @@ def test_approvals() -> None:
     assert asked("member", 3, renewal=True) == 0
     assert asked("member", 2) == 1
     assert asked("member", 4, renewal=True) == 1
-    # a role that no rule names is never given unasked
+    # a role that no rule names always needs approval
     assert asked("member", 8, renewal=True) == 2
     assert asked("member", 10, renewal=True) == 2
     assert asked("policy") == 2
@@ -75,7 +75,7 @@ def run(test: str, members: list[Node] = MEMBERS, **more: Any) -> tuple[bool, st
         ("pump-1", "pump-1", 'get = "pump/x"', "NotAllowed"),
     ],
 )
-def test_tests_pass_for_the_true_verdict_only(
+def test_policy_tests_pass_only_for_the_true_verdict(
     who: str, on: str, request_: str, verdict: str
 ) -> None:
     for expect in ("allow", "deny", "NotAllowed", "NotFresh", "NeedsAction", "Revoked"):
@@ -85,16 +85,16 @@ def test_tests_pass_for_the_true_verdict_only(
         assert ("the test expects" in words) == (not passed)
 
 
-def test_tests_name_members_whose_grants_count() -> None:
+def test_policy_tests_use_the_grants_of_members() -> None:
     test = 'from = "pump-1"\nto = "pump"\nget = "pump/x"\nexpect = "allow"'
     assert not run(test)[0]
     assert run(test, grants={b"pump-1..": 2})[0]
 
 
-def test_a_test_of_nobody_fails_with_a_suggestion() -> None:
+def test_a_policy_test_of_an_unknown_member_fails_with_a_suggestion() -> None:
     passed, words = run('from = "hubb"\nto = "pump"\nget = "x"\nexpect = "deny"')
     assert not passed and "Did you mean 'hub'?" in words
-    # of two keys with one name the one that is not revoked is meant
+    # of two keys with one name the test uses the one that is not revoked
     test = 'from = "old-pump"\nto = "pump"\npost = "lock"\naction = true\nexpect = "allow"'
     replaced = [*MEMBERS[:2], Node("old-pump", b"new-pump", 8), MEMBERS[2]]
     text = FARM[: FARM.index("[[test]]")].replace('"old-pump"', f'"{OTHER.hex()}"')
@@ -102,7 +102,7 @@ def test_a_test_of_nobody_fails_with_a_suggestion() -> None:
     assert result.passed
 
 
-# --- words --------------------------------------------------------------------------------------
+# --- texts --------------------------------------------------------------------------------------
 
 
 def test_explanations() -> None:
@@ -144,11 +144,11 @@ def test_decompile() -> None:
     "roles",
     [None, {"solo": 'says "hi" \\\n'}, {"a.b": "", "c": ""}, {f"r{i}": "x" for i in range(29)}],
 )
-def test_template_is_right_as_it_stands(roles: dict[str, str] | None) -> None:
+def test_the_template_passes_its_own_tests(roles: dict[str, str] | None) -> None:
     file = parse(template("farm", roles))
     results = file.run_tests()
     assert len(results) >= 4 and all(result.passed for result in results)
-    unused = [words for words in warnings(file) if "no rule and no route uses" not in words]
+    unused = [text for text in warnings(file) if "no rule and no route uses" not in text]
     assert unused == []
     assert file.approvals.operators_for("member", 2) == 1
     assert file.approvals.operators_for("member", 2, renewal=True) == 0
@@ -175,7 +175,7 @@ RULE = '[[rule]]\nfrom = "{}"\nto = "{}"\nresource = "{}"\nmethods = ["GET"]\n{}
 )
 def test_shadowed_rules(one: tuple[str, ...], two: tuple[str, ...], warning: str | None) -> None:
     file = parse('[roles]\na = ""\nb = ""\n' + RULE.format(*one) + RULE.format(*two))
-    found = [words for words in warnings(file) if "this rule " in words]
+    found = [text for text in warnings(file) if "this rule " in text]
     if warning is None:
         assert found == []
     else:
@@ -190,7 +190,7 @@ def test_other_warnings() -> None:
     assert "no test reaches this rule" in said(FARM)
     assert "no test expects a denial" in said(FARM)
     assert "no test: add a [[test]]" in said(FARM[: FARM.index("[[test]]")])
-    # who is revoked does not count
+    # revoked members do not count
     assert "no member has the role 'sensor'" in said(FARM, MEMBERS)
     assert "'pump'" not in said(FARM, MEMBERS)
     assert "policy.toml:8: no member has the role 'pump'" in said(FARM, MEMBERS[::2])

@@ -1,4 +1,4 @@
-"""Whatever bytes there are, `inspect_capsule` explains them and never raises."""
+"""`inspect_capsule` explains any bytes and never raises."""
 
 import pytest
 import signer
@@ -60,7 +60,7 @@ def test_damage_is_explained(raw: bytes, data: st.DataObject) -> None:
 
 @settings(deadline=None)
 @given(st.binary(max_size=80))
-def test_any_bytes(raw: bytes) -> None:
+def test_any_bytes_are_explained(raw: bytes) -> None:
     found = inspect_capsule(raw)
     assert found.problem
     parts, stopped = take_apart(raw, Field())
@@ -78,7 +78,7 @@ def test_diagnostic_notation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "offset", "words"),
+    ("raw", "offset", "reason"),
     [
         ("9f01ff", 0, "indefinite"),
         ("8301", 0, "an array of 3"),
@@ -91,11 +91,11 @@ def test_diagnostic_notation() -> None:
         ("", 0, "end where"),
     ],
 )
-def test_where_it_breaks(raw: str, offset: int, words: str) -> None:
+def test_the_offset_of_the_break_is_shown(raw: str, offset: int, reason: str) -> None:
     _, stopped = take_apart(bytes.fromhex(raw), Field())
-    assert stopped is not None and stopped.offset == offset and words in str(stopped)
+    assert stopped is not None and stopped.offset == offset and reason in str(stopped)
 
 
-def test_a_long_head_is_a_flaw() -> None:
+def test_a_head_longer_than_necessary_is_a_flaw() -> None:
     parts, stopped = take_apart(bytes.fromhex("1801"), Field())
     assert stopped is None and "longer than necessary" in parts[0].flaw

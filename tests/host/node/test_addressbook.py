@@ -1,0 +1,30 @@
+"""Address books and the addresses at which members last answered."""
+
+from pathlib import Path
+
+import pytest
+
+from writ_host.errors import HostError
+from writ_host.node import addressbook
+
+
+def test_an_address_book_is_read_strictly(tmp_path: Path) -> None:
+    assert addressbook.read(tmp_path) == {}
+    (tmp_path / "book.toml").write_text('pump = "10.0.0.7"\n[notes]\npump = "leaks"\n')
+    assert addressbook.read(tmp_path) == {"pump": "10.0.0.7:5683"}
+    (tmp_path / "book.toml").write_text("pump = 10.0.0.7\n")
+    with pytest.raises(HostError, match=r"book\.toml"):
+        addressbook.read(tmp_path)
+
+
+def test_last_seen_addresses_are_bounded_and_damage_is_ignored(tmp_path: Path) -> None:
+    for number in range(addressbook.SEEN_MAX + 5):
+        addressbook.save_last_seen(tmp_path, f"n{number}", "10.0.0.1:1", bytes(8))
+    addressbook.save_last_seen(tmp_path, "n9", "10.0.0.2:1", bytes(8))
+    seen = addressbook.read_last_seen(tmp_path)
+    assert len(seen) == addressbook.SEEN_MAX
+    assert "n4" not in seen
+    assert list(seen)[-1] == "n9"
+    for damage in ("", "[]", "{", '{"a": 1}', '{"a": ["::", ""]}', '{"a": ["h:1", "zz"]}'):
+        (tmp_path / "seen.json").write_text(damage)
+        assert addressbook.read_last_seen(tmp_path) == {}
