@@ -24,7 +24,7 @@ _networks = itertools.count(1)
 
 
 class NotPermitted(Exception):
-    """This machine or this user can not create network namespaces."""
+    """This machine or this user cannot create network namespaces."""
 
 
 def _run(*command: str, text: str = "", check: bool = True) -> bool:

@@ -80,7 +80,7 @@ def test_a_clone_is_revoked_with_its_original(field: AttackedField, tmp_path: Pa
     (session,) = panel.sessions
     assert panel.say(device.address, "temp").startswith("21.")
     assert field.refused(device)["Replayed"] == 1
-    # with a session of its own, the clone can not be told from the original
+    # with a session of its own, the clone cannot be told from the original
     assert session not in list(panel.sessions)
     for one in (panel, clone, panel):
         assert one.say(device.address, "temp").startswith("21.")

@@ -45,7 +45,7 @@ class ClockSkew:
             return
         self._warned_ms[sender] = context.now_ms
         name, skew_s = context.name(sender), self.skew_s[sender]
-        text = f"the clock of {name} is {describe(skew_s)}: both can not sign the same beacon"
+        text = f"the clock of {name} is {describe(skew_s)}: both cannot sign the same beacon"
         context.record("clock", text, governor=name, off_s=skew_s)
 
 

@@ -316,7 +316,7 @@ class Core:
         self._apply_effects(self.replica.step(event, self.context.now_ms))
 
     def _submit(self, proposal: Proposal) -> None:
-        """Submit a proposal that nothing speaks against to consensus or to cosigning."""
+        """Submit a proposal without an objection to consensus or to cosigning."""
         if not proposal.is_ordered:
             self.cosigning.schedule(proposal)
         elif self._effect_depth:

@@ -3,8 +3,8 @@
 1. A proposal enters the pool only if this governor would sign it, and while its proposer has room.
 2. Every governor judges for itself. A judgement counts for JUDGED_MS, and until the next epoch.
 3. An operator answers once. Governors pass signed approvals on, so each reaches all of them.
-4. A proposal that nothing speaks against is submitted: to consensus or to cosigning.
-5. It closes as certified, refused or stale. What operators answered outlives it in the ledger.
+4. A proposal to which this governor has no objection is submitted to consensus or to cosigning.
+5. A proposal closes as certified, refused or stale. The ledger keeps the answers of operators.
 """
 
 from collections import deque
@@ -31,17 +31,18 @@ from ..proposals.proposal import (
 )
 from .context import Context
 
-# In one message, which keeps it short.
+# Proposals in one message, to keep it short.
 PROPOSALS_A_MESSAGE = 16
+# How long a requested proposal is not requested again from the same governor.
 WANT_AGAIN_MS = 5000
-# Requests to one governor in that time. It bounds the memory that its summaries can fill.
+# Requests to one governor in that time: a bound for the memory that its summaries can fill.
 WANTED_EACH_MAX = 256
 # Names get taken and statements expire, so no judgement counts for longer.
 JUDGED_MS = 15000
 # From one governor: proposals that arrive before the decision that they follow.
 EARLY_EACH_MAX = 2
 # Closed proposals that are known after a restart, or after a change of governors.
-DONE_RESTORED = 64
+CLOSED_RESTORED = 64
 
 
 class NotAccepted(HostError):
@@ -51,9 +52,10 @@ class NotAccepted(HostError):
 
 
 class ProposalPool:
-    """The proposals of one governor. submit(proposal): called when nothing speaks against one.
+    """The proposals of one governor.
 
-    requested: by governor, the ids that it was asked for, and until when (ms) not again.
+    submit(proposal): called for an open proposal without an objection; requested: by governor, the
+    ids requested from it, and until when (ms) they are not requested again.
     """
 
     def __init__(self, context: Context, submit: Callable[[Proposal], None]) -> None:
@@ -91,7 +93,7 @@ class ProposalPool:
         return None
 
     def rejudge(self) -> None:
-        """Judge all open proposals again, because what judgements rest on has changed."""
+        """Judge all open proposals again, after a change of the state that they depend on."""
         for proposal in self.proposals:
             proposal.verdict = None
             self.advance(proposal)
@@ -103,13 +105,13 @@ class ProposalPool:
         return bool(operators) and self._context.count - proposal.no < needed
 
     def _was_denied(self, proposal: Proposal) -> bool:
-        """Restore the answers that operators gave to it before, which are final."""
+        """Whether the operators' earlier answers, which it restores, deny the proposal for good."""
         proposal.approvals = self._context.ledger.proposals.approvals(proposal.id)
         proposal.approvals = self._by_author(proposal)
         return self._is_denied(proposal)
 
     def _by_author(self, proposal: Proposal) -> dict[int, Approval]:
-        # by the numbers of the governors now in force, each of which counts once
+        """The valid approvals by the numbers of the governors now in force; each counts once."""
         seat = self._context.seat
         return {
             number: replace(approval, number=number)
@@ -132,7 +134,7 @@ class ProposalPool:
         if raws:
             # certified before, and the requester has not received the result
             proposal.capsules, proposal.state = raws, CERTIFIED
-            self.proposals.add_done(proposal)
+            self.proposals.add_closed(proposal)
             return
         verdict = self.verdict(proposal)
         if verdict.reason is not None:
@@ -198,11 +200,11 @@ class ProposalPool:
         """
         ledger = self._context.ledger
         for proposal in [
-            *reversed(ledger.proposals.closed(DONE_RESTORED)),
-            *(before or ProposalIndex()).done,
+            *reversed(ledger.proposals.closed(CLOSED_RESTORED)),
+            *(before or ProposalIndex()).closed,
         ]:
             proposal.capsules = proposal.capsules or self._certified(proposal)
-            self.proposals.add_done(proposal)
+            self.proposals.add_closed(proposal)
         by_id = {one.id: one for one in [*(before or ()), *ledger.proposals.open()]}
         for proposal in by_id.values():
             proposal.verdict, proposal.since_ms = None, self._context.now_ms
@@ -264,7 +266,7 @@ class ProposalPool:
         self._context.record(said, text, id=proposal.id.hex(), governor=name)
 
     def advance(self, proposal: Proposal) -> None:
-        """Submit a proposal if nothing speaks against it; close it if it can not succeed."""
+        """Submit a proposal without an objection; close one that cannot succeed."""
         if proposal.state != OPEN:
             return
         if proposal.is_ordered and proposal.value.epoch <= self._context.chain.epoch:

@@ -141,7 +141,7 @@ class _Case:
         )
         policy: Any = view.policy
         self.policy = policy
-        # under rules that this version can not read, all operators together may set other rules
+        # under rules that this version cannot read, all operators together may set other rules
         unknown = Approvals(operators=self.governors)
         self.approvals = (approvals_of(policy) or unknown) if policy else Approvals()
         self.operators = 0  # how many must approve

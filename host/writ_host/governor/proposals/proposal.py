@@ -20,7 +20,7 @@ OPEN_EACH_MAX = 1024
 # From one governor, of those that operators must approve: they could not read a longer list.
 FOR_OPERATORS_EACH_MAX = 32
 # Closed proposals in memory, for requesters that ask again.
-DONE_MAX = 2048
+CLOSED_MAX = 2048
 # A proposal that is not certified in this time becomes stale.
 LIFETIME_S = 14 * 86400
 CREATED_MAX = 0xFFFFFFFF
@@ -36,7 +36,7 @@ def proposal_id(payloads: Sequence[bytes]) -> bytes:
 
 @dataclass
 class Proposal:
-    """Payloads that a governor wants certified. Raises `Malformed` for what can not be certified.
+    """Payloads that a governor wants certified. Raises `Malformed` for what cannot be certified.
 
     evidence: what devices have signed (judge.py); proposer: the governor that made it, as `source`
     says; created_s: when, by the proposer's clock; state: OPEN, CERTIFIED, REFUSED or STALE;
@@ -113,8 +113,8 @@ def is_ordered(payload: bytes) -> bool:
 class ProposalView:
     """A proposal as operators see it.
 
-    verdict: this governor's judgement; reason: why it is not signed (yet), "" if nothing speaks
-    against it; operators: how many must approve; approvals: (governor, yes, reason, time) each.
+    verdict: this governor's judgement; reason: why it is not signed (yet), "" without an objection;
+    operators: how many must approve; approvals: (governor, yes, reason, time) each.
     """
 
     id: bytes
@@ -140,7 +140,7 @@ class ProposalIndex:
 
     def __init__(self) -> None:
         self._open: dict[bytes, Proposal] = {}
-        self._done: dict[bytes, Proposal] = {}
+        self._closed: dict[bytes, Proposal] = {}
         self._by_payload: dict[bytes, list[Proposal]] = {}
 
     def __iter__(self) -> Iterator[Proposal]:
@@ -152,7 +152,7 @@ class ProposalIndex:
 
     def get(self, id: bytes) -> Proposal | None:
         """The proposal with this id, open or closed."""
-        return self._open.get(id) or self._done.get(id)
+        return self._open.get(id) or self._closed.get(id)
 
     def of_payload(self, payload: bytes) -> list[Proposal]:
         """The open proposals that contain this payload."""
@@ -182,15 +182,15 @@ class ProposalIndex:
             self._by_payload.setdefault(payload, []).append(proposal)
 
     @property
-    def done(self) -> list[Proposal]:
+    def closed(self) -> list[Proposal]:
         """The newest closed proposals, oldest first."""
-        return list(self._done.values())
+        return list(self._closed.values())
 
-    def add_done(self, proposal: Proposal) -> None:
+    def add_closed(self, proposal: Proposal) -> None:
         """Add a closed proposal."""
-        self._done[proposal.id] = proposal
-        while len(self._done) > DONE_MAX:
-            del self._done[next(iter(self._done))]
+        self._closed[proposal.id] = proposal
+        while len(self._closed) > CLOSED_MAX:
+            del self._closed[next(iter(self._closed))]
 
     def close(self, proposal: Proposal, state: str, reason: str = "") -> None:
         """Close a proposal as CERTIFIED, REFUSED or STALE."""
@@ -202,4 +202,4 @@ class ProposalIndex:
             self._by_payload[payload] = kept
             if not kept:
                 del self._by_payload[payload]
-        self.add_done(proposal)
+        self.add_closed(proposal)

@@ -80,7 +80,7 @@ def test_a_core_sends_nothing_after_a_failed_write(
 
 
 def test_a_withheld_signature_share_gives_no_name_twice(cluster: Cluster) -> None:
-    """A signer can not know whether its capsule was completed, so a name stays reserved."""
+    """A signer cannot know whether its capsule was completed, so a name stays reserved."""
     ledger = cluster.ledgers[1]
     one, other = (
         member_payload(crypto.p256_generate(), "tank", address, days=30) for address in (101, 102)
