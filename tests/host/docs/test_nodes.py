@@ -169,7 +169,7 @@ def test_times_in_the_text() -> None:
         ("four times at most", client._TRIES_MAX == 4),
         (f"silent for {delegate._PATIENCE_MS // 1000} s,", 1),
         (f"set back by {(delegate._SET_BACK_MS << 1) // 1000} s, one", 1),
-        (f"wrong by {(delegate._SET_BACK_MS << delegate._STRIKES_LIE) // 1000} s, and", 1),
+        (f"wrong by {(delegate._SET_BACK_MS << delegate._STRIKES_WRONG) // 1000} s, and", 1),
         (f"first, for {delegate._BEACON_S} s at most", 1),
         ("34 minutes", delegate._SET_BACK_MS << delegate._STRIKES_MAX == 2048000),
         (f"after {operation._PAUSE_MS // 1000} s, 4 s and so on", 1),
