@@ -6,7 +6,7 @@ show where a capsule breaks. A `Field` describes the expected meaning of an item
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 DEPTH_MAX = 16
 BYTES_SHOWN_MAX = 32
@@ -69,18 +69,139 @@ class Unreadable(Exception):
 
 def take_apart(data: bytes, expected: Field) -> tuple[list[Part], Unreadable | None]:
     """The parts of `data` in order, and the error that stopped the reading before its end."""
-    parts: list[Part] = []
+    reader = _Reader(data)
     try:
-        end, _ = _item(data, 0, len(data), expected, 0, "", None, parts)
+        end, _ = reader.item(0, len(data), expected)
         if end < len(data):
             raise Unreadable(end, f"{len(data) - end} bytes after the end")
     except Unreadable as error:
-        return parts, error
-    return parts, None
+        return reader.parts, error
+    return reader.parts, None
 
 
-def _head(data: bytes, start: int, stop: int) -> tuple[int, int, int, str]:
-    """(major, value, end of head, flaw)."""
+class _Head(NamedTuple):
+    """The head of an item: the item's offset and nesting, its major type, and its argument.
+
+    start: of the item; end: of the head; key, key_start: of the key before a map's value.
+    """
+
+    start: int
+    end: int
+    major: int
+    value: int
+    flaw: str
+    depth: int
+    key: str
+    key_start: int
+
+
+class _Reader:
+    """Reads the items of `data` and collects their parts."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.parts: list[Part] = []
+
+    def item(
+        self,
+        start: int,
+        stop: int,
+        expected: Field,
+        depth: int = 0,
+        key: str = "",
+        key_start: int | None = None,
+    ) -> tuple[int, Any]:
+        """(end, value) of the item at `start`, which must end before `stop`."""
+        if depth > DEPTH_MAX:
+            raise Unreadable(start, "nested too deeply")
+        major, value, end, flaw = _read_head(self._data, start, stop)
+        first = start if key_start is None else key_start
+        head = _Head(start, end, major, value, flaw, depth, key, first)
+        if major in (0, 1):
+            number = value if major == 0 else -1 - value
+            self._add(head, end, str(number), expected.text(number))
+            return end, number
+        if major in (2, 3):
+            return self._string(head, stop, expected)
+        if major == 4:
+            return self._array(head, stop, expected)
+        if major == 5:
+            return self._map(head, stop, expected)
+        if major == 7 and value in _SIMPLE and end == start + 1 and value != 23:
+            simple = {20: False, 21: True, 22: None}[value]
+            self._add(head, end, _SIMPLE[value], expected.text(simple))
+            return end, simple
+        raise Unreadable(start, f"a {_MAJORS[major]} or a float, which no capsule contains")
+
+    def _add(self, head: _Head, end: int, text: str, meaning: str, flaw: str = "") -> None:
+        size = end - head.key_start
+        text = head.key + text
+        self.parts.append(Part(head.key_start, size, head.depth, text, meaning, flaw or head.flaw))
+
+    def _string(self, head: _Head, stop: int, expected: Field) -> tuple[int, Any]:
+        start, end, value = head.end, head.end + head.value, head.value
+        if end > stop:
+            raise Unreadable(head.start, f"a string of {value} bytes, but {stop - start} are left")
+        raw = self._data[start:end]
+        if head.major == 3:
+            return end, self._text(head, end, raw, expected)
+        if expected.inside is None:
+            self._add(head, end, _hex(raw), expected.text(raw))
+            return end, raw
+        self._add(head, start, f"bytes({value})", expected.meaning)
+        inner, _ = self.item(start, end, expected.inside, head.depth + 1)
+        if inner < end:
+            raise Unreadable(inner, f"{end - inner} bytes after the end of an embedded item")
+        return end, raw
+
+    def _text(self, head: _Head, end: int, raw: bytes, expected: Field) -> str:
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            self._add(head, end, _hex(raw), expected.meaning, "not UTF-8")
+            return ""
+        self._add(head, end, '"' + text + '"', expected.text(text))
+        return text
+
+    def _array(self, head: _Head, stop: int, expected: Field) -> tuple[int, Any]:
+        count, now = head.value, head.end
+        if count > stop - now:
+            raise Unreadable(head.start, f"an array of {count}, but {stop - now} bytes are left")
+        place = len(self.parts)
+        self._add(head, now, f"array({count})", expected.meaning)
+        values = []
+        for index in range(count):
+            now, item = self.item(now, stop, expected.of_position(index), head.depth + 1)
+            if index == 0 and expected.choose:
+                expected = expected.choose(item)
+            values.append(item)
+        self.parts[place] = replace(self.parts[place], meaning=expected.text(values))
+        return now, values
+
+    def _map(self, head: _Head, stop: int, expected: Field) -> tuple[int, Any]:
+        count, now = head.value, head.end
+        if 2 * count > stop - now:
+            raise Unreadable(head.start, f"a map of {count}, but {stop - now} bytes are left")
+        self._add(head, now, f"map({count})", expected.meaning)
+        result: dict[Any, Any] = {}
+        before = b""
+        for _ in range(count):
+            # a key has no part of its own: it stands before its value's
+            keys = _Reader(self._data)
+            key_end, key = keys.item(now, stop, Field(), head.depth)
+            if not isinstance(key, int | str | bytes) or isinstance(key, bool):
+                raise Unreadable(now, "a key that is neither a number nor text nor bytes")
+            if self._data[now:key_end] <= before:
+                raise Unreadable(now, "keys out of order or repeated: not deterministic")
+            before = self._data[now:key_end]
+            label = f"{keys.parts[0].diagnostic}: "
+            inner = expected.of_key(key)
+            now, result[key] = self.item(key_end, stop, inner, head.depth + 1, label, now)
+        return now, result
+
+
+def _read_head(data: bytes, start: int, stop: int) -> tuple[int, int, int, str]:
+    """(major type, argument, end of the head, flaw)."""
     if start >= stop:
         raise Unreadable(start, "the bytes end where an item should begin")
     major, info = data[start] >> 5, data[start] & 31
@@ -97,112 +218,6 @@ def _head(data: bytes, start: int, stop: int) -> tuple[int, int, int, str]:
     value = int.from_bytes(data[start + 1 : end], "big")
     is_long = value < 24 if size == 1 else value >> 4 * size == 0
     return major, value, end, "longer than necessary: not deterministic" if is_long else ""
-
-
-def _item(
-    data: bytes,
-    start: int,
-    stop: int,
-    expected: Field,
-    depth: int,
-    prefix: str,
-    begin: int | None,
-    parts: list[Part],
-) -> tuple[int, Any]:
-    # prefix, begin: text and offset of the key before a map's value
-    if depth > DEPTH_MAX:
-        raise Unreadable(start, "nested too deeply")
-    major, value, end, flaw = _head(data, start, stop)
-    first = start if begin is None else begin
-
-    def add(finish: int, text: str, what: str, more: str = "") -> None:
-        parts.append(Part(first, finish - first, depth, prefix + text, what, more or flaw))
-
-    if major in (0, 1):
-        number = value if major == 0 else -1 - value
-        add(end, str(number), expected.text(number))
-        return end, number
-    if major in (2, 3):
-        finish = end + value
-        if finish > stop:
-            raise Unreadable(start, f"a string of {value} bytes, but {stop - end} are left")
-        raw = data[end:finish]
-        if major == 3:
-            return finish, _text(raw, expected, lambda text, *more: add(finish, text, *more))
-        if expected.inside is not None:
-            add(end, f"bytes({value})", expected.meaning)
-            inner, _ = _item(data, end, finish, expected.inside, depth + 1, "", None, parts)
-            if inner < finish:
-                raise Unreadable(inner, f"{finish - inner} bytes after the end of an embedded item")
-            return finish, raw
-        add(finish, _hex(raw), expected.text(raw))
-        return finish, raw
-    if major == 4:
-        if value > stop - end:
-            raise Unreadable(start, f"an array of {value}, but {stop - end} bytes are left")
-        place = len(parts)
-        add(end, f"array({value})", expected.meaning)
-        values = []
-        now = end
-        chosen = expected
-        for index in range(value):
-            now, item = _item(
-                data, now, stop, chosen.of_position(index), depth + 1, "", None, parts
-            )
-            if index == 0 and expected.choose:
-                chosen = expected.choose(item)
-            values.append(item)
-        parts[place] = replace(parts[place], meaning=chosen.text(values))
-        return now, values
-    if major == 5:
-        return _map(data, start, stop, value, end, expected, depth, add, parts)
-    if major == 7 and value in _SIMPLE and end == start + 1 and value != 23:
-        simple = {20: False, 21: True, 22: None}[value]
-        add(end, _SIMPLE[value], expected.text(simple))
-        return end, simple
-    raise Unreadable(start, f"a {_MAJORS[major]} or a float, which no capsule contains")
-
-
-def _map(
-    data: bytes,
-    start: int,
-    stop: int,
-    count: int,
-    end: int,
-    expected: Field,
-    depth: int,
-    add: Callable[..., None],
-    parts: list[Part],
-) -> tuple[int, Any]:
-    if 2 * count > stop - end:
-        raise Unreadable(start, f"a map of {count}, but {stop - end} bytes are left")
-    add(end, f"map({count})", expected.meaning)
-    result: dict[Any, Any] = {}
-    before = b""
-    now = end
-    for _ in range(count):
-        hidden: list[Part] = []
-        key_end, key = _item(data, now, stop, Field(), depth, "", None, hidden)
-        if not isinstance(key, int | str | bytes) or isinstance(key, bool):
-            raise Unreadable(now, "a key that is neither a number nor text nor bytes")
-        if data[now:key_end] <= before:
-            raise Unreadable(now, "keys out of order or repeated: not deterministic")
-        before = data[now:key_end]
-        label = f"{hidden[0].diagnostic}: "
-        now, result[key] = _item(
-            data, key_end, stop, expected.of_key(key), depth + 1, label, now, parts
-        )
-    return now, result
-
-
-def _text(raw: bytes, expected: Field, add: Callable[[str, str, str], None]) -> str:
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        add(_hex(raw), expected.meaning, "not UTF-8")
-        return ""
-    add('"' + text + '"', expected.text(text), "")
-    return text
 
 
 def _hex(raw: bytes) -> str:
