@@ -1,10 +1,10 @@
-"""Founding: governors who crash and cheat, and folders that lie."""
+"""Founding in a folder: governors that crash or cheat, and folders that show false files."""
 
 from dataclasses import replace
 from itertools import count
 
 import pytest
-from ceremonies import ITEMS, KEY, NAMES, Failing, Founders, PowerCut, no, yes
+from ceremony_rig import ITEMS, KEY, NAMES, Failing, Founders, PowerCut, no, yes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,15 +43,6 @@ from writ_host.keys.dkg import Dkg
 from writ_host.keys.identity import envelope
 
 
-@pytest.fixture(scope="module")
-def governors():
-    """A founded scope, 3 of 4; tests give it folders of their own."""
-    return found_local("farm", NAMES, 3)
-
-
-# Founding
-
-
 def test_founding_gives_each_a_seat_for_one_key():
     founders = Founders()
     machines = founders.machines()
@@ -60,17 +51,17 @@ def test_founding_gives_each_a_seat_for_one_key():
     assert len({seat.public.group_key for seat in seats}) == 1
     assert len({seat.key.signing_share for seat in seats}) == 4
     assert [seat.name for seat in seats] == list(NAMES)
-    # the polynomial is gone from the store; the share is there, and whole
+    # the store holds the share instead of the polynomial
     for store, seat in zip(founders.stores, seats, strict=True):
         assert load_seat(store) == seat
         assert Seat.from_bytes(store.load()) == seat
-    # no secret ever stood in the folder
+    # the folder holds no secret
     for data in founders.folder.files.values():
         for seat in seats:
             assert seat.key.signing_share.to_bytes(32, "little") not in data
 
 
-def test_founding_says_who_is_awaited():
+def test_founding_names_the_awaited_governors():
     founders = Founders()
     anna = founders.machine(0)
     assert anna.step().waiting_for == ("ben", "carl", "dora")
@@ -81,7 +72,7 @@ def test_founding_says_who_is_awaited():
         run_local([anna, founders.machine(2)])
 
 
-def test_all_read_out_the_same_fingerprint_before_they_confirm():
+def test_all_compare_the_same_fingerprint_before_they_confirm():
     founders = Founders()
     heard = []
 
@@ -95,7 +86,7 @@ def test_all_read_out_the_same_fingerprint_before_they_confirm():
     assert [len(group) for group in heard[0].split()] == [5] * 8
 
 
-def test_a_governor_who_hears_another_fingerprint_confirms_nothing():
+def test_a_governor_that_sees_another_fingerprint_confirms_nothing():
     founders = Founders()
     machines = [founders.machine(i, no if i == 3 else yes) for i in range(4)]
     with pytest.raises(Refused):
@@ -129,7 +120,7 @@ def test_founding_resumes_after_power_loss_at_every_write(after):
     assert cut > 7
 
 
-def test_resuming_never_changes_what_was_said():
+def test_resuming_never_changes_published_files():
     founders = Founders()
     run_until_round2(founders)
     before = dict(founders.folder.files)
@@ -147,8 +138,8 @@ def run_until_round2(founders):
     assert "ben.round2.cbor" in founders.folder.files
 
 
-def test_a_lost_state_is_not_papered_over():
-    """The state file is gone, the folder is not: a second polynomial would be equivocation."""
+def test_a_lost_state_file_stops_the_founding():
+    """The state file is lost but the folder is not: a second polynomial would be equivocation."""
     founders = Founders()
     founders.machine(0).step()
     founders.stores[0] = MemoryStore()
@@ -176,7 +167,7 @@ def test_a_roster_with_other_keys_for_us_is_refused():
 
 
 @pytest.mark.parametrize("step", ["round1", "round2", "confirm"])
-def test_any_change_to_a_message_is_refused(step):
+def test_any_change_to_a_file_is_refused(step):
     founders = Founders()
     for _ in range({"round1": 1, "round2": 2, "confirm": 3}[step]):
         for i in (0, 2, 3, 1):
@@ -195,7 +186,7 @@ def test_any_change_to_a_message_is_refused(step):
     run_local(founders.machines())
 
 
-def test_replayed_messages_are_refused():
+def test_replayed_files_are_refused():
     founders = Founders()
     earlier = Founders(founders.identities)
     for i in range(4):
@@ -213,7 +204,7 @@ def test_replayed_messages_are_refused():
             fresh.machine(0).step()
 
 
-def test_an_unsigned_message_is_nobodys_fault():
+def test_an_unsigned_file_accuses_no_governor():
     founders = Founders()
     body = codec.dump(Dkg.begin(founders.roster.id, 2, 3, 4).round1().to_item())
     stranger = Identity.generate("ben")
@@ -225,7 +216,7 @@ def test_an_unsigned_message_is_nobodys_fault():
 
 
 @pytest.mark.parametrize("body", [None, [], [[b""], b""], "proof", "degree"])
-def test_wrong_round1_is_complained_about_by_name(body):
+def test_a_complaint_names_the_author_of_a_wrong_round1(body):
     founders = Founders()
     package = Dkg.begin(founders.roster.id, 2, 2 if body == "degree" else 3, 4).round1()
     if body == "proof":
@@ -238,13 +229,13 @@ def test_wrong_round1_is_complained_about_by_name(body):
     assert caught.value.identifiers == (2,) and "ben" in str(caught.value)
     with pytest.raises(CeremonyFailed, match="anna complains about ben: round1"):
         founders.machine(2).step()
-    # said once, and the same after a restart
+    # published once, and the same after a restart
     with pytest.raises(CeremonyFailed):
         founders.machine(0).step()
 
 
 @pytest.mark.parametrize("how", ["swapped", "missing", "garbage", "number"])
-def test_wrong_share_is_complained_about_by_name(how):
+def test_a_complaint_names_the_author_of_a_wrong_share(how):
     founders = Founders()
     run_until_round2(founders)
     data = founders.folder.files["ben.round2.cbor"]
@@ -265,10 +256,10 @@ def test_wrong_share_is_complained_about_by_name(how):
         founders.machine(3).step()
 
 
-def test_a_share_that_does_not_fit_its_commitment():
+def test_a_share_that_does_not_match_its_commitment_is_refused():
     founders = Founders()
     run_until_round2(founders)
-    # Ben's state with another polynomial: sealed and signed well, and wrong
+    # Ben's state has another polynomial: correctly sealed and signed, but wrong
     machine = founders.machine(1)
     machine._dkg._coefficients[1] += 1
     body = machine._round2()
@@ -277,8 +268,8 @@ def test_a_share_that_does_not_fit_its_commitment():
         founders.machine(0).step()
 
 
-def test_equivocation_is_noticed_before_anybody_confirms():
-    """Carl shows Anna one package and the others another, each well signed."""
+def test_equivocation_is_noticed_before_any_confirmation():
+    """Carl shows Anna one package and the others another, both with valid signatures."""
     founders = Founders()
     for machine in founders.machines():
         machine.step()
@@ -294,7 +285,7 @@ def test_equivocation_is_noticed_before_anybody_confirms():
     founders.folder.files["anna.round2.cbor"] = split.files["anna.round2.cbor"]
     with pytest.raises(Disagreement, match="anna received other round-1 files"):
         founders.machine(1).step()
-    # And a package that changes under the eyes of one governor.
+    # one governor sees a package change
     with pytest.raises(Disagreement, match="two different round-1"):
         founders.machine(0).step()
 
@@ -336,7 +327,7 @@ def test_founding_on_disk(tmp_path):
 @pytest.mark.parametrize(
     ("threshold", "count"), [(0, 1), (2, 4), (5, 4), (1, 2), (True, 1), (3, 14)]
 )
-def test_rosters_that_cannot_be(threshold, count):
+def test_impossible_rosters_are_refused(threshold, count):
     people = [Identity.generate(f"g{i}").public for i in range(count)]
     with pytest.raises(Malformed):
         Roster.create("farm", threshold, people)
@@ -345,7 +336,7 @@ def test_rosters_that_cannot_be(threshold, count):
 KEYS_OF_AN_IDENTITY = ("name", "sign_seed", "seal_seed", "node_private")
 
 
-def test_roster_with_a_double_is_refused():
+def test_a_roster_with_a_duplicate_is_refused():
     anna = Identity.generate("anna")
     fresh = Identity.generate("ben")
     doubles = [replace(fresh, **{key: getattr(anna, key)}) for key in KEYS_OF_AN_IDENTITY]
@@ -394,7 +385,7 @@ VALUES = st.recursive(
 
 @given(VALUES, st.sampled_from(["round1", "complaint"]))
 @settings(max_examples=100, deadline=None)
-def test_signed_nonsense_raises_only_host_errors(body, step):
+def test_signed_malformed_files_raise_only_host_errors(body, step):
     founders = FUZZED
     founders.folder.files = {}
     founders.stores[0] = MemoryStore()

@@ -1,4 +1,4 @@
-"""The machine of a resharing over a shared folder, its plans, and where its secrets are kept."""
+"""Resharing in a folder, and its plans."""
 
 from dataclasses import replace
 
@@ -18,15 +18,13 @@ from writ_host.errors import (
     HostError,
     Refused,
 )
-from writ_host.governor.ceremonies.secretstore import SecretStore, TooManyCeremonies
 from writ_host.keys.identity import envelope
-from writ_host.keys.roster import Seat
 
 FOUR = ("anna", "ben", "carl", "dora")
 
 
-class Handing:
-    """Four who hold a seat, over one folder; dora is to receive and not to deal."""
+class Resharers:
+    """Four governors with a seat and one folder; dora receives but does not deal."""
 
     def __init__(self):
         self.locals = found_local("farm", FOUR, 3)
@@ -51,8 +49,8 @@ class Handing:
         self.folder.files[f"{FOUR[i]}.{step}.cbor"] = data
 
 
-def test_it_runs_over_any_folder():
-    rig = Handing()
+def test_resharing_runs_over_any_folder():
+    rig = Resharers()
     machines = [rig.machine(i) for i in range(4)]
     for _ in range(4):
         done = [machine.step().is_done for machine in machines]
@@ -66,8 +64,8 @@ def test_it_runs_over_any_folder():
             assert machine.seat.key.signing_share.to_bytes(32, "little") not in data
 
 
-def test_it_says_who_is_awaited():
-    rig = Handing()
+def test_resharing_names_the_awaited_governors():
+    rig = Resharers()
     assert rig.machine(0, lambda: None).step().waiting_for == ("anna",)
     assert rig.machine(0).step().waiting_for == ("ben", "carl")
     for i in (1, 2, 3):
@@ -76,14 +74,14 @@ def test_it_says_who_is_awaited():
     assert (progress.step, progress.waiting_for) == ("confirm", ("ben",))
 
 
-def test_a_refusal_and_a_complaint_end_it():
-    rig = Handing()
+def test_a_refusal_and_a_complaint_end_the_resharing():
+    rig = Resharers()
     with pytest.raises(Refused):
         rig.machine(1, lambda: False).step()
     rig.machine(1).refuse()
     with pytest.raises(Refused, match="ben"):
         rig.machine(0).step()
-    rig = Handing()
+    rig = Resharers()
     rig.forge(1, "deal", [[], {}])
     with pytest.raises(CheatingGovernor) as caught:
         rig.machine(3).step()
@@ -93,7 +91,7 @@ def test_a_refusal_and_a_complaint_end_it():
 
 
 def test_a_confirmation_of_other_keys_is_noticed():
-    rig = Handing()
+    rig = Resharers()
     machines = [rig.machine(i) for i in range(4)]
     for machine in machines[:3]:
         machine.step()
@@ -102,8 +100,8 @@ def test_a_confirmation_of_other_keys_is_noticed():
         machines[0].step()
 
 
-def test_all_who_confirmed_are_done_whatever_is_complained_about_then():
-    rig = Handing()
+def test_a_complaint_after_all_confirmations_stops_no_governor():
+    rig = Resharers()
     machines = [rig.machine(i) for i in range(4)]
     for _ in range(2):
         for machine in machines:
@@ -112,13 +110,13 @@ def test_all_who_confirmed_are_done_whatever_is_complained_about_then():
     assert all(machine.step().is_done for machine in machines)
 
 
-def test_a_lost_state_is_not_papered_over():
-    rig = Handing()
+def test_a_lost_state_file_stops_the_resharing():
+    rig = Resharers()
     rig.machine(0).step()
     rig.stores[0] = MemoryStore()
     with pytest.raises(FileInTheWay):
         rig.machine(0).step()
-    other = Handing()
+    other = Resharers()
     other.machine(1).step()
     for data in (rig.stores[0].data, other.stores[1].data, other.seats[1].to_bytes()):
         rig.stores[1] = MemoryStore(data)
@@ -126,8 +124,8 @@ def test_a_lost_state_is_not_papered_over():
             rig.machine(1)
 
 
-def test_plans_round_trip_and_lie_nowhere():
-    rig = Handing()
+def test_plans_round_trip_and_inconsistent_ones_are_refused():
+    rig = Resharers()
     assert Plan.from_bytes(rig.plan.to_bytes()) == rig.plan
     public = rig.plan.public
     shares = dict(public.verifying_shares)
@@ -153,7 +151,7 @@ def test_plans_round_trip_and_lie_nowhere():
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
-def test_a_plan_changed_anywhere_is_another_or_none(data):
+def test_a_changed_byte_changes_the_plans_id_or_is_refused(data):
     raw = bytearray(RAW)
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     try:
@@ -163,7 +161,7 @@ def test_a_plan_changed_anywhere_is_another_or_none(data):
     assert changed != PLAN.id
 
 
-PLAN = Handing().plan
+PLAN = Resharers().plan
 RAW = PLAN.to_bytes()
 
 
@@ -174,19 +172,3 @@ def test_the_largest_plan_fits():
     peers = [f"{one.name}.{'x' * 29}.org:12345" for one in people]
     plan = Plan.create(locals_[0].seat, people, peers, [one.name for one in people[:7]])
     assert len(plan.to_bytes()) < 6000 and Plan.from_bytes(plan.to_bytes()) == plan
-
-
-def test_slots_hold_so_much_and_no_more():
-    store = MemoryStore()
-    slots = SecretStore(store)
-    seat = Handing().seats[0]
-    for i in range(6):
-        slots.store_of(bytes((i,)) * 32).save(seat.to_bytes())
-    with pytest.raises(TooManyCeremonies):
-        slots.store_of(bytes((7,)) * 32).save(b"x")
-    slots.drop({bytes(32)})
-    assert SecretStore(store).seats().keys() == slots.seats().keys() and len(slots.seats()) == 5
-    with pytest.raises(TooManyCeremonies):
-        slots.put(bytes(32), bytes(65000))
-    assert bytes(32) in SecretStore(store).dropped
-    assert isinstance(slots.seats()[bytes((1,)) * 32], Seat)

@@ -1,9 +1,9 @@
-"""Signing: governors who vanish, cheat, refuse and arrive late, and folders that lie."""
+"""Signing in a folder: governors that vanish, cheat, refuse or are late, and false files."""
 
 from itertools import combinations, count
 
 import pytest
-from ceremonies import ITEMS, NAMES, Failing, PowerCut, Signers, item, no, yes
+from ceremony_rig import ITEMS, NAMES, Failing, PowerCut, Signers, item, no, yes
 
 from writ import cbor
 from writ.errors import UsageError
@@ -34,15 +34,6 @@ from writ_host.errors import (
 )
 
 
-@pytest.fixture(scope="module")
-def governors():
-    """A founded scope, 3 of 4; tests give it folders of their own."""
-    return found_local("farm", NAMES, 3)
-
-
-# Signing
-
-
 def test_every_three_of_four_sign(governors):
     for which in combinations(range(4), 3):
         signers = Signers(governors)
@@ -61,7 +52,7 @@ def test_all_four_take_part_and_agree(governors):
         signers.check(machines[0].signatures)
 
 
-def test_two_of_four_cannot(governors):
+def test_two_of_four_cannot_sign(governors):
     signers = Signers(governors)
     with pytest.raises(Stalled, match="carl, dora"):
         run_local(signers.machines(0, 1))
@@ -76,7 +67,7 @@ def test_a_late_governor_only_reads_the_result(governors):
     signers.check(late.signatures)
 
 
-def test_nothing_is_committed_before_the_operator_saw_it(governors):
+def test_nothing_is_committed_before_the_operator_approves(governors):
     signers = Signers(governors)
     before = signers.folder.names()
     seen = []
@@ -90,7 +81,7 @@ def test_nothing_is_committed_before_the_operator_saw_it(governors):
     assert seen == [("charter", b"charter"), ("policy 0", b"policy 0")]
 
 
-def test_a_refusal_is_seen_and_two_end_it(governors):
+def test_one_refusal_is_tolerated_and_two_end_the_signing(governors):
     signers = Signers(governors)
     with pytest.raises(Refused):
         signers.machine(3, no).step()
@@ -124,7 +115,7 @@ def test_a_cheater_is_named_and_left_out(governors, cheat):
         assert machine.attempt == 2
 
 
-def test_a_newcomer_learns_from_the_files_who_cheated(governors):
+def test_a_late_governor_learns_the_cheaters_from_the_files(governors):
     signers = Signers(governors)
     machines = [*signers.machines(0, 1), signers.damaged(2)]
     with pytest.raises(CheatingGovernor):
@@ -138,7 +129,7 @@ def test_a_newcomer_learns_from_the_files_who_cheated(governors):
     signers.check(dora.signatures)
 
 
-def test_with_too_few_honest_ones_left_it_ends(governors):
+def test_signing_ends_with_too_few_honest_governors(governors):
     signers = Signers(governors)
     anna, *damaged = [signers.machine(0), signers.damaged(1), signers.damaged(2)]
     anna.step()
@@ -165,7 +156,7 @@ def test_wrong_commitments_exclude_their_author(governors, body):
 @pytest.mark.parametrize(
     "body", [[], [[1, 2], b""], [[3, 2, 1], bytes(32)], [[1, 2, 9], bytes(32)]]
 )
-def test_a_senseless_selection_excludes_its_author(governors, body):
+def test_a_malformed_selection_excludes_its_author(governors, body):
     signers = Signers(governors)
     signers.forge(0, "select1", body, "select1")
     machines = signers.machines(1, 2, 3)
@@ -175,7 +166,7 @@ def test_a_senseless_selection_excludes_its_author(governors, body):
     assert machines[0].attempt == 2
 
 
-def test_a_selection_of_other_commitments_makes_nobody_sign(governors):
+def test_no_governor_signs_for_a_selection_of_other_commitments(governors):
     signers = Signers(governors)
     signers.forge(0, "select1", [[2, 3, 4], bytes(32)], "select1")
     machines = signers.machines(1, 2, 3)
@@ -186,7 +177,7 @@ def test_a_selection_of_other_commitments_makes_nobody_sign(governors):
 
 
 @pytest.mark.parametrize("shown", [None, b"", [], [b""] * 2, [bytes(32)], [bytes(32)] * 2])
-def test_a_share_without_sense_is_cheating(governors, shown):
+def test_a_malformed_share_is_cheating(governors, shown):
     signers = Signers(governors)
     machines = signers.machines(0, 1)
     for machine in (*machines, signers.machine(2)):
@@ -198,7 +189,7 @@ def test_a_share_without_sense_is_cheating(governors, shown):
     assert [machine.cheaters for machine in machines] == [{3}, {3}]
 
 
-def test_two_selections_frame_nobody(governors):
+def test_two_selections_blame_no_governor(governors):
     """The folder shows Carl another selection than the others: his share is void, not wrong."""
     signers = Signers(governors)
     machines = signers.machines(0, 1, 2)
@@ -211,8 +202,8 @@ def test_two_selections_frame_nobody(governors):
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_signing_goes_on_after_power_loss_at_every_write(governors, after):
-    """Three of four, so that the one who crashes is needed."""
+def test_signing_continues_after_power_loss_at_every_write(governors, after):
+    """Three of four take part, so that the crashing governor is needed."""
     for cut in count(1):
         signers = Signers(governors)
         fuse = [cut]
@@ -236,7 +227,7 @@ def test_signing_goes_on_after_power_loss_at_every_write(governors, after):
     assert cut > 2
 
 
-def test_one_who_vanishes_after_committing_is_left_behind(governors):
+def test_a_governor_that_vanishes_after_committing_is_left_out(governors):
     signers = Signers(governors)
     signers.machine(1).step()
     machines = signers.machines(0, 2, 3)
@@ -267,14 +258,14 @@ def test_no_nonce_pair_is_ever_committed_twice(governors):
     assert len(pairs) == 2 * 2 * 6 and len(set(pairs)) == len(pairs)
 
 
-def test_retry_does_not_go_around_the_operator(governors):
+def test_retry_asks_the_operator_too(governors):
     signers = Signers(governors)
     with pytest.raises(Refused):
         signers.machine(0, no).retry()
     assert not any(".commit" in name for name in signers.folder.names())
 
 
-def test_abandoned_nonces_are_gone(governors):
+def test_abandoned_nonces_are_deleted(governors):
     signers = Signers(governors)
     anna = signers.machine(0)
     anna.step()
@@ -323,10 +314,10 @@ def test_an_altered_result_is_refused(governors):
             signers.machine(3).step()
 
 
-# Proposals
+# --- requests -------------------------------------------------------------------------------------
 
 
-def test_proposals_in_a_folder(governors):
+def test_requests_in_a_folder(governors):
     signers = Signers(governors)
     seat = governors[1].seat
     second = publish_request(signers.folder, governors[2].identity, seat, "again", ITEMS[:1])
@@ -344,16 +335,16 @@ def test_proposals_in_a_folder(governors):
         read_request(signers.folder, seat, "1" * 16)
 
 
-def test_a_proposal_of_another_scope_is_refused(governors):
+def test_a_request_of_another_scope_is_refused(governors):
     signers = Signers(governors)
     other = found_local("sea", ["anna", "ben"], 2)[0]
     with pytest.raises(HostError):
         read_request(signers.folder, other.seat, signers.tag)
     with pytest.raises(UsageError):
-        Signing(signers.folder, other.identity, other.seat, signers.proposal, yes)
+        Signing(signers.folder, other.identity, other.seat, signers.request, yes)
 
 
-def test_items_show_what_is_signed():
+def test_items_show_the_payload_that_is_signed():
     assert item("label").payload == b"label"
     for bad in (
         b"",
@@ -370,21 +361,21 @@ def test_items_show_what_is_signed():
             Item(label, ITEMS[0].to_be_signed)
 
 
-def test_proposals_are_bounded(governors):
+def test_requests_are_bounded(governors):
     seat = governors[0].seat
     for items in ((), tuple(ITEMS * 17)):
         with pytest.raises(Malformed):
             SigningRequest(seat.roster, "anna", "title", seat.public.group_key, items, bytes(8))
 
 
-def test_the_largest_proposal_fits_a_file(governors):
+def test_the_largest_request_fits_a_file(governors):
     big = cbor.encode(["Signature1", b"\xa1\x01\x27", b"", bytes(1280)])
     folder, one = MemoryFolder(), governors[0]
     request = publish_request(folder, one.identity, one.seat, "t" * 80, [Item("l" * 80, big)] * 32)
     assert read_request(folder, governors[1].seat, request.tag).id == request.id
 
 
-# Folders
+# --- folders --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=["memory", "directory", "without links"])
@@ -417,7 +408,7 @@ def test_signing_on_disk(folder, governors):
     signers.check(machines[0].signatures)
 
 
-def test_a_directory_with_odd_things_in_it(tmp_path):
+def test_a_directory_with_other_entries_in_it(tmp_path):
     folder = DirectoryFolder(tmp_path)
     (tmp_path / "sub").mkdir()
     (tmp_path / "big.cbor").write_bytes(bytes(codec.FILE_BYTES_MAX + 1))

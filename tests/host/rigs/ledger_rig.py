@@ -1,4 +1,4 @@
-"""Capsules of every kind, a clock that is set by hand, and a ledger that is opened again."""
+"""Capsules of each kind, a clock that tests set, and a ledger that is opened again."""
 
 import signer
 

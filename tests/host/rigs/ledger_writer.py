@@ -1,4 +1,4 @@
-"""Writes into a ledger until it is killed, and says after each write that it returned.
+"""A program that writes into a ledger until it is killed, and reports each finished write.
 
 `python ledger_writer.py LEDGER START`: prints a number a line, each once its writes are durable.
 """
@@ -16,7 +16,7 @@ SIGNATURE = bytes(64)
 
 
 def record(number: int) -> bytes:
-    """A hard-state record of the usual size."""
+    """A record of the hard state of a realistic size."""
     return number.to_bytes(4, "big") * 700
 
 
@@ -29,7 +29,7 @@ def member(number: int) -> bytes:
 
 
 def decide(number: int) -> Decide:
-    """The decision of an epoch: an amendment and a policy, of which only the shape is right."""
+    """The decision of an epoch: an amendment and a policy without valid content."""
     previous = bytes(6)
     node = number.to_bytes(8, "big")
     change = capsule.build(capsule.AMENDMENT, [number, previous, node])
@@ -38,7 +38,7 @@ def decide(number: int) -> Decide:
 
 
 def write(ledger: Ledger, number: int) -> None:
-    """What a governor does for an epoch; the decision last: an epoch is done, or done again."""
+    """Write an epoch as a governor does: the decision comes last, so a torn epoch is repeated."""
     ledger.save_hard_state(COMMITTEE, record(number))
     ledger.capsules.add([member(number)])
     ledger.add_decision(decide(number))

@@ -147,11 +147,8 @@ class GossipFolder:
 
         Raises `Malformed`, or what `open_envelope` or the proof raises.
         """
-        file, proof, known = (
-            self.expected.get(name),
-            self.proofs.get(name),
-            self._data.get(name),
-        )
+        file, proof = self.expected.get(name), self.proofs.get(name)
+        known = self._data.get(name)
         if len(data) > GOSSIP_FILE_BYTES_MAX:
             raise Malformed(f"{name} is longer than {GOSSIP_FILE_BYTES_MAX} bytes")
         if known == data or name in self.evidence or (proof and known):

@@ -69,9 +69,8 @@ class CeremonyRun(ABC):
         self._accused: set[str] = set()
         found = files.get(id, DECISION)
         self.decision = None if found is None else Decision.from_bytes(found)
-        self._is_restored = (
-            result := files.get(id, RESULT)
-        ) is not None  # as done, before a restart
+        result = files.get(id, RESULT)
+        self._is_restored = result is not None  # done before a restart
         if result is not None:
             self._restore_result(result)
 

@@ -1,10 +1,10 @@
-"""Founding between daemons: lost messages, power cuts at every save, liars, refusals."""
+"""Founding between daemons: lost messages, power cuts, Byzantine governors and refusals."""
 
 import contextlib
 
 import pytest
-from ceremonies import KEY
-from ceremony_rig import NOW_S, World, agree, deny, found, silent
+from ceremonies_rig import NOW_S, Network, agree, deny, found, silent
+from ceremony_rig import KEY
 
 from writ import crypto
 from writ.authority import capsule
@@ -26,43 +26,43 @@ FOUR = ("anna", "ben", "carl", "dora")
 SEVEN = (*FOUR, "emil", "frida", "gustav")
 
 
-def check_genesis(world, invitation, names):
-    """All of them hold seats for one key, and what follows from the invitation, certified."""
-    seats = [world[name].process.seat for name in names]
+def check_genesis(network, invitation, names):
+    """They hold seats of one key, and the certified capsules that follow from the invitation."""
+    seats = [network[name].process.seat for name in names]
     assert len({committee_digest(seat) for seat in seats}) == 1
     assert len({seat.key.signing_share for seat in seats}) == len(names)
     key = seats[0].public.group_key
     for name in names:
-        assert load_seat(world[name].store) == world[name].process.seat
-        raws = world[name].seats[0].genesis
+        assert load_seat(network[name].store) == network[name].process.seat
+        raws = network[name].seats[0].genesis
         assert [capsule.parse(raw).payload for raw in raws] == invitation.payloads(key)
         for raw in raws:
             parsed = capsule.parse(raw)
             assert crypto.ed25519_verify(key, parsed.signing_input(), parsed.signature)
 
 
-# Founding
+# --- founding -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("names", "seed", "loss"), [(FOUR, 1, 0.0), (FOUR, 2, 0.4), (SEVEN, 3, 0.2)]
 )
 def test_daemons_found_a_scope(names, seed, loss):
-    world = World(names, seed, loss)
-    invitation = world.invitation()
-    world.invite(invitation)
-    world.run(world.founded)
-    check_genesis(world, invitation, names)
-    # no secret ever stood in the files that are told, and no polynomial is kept
-    for box in world.boxes.values():
-        share = box.process.seat.key.signing_share.to_bytes(32, "little")
-        assert not any(share in data for data in box.files.data.values())
-        assert share not in box.store.others["next"].data
+    network = Network(names, seed, loss)
+    invitation = network.invitation()
+    network.invite(invitation)
+    network.run(network.founded)
+    check_genesis(network, invitation, names)
+    # the exchanged files hold no secret, and no polynomial is kept
+    for host in network.hosts.values():
+        share = host.process.seat.key.signing_share.to_bytes(32, "little")
+        assert not any(share in data for data in host.files.data.values())
+        assert share not in host.store.others["next"].data
 
 
-def test_a_device_takes_what_was_certified():
-    world = found()
-    raws = world["anna"].seats[0].genesis
+def test_a_device_accepts_the_first_capsules():
+    network = found()
+    raws = network["anna"].seats[0].genesis
     charter = Charter(capsule.parse(raws[0]))
     assert (charter.name, charter.threshold, charter.founded) == ("farm", 3, NOW_S)
 
@@ -74,48 +74,48 @@ def test_a_device_takes_what_was_certified():
     for raw in raws[:2]:
         device.receive(raw, 0)
     assert device.policy.epoch == 1 and device.policy.role_names == ["keeper", "sensor", "sluice"]
-    for number, (raw, name) in enumerate(zip(raws[2:], world.boxes, strict=True), 1):
+    for number, (raw, name) in enumerate(zip(raws[2:], network.hosts, strict=True), 1):
         member = Member(capsule.parse(raw))
         assert (member.name, member.address, member.roles) == (name, number, 2)
-        assert bytes((2 + member.y_is_odd,)) + member.x == world[name].key
+        assert bytes((2 + member.y_is_odd,)) + member.x == network[name].key
 
 
-def test_on_disk(tmp_path):
+def test_founding_with_files_on_disk(tmp_path):
     with contextlib.ExitStack() as stack:
 
         def begin():
-            world = World(FOUR)
-            for name, box in world.boxes.items():
+            network = Network(FOUR)
+            for name, host in network.hosts.items():
                 home = tmp_path / name
                 home.mkdir(exist_ok=True)
                 path = home / f"{name}.key"
                 key = KEY
                 if path.exists():
-                    box.identity = load_identity(path, key)
+                    host.identity = load_identity(path, key)
                 else:
-                    box.identity = create_identity(path, name, key)
-                box.key = box.identity.public.node_key
-                box.store = KeyfileStore(home / f"{name}.seat", key)
-                box.ledger = Ledger.open(home / "ledger.db")
-                stack.callback(box.ledger.close)
-                box.files = box.ledger.files
-                box.start()
-            return world
+                    host.identity = create_identity(path, name, key)
+                host.key = host.identity.public.node_key
+                host.store = KeyfileStore(home / f"{name}.seat", key)
+                host.ledger = Ledger.open(home / "ledger.db")
+                stack.callback(host.ledger.close)
+                host.files = host.ledger.files
+                host.start()
+            return network
 
-        world = begin()
-        invitation = world.invitation()
-        world.invite(invitation)
-        world.run(world.founded)
-        check_genesis(world, invitation, FOUR)
-        before = world.seats()
-        view = world.propose("anna", "refresh")
-        world.run(lambda: all(box.nexts for box in world.boxes.values()))
-        for box in world.boxes.values():
-            box.ledger.close()
-        world = begin()
-        world.run(lambda: all(box.nexts for box in world.boxes.values()))
-        assert world.seats() == before
-        assert (world["ben"].nexts[0].ceremony, world["ben"].seats[0].ceremony) == (
+        network = begin()
+        invitation = network.invitation()
+        network.invite(invitation)
+        network.run(network.founded)
+        check_genesis(network, invitation, FOUR)
+        before = network.seats()
+        view = network.propose("anna", "refresh")
+        network.run(lambda: all(host.nexts for host in network.hosts.values()))
+        for host in network.hosts.values():
+            host.ledger.close()
+        network = begin()
+        network.run(lambda: all(host.nexts for host in network.hosts.values()))
+        assert network.seats() == before
+        assert (network["ben"].nexts[0].ceremony, network["ben"].seats[0].ceremony) == (
             view.id,
             invitation.id,
         )
@@ -124,103 +124,103 @@ def test_on_disk(tmp_path):
             "ben.seat",
             "ben.seat.next",
         ]
-        world["ben"].process.seats.activate(world["ben"].nexts[0].digest)
+        network["ben"].process.seats.activate(network["ben"].nexts[0].digest)
         assert load_seat(KeyfileStore(tmp_path / "ben" / "ben.seat", KEY)) != before["ben"]
 
 
-def test_it_ends_silent_once_all_have_all():
-    world = found(loss=0.2)
-    world.loss = 0.0
-    world.idle(120)
-    assert all(box.process.next_ms(world.now_ms) is None for box in world.boxes.values())
-    assert not world.queue
+def test_no_messages_once_all_have_all_files():
+    network = found(loss=0.2)
+    network.loss = 0.0
+    network.idle(120)
+    assert all(host.process.next_ms(network.now_ms) is None for host in network.hosts.values())
+    assert not network.queue
 
 
-def test_whoever_began_it_can_follow_it():
-    world = World(FOUR)
-    invitation = world.invitation()
-    for box in world.boxes.values():
-        box.operator = silent
-    world.invite(invitation)
-    world.run(lambda: set(world.states(invitation.id).values()) == {"compare"})
+def test_the_status_follows_the_founding():
+    network = Network(FOUR)
+    invitation = network.invitation()
+    for host in network.hosts.values():
+        host.operator = silent
+    network.invite(invitation)
+    network.run(lambda: set(network.states(invitation.id).values()) == {"compare"})
     status = CeremonyStatus.from_bytes(
-        world["ben"].process.invitation(invitation.to_bytes(), "x:1")
+        network["ben"].process.invitation(invitation.to_bytes(), "x:1")
     )
-    assert status == CeremonyStatus.from_bytes(world["ben"].process.status(invitation.id))
+    assert status == CeremonyStatus.from_bytes(network["ben"].process.status(invitation.id))
     assert (status.state, dict(status.governors)) == ("compare", dict.fromkeys(FOUR, "round1"))
     assert [len(group) for group in status.fingerprint.split()] == [5] * 8
-    world["carl"].operator = deny
-    world.run(lambda: set(world.states(invitation.id).values()) == {"refused"})
-    assert "carl" in CeremonyStatus.from_bytes(world["ben"].process.status(invitation.id)).problem
-    assert world["ben"].process.status(bytes(32)) is None
+    network["carl"].operator = deny
+    network.run(lambda: set(network.states(invitation.id).values()) == {"refused"})
+    assert "carl" in CeremonyStatus.from_bytes(network["ben"].process.status(invitation.id)).problem
+    assert network["ben"].process.status(bytes(32)) is None
 
 
-def test_no_share_leaves_before_the_operator_agreed():
-    world = World(FOUR)
-    world["dora"].operator = silent
-    invitation = world.invitation()
-    world.invite(invitation)
-    world.idle(20)
-    told = {name for name in world["anna"].files.list(invitation.id) if name[0] != "!"}
+def test_no_share_is_sent_before_the_operator_approves():
+    network = Network(FOUR)
+    network["dora"].operator = silent
+    invitation = network.invitation()
+    network.invite(invitation)
+    network.idle(20)
+    told = {name for name in network["anna"].files.list(invitation.id) if name[0] != "!"}
     assert "carl.round2.cbor" in told and "dora.round2.cbor" not in told
-    (view,) = world["dora"].process.pending()
+    (view,) = network["dora"].process.pending()
     assert view.needs_decision and view.waiting_for == ("dora",)
-    assert world["anna"].process.pending()[0].waiting_for == ("dora",)
+    assert network["anna"].process.pending()[0].waiting_for == ("dora",)
     assert any("3 of 4 governors certify" in line for line in view.lines)
-    assert not any(world.seats().values())
-    world["dora"].operator = agree
-    world.run(world.founded)
+    assert not any(network.seats().values())
+    network["dora"].operator = agree
+    network.run(network.founded)
 
 
-def test_nobody_can_agree_before_there_is_a_fingerprint():
-    world = World(FOUR)
-    invitation = world.invitation()
-    world.invite(invitation, ["anna"])
+def test_no_approval_before_there_is_a_fingerprint():
+    network = Network(FOUR)
+    invitation = network.invitation()
+    network.invite(invitation, ["anna"])
     with pytest.raises(NoDecisionDue):
-        world["anna"].process.decide_on(invitation.id, True, "", 0)
+        network["anna"].process.decide_on(invitation.id, True, "", 0)
     with pytest.raises(NoDecisionDue):
-        world["anna"].process.decide_on(bytes(32), True, "", 0)
+        network["anna"].process.decide_on(bytes(32), True, "", 0)
 
 
-def test_a_refusal_ends_it_for_all():
-    world = World(FOUR, loss=0.2)
-    world["carl"].operator = deny
-    invitation = world.invitation()
-    world.invite(invitation)
-    world.run(lambda: set(world.states(invitation.id).values()) == {"refused"})
-    assert not any(world.seats().values())
-    # also after a restart, and nobody is asked again
-    for box in world.boxes.values():
-        box.kill()
-    world.idle(10)
-    assert set(world.states(invitation.id).values()) == {"refused"}
-    assert not any(box.process.pending() for box in world.boxes.values())
-    # and the next one finds a place
-    for box in world.boxes.values():
-        box.operator = agree
-    world.invite(world.invitation())
-    world.run(world.founded)
+def test_a_refusal_ends_the_founding_for_all():
+    network = Network(FOUR, loss=0.2)
+    network["carl"].operator = deny
+    invitation = network.invitation()
+    network.invite(invitation)
+    network.run(lambda: set(network.states(invitation.id).values()) == {"refused"})
+    assert not any(network.seats().values())
+    # also after a restart, and no operator has to decide again
+    for host in network.hosts.values():
+        host.kill()
+    network.idle(10)
+    assert set(network.states(invitation.id).values()) == {"refused"}
+    assert not any(host.process.pending() for host in network.hosts.values())
+    # and the next founding finds room
+    for host in network.hosts.values():
+        host.operator = agree
+    network.invite(network.invitation())
+    network.run(network.founded)
 
 
-# Power cuts
+# --- power cuts -----------------------------------------------------------------------------------
 
 
-def test_one_is_killed_before_every_write_and_it_goes_on():
+def test_a_founding_survives_a_power_cut_before_every_write():
     cut = 0
     while True:
         cut += 1
-        world = World(FOUR, seed=cut, loss=0.1)
-        ben = world["ben"]
+        network = Network(FOUR, seed=cut, loss=0.1)
+        ben = network["ben"]
         ben.fuse[0] = cut
-        invitation = world.invitation()
-        world.invite(invitation)
+        invitation = network.invitation()
+        network.invite(invitation)
         while ben.process is None or not ben.process.views():
-            # whoever begins it repeats its invitation until it is answered
-            world.idle(3)
-            world.invite(invitation, ["ben"])
-        world.run(world.founded)
-        assert committee_digest(world["ben"].process.seat) == committee_digest(
-            world["anna"].process.seat
+            # the sender repeats the invitation until it is answered
+            network.idle(3)
+            network.invite(invitation, ["ben"])
+        network.run(network.founded)
+        assert committee_digest(network["ben"].process.seat) == committee_digest(
+            network["anna"].process.seat
         )
         if ben.fuse[0] > 0:
             break
@@ -228,70 +228,70 @@ def test_one_is_killed_before_every_write_and_it_goes_on():
     assert cut > 25
 
 
-def test_all_are_killed_again_and_again():
-    world = World(FOUR, seed=5, loss=0.1)
-    world.invite(world.invitation())
+def test_a_founding_survives_repeated_power_cuts_of_all():
+    network = Network(FOUR, seed=5, loss=0.1)
+    network.invite(network.invitation())
     next_ms = 2000
-    while not world.founded():
-        assert world.now_ms < 400_000, world.describe()
-        world.step()
-        if world.now_ms >= next_ms:
+    while not network.founded():
+        assert network.now_ms < 400_000, network.describe()
+        network.step()
+        if network.now_ms >= next_ms:
             next_ms += 2000
-            world.random.choice(list(world.boxes.values())).kill()
+            network.random.choice(list(network.hosts.values())).kill()
 
 
-def test_threshold_governors_certify_and_the_last_one_catches_up():
-    world = World(FOUR)
-    invitation = world.invitation()
-    world.invite(invitation)
-    world.run(lambda: all(world.seats().values()))
-    # the one whose turn it is to select is the one that is dead
-    world["anna"].kill(for_ms=60_000)
-    world.run(lambda: world.founded("ben", "carl", "dora"), s_max=50)
-    world.run(world.founded)
-    check_genesis(world, invitation, FOUR)
+def test_threshold_governors_certify_and_an_offline_one_catches_up():
+    network = Network(FOUR)
+    invitation = network.invitation()
+    network.invite(invitation)
+    network.run(lambda: all(network.seats().values()))
+    # the selector of the first attempt is offline
+    network["anna"].kill(for_ms=60_000)
+    network.run(lambda: network.founded("ben", "carl", "dora"), s_max=50)
+    network.run(network.founded)
+    check_genesis(network, invitation, FOUR)
 
 
-def test_the_seat_is_safe_before_anything_is_signed(monkeypatch):
-    world = World(FOUR)
+def test_the_seat_is_durable_before_anything_is_signed(monkeypatch):
+    network = Network(FOUR)
     looked = []
     step = Signing.step
 
     def look(self):
         looked.append(self.identity.name)
-        assert load_seat(world[self.identity.name].store) == self.seat
+        assert load_seat(network[self.identity.name].store) == self.seat
         return step(self)
 
     monkeypatch.setattr(Signing, "step", look)
-    world.invite(world.invitation())
-    world.run(world.founded)
+    network.invite(network.invitation())
+    network.run(network.founded)
     assert set(looked) == set(FOUR)
 
 
-def test_told_again_after_a_restart_and_never_a_second_seat():
-    world = found()
-    before = world.seats()
-    for box in world.boxes.values():
-        box.kill()
-    world.idle(10)
-    assert world.seats() == before
-    assert all(len(box.seats) == 2 for box in world.boxes.values())
-    assert all(box.seats[0] == box.seats[1] for box in world.boxes.values())
+def test_the_result_is_reported_again_after_a_restart_without_a_second_seat():
+    network = found()
+    before = network.seats()
+    for host in network.hosts.values():
+        host.kill()
+    network.idle(10)
+    assert network.seats() == before
+    assert all(len(host.seats) == 2 for host in network.hosts.values())
+    assert all(host.seats[0] == host.seats[1] for host in network.hosts.values())
 
 
-# Liars
+# --- Byzantine governors --------------------------------------------------------------------------
 
 
-def forged(world, name, id, step, body):
-    return envelope(world[name].identity, id, step, codec.dump(body))
+def forged(network, name, id, step, body):
+    return envelope(network[name].identity, id, step, codec.dump(body))
 
 
 def test_two_different_round_1_packages_are_caught_and_kept_as_evidence():
-    """Carl shows Ben one package and the others another, each well signed."""
-    world = World(FOUR)
-    invitation = world.invitation()
+    """Carl sends Ben one package and the others another, both with valid signatures."""
+    network = Network(FOUR)
+    invitation = network.invitation()
     package = Dkg.begin(invitation.id, 3, 3, 4).round1()
-    other = forged(world, "carl", invitation.id, "round1", package.to_item())
+    other = forged(network, "carl", invitation.id, "round1", package.to_item())
 
     def tamper(sender, receiver, data):
         items = codec.load(data)
@@ -299,59 +299,59 @@ def test_two_different_round_1_packages_are_caught_and_kept_as_evidence():
             return codec.dump([*items[:3], other])
         return data
 
-    world.tamper = tamper
-    world.invite(invitation)
-    world.run(lambda: set(world.states(invitation.id).values()) == {"failed"})
-    world.idle(10)
+    network.tamper = tamper
+    network.invite(invitation)
+    network.run(lambda: set(network.states(invitation.id).values()) == {"failed"})
+    network.idle(10)
     for name in ("anna", "ben", "dora"):
-        (view,) = world[name].process.views()
+        (view,) = network[name].process.views()
         assert "carl" in view.problem
-        assert world[name].files.get(invitation.id, "carl.round1.cbor~") is not None
-        assert any(event.name == "accused" for event in world[name].events)
-    assert not any(world.seats().values())
+        assert network[name].files.get(invitation.id, "carl.round1.cbor~") is not None
+        assert any(event.name == "accused" for event in network[name].events)
+    assert not any(network.seats().values())
 
 
 def test_two_packages_that_gossip_cannot_compare_give_two_fingerprints():
-    """Carl shows Anna another one, and nobody else can speak with her about it."""
-    world = World(FOUR)
-    invitation = world.invitation()
+    """Carl sends Anna another package, and she receives files only from their authors."""
+    network = Network(FOUR)
+    invitation = network.invitation()
     package = Dkg.begin(invitation.id, 3, 3, 4).round1()
-    other = forged(world, "carl", invitation.id, "round1", package.to_item())
+    other = forged(network, "carl", invitation.id, "round1", package.to_item())
 
     def tamper(sender, receiver, data):
         items = codec.load(data)
         if "anna" not in (sender, receiver):
             return data
-        # between her and the others passes what its author sends, and nothing else
+        # between her and the others pass only files that their author sends
         if items[0] != FILE or not items[2].startswith(f"{sender}."):
             return None
         if items[2] == "carl.round1.cbor":
             return codec.dump([*items[:3], other])
         return data
 
-    world.tamper = tamper
-    world.invite(invitation)
-    world.run(
+    network.tamper = tamper
+    network.invite(invitation)
+    network.run(
         lambda: (
             len(
                 {
                     v.fingerprint
                     for n in ("anna", "ben")
-                    for v in world[n].process.pending()
+                    for v in network[n].process.pending()
                     if v.fingerprint
                 }
             )
             == 2
         )
     )
-    world.idle(20)
-    assert not any(world.seats().values())
-    assert not any("round2" in name for name in world["anna"].files.list(invitation.id))
+    network.idle(20)
+    assert not any(network.seats().values())
+    assert not any("round2" in name for name in network["anna"].files.list(invitation.id))
 
 
 def test_a_wrong_share_is_complained_about_by_name(monkeypatch):
-    world = World(FOUR)
-    invitation = world.invitation()
+    network = Network(FOUR)
+    invitation = network.invitation()
     honest = FoundingRun._step
 
     def cheat(self, now_ms):
@@ -363,16 +363,16 @@ def test_a_wrong_share_is_complained_about_by_name(monkeypatch):
         return honest(self, now_ms)
 
     monkeypatch.setattr(FoundingRun, "_step", cheat)
-    world.invite(invitation)
-    world.run(lambda: set(world.states(invitation.id).values()) == {"failed"})
+    network.invite(invitation)
+    network.run(lambda: set(network.states(invitation.id).values()) == {"failed"})
     for name in ("anna", "carl", "dora"):
-        assert "ben" in world[name].process.views()[0].problem
-    assert not any(world.seats().values())
+        assert "ben" in network[name].process.views()[0].problem
+    assert not any(network.seats().values())
 
 
-def test_genesis_that_a_liar_altered_is_not_signed(monkeypatch):
-    world = World(FOUR)
-    invitation = world.invitation()
+def test_an_altered_genesis_is_not_signed(monkeypatch):
+    network = Network(FOUR)
+    invitation = network.invitation()
     items = Invitation.payloads
     greedy = []
 
@@ -383,22 +383,22 @@ def test_genesis_that_a_liar_altered_is_not_signed(monkeypatch):
         return found
 
     monkeypatch.setattr(Invitation, "payloads", altered)
-    world.invite(invitation)
-    world.run(lambda: bool(world["anna"].process.views()))
-    greedy.append(world["anna"].process._runs[invitation.id].invitation)
-    world.run(lambda: world.founded("ben", "carl", "dora"))
-    assert not world["anna"].seats
-    key = world["ben"].process.seat.public.group_key
-    payloads = [capsule.parse(raw).payload for raw in world["ben"].seats[0].genesis]
+    network.invite(invitation)
+    network.run(lambda: bool(network["anna"].process.views()))
+    greedy.append(network["anna"].process._runs[invitation.id].invitation)
+    network.run(lambda: network.founded("ben", "carl", "dora"))
+    assert not network["anna"].seats
+    key = network["ben"].process.seat.public.group_key
+    payloads = [capsule.parse(raw).payload for raw in network["ben"].seats[0].genesis]
     assert payloads == items(invitation, key)
 
 
 def test_a_silent_signer_is_left_out(monkeypatch):
-    """Ben commits and never sends a share."""
-    world = World(FOUR)
-    invitation = world.invitation()
-    world.tamper = lambda sender, receiver, data: (
+    """Ben commits but never sends a share."""
+    network = Network(FOUR)
+    invitation = network.invitation()
+    network.tamper = lambda sender, receiver, data: (
         None if sender == "ben" and b"share" in data and codec.load(data)[0] == FILE else data
     )
-    world.invite(invitation)
-    world.run(lambda: world.founded("anna", "carl", "dora"))
+    network.invite(invitation)
+    network.run(lambda: network.founded("anna", "carl", "dora"))

@@ -1,7 +1,7 @@
-"""A ceremony's folder without a shared disk: what it keeps, and what it takes from nobody."""
+"""A gossip folder: which files it keeps, and which it refuses from any peer."""
 
 import pytest
-from ceremony_rig import MemoryFiles
+from ceremonies_rig import MemoryFiles
 
 from writ_host.ceremony.local import Identity
 from writ_host.errors import HostError
@@ -33,7 +33,7 @@ class Folder:
         return envelope(identity, self.id, step, body)
 
 
-def test_a_foreign_file_is_kept_only_if_its_author_signed_it():
+def test_a_file_is_kept_only_if_its_author_signed_it():
     rig = Folder()
     good = rig.said(rig.ben, "round1", b"x")
     stranger = Identity.generate("ben")
@@ -56,7 +56,7 @@ def test_a_foreign_file_is_kept_only_if_its_author_signed_it():
     assert rig.open().read("ben.round1.cbor") == good
 
 
-def test_two_files_of_one_name_are_evidence_for_all_and_nothing_of_theirs_is_read():
+def test_equivocation_is_evidence_and_hides_all_files_of_its_author():
     rig = Folder()
     one, two, three = (rig.said(rig.ben, "round1", body) for body in (b"1", b"2", b"3"))
     rig.folder.receive("ben.round2.cbor", rig.said(rig.ben, "round2", b"x"))

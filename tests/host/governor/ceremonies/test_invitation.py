@@ -1,10 +1,10 @@
-"""Invitations: forged, altered, too many, impossible, junk; and who may send them."""
+"""Invitations that are forged, altered, too many, impossible or junk, and their senders."""
 
 import contextlib
 from dataclasses import replace
 
 import pytest
-from ceremony_rig import World, agree, silent
+from ceremonies_rig import Network, agree, silent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,27 +21,27 @@ from writ_host.keys.identity import envelope
 FOUR = ("anna", "ben", "carl", "dora")
 
 
-def test_an_invitation_forged_by_an_outsider_leads_to_no_seat():
-    """Mallory invites Anna alone, with herself in the expected of the others."""
-    world = World(("anna",))
+def test_an_outsiders_invitation_gives_no_seat():
+    """Mallory invites Anna alone, and takes the places of the others herself."""
+    network = Network(("anna",))
     fakes = [Identity.generate(name) for name in ("ben", "carl", "dora")]
-    others = World(("anna", "ben", "carl", "dora"))
-    records = [world["anna"].record] + [
+    others = Network(("anna", "ben", "carl", "dora"))
+    records = [network["anna"].record] + [
         replace_record(others[fake.name].record, fake) for fake in fakes
     ]
     roster = Roster.create("farm", 3, [record.governor for record in records])
     invitation = replace(others.invitation(), roster=roster)
-    anna = world["anna"]
+    anna = network["anna"]
     anna.operator = silent
     anna.call("invitation", invitation.to_bytes(), "evil:1")
-    world.idle(5)
+    network.idle(5)
     for fake in fakes:
         number = invitation.roster.identifier(fake.name)
         package = Dkg.begin(invitation.id, number, 3, 4).round1()
         data = envelope(fake, invitation.id, "round1", codec.dump(package.to_item()))
         message = codec.dump([FILE, invitation.id, f"{fake.name}.round1.cbor", data])
-        anna.call("receive", fake.public.node_key, message, world.now_ms)
-    world.idle(30)
+        anna.call("receive", fake.public.node_key, message, network.now_ms)
+    network.idle(30)
     (view,) = anna.process.pending()
     assert view.needs_decision and view.state == "compare"
     assert anna.process.seat is None
@@ -53,73 +53,73 @@ def replace_record(record, identity):
     return record
 
 
-def test_an_invitation_altered_for_one_of_them_never_gets_a_fingerprint():
-    world = World(FOUR)
-    invitation = world.invitation()
+def test_an_invitation_altered_for_one_governor_gets_no_fingerprint():
+    network = Network(FOUR)
+    invitation = network.invitation()
     altered = replace(invitation, roles=invitation.roles | 8)
-    world.invite(invitation, ["anna", "ben", "carl"])
-    world["dora"].call("invitation", altered.to_bytes(), "evil:1")
-    world.idle(30)
+    network.invite(invitation, ["anna", "ben", "carl"])
+    network["dora"].call("invitation", altered.to_bytes(), "evil:1")
+    network.idle(30)
     assert all(
-        not view.fingerprint for box in world.boxes.values() for view in box.process.pending()
+        not view.fingerprint for host in network.hosts.values() for view in host.process.pending()
     )
-    assert not any(world.seats().values())
+    assert not any(network.seats().values())
 
 
-def test_two_invitations_at_most_and_a_new_one_of_the_same_host_replaces():
-    world = World(FOUR)
-    anna = world["anna"].process
-    listed = [world.invitation() for _ in range(5)]
+def test_at_most_two_invitations_and_a_new_one_replaces_that_of_its_sender():
+    network = Network(FOUR)
+    anna = network["anna"].process
+    listed = [network.invitation() for _ in range(5)]
     anna.invitation(listed[0].to_bytes(), "10.0.0.1:5")
     with pytest.raises(InvitationRefused, match="at one time"):
         anna.invitation(listed[1].to_bytes(), "10.0.0.2:5")
-    world.idle(3)
+    network.idle(3)
     anna.invitation(listed[1].to_bytes(), "10.0.0.2:5")
-    world.idle(3)
+    network.idle(3)
     with pytest.raises(InvitationRefused, match="2 invitations are pending"):
         anna.invitation(listed[2].to_bytes(), "10.0.0.3:5")
     anna.invitation(listed[3].to_bytes(), "10.0.0.2:6")
     assert {view.id for view in anna.pending()} == {listed[0].id, listed[3].id}
-    assert not world["anna"].files.list(listed[1].id)
-    # what was said in a ceremony that was dropped cannot be said a second time
+    assert not network["anna"].files.list(listed[1].id)
+    # a dropped ceremony never begins again
     with pytest.raises(InvitationRefused, match="dropped"):
         anna.invitation(listed[1].to_bytes(), "10.0.0.2:6")
-    anna.decide_on(listed[0].id, False, "", world.now_ms)
-    world.idle(3)
+    anna.decide_on(listed[0].id, False, "", network.now_ms)
+    network.idle(3)
     anna.invitation(listed[4].to_bytes(), "10.0.0.4:5")
     assert {view.id for view in anna.pending()} == {listed[3].id, listed[4].id}
 
 
-def test_whoever_sends_an_invitation_is_a_peer_and_is_told_nothing():
-    """Whoever governed once, and has no seat, has a ledger all the same."""
-    world = World(FOUR)
-    world["anna"].operator = silent
-    invitation = world.invitation()
-    world.invite(invitation)
-    anna = world["anna"].process
-    world.run(lambda: anna.views()[0].needs_decision)
+def test_the_sender_of_an_invitation_is_a_peer_without_information():
+    """A former governor without a seat still has a ledger, and must not send it to strangers."""
+    network = Network(FOUR)
+    network["anna"].operator = silent
+    invitation = network.invitation()
+    network.invite(invitation)
+    anna = network["anna"].process
+    network.run(lambda: anna.views()[0].needs_decision)
     assert len(anna.peers()) == 3 and anna.trusted() == set()
-    world["anna"].operator = agree
-    world.run(world.founded)
+    network["anna"].operator = agree
+    network.run(network.founded)
     assert anna.trusted() == anna.peers().keys()
 
 
-def test_an_agreed_invitation_stays():
-    world = World(FOUR)
-    world["dora"].operator = silent
-    invitation = world.invitation()
-    world.invite(invitation)
-    anna = world["anna"].process
-    world.run(lambda: anna.views()[0].state == "round2")
-    world.idle(3)
-    anna.invitation(world.invitation().to_bytes(), "desk.farm:7")
+def test_an_approved_invitation_is_not_replaced():
+    network = Network(FOUR)
+    network["dora"].operator = silent
+    invitation = network.invitation()
+    network.invite(invitation)
+    anna = network["anna"].process
+    network.run(lambda: anna.views()[0].state == "round2")
+    network.idle(3)
+    anna.invitation(network.invitation().to_bytes(), "desk.farm:7")
     assert invitation.id in {view.id for view in anna.pending()}
-    world["dora"].operator = agree
-    world.run(world.founded)
-    # with a seat, all other invitations are gone, and none is taken
+    network["dora"].operator = agree
+    network.run(network.founded)
+    # with a seat all other invitations are dropped, and new ones are refused
     assert [view.id for view in anna.views()] == [invitation.id]
     with pytest.raises(InvitationRefused, match="seat"):
-        anna.invitation(world.invitation().to_bytes(), "desk.farm:7")
+        anna.invitation(network.invitation().to_bytes(), "desk.farm:7")
 
 
 @pytest.mark.parametrize(
@@ -131,19 +131,19 @@ def test_an_agreed_invitation_stays():
         {"beacon_age_max_s": 0},
     ],
 )
-def test_impossible_invitations(change):
-    world = World(FOUR)
+def test_impossible_invitations_are_refused(change):
+    network = Network(FOUR)
     with pytest.raises((Malformed, UnsafeThreshold)):
-        Invitation.from_bytes(world.invitation(**change).to_bytes())
+        Invitation.from_bytes(network.invitation(**change).to_bytes())
 
 
 def test_invitations_of_others_and_of_other_keys_are_refused():
-    world = World((*FOUR, "emil"))
-    anna = world["anna"]
+    network = Network((*FOUR, "emil"))
+    anna = network["anna"]
     with pytest.raises(HostError):
-        world["emil"].process.invitation(world.invitation(names=FOUR).to_bytes(), "x:1")
+        network["emil"].process.invitation(network.invitation(names=FOUR).to_bytes(), "x:1")
     anna.identity = Identity.generate("anna")
-    stranger = world.invitation(names=FOUR)
+    stranger = network.invitation(names=FOUR)
     anna.identity = Identity.generate("anna")
     anna.start()
     with pytest.raises(HostError):
@@ -153,7 +153,7 @@ def test_invitations_of_others_and_of_other_keys_are_refused():
 
 @given(st.binary(max_size=80))
 @settings(max_examples=150, deadline=None)
-def test_junk_is_refused_and_nothing_else(data):
+def test_junk_raises_only_host_errors(data):
     process = JUNK["anna"].process
     for junk in (
         data,
@@ -165,12 +165,12 @@ def test_junk_is_refused_and_nothing_else(data):
             assert event.name == "ceremony-message"
 
 
-JUNK = World(("anna", "ben"))
+JUNK = Network(("anna", "ben"))
 
 
 @given(st.data())
 @settings(max_examples=150, deadline=None)
-def test_an_invitation_changed_anywhere_is_another_or_none(data):
+def test_a_changed_byte_changes_the_invitations_id_or_is_refused(data):
     raw = bytearray(RAW)
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     with contextlib.suppress(HostError):
@@ -182,10 +182,10 @@ RAW = JUNK.invitation(2).to_bytes()
 
 def test_the_largest_invitation_and_status_keep_their_sizes():
     names = [f"{'g' * 22}{i:02d}" for i in range(13)]
-    world = World(names)
-    for box in world.boxes.values():
-        box.address = f"{box.name}.{'x' * 29}.org:12345"
-    invitation = world.invitation()
+    network = Network(names)
+    for host in network.hosts.values():
+        host.address = f"{host.name}.{'x' * 29}.org:12345"
+    invitation = network.invitation()
     assert len(invitation.to_bytes()) < 6000
     listed = tuple((name, "complaint") for name in names)
     status = CeremonyStatus(bytes(32), "genesis", "12345 " * 8, "x" * 300, listed, 15)

@@ -1,4 +1,4 @@
-"""The public record of a governor: what is written, and what is refused."""
+"""The public record of a governor: its file, and the files that are refused."""
 
 import pytest
 from hypothesis import given, settings
@@ -24,14 +24,14 @@ def test_round_trip(tmp_path):
     assert Record.from_toml(TEXT.replace("\n", "\n# a note\n").replace(" = ", "=")) == RECORD
 
 
-def test_it_holds_no_secret():
+def test_a_record_holds_no_secret():
     for secret in (ANNA.sign_seed, ANNA.seal_seed, ANNA.node_private):
         assert secret.hex() not in TEXT
     assert ANNA.public.node_key.hex() in TEXT
 
 
 @pytest.mark.parametrize("key", ["name", "verify_key", "seal_key", "node_key", "peers", "listen"])
-def test_every_key_is_needed_once_and_valid(key):
+def test_every_key_is_required_once_and_must_be_valid(key):
     old = line(key)
     value = old.split(" = ")[1]
     for new in ("", f"{old}\n{old}", f"{key} = 5", f'{key} = ""', f"{key} = [{value}]", f"x{old}"):
@@ -41,7 +41,7 @@ def test_every_key_is_needed_once_and_valid(key):
 
 
 @pytest.mark.parametrize("key", ["verify_key", "seal_key", "node_key"])
-def test_keys_that_are_none(key):
+def test_invalid_keys_are_refused(key):
     old = line(key)
     digits = old.split('"')[1]
     for new in ("00" * (len(digits) // 2), digits[2:], digits.upper(), digits[:-1], digits + "\\n"):
@@ -50,7 +50,7 @@ def test_keys_that_are_none(key):
 
 
 @pytest.mark.parametrize("name", ["Anna", "../anna", "a b", "a" * 25])
-def test_names_that_are_none(name):
+def test_invalid_names_are_refused(name):
     with pytest.raises(BadRecord):
         Record.from_toml(TEXT.replace('"anna"', f'"{name}"'))
 
@@ -75,14 +75,14 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_addresses_that_are_none(address):
+def test_invalid_addresses_are_refused(address):
     with pytest.raises(Malformed):
         Record(ANNA.public, address, "a:1")
     with pytest.raises(Malformed):
         Record(ANNA.public, "a:1", address)
 
 
-def test_endless_and_absent_files(tmp_path):
+def test_oversized_and_missing_files_are_refused(tmp_path):
     path = tmp_path / "anna.toml"
     with pytest.raises(BadRecord, match="no such file"):
         Record.load(path)

@@ -23,7 +23,7 @@ from writ_host.governor.ledger.database import TableFull
 from writ_host.governor.ledger.ledger import Ledger
 
 
-def test_capsules_are_news_once(ledger: Ledger) -> None:
+def test_a_capsule_is_new_once(ledger: Ledger) -> None:
     listed = [
         raw(signer.charter_payload()),
         policy(1),
@@ -33,7 +33,7 @@ def test_capsules_are_news_once(ledger: Ledger) -> None:
     ]
     assert ledger.capsules.add([*listed, listed[0]]) == listed
     assert ledger.capsules.add(listed) == []
-    # nor when other governors sign the same
+    # nor with another signature
     other = [raw(capsule.parse(one).payload, b"s" * 64) for one in listed]
     assert ledger.capsules.add(other) == []
     assert ledger.capsules.charter() == listed[0] and ledger.capsules.beacon() == listed[2]
@@ -45,14 +45,14 @@ def test_capsules_are_news_once(ledger: Ledger) -> None:
     assert ledger.capsules.add([raw(capsule.build(capsule.RELEASE, [1], iat=1))]) == []
 
 
-def test_what_is_older_is_no_news(ledger: Ledger) -> None:
+def test_older_capsules_are_not_new(ledger: Ledger) -> None:
     ledger.capsules.add([policy(5), beacon(NOW), amendment(5), member("soil", exp=NOW + 9)])
     for old in (policy(4), beacon(NOW - 1), amendment(4), member("soil", exp=NOW + 8)):
         assert ledger.capsules.add([old]) == []
     assert ledger.capsules.add([action(1, NOW)]) == []
 
 
-def test_a_renewal_takes_the_place_of_what_was_there(ledger: Ledger) -> None:
+def test_a_renewal_replaces_the_older_capsule(ledger: Ledger) -> None:
     ledger.capsules.add([member("soil"), member("rain", 2)])
     new = member("soil-2", 3, "soil", NOW + 2 * YEAR)
     assert ledger.capsules.add([new]) == [new]
@@ -68,7 +68,7 @@ def test_a_renewal_takes_the_place_of_what_was_there(ledger: Ledger) -> None:
     assert ledger.capsules.known(node_of("nobody")) is None
 
 
-def test_a_name_that_went_to_another_key_is_the_longer_living_ones(ledger: Ledger) -> None:
+def test_a_name_of_two_keys_belongs_to_the_one_that_expires_last(ledger: Ledger) -> None:
     ledger.capsules.add([member("soil", 1, "old", NOW + 5), member("soil", 2, "new", NOW + 9)])
     assert [one.node_id for one in ledger.capsules.named("soil")] == [
         node_of("new"),
@@ -76,13 +76,13 @@ def test_a_name_that_went_to_another_key_is_the_longer_living_ones(ledger: Ledge
     ]
 
 
-def test_after_a_succession_the_same_content_is_news_again(ledger: Ledger) -> None:
+def test_after_a_succession_the_same_payload_is_new_again(ledger: Ledger) -> None:
     soil, rain = member("soil"), member("rain", 2)
     ledger.capsules.add([policy(1), beacon(NOW), soil, rain])
     step = succession(2)
     assert ledger.capsules.add([step, step]) == [step] and ledger.capsules.add([step]) == []
     assert ledger.capsules.known(node_of("soil")).is_outdated
-    # what only the old key has signed counts for no device
+    # devices no longer accept what only the old key has signed
     assert ledger.capsules.beacon() is None and ledger.capsules.policy() == policy(1)
     assert ledger.capsules.outdated(9) == [soil, rain]
     again = raw(capsule.parse(soil).payload, b"n" * 64)
@@ -96,7 +96,7 @@ def test_after_a_succession_the_same_content_is_news_again(ledger: Ledger) -> No
     assert ledger.capsules.add([late]) == [late] and ledger.capsules.beacon() == late
 
 
-def test_since_gives_pages_in_the_order_of_arrival(ledger: Ledger) -> None:
+def test_since_returns_pages_in_the_order_of_arrival(ledger: Ledger) -> None:
     listed = [member(f"m{i:02}", i + 1) for i in range(70)]
     ledger.capsules.add(listed)
     found, cursor = [], 0
@@ -108,14 +108,14 @@ def test_since_gives_pages_in_the_order_of_arrival(ledger: Ledger) -> None:
         found += page
     assert found == listed and cursor == ledger.capsules.cursor
     assert ledger.capsules.since(0, 5, 1) == (1, listed[:1])
-    # what is replaced moves to the end, for those who have read that far
+    # a replaced capsule moves to the end, for peers that have read that far
     new = member("m00", 1, exp=NOW + 2 * YEAR)
     ledger.capsules.add([new])
     assert ledger.capsules.since(cursor, 20, 9999) == (ledger.capsules.cursor, [new])
     assert ledger.capsules.since(cursor + 999, 20, 9999) == (ledger.capsules.cursor, [])
 
 
-def test_places_are_never_given_twice(ledger: Ledger) -> None:
+def test_positions_are_never_reused(ledger: Ledger) -> None:
     ledger.capsules.add([action(1, NOW + 5)])
     cursor = ledger.capsules.cursor
     ledger.clock_s.now_s += 10
@@ -124,13 +124,13 @@ def test_places_are_never_given_twice(ledger: Ledger) -> None:
     assert reopened(ledger).capsules.cursor == cursor + 1
 
 
-def test_the_way_of_a_device_of_any_age(ledger: Ledger) -> None:
+def test_the_path_of_a_device_of_any_age(ledger: Ledger) -> None:
     ledger.capsules.add([policy(1), amendment(2), policy(2), policy(3), succession(4)])
     for number in range(5, 30):
         ledger.capsules.add([policy(number)])
     ledger.capsules.add([succession(30), amendment(31), policy(31)])
 
-    def way(epoch: int) -> list[tuple[int, int]]:
+    def path(epoch: int) -> list[tuple[int, int]]:
         steps = []
         while (found := ledger.capsules.policy_after(epoch)) is not None:
             parsed = capsule.parse(found)
@@ -139,15 +139,15 @@ def test_the_way_of_a_device_of_any_age(ledger: Ledger) -> None:
         return steps
 
     tail = [(capsule.POLICY, 29), (capsule.SUCCESSION, 30), (capsule.AMENDMENT, 31)]
-    # nobody jumps over the last rules that the old key has signed: they may revoke somebody
+    # no device skips the last policy that the old key has signed: it may revoke a node
     first = [(capsule.POLICY, 3), (capsule.SUCCESSION, 4)]
-    assert way(0) == way(1) == way(2) == [*first, *tail]
-    assert way(3) == [*first[1:], *tail]
-    assert way(4) == way(28) == tail
-    assert way(30) == tail[-1:] and way(31) == way(99) == []
+    assert path(0) == path(1) == path(2) == [*first, *tail]
+    assert path(3) == [*first[1:], *tail]
+    assert path(4) == path(28) == tail
+    assert path(30) == tail[-1:] and path(31) == path(99) == []
 
 
-def test_nothing_grows_for_ever(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_kind_is_bounded(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capsules, "MEMBERS_MAX", 50)
     monkeypatch.setattr(capsules, "ACTIONS_KEPT", 10)
     for number in range(1, 100):
@@ -168,7 +168,7 @@ def test_nothing_grows_for_ever(ledger: Ledger, monkeypatch: pytest.MonkeyPatch)
         capsule.ACTION: 10,
         capsule.MEMBER: 50,
     }
-    # who expires first gave way
+    # the members that expire first were dropped
     assert (
         ledger.capsules.member(node_of("m49")) is None
         and ledger.capsules.member(node_of("m50")) is not None

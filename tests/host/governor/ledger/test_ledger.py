@@ -1,4 +1,4 @@
-"""The ledger: what returned is there, whatever died afterwards, and what is wrong is noticed."""
+"""The ledger's file: reported writes survive any crash, and damage is detected."""
 
 import contextlib
 import os
@@ -25,11 +25,11 @@ from writ_host.governor.ledger.database import LedgerInUse
 from writ_host.governor.ledger.failstop import LedgerFailed
 from writ_host.governor.ledger.ledger import Ledger
 
-# --- death ----------------------------------------------------------------------------------------
+# --- crashes --------------------------------------------------------------------------------------
 
 
 def check_state(ledger: Ledger, newest: int, at_most: int | None = None) -> int:
-    """Everything up to `newest` is there, and what comes after it is whole or absent."""
+    """Check that everything up to `newest` is there, and later writes are whole or absent."""
     height = ledger.height
     assert height >= newest + 1
     assert at_most is None or height <= at_most + 1
@@ -39,15 +39,15 @@ def check_state(ledger: Ledger, newest: int, at_most: int | None = None) -> int:
         kept = ledger.capsules.amendment_to(height - 1)
         assert kept is not None and capsule.parse(kept).body[1] == height - 1
         assert capsule.parse(ledger.capsules.policy()).body[1] == height - 1
-    promised = ledger.hard_state(writer.COMMITTEE)
-    assert promised in [writer.record(n) for n in (height - 1, height)] or height == 1
+    record = ledger.hard_state(writer.COMMITTEE)
+    assert record in [writer.record(n) for n in (height - 1, height)] or height == 1
     for number in range(1, newest + 1):
         raw = writer.member(number)
         assert ledger.capsules.find(capsule.digest(raw)[:16]) == raw
     return height
 
 
-def test_what_was_reported_survives_kill_nine_at_any_moment(tmp_path: Path) -> None:
+def test_reported_writes_survive_a_kill_at_any_moment(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     luck = random.Random(7)
     height = 1
@@ -72,7 +72,7 @@ def test_what_was_reported_survives_kill_nine_at_any_moment(tmp_path: Path) -> N
     assert height > 20
 
 
-def test_a_log_torn_at_any_byte_shows_a_beginning_of_what_was_written(tmp_path: Path) -> None:
+def test_a_log_torn_at_any_byte_holds_a_prefix_of_the_writes(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     wal = tmp_path / "ledger.db-wal"
     ledger = Ledger.open(path)
@@ -89,7 +89,7 @@ def test_a_log_torn_at_any_byte_shows_a_beginning_of_what_was_written(tmp_path: 
         torn = tmp_path / f"torn{place}"
         torn.mkdir()
         (torn / "ledger.db").write_bytes(data)
-        # half of them with a page of rubbish where the write was under way
+        # half of them with a page of rubbish after the cut
         rubbish = luck.randbytes(4096) if place % 2 else b""
         (torn / "ledger.db-wal").write_bytes(log[:cut] + rubbish)
         found = Ledger.open(torn / "ledger.db")
@@ -99,8 +99,8 @@ def test_a_log_torn_at_any_byte_shows_a_beginning_of_what_was_written(tmp_path: 
         shutil.rmtree(torn)
 
 
-def test_a_promise_is_one_small_write(ledger: Ledger) -> None:
-    # a record of the usual size: so many pages and no more go to the log for each
+def test_saving_the_hard_state_is_one_small_write(ledger: Ledger) -> None:
+    # for a record of the usual size at most two pages go to the log
     wal = ledger.database.path.with_name("ledger.db-wal")
     ledger.save_hard_state(b"c", bytes(1000))
     before = wal.stat().st_size
@@ -111,13 +111,13 @@ def test_a_promise_is_one_small_write(ledger: Ledger) -> None:
 # --- the file -------------------------------------------------------------------------------------
 
 
-def test_one_process_and_nobody_else_reads_it(ledger: Ledger) -> None:
+def test_one_process_opens_it_and_one_user_reads_it(ledger: Ledger) -> None:
     assert stat.S_IMODE(ledger.database.path.stat().st_mode) == 0o600
     wal = ledger.database.path.with_name("ledger.db-wal")
     assert stat.S_IMODE(wal.stat().st_mode) == 0o600
     with pytest.raises(LedgerInUse):
         Ledger.open(ledger.database.path)
-    # the one that was there first goes on
+    # the first process can still write
     ledger.save_hard_state(b"c", b"still")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, writer.__file__, str(ledger.database.path), "1"]
@@ -146,7 +146,7 @@ def spoil(path: Path, statement: str, *values: object) -> None:
         "UPDATE capsules SET raw = x'00' WHERE kind = 1",
     ],
 )
-def test_a_bit_that_the_disk_changed_is_noticed(tmp_path: Path, statement: str) -> None:
+def test_a_bit_that_the_disk_changed_is_detected(tmp_path: Path, statement: str) -> None:
     path = tmp_path / "ledger.db"
     ledger = Ledger.open(path)
     writer.write(ledger, 1)
@@ -173,7 +173,7 @@ def test_other_files_are_refused_and_left_alone(tmp_path: Path) -> None:
         Ledger.open(newer)
 
 
-def test_pages_full_of_zeros_are_noticed(tmp_path: Path) -> None:
+def test_pages_full_of_zeros_are_detected(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     ledger = Ledger.open(path)
     for number in range(1, 40):
@@ -187,7 +187,7 @@ def test_pages_full_of_zeros_are_noticed(tmp_path: Path) -> None:
         Ledger.open(path)
 
 
-def test_what_is_written_at_once_is_durable_however_it_ends(ledger: Ledger) -> None:
+def test_an_at_once_block_is_durable_even_after_an_exception(ledger: Ledger) -> None:
     with pytest.raises(ZeroDivisionError), ledger.at_once():
         ledger.save_hard_state(b"c", b"x")
         with pytest.raises(UsageError), ledger.together():
@@ -203,7 +203,7 @@ def test_what_is_written_at_once_is_durable_however_it_ends(ledger: Ledger) -> N
     ledger.close()
 
 
-def test_what_is_written_at_once_is_one_commit(tmp_path: Path) -> None:
+def test_an_at_once_block_is_one_commit(tmp_path: Path) -> None:
     ledger = Ledger.open(tmp_path / "timed.db")
     commits: list[float] = []
     ledger.database.failstop.observe = commits.append
@@ -214,14 +214,14 @@ def test_what_is_written_at_once_is_one_commit(tmp_path: Path) -> None:
     assert len(commits) == 1
     with ledger.at_once():
         assert ledger.hard_state(b"\0") == b"x"
-    # nothing was written
+    # a block without a write is no commit
     assert len(commits) == 1
     ledger.save_hard_state(b"\0", b"y")
     assert len(commits) == 2
     ledger.close()
 
 
-def test_whoever_catches_it_a_full_disk_is_remembered(tmp_path: Path) -> None:
+def test_a_full_disk_is_remembered_as_the_failure(tmp_path: Path) -> None:
     ledger = Ledger.open(tmp_path / "timed.db")
     ledger.database.rows(f"PRAGMA max_page_count = {ledger.database.value('PRAGMA page_count')}")
     with contextlib.suppress(HostError), ledger.at_once():
@@ -232,7 +232,7 @@ def test_whoever_catches_it_a_full_disk_is_remembered(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_the_height_is_not_that_of_a_decision_that_was_undone(ledger: Ledger) -> None:
+def test_the_height_follows_a_rollback(ledger: Ledger) -> None:
     with pytest.raises(ZeroDivisionError), ledger.together():
         value = Value((bytes(capsule.parse(policy(1)).payload),))
         ledger.add_decision(Decide(1, value, (bytes(64),)))
@@ -241,7 +241,9 @@ def test_the_height_is_not_that_of_a_decision_that_was_undone(ledger: Ledger) ->
     assert ledger.height == 1
 
 
-def test_a_full_disk_is_no_promise(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_to_a_full_disk_raises_and_leaves_no_trace(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger.save_hard_state(b"c", b"before")
     ledger.database.rows(f"PRAGMA max_page_count = {ledger.database.value('PRAGMA page_count')}")
     with pytest.raises(LedgerFailed):
@@ -252,7 +254,7 @@ def test_a_full_disk_is_no_promise(ledger: Ledger, monkeypatch: pytest.MonkeyPat
     assert ledger.hard_state(b"c") == b"after"
 
 
-def test_several_writes_are_one_or_none(ledger: Ledger) -> None:
+def test_a_together_block_is_all_or_none(ledger: Ledger) -> None:
     with pytest.raises(ZeroDivisionError), ledger.together():
         ledger.save_hard_state(b"c", b"x")
         with ledger.together():
@@ -267,7 +269,7 @@ def test_several_writes_are_one_or_none(ledger: Ledger) -> None:
     ledger.close()
 
 
-def test_at_once_is_one_commit_and_each_part_whole(ledger: Ledger) -> None:
+def test_an_at_once_block_keeps_whole_together_blocks(ledger: Ledger) -> None:
     wal = ledger.database.path.with_name("ledger.db-wal")
     before = wal.stat().st_size
     with pytest.raises(ZeroDivisionError), ledger.at_once():
@@ -281,13 +283,13 @@ def test_at_once_is_one_commit_and_each_part_whole(ledger: Ledger) -> None:
         raise ZeroDivisionError
     assert wal.stat().st_size > before
     ledger = reopened(ledger)
-    # what was promised may have been said: it stays, whatever came after it
+    # messages that depend on the hard state may have been sent: it stays after the exception
     assert ledger.hard_state(b"c") == b"x"
     assert [line["event"] for line in ledger.log_entries(9)] == ["done"]
     ledger.close()
 
 
-def test_a_backup_is_a_ledger_as_of_then(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_backup_holds_the_state_of_its_moment(ledger: Ledger, tmp_path: Path) -> None:
     writer.write(ledger, 1)
     copy = tmp_path / "copy.db"
     copy.write_bytes(b"an older one")
@@ -302,7 +304,7 @@ def test_a_backup_is_a_ledger_as_of_then(ledger: Ledger, tmp_path: Path) -> None
     ]
     restored = Ledger.open(copy)
     check_state(restored, 1, 1)
-    # whoever remembers how far it read in the other one must begin anew
+    # a peer with a cursor into the other ledger starts again
     assert restored.ident != ident == ledger.ident
     assert restored.ident == restored.ident
     restored.close()

@@ -19,7 +19,7 @@ from writ_host.governor.ledger import reservations
 from writ_host.governor.ledger.ledger import Ledger
 
 
-def test_no_two_nodes_are_promised_one_name_or_address(ledger: Ledger) -> None:
+def test_a_name_or_address_is_reserved_for_one_node(ledger: Ledger) -> None:
     assert ledger.reservations.reserve([member_payload("soil", 1)]) is None
     ledger = reopened(ledger)
     assert ledger.reservations.reserve([member_payload("soil", 1)]) is None
@@ -29,27 +29,27 @@ def test_no_two_nodes_are_promised_one_name_or_address(ledger: Ledger) -> None:
     )
     assert "the name soil" in ledger.reservations.reserve([member_payload("soil", 2, "other")])
     assert "the address 1" in ledger.reservations.reserve([member_payload("rain", 1)])
-    # of a batch with one that cannot be promised nothing is
+    # a batch with one impossible reservation reserves nothing
     good, bad = member_payload("wind", 9), member_payload("rain", 1)
     assert ledger.reservations.reserve([good, bad]) is not None
     assert ledger.reservations.reserve([member_payload("wind", 9, "another")]) is None
     ledger.close()
 
 
-def test_nor_within_one_batch(ledger: Ledger) -> None:
+def test_a_batch_reserves_each_name_for_one_node(ledger: Ledger) -> None:
     one, two = member_payload("soil", 1), member_payload("soil", 2, "other")
     assert ledger.reservations.reserve([one, two]) is not None
     assert ledger.reservations.reserve([one, member_payload("rain", 1)]) is not None
     assert ledger.reservations.reserve([two]) is None
 
 
-def test_other_kinds_bind_nobody(ledger: Ledger) -> None:
+def test_other_kinds_reserve_nothing(ledger: Ledger) -> None:
     payloads = [capsule.parse(one).payload for one in (beacon(NOW), action(1, NOW + 9))]
     assert ledger.reservations.reserve(payloads) is None
     assert ledger.reservations.count() == 0
 
 
-def test_a_promise_ends_with_what_it_was_for(ledger: Ledger, clock: Clock) -> None:
+def test_a_reservation_expires_with_its_capsule(ledger: Ledger, clock: Clock) -> None:
     ledger.reservations.reserve([member_payload("soil", 1, exp=NOW + 30 * 86400)])
     rival = member_payload("soil", 2, "other")
     clock.now_s = NOW + 30 * 86400 - 1
@@ -60,21 +60,23 @@ def test_a_promise_ends_with_what_it_was_for(ledger: Ledger, clock: Clock) -> No
     assert ledger.reservations.reserve([member_payload("rain", 1)]) is None
 
 
-def test_whoever_is_revoked_holds_nothing(ledger: Ledger) -> None:
+def test_a_revoked_node_holds_no_reservation(ledger: Ledger) -> None:
     ledger.reservations.reserve([member_payload("soil", 1)])
     ledger.capsules.add([policy(1, [node_of("soil")])])
     assert ledger.reservations.reserve([member_payload("soil", 1, "new")]) is None
     assert ledger.reservations.reserve([member_payload("soil", 1)]) is not None
 
 
-def test_promised_addresses_are_not_handed_out_again(ledger: Ledger) -> None:
+def test_reserved_addresses_count_as_taken(ledger: Ledger) -> None:
     assert ledger.reservations.highest_address() == 0
     ledger.capsules.add([member("soil", 4)])
     ledger.reservations.reserve([member_payload("rain", 7)])
     assert ledger.reservations.highest_address() == 7
 
 
-def test_pledges_are_bounded(ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reservations_are_bounded(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(reservations, "RESERVATIONS_MAX", 4)
     two = [member_payload("a", 1, exp=NOW + 5), member_payload("b", 2)]
     assert ledger.reservations.reserve(two) is None

@@ -1,4 +1,4 @@
-"""The tables of the ledger: promises, the chain, proposals, approvals, the log; all bounded."""
+"""The tables of the ledger: hard state, chain, proposals, approvals and the log; all bounded."""
 
 import ledger_writer as writer
 import pytest
@@ -16,10 +16,10 @@ from writ_host.governor.ledger.ledger import Ledger
 from writ_host.governor.proposals.approval import Approval
 from writ_host.governor.proposals.proposal import Proposal
 
-# --- promises and the chain -----------------------------------------------------------------------
+# --- hard state and the chain ---------------------------------------------------------------------
 
 
-def test_promises_by_committee(ledger: Ledger) -> None:
+def test_hard_states_by_committee(ledger: Ledger) -> None:
     assert ledger.hard_state(b"one") is None
     ledger.save_hard_state(b"one", b"1")
     ledger.save_hard_state(b"two", b"2")
@@ -28,7 +28,7 @@ def test_promises_by_committee(ledger: Ledger) -> None:
     assert (ledger.hard_state(b"one"), ledger.hard_state(b"two")) == (b"3", b"2")
     with pytest.raises(UsageError):
         ledger.save_hard_state(b"one", bytes(RECORD_BYTES_MAX + 1))
-    # of the newest committees only
+    # only those of the newest committees are kept
     for number in range(ledgers.HARD_STATES_KEPT):
         assert ledger.hard_state(b"two") == b"2" or number == ledgers.HARD_STATES_KEPT - 1
         ledger.save_hard_state(b"n%d" % number, b"x")
@@ -37,7 +37,7 @@ def test_promises_by_committee(ledger: Ledger) -> None:
     ledger.close()
 
 
-def test_the_chain_has_no_gaps_and_no_second_opinions(ledger: Ledger) -> None:
+def test_the_chain_has_no_gaps_and_one_decision_per_height(ledger: Ledger) -> None:
     assert ledger.height == 1 and ledger.decision(1) is None
     for number in (1, 2):
         made = ledger.add_decision(writer.decide(number))
@@ -55,7 +55,7 @@ def test_the_chain_has_no_gaps_and_no_second_opinions(ledger: Ledger) -> None:
     ledger.close()
 
 
-def test_the_chain_is_cut_but_not_its_successions(
+def test_the_chain_is_bounded_except_for_successions(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledgers, "CHAIN_KEPT", 5)
@@ -63,11 +63,11 @@ def test_the_chain_is_cut_but_not_its_successions(
         ledger.add_decision(decide_succession(3) if number == 3 else writer.decide(number))
     assert ledger.heights() == [3, 16, 17, 18, 19, 20] and ledger.height == 21
     assert ledger.decision(15) is None and ledger.decision(3) == decide_succession(3)
-    # the policy that the succession found is among them
+    # the policy before the succession is included
     assert [one.height for one in ledger.decisions_in_force()] == [2, 3, 20]
 
 
-def test_a_chain_may_begin_where_ceremonies_ended(ledger: Ledger) -> None:
+def test_a_chain_may_begin_after_the_epochs_of_ceremonies(ledger: Ledger) -> None:
     ledger.capsules.add([policy(6)])
     ledger.skip_to(7)
     assert ledger.height == 7
@@ -85,7 +85,7 @@ def test_a_chain_may_begin_where_ceremonies_ended(ledger: Ledger) -> None:
     ledger.close()
 
 
-# --- proposals, approvals, log, files, small things -----------------------------------------------
+# --- proposals, approvals, log, files, meta -------------------------------------------------------
 
 
 def proposal(number: int = 1, proposer: int = 2) -> Proposal:
@@ -97,14 +97,14 @@ def approval(number: int, yes: bool = True) -> Approval:
     return Approval(number, yes, "looked at it", NOW, bytes(64))
 
 
-def test_proposals_and_what_was_said_of_them(ledger: Ledger) -> None:
+def test_proposals_and_approvals(ledger: Ledger) -> None:
     one, two = proposal(1), proposal(2)
     ledger.proposals.save(one)
     ledger.proposals.save(two)
     ledger.proposals.save_approval(one.id, approval(3))
     ledger.proposals.save_approval(one.id, approval(3, False))
     ledger.proposals.save_approval(one.id, approval(1, False))
-    # of what is not there nothing is kept
+    # an approval of an unknown proposal is not kept
     ledger.proposals.save_approval(bytes(16), approval(1))
     ledger = reopened(ledger)
     found = ledger.proposals.open()
@@ -118,14 +118,14 @@ def test_proposals_and_what_was_said_of_them(ledger: Ledger) -> None:
     assert [one.id for one in ledger.proposals.open()] == [two.id]
     (done,) = ledger.proposals.closed(9)
     assert (done.state, done.reason, len(done.approvals)) == ("refused", "nobody wants it", 2)
-    # proposed again it is judged again, by people too
+    # a proposal that is made again needs new approvals
     ledger.proposals.save(one)
     assert ledger.proposals.open()[-1].approvals == {} and ledger.proposals.closed(9) == []
     assert ledger.database.value("SELECT count(*) FROM approvals") == 0
     ledger.close()
 
 
-def test_what_was_decided_before_it_was_kept_is_remembered_all_the_same(ledger: Ledger) -> None:
+def test_a_proposal_closed_before_it_was_saved_is_kept(ledger: Ledger) -> None:
     ledger.proposals.save_closed(proposal(1), "certified", "soon")
     (done,) = ledger.proposals.closed(9)
     assert (done.id, done.state, done.reason) == (proposal(1).id, "certified", "soon")
@@ -148,9 +148,7 @@ def test_proposals_are_bounded(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) 
         ledger.proposals.save(proposal(30))
 
 
-def test_the_log_says_what_was_done_and_is_bounded(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_log_keeps_entries(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.log("decided", "epoch 4 is certified", epoch=4, who="anna")
     assert reopened(ledger).log_entries(5) == [
         {
@@ -175,7 +173,7 @@ def test_the_log_forgets_its_oldest_lines(ledger: Ledger, monkeypatch: pytest.Mo
     assert [line["seq"] for line in ledger.log_entries(2, before=95)] == [93, 94]
 
 
-def test_files_of_ceremonies(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ceremony_files(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     files = ledger.files
     files.put(b"one", "anna.deal", b"1")
     files.put(b"one", "ben.deal", b"2")
@@ -202,7 +200,7 @@ def test_files_of_ceremonies(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) ->
     ledger.close()
 
 
-def test_small_things(ledger: Ledger) -> None:
+def test_meta_values_and_cursors(ledger: Ledger) -> None:
     assert ledger.meta("a") is None
     ledger.set_meta("a", b"1")
     ledger.set_meta("a", b"2")
