@@ -1,10 +1,10 @@
-"""Compile the device's modules to build/mpy/writ/**.mpy and print what each weighs.
+"""Compile the device's modules to build/mpy/writ/**.mpy and print the size of each.
 
-All of it takes well under a second, so nothing is cached. Each file is replaced in one step: runs
-beside each other do no harm.
+The build takes less than a second, so nothing is cached. Each file is replaced atomically, so that
+concurrent runs are safe.
 
 -O3 leaves out asserts and line numbers. Line numbers would cost 9 % more bytes, and on a device
-these are bytes of heap; `--lines` (-O0) keeps both for a hunt. Tests run what ships.
+these are bytes of heap; `--lines` (-O0) keeps both for debugging. Tests run what ships.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def compile_files(
 
 @cache
 def linker() -> Linker:
-    """What links the device's modules, with the device suite and the boards as their callers."""
+    """The linker of the device's modules, with the device suite and the boards as callers."""
     callers = [*(ROOT / "tests/device").rglob("*.py"), *(ROOT / "boards").rglob("*.py")]
     callers.append(ROOT / "tools/measure/on_device.py")
     unlinked = [FIRMWARE / "main.py", *(ROOT / "tests/interop").glob("device_*.py")]
@@ -78,7 +78,7 @@ def _compile_texts(texts: dict[str, str], output: Path, optimisation: int) -> di
 
 
 def build(output: Path, optimisation: int = OPTIMISATION) -> dict[str, int]:
-    """Compile every device module into `output`, and drop what an earlier tree left there."""
+    """Compile every device module into `output`, and delete stale modules there."""
     link = linker()
     names = device_files()
     flat = {target: name for name in names if (target := link.flat_name(name))}

@@ -1,8 +1,8 @@
-"""Which files of firmware/writ a device gets, and the two lists that say so.
+"""The files of firmware/writ that a device gets, and the two lists of them.
 
 `python tools/device_files.py` rewrites firmware/manifest.py (for freezing into a MicroPython image)
-and firmware/package.json (for mip) after a module came or went. tests/host/tree/test_layout.py
-compares them with the tree.
+and firmware/package.json (for mip) after a module was added or removed. A test
+(tests/host/tree/test_layout.py) compares them with the tree.
 """
 
 import json

@@ -97,7 +97,7 @@ update upper urandom value values verify_mode version version_info vfs wait wait
 wait_for_ms wait_io_event wrap_socket write zip
 """
 
-# What attributes of objects that are not the package's may be called.
+# Attribute names of objects that do not belong to the package.
 _FOREIGN: frozenset[str] = frozenset().union(
     *(
         dir(item)
@@ -112,7 +112,7 @@ _FOREIGN: frozenset[str] = frozenset().union(
 
 
 def _strings(tree: ast.Module) -> Iterator[str]:
-    # the words in strings, which may name something; docstrings do not
+    # the words in strings, which may be names; docstrings are left out
     docs = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body:
@@ -189,6 +189,6 @@ def free_names(
     free = [word for word in rom if word not in seen and len(word) > 1]
     public = set().union(*(_defined(tree) for tree in package.values())) - kept - _FOREIGN
     public -= set(rom)
-    # the longest first: there may be more of them than free ones
+    # the longest first, since there may be more of them than free names
     wanted = sorted(public, key=lambda name: (-len(name), name))
     return dict(zip((name for name in wanted if name[0] != "_"), free, strict=False))

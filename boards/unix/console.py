@@ -1,9 +1,9 @@
-"""The board's console: one command a line on stdin, what happens as JSON lines on stdout.
+"""The board's console: commands on stdin, one a line, and events as JSON lines on stdout.
 
     get NAME/PATH      put NAME/PATH VALUE      observe NAME/PATH      cut RECORD
     act NAME/PATH VALUE      renew [SECONDS]      beacon
 
-NAME may be a host:port. `act` is a put that needs an action: host peers are asked for one first.
+NAME may be a host:port. `act` is a PUT that needs an action, which the console asks host peers for.
 """
 
 import json
@@ -14,14 +14,14 @@ from writ.errors import UsageError
 from writ.wire import coap
 
 
-def tell(event, **what):
+def emit(event, **what):
     """Print one event."""
     what["event"] = event
     print(json.dumps(what))
 
 
 def lines():
-    """What stdin has: the next line, or None where there is none yet; ends with stdin."""
+    """Yield the next line of stdin, or None if there is none yet; ends with stdin."""
     poll = select.poll()
     poll.register(sys.stdin, select.POLLIN)
     # unbuffered, or poll would not see a line that was read ahead
@@ -37,27 +37,27 @@ def lines():
 
 
 def command(node, flash, line):
-    """Do what the line says; the answer is told when it comes."""
+    """Execute one command; its answer is printed as an event when it comes."""
     words = line.split(None, 2)
     if len(words) > 1 and words[0] == "cut":
         flash.cut = words[1]
-        tell("cut", path=words[1])
+        emit("cut", path=words[1])
     elif len(words) > 1 and words[0] in ("get", "put", "observe"):
         call(node, words[0], words[1], words[2] if len(words) > 2 else "")
     elif len(words) > 2 and words[0] == "act":
         act(node, words[1], words[2])
     elif words[:1] == ["renew"] and len(words) < 3:
         wait_s = int(words[1]) if len(words) > 1 else 600
-        node.delegate.renew(_teller(node, "renew", node.name), wait_s)
+        node.delegate.renew(_emitter(node, "renew", node.name), wait_s)
     elif words == ["beacon"]:
-        node.delegate.beacon(_teller(node, "beacon", node.name))
+        node.delegate.beacon(_emitter(node, "beacon", node.name))
     else:
-        tell("error", text=line)
+        emit("error", text=line)
 
 
 def call(node, verb, target, payload=""):
-    """Call `target` ("soil/load", "127.0.0.1:5683/load"); the answer is told when it comes."""
-    arrived = _teller(node, verb, target)
+    """Call `target` ("soil/load", "127.0.0.1:5683/load"); the answer is an event when it comes."""
+    arrived = _emitter(node, verb, target)
     name, _, path = target.partition("/")
     method = coap.PUT if verb == "put" else coap.GET
     if ":" not in name and verb != "observe":
@@ -76,15 +76,15 @@ def call(node, verb, target, payload=""):
 
 
 def act(node, target, payload):
-    """Have `target` ("sluice/gate") do what no member may order alone; told when it is done."""
-    arrived = _teller(node, "act", target)
+    """Have `target` ("sluice/gate") execute a command that needs an action; an event at the end."""
+    arrived = _emitter(node, "act", target)
     name, _, path = target.partition("/")
     payload = payload.encode()
 
     def certified(answer):
         if answer.rejection or not answer.is_success():
             return arrived(answer)
-        tell("action", target=target, raw=answer.payload.hex())
+        emit("action", target=target, raw=answer.payload.hex())
         return node.delegate.act(name, coap.PUT, path, payload, answer.payload, arrived)
 
     member = node.authority.peer_by(name=name)
@@ -93,13 +93,13 @@ def act(node, target, payload):
     node.delegate.ask_action(member.node_id, coap.PUT, path, payload, certified)
 
 
-def _teller(node, verb, target):
-    # tells of an answer when it is called with it
+def _emitter(node, verb, target):
+    # a function that prints an answer as an event
     def arrived(answer):
         what = {"method": verb, "target": target, "epoch": node.authority.epoch}
         if answer.rejection:
             what["text"] = type(answer.rejection).__name__
-            # what the peer said without protection; its word only
+            # the text of an unprotected answer, which is not authenticated
             what["raw"] = getattr(answer.rejection, "text", b"").hex()
         else:
             what["code"] = coap.code_text(answer.code)
@@ -108,6 +108,6 @@ def _teller(node, verb, target):
                 what["text"] = answer.payload.decode()
             except UnicodeError:
                 what["raw"] = answer.payload.hex()
-        tell("answer", **what)
+        emit("answer", **what)
 
     return arrived

@@ -1,8 +1,9 @@
 """A node on the unix port of MicroPython (or on CPython): main.py DIRECTORY [console].
 
-DIRECTORY holds config.json, and the node's records. Beside what every node knows (docs/guide.md)
-config.json may have "serve" (sensors.py) and "ask": {"soil/load": 2}, what to read each so many
-seconds. With `console`, stdin takes commands (console.py), and its end ends the process.
+DIRECTORY holds config.json and the node's records. Besides the common keys (docs/wire.md),
+config.json may have "serve" (sensors.py) and "ask": {"soil/load": 2}, resources of other nodes with
+the period of reading in seconds. With `console`, the program reads commands from stdin (console.py)
+and ends with it.
 """
 
 import json
@@ -22,21 +23,21 @@ import sensors  # noqa: E402
 
 
 class Flash(FileFlash):
-    """A folder as flash. `cut`: None, or the record in whose next write the power is cut."""
+    """A folder as flash. `cut`: None, or the record whose next write a power failure interrupts."""
 
     cut = None
 
     def write(self, name, data):
-        """Replace the file's content; half of it only, where the power is cut."""
+        """Replace the file's content, or half of it in a power failure."""
         if self.cut and name.startswith(self.cut + "."):
             FileFlash.write(self, name, data[: len(data) // 2])
-            # nothing is told, flushed or closed
+            # end at once: no event is printed, no file is flushed or closed
             os.system("kill -9 $PPID")
         FileFlash.write(self, name, data)
 
 
 def main(directory, lines):
-    """Serve; until `lines` end, where there are any."""
+    """Serve until `lines` end; without `lines`, serve for ever."""
     flash = Flash(directory)
     with open(directory + "/config.json") as handle:
         config = json.load(handle)
@@ -44,7 +45,7 @@ def main(directory, lines):
     sensors.setup(node)
     node.open()
     epoch = node.authority.epoch
-    console.tell("start", name=node.name, epoch=epoch, text=sys.implementation.name)
+    console.emit("start", name=node.name, epoch=epoch, text=sys.implementation.name)
     asks = config.get("ask", {})
     due_ms = dict.fromkeys(asks, 0)
     while True:
@@ -52,7 +53,7 @@ def main(directory, lines):
         if node.authority.epoch != epoch:
             epoch = node.authority.epoch
             peers = [one.peer.name for one in node.sessions if one.seen_epoch >= epoch]
-            console.tell("epoch", epoch=epoch, peers=peers)
+            console.emit("epoch", epoch=epoch, peers=peers)
         try:
             for target in asks:
                 if node.authority.policy and node.now_ms >= due_ms[target]:
@@ -64,8 +65,8 @@ def main(directory, lines):
         except StopIteration:
             return
         except WritError as error:
-            # such as a name that nobody has told of yet
-            console.tell("error", text=str(error) or type(error).__name__)
+            # for example a name that is unknown here
+            console.emit("error", text=str(error) or type(error).__name__)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Live values of the machine that this process runs on; a pump and a sluice, in memory only.
+"""Live values of this machine, and a pump and a sluice that exist in memory only.
 
-Linux tells of itself in /proc and /sys. Elsewhere (macOS) MicroPython knows its own heap and its
-running time only, and the other resources are not there.
+The values come from Linux' /proc and /sys. On other systems (macOS) there are MicroPython's heap
+and uptime only.
 """
 
 import gc
@@ -10,7 +10,7 @@ from writ.wire import coap
 
 
 def setup(node):
-    """Serve what this machine has; config.json may pick from it: "serve": ["load", "pump"]."""
+    """Serve this machine's resources, or those that config.json lists: "serve": ["load"]."""
     all_paths = ("load", "memory", "network", "temperature", "heap", "uptime", "pump", "sluice")
     state = ["off"]
     moved = ["closed", 0]
@@ -36,12 +36,12 @@ def setup(node):
         elif path == "sluice":
             node.resource(path, methods=("GET", "PUT"))(sluice)
         elif value(node, path) is not None:
-            # who observes is told each second; who asks gets the value of that moment
+            # observers get a notification each second, a GET the value of that moment
             node.resource(path, period_s=1)(lambda request: value(node, request.path))
 
 
 def value(node, path):
-    """What is measured at this moment, as text; None where this machine cannot tell."""
+    """The present value as text, or None if this machine does not have it."""
     if path == "uptime":
         return "%d seconds up" % (node.clock.now_ms() // 1000)
     if path == "heap":

@@ -25,7 +25,7 @@ def device_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def scope() -> rig.Scope:
-    """One scope for all tests: devices of one test know nothing of another's."""
+    """One scope for all tests; the devices of different tests do not know each other."""
     return rig.Scope()
 
 
@@ -71,5 +71,5 @@ def make_device(device_tree: Path, scope: rig.Scope, tmp_path: Path) -> Iterator
 
 @pytest.fixture
 def start_device(make_device: MakeDevice) -> MakeDevice:
-    """As make_device, and it runs."""
+    """As make_device, and starts the device."""
     return lambda *args, **config: make_device(*args, **config).start()

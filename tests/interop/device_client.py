@@ -1,7 +1,7 @@
-"""The device that asks a foreign server: `device_client.py DIRECTORY`. Both interpreters.
+"""A device as client of a foreign server: `device_client.py DIRECTORY`. Both interpreters.
 
-Asks what config.json lists under "ask", one after the other, and prints each answer as a line of
-JSON: [code, payload or, from 32 bytes on, its SHA-256 in hex, who answered, rejection].
+It makes the requests under "ask" in config.json, one after the other, and prints each answer as a
+line of JSON: [code, payload or, from 32 bytes on, its SHA-256 in hex, name of the peer, rejection].
 """
 
 import json
@@ -17,7 +17,7 @@ node.authority.receive(bytes.fromhex(node.config["member"]), 0)
 
 
 def run(method, path, payload, notifications):
-    """One call, until it is answered and as many notifications came."""
+    """Make one call and wait for its answer and so many notifications."""
     answers = []
 
     def arrived(answer):

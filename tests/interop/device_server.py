@@ -1,4 +1,4 @@
-"""The device that foreign clients talk to: `device_server.py DIRECTORY`. Both interpreters."""
+"""A device as server of foreign clients: `device_server.py DIRECTORY`. Both interpreters."""
 
 import sys
 
@@ -10,7 +10,7 @@ state = {"reading": 0, "table": b""}
 
 @node.resource("temp", period_s=0.15)
 def temp(request):
-    """A value that changes with each look at it."""
+    """A value that changes with each read."""
     state["reading"] += 1
     reading = state["reading"]
     return f"21.{reading}"
@@ -18,7 +18,7 @@ def temp(request):
 
 @node.resource("table", ("GET", "PUT", "POST"))
 def table(request):
-    """PUT replaces it, POST appends to it, GET shows it."""
+    """PUT replaces the table, POST appends to it, GET returns it."""
     if request.method == 1:
         return state["table"]
     before = b"" if request.method == 3 else state["table"]
@@ -28,13 +28,13 @@ def table(request):
 
 @node.resource("secret")
 def secret(request):
-    """No rule allows it."""
+    """No rule allows this resource."""
     return "the policy was not asked"
 
 
 @node.resource("other")
 def other(request):
-    """For another role."""
+    """A resource for another role."""
     return "role 3"
 
 
