@@ -64,7 +64,7 @@ def call(node, verb, target, payload=""):
         return node.ask(name, method, path, payload.encode(), arrived)
     member = node.authority.peer_by(name=name)
     wanted = member and member.node_id
-    address = node.where(wanted) if member else name
+    address = node.address_of(wanted) if member else name
     if not address or ":" not in address:
         raise UsageError("no address known of " + name)
     observe = True if verb == "observe" else None

@@ -180,7 +180,7 @@ class Node(Core):
     def ask(self, name, method, path, payload=b"", on_answer=None):
         """Call `path` of the member called `name`; an unknown address is looked up."""
         member = self.authority.peer_by(name=name)
-        address = self.where(member.node_id) if member else None
+        address = self.address_of(member.node_id) if member else None
         if address:
             self.send(
                 self.request(method, path, payload, address, member.node_id, on_answer=on_answer)

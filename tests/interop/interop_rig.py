@@ -35,7 +35,7 @@ START_S = 20.0
 
 SENSOR, READER, OTHER = 2, 4, 8
 GET, POST, PUT = 1, 2, 4
-# who may do what on the devices of these tests; nobody may touch "secret"
+# the policy of these tests' devices; no rule allows "secret"
 RULES: list[list[Any]] = [
     [READER, SENSOR, "temp", GET],
     [READER, SENSOR, "table", GET | POST | PUT],
@@ -51,13 +51,13 @@ def find_micropython() -> str | None:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody has at this moment."""
+    """A free port of the loopback interface."""
     return loopback.free_ports(1)[0]
 
 
 @dataclass
 class Peer:
-    """Somebody with a P-256 key: in a member capsule, and in the CCS that stock software uses."""
+    """A peer with a P-256 key, in a member capsule and in the CCS that stock software uses."""
 
     name: str
     address: int

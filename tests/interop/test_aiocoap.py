@@ -21,7 +21,7 @@ TABLE = bytes(range(256)) * 5 + b"end"
 
 
 def by_edhoc(peer: rig.Peer, device: rig.Device, **changes: Any) -> dict[str, Any]:
-    """aiocoap's credentials for `peer`, who knows the device's key; `changes` replace some."""
+    """aiocoap's credentials for `peer`, which knows the device's key; `changes` replace some."""
     key = CoseKeyForEdhoc.from_map({1: 2, -1: 1, -4: peer.private})
     kid = peer.address.to_bytes(2, "big")
     pair = {
@@ -84,7 +84,7 @@ def run(
 
 
 def hand_over(device: rig.Device, *capsules: bytes) -> None:
-    """Give capsules to the device as anybody may: a plain POST to "writ"."""
+    """Hand capsules to the device without a session: a plain POST to "writ"."""
 
     async def session(client: Client) -> None:
         for raw in capsules:
@@ -124,7 +124,7 @@ def test_the_device_sends_its_credential_where_it_is_asked_for(start_device, sco
     run(device, by_edhoc(reader, device, peer_cred={"unauthenticated": True}), session)
 
 
-def test_a_device_with_another_key_is_not_believed(start_device, scope) -> None:
+def test_a_device_with_another_key_is_refused(start_device, scope) -> None:
     device = start_device()
     reader = scope.admit("reader", rig.READER)
     hand_over(device, reader.capsule)
@@ -156,13 +156,13 @@ def test_observe(start_device, scope, interpreter: str) -> None:
         assert seen == [b"21.%d" % i for i in range(2, 12)]
         request.observation.cancel()
         client.remote = first.remote
-        # not one of those that the device told nobody any more
+        # none of the values after the revocation
         assert (await client.get("temp")).startswith(b"21.")
 
     run(device, by_edhoc(reader, device), session)
 
 
-def test_an_observer_who_is_revoked_is_told_so_and_no_more(start_device, scope) -> None:
+def test_a_revoked_observer_gets_a_refusal_and_no_more(start_device, scope) -> None:
     device = start_device()
     reader = scope.admit("reader", rig.READER)
     hand_over(device, reader.capsule)

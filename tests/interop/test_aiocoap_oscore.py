@@ -1,4 +1,4 @@
-"""A stock aiocoap client with a plain OSCORE context, whose keys both sides were given by hand."""
+"""A stock aiocoap client with an OSCORE context whose keys the operator gave to both sides."""
 
 import asyncio
 import json
@@ -175,7 +175,7 @@ def test_power_cuts_reuse_no_nonce_and_accept_no_replay(preshared: Preshared) ->
     assert max(own) > 3 * 64
 
 
-def test_a_context_is_one_members(start_device, scope) -> None:
+def test_an_entry_without_a_valid_member_is_skipped(start_device, scope) -> None:
     """An entry whose member cannot be verified serves nobody, and the others all the same."""
     foreign = rig.Scope().admit("foreign", rig.READER)
     good = scope.admit("good", rig.READER)

@@ -106,7 +106,7 @@ def serve(server: rig.Peer, clients: dict[str, rig.Peer], device: rig.Device) ->
 
 
 def answers(device: rig.Device) -> list[list[Any]]:
-    """What the device was answered: [code, payload or its digest, who, rejection]."""
+    """The answers to the device: [code, payload or its digest, name of the peer, rejection]."""
     lines = device.output.splitlines()
     assert lines[-1] == "done", device.output
     found = [json.loads(line) for line in lines[:-1]]
@@ -114,7 +114,7 @@ def answers(device: rig.Device) -> list[list[Any]]:
 
 
 def client_config(server: rig.Peer, *ask: list[Any]) -> dict[str, Any]:
-    """The config of a device that asks `server`, who is at a free port."""
+    """The config of a device that asks `server`, which is at a free port."""
     return {
         "program": "device_client.py",
         "peer": server.node_id.hex(),

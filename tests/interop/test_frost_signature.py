@@ -1,4 +1,4 @@
-"""Signatures of a threshold of governors, for verifiers that have never heard of FROST."""
+"""Threshold signatures of governors verify with plain Ed25519 libraries."""
 
 import interop_rig as rig
 import pytest
@@ -16,7 +16,7 @@ MESSAGE = b"what three of four have agreed on"
 
 
 class Governors:
-    """Three of four, after a real distributed key generation; nobody ever had the whole key."""
+    """Three of four governors after a distributed key generation; the key was never assembled."""
 
     def __init__(self) -> None:
         machines = [Dkg.begin(b"interop".ljust(32, b"."), i, 3, 4) for i in range(1, 5)]

@@ -137,7 +137,7 @@ class Authority:
             raise reason()
         return rule
 
-    def order(self, request, rejection, now_ms):
+    def authorise_by_action(self, request, rejection, now_ms):
         """Judge a `server.Request` that was refused for `rejection` again, with a waiting action.
 
         Raises `rejection` where no action fits. The payload is compared when all of it is here.
@@ -146,7 +146,7 @@ class Authority:
         if not (self.actions and self.actions.find(method, path, self.now_s(now_ms))):
             raise rejection
         request.rule = self.authorise(request.peer, method, path, now_ms, True)
-        request.is_ordered = True
+        request.has_action = True
 
     def peer(self, node_id):
         """The cached `Member` with this node id, or None."""

@@ -188,7 +188,7 @@ class ProtectedRequest:
             # a forged answer must not end the call: the true one may still come
             context.count(rejection)
             return []
-        context.heard(session, address)
+        context.mark_seen(session, address)
         out = context.notice_option(session, inner, now_ms)
         observe = call.observe and inner.option(coap.OBSERVE) is not None
         if call.observation == (address, message.token):

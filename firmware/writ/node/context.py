@@ -53,11 +53,11 @@ class NodeContext:
         name = type(rejection).__name__
         self.counters[name] = self.counters.get(name, 0) + 1
 
-    def where(self, node_id):
+    def address_of(self, node_id):
         """The address of this member's last authentic message, or None."""
         return self.addresses.get(node_id)
 
-    def heard(self, session, address):
+    def mark_seen(self, session, address):
         """Note an authentic message from `address`: the session follows its peer there."""
         session.address = address
         session.is_proven = True

@@ -16,7 +16,7 @@ def act(node, target, method, path, payload, action, on_answer):
             return
         node.later(
             lambda now_ms: node.request(
-                method, path, payload, node.where(wanted), wanted, on_answer=on_answer
+                method, path, payload, node.address_of(wanted), wanted, on_answer=on_answer
             )
         )
 

@@ -62,7 +62,7 @@ class Node(NodeContext):
         member at `address`. Raises `UsageError` if neither is known.
         """
         if address is None:
-            address = self.where(wanted)
+            address = self.address_of(wanted)
             if address is None:
                 raise UsageError("no address known for this node")
         call = Call(address, wanted, method, path, query, payload, observe, on_answer)

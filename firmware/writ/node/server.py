@@ -44,7 +44,7 @@ class Request:
 
     method: CoAP code (coap.GET...); path: str; query: list of str; payload: bytes;
     peer: the `Member` who asks; address: its address; rule: number of the rule that allowed it;
-    is_ordered: whether a certified action was used up for it.
+    has_action: whether a certified action was used up for it.
     """
 
     def __init__(self, message, payload, peer, address):
@@ -55,7 +55,7 @@ class Request:
         self.peer = peer
         self.address = address
         self.rule = None
-        self.is_ordered = False
+        self.has_action = False
 
 
 class Resource:
@@ -177,7 +177,7 @@ class Server:
                 session, responder, epoch = context.handshaker.answer_3(
                     c_r, payload[end:], source, now_ms
                 )
-                context.heard(session, source)
+                context.mark_seen(session, source)
                 if epoch is not None:
                     context.later(context.notice, session, epoch)
                 answer = responder.message_4()
@@ -221,7 +221,7 @@ class Server:
                 sealed = oscore_context.protect_response(response, binding, own_piv=True)
                 return self._answer(message, sealed, source)
             oscore_context.restart_window(number)
-        context.heard(session, source)
+        context.mark_seen(session, source)
         context.sessions.touch(session)
         response, observer = self._judge(session, inner, source, binding, now_ms)
         response.add(coap.EPOCH, context.authority.epoch)
@@ -235,7 +235,7 @@ class Server:
         _, end = cbor.decode_item(message.payload)
         session, _, epoch = context.handshaker.answer_3(kid, message.payload[:end], source, now_ms)
         message.payload = message.payload[end:]
-        context.heard(session, source)
+        context.mark_seen(session, source)
         return [] if epoch is None else context.notice(session, epoch, now_ms)
 
     def _judge(self, session, message, source, binding, now_ms):
@@ -250,7 +250,7 @@ class Server:
                 self._permit(request, now_ms)
             except (NeedsAction, NotFresh) as rejection:
                 # of two rules, one may require an action and the other a fresh beacon
-                self._context.authority.order(request, rejection, now_ms)
+                self._context.authority.authorise_by_action(request, rejection, now_ms)
             # the first block of an upload is judged like the last one, before any is kept
             body, early = self.uploads.receive(session.peer.node_id, message, now_ms)
             if early:
@@ -283,7 +283,7 @@ class Server:
         if found:
             return found
         authority = context.authority
-        if request.is_ordered:
+        if request.has_action:
             # on flash when this returns: what follows is done once or, if power fails now, never
             authority.actions.spend(request, authority.now_s(now_ms))
         if request.method == coap.GET:

@@ -109,7 +109,7 @@ class Sync:
                     return cbor.encode([authority.me.raw, None])
                 member = authority.peer_by(name=name)
                 if member:
-                    return cbor.encode([member.raw, context.where(member.node_id)])
+                    return cbor.encode([member.raw, context.address_of(member.node_id)])
         return None
 
     def _find_capsule(self, query):

@@ -177,7 +177,7 @@ class LedgerSync(Sync):
         if raw is None:
             return None
         member = self._context.authority.peer_by(raw=raw)
-        address = self._context.where(member.node_id) if member else None
+        address = self._context.address_of(member.node_id) if member else None
         return bytes(cbor.encode([raw, address]))
 
 

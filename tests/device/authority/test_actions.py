@@ -1,4 +1,4 @@
-"""Actions: certified for one node, one command and some hours, and carried out once at most."""
+"""Actions: certified for one node, one command and some hours, and executed at most once."""
 
 import signer
 from action_rig import EXP, RULES, Request, action_raw
@@ -30,13 +30,13 @@ from writ.errors import (
 from writ.limits import ACTIONS_MAX, ACTIONS_SPENT_MAX
 from writ.wire import coap
 
-# What one changed bit may come to, before the signature would show it or with it
+# The rejections for one changed bit, by the signature check or before it
 ALTERED = (BadSignature, BadShape, NotCanonical, Truncated, TrailingBytes, TooLarge, TooDeep)
 ALTERED += (Unsupported, UnknownKind, WrongTarget, Expired)
 
 
 def ready():
-    """A Rig with a policy that wants actions, and members."""
+    """A Rig with members and a policy that requires actions."""
     rig = Rig()
     rig.with_policy(rules=RULES)
     rig.receive(members_raw(OWN_X, name="me"))
@@ -45,7 +45,7 @@ def ready():
 
 
 def spend(rig, **changes):
-    """What a node does before it carries a request out."""
+    """As a node does before it executes a request."""
     if rig.authority.actions is None:
         raise NeedsAction()
     rig.authority.actions.spend(Request(**changes), rig.authority.now_s(rig.now_ms))
@@ -66,7 +66,7 @@ def test_an_action_is_used_up_by_the_request_that_fits():
     spend(rig)
     raises(NeedsAction, spend, rig)
     rig.refuses(ActionSpent, action_raw())
-    # certified once more, by other governors: the command is the same
+    # the same command, certified again by other governors
     twice = action_raw(hint=signer.scope())
     rig.refuses(ActionSpent, twice)
     rig.boot()
@@ -124,14 +124,14 @@ def unsigned(body):
     return capsule.assemble(capsule.build(capsule.ACTION, body, exp=EXP), bytes(64))
 
 
-def test_few_wait_and_the_oldest_gives_way():
+def test_few_actions_wait_and_the_oldest_is_dropped():
     rig = ready()
     for nonce in range(ACTIONS_MAX + 1):
         rig.receive(action_raw(nonce=nonce, payload=bytes((nonce,))))
     raises(NeedsAction, lambda: spend(rig, payload=b"\x00"))
     for nonce in range(1, ACTIONS_MAX + 1):
         spend(rig, payload=bytes((nonce,)))
-    # nothing was done by the one that gave way, so it may come again
+    # the dropped action was not executed, so it may be handed over again
     rig.receive(action_raw(nonce=0, payload=b"\x00"))
     spend(rig, payload=b"\x00")
 
@@ -148,7 +148,7 @@ def test_a_command_certified_twice_waits_once():
     rig.refuses(ActionSpent, other)
 
 
-def test_an_action_that_expires_while_it_waits_is_no_use():
+def test_a_waiting_action_may_expire():
     rig = ready()
     rig.receive(action_raw())
     rig.now_ms = 3599999
@@ -158,7 +158,7 @@ def test_an_action_that_expires_while_it_waits_is_no_use():
     rig.refuses(Expired, action_raw(nonce=2))
 
 
-def test_the_table_of_spent_ones_is_full_until_one_expires():
+def test_the_table_of_spent_actions_is_full_until_one_expires():
     rig = ready()
     for nonce in range(ACTIONS_SPENT_MAX):
         rig.receive(action_raw(nonce=nonce, exp=EXP + nonce))
@@ -191,7 +191,7 @@ def test_a_clock_set_back_by_a_restart_brings_no_action_back():
     for raw in old:
         rig.refuses(Expired, raw)
     rig.refuses(ActionSpent, late)
-    # nor is another one taken that expires before what is forgotten did
+    # another action that expires before a forgotten one is refused, too
     rig.refuses(Expired, action_raw(nonce=51, exp=EXP + ACTIONS_SPENT_MAX - 1))
     rig.receive(action_raw(nonce=52, exp=EXP + ACTIONS_SPENT_MAX))
     spend(rig)
@@ -211,7 +211,7 @@ def test_an_action_does_not_make_a_rule_fresh():
     assert ask(peer, coap.PUT, "gate", 0, True) == 0
 
 
-def test_what_is_not_on_flash_is_not_done():
+def test_an_action_is_not_executed_unless_flash_has_its_nonce():
     rig = ready()
     rig.receive(action_raw())
     write = rig.flash.write
@@ -234,6 +234,6 @@ def test_the_cheap_checks_come_before_the_signature():
         rig.refuses(Expired, action_raw(exp=1))
         rig.refuses(AlreadyKnown, action_raw())
         assert counter.count == 0
-    # nothing of it is loaded, written or kept until one comes
+    # the module is not loaded and nothing is written before the first action
     rig = Rig()
     assert rig.authority.actions is None and "acts.a" not in rig.flash.files

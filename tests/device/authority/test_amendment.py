@@ -1,4 +1,4 @@
-"""Amendments: the state that they make is byte for byte the one that the whole capsule holds."""
+"""Amendments make byte for byte the state of the whole policy capsule."""
 
 import signer
 from harness import raises
@@ -74,7 +74,7 @@ def test_each_operation_makes_the_state_of_the_whole_capsule():
         ([[OP_RESTORE, NODES[5]], NODES[5]], rules, revoked, params),
     ):
         same(before, amend(before, *ops), rules_after, revoked_after, params_after)
-        # and the state before is left alone
+        # and the previous state is unchanged
         assert before.payload() == payload
 
 

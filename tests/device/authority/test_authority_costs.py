@@ -1,4 +1,4 @@
-"""What a stranger can make a node compute: signature checks are rationed, none is made twice."""
+"""The computations that a stranger can cause: signature checks have a rate limit and no repeats."""
 
 import signer
 from authority_rig import Counter, Rig, beacon_raw, members_raw, policy_raw
@@ -11,7 +11,7 @@ HEAD = b"\xab" * 6
 
 
 def junk(i):
-    """A well-formed member capsule, different for each `i`, that nobody signed."""
+    """A well-formed member capsule, different for each `i`, with an invalid signature."""
     signature = i.to_bytes(4, "big") + bytes(60)
     return capsule.assemble(signer.member_payload(b"j" * 32), signature)
 
@@ -31,7 +31,7 @@ def test_a_known_bad_capsule_costs_no_second_check():
         for neighbour in ("a", "b", None):
             rig.refuses(KnownBad, junk(1), neighbour)
         assert counter.count == 1
-        # nor does it cost the neighbour who repeats it anything
+        # and a repeat takes no token of its source
         for _ in range(3 * SIGNATURE_BURST):
             rig.refuses(KnownBad, junk(1), "a")
         for i in range(2, SIGNATURE_BURST + 1):
@@ -50,7 +50,7 @@ def test_a_hint_does_not_make_a_known_bad_capsule_new():
         assert counter.count == 0
 
 
-def test_the_known_bad_are_few_and_the_oldest_is_forgotten_first():
+def test_few_known_bad_capsules_are_kept_and_the_oldest_is_dropped():
     rig = ready()
     for i in range(KNOWN_BAD_MAX + 1):
         rig.refuses(BadSignature, junk(i))
@@ -73,7 +73,7 @@ def test_known_good_capsules_cost_no_check():
         assert counter.count == 0
 
 
-def test_a_neighbour_has_its_ration_and_gets_it_back_with_time():
+def test_a_source_has_a_rate_limit_that_refills():
     rig = ready()
     rig.now_ms = 1000000
     with Counter() as counter:
@@ -82,9 +82,9 @@ def test_a_neighbour_has_its_ration_and_gets_it_back_with_time():
         for i in range(100, 110):
             rig.refuses(RateLimited, junk(i), "a")
         assert counter.count == SIGNATURE_BURST
-        # others are not to suffer for it
+        # other sources are not affected
         rig.receive(members_raw(), "b")
-        # the operator at this node is not rationed
+        # the operator at this node has no rate limit
         for i in range(200, 202):
             rig.refuses(BadSignature, junk(i))
         rig.now_ms += SIGNATURE_REFILL_MS - 1
@@ -94,7 +94,7 @@ def test_a_neighbour_has_its_ration_and_gets_it_back_with_time():
         rig.refuses(RateLimited, junk(302), "a")
 
 
-def test_what_was_rationed_is_not_remembered_as_bad():
+def test_a_rate_limited_capsule_is_not_known_bad():
     rig = ready()
     for i in range(SIGNATURE_BURST):
         rig.refuses(BadSignature, junk(i), "a")
@@ -102,7 +102,7 @@ def test_what_was_rationed_is_not_remembered_as_bad():
     rig.receive(members_raw(), "b")
 
 
-def test_one_who_changes_names_shares_the_ration_of_all():
+def test_a_source_that_changes_its_address_shares_the_common_limit():
     rig = ready()
     with Counter() as counter:
         for i in range(200):
@@ -113,7 +113,7 @@ def test_one_who_changes_names_shares_the_ration_of_all():
         assert counter.count == 4 * SIGNATURE_BURST
 
 
-def test_the_cache_of_peers_has_an_end_and_keeps_those_in_use():
+def test_the_cache_of_peers_is_limited_and_keeps_those_in_use():
     rig = ready()
     keys = [bytes((i,)) * 32 for i in range(PEERS_MAX + 1)]
     ids = [capsule.node_id(key) for key in keys]
@@ -122,21 +122,21 @@ def test_the_cache_of_peers_has_an_end_and_keeps_those_in_use():
     assert rig.authority.peer(ids[0]).name == "n0"
     rig.receive(members_raw(keys[-1], name="last", address=100))
     assert len(rig.authority.peers) == PEERS_MAX
-    # the first was used since, so the second gave way
+    # the first was used since, so the second was dropped
     assert rig.authority.peer(ids[0]) and rig.authority.peer(ids[-1])
     assert rig.authority.peer(ids[1]) is None
     assert rig.authority.peer_by(name="n2").address == 3
     assert rig.authority.peer_by(address=100).name == "last"
     assert rig.authority.peer_by(x=keys[3]).name == "n3"
     assert rig.authority.peer_by(name="n1") is None and rig.authority.peer_by() is None
-    # being renewed is no second place
+    # a renewed member takes no second place
     rig.receive(members_raw(keys[5], name="n5", address=6, exp=signer.EXPIRES + 1))
     assert len(rig.authority.peers) == PEERS_MAX
     # peers are not written to flash; sessions are
     writes = rig.flash.writes
     rig.refuses(RolledBack, members_raw(keys[5], name="n5", address=6))
     assert rig.flash.writes == writes == 2
-    # all of them may give way in turn, the renewed one too
+    # each of them may be dropped, the renewed one too
     for i in range(PEERS_MAX + 2):
         rig.receive(members_raw(bytes((i + 200,)) * 32, name="m%d" % i, address=i + 200))
         assert len(rig.authority.peers) == PEERS_MAX and rig.authority.peer_by(name="m%d" % i)

@@ -54,7 +54,7 @@ def test_g_p1_p2_follow_each_other():
     rig.refuses(RolledBack, one)
 
 
-def test_a_node_that_slept_from_epoch_3_to_47_takes_p47_directly():
+def test_a_node_offline_from_epoch_3_to_47_accepts_p47_directly():
     rig = Rig()
     rig.with_policy(3)
     latest = policy_raw(47, HEAD, revoked=NODES[1:3])
@@ -111,7 +111,7 @@ def test_an_amendment_that_does_not_fit_the_state_changes_nothing():
     assert rig.authority.epoch == 2
 
 
-def test_whoever_forges_an_amendment_does_not_make_the_node_compute_the_state():
+def test_a_forged_amendment_does_not_make_the_node_compute_the_state():
     rig = Rig()
     head = rig.with_policy()
     calls = []
@@ -125,7 +125,7 @@ def test_whoever_forges_an_amendment_does_not_make_the_node_compute_the_state():
     assert len(calls) == 1
 
 
-def test_the_chain_is_the_same_with_amendments_and_with_whole_policies():
+def test_amendments_and_whole_policies_make_the_same_chain():
     one = Rig()
     two = Rig()
     one.with_policy()
@@ -142,7 +142,7 @@ def test_the_chain_is_the_same_with_amendments_and_with_whole_policies():
     assert one.authority.head == two.authority.head
 
 
-def test_a_whole_policy_takes_the_place_of_the_amendments_that_made_it():
+def test_a_whole_policy_replaces_its_amendments():
     rig = Rig()
     rig.with_policy()
     revoke(rig, 1)
@@ -160,7 +160,7 @@ def test_a_whole_policy_takes_the_place_of_the_amendments_that_made_it():
     rig.refuses(AlreadyKnown, raw)
 
 
-def test_the_chain_goes_on_past_what_is_kept_and_reloads():
+def test_the_chain_continues_beyond_the_kept_amendments():
     rig = Rig()
     first = policy_raw(1, signer.charter_head())
     rig.receive(first)
@@ -185,7 +185,7 @@ def test_the_chain_goes_on_past_what_is_kept_and_reloads():
             rig.boot()
             assert rig.authority.policy.payload() == payload and rig.authority.head == head
         rig.refuses(AlreadyKnown, chain[i])
-    # a node that starts with the charter can go the whole way by what the others hold
+    # a node that starts with the charter reaches the newest state by the capsules of the others
     other = Rig()
     for raw in chain:
         other.receive(raw)
@@ -213,7 +213,7 @@ def test_large_amendments_outgrow_no_record():
         epoch, head = rig.authority.epoch, rig.authority.head
         rig.boot()
         assert rig.authority.epoch == epoch and rig.authority.head == head
-        # what led to the epoch in force is always kept
+        # the capsule of the epoch in force is always kept
         assert rig.authority.capsule_for(epoch - 1)
 
 
@@ -224,7 +224,7 @@ def test_no_amendment_makes_a_state_that_no_capsule_could_hold():
     rig.refuses(TooLarge, amendment_raw(2, rig.authority.head, *ops))
 
 
-def test_each_refused_capsule_leaves_a_node_that_takes_the_right_one():
+def test_after_each_refusal_the_right_capsule_is_accepted():
     rig = Rig()
     p1 = rig.with_policy()
     good = amendment_raw(2, p1, NODES[1])

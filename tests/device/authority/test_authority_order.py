@@ -1,4 +1,4 @@
-"""The way in: each check by name, in the design's order, and nothing changes on any refusal.
+"""The checks of a capsule: each by name, in the design's order, and no refusal changes anything.
 
 Size, canonical CBOR, kind and shape, scope, epoch and replay, time, known digest, rate limit,
 signature.
@@ -53,12 +53,12 @@ NODE = b"n" * 8
 
 
 def unsigned(payload, hint=None):
-    """A capsule with a signature that is none."""
+    """A capsule with an invalid signature."""
     return capsule.assemble(payload, bytes(64), hint=hint)
 
 
 def valid(rig):
-    """(name, capsule) of each kind that `rig`, with a policy in force, would take now."""
+    """(name, capsule) of each kind that `rig`, with a policy in force, would accept now."""
     epoch, head = rig.authority.epoch, rig.authority.head
     return (
         ("member", members_raw()),
@@ -77,7 +77,7 @@ def ready():
     return rig
 
 
-def test_a_node_without_a_charter_takes_nothing_but_its_own_charter():
+def test_a_node_without_a_charter_accepts_its_own_charter_only():
     rig = Rig(charter=False)
     for _, raw in valid(ready()):
         rig.refuses(NoScope, raw)
@@ -88,14 +88,14 @@ def test_a_node_without_a_charter_takes_nothing_but_its_own_charter():
     assert rig.authority.charter.name == "farm" and rig.authority.epoch == 0
 
 
-def test_a_node_that_was_told_no_scope_trusts_nobody():
+def test_a_node_without_a_scope_accepts_no_charter():
     rig = Rig(charter=False)
     rig.authority = Authority(Store(rig.flash), OWN_X)
     rig.refuses(NoScope, signer.charter())
     rig.refuses(NoScope, members_raw())
 
 
-def test_a_charter_comes_once():
+def test_a_charter_is_accepted_once():
     rig = Rig()
     rig.refuses(AlreadyKnown, signer.charter())
     rig.refuses(WrongScope, signer.charter(name="other"))
@@ -103,7 +103,7 @@ def test_a_charter_comes_once():
     rig.refuses(WrongScope, signer.charter(seed=signer.OTHER_SEED))
 
 
-def test_each_valid_kind_is_taken():
+def test_each_valid_kind_is_accepted():
     # or the refusals below would prove nothing
     for i in range(6):
         rig = ready()
@@ -151,7 +151,7 @@ def test_every_flipped_bit_of_a_certified_capsule_is_refused():
     assert rig.state() == before
 
 
-def test_kinds_to_come_are_refused_even_if_certified():
+def test_future_kinds_are_refused_even_if_certified():
     rig = ready()
     payload = capsule.build(capsule.RELEASE, [2, rig.authority.head])
     rig.refuses(UnknownKind, signer.certify(payload))
@@ -190,7 +190,7 @@ def ordered(rig):
     ]
 
 
-def test_the_first_check_that_fails_gives_the_name():
+def test_the_first_failed_check_names_the_rejection():
     rig = Rig()
     rig.with_policy(3, revoked=[capsule.node_id(b"r" * 32)])
     rig.receive(beacon_raw(3, rig.authority.head, 60))
@@ -215,7 +215,7 @@ def test_the_first_check_that_fails_gives_the_name():
     rig.refuses(Expired, cases[-3][1], "stranger")
 
 
-def test_a_hint_of_the_right_scope_is_no_hindrance_and_of_a_wrong_one_it_is():
+def test_the_hint_of_the_right_scope_is_accepted_and_a_wrong_one_refused():
     rig = ready()
     payload = signer.member_payload(PEER_X)
     rig.refuses(WrongScope, signer.certify(payload, hint=b"\xff"))

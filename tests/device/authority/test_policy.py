@@ -126,7 +126,7 @@ def test_a_later_rule_may_allow_what_an_earlier_one_does_not():
     assert decide(rules, 1, 1, PUT, "temp") == (NotAllowed, -1)
 
 
-def test_roles_are_the_capsules_and_the_granted_and_everybodys():
+def test_roles_are_those_of_the_capsule_the_grants_and_bit_0():
     raw = capsule.assemble(signer.member_payload(b"x" * 32, roles=0b100), bytes(64))
     member = capsule.Member(capsule.parse(raw))
     assert state().roles_of(member) == 0b101
@@ -180,7 +180,7 @@ def test_rules_of_a_policy():
         assert state([[2, 4, path, 1]]).rules[0][2] == path
 
 
-def test_a_rule_stands_once_or_removing_it_would_leave_its_double():
+def test_a_rule_is_listed_once():
     refused(3, [RULE, [1, 1, "a", 1], list(RULE)])
     assert state([RULE, RULE + [1]]).rules
 

@@ -1,4 +1,4 @@
-"""Parameters 3 and 4 of a policy: what governors agreed on among themselves, and devices keep."""
+"""Parameters 3 and 4 of a policy are for governors; devices keep them unchanged."""
 
 import signer
 from harness import raises
@@ -30,7 +30,7 @@ def amended(policy, *ops):
     return policy.amended(check_amendment(body))
 
 
-def test_they_are_kept_as_they_are():
+def test_the_parameters_are_kept_unchanged():
     policy = state({PARAM_APPROVALS: APPROVALS, PARAM_COMMITTEE: COMMITTEE, 1: ["gate"]})
     assert (policy.approvals, policy.committee) == (APPROVALS, COMMITTEE)
     payload = signer.policy_payload(

@@ -1,4 +1,4 @@
-"""The stand-in governors themselves: what they sign must be what RFC 8032 says."""
+"""The test signer makes the signatures of RFC 8032."""
 
 import signer
 

@@ -1,4 +1,4 @@
-"""Records in flash: after a cut at any byte of any write there is the old record or the new one."""
+"""Records on flash: after a power failure at any byte there is the old record or the new one."""
 
 from fakeflash import TAILS, MemoryFlash, PowerCut, TornFlash, garbage
 from harness import raises
@@ -91,7 +91,7 @@ def test_every_damaged_bit_of_the_newest_record_gives_the_one_before():
 
 
 def test_two_damaged_slots_stop_the_node():
-    # better stopped than an old state, or none
+    # the node stops rather than continues from an unknown state
     for one, two in ((b"x", b"y"), (b"\xff" * 40, b"W"), (b"\x00", b"W" * 15)):
         store = Store(MemoryFlash({"a.a": one, "a.b": two}))
         raises(StoreDamaged, store.load, "a")

@@ -1,4 +1,4 @@
-"""Succession: another group key, certified by the one before, for nodes of every age."""
+"""Succession: a new group key, certified by the previous one, for nodes at every epoch."""
 
 import signer
 from action_rig import action_raw
@@ -54,10 +54,10 @@ def test_a_new_key_takes_over():
         authority = rig.authority
         assert authority.epoch == 2 and authority.head == payload_head(raw)
         assert authority.group_key == signer.public_key(NEW) and authority.key_epoch == 2
-        # the scope and what the policy says stay
+        # the scope and the content of the policy stay
         assert authority.scope == founding and authority.policy.rules == rules
         assert authority.now_s(rig.now_ms) == signer.FOUNDED + 600
-        # its own name and key too, and nobody else's
+        # its own name and key too, and no other member
         assert authority.me.name == "me" and authority.peers == {}
         assert authority.me.key_epoch == 0
         rig.refuses(AlreadyKnown, raw)
@@ -87,12 +87,12 @@ def test_an_amendment_may_follow_it_at_once():
     rig.boot()
     assert rig.authority.epoch == 3 and rig.authority.policy.revoked == [b"12345678"]
     assert rig.authority.policy.previous == payload_head(raw)
-    # who is where the policy was needs the succession first
+    # a node at the epoch of the policy needs the succession first
     assert rig.authority.capsule_for(1) == raw
     assert rig.authority.capsule_for(2) == signer.certify(payload, NEW)
 
 
-def test_what_the_old_key_certified_counts_no_more():
+def test_capsules_by_the_old_key_are_no_longer_valid():
     rig = ready()
     head = payload_head(succession_raw(2, rig.authority.head))
     peer = rig.authority.peer(capsule.node_id(PEER_X))
@@ -111,7 +111,7 @@ def test_what_the_old_key_certified_counts_no_more():
             rig.receive(by_new(raw))
     # nor does an action that waited
     assert rig.authority.actions.find(3, "gate", 0).nonce == (9).to_bytes(8, "big")
-    # in an open session the peer is still the one of before: good for governance only
+    # in an open session the peer has its old capsule: it may exchange capsules only
     raises(NotMember, rig.authority.check_member, peer, 0)
     raises(NotMember, rig.authority.authorise, peer, 1, "temp", 0)
     rig.authority.check_member(peer, 0, True)
@@ -131,7 +131,7 @@ def test_freshness_needs_a_beacon_by_the_new_key():
     assert rig.authority.is_fresh(0)
 
 
-def test_a_capsule_that_came_too_early_is_taken_afterwards():
+def test_a_capsule_by_the_new_key_is_accepted_after_the_succession():
     rig = ready()
     raw = by_new(members_raw(OWN_X, name="me", exp=signer.EXPIRES + 1))
     rig.refuses(BadSignature, raw)
@@ -173,7 +173,7 @@ def test_members_from_flash_count_if_the_key_in_force_certified_them():
             rig.authority.check_member(member, 0)
 
 
-def test_wrong_ones_are_refused_by_name():
+def test_wrong_successions_are_refused_by_name():
     rig = ready()
     head = rig.authority.head
     rig.refuses(BadSignature, succession_raw(2, head, by=NEW))
@@ -188,7 +188,7 @@ def test_wrong_ones_are_refused_by_name():
     rig.refuses(Forked, succession_raw(6, rig.authority.head))
     rig.refuses(Forked, policy_raw(6, rig.authority.head))
     rig.refuses(Forked, by_new(beacon_raw(6, HEAD, 600)))
-    # certified once more, by others of the same governors: the same
+    # certified again by other governors of the same group: the same capsule
     rig.refuses(AlreadyKnown, signer.forge(raw))
     raises(NoScope, Rig(charter=False).receive, raw)
 
@@ -208,7 +208,7 @@ def test_shapes():
     raises(BadShape, capsule.build, capsule.SUCCESSION, [1, HEAD, DIGEST, DIGEST])
 
 
-def test_who_slept_takes_the_newest_policy_that_the_old_key_certified_and_then_the_new_key():
+def test_a_node_that_was_offline_gets_the_last_policy_by_the_old_key_and_then_the_succession():
     rig = ready()
     old = policy_raw(1, signer.charter_head(), [RULE])
     newer = policy_raw(4, HEAD, [RULE], revoked=[b"12345678"])
@@ -245,7 +245,7 @@ def test_a_chain_is_followed_in_its_order_only():
     last = by_new(policy_raw(5, payload_head(second), [RULE]), THIRD)
     rig.receive(last)
     sleeper = ready()
-    # each is certified by the key before it: nothing can be left out
+    # each one is certified by the previous key, so none can be left out
     sleeper.refuses(BadSignature, second)
     sleeper.refuses(BadSignature, last)
     for wanted in (first, second, last):
@@ -256,7 +256,7 @@ def test_a_chain_is_followed_in_its_order_only():
     assert sleeper.authority.group_key == signer.public_key(THIRD)
     sleeper.boot()
     assert sleeper.authority.group_key == signer.public_key(THIRD)
-    # and who followed it can lead others
+    # and a node that has followed can serve others
     assert [sleeper.authority.capsule_for(epoch) for epoch in (1, 2, 3, 4, 5)] == [
         first,
         second,
@@ -266,7 +266,7 @@ def test_a_chain_is_followed_in_its_order_only():
     ]
 
 
-def test_the_chain_that_is_kept_has_an_end():
+def test_the_chain_of_successions_is_limited():
     rig = ready()
     head = rig.authority.head
     keys = [signer.GROUP_SEED, NEW, THIRD]
@@ -304,7 +304,7 @@ def test_capsules_are_found_by_their_digest():
 
 
 def not_an_action(rig):
-    # an action is for one node, and is not given away
+    # an action is for one node and is not served to others
     raw = by_new(action_raw())
     rig.receive(raw)
     if rig.authority.capsule_by_digest(capsule.digest(raw)[:16]) is None:

@@ -1,4 +1,4 @@
-"""Power fails around an action: whatever is lost, no action is ever carried out twice."""
+"""Power failures around an action: no action is ever executed twice."""
 
 import signer
 from action_rig import EXP, RULES, Request, action_raw
@@ -43,7 +43,7 @@ def cuts(size):
     return list(range(size + 1)) + [None]
 
 
-def test_an_action_is_carried_out_at_most_once_wherever_power_fails():
+def test_an_action_is_executed_at_most_once_wherever_power_fails():
     with Remembered():
         files = provisioned()
         raws = [action_raw(nonce=nonce) for nonce in range(3)]
@@ -76,7 +76,7 @@ def test_an_action_is_carried_out_at_most_once_wherever_power_fails():
         assert number >= 150
 
 
-def test_nor_is_one_that_was_forgotten_since():
+def test_an_expired_and_forgotten_action_is_not_executed_again():
     with Remembered():
         files = provisioned()
         olds = [action_raw(nonce=nonce, exp=EXP + nonce) for nonce in range(ACTIONS_SPENT_MAX)]

@@ -91,7 +91,7 @@ def test_keys_taken_in_turn_do_not_disturb_each_other():
             assert crypto.ed25519_verify(public, message + b"!", signature) is False
 
 
-def test_a_changed_bytearray_is_not_taken_for_the_cached_key():
+def test_a_changed_bytearray_is_not_mistaken_for_the_cached_key():
     public, message, signature = [bytes.fromhex(field) for field in VALID[1]]
     key = bytearray(public)
     assert crypto.ed25519_verify(key, message, signature) is True

@@ -1,4 +1,4 @@
-"""What a device leaves to host peers that are honest, slow, or not there."""
+"""Operations at host peers that are honest, slow or offline."""
 
 import signer
 from delegate_rig import KEY, LATER, ME, NO_QUORUM, PENDING, SOON, Rig, given, member_raw
@@ -44,7 +44,7 @@ def test_renewed():
     (answer,) = done
     assert answer.rejection is None and answer.payload == member_raw()
     assert rig.authority.me.expires == LATER and rig.counters == {}
-    # the same statement each time, which says when it was made
+    # the same statement each time, with the time of its signature
     assert len({call[3] for call in rig.calls}) == 1
     assert {call[:3] for call in rig.calls} == {("a", coap.POST, "writ/propose")}
     assert rig.claims() == {6: signer.FOUNDED + 49, -65537: [16, ME]}
@@ -53,7 +53,7 @@ def test_renewed():
 
 
 def test_a_node_that_is_behind_asks_for_the_time_first():
-    # governors refuse a statement of the day before yesterday
+    # governors refuse a statement that is two days old
     done = []
     beacon = signer.certify(signer.beacon_payload(1, Rig().authority.head, signer.FOUNDED + 200000))
     rig = Rig(a=[given(beacon), given(member_raw())])
@@ -62,7 +62,7 @@ def test_a_node_that_is_behind_asks_for_the_time_first():
     rig.run()
     assert [call[2] for call in rig.calls] == ["writ/beacon", "writ/propose"]
     assert rig.claims(1)[6] == signer.FOUNDED + 200000 and done[0].payload == member_raw()
-    # where nobody can tell, it does what it can
+    # if no peer has a beacon, it states its request anyway
     rig = Rig(a=[(coap.NOT_FOUND, b""), given(member_raw())], b=(coap.NOT_FOUND, b""))
     rig.now_ms += 4000 * 1000
     rig.delegate.renew(done.append)
@@ -88,13 +88,13 @@ def test_certified_anew_as_it_was_after_a_succession():
     rig.run()
     assert done[0].rejection is None and done[0].payload == again
     assert rig.authority.me.raw == again and rig.counters == {}
-    # what has the key in force already must be for longer
+    # a capsule by the key in force must have a later expiry
     rig.delegate.renew(done.append, 5)
     rig.run(6)
     assert done[1].rejection is not None and rig.counters["WrongAnswer"] == 1
 
 
-def test_renewed_by_another_way_meanwhile():
+def test_a_renewal_that_arrived_otherwise_ends_the_operation():
     for newer in (member_raw(), member_raw(exp=LATER + 1)):
         done = []
         rig = Rig(a=given(member_raw()))
@@ -104,7 +104,7 @@ def test_renewed_by_another_way_meanwhile():
         assert done[0].rejection is None and done[0].payload == newer
 
 
-def test_silence_goes_to_the_next_one():
+def test_after_a_timeout_the_next_peer_is_asked():
     done = []
     rig = Rig(a=None, b=given(member_raw()))
     rig.delegate.renew(done.append)
@@ -113,7 +113,7 @@ def test_silence_goes_to_the_next_one():
     rig.run(1)
     assert rig.addresses() == ["a", "b"] and done[0].payload == member_raw()
     assert rig.counters == {"TimedOut": 1} and rig.calls[0][3] == rig.calls[1][3]
-    # the next operation begins with the one that answers
+    # the next operation begins with the peer that answers
     rig.peers["b"] = given(member_raw(exp=LATER + 1))
     rig.delegate.renew(done.append)
     rig.run()
@@ -131,7 +131,7 @@ def test_a_late_answer_counts():
     assert done[0].payload == member_raw() and rig.authority.me.expires == LATER
     rig.run(100)
     assert rig.addresses() == ["a", "b"] and len(done) == 1
-    # and one that comes when all is over does nothing
+    # and an answer after the end of the operation changes nothing
     rig.peers["b"] = None
     rig.silent.clear()
     rig.delegate.renew(done.append, 15)
@@ -143,21 +143,21 @@ def test_a_late_answer_counts():
     assert len(done) == 2 and rig.authority.me.expires == LATER
 
 
-def test_nobody_is_there():
+def test_all_peers_are_offline():
     done = []
     rig = Rig(a=None, b=None)
     rig.delegate.renew(done.append)
     rig.run(620)
     assert type(done[0].rejection) is TimedOut and done[0].code == 0 and len(done) == 1
-    # who has not answered yet is not asked anew
+    # a peer that has not answered yet is not asked again
     assert rig.addresses() == ["a", "b"]
-    # whose call has ended is, ever more seldom
+    # a peer whose call has ended is asked again, more and more rarely
     rig = Rig(a=TimedOut(), b=PeerFailed())
     rig.delegate.renew(done.append)
     rig.run(620)
     assert 8 <= len(rig.calls) <= 14 and rig.counters["PeerFailed"] >= 4
     assert type(done[1].rejection) is TimedOut
-    # and what was counted against them is not held against a new operation
+    # and their strikes do not end a new operation
     rig.peers["a"] = given(member_raw())
     rig.delegate.renew(done.append)
     rig.run(10)
@@ -183,7 +183,7 @@ def test_gateways_are_asked_where_no_governors_are_named():
     assert rig.authority.me.expires == LATER
 
 
-def test_refused_when_all_say_so():
+def test_refused_when_all_peers_refuse():
     done = []
     rig = Rig(a=refused(b"a"), b=None, c=refused(b"c"))
     rig.delegate.renew(done.append)
@@ -193,7 +193,7 @@ def test_refused_when_all_say_so():
     assert rig.counters == {"TimedOut": 1}
 
 
-def test_one_that_refuses_does_not_decide():
+def test_one_refusal_is_not_the_result():
     done = []
     rig = Rig(a=refused(), b=[PENDING, given(member_raw())])
     rig.delegate.renew(done.append)
@@ -201,7 +201,7 @@ def test_one_that_refuses_does_not_decide():
     assert rig.addresses() == ["a", "b", "b"] and done[0].payload == member_raw()
 
 
-def test_no_quorum_is_waited_for():
+def test_a_pending_answer_is_repeated_until_the_quorum():
     done = []
     rig = Rig(a=[NO_QUORUM, NO_QUORUM, given(member_raw())], b=NO_QUORUM)
     rig.delegate.renew(done.append)
@@ -211,12 +211,12 @@ def test_no_quorum_is_waited_for():
     rig = Rig(a=NO_QUORUM)
     rig.delegate.renew(done.append, 60)
     rig.run(60)
-    # what was said last is told with it
+    # the result has the text of the last answer
     assert type(done[1].rejection) is TimedOut and done[1].code == coap.UNAVAILABLE
     assert len(rig.calls) == 5
 
 
-def test_pending_for_ever_is_another_ones_turn():
+def test_after_four_pending_answers_the_next_peer_is_asked():
     done = []
     rig = Rig(a=PENDING, b=given(member_raw()))
     rig.delegate.renew(done.append)
@@ -246,14 +246,14 @@ def test_no_room_for_an_answer():
     answers = []
     rig.delegate.renew(answers.append)
     rig.run(1)
-    # its peer is asked again, and not set back
+    # the peer is asked again and not set back
     assert gone == [1] and rig.counters == {"MemoryError": 1} and answers == []
     rig.run(2)
     assert rig.addresses() == ["a", "a"] and answers[0].payload == member_raw()
 
 
-def test_it_comes_and_goes():
-    # what is under way, and who was silent, is known to whoever is made next and to the one before
+def test_the_module_is_unloaded_and_loaded_again():
+    # the next delegate and the previous one share the operations and the standings
     rig = Rig(a=None, b=[PENDING])
     kept = rig.kept
     first = Delegate(rig, kept)
@@ -275,7 +275,7 @@ def test_it_comes_and_goes():
     assert len(kept[1]) == 1 and third._standing is kept[0] and third._operations is kept[1]
 
 
-def test_one_of_a_kind():
+def test_one_operation_of_each_kind():
     done = []
     rig = Rig(a=None)
     rig.delegate.renew()
@@ -290,7 +290,7 @@ def test_one_of_a_kind():
     assert len(rig.calls) == 4
 
 
-def test_a_caller_that_fails_is_survived():
+def test_an_exception_of_the_caller_is_counted():
     def fail(answer):
         raise ValueError
 
@@ -314,7 +314,7 @@ def test_admit():
     assert rig.claims()[-65537] == [18, ME, request, b"seen"]
     member = rig.authority.peer_by(name="new")
     assert done[0].payload == member.raw and member.x == x
-    # what a neighbour gives is checked before anything is said
+    # the request is checked before a statement is made
     for wrong in (b"", b"\x84", request[:-1], signer.charter(), b"\x84\x40\xa0\x41\xa0\x40"):
         raises(Rejection, rig.delegate.admit, wrong)
     raises(TooLarge, rig.delegate.admit, bytes(257))
@@ -337,8 +337,8 @@ def test_revoke_me():
     assert done[0].payload == amendment and rig.authority.policy.revoked == [ME]
 
 
-def test_revoked_meanwhile():
-    # the peer enforces it already, and says so to whoever it was
+def test_a_peer_that_has_applied_the_revocation_refuses():
+    # the peer enforces the revocation already and refuses the revoked node
     done = []
     rig = Rig(a=[PENDING, refused(b"30 Revoked")])
     rig.delegate.revoke_me("lost", done.append)
@@ -346,7 +346,7 @@ def test_revoked_meanwhile():
     assert (done[0].code, done[0].payload) == (coap.FORBIDDEN, b"30 Revoked")
 
 
-def test_an_old_revocation_waits_for_what_is_between():
+def test_a_later_revocation_waits_for_the_missing_epochs():
     done = []
     rig = Rig(a=None)
     head = rig.authority.head
@@ -359,7 +359,7 @@ def test_an_old_revocation_waits_for_what_is_between():
     rig.peers["a"] = given(second)
     rig.answer(rig.silent[0], "a", given(second))
     rig.run(1)
-    # true, but the node is behind: it pulls what comes before, as with any traffic
+    # valid, but this node is behind: it pulls the missing epochs, as with any traffic
     assert not done and rig.counters == {}
     rig.take(first)
     rig.run(4)
@@ -376,21 +376,21 @@ def test_fetch():
     assert rig.calls[1][1:] == (coap.GET, "writ/capsule", b"", ("d=" + digest[:16].hex(),))
     assert done[0].payload == raw and done[0].rejection is None
     assert rig.authority.peer_by(name="other") and rig.counters == {}
-    # just what was asked for, and of no use here
+    # the requested capsule, which this node refuses
     old = member_raw(exp=SOON - 1)
     rig.peers["a"] = (coap.CONTENT, old)
     rig.peers["b"] = (coap.NOT_FOUND, b"")
     rig.delegate.fetch(crypto.sha256(old)[:16], done.append)
     rig.run()
     assert done[1].payload == old and type(done[1].rejection) is RolledBack
-    # nobody has it
+    # no peer has it
     rig.delegate.fetch(bytes(16), done.append)
     rig.peers["a"] = (coap.NOT_FOUND, b"")
     rig.run()
     assert done[2].code == coap.NOT_FOUND and rig.counters == {}
 
 
-def test_whoever_is_no_member_states_nothing():
+def test_a_node_without_membership_makes_no_statement():
     rig = Rig(a=None)
     rig.authority.me = None
     raises(NotMember, rig.delegate.renew)
@@ -400,6 +400,6 @@ def test_whoever_is_no_member_states_nothing():
 
 
 def test_capsules_in_hand():
-    # the rig's own capsules are what the tests take them for
+    # the capsules of the rig are what the tests assume
     assert capsule.Member(capsule.parse(member_raw())).node_id == ME
     assert capsule.Member(capsule.parse(member_raw())).x == KEY[0]

@@ -1,4 +1,4 @@
-"""Asking for an action, and using it: the order that two operators gave, for one device."""
+"""A device asks for an action, hands it to its target and makes the request."""
 
 import signer
 from delegate_rig import ME, PENDING, SOON, Rig, given, member_raw
@@ -36,7 +36,7 @@ def test_an_action_is_asked_for():
     digest = crypto.sha256(b"open")
     assert rig.claims()[-65537] == [19, ME, TARGET, coap.PUT, "gate", digest]
     assert done[0].payload == raw and done[0].rejection is None and rig.counters == {}
-    # it is for another node: nothing is in force here
+    # it is for another node and is not applied here
     assert rig.authority.me.raw == before and rig.authority.peers == {}
 
 
@@ -76,7 +76,7 @@ def test_it_is_handed_over_and_used():
         assert first == (target, coap.POST, "writ", raw, ())
         assert second == ("at " + TARGET.hex(), coap.PUT, "gate", b"open", ())
         assert done.pop().payload == b"done"
-    # by address nobody else may answer; by name the name says who
+    # with an address only the target may answer; with a name the name decides
     assert rig.wanted == [TARGET, TARGET, None, TARGET]
     assert rig.names == ["sluice"]
 
@@ -92,7 +92,7 @@ def test_an_action_that_is_refused_is_not_followed_by_the_request():
         assert len(rig.calls) == 1
     assert [answer.code for answer in done] == [coap.FORBIDDEN, 0]
     assert isinstance(done[0], Answer)
-    # and nothing is sent for what is no action
+    # and nothing is sent for bytes that are no action
     raises(BadShape, rig.delegate.act, "host:1", coap.PUT, "gate", b"", member_raw(exp=SOON))
     rig.run(1)
     assert len(rig.calls) == 1

@@ -1,4 +1,4 @@
-"""What a device leaves to host peers that lie, in each way, or are behind."""
+"""Operations at host peers that are Byzantine or stale."""
 
 import signer
 from delegate_rig import LATER, ME, PENDING, SOON, Rig, given, member_raw
@@ -18,7 +18,7 @@ def beacon_raw(epoch, head, after_s):
 
 
 def tried(name, lie, rig, begin, truth):
-    """One operation whose first peer lies: it is set back by name, and the second one is asked."""
+    """One operation whose first peer is wrong: it is set back, and the second one is asked."""
     done = []
     rig.peers["a"] = given(lie)
     rig.peers["b"] = given(truth)
@@ -27,18 +27,18 @@ def tried(name, lie, rig, begin, truth):
     assert rig.counters == {name: 1}, rig.counters
     assert rig.addresses() == ["a", "b"] and len(done) == 1
     assert done[0].payload == truth and done[0].rejection is None
-    # next time the liar comes last
+    # next time the liar is asked last
     rig.calls.clear()
     rig.delegate.fetch(bytes(16), None)
     rig.run()
     assert rig.addresses()[0] == "b"
 
 
-def test_renewals_that_are_none():
+def test_wrong_capsules_for_a_renewal():
     for name, lie in (
         ("BadSignature", signer.forge(member_raw())),
         ("BadSignature", member_raw(seed=signer.OTHER_SEED)),
-        # certified, every one of them, and not what was asked for
+        # all of them are certified, and none is what was asked for
         ("WrongAnswer", member_raw(OTHER, "s", 2)),
         ("WrongAnswer", member_raw(OTHER, "other", 7)),
         ("WrongAnswer", member_raw(name="t")),
@@ -58,11 +58,11 @@ def test_renewals_that_are_none():
         rig = Rig("a", "b")
         peers = len(rig.authority.peers)
         tried(name, lie, rig, rig.delegate.renew, member_raw())
-        # nothing of it was applied
+        # none was applied
         assert rig.authority.me.raw == member_raw() and len(rig.authority.peers) == peers
 
 
-def test_a_true_capsule_that_nobody_asked_for():
+def test_a_valid_capsule_that_was_not_asked_for():
     rig = Rig("a", "b")
     other = member_raw(OTHER, "other", 7)
     beacon = beacon_raw(1, rig.authority.head, 9)
@@ -79,7 +79,7 @@ def test_a_true_capsule_that_nobody_asked_for():
         assert rig.addresses() == ["a", "b"]
 
 
-def test_a_liar_is_set_back_for_longer_than_who_is_silent():
+def test_a_wrong_answer_sets_back_longer_than_a_timeout():
     rig = Rig("a", "b")
     rig.peers["a"] = given(signer.forge(member_raw()))
     rig.peers["b"] = TimedOut()
@@ -90,7 +90,7 @@ def test_a_liar_is_set_back_for_longer_than_who_is_silent():
     assert addresses.count("a") >= 2 and addresses.count("b") <= 12
 
 
-def test_a_right_answer_makes_up_for_a_wrong_one():
+def test_a_right_answer_clears_the_strikes():
     forged = given(signer.forge(member_raw()))
     rig = Rig(a=[forged, given(member_raw()), forged, given(member_raw(exp=LATER + 1))])
     for expires in (LATER, LATER + 1):
@@ -103,14 +103,14 @@ def test_a_right_answer_makes_up_for_a_wrong_one():
         rig.run(100)
 
 
-def test_one_who_answers_for_all_time_pending_or_late_is_no_liar():
+def test_pending_and_late_answers_are_not_wrong_answers():
     rig = Rig(a=[PENDING] * 3 + [given(member_raw())])
     rig.delegate.renew()
     rig.run(20)
     assert rig.counters == {} and rig.authority.me.expires == LATER
 
 
-def test_admissions_of_somebody_else():
+def test_wrong_capsules_for_an_admission():
     private = crypto.sha256(b"new")
     key = crypto.p256_public(private)
     request = member_request(private, "new")
@@ -130,7 +130,7 @@ def test_admissions_of_somebody_else():
         tried(name, lie, rig, lambda done, rig=rig: rig.delegate.admit(request, b"", done), raw())
 
 
-def test_revocations_of_somebody_else():
+def test_revocations_of_other_nodes():
     head = Rig().authority.head
     truth = signer.certify(signer.amendment_payload(2, head, ME))
     rule = [1, 1, "t", 3]
@@ -146,7 +146,7 @@ def test_revocations_of_somebody_else():
 
 
 def test_a_forged_revocation_of_the_past_is_no_success():
-    # its epoch is in force already, so that it is refused before its signature is looked at
+    # its epoch is in force already, so it is refused before its signature is checked
     rig = Rig("a", "b")
     rig.peers["b"] = None
     forged = signer.forge(signer.certify(signer.amendment_payload(1, signer.charter_head(), ME)))
@@ -158,7 +158,7 @@ def test_a_forged_revocation_of_the_past_is_no_success():
     assert "b" in rig.addresses()
 
 
-def test_fetched_is_something_else():
+def test_a_fetched_capsule_with_another_digest():
     truth = member_raw(OTHER, "other", 7)
     digest = crypto.sha256(truth)
     for lie in (member_raw(OTHER, "other", 8), signer.forge(truth)):
@@ -167,7 +167,7 @@ def test_fetched_is_something_else():
             "WrongAnswer", lie, rig, lambda done, rig=rig: rig.delegate.fetch(digest, done), truth
         )
         assert rig.authority.peer_by(address=7) and not rig.authority.peer_by(address=8)
-    # the whole digest counts, not only what goes over the wire
+    # the whole digest is compared, not only the part in the query
     rig = Rig("a")
     rig.peers["a"] = given(truth)
     done = []
@@ -185,7 +185,7 @@ def test_stale_peers_refuse_in_vain():
     rig.delegate.renew(done.append)
     rig.run()
     assert rig.counters == {"StalePeer": 1} and done[0].payload == member_raw()
-    # what it gives counts all the same, if it verifies
+    # its capsule counts all the same if it verifies
     rig = Rig("a")
     rig.peers["a"] = given(member_raw())
     rig.sessions.by_peer(b"a").seen_epoch = 0
@@ -200,14 +200,14 @@ def test_newest_beacon():
     head = rig.authority.head
     old, now, new = [beacon_raw(1, head, after_s) for after_s in (1000, 2000, 9000)]
     rig.take(now)
-    rig.now_ms += 4000 * 1000  # ours is too old by now
+    rig.now_ms += 4000 * 1000  # this node's beacon is too old by now
     rig.peers.update({"a": given(old), "b": given(now), "c": given(new)})
     rig.delegate.beacon(done.append)
     rig.run()
     assert [call[1:3] for call in rig.calls] == [(coap.GET, "writ/beacon")] * 3
     assert rig.addresses() == ["a", "b", "c"] and rig.counters == {"StalePeer": 1}
     assert done[0].payload == new and rig.authority.is_fresh(rig.now_ms)
-    # what is young enough needs no second opinion
+    # a young beacon needs no second answer
     rig.calls.clear()
     rig.delegate.beacon(done.append)
     rig.peers["b"] = given(new)
@@ -215,7 +215,7 @@ def test_newest_beacon():
     assert len(rig.calls) == 1 and done[1].payload == new
 
 
-def test_nobody_has_a_newer_beacon():
+def test_no_peer_has_a_newer_beacon():
     done = []
     rig = Rig("a", "b")
     now = beacon_raw(1, rig.authority.head, 2000)
@@ -228,7 +228,7 @@ def test_nobody_has_a_newer_beacon():
     assert rig.counters == {}
 
 
-def test_beacons_that_are_none():
+def test_wrong_capsules_for_a_beacon():
     rig = Rig("a", "b")
     head = rig.authority.head
     truth = beacon_raw(1, head, 60)
@@ -241,7 +241,7 @@ def test_beacons_that_are_none():
         tried(name, lie, rig, rig.delegate.beacon, truth)
 
 
-def test_its_own_ration_is_not_the_peers_fault():
+def test_the_own_rate_limit_is_not_the_peers_fault():
     rig = Rig("a")
     rig.peers["a"] = given(member_raw())
     verify = rig.authority.receive
@@ -260,7 +260,7 @@ def test_its_own_ration_is_not_the_peers_fault():
 
 
 def test_statements_are_no_capsules():
-    # what a node signs for itself must not pass for what the governors certified
+    # a statement must not be accepted as a capsule of the governors
     rig = Rig("a")
     rig.peers["a"] = None
     rig.delegate.renew()

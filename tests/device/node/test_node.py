@@ -35,7 +35,7 @@ def test_contact():
     node.receive(first[:2] + b"\x07\x08" + first[4:], "g", 1000)
     assert node.counters["OutOfOrder"] == 1 and len(node.sessions) == 1
 
-    # after a restart the old request is no news, and the peer proves that its own one is
+    # after a restart the old request is refused, and the peer proves the freshness of a new one
     node = call.node = None
     gc.collect()
     node = call.node = load(files)

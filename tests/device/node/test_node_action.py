@@ -11,7 +11,7 @@ from writ.wire import coap
 
 NODE = capsule.node_id(capsule.Member(capsule.parse(vectors_node.SENSOR)).x)
 HEAD = capsule.head(capsule.parse(vectors_node.POLICY).payload)
-# POST wants an action, GET does not
+# POST requires an action, GET does not
 LAW = signer.certify(signer.policy_payload(2, HEAD, [[2, 4, "t", 1], [2, 4, "t", 2, 2]]))
 BODY = [NODE, coap.POST, "t", crypto.sha256(b"on"), b"nonce  1"]
 ACTION = signer.certify(capsule.build(capsule.ACTION, BODY, exp=signer.FOUNDED + 600))
@@ -19,7 +19,7 @@ tidy()
 
 
 def hand(call, raw):
-    """What the node answers to whoever hands it this capsule, outside of any session."""
+    """The node's answer to this capsule, handed over without a session."""
     message = coap.Message(coap.CON, coap.POST, payload=raw)
     message.add_path("writ")
     (answer,) = call.send(message)

@@ -10,7 +10,7 @@ from writ.wire import coap
 def test_policy_of_the_moment():
     node = load({})
     call = Call(node, vectors_node.GATEWAY)
-    # the epoch in the handshake is news: the node asks for it in the new session
+    # the epoch in the handshake is newer: the node pulls it in the new session
     call.start(2)
     answer, found = call.request(coap.GET)
     assert answer.code == coap.CONTENT and len(found) == 1
@@ -20,7 +20,7 @@ def test_policy_of_the_moment():
     node.receive(call.context.protect_response(answer, binding).encode(), "g", 1000)
     assert node.authority.epoch == 2
     assert node.authority.head == capsule.head(capsule.parse(vectors_node.REVOKING).payload)
-    # which revokes the one who brought it
+    # the policy revokes the peer that has brought it
     answer, _ = call.request(coap.GET)
     assert (answer.code, answer.payload) == (coap.FORBIDDEN, b"30 Revoked")
 

@@ -1,4 +1,4 @@
-"""OSCORE contexts whose keys an operator put on both sides: they stay, and never count anew."""
+"""Sessions with keys from the operator: they are never dropped, and never reuse a number."""
 
 import signer
 from authority_rig import OWN_X, Remembered, members_raw
@@ -39,14 +39,14 @@ def piv(session):
     return int.from_bytes(session.context.next_piv(), "big")
 
 
-def test_it_gives_way_to_nobody():
+def test_a_preshared_session_is_never_dropped():
     sessions = start(MemoryFlash())
     kept = sessions.preshare(RAW, keys())
     for i in range(2 * SESSIONS_MAX):
         opened = sessions.open(stranger(i), keys(i + 100), "address")
         assert len(sessions) <= SESSIONS_MAX
         assert kept in list(sessions) and opened in list(sessions)
-    # nor to sessions with the same peer, nor to an error that nobody signed
+    # neither for sessions with the same peer nor for an unprotected error
     for i in range(3):
         sessions.open(kept.peer, keys(i + 50), "address")
     sessions.drop(kept)
@@ -64,7 +64,7 @@ def test_there_is_always_room_for_handshakes():
     assert session in list(sessions)
 
 
-def test_a_full_table_makes_room_for_it():
+def test_another_session_is_dropped_for_a_preshared_one():
     flash = MemoryFlash()
     sessions = start(flash)
     for i in range(SESSIONS_MAX):
@@ -76,19 +76,19 @@ def test_a_full_table_makes_room_for_it():
 
 
 def test_it_is_on_flash_before_its_first_answer():
-    # an answer takes its nonce from the request: played back after a cut, one nonce would serve two
+    # an answer takes its nonce from the request: a replay after a cut would use one nonce twice
     flash = MemoryFlash()
     sessions = start(flash)
     session = sessions.preshare(RAW, keys())
     assert session.context.window_valid
     again = start(flash).preshare(RAW, keys())
     assert not again.context.window_valid and again.echo
-    # what was reserved, and as much again in case that a write was lost
+    # the reserved numbers, and as many again in case a write was lost
     assert piv(again) == 2 * SEQUENCE_RESERVE
 
 
-def test_the_sender_key_alone_decides_where_it_counts_on():
-    # the peer's id is in no key of ours: changed, it must not bring back used numbers
+def test_sequence_numbers_belong_to_the_sender_key():
+    # the peer's id is in no key of ours: a change of it must not bring back used numbers
     flash = MemoryFlash()
     assert piv(start(flash).preshare(RAW, keys())) == 0
     assert piv(start(flash).preshare(RAW, keys(peer=b"\x07"))) == 2 * SEQUENCE_RESERVE
@@ -99,7 +99,7 @@ def test_the_sender_key_alone_decides_where_it_counts_on():
         assert piv(start(flash).preshare(RAW, changed)) == 0
 
 
-def test_taken_out_of_the_config_and_put_in_again_it_counts_on():
+def test_an_entry_that_returns_to_the_config_continues_its_numbers():
     flash = MemoryFlash()
     piv(start(flash).preshare(RAW, keys()))
     for i in range(SESSIONS_MAX + 1):
@@ -107,7 +107,7 @@ def test_taken_out_of_the_config_and_put_in_again_it_counts_on():
     assert piv(start(flash).preshare(RAW, keys())) == 2 * SEQUENCE_RESERVE
 
 
-def test_a_damaged_record_is_never_begun_anew():
+def test_a_damaged_preshared_record_is_not_replaced():
     flash = MemoryFlash()
     session = start(flash).preshare(RAW, keys())
     for _ in range(SEQUENCE_RESERVE + 1):
@@ -125,7 +125,7 @@ def test_its_member_is_verified():
     before = dict(flash.files)
     raises(BadSignature, sessions.preshare, forged, keys())
     assert len(sessions) == 0 and flash.files == before
-    # a record that is there vouches for its own capsule, not for another one
+    # an existing record vouches for its own capsule only
     sessions.preshare(RAW, keys())
     other = signer.certify(signer.member_payload(b"q" * 32, name="other"), signer.OTHER_SEED)
     raises(BadSignature, start(flash).preshare, other, keys())
@@ -134,11 +134,11 @@ def test_its_member_is_verified():
     raises(BadSignature, start(flash).preshare, longer, keys())
 
 
-def test_its_id_belongs_to_it_alone():
+def test_an_id_belongs_to_one_preshared_session():
     flash = MemoryFlash()
     sessions = start(flash)
     sessions.open(stranger(1), keys(100, peer=b"\x05"), "address")
-    # the config came later than that handshake
+    # the config is newer than that handshake
     sessions = start(flash)
     kept = sessions.preshare(RAW, keys(peer=b"\x05"))
     assert sessions.by_kid(b"\x05") is kept and len(sessions) == 1
@@ -157,8 +157,8 @@ def test_no_ids_that_oscore_forbids():
         assert len(sessions) == 0 and flash.files == before
 
 
-def test_no_two_sessions_count_with_one_sender_key():
-    # one secret for all peers, told apart by their ids: both would begin with the same numbers
+def test_one_secret_for_two_sessions_is_refused():
+    # one secret for all peers, with different ids: both would begin with the same numbers
     sessions = start(MemoryFlash())
     kept = sessions.preshare(RAW, keys(peer=b"\x05"))
     raises(UsageError, sessions.preshare, RAW, keys(peer=b"\x06"))

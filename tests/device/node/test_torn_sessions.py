@@ -19,7 +19,7 @@ def boot(flash):
 
 
 def member(i):
-    """The Member number `i`; whoever opens a session has verified it before."""
+    """The Member number `i`; a session is opened with a verified member only."""
     payload = signer.member_payload(bytes((i,)) * 32, name="n%d" % i, address=i)
     return capsule.Member(capsule.parse(capsule.assemble(payload, bytes(64))))
 
@@ -43,7 +43,7 @@ class Used:
             try:
                 number = int.from_bytes(session.context.next_piv(), "big")
             except UnknownContext:
-                # closed: what it had reserved is all that it gives
+                # closed: it gives the reserved numbers and no more
                 return
             assert number > self.last.get(key, -1), "a partial IV twice"
             self.last[key] = number
@@ -51,13 +51,13 @@ class Used:
 
 
 def live(sessions, used, first=1):
-    """What a busy node does: more sessions than there are slots, old ones still in use."""
+    """The work of a busy node: more sessions than slots, and old ones still in use."""
     opened = []
     for i in range(first, first + SESSIONS_MAX + 2):
         opened.append(sessions.open(member(i), keys(i), "address"))
         used.send(opened[-1], 2)
     used.send(opened[-1], 2 * SEQUENCE_RESERVE)
-    # a session that gave way, and one whose slot was taken over: both still held by somebody
+    # a dropped session, and one whose slot has a new owner: both are still in use
     used.send(opened[0], SEQUENCE_RESERVE)
     used.send(opened[-2], SEQUENCE_RESERVE)
     used.send(opened[1], 1)
@@ -165,8 +165,8 @@ def test_a_damaged_session_costs_a_handshake_and_nothing_else():
     assert [session.peer.name for session in sessions] == ["n3"]
 
 
-def test_no_partial_iv_is_used_twice_where_a_write_is_lost_that_seemed_done():
-    # a card that lies about its last write, or a slot that rots
+def test_no_partial_iv_is_used_twice_after_a_lost_write():
+    # a card that loses its last write, or a slot that decays
     with Remembered():
         raw = members_raw(b"q" * 32, name="stock")
         for count in (1, SEQUENCE_RESERVE, SEQUENCE_RESERVE + 1, 3 * SEQUENCE_RESERVE):

@@ -22,7 +22,7 @@ def action_raw(
 
 
 class Request:
-    """As much of a `node.Request` as an action looks at."""
+    """The part of a `server.Request` that an action reads."""
 
     def __init__(self, method=coap.PUT, path="gate", payload=b"open"):
         self.method = method

@@ -1,4 +1,4 @@
-"""One Authority on a flash in memory, and what its tests ask of it again and again."""
+"""One Authority on a flash in memory, with the common steps of its tests."""
 
 import signer
 from fakeflash import MemoryFlash

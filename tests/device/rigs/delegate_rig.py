@@ -1,4 +1,4 @@
-"""A delegate whose host peers are scripted: functions that answer, or keep silent."""
+"""A delegate with scripted host peers: functions that answer or time out."""
 
 import signer
 from fakeflash import MemoryFlash
@@ -32,7 +32,7 @@ def member_raw(x=KEY[0], name="s", address=2, roles=4, exp=LATER, nbf=None, seed
 
 
 class _Session:
-    # what a delegate wants to know of one: whose it is, and which epoch the peer told
+    # the facts of a session that a delegate reads: the peer and its epoch
     def __init__(self, node_id):
         self.node_id = node_id
         self.seen_epoch = 1
@@ -65,7 +65,7 @@ class Rig:
         self.now_ms = 1000
         self.counters = {}
         self.calls = []
-        self.wanted = []  # of each call: the only node that may answer, or None
+        self.wanted = []  # for each call: the only node that may answer, or None
         self.silent = []
         self.names = []
         self.private = PRIVATE
@@ -82,7 +82,7 @@ class Rig:
         self.delegate = Delegate(self, self.kept)
 
     def take(self, raw):
-        """What the operator hands over."""
+        """A capsule from the operator."""
         self.authority.receive(raw, self.now_ms)
 
     # --- what a delegate does with its node
@@ -94,7 +94,7 @@ class Rig:
         name = type(rejection).__name__
         self.counters[name] = self.counters.get(name, 0) + 1
 
-    def where(self, node_id):
+    def address_of(self, node_id):
         return "at " + node_id.hex()
 
     def ask(self, name, method, path, payload, on_answer):
@@ -157,7 +157,7 @@ class Rig:
             is_due = later or operation.is_due(self.kept, self.now_ms)
 
     def addresses(self):
-        """Who was asked, in order."""
+        """The addresses that were asked, in order."""
         return [call[0] for call in self.calls]
 
     def claims(self, at=0):

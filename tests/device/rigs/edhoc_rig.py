@@ -33,7 +33,7 @@ def answered(labels=(), cls=edhoc.Responder):
 
 
 class ForgingResponder(edhoc.Responder):
-    """Anybody can encrypt a message 2: what a stranger's plaintext may hold."""
+    """Sends a message 2 with any plaintext: anyone can encrypt one."""
 
     forged = b""
 
@@ -42,7 +42,7 @@ class ForgingResponder(edhoc.Responder):
 
 
 class ForgingInitiator(edhoc.Initiator):
-    """Anybody who knows the responder's public key can encrypt a message 3."""
+    """Sends a message 3 with any plaintext: the responder's public key is enough."""
 
     forged = b""
 

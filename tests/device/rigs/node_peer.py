@@ -1,7 +1,7 @@
-"""The least that can talk to a node: two whole nodes do not fit into 160 kB.
+"""A minimal peer of a node: two whole nodes do not fit into 160 kB.
 
-What needs more than one node is in tests/host/writ/node/. The names are such as the firmware
-has too, since MicroPython's table of names doubles with a few more.
+Tests of several nodes are in tests/host/writ/node/. The names here are names of the firmware,
+since MicroPython's table of names doubles with a few more.
 """
 
 from writ.compat import save_heap, tidy

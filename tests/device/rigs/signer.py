@@ -1,4 +1,4 @@
-"""Stand-in for a scope's governors: one Ed25519 key that certifies whatever a test needs.
+"""The group key of a test scope: one Ed25519 key that certifies the capsules of the tests.
 
 Plain integers, neither fast nor constant-time (RFC 8032, section 5.1.6); for tests only.
 """
@@ -78,7 +78,7 @@ def certify(payload, seed=GROUP_SEED, hint=None):
 
 
 def forge(raw):
-    """The same capsule with a signature that is none (bytes)."""
+    """The same capsule with an invalid signature (bytes)."""
     return raw[:-1] + bytes((raw[-1] ^ 1,))
 
 

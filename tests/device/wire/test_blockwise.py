@@ -198,7 +198,7 @@ def test_upload_obeys_a_smaller_size():
     assert upload.feed(answer(coap.CHANGED, 5, False, 1)) is True
 
 
-def test_upload_begins_anew_smaller_when_told_too_large():
+def test_upload_begins_anew_with_smaller_blocks_after_too_large():
     # RFC 7959, section 2.9.3: 4.13 with a smaller size in Block1
     upload = Upload(BODY[:100], 4)
     assert upload.next() == (None, BODY[:100])

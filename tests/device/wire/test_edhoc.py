@@ -1,4 +1,4 @@
-"""EDHOC against the RFC's trace, against itself, and against those who forge or reorder."""
+"""EDHOC against the RFC's trace, against itself, and against forged and reordered messages."""
 
 import vectors_edhoc as v
 from edhoc_rig import (
@@ -274,7 +274,7 @@ def test_suite_must_be_the_first_in_common():
         raises(BadShape, responder().read_1, b"\x03" + cbor.encode(suites) + rest)
 
 
-def test_wrong_suite_is_told_whatever_its_key_looks_like():
+def test_a_wrong_suite_is_reported_before_the_key_is_checked():
     raises(WrongSuite, responder().read_1, b"\x03\x18\x18\x58\x30" + bytes(48) + v.C_I)
 
 

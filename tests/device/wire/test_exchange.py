@@ -231,7 +231,7 @@ def test_next_in_turn_is_sent_when_one_times_out():
     assert [decode(d).token for _, d in exchanges.tick(now_ms)[0]] == [b"2"]
 
 
-def test_reset_of_a_request_is_told():
+def test_the_reset_of_a_request_is_reported():
     for kind in (CON, NON):
         exchanges = Exchanges(half)
         message = request(exchanges, kind=kind)
@@ -246,7 +246,7 @@ def test_reset_of_a_request_is_told():
         assert exchanges.tick(100000) == ([], [])
 
 
-def test_reset_of_a_notification_is_told():
+def test_the_reset_of_a_notification_is_reported():
     for kind in (CON, NON):
         exchanges = Exchanges(half)
         notification = Message(kind, CONTENT, None, b"\x33")
@@ -349,7 +349,7 @@ def test_duplicates_are_forgotten_in_time():
         assert exchanges.receive(asked, "peer", lifetime_ms)[0] == "new"
 
 
-def test_least_recent_message_gives_way():
+def test_the_least_recent_message_is_forgotten_first():
     exchanges = Exchanges(half)
     for mid in range(DEDUP_MAX):
         assert exchanges.receive(Message(CON, GET, mid), "peer", 0)[0] == "new"

@@ -43,7 +43,7 @@ def test_token_used_again_for_another_path_moves():
     assert observers.entries == [led]
 
 
-def test_full_table_registers_nobody_new():
+def test_a_full_table_registers_no_new_observer():
     observers = Observers()
     for i in range(OBSERVERS_MAX):
         assert observers.register("temp", i, i, b"\x01")

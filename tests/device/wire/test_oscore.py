@@ -178,7 +178,7 @@ def test_no_flipped_bit_opens_a_request():
             found = server.unprotect_request(coap.decode(bytes(flipped)))[0]
         except Rejection:
             continue
-        # type, message id, token, outer code and Uri-Host are for the way and protected by nobody
+        # type, message id, token, outer code and Uri-Host are not protected
         opened += 1
         assert (found.code, found.options, found.payload) == (
             plain.code,

@@ -114,7 +114,7 @@ def test_resource():
     def temp(request):
         return (coap.CHANGED, b"") if request.method == coap.PUT else "21.5"
 
-    assert node.where(bytes(8)) is None and node.now_ms == 0 and node.counters == {}
+    assert node.address_of(bytes(8)) is None and node.now_ms == 0 and node.counters == {}
     try:
         node.request(coap.GET, "temp")
     except UsageError:

@@ -229,7 +229,7 @@ def test_a_real_module_loses_nothing_public() -> None:
 def test_what_an_app_may_know_keeps_its_name() -> None:
     short = build_mpy.linker().short
     known = "Node Request Answer Member resource request payload peer method path query rule"
-    known += " receive is_ordered ask step stop send notify address roles node_id is_success"
+    known += " receive has_action ask step stop send notify address roles node_id is_success"
     known += " rejection CONTENT CHANGED BAD_REQUEST NotAllowed Rejection UsageError ed25519_verify"
     known += " code_text IPATCH CREATED UNSUPPORTED_FORMAT later now_ms counters"
     for name in known.split():

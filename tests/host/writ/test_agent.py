@@ -1,4 +1,4 @@
-"""The agent's loop: what must not stop a device, and when it greets its gateways."""
+"""The agent's loop: events that must not stop a device, and requests to its gateways."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ def node_in(path: Path, *datagrams: bytes, **config: object) -> agent.Node:
     return node
 
 
-def test_heap_that_is_full_loses_a_message_and_no_device(
+def test_a_full_heap_loses_a_message_and_the_device_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = Message(CON, GET, 7, b"t")
@@ -53,7 +53,7 @@ def test_heap_that_is_full_loses_a_message_and_no_device(
     assert decode(data).mid == 7 and decode(data).payload
 
 
-def test_heap_that_is_full_while_receiving_is_survived(tmp_path: Path) -> None:
+def test_a_full_heap_while_receiving_does_not_stop_the_device(tmp_path: Path) -> None:
     node = node_in(tmp_path)
 
     def full(timeout_ms: int) -> None:
@@ -67,7 +67,7 @@ def test_heap_that_is_full_while_receiving_is_survived(tmp_path: Path) -> None:
     assert node.counters == {"MemoryError": 1} and gone == ["oldest"]
 
 
-def test_heap_that_never_has_room_to_receive_does_not_stop_the_time(tmp_path: Path) -> None:
+def test_a_heap_without_room_to_receive_does_not_stop_the_ticks(tmp_path: Path) -> None:
     node = node_in(tmp_path)
     node.clock = Clock()
 
@@ -149,8 +149,10 @@ def test_membership_that_ends_soon_is_renewed_once_an_hour(
         assert renewals(tmp_path, monkeypatch, **config) == [15000, 3615000, 7215000]
 
 
-def test_membership_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # with nobody to ask, where it is not wanted, and where there is time yet
+def test_membership_is_not_renewed_too_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # without a peer to ask, with renewal switched off, and long before the expiry
     for config in (
         {},
         {"gateways": ["g:1"], "renew_days": 0},
@@ -165,7 +167,7 @@ def test_delegate_is_made_when_it_is_first_used(tmp_path: Path) -> None:
     assert node.delegate is node.delegate and node.delegate._peers == ["b:1"]
 
 
-def test_gateway_is_greeted_again_soon_until_there_is_a_session(
+def test_a_gateway_is_asked_again_soon_until_there_is_a_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = node_in(tmp_path, gateways=["gate:1"], renew_days=0)

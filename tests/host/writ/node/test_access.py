@@ -1,4 +1,4 @@
-"""Who is refused, by which name, and that each message is judged by the policy in force then."""
+"""Refusals and their names; each message is judged by the policy in force at its moment."""
 
 import signer
 from node_rig import (
@@ -131,7 +131,7 @@ def test_the_policy_changes_in_the_middle_of_an_upload():
     assert calls == []
 
 
-def test_no_block_is_kept_for_a_member_who_may_not_upload():
+def test_no_block_is_kept_for_a_member_without_permission():
     net, _ = field(guest=make("guest", 3, GUEST))
     count = [0]
 

@@ -1,4 +1,4 @@
-"""Rules marked quorum and fresh between whole nodes: one action, one deed, whatever happens."""
+"""Rules marked quorum and fresh between whole nodes: one action allows one execution."""
 
 import pytest
 import signer
@@ -61,7 +61,7 @@ def field(**more):
 
 
 def hand(net, raw, source="gw"):
-    """How the sensor answers to whoever hands it a capsule."""
+    """The sensor's answer to a capsule that is handed over."""
     answer = net.ask(source, "soil", "writ", coap.POST, raw)
     return code(answer), answer.payload
 
@@ -131,7 +131,7 @@ def test_an_upload_in_blocks_is_the_payload_of_the_action():
     assert post(net, "big", body) == NEEDED and len(calls) == 1
 
 
-def test_quorum_and_fresh_want_both():
+def test_quorum_and_fresh_require_both():
     net, calls = field()
     assert post(net, "big", b"1") == ("4.03", b"41 NotFresh")
     hand(net, action("big", b"1"))
@@ -142,7 +142,7 @@ def test_quorum_and_fresh_want_both():
     assert post(net, "big", b"1") == NEEDED and len(calls) == 1
 
 
-def test_a_rule_that_wants_something_fresh_does_not_hide_one_that_wants_an_action():
+def test_a_fresh_rule_does_not_hide_a_quorum_rule():
     law = policy(1, None, ([2, 4, "temp", 2, QUORUM], [2, 4, "*", 2, FRESH]))
     soil = make("soil", 2, SENSOR, law)
     calls = serve(soil)
@@ -152,10 +152,10 @@ def test_a_rule_that_wants_something_fresh_does_not_hide_one_that_wants_an_actio
     assert post(net) == ("2.04", b"21.5") and len(calls) == 1
 
 
-def test_an_observation_is_one_deed_and_no_subscription():
+def test_an_action_allows_one_request_and_no_observation():
     net, _ = field()
     soil = net.nodes["soil"]
-    soil.resource("nothing")(lambda request: b"%d" % request.is_ordered)
+    soil.resource("nothing")(lambda request: b"%d" % request.has_action)
     hand(net, action("nothing", b"", method=coap.GET))
     hand(net, action("nothing", b"", 2, method=coap.GET))
     answers = net.call("gw", "soil", "nothing", observe=True)
@@ -179,7 +179,7 @@ def test_a_repeated_datagram_does_nothing_twice():
 
 
 @pytest.mark.parametrize("order", ["before", "after"])
-def test_the_policy_in_force_decides_whatever_waits(order):
+def test_the_policy_in_force_decides_about_a_waiting_action(order):
     net, calls = field()
     if order == "after":
         hand(net, action())
@@ -263,7 +263,7 @@ def test_fresh_over_a_restart():
 # --- succession in an open session ----------------------------------------------------------------
 
 
-def test_after_a_succession_an_open_session_is_good_for_governance_only():
+def test_after_a_succession_an_open_session_carries_capsules_only():
     net, _ = field()
     soil, gateway = net.nodes["soil"], net.nodes["gw"]
     assert code(net.ask("gw", "soil", "temp")) == "2.05"

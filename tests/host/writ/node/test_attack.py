@@ -1,4 +1,4 @@
-"""Forged, repeated, altered and cut short: what a node makes of hostile datagrams."""
+"""Hostile datagrams: forged, repeated, altered and truncated ones."""
 
 import pytest
 from node_hostile import Work, only_rejections, remid, trace
@@ -33,7 +33,7 @@ def test_a_captured_request_is_replayed_by_name_from_any_address():
 
 
 @pytest.mark.parametrize("method", [coap.GET, coap.POST])
-def test_whoever_was_overtaken_in_its_session_by_a_copy_of_itself_begins_anew(method):
+def test_a_node_overtaken_by_its_own_copy_begins_a_new_session(method):
     net, calls = field()
     gw, soil = net.nodes["gw"], net.nodes["soil"]
     net.ask("gw", "soil", "temp")
@@ -51,7 +51,7 @@ def test_whoever_was_overtaken_in_its_session_by_a_copy_of_itself_begins_anew(me
     assert soil.counters == {"Replayed": 1} and session not in list(gw.sessions)
 
 
-def test_a_forged_word_of_a_replay_costs_a_handshake_at_most():
+def test_a_forged_replay_refusal_costs_a_handshake_at_most():
     net, calls = field()
     net.ask("gw", "soil", "temp")
     net.call("gw", "soil", "temp")
@@ -66,7 +66,7 @@ def test_a_forged_word_of_a_replay_costs_a_handshake_at_most():
     assert code(net.ask("gw", "soil", "temp")) == "2.05"
 
 
-def test_a_captured_handshake_gets_nobody_in():
+def test_a_captured_handshake_opens_no_session():
     net, calls = field()
     net.ask("gw", "soil", "temp")
     messages = trace(net, "soil")
@@ -109,7 +109,7 @@ def test_after_a_restart_an_old_request_is_asked_for_an_echo():
     assert coap.decode(reply[1]).payload == b"61 Replayed"
 
 
-def test_an_old_notification_is_not_news_however_late_it_comes():
+def test_an_old_notification_is_refused_however_late_it_arrives():
     net, _ = field()
     soil = net.nodes["soil"]
     answers = net.call("gw", "soil", "temp", observe=True)
@@ -141,7 +141,7 @@ def test_an_observation_goes_on_in_a_new_session():
     for session in list(soil.sessions):
         soil.sessions.drop(session)
     assert soil.notify("temp", net.now_ms) == []
-    # whoever asks anew learns it, with the first number of a new session
+    # a new registration shows it, with the first number of a new session
     for session in list(gw.sessions):
         gw.sessions.drop(session)
     more = net.call("gw", "soil", "temp", observe=True)
@@ -211,7 +211,7 @@ def test_each_altered_byte_of_a_request_in_a_session_is_refused():
             altered = data[:at] + bytes((data[at] ^ bit,)) + data[at + 1 :]
             net.inject("gw", "soil", altered)
             if calls:
-                # only the token is free to choose, being nobody's secret
+                # an attacker can choose the token, which is no secret
                 assert at == 4
                 del calls[:]
                 for session in soil.sessions:
@@ -261,7 +261,7 @@ def test_a_spoofed_refusal_costs_at_most_one_handshake():
         assert len(calls) == 2
 
 
-def test_a_spoofed_refusal_does_not_let_an_order_be_carried_out_twice():
+def test_a_spoofed_refusal_does_not_repeat_a_command():
     # the true answer is lost, a refusal comes in its place: only the caller knows what to do
     for proven in (True, False):
         net, calls = field()
@@ -285,7 +285,7 @@ def test_a_spoofed_refusal_does_not_let_an_order_be_carried_out_twice():
         assert code(net.ask("gw", "soil", "temp", coap.POST, b"dose")) == "2.04"
 
 
-def test_an_order_with_a_long_answer_is_carried_out_once():
+def test_a_command_with_a_long_answer_is_executed_once():
     net, calls = field()
     net.nodes["soil"].server.resources["temp"].function = lambda request: (
         calls.append(1) or b"x" * 700
@@ -330,7 +330,7 @@ def test_a_demand_for_echo_without_end_ends_the_call():
     assert len(answers) == 1 and not net.queue
 
 
-def test_whoever_guesses_a_connection_id_does_not_end_a_strangers_handshake():
+def test_a_guessed_connection_id_does_not_end_another_handshake():
     net, _ = field()
     count = [0]
 

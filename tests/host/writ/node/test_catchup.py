@@ -1,4 +1,4 @@
-"""A device that slept while the group key changed: it finds its way back, and no other way."""
+"""A device that missed a change of the group key catches up, and learns nothing else."""
 
 import itertools
 
@@ -44,7 +44,7 @@ def slept(changes: int, own: bool = True) -> Net:
 
 
 @pytest.mark.parametrize("changes", [1, 2, 3])
-def test_it_is_led_to_the_key_in_force(changes: int) -> None:
+def test_it_catches_up_with_the_key_in_force(changes: int) -> None:
     net = slept(changes)
     hub, soil = net.nodes["gw"].authority, net.nodes["soil"]
     assert net.ask("soil", "gw", "hello", ms=1000).payload == b"soil"
@@ -54,7 +54,7 @@ def test_it_is_led_to_the_key_in_force(changes: int) -> None:
     assert net.ask("gw", "soil", "temp", ms=1000).payload == b"21.5"
 
 
-def test_it_is_led_whoever_it_had_known() -> None:
+def test_it_catches_up_without_known_peers() -> None:
     net = slept(1)
     soil = net.nodes["soil"]
     # the peer's former capsule is here, so that the handshake begins by its kid
@@ -63,7 +63,7 @@ def test_it_is_led_whoever_it_had_known() -> None:
     assert answer.payload == b"soil"
 
 
-def test_without_a_new_capsule_of_its_own_it_knows_the_key_at_least() -> None:
+def test_without_a_new_membership_it_learns_the_key() -> None:
     net = slept(2, own=False)
     soil = net.nodes["soil"]
     answer = net.ask("soil", "gw", "hello", ms=100000)
@@ -78,7 +78,7 @@ def test_without_a_new_capsule_of_its_own_it_knows_the_key_at_least() -> None:
     assert net.ask("soil", "gw", "hello", ms=1000).payload == b"soil"
 
 
-def test_a_peer_that_is_not_certified_anew_still_hands_over_what_is() -> None:
+def test_a_peer_without_a_new_membership_hands_over_capsules() -> None:
     new = SEEDS[1]
     net, _ = node_rig.field()
     gateway, soil = net.nodes["gw"], net.nodes["soil"]
@@ -102,7 +102,7 @@ def test_a_peer_that_is_not_certified_anew_still_hands_over_what_is() -> None:
     assert net.ask("soil", "gw", "hello", ms=100000).payload == b"soil"
 
 
-def test_who_has_no_succession_leads_nowhere() -> None:
+def test_a_peer_without_the_succession_is_no_help() -> None:
     # a peer of another scope's key, for all that the device can tell
     net = slept(1)
     hub = net.nodes["gw"]
@@ -114,7 +114,7 @@ def test_who_has_no_succession_leads_nowhere() -> None:
     assert len([1 for source, _, _ in net.log if source == "soil"]) <= 3
 
 
-def test_lies_lead_nowhere_and_end() -> None:
+def test_wrong_answers_end_the_catch_up() -> None:
     net = slept(2)
     hub, soil = net.nodes["gw"], net.nodes["soil"]
     true = hub.sync._find_succession
@@ -131,7 +131,7 @@ def test_lies_lead_nowhere_and_end() -> None:
         assert isinstance(answer.rejection, BadSignature | KnownBad)
         assert soil.authority.epoch == 1 and soil.authority.key_epoch == 0
         assert len([1 for source, _, _ in net.log if source == "soil"]) <= 4
-    # nobody is locked out by it
+    # no node is locked out by it
     net.now_ms += 100000
     hub.sync._find_succession = true
     assert net.ask("soil", "gw", "hello", ms=1000).payload == b"soil"
@@ -171,7 +171,7 @@ def test_strangers_learn_keys_and_capsules_by_id_only() -> None:
     assert capsule.parse(found.payload).kind == capsule.SUCCESSION
     assert plain("e=1").payload == found.payload
     assert plain(f"i={node_id('soil').hex()}").payload == renewed("soil", 2, SENSOR, SEEDS[1])
-    # no policy, nobody's list, nothing by name
+    # no policy, no list of members, no lookup by name
     for query in (("e=2",), ("e=99",), ("n=soil",), (f"i={node_id('nobody').hex()}",), ("i=",)):
         expected = coap.CONTENT if query == ("n=soil",) else coap.NOT_FOUND
         assert plain(*query).code == expected

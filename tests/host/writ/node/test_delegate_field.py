@@ -112,11 +112,11 @@ def refused(field: Field, device: object) -> dict[str, int]:
     return found["rejected"]
 
 
-def test_a_device_renews_itself_where_one_peer_is_dead_and_one_lies(field: Field) -> None:
+def test_a_device_renews_itself_with_one_peer_offline_and_one_byzantine(field: Field) -> None:
     later = FOUNDED + 400 * DAY_S
 
     def lie(member: Member, wish: list) -> tuple[int, bytes]:
-        # certified, and with a role that nobody asked for; the signature is another matter
+        # with a role that was not asked for, whatever the signature
         raw = renewal(field, member, later + 1, roles=member.roles | OPERATOR)
         return coap.CHANGED, raw
 
@@ -133,7 +133,7 @@ def test_a_device_renews_itself_where_one_peer_is_dead_and_one_lies(field: Field
         device = field.device("soil", SENSOR, governors=[dead, liar.address, gate.address])
         wait(lambda: len(answers) > 1)
         wait(lambda: expiry(device.path) == later)
-        # one statement, whoever got it
+        # the same statement for each peer
         statements = {*liar.statements, *gate.statements}
         assert len(statements) == 1 and len(gate.statements) == 2
         assert answers[0] == [16, Member(capsule.parse(mine(device.path))).node_id]
@@ -152,7 +152,7 @@ def expiry(path: Path) -> int:
     return Member(capsule.parse(mine(path))).expires
 
 
-def test_a_device_without_any_host_peer_goes_on(field: Field) -> None:
+def test_a_device_without_host_peers_keeps_working(field: Field) -> None:
     dead = [f"{HOST}:{free_port()}" for _ in range(2)]
     device = field.device("soil", SENSOR, governors=dead)
     counted = refused(field, device)

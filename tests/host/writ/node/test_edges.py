@@ -1,4 +1,4 @@
-"""Odd input, faulty callbacks, a failing flash: accidents that no peer and no author may cause."""
+"""Odd input, faulty callbacks and a failing flash do not stop a node."""
 
 import signer
 from node_hostile import capsule_post, only_rejections, trace
@@ -10,7 +10,7 @@ from writ.limits import DEDUP_MAX
 from writ.wire import coap, edhoc
 
 
-def test_an_odd_query_is_no_accident():
+def test_an_odd_query_is_answered():
     net, _ = field()
     for path in ("writ/policy", "writ/member", ".well-known/core", "writ/beacon"):
         for item in ("e=\u00b2", "e=", "e=99999999999", "n=\u00e4", "n=", "=", "rt=*", "x"):
@@ -18,7 +18,7 @@ def test_an_odd_query_is_no_accident():
     only_rejections(net.nodes["soil"])
 
 
-def test_what_a_resource_returns_amiss_is_an_internal_error():
+def test_a_wrong_result_of_a_resource_is_an_internal_error():
     net, _ = field()
     soil = net.nodes["soil"]
     for wrong in (21.5, 7, [1], (1,), (coap.CONTENT, "text"), (coap.CONTENT, 3), ("a", b""), {}):

@@ -1,4 +1,4 @@
-"""How news of an epoch travels between nodes, and what a liar can make of it."""
+"""How a new epoch travels between nodes, and the limits of a peer that lies about it."""
 
 import signer
 from node_rig import (
@@ -48,7 +48,7 @@ def amended(law, *ops):
     return raw, after
 
 
-def test_a_newer_epoch_is_told_by_the_option_of_a_request_and_of_an_answer():
+def test_requests_and_answers_carry_the_epoch_in_an_option():
     for ahead, behind in (("gw", "soil"), ("soil", "gw")):
         net, _ = field()
         net.ask("gw", "soil", "hello")
@@ -57,7 +57,7 @@ def test_a_newer_epoch_is_told_by_the_option_of_a_request_and_of_an_answer():
         assert net.nodes[behind].authority.epoch == 2
 
 
-def test_a_newer_epoch_is_told_by_the_ead_of_either_message():
+def test_both_ead_fields_carry_the_epoch():
     for ahead, behind in (("gw", "soil"), ("soil", "gw")):
         net, _ = field()
         net.nodes[ahead].authority.receive(LAW_2, net.now_ms)
@@ -65,7 +65,7 @@ def test_a_newer_epoch_is_told_by_the_ead_of_either_message():
         assert net.nodes[behind].authority.epoch == 2
 
 
-def test_one_behind_takes_the_amendment_and_not_the_whole_policy():
+def test_a_node_one_epoch_behind_pulls_the_amendment():
     net, _ = field()
     gw, soil = net.nodes["gw"], net.nodes["soil"]
     raw, after = amended(policy(), node_id("other"))
@@ -76,7 +76,7 @@ def test_one_behind_takes_the_amendment_and_not_the_whole_policy():
     assert soil.authority.capsule_for(1) == raw
 
 
-def test_far_behind_takes_the_whole_policy_at_once():
+def test_a_node_far_behind_pulls_the_whole_policy():
     net, _ = field()
     gw, soil = net.nodes["gw"], net.nodes["soil"]
     law = LAW_2
@@ -116,12 +116,12 @@ def test_an_amendment_that_does_not_fit_is_replaced_by_the_whole_policy():
 
 
 def lie(node, epoch, answer):
-    """Make a node claim an epoch and answer whoever asks for it with `answer` or not at all."""
+    """Make a node claim an epoch and answer requests for it with `answer` or not at all."""
     node.authority.epoch = epoch
     node.authority.capsule_for = lambda asked: answer
 
 
-def test_a_liar_is_not_asked_more_often_than_the_limit_and_changes_nothing():
+def test_a_peer_that_claims_a_false_epoch_is_rarely_asked():
     old = policy()
     member = signer.certify(signer.member_payload(b"m" * 32, "m", 77))
     forged = signer.forge(policy(9, LAW_2))
@@ -144,7 +144,7 @@ def test_a_liar_is_not_asked_more_often_than_the_limit_and_changes_nothing():
         }
 
 
-def test_a_liar_gains_no_question_by_a_new_handshake():
+def test_a_new_handshake_does_not_reset_the_pull_limit():
     net, _ = field()
     gw = net.nodes["gw"]
     lie(gw, 1000, None)
@@ -158,7 +158,7 @@ def test_a_liar_gains_no_question_by_a_new_handshake():
     assert counts["writ/policy"] == 1
 
 
-def test_a_liar_who_keeps_us_waiting_does_not_hide_the_truth():
+def test_a_slow_liar_does_not_block_pulls_from_others():
     soil = make("soil", 2, SENSOR)
     serve(soil)
     net = Net(gw=make("gw", 1, GATEWAY), soil=soil, liar=make("liar", 3, GATEWAY))
@@ -188,7 +188,7 @@ def test_a_liar_who_keeps_us_waiting_does_not_hide_the_truth():
     assert soil.authority.epoch == 2
 
 
-def test_several_peers_with_the_same_news_are_not_all_asked():
+def test_only_one_of_several_peers_with_the_same_epoch_is_asked():
     soil = make("soil", 2, SENSOR)
     serve(soil)
     net = Net(soil=soil)

@@ -1,4 +1,4 @@
-"""Too many of everything: what is expensive is rationed, what is kept is limited."""
+"""Floods: expensive operations have rate limits, and tables have sizes."""
 
 from node_hostile import FIRST_MESSAGES, Work, capsule_post, message_1, only_rejections, remid
 from node_rig import GATEWAY, SENSOR, code, field, make, policy, same, serve
@@ -19,7 +19,7 @@ from writ.wire import coap
 # --- floods ---------------------------------------------------------------------------------------
 
 
-def test_a_flood_of_first_messages_costs_no_more_than_the_ration():
+def test_a_flood_of_first_messages_is_rate_limited():
     for addresses in (1, 60):
         net, _ = field()
         soil = net.nodes["soil"]
@@ -32,11 +32,11 @@ def test_a_flood_of_first_messages_costs_no_more_than_the_ration():
             allowed = HANDSHAKE_BURST + spent_ms // HANDSHAKE_REFILL_MS
             assert work.generate <= allowed and work.ecdh <= 2 * allowed
         assert soil.counters["EchoRequired"] > 40
-        # strangers who do not answer at their address get the free ones only
+        # strangers that cannot receive at their address get the free handshakes only
         assert work.generate <= 2 + spent_ms // HANDSHAKE_REFILL_MS
 
 
-def test_a_flood_that_returns_the_echo_is_rationed_and_an_honest_peer_gets_through():
+def test_a_flood_with_echo_is_rate_limited_and_an_honest_peer_gets_through():
     net, _ = field()
     soil = net.nodes["soil"]
     echo = None
@@ -70,7 +70,7 @@ def test_half_open_handshakes_do_not_shut_others_out():
     assert len(net.nodes["soil"].handshaker.pending) <= HANDSHAKES_MAX
 
 
-def test_a_flood_of_forged_capsules_is_rationed_and_a_repeated_one_costs_nothing():
+def test_a_flood_of_forged_capsules_is_rate_limited_and_repeats_cost_nothing():
     net, _ = field()
     soil = net.nodes["soil"]
     payload = capsule.parse(policy(2, policy())).payload
@@ -85,7 +85,7 @@ def test_a_flood_of_forged_capsules_is_rationed_and_a_repeated_one_costs_nothing
         for number in range(20):
             net.inject("x", "soil", capsule_post(raw, 300 + number))
         assert work.verify <= SIGNATURE_BURST + 3
-        # each from another address: the whole node's ration
+        # each one from another address: the common limit
         for number in range(400):
             raw = capsule.assemble(payload, crypto.sha512(b"n" + number.to_bytes(2, "big")))
             net.inject(f"y{number}", "soil", capsule_post(raw, 400 + number))
@@ -98,7 +98,7 @@ def test_a_flood_of_forged_capsules_is_rationed_and_a_repeated_one_costs_nothing
     assert soil.authority.epoch == 2
 
 
-def test_a_stranger_who_uploads_does_not_keep_members_from_it():
+def test_uploads_of_strangers_do_not_block_those_of_members():
     net, calls = field()
     net.ask("gw", "soil", "hello")
     for number in range(20):
@@ -112,7 +112,7 @@ def test_a_stranger_who_uploads_does_not_keep_members_from_it():
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def test_sessions_keep_to_their_limit_and_the_least_used_gives_way():
+def test_sessions_are_limited_and_the_least_recently_used_is_dropped():
     net, _ = field()
     soil = net.nodes["soil"]
     for number in range(SESSIONS_MAX + 3):
@@ -138,7 +138,7 @@ def test_one_member_holds_at_most_two_sessions():
     assert len(net.nodes["soil"].sessions) == 2
 
 
-def test_observers_keep_to_their_limit_and_those_of_closed_sessions_give_way():
+def test_observers_are_limited_and_those_of_closed_sessions_are_dropped():
     net, _ = field()
     soil = net.nodes["soil"]
     for number in range(OBSERVERS_MAX + 2):
@@ -156,14 +156,14 @@ def test_observers_keep_to_their_limit_and_those_of_closed_sessions_give_way():
     assert len(soil.server.observers.entries) <= OBSERVERS_MAX
 
 
-def test_what_has_no_news_is_not_observed():
+def test_the_paths_of_the_node_cannot_be_observed():
     net, _ = field()
     for path in ("writ/policy", ".well-known/core"):
         net.ask("gw", "soil", path, observe=True)
     assert net.nodes["soil"].server.observers.entries == []
 
 
-def test_a_notification_for_a_closed_session_touches_no_other_ones_record():
+def test_a_notification_for_a_closed_session_changes_no_other_record():
     net, _ = field()
     soil = net.nodes["soil"]
     net.call("gw", "soil", "temp", observe=True)
@@ -196,7 +196,7 @@ def test_calls_keep_to_their_limit_and_each_is_concluded_once():
     assert sum(code(found[0]) == "2.05" for found in answers) == REQUESTS_MAX
 
 
-def test_members_at_one_address_are_not_taken_for_each_other():
+def test_members_at_one_address_are_told_apart():
     net, _ = field(other=make("other", 9, SENSOR))
     other = net.nodes["other"].authority.me
     one = net.call("gw", "soil", "hello")
@@ -206,7 +206,7 @@ def test_members_at_one_address_are_not_taken_for_each_other():
     assert [code(found[0]) for found in (one, two, three)] == ["2.05", "NotMember", "2.05"]
 
 
-def test_an_observer_that_falls_silent_does_not_block_our_own_calls():
+def test_a_silent_observer_does_not_block_calls():
     net, _ = field(other=make("other", 9, SENSOR))
     soil = net.nodes["soil"]
     serve(net.nodes["other"])
@@ -226,7 +226,7 @@ def test_an_observer_that_falls_silent_does_not_block_our_own_calls():
     assert soil.next_ms(net.now_ms) is None
 
 
-def test_a_gateway_that_is_gone_does_not_block_calls_to_others():
+def test_an_offline_gateway_does_not_block_calls_to_others():
     net, _ = field(other=make("other", 9, SENSOR))
     gw = net.nodes["gw"]
     serve(net.nodes["other"])

@@ -1,4 +1,4 @@
-"""Whatever comes, in whatever order: counted rejections, bounded tables, never an exception."""
+"""Any input in any order: counted rejections, bounded tables, no exception."""
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -111,7 +111,7 @@ EDITS = st.lists(st.tuples(st.integers(0, 700), st.integers(0, 2), st.integers(0
 
 @FEW
 @given(st.lists(st.tuples(st.integers(0, 300), EDITS), min_size=1, max_size=30))
-def test_altered_datagrams_of_another_day(picks):
+def test_altered_datagrams_of_an_old_recording(picks):
     net = trio()
     for pick, edits in picks:
         source, target, data = DAY[pick % len(DAY)]
@@ -123,7 +123,7 @@ def test_altered_datagrams_of_another_day(picks):
 
 @FEW
 @given(st.lists(st.tuples(st.integers(0, 60), EDITS), min_size=1, max_size=12), st.integers(0, 9))
-def test_altered_datagrams_of_this_day(picks, quiet):
+def test_altered_datagrams_of_the_same_run(picks, quiet):
     # alive: keys and tokens fit; what is altered or repeated is refused all the same
     net = trio()
     picks = list(picks)
@@ -206,7 +206,7 @@ def act(net, action, answers, lose):
 
 @FEW
 @given(st.lists(ACTIONS, min_size=1, max_size=25))
-def test_any_sequence_of_what_nodes_do(actions):
+def test_any_sequence_of_node_operations(actions):
     net = trio()
     lose = [0]
 

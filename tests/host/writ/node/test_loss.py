@@ -1,4 +1,4 @@
-"""Lost, doubled and reordered datagrams: all calls come to one end, none is done twice."""
+"""Lost, doubled and reordered datagrams: each call ends once, and no request is executed twice."""
 
 import random
 
@@ -72,7 +72,7 @@ def test_with_a_third_of_all_datagrams_lost_each_call_ends_once():
     assert good > total * 0.5, (good, total)
 
 
-def test_both_sides_greet_each_other_at_once():
+def test_both_sides_begin_a_handshake_at_once():
     for order in range(4):
         net, _ = field()
         serve(net.nodes["gw"])
@@ -93,7 +93,7 @@ def test_both_sides_greet_each_other_at_once():
             assert node.counters.get("TimedOut") is None
 
 
-def test_both_sides_greet_each_other_with_loss():
+def test_both_sides_begin_a_handshake_with_loss():
     for seed in range(20):
         net, _ = field()
         serve(net.nodes["gw"])
@@ -107,7 +107,7 @@ def test_both_sides_greet_each_other_with_loss():
             assert code(net.ask(source, target, "hello", ms=60000)) == "2.05", seed
 
 
-def test_a_call_to_nobody_ends_by_name():
+def test_a_call_to_an_empty_address_times_out():
     net, _ = field()
     net.run()
     answer = net.ask("gw", "nowhere", "temp", ms=400000)

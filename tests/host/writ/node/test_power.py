@@ -39,7 +39,7 @@ def flash_of(name, number, roles):
 def life(net, seen):
     """Handshake, requests and answers with numbers of their own, two new epochs, a new session.
 
-    seen: takes the epochs that "soil" told.
+    seen: gets the epochs that "soil" has shown.
     """
     net.ask("gw", "soil", "temp", ms=1000)
     observed = net.call("gw", "soil", "temp", observe=True)
@@ -84,7 +84,7 @@ def test_power_may_fail_at_each_write_of_a_nodes_life():
                     pass
                 net.queue.clear()
                 net.nodes["soil"] = soil = boot(mine)
-                # an epoch that was told is never forgotten
+                # an epoch that was shown is never forgotten
                 assert soil.authority.epoch >= max(seen, default=1)
                 answer = net.ask("gw", "soil", "temp", ms=200000)
                 assert code(answer) == "2.05", (at, byte)

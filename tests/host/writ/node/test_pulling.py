@@ -1,4 +1,4 @@
-"""What a node pulls from a peer with news: the chain in a row; ever more seldom from liars."""
+"""Pulls from a peer with a newer epoch: the chain in a row, and rarely from liars."""
 
 import itertools
 
@@ -45,7 +45,7 @@ def claim(net: Net, epoch: int) -> None:
     authority.epoch = known
 
 
-def test_a_liar_who_serves_what_is_old_is_asked_ever_more_seldom() -> None:
+def test_a_peer_that_serves_old_capsules_is_asked_more_and_more_rarely() -> None:
     old = node_rig.policy()
     net, asked = liar_field(lambda epoch: old)
     net.nodes["soil"].authority.receive(node_rig.policy(2, old), 0)
@@ -55,13 +55,13 @@ def test_a_liar_who_serves_what_is_old_is_asked_ever_more_seldom() -> None:
         net.now_ms += 5000
     gaps = [later - earlier for earlier, later in itertools.pairwise(asked)]
     assert gaps[0] >= 15000 and all(b >= a for a, b in itertools.pairwise(gaps))
-    # hours of lies are a dozen questions
+    # hours of lies cost a dozen requests
     assert max(gaps) >= 1900000 and len(asked) < 14
     assert net.nodes["soil"].authority.epoch == 2
     assert net.nodes["soil"].counters[RolledBack.__name__] == len(asked)
 
 
-def test_who_makes_up_for_it_is_asked_at_once_again() -> None:
+def test_a_peer_with_a_right_answer_is_asked_at_once_again() -> None:
     policies = chain(4)
     served = [policies[0], policies[1], policies[2], policies[3]]
     net, asked = liar_field(lambda epoch: served.pop(0))
@@ -130,7 +130,7 @@ def test_after_a_succession_a_whole_policy_heals_a_fork_as_before() -> None:
     net = Net(gw=gateway, soil=soil)
     node_rig.serve(soil)
     net.ask("gw", "soil", "hello")
-    # asked for the whole policy the gateway does not begin at the keys of before
+    # for the whole policy the gateway does not begin at old keys
     assert soil.counters == {"WrongPrevious": 1}
     assert soil.authority.epoch == gateway.authority.epoch == 5
 
@@ -139,5 +139,5 @@ def test_statements_are_for_host_peers() -> None:
     net, _ = node_rig.field()
     answer = net.ask("gw", "soil", "writ/propose", coap.POST, b"anything")
     assert node_rig.code(answer) == "4.04"
-    # nobody else's business: no policy is asked
+    # for host peers only: no policy rule is needed
     assert net.nodes["soil"].counters == {}

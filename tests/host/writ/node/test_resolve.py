@@ -66,7 +66,7 @@ def test_a_protected_get_with_the_epoch_option_is_small():
     assert answer <= 28, answer
 
 
-def test_whoever_forgot_a_kid_is_introduced_by_value_in_one_more_handshake():
+def test_a_forgotten_kid_costs_one_more_handshake_by_value():
     net = named()
     gw, soil = net.nodes["gw"], net.nodes["soil"]
     wanted = node_id("soil-north")
@@ -96,7 +96,7 @@ def test_a_session_whose_id_means_another_one_at_the_peer_costs_one_handshake():
     net = named()
     net.ask("gw", "soil", "temp")
     mine = next(iter(net.nodes["gw"].sessions))
-    # soil lost its session, and gave the id to somebody else
+    # soil lost its session and gave the id to another peer
     theirs = next(iter(net.nodes["soil"].sessions))
     theirs.context.__init__(b"other", b"", theirs.context.sender_id, theirs.context.recipient_id)
     theirs.context.limit = 64
@@ -223,22 +223,22 @@ def test_a_wrong_address_is_found_out_by_the_handshake():
     assert code(net.ask("soil", address, "hello", wanted=found.node_id)) == "NotMember"
 
 
-def test_a_liar_does_not_move_a_member_that_was_heard():
+def test_a_liar_does_not_change_a_known_address():
     net = resolver()
     soil = net.nodes["soil"]
     net.ask("valve", "soil", "hello")
     liar_says(net, [member("valve", 7, SENSOR), "nowhere"])
     resolve(net, "valve")
-    assert soil.where(node_id("valve")) == "valve"
+    assert soil.address_of(node_id("valve")) == "valve"
 
 
-def test_another_members_capsule_is_not_taken_for_the_name():
+def test_the_capsule_of_another_name_is_refused():
     net = resolver()
     liar_says(net, [member("gateway-1", 516, GATEWAY), "gw"])
     assert resolve(net, "valve") == (None, None)
 
 
-def test_a_lying_resolver_gets_nothing_else_believed():
+def test_a_lying_resolver_changes_nothing_else():
     for item in (
         [signer.forge(member("valve", 7, SENSOR)), "valve"],
         [signer.certify(signer.member_payload(b"v" * 32, "valve"), signer.OTHER_SEED), "gw"],
@@ -257,7 +257,7 @@ def test_a_lying_resolver_gets_nothing_else_believed():
         assert resolve(net, "valve") == (None, None), item
 
 
-def test_an_address_that_is_none_is_not_kept():
+def test_an_invalid_address_is_not_kept():
     for address in (0, b"x", ["valve"], "x" * 1000, "", "a b"):
         net = resolver()
         liar_says(net, [member("valve", 7, SENSOR), address])
@@ -274,8 +274,8 @@ def test_the_addresses_kept_are_those_of_open_sessions_first():
         soil.addresses[bytes((number,)) * 8] = f"x{number}"
         if len(soil.addresses) > 16:
             soil.addresses.pop(bytes((number,)) * 8)
-    soil.heard(session, "new")
-    assert soil.where(keep) == "new" and len(soil.addresses) <= 16
+    soil.mark_seen(session, "new")
+    assert soil.address_of(keep) == "new" and len(soil.addresses) <= 16
 
 
 class Wire:

@@ -80,7 +80,7 @@ def renewed(name, number, roles):
     return member(name, number, roles, EXPIRES + 1000)
 
 
-def test_a_member_with_a_new_capsule_is_reached_by_those_who_know_the_old_one():
+def test_a_renewed_member_is_reached_by_peers_with_its_old_capsule():
     for by in ("gw", "soil"):
         net, _ = field()
         gw, soil = net.nodes["gw"], net.nodes["soil"]
@@ -96,7 +96,7 @@ def test_a_member_with_a_new_capsule_is_reached_by_those_who_know_the_old_one():
         assert code(answer) == "2.05", by
 
 
-def test_a_member_whose_new_capsule_others_have_already_gets_in_with_the_old_one():
+def test_a_member_with_its_old_capsule_gets_in_where_the_new_one_is_known():
     for by in ("gw", "soil"):
         for wanted in (None, node_id("soil")):
             net, _ = field()
@@ -119,7 +119,7 @@ def test_an_old_capsule_brings_no_roles_back():
     assert answer.payload == b"40 NotAllowed"
 
 
-def test_an_observer_that_lost_its_role_in_a_new_capsule_is_told_no_more():
+def test_an_observer_that_lost_its_role_gets_no_notification():
     net, _ = field()
     soil = net.nodes["soil"]
     answers = net.call("gw", "soil", "temp", observe=True)
@@ -130,7 +130,7 @@ def test_an_observer_that_lost_its_role_in_a_new_capsule_is_told_no_more():
     assert answers[-1].payload == b"40 NotAllowed" and soil.server.observers.entries == []
 
 
-def test_a_node_with_a_new_key_is_not_taken_for_the_revoked_one_before_it():
+def test_a_node_with_a_new_key_is_not_mistaken_for_its_revoked_predecessor():
     net, _ = field()
     gw = net.nodes["gw"]
     net.ask("gw", "soil", "temp")
@@ -155,7 +155,7 @@ def test_a_node_with_a_new_key_is_not_taken_for_the_revoked_one_before_it():
 # --- strangers ------------------------------------------------------------------------------------
 
 
-def test_a_flood_of_forged_capsules_keeps_no_revocation_out():
+def test_a_flood_of_forged_capsules_does_not_block_a_revocation():
     net, _ = field(guest=make("guest", 3, GUEST))
     gw, soil = net.nodes["gw"], net.nodes["soil"]
     net.ask("gw", "soil", "temp")
@@ -197,7 +197,7 @@ def test_a_replayed_request_burns_no_numbers_after_a_restart():
     assert code(net.ask("gw", "soil", "temp", coap.POST, b"on")) == "2.04"
 
 
-def test_a_fork_by_amendments_is_named_and_not_taken_for_known():
+def test_a_fork_by_amendments_is_refused_as_forked():
     net, _ = field()
     soil = net.nodes["soil"]
     one = amendment(2, head_of(policy()), node_id("one"))

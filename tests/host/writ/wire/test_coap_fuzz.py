@@ -10,6 +10,7 @@ from typing import Any
 import aiocoap
 from aiocoap.numbers.optionnumbers import OptionNumber
 from aiocoap.optiontypes import BlockOption, StringOption, TypedOption, UintOption
+from coap_link import Link
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -328,7 +329,7 @@ def test_exchanges_stay_within_limits(sequence: list[tuple[Any, ...]]) -> None:
         assert len(exchanges._loose) <= limits.DEDUP_MAX
         assert len(exchanges._pending) <= limits.REQUESTS_MAX
         assert len(exchanges._confirmable) <= limits.REQUESTS_MAX + limits.OBSERVERS_MAX
-    # with nobody answering all comes to an end
+    # without any answer all requests come to an end
     while exchanges.next_ms(now_ms) is not None:
         now_ms += exchanges.next_ms(now_ms)
         before = len(exchanges._confirmable)
@@ -345,78 +346,15 @@ def test_exchanges_stay_within_limits(sequence: list[tuple[Any, ...]]) -> None:
 def test_each_request_is_handled_once_and_concluded_once(
     fates: list[str], separate: list[bool]
 ) -> None:
-    client, server = Exchanges(), Exchanges()
-    ends = {"client": client, "server": server}
-    handled: list[bytes] = []
-    concluded: list[int] = []
-    waiting: list[tuple[int, str, bytes]] = []
-    later: list[tuple[int, coap.Message]] = []
     lost = fates.count("lost")
-    now_ms = failures = 0
-
-    def post(target: str, datagrams: list[tuple[str, bytes]]) -> None:
-        for _, data in datagrams:
-            fate = fates.pop(0) if fates else "ok"
-            if fate != "lost":
-                waiting.append((now_ms + (4000 if fate == "late" else 100), target, data))
-            if fate == "twice":
-                waiting.append((now_ms + 3000, target, data))
-
-    def at_server(message: coap.Message) -> None:
-        if message.is_request():
-            handled.append(message.token)
-            if separate[len(handled) % len(separate)]:
-                post("client", server.acknowledge(message, "client"))
-                answer = coap.Message(coap.CON, coap.CONTENT, None, message.token)
-                later.append((now_ms + 1000, answer))
-            else:
-                answer = coap.Message(coap.CON, coap.CONTENT)
-                post("client", server.answer(message, answer, "client", now_ms))
-
-    def at_client(message: coap.Message) -> None:
-        context = client.match(message, "server")
-        if context is None:
-            # an acknowledgement must not be reset
-            if message.type < coap.ACK:
-                post("server", client.reset(message, "server"))
-            return
-        concluded.append(context)
-        client.end("server", message.token)
-        post("server", client.acknowledge(message, "server"))
-
-    for i in range(3):
-        request = coap.Message(coap.CON, coap.GET)
-        client.begin(request, "server", i)
-        post("server", client.send(request, "server", now_ms))
-    while (
-        waiting or later or client.next_ms(now_ms) is not None or server.next_ms(now_ms) is not None
-    ):
-        times = [entry[0] for entry in waiting] + [entry[0] for entry in later]
-        for end in ends.values():
-            left_ms = end.next_ms(now_ms)
-            times += [] if left_ms is None else [now_ms + left_ms]
-        now_ms = min(times)
-        due = [entry for entry in waiting if entry[0] <= now_ms]
-        waiting[:] = [entry for entry in waiting if entry[0] > now_ms]
-        for _, target, data in due:
-            other = "server" if target == "client" else "client"
-            message = coap.decode(data)
-            verdict, replies = ends[target].receive(message, other, now_ms)
-            post(other, replies)
-            if verdict == "new":
-                (at_client if target == "client" else at_server)(message)
-        for entry in [entry for entry in later if entry[0] <= now_ms]:
-            later.remove(entry)
-            post("client", server.send(entry[1], "client", now_ms))
-        for name, end in ends.items():
-            datagrams, failed = end.tick(now_ms)
-            post("server" if name == "client" else "client", datagrams)
-            concluded += [context for _, _, context in failed if context is not None]
-            failures += len(failed)
-    assert sorted(concluded) == [0, 1, 2]
-    assert len(handled) == len(set(handled)) <= 3
-    # a message is sent five times, so four losses are always made good
-    assert lost > 4 or (len(handled) == 3 and not failures)
+    link = Link(fates, separate)
+    for number in range(3):
+        link.request(number)
+    link.run()
+    assert sorted(link.concluded) == [0, 1, 2]
+    assert len(link.handled) == len(set(link.handled)) <= 3
+    # a message is sent five times, so four losses are always repaired
+    assert lost > 4 or (len(link.handled) == 3 and not link.failures)
 
 
 def test_reserved_block_size_is_the_only_one_refused() -> None:
