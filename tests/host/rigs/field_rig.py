@@ -75,7 +75,7 @@ node.run()
 
 
 class FieldScope(Scope):
-    """A scope with role names, whose policies may differ in rules and in whom they revoke."""
+    """A scope with role names, and policies with different rules and revoked nodes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class FieldScope(Scope):
         return self.policies[-1]
 
     def folder(self, path: Path, name: str, roles: int, **config: Any) -> bytes:
-        """Make a node's folder; returns its node id."""
+        """Make a node's folder; its node id."""
         path.mkdir()
         peer = self.admit(name, roles, load_key(Store(FileFlash(str(path)))))
         self.hand(path, self.charter, peer.capsule, self.policies[-1])
@@ -104,7 +104,7 @@ class FieldScope(Scope):
         return peer.node_id
 
     def hand(self, path: Path, *capsules: bytes) -> None:
-        """Hand capsules to a node's folder, while nothing runs on it."""
+        """Put capsules into a node's folder while no process runs on it."""
         store = Store(FileFlash(str(path)))
         authority = Authority(store, crypto.p256_public(load_key(store))[0], self.id)
         for raw in capsules:
@@ -133,11 +133,11 @@ class Process:
 
     @property
     def output(self) -> str:
-        """All that it printed."""
+        """Everything that the process printed."""
         return (self.path / "output").read_text()
 
     def start(self) -> Self:
-        """Start it and wait until it answers a ping."""
+        """Start the process and wait until the node answers a ping."""
         with (self.path / "output").open("ab") as output:
             self.process = subprocess.Popen(
                 self.command,
@@ -153,14 +153,14 @@ class Process:
         return self
 
     def wait_for(self, text: str, timeout_s: float = 10) -> None:
-        """Wait until its output has `text`."""
+        """Wait until the output contains `text`."""
         deadline = time.monotonic() + timeout_s
         while text not in self.output:
             assert time.monotonic() < deadline, f"no {text!r} in:\n{self.output}"
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """End it as a cut of power does."""
+        """Kill the process, as a power loss does."""
         if self.process:
             self.process.kill()
             self.process.wait()
@@ -174,7 +174,7 @@ class Field:
         self.root = root
         self.scope = FieldScope()
         self._tree = tree
-        # where there is no MicroPython for this platform the same program runs on CPython
+        # without MicroPython for this platform the same program runs on CPython
         self.interpreter = "micropython" if "micropython" in commands(tree) else "cpython"
         self._processes: list[Process] = []
         self._commands: list[subprocess.Popen[str]] = []
@@ -203,7 +203,7 @@ class Field:
         return self._start(Process(path, port, [*WRIT, "node", "run", str(path), *options], PATHS))
 
     def spawn(self, *words: object) -> subprocess.Popen[str]:
-        """`writ` with these words as a process of its own; its stdout and stderr are pipes."""
+        """`writ` with these arguments as a separate process; its stdout and stderr are pipes."""
         process = subprocess.Popen(
             [*WRIT, *[str(word) for word in words]],
             env=PATHS,
@@ -220,7 +220,7 @@ class Field:
         return process.start()
 
     def stop(self) -> None:
-        """End all processes; none may have ended by itself with a complaint."""
+        """End all processes; fail if one has printed a traceback."""
         for command in self._commands:
             command.kill()
             command.communicate()
@@ -230,14 +230,14 @@ class Field:
 
 
 def build_tree(tree: Path) -> Path:
-    """The firmware as .mpy in `tree`, where there is a compiler."""
+    """Compile the firmware to .mpy in `tree`, if a compiler is installed."""
     if build_mpy.find_compiler():
         build_mpy.build(tree)
     return tree
 
 
 def writ(*words: object, code: int | None = 0, **environment: str) -> Result:
-    """Run `writ` with these words; code: how it must end, None for any way but a traceback."""
+    """Run `writ` with these arguments; code: the expected exit code, None for any."""
     result = CliRunner().invoke(main, [str(word) for word in words], env=environment)
     assert code in (None, result.exit_code), (result.exit_code, result.output)
     assert "Traceback" not in result.output
@@ -245,5 +245,5 @@ def writ(*words: object, code: int | None = 0, **environment: str) -> Result:
 
 
 def writ_json(*words: object, code: int | None = 0, **environment: str) -> Any:
-    """The JSON document of a command; its stdout is that and nothing else."""
+    """The JSON document that a command prints, which must be its whole stdout."""
     return json.loads(writ(*words, "--json", code=code, **environment).stdout)

@@ -1,6 +1,6 @@
 """Shared parts of the tests with hostile datagrams: counters of expensive work, and datagrams."""
 
-from node_rig import same
+from node_rig import datagram
 
 from writ import crypto
 from writ.errors import Rejection
@@ -67,11 +67,11 @@ def message_1(number, echo=None):
     options = [(coap.URI_PATH, b".well-known"), (coap.URI_PATH, b"edhoc")]
     if echo:
         options.append((coap.ECHO, echo))
-    return same(coap.CON, coap.POST, payload, number & 0xFFFF, b"\x01", options)
+    return datagram(coap.CON, coap.POST, payload, number & 0xFFFF, b"\x01", options)
 
 
 FIRST_MESSAGES = [message_1(number) for number in range(60)]
 
 
 def capsule_post(raw, mid):
-    return same(coap.NON, coap.POST, raw, mid, b"", ((coap.URI_PATH, b"writ"),))
+    return datagram(coap.NON, coap.POST, raw, mid, b"", ((coap.URI_PATH, b"writ"),))

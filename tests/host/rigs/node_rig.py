@@ -1,4 +1,4 @@
-"""Nodes of one scope joined by a net in memory, which a test may let lose, repeat or alter."""
+"""Nodes of one scope on a network in memory, which may lose, repeat or alter datagrams."""
 
 import signer
 from fakeflash import MemoryFlash
@@ -14,7 +14,7 @@ GATEWAY = 2
 SENSOR = 4
 GUEST = 8
 
-# What its first policy allows: gateways read and set what sensors have, anybody reads "hello"
+# The rules of the first policy: gateways read and set resources of sensors, all read "hello".
 RULES = ([2, 4, "temp", 3], [2, 4, "big", 3], [1, 1, "hello", 1])
 EXPIRES = signer.EXPIRES
 
@@ -28,7 +28,7 @@ _raws = {}
 
 
 def _certified(payload):
-    # signing is slow in plain integers: once for each payload
+    # signing with plain integers is slow: sign each payload once
     if payload not in _raws:
         if len(_raws) > 12:
             _raws.clear()
@@ -64,7 +64,7 @@ def node_id(name):
 
 
 def start(name, flash):
-    """A node on what its flash holds."""
+    """A node started from the content of its flash."""
     return Node(Store(flash), private(name), name, signer.scope())
 
 
@@ -79,10 +79,10 @@ def make(name, number, roles, raw_policy=None, exp=EXPIRES, flash=None):
 
 
 class Net:
-    """Nodes by address. A datagram takes 5 ms.
+    """A network of nodes by address. A datagram takes 5 ms.
 
     change: function of (source, target, data) that returns the list of datagrams that arrive.
-    log: all (source, target, data) that were sent; clear it where the heap is small.
+    log: every (source, target, data) that was sent; clear it if the heap is small.
     """
 
     def __init__(self, **nodes):
@@ -93,20 +93,20 @@ class Net:
         self.change = None
 
     def send(self, source, datagrams):
-        """Queue what the node at `source` sends."""
+        """Queue the datagrams that the node at `source` sends."""
         for target, data in datagrams:
             self.log.append((source, target, data))
             for changed in self.change(source, target, data) if self.change else (data,):
                 self.queue.append((source, target, changed))
 
     def inject(self, source, target, data):
-        """What the node at `target` sends when this datagram seems to come from `source`."""
+        """Deliver a datagram with a forged `source`; the datagrams that `target` sends."""
         out = self.nodes[target].receive(data, source, self.now_ms)
         self.send(target, out)
         return out
 
     def run(self, ms=0):
-        """Deliver, and let `ms` milliseconds pass as far as anything is due in them."""
+        """Deliver all datagrams, and run all timers that are due within `ms` milliseconds."""
         end_ms = self.now_ms + ms
         while True:
             while self.queue:
@@ -128,7 +128,7 @@ class Net:
             self.now_ms += wait_ms
 
     def call(self, source, target, path, method=coap.GET, payload=b"", **more):
-        """The list of answers, still empty, of a call that is sent but not delivered yet."""
+        """Send a call without delivering it; the list to which its answers are added."""
         answers = []
         node = self.nodes[source]
         self.send(source, node.tick(self.now_ms))
@@ -137,7 +137,7 @@ class Net:
         return answers
 
     def ask(self, source, target, path, method=coap.GET, payload=b"", ms=0, **more):
-        """The one answer to a call."""
+        """Make a call; its only answer."""
         answers = self.call(source, target, path, method, payload, **more)
         self.run(ms)
         assert len(answers) == 1, [answer.code for answer in answers]
@@ -145,7 +145,7 @@ class Net:
 
 
 def serve(node):
-    """Give a node the resources of the test scope; returns the list of calls they got."""
+    """Give a node the resources of the test scope; the list to which their calls are added."""
     calls = []
 
     @node.resource("temp", methods=("GET", "POST"))
@@ -174,14 +174,14 @@ def field(**more):
 
 
 def code(answer):
-    """The answer's code as people write it, or the name of why there is none."""
+    """The answer's code as text, or the name of the rejection that ended the call."""
     if answer.rejection:
         return type(answer.rejection).__name__
     return coap.code_text(answer.code)
 
 
-def same(kind, code, raw, mid=0, token=b"\x01", options=()):
-    """An unprotected datagram."""
+def datagram(kind, code, raw, mid=0, token=b"\x01", options=()):
+    """An unprotected datagram with these fields."""
     message = coap.Message(kind, code, mid, token, raw)
     for number, value in options:
         message.add(number, value)

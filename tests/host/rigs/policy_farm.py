@@ -1,4 +1,4 @@
-"""A small farm's policy and members, for the tests of policy files."""
+"""The policy and members of a small farm, for the tests of policy files."""
 
 from dataclasses import dataclass
 

@@ -10,12 +10,12 @@ from node_rig import (
     Net,
     amendment,
     code,
+    datagram,
     field,
     head_of,
     make,
     node_id,
     policy,
-    same,
     serve,
 )
 
@@ -210,7 +210,7 @@ def test_a_member_of_another_scope_is_refused():
 def test_a_plain_datagram_never_reaches_a_resource():
     net, calls = field()
     for kind in (coap.CON, coap.NON):
-        data = same(kind, coap.GET, b"", kind, options=((coap.URI_PATH, b"temp"),))
+        data = datagram(kind, coap.GET, b"", kind, options=((coap.URI_PATH, b"temp"),))
         answer = coap.decode(net.inject("gw", "soil", data)[0][1])
         assert answer.code == coap.UNAUTHORIZED
     assert calls == []

@@ -2,7 +2,7 @@
 
 import pytest
 from node_hostile import Work, only_rejections, remid, trace
-from node_rig import code, field, same, serve, start
+from node_rig import code, datagram, field, serve, start
 
 from writ.wire import coap
 
@@ -224,12 +224,12 @@ def test_each_altered_byte_of_a_request_in_a_session_is_refused():
 
 def test_a_forged_answer_does_not_end_the_call():
     for forged in (
-        same(coap.CON, coap.CONTENT, b"99.9", 7),
-        same(coap.NON, coap.CONTENT, b"99.9", 7),
-        same(coap.NON, coap.CHANGED, b"", 7),
-        same(coap.NON, coap.CONTENT, b"x" * 20, 7, options=((coap.OSCORE, b""),)),
-        same(coap.NON, coap.CONTENT, b"x" * 20, 7, options=((coap.OSCORE, b"\x01\x05"),)),
-        same(coap.NON, coap.CONTENT, b"x", 7, options=((coap.OSCORE, b"\xff"),)),
+        datagram(coap.CON, coap.CONTENT, b"99.9", 7),
+        datagram(coap.NON, coap.CONTENT, b"99.9", 7),
+        datagram(coap.NON, coap.CHANGED, b"", 7),
+        datagram(coap.NON, coap.CONTENT, b"x" * 20, 7, options=((coap.OSCORE, b""),)),
+        datagram(coap.NON, coap.CONTENT, b"x" * 20, 7, options=((coap.OSCORE, b"\x01\x05"),)),
+        datagram(coap.NON, coap.CONTENT, b"x", 7, options=((coap.OSCORE, b"\xff"),)),
     ):
         net, _ = field()
         gw = net.nodes["gw"]
@@ -254,7 +254,7 @@ def test_a_spoofed_refusal_costs_at_most_one_handshake():
         token = coap.decode(net.log[0][2]).token
         net.change = None
         with Work() as work:
-            net.inject("soil", "gw", same(coap.NON, reason, b"", 7, token))
+            net.inject("soil", "gw", datagram(coap.NON, reason, b"", 7, token))
             net.run(1000)
             assert code(answers[0]) == "2.05"
             assert work.generate == 2
@@ -274,7 +274,7 @@ def test_a_spoofed_refusal_does_not_repeat_a_command():
         def change(source, target, data):
             message = coap.decode(data)
             if source == "soil" and message.option(coap.OSCORE) is not None:
-                return [same(coap.ACK, coap.UNAUTHORIZED, b"", message.mid, message.token)]
+                return [datagram(coap.ACK, coap.UNAUTHORIZED, b"", message.mid, message.token)]
             return [data]
 
         net.change = change
@@ -302,7 +302,7 @@ def test_refusals_without_end_end_the_call():
     def change(source, target, data):
         message = coap.decode(data)
         if source == "soil" and message.option(coap.OSCORE) is not None:
-            return [same(coap.ACK, coap.UNAUTHORIZED, b"", message.mid, message.token)]
+            return [datagram(coap.ACK, coap.UNAUTHORIZED, b"", message.mid, message.token)]
         return [data]
 
     net.change = change
@@ -317,7 +317,7 @@ def test_a_demand_for_echo_without_end_ends_the_call():
         message = coap.decode(data)
         if source == "soil":
             echo = ((coap.ECHO, b"again"),)
-            return [same(coap.ACK, coap.UNAUTHORIZED, b"", message.mid, message.token, echo)]
+            return [datagram(coap.ACK, coap.UNAUTHORIZED, b"", message.mid, message.token, echo)]
         return [data]
 
     net.change = change
@@ -341,7 +341,7 @@ def test_a_guessed_connection_id_does_not_end_another_handshake():
             for first in [*range(24), *range(32, 56)]:
                 options = ((coap.URI_PATH, b".well-known"), (coap.URI_PATH, b"edhoc"))
                 junk = bytes((first,)) + b"\x52" + bytes(18)
-                net.inject("else", "soil", same(coap.CON, coap.POST, junk, first, b"", options))
+                net.inject("else", "soil", datagram(coap.CON, coap.POST, junk, first, b"", options))
         return [data]
 
     net.change = change

@@ -2,7 +2,7 @@
 
 import signer
 from node_hostile import capsule_post, only_rejections, trace
-from node_rig import GUEST, SENSOR, Net, code, field, make, policy, same
+from node_rig import GUEST, SENSOR, Net, code, datagram, field, make, policy
 
 from writ import crypto
 from writ.errors import WritError
@@ -30,7 +30,7 @@ def test_a_wrong_result_of_a_resource_is_an_internal_error():
 def test_discovery_names_the_handshake():
     net, _ = field()
     options = ((coap.URI_PATH, b".well-known"), (coap.URI_PATH, b"core"))
-    (reply,) = net.inject("x", "soil", same(coap.CON, coap.GET, b"", 1, b"", options))
+    (reply,) = net.inject("x", "soil", datagram(coap.CON, coap.GET, b"", 1, b"", options))
     assert b'</.well-known/edhoc>;rt="core.edhoc"' in coap.decode(reply[1]).payload
 
 
@@ -80,7 +80,7 @@ def test_deduplication_forgets_and_the_replay_window_does_not():
     net.ask("gw", "soil", "temp", coap.POST, b"on")
     request = trace(net, "soil")[-1][1]
     for number in range(DEDUP_MAX + 1):
-        net.inject("x", "soil", same(coap.NON, coap.GET, b"", number))
+        net.inject("x", "soil", datagram(coap.NON, coap.GET, b"", number))
     (reply,) = net.inject("gw", "soil", request)
     assert coap.decode(reply[1]).payload != b"" and len(calls) == 1
 
@@ -91,6 +91,6 @@ def test_nodes_of_other_scopes_are_named_as_such():
     initiator = edhoc.Initiator(key, b"\x01", (65000,))
     payload = b"\xf5" + initiator.message_1([(65000, False, b"else")])
     options = ((coap.URI_PATH, b".well-known"), (coap.URI_PATH, b"edhoc"))
-    net.inject("x", "soil", same(coap.CON, coap.POST, payload, 1, b"", options))
+    net.inject("x", "soil", datagram(coap.CON, coap.POST, payload, 1, b"", options))
     assert net.nodes["soil"].counters == {"WrongScope": 1}
     assert signer.scope() == net.nodes["soil"].authority.scope

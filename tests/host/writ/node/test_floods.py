@@ -1,7 +1,7 @@
 """Floods: expensive operations have rate limits, and tables have sizes."""
 
 from node_hostile import FIRST_MESSAGES, Work, capsule_post, message_1, only_rejections, remid
-from node_rig import GATEWAY, SENSOR, code, field, make, policy, same, serve
+from node_rig import GATEWAY, SENSOR, code, datagram, field, make, policy, serve
 
 from writ import crypto
 from writ.authority import capsule
@@ -103,7 +103,9 @@ def test_uploads_of_strangers_do_not_block_those_of_members():
     net.ask("gw", "soil", "hello")
     for number in range(20):
         options = ((coap.URI_PATH, b"writ"), (coap.BLOCK1, b"\x08"))
-        net.inject(f"x{number}", "soil", same(coap.CON, coap.POST, bytes(16), number, b"", options))
+        net.inject(
+            f"x{number}", "soil", datagram(coap.CON, coap.POST, bytes(16), number, b"", options)
+        )
     net.queue.clear()
     assert code(net.ask("gw", "soil", "big", coap.POST, b"x" * 1000)) == "2.04"
     assert calls[-1][2] == b"x" * 1000
