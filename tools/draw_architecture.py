@@ -104,7 +104,7 @@ def rooms() -> Picture:
     inner = _rows(
         picture,
         (left + 12, width - 24, top + 36, "host"),
-        [[("client", "what operators do at daemons by command")]],
+        [[("client", "commands of operators to running daemons")]],
         [[("daemon, governor, api, node, ...", "loop, seat, operators, devices")]],
         [[("core", "joins all parts"), ("ceremonies", "new shares"), ("peering", "EDHOC, UDP")]],
         [[("ledger", "SQLite: what must be durable")]],
