@@ -3,9 +3,9 @@
 The governor connects the ceremonies, the core of its seat, the scope node and the other governors.
 It has no loop and no socket: daemon.py calls it when messages arrive and time passes.
 
-    no seat   takes part in ceremonies; waits for an invitation
-    seated    has a core, which decides and signs once its seat is the one in force
-    retired   other governors are in force; only the scope node goes on
+    no seat   takes part in ceremonies and waits for an invitation
+    seated    its seat is in force: its core decides and signs
+    retired   its seat is no longer in force, or not yet: its core only follows the chain
 
 Everything that a message depends on is in the ledger before the message leaves (peering/outbox.py).
 """
