@@ -3,7 +3,7 @@
 Usually each governor runs its own process on its own machine, and they meet in a shared folder:
 
     identity = create_identity(path, name, key)         # once; later load_identity(path, key)
-    roster = Roster.create(scope, threshold, [Governor.from_bytes(...), ...])   # one file for all
+    roster = Roster.create(scope, threshold, [PublicIdentity.from_bytes(...), ...])  # for all
     folder = DirectoryFolder(path); store = KeyfileStore(path, key)
 
     seat = Founding(folder, identity, roster, store, compare).run(wait)         # -> Seat
@@ -36,7 +36,7 @@ from writ.errors import UsageError
 from ..errors import FileInTheWay, Stalled
 from ..keys import keyfile
 from ..keys.group import Random
-from ..keys.identity import Governor, Identity
+from ..keys.identity import Identity, PublicIdentity
 from ..keys.roster import Roster, Seat
 from .founding import Founding
 from .progress import Progress, Wait
@@ -48,7 +48,6 @@ __all__ = [
     "DirectoryFolder",
     "Folder",
     "Founding",
-    "Governor",
     "Identity",
     "Item",
     "KeyfileStore",
@@ -56,6 +55,7 @@ __all__ = [
     "MemoryFolder",
     "MemoryStore",
     "Progress",
+    "PublicIdentity",
     "Roster",
     "Seat",
     "Signing",

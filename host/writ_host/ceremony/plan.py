@@ -22,7 +22,7 @@ from ..errors import HostError, Malformed
 from ..keys.dkg import spoken
 from ..keys.frost import PublicKeyPackage
 from ..keys.group import Random
-from ..keys.identity import Governor
+from ..keys.identity import PublicIdentity
 from ..keys.reshare import ShareReceiver
 from ..keys.roster import NONCE_BYTES, Roster, Seat
 from ..target import check_address
@@ -82,7 +82,7 @@ class Plan:
     def create(
         cls,
         seat: Seat,
-        governors: Sequence[Governor],
+        governors: Sequence[PublicIdentity],
         peers: Sequence[str],
         dealers: Sequence[str],
         random: Random = os.urandom,
@@ -99,7 +99,7 @@ class Plan:
         return tuple(self.old.name(number) for number in self.dealers)
 
     @cached_property
-    def writers(self) -> dict[str, Governor]:
+    def writers(self) -> dict[str, PublicIdentity]:
         """All participants by name, with the keys that they sign with."""
         dealers = {name: self.old.by_name[name] for name in self.dealer_names}
         return {**self.old.by_name, **self.new.by_name, **dealers}
@@ -146,12 +146,12 @@ class Plan:
         old, group_key, shares, new_item, peers, dealers = items
         new = Roster.from_item(new_item)
         scope, threshold, nonce, listed = codec.a_list(old, 4)
-        governors: list[Governor] = []
+        governors: list[PublicIdentity] = []
         for item in codec.a_list(listed, size_max=GOVERNORS_MAX):
             if isinstance(item, int):
                 governors.append(new.governors[codec.an_int(item, 1, len(new.governors)) - 1])
             else:
-                governors.append(Governor.from_item(item))
+                governors.append(PublicIdentity.from_item(item))
         roster = Roster(
             codec.a_text(scope, 24),
             codec.an_int(threshold, 1, GOVERNORS_MAX),

@@ -13,7 +13,7 @@ from .. import files
 from ..ceremony import keyring
 from ..ceremony.local import (
     Founding,
-    Governor,
+    PublicIdentity,
     Roster,
     Signing,
     SigningRequest,
@@ -114,7 +114,7 @@ def roster(out: Output, name: str, threshold: int | None, scope: Path, yes: bool
         )
     folder = ceremony_folder(scope)
     records = [one for one in folder.names() if one.endswith(".governor.cbor")]
-    governors = [Governor.from_bytes(folder.read(one) or b"") for one in records]
+    governors = [PublicIdentity.from_bytes(folder.read(one) or b"") for one in records]
     if not governors:
         raise HostError(
             f"no governor's record in {scope}", "Make one first: writ ceremony identity NAME."

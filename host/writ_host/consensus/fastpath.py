@@ -8,7 +8,7 @@
     message earlier).
  3. With at most `ALL_TO_ALL_MAX` of them, fast signers send these prevotes to each other. A fast
     signer that has all of them knows the signing session, which they name, and signs without a
-    `Session` message (lines 36 to 40).
+    `SigningSession` message (lines 36 to 40).
  4. The proposer asks only a quorum to sign, and asks the others once somebody votes otherwise.
  5. A governor that was asked and has not signed is *late*. The proposer prefers others to it at
     the next heights.
@@ -19,7 +19,7 @@ who votes and signs earlier, and who receives which message; rules.py and precom
 """
 
 from .context import Context
-from .messages import RoundProposal, Session
+from .messages import RoundProposal, SigningSession
 from .state import PROPOSE
 from .value import Value
 
@@ -94,7 +94,7 @@ class FastPath:
 
     # --- who signs without a session --------------------------------------------------------------
 
-    def session(self) -> Session | None:
+    def session(self) -> SigningSession | None:
         """The session that the fast signers' prevotes name, once all of them are here."""
         context = self._context
         state = context.state
@@ -109,7 +109,7 @@ class FastPath:
         same = all(vote.digest == value.digest == locked for vote in offers)
         if len(offers) < context.committee.threshold or not same:
             return None
-        return Session(state.height, 0, value.digest, offers)
+        return SigningSession(state.height, 0, value.digest, offers)
 
     def share_receivers(self) -> set[int]:
         """Fast signers that combine the shares: the proposer, and those that submitted a value."""

@@ -286,7 +286,7 @@ def session_id(place: list[object], members: Mapping[int, tuple[bytes, ...]]) ->
 
 
 @dataclass(frozen=True)
-class Session(_Fields):
+class SigningSession(_Fields):
     """The coordinator's choice of signers, each by its offer."""
 
     TYPE: ClassVar = 3
@@ -363,12 +363,12 @@ class Seen(_Fields):
     evidence: Offer | None
 
 
-HeightMessage = Submit | RoundProposal | Prevote | Session | Share | Status | PrevoteQuorum
+HeightMessage = Submit | RoundProposal | Prevote | SigningSession | Share | Status | PrevoteQuorum
 Message = HeightMessage | Decided | Hello | Seen
 _CLASSES: dict[int, type[Message]] = {
     cls.TYPE: cls
     for cls in (
-        *(Submit, RoundProposal, Prevote, Session, Share),
+        *(Submit, RoundProposal, Prevote, SigningSession, Share),
         *(Status, PrevoteQuorum, Decided, Hello, Seen),
     )
 }

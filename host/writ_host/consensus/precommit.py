@@ -16,7 +16,7 @@ from . import messages
 from .context import Context
 from .effects import Send
 from .fastpath import FastPath
-from .messages import Offer, Prevote, Session, Share
+from .messages import Offer, Prevote, Share, SigningSession
 from .roast import SESSIONS_MAX, Sessions
 from .value import Value
 
@@ -71,7 +71,7 @@ class Precommit:
             # check commitments while other votes are awaited, not while all wait for the session
             all(map(context.signer.check_commitment, prevote.commitments))
 
-    def receive_session(self, sender: int, session: Session) -> None:
+    def receive_session(self, sender: int, session: SigningSession) -> None:
         """Take a session that `sender` coordinates, and count the prevotes in it."""
         context, state = self._context, self._context.state
         place = session.height, session.round, session.digest
@@ -125,7 +125,7 @@ class Precommit:
         """Take sessions and shares again that came before the value that they are about."""
         for sender, kept in self._context.state.unstash().items():
             for message in kept:
-                if isinstance(message, Session):
+                if isinstance(message, SigningSession):
                     self.receive_session(sender, message)
                 else:
                     self.receive_share(sender, message)
@@ -149,7 +149,7 @@ class Precommit:
         chosen = sessions.choose()
         if chosen is None:
             return False
-        session = Session(state.height, state.round, digest, tuple(chosen.values()))
+        session = SigningSession(state.height, state.round, digest, tuple(chosen.values()))
         state.opened_sessions.append(session)
         state.unjoined_sessions.append(session)
         # it binds this governor to nothing, so it need not wait until our lock is durable
@@ -197,7 +197,7 @@ class Precommit:
                 return True
         return False
 
-    def _send_share(self, session: Session, shares: tuple[bytes, ...]) -> None:
+    def _send_share(self, session: SigningSession, shares: tuple[bytes, ...]) -> None:
         context, state = self._context, self._context.state
         commitments = context.nonces.commit(len(shares))
         place = context.me, session.height, session.round, session.digest

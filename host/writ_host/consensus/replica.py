@@ -30,8 +30,8 @@ from .messages import (
     PrevoteQuorum,
     RoundProposal,
     Seen,
-    Session,
     Share,
+    SigningSession,
     Status,
     Submit,
 )
@@ -164,7 +164,7 @@ class Replica:
                 self._receive_proposal(message)
             elif isinstance(message, Prevote):
                 self._precommit.receive_prevote(message)
-            elif isinstance(message, Session):
+            elif isinstance(message, SigningSession):
                 self._precommit.receive_session(sender, message)
             elif isinstance(message, Share):
                 self._precommit.receive_share(sender, message)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from .committee import Committee
 from .effects import Decide
-from .messages import Offer, Prevote, PrevoteQuorum, RoundProposal, Session, Share
+from .messages import Offer, Prevote, PrevoteQuorum, RoundProposal, Share, SigningSession
 from .roast import Sessions
 from .value import Value
 from .votes import Votes
@@ -83,9 +83,9 @@ class HeightState:
     shares: dict[tuple[bytes, int], Share] = field(default_factory=dict)
     # of the current round: sessions that this replica opened, those of them that it has not joined,
     # sessions that wait for its share, its shares
-    opened_sessions: list[Session] = field(default_factory=list)
-    unjoined_sessions: list[Session] = field(default_factory=list)
-    unsigned_sessions: list[Session] = field(default_factory=list)
+    opened_sessions: list[SigningSession] = field(default_factory=list)
+    unjoined_sessions: list[SigningSession] = field(default_factory=list)
+    unsigned_sessions: list[SigningSession] = field(default_factory=list)
     own_shares: list[Share] = field(default_factory=list)
     # the fast path (fastpath.py): the first round's value, None off the fast path; the governors
     # that vote for it at once, the proposer first
@@ -98,7 +98,7 @@ class HeightState:
     rounds_seen: dict[int, int] = field(default_factory=dict)
     awake_others: set[int] = field(default_factory=set)
     # by sender: sessions and shares that came before the value that they are about
-    _stash: dict[int, list[Session | Share]] = field(default_factory=dict)
+    _stash: dict[int, list[SigningSession | Share]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.votes = Votes(self.committee)
@@ -134,14 +134,14 @@ class HeightState:
                 return source.value
         return None
 
-    def stash(self, sender: int, message: Session | Share) -> None:
+    def stash(self, sender: int, message: SigningSession | Share) -> None:
         """Keep a message until its value is known. At the limit the oldest is dropped."""
         kept = self._stash.setdefault(sender, [])
         if message not in kept:
             kept.append(message)
             del kept[:-STASH_MAX]
 
-    def unstash(self) -> dict[int, list[Session | Share]]:
+    def unstash(self) -> dict[int, list[SigningSession | Share]]:
         """All stashed messages by sender, once."""
         kept, self._stash = self._stash, {}
         return kept

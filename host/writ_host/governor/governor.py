@@ -19,8 +19,7 @@ from writ.wire import coap
 
 from ..ceremony.storage import SeatStore
 from ..errors import HostError
-from ..keys.identity import Governor as PublicIdentity
-from ..keys.identity import Identity
+from ..keys.identity import Identity, PublicIdentity
 from ..keys.roster import Seat, committee_digest
 from ..node.folder import NodeFolder
 from .activation import Activation

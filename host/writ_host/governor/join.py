@@ -15,7 +15,7 @@ from ..consensus.effects import Decide
 from ..consensus.value import Value
 from ..errors import HostError
 from ..keys.frost import is_valid
-from ..keys.identity import Governor
+from ..keys.identity import PublicIdentity
 from ..keys.roster import Seat, committee_digest
 from .core.core import FOUNDERS
 from .ledger.ledger import Ledger
@@ -129,14 +129,14 @@ class FormerGovernors:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._until_s = 0  # Unix seconds
-        self._listed: list[Governor] = []
+        self._listed: list[PublicIdentity] = []
         data = ledger.meta(_FORMER)
         if data is not None:
             until, items = codec.a_list(codec.load(data), 2)
             self._until_s = codec.an_int(until, 0, 2**40)
-            self._listed = [Governor.from_item(item) for item in codec.a_list(items)]
+            self._listed = [PublicIdentity.from_item(item) for item in codec.a_list(items)]
 
-    def listed(self) -> list[Governor]:
+    def listed(self) -> list[PublicIdentity]:
         """The former governors, [] once the time is over."""
         return self._listed if self._ledger.clock_s() < self._until_s else []
 
@@ -144,7 +144,7 @@ class FormerGovernors:
         """Their node keys."""
         return {one.node_key for one in self.listed()}
 
-    def replace(self, before: Iterable[Governor], after: Collection[Governor]) -> None:
+    def replace(self, before: Iterable[PublicIdentity], after: Collection[PublicIdentity]) -> None:
         """Governors `after` replace `before`: store, durably, those that have left."""
         remaining = {one.node_key for one in after}
         gone = [one for one in before if one.node_key not in remaining]

@@ -76,7 +76,7 @@ def _is_node_private(private: bytes) -> bool:
 
 
 @dataclass(frozen=True)
-class Governor:
+class PublicIdentity:
     """A governor's public record: its name, two keys of 32 bytes, and its node's key of 33."""
 
     name: str
@@ -89,7 +89,7 @@ class Governor:
         return [self.name, self.verify_key, self.seal_key, self.node_key]
 
     @classmethod
-    def from_item(cls, item: object) -> "Governor":
+    def from_item(cls, item: object) -> "PublicIdentity":
         """Raises `Malformed`, also for invalid keys."""
         name, verify_key, seal_key, node_key = codec.a_list(item, 4)
         point_from_bytes(verify_key)
@@ -105,7 +105,7 @@ class Governor:
         return codec.dump(["writ-governor", *self.to_item()])
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Governor":
+    def from_bytes(cls, data: bytes) -> "PublicIdentity":
         """Raises `Malformed`."""
         return cls.from_item(codec.tagged(codec.load(data, 256), "writ-governor", 5))
 
@@ -141,9 +141,9 @@ class Identity:
         return bindings.crypto_sign_seed_keypair(self.sign_seed)
 
     @cached_property
-    def public(self) -> Governor:
+    def public(self) -> PublicIdentity:
         """The public record."""
-        return Governor(
+        return PublicIdentity(
             self.name,
             self._sign_keys[0],
             hpke.public_key(self.seal_seed),
@@ -183,7 +183,11 @@ def envelope(identity: Identity, ceremony: bytes, step: str, body: bytes) -> byt
 
 
 def open_envelope(
-    data: bytes, governors: Mapping[str, Governor], ceremony: bytes, sender: str | None, step: str
+    data: bytes,
+    governors: Mapping[str, PublicIdentity],
+    ceremony: bytes,
+    sender: str | None,
+    step: str,
 ) -> tuple[str, bytes]:
     """Return (sender, body) of an envelope for this step of this ceremony.
 

@@ -24,7 +24,7 @@ from .group import (
     scalar_from_bytes,
     scalar_to_bytes,
 )
-from .identity import Governor, check_name
+from .identity import PublicIdentity, check_name
 
 NONCE_BYTES = 16
 SEAT_BYTES_MAX = 8192
@@ -43,7 +43,7 @@ class Roster:
     scope: str
     threshold: int
     nonce: bytes
-    governors: tuple[Governor, ...]
+    governors: tuple[PublicIdentity, ...]
 
     def __post_init__(self) -> None:
         check_name(self.scope)
@@ -68,7 +68,7 @@ class Roster:
         cls,
         scope: str,
         threshold: int,
-        governors: Iterable[Governor],
+        governors: Iterable[PublicIdentity],
         random: Random = os.urandom,
     ) -> "Roster":
         """A new roster with a fresh nonce. Raises `Malformed` for invalid fields."""
@@ -80,7 +80,7 @@ class Roster:
         return hashlib.sha256(self.to_bytes()).digest()
 
     @cached_property
-    def by_name(self) -> dict[str, Governor]:
+    def by_name(self) -> dict[str, PublicIdentity]:
         """The governors by name."""
         return {governor.name: governor for governor in self.governors}
 
@@ -113,7 +113,7 @@ class Roster:
             check_name(scope),
             codec.an_int(threshold, 1, GOVERNORS_MAX),
             codec.some_bytes(nonce, NONCE_BYTES),
-            tuple(Governor.from_item(governor) for governor in governors),
+            tuple(PublicIdentity.from_item(governor) for governor in governors),
         )
 
     def to_bytes(self) -> bytes:

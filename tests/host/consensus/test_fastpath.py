@@ -4,7 +4,7 @@ from consensus_rig import Network, value
 
 from writ_host.consensus import messages
 from writ_host.consensus.effects import Decide, Propose, Received, Send
-from writ_host.consensus.messages import Decided, Prevote, RoundProposal, Session, Share
+from writ_host.consensus.messages import Decided, Prevote, RoundProposal, Share, SigningSession
 
 
 def test_prevotes_go_to_the_fast_signers_and_to_governors_that_lack_them(signers):
@@ -36,7 +36,7 @@ def test_fast_signers_sign_without_a_session_message(signers):
     network.deliver()
     assert {number for number, chain in network.chains.items() if 1 in chain} == {proposer, first}
     assert not any(
-        network.sent(n, RoundProposal) or network.sent(n, Session) for n in network.chains
+        network.sent(n, RoundProposal) or network.sent(n, SigningSession) for n in network.chains
     )
     network.lost = ()
     network.wait(500)

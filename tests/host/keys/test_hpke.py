@@ -9,7 +9,7 @@ from writ_host.errors import (
     Malformed,
 )
 from writ_host.keys import hpke
-from writ_host.keys.identity import Governor, Identity
+from writ_host.keys.identity import Identity, PublicIdentity
 
 SECRET = b"the share of a governor"
 ANNA = Identity.generate("anna")
@@ -44,7 +44,7 @@ def test_sealing_keys_of_small_order_are_refused(public):
     with pytest.raises(Malformed):
         hpke.check_public(public)
     with pytest.raises(Malformed):
-        Governor.from_item(["eve", ANNA.public.verify_key, public, ANNA.public.node_key])
+        PublicIdentity.from_item(["eve", ANNA.public.verify_key, public, ANNA.public.node_key])
 
 
 def test_hpke_reads_what_another_library_sealed():

@@ -16,7 +16,7 @@ from writ_host.errors import (
     WrongCeremony,
 )
 from writ_host.keys import identity
-from writ_host.keys.identity import Governor, Identity, envelope, open_envelope
+from writ_host.keys.identity import Identity, PublicIdentity, envelope, open_envelope
 
 ANNA = Identity.generate("anna")
 BEN = Identity.generate("ben")
@@ -25,7 +25,7 @@ BOTH = {"anna": ANNA.public, "ben": BEN.public}
 
 def test_identity_round_trip():
     assert Identity.from_bytes(ANNA.to_bytes()) == ANNA
-    assert Governor.from_bytes(ANNA.public.to_bytes()) == ANNA.public
+    assert PublicIdentity.from_bytes(ANNA.public.to_bytes()) == ANNA.public
     for secret in (ANNA.sign_seed, ANNA.seal_seed, ANNA.node_private):
         assert repr(secret) not in repr(ANNA) and secret not in ANNA.public.to_bytes()
 
@@ -40,8 +40,8 @@ X = ANNA.public.node_key[1:]
 )
 def test_invalid_node_keys_are_refused(key):
     with pytest.raises(Malformed):
-        Governor.from_item([*ANNA.public.to_item()[:3], key])
-    Governor.from_item([*ANNA.public.to_item()[:3], BEN.public.node_key])
+        PublicIdentity.from_item([*ANNA.public.to_item()[:3], key])
+    PublicIdentity.from_item([*ANNA.public.to_item()[:3], BEN.public.node_key])
 
 
 @pytest.mark.parametrize("private", [bytes(32), b"\xff" * 32, b"short"])
@@ -124,7 +124,7 @@ def test_an_altered_envelope_is_refused(position, change):
 @given(st.binary(max_size=120))
 @settings(max_examples=100, deadline=None)
 def test_decoders_raise_only_malformed(data):
-    for read in (Identity.from_bytes, Governor.from_bytes):
+    for read in (Identity.from_bytes, PublicIdentity.from_bytes):
         with pytest.raises(Malformed):
             read(data)
     with pytest.raises(Malformed):

@@ -17,8 +17,8 @@ from writ_host.consensus.messages import (
     PrevoteQuorum,
     RoundProposal,
     Seen,
-    Session,
     Share,
+    SigningSession,
     Status,
     Submit,
     sign,
@@ -194,7 +194,7 @@ def withhold(liar, effect, message):
 
 def whisper(liar, effect, message):
     """Send to a few only, so that few governors know a lock or a decision."""
-    if isinstance(message, RoundProposal | Prevote | Share | Session | PrevoteQuorum):
+    if isinstance(message, RoundProposal | Prevote | Share | SigningSession | PrevoteQuorum):
         targets = liar.targets(effect)
         return [Send(one, effect.data) for one in targets[: liar.rng.randrange(len(targets) + 1)]]
     return [effect]
@@ -239,7 +239,7 @@ def forge(liar, effect, message):
         PrevoteQuorum(height, round_, value, proof),
         liar.seal(proposal),
         Decided(value, tuple(liar.rng.randbytes(64) for _ in value.payloads)),
-        Session(height, round_, value.digest, proof),
+        SigningSession(height, round_, value.digest, proof),
         Seen(bytes(16), replace(own, sender=liar.rng.choice(numbers), counter=10**6)),
         Status(height, round_ + liar.rng.choice((0, 50)), True, False, 0, -1),
     ]

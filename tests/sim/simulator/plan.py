@@ -14,7 +14,7 @@ CRITICAL = tuple(
     cls.TYPE
     for cls in (
         messages.Prevote,
-        messages.Session,
+        messages.SigningSession,
         messages.Share,
         messages.Decided,
         messages.PrevoteQuorum,

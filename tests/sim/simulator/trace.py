@@ -25,7 +25,7 @@ def describe_message(data):
         return f"proposal {m.height}/{m.round} {short(m.value.digest)} valid {m.valid_round}"
     if isinstance(m, messages.Prevote):
         return f"prevote {m.height}/{m.round} {short(m.digest)} (by {m.sender})"
-    if isinstance(m, messages.Session):
+    if isinstance(m, messages.SigningSession):
         who = [offer.sender for offer in m.offers]
         return f"session {m.height}/{m.round} {short(m.digest)} {short(m.id)} of {who}"
     if isinstance(m, messages.Share):

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from ... import codec
 from ...errors import FileInTheWay, Malformed
-from ...keys.identity import CEREMONY_BYTES, Governor, open_envelope
+from ...keys.identity import CEREMONY_BYTES, PublicIdentity, open_envelope
 
 HAVE, WANT, FILE = 48, 49, 50
 # The largest honest file belongs to a signing: 32 items at 70 bytes; a deal for 13 has 2 kB.
@@ -67,7 +67,7 @@ class CeremonySend:
 class ExpectedFile:
     """A file that a ceremony can have: its author, and the step in its envelope."""
 
-    author: Governor
+    author: PublicIdentity
     step: str
 
 
@@ -92,7 +92,7 @@ class GossipFolder:
         self,
         ceremony: bytes,
         expected: Mapping[str, ExpectedFile],
-        me: Governor,
+        me: PublicIdentity,
         files: Files,
         proofs: Mapping[str, Proof] | None = None,
     ) -> None:

@@ -40,7 +40,7 @@ from ...ceremony.request import Item
 from ...consensus.committee import check_threshold, tolerance
 from ...errors import Malformed
 from ...keys.group import Random, point_from_bytes
-from ...keys.identity import Governor
+from ...keys.identity import PublicIdentity
 from ...keys.roster import Roster
 from ...policy.approvals import Approvals
 from ...policy.text import role_text, rule_text
@@ -66,7 +66,7 @@ class Predecessor:
 
     scope: bytes
     group_key: bytes
-    followers: tuple[Governor, ...]
+    followers: tuple[PublicIdentity, ...]
 
     def to_item(self) -> list[object]:
         """As a CBOR item."""
@@ -80,7 +80,7 @@ class Predecessor:
         return cls(
             codec.some_bytes(scope, capsules.SCOPE_ID_BYTES),
             point_from_bytes(group_key),
-            tuple(Governor.from_item(governor) for governor in governors),
+            tuple(PublicIdentity.from_item(governor) for governor in governors),
         )
 
 

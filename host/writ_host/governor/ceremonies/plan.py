@@ -7,7 +7,7 @@ from writ.authority.capsule import Charter
 from ...ceremony.plan import Plan
 from ...errors import Malformed, UnknownGovernor
 from ...keys.group import Random
-from ...keys.identity import Governor
+from ...keys.identity import PublicIdentity
 from ...keys.roster import Roster, Seat
 from .invitation import Invitation, Predecessor
 from .record import Record
@@ -72,7 +72,9 @@ def plan_change(
     )
 
 
-def _new_list(old: Roster, records: Sequence[Record], remove: Sequence[str]) -> list[Governor]:
+def _new_list(
+    old: Roster, records: Sequence[Record], remove: Sequence[str]
+) -> list[PublicIdentity]:
     """Governors that stay keep their place, also with new keys; new governors follow."""
     for name in remove:
         old.identifier(name)
@@ -83,10 +85,12 @@ def _new_list(old: Roster, records: Sequence[Record], remove: Sequence[str]) -> 
     ]
 
 
-def _dealers(seat: Seat, governors: Sequence[Governor], records: Sequence[Record]) -> list[str]:
+def _dealers(
+    seat: Seat, governors: Sequence[PublicIdentity], records: Sequence[Record]
+) -> list[str]:
     renewed = [one.governor.name for one in records]
 
-    def rank(one: Governor) -> tuple[bool, bool, bool]:
+    def rank(one: PublicIdentity) -> tuple[bool, bool, bool]:
         return one.name != seat.name, one.name in renewed, one not in governors
 
     ranked = sorted(seat.roster.governors, key=rank)

@@ -18,7 +18,7 @@ from pathlib import Path
 from writ.limits import ADDRESS_BYTES_MAX
 
 from ...errors import HostError, Malformed
-from ...keys.identity import Governor
+from ...keys.identity import PublicIdentity
 
 # Six lines with room for comments.
 RECORD_BYTES_MAX = 4096
@@ -46,7 +46,7 @@ def check_address(text: object) -> str:
 class Record:
     """A governor, and the addresses ("host:port") of its two sockets. Raises `Malformed`."""
 
-    governor: Governor
+    governor: PublicIdentity
     peers: str
     listen: str
 
@@ -79,7 +79,7 @@ class Record:
             raise BadRecord(f"a record has no key {unknown[0]!r}")
         try:
             keys = [_unhex(key, values[key]) for key in _KEYS]
-            governor = Governor.from_item([values["name"], *keys])
+            governor = PublicIdentity.from_item([values["name"], *keys])
             return cls(governor, check_address(values["peers"]), check_address(values["listen"]))
         except Malformed as error:
             raise BadRecord(str(error)) from None

@@ -11,7 +11,7 @@ from writ.limits import GOVERNORS_MAX
 from ... import codec
 from ...errors import HostError, Refused, UnknownGovernor
 from ...keys.frost import KeyPackage, PublicKeyPackage
-from ...keys.identity import Governor, Identity
+from ...keys.identity import Identity, PublicIdentity
 from ...keys.roster import COMMITTEE_DIGEST_BYTES, Roster, Seat, committee_digest
 from .gossip import CeremonySend, ExpectedFile, Files, Gossip, GossipFolder
 from .invitation import CeremonyStatus
@@ -44,9 +44,9 @@ class CeremonyRun(ABC):
         id: bytes,
         identity: Identity,
         files: Files,
-        participants: dict[str, Governor],
+        participants: dict[str, PublicIdentity],
         expected: dict[str, ExpectedFile],
-        followers: Iterable[Governor] = (),
+        followers: Iterable[PublicIdentity] = (),
     ) -> None:
         self.id, self.identity, self.files = id, identity, files
         self.participants = participants

@@ -15,7 +15,7 @@ from writ.link import udp
 
 from ... import files, target
 from ...errors import Malformed
-from ...keys.identity import Governor
+from ...keys.identity import PublicIdentity
 
 _FILE_BYTES_MAX = 65536
 _HEAD = "# Addresses of the other governors: name, host:port\n"
@@ -45,7 +45,7 @@ class AddressBook:
             files.write_atomically(self._path, (_HEAD + "".join(lines)).encode(), 0o644)
 
     def learn(
-        self, governors: Iterable[Governor], last_seen: Mapping[bytes, tuple[str, int]]
+        self, governors: Iterable[PublicIdentity], last_seen: Mapping[bytes, tuple[str, int]]
     ) -> None:
         """Store the newest source of each governor, as {node key: (address, ms)} has it.
 
@@ -58,7 +58,7 @@ class AddressBook:
                 moved[governor.name] = last_seen[governor.node_key][0]
         self.set(moved)
 
-    def of(self, governors: Iterable[Governor]) -> dict[bytes, str]:
+    def of(self, governors: Iterable[PublicIdentity]) -> dict[bytes, str]:
         """{node key: "host:port", numeric} of the governors with a known address."""
         found = {}
         for governor in governors:

@@ -15,7 +15,7 @@ from typing import Protocol
 from writ.errors import UsageError
 from writ.link import udp
 
-from ...keys.identity import Governor, Identity
+from ...keys.identity import Identity, PublicIdentity
 from .addresses import AddressBook
 from .bootstrap import FoundingServer, InvitationClient, Serve, is_plain_request, is_plain_response
 from .fairqueue import FairQueue
@@ -218,7 +218,7 @@ class PeerEndpoint:
 
     # --- peers ------------------------------------------------------------------------------------
 
-    def set_peers(self, governors: Iterable[Governor], others: dict[bytes, str]) -> None:
+    def set_peers(self, governors: Iterable[PublicIdentity], others: dict[bytes, str]) -> None:
         """Replace the peers: the governors, and `others` by node key with their addresses."""
         found = self.address_book.of(governors)
         for key, address in others.items():
@@ -229,6 +229,6 @@ class PeerEndpoint:
             self.peers = found
             self.transport.set_peers(found)
 
-    def learn(self, governors: Iterable[Governor]) -> None:
+    def learn(self, governors: Iterable[PublicIdentity]) -> None:
         """Remember the addresses from which these governors sent last."""
         self.address_book.learn(governors, self.transport.last_seen)

@@ -13,7 +13,7 @@ from writ.limits import GOVERNORS_MAX
 
 from ... import codec
 from ...errors import Malformed
-from ...keys.identity import Governor, Identity
+from ...keys.identity import Identity, PublicIdentity
 
 # It must fit a line in the log of each governor.
 REASON_BYTES_MAX = 120
@@ -58,7 +58,7 @@ class Approval:
         signature = identity.sign(_text(group_key, id, yes, reason, time_s))
         return cls(number, yes, reason, time_s, signature)
 
-    def check(self, governor: Governor, group_key: bytes, id: bytes) -> bool:
+    def check(self, governor: PublicIdentity, group_key: bytes, id: bytes) -> bool:
         """Whether the governor signed this answer to this proposal of this scope."""
         text = _text(group_key, id, self.yes, self.reason, self.time_s)
         return governor.verifies(text, self.signature)

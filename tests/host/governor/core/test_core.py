@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 from governor_rig import POLICY, Cluster
 
-from writ_host.consensus.messages import NO_ROUND, Prevote, PrevoteQuorum, Session, Share, Status
+from writ_host.consensus.messages import (
+    NO_ROUND,
+    Prevote,
+    PrevoteQuorum,
+    Share,
+    SigningSession,
+    Status,
+)
 from writ_host.governor.proposals import messages
 from writ_host.governor.proposals.proposal import CERTIFIED, STALE
 
@@ -63,7 +70,7 @@ def test_a_value_with_votes_is_still_known_after_a_power_cut(tmp_path: Path) -> 
     def lose(sender: int, to: int, data: bytes) -> bool:
         # the voter does not learn that all have voted; no governor learns that two have signed
         kind = messages.type_of(data)
-        said = {Session.TYPE: first, Prevote.TYPE: other}
+        said = {SigningSession.TYPE: first, Prevote.TYPE: other}
         return kind in (Share.TYPE, Status.TYPE) or (to == voter and said.get(kind) == sender)
 
     cluster.lose = lose
@@ -86,7 +93,7 @@ def test_a_denial_after_a_lock_does_not_block_the_epoch(cluster: Cluster, denyin
     *voters, offline = committee.after(first)
     cluster.down.add(offline)
     # all three vote for the value, and only the round's proposer learns it
-    kept = {Session.TYPE, Share.TYPE, PrevoteQuorum.TYPE, Status.TYPE}
+    kept = {SigningSession.TYPE, Share.TYPE, PrevoteQuorum.TYPE, Status.TYPE}
     cluster.lose = lambda sender, to, data: (
         data[1] in kept or (data[1] == Prevote.TYPE and to != first)
     )
