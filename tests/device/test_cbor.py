@@ -127,7 +127,7 @@ REJECTED = (
     ("a1f600", Unsupported),
     ("a18000", Unsupported),
     ("a1a000", Unsupported),
-    # ends too early
+    # the input ends too early
     ("", Truncated),
     ("18", Truncated),
     ("1900", Truncated),
@@ -141,7 +141,7 @@ REJECTED = (
     ("a1", Truncated),
     ("a101", Truncated),
     ("9880", Truncated),
-    # goes on too long
+    # bytes after the end
     ("0000", TrailingBytes),
     ("f6f6", TrailingBytes),
     ("8000", TrailingBytes),
@@ -227,7 +227,7 @@ def test_utf8_is_strict():
     for text in bad:
         raw = bytes.fromhex(text)
         raises(NotCanonical, cbor.decode, bytes((0x60 | len(raw),)) + raw)
-        # the item that follows must not be taken for the rest of the text
+        # the next item must not be read as the rest of the text
         raises(NotCanonical, cbor.decode, b"\x82" + bytes((0x60 | len(raw),)) + raw + b"\x41\x80")
 
 
@@ -246,7 +246,7 @@ def test_views_and_bytearrays_decode_alike():
     raw = bytes.fromhex("a26161016162820203")
     assert cbor.decode(bytearray(raw)) == cbor.decode(raw)
     assert cbor.decode(memoryview(raw)) == cbor.decode(raw)
-    # what is decoded does not change with the buffer
+    # a decoded value does not change with the buffer
     buffer = bytearray(b"\x42ab")
     value = cbor.decode(buffer)
     buffer[1] = 0

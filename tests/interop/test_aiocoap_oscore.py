@@ -176,7 +176,7 @@ def test_power_cuts_reuse_no_nonce_and_accept_no_replay(preshared: Preshared) ->
 
 
 def test_an_entry_without_a_valid_member_is_skipped(start_device, scope) -> None:
-    """An entry whose member cannot be verified serves nobody, and the others all the same."""
+    """An entry whose member cannot be verified is skipped, and the others are served."""
     foreign = rig.Scope().admit("foreign", rig.READER)
     good = scope.admit("good", rig.READER)
     entries = [device_entry(foreign, id="0d", peer_id="0e"), device_entry(good, secret=SECRET * 2)]

@@ -1,6 +1,6 @@
 """How capsules move between nodes: the resources below "writ", and pulling what is newer.
 
-Any member may fetch and hand over capsules. A capsule counts by its signature, whoever brought it.
+Any member may fetch and hand over capsules. A capsule counts by its signature, from any source.
 Sans-IO.
 """
 

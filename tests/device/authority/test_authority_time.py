@@ -1,4 +1,4 @@
-"""Time, freshness and judgement: what a node without a clock may believe."""
+"""Time, freshness and decisions of a node without a clock."""
 
 import signer
 from authority_rig import DAY_S, OWN_X, PEER_X, Rig, beacon_raw, members_raw, policy_raw
@@ -40,7 +40,7 @@ def peer(rig):
 
 
 def judge(rig, method, path):
-    """What Authority.authorise does for the peer, now."""
+    """Authority.authorise for the peer, now."""
     return rig.authority.authorise(peer(rig), method, path, rig.now_ms)
 
 
@@ -61,7 +61,7 @@ def test_a_delayed_beacon_never_sets_the_clock_back():
     rig.now_ms = 1000000
     rig.receive(beacon_raw(1, rig.authority.head, 61))
     assert rig.authority.now_s(rig.now_ms) == signer.FOUNDED + 1060
-    # and it is as old as it is, not as young as its arrival
+    # its age counts from its own time, not from its arrival
     assert rig.authority.beacon_age_s(rig.now_ms) == 999
 
 
@@ -127,7 +127,7 @@ def test_fresh_rules_deny_when_the_beacon_is_older_than_the_charter_allows():
     assert judge(rig, PUT, "run") == 1
     rig.now_ms = 101000
     raises(NotFresh, judge, rig, PUT, "run")
-    # all other rules go on working offline for as long as it takes
+    # all other rules work offline without a limit
     rig.now_ms = 500 * DAY_S * 1000
     assert judge(rig, GET, "temp") == 0
 
@@ -142,7 +142,7 @@ def test_after_a_restart_a_beacon_from_flash_has_no_age():
     assert rig.authority.beacon.raw == raw
     assert rig.authority.beacon_age_s(0) is None and not rig.authority.is_fresh(0)
     raises(NotFresh, judge, rig, PUT, "run")
-    # to hear it again proves nothing: whoever recorded it may play it
+    # to receive it again proves nothing: it may be a recording
     rig.refuses(AlreadyKnown, raw)
     raises(NotFresh, judge, rig, PUT, "run")
     assert judge(rig, GET, "temp") == 0
@@ -165,7 +165,7 @@ def test_members_expire_by_the_time_that_it_is_at_least():
     raises(Expired, rig.authority.authorise, member, GET, "temp", rig.now_ms)
     rig.receive(late)
     rig.refuses(Expired, members_raw(b"t" * 32, name="t", address=9, exp=signer.FOUNDED + 100))
-    # exactly the last second is over, exactly the first has begun
+    # the end is exclusive, the beginning inclusive
     rig.refuses(Expired, members_raw(b"t" * 32, name="t", exp=signer.FOUNDED + 99))
 
 

@@ -1,4 +1,4 @@
-"""Capsules: one shape each, and nothing but a Rejection for all else."""
+"""Capsules: each kind has one shape, and all else raises a Rejection."""
 
 import signer
 from harness import raises
@@ -39,7 +39,7 @@ ROUTES = [[i, 31, 6, 7, 3, 10, i] for i in range(4)]
 
 
 def assemble(payload, alg=capsule.EDDSA):
-    """A capsule with a signature that nobody looks at here."""
+    """A capsule with a signature that these tests do not check."""
     return capsule.assemble(payload, bytes(range(64)), alg)
 
 
@@ -112,7 +112,7 @@ def test_every_flipped_bit_is_rejected_or_changes_what_is_signed():
             except Rejection:
                 continue
             assert bad.raw == flipped
-            # accepted: then the signature differs, or both the claims and what it must cover do
+            # accepted: then the signature differs, or the claims and the signed bytes do
             same_claims = cbor.encode(bad.claims) == payload
             assert same_claims == (bad.signing_input() == good.signing_input())
             assert not same_claims or bad.signature != good.signature
@@ -185,7 +185,7 @@ def test_claims_of_each_kind_are_exact():
     for name, payload in each_kind():
         claims = cbor.decode(payload)
         for key in list(claims):
-            # NBF is a member's choice, all else is needed
+            # NBF is optional for a member; all other claims are required
             fewer = dict(claims)
             del fewer[key]
             if (name, key) == ("member", NBF):
@@ -305,7 +305,7 @@ def test_confirmation_keys_of_every_odd_shape_are_refused():
                 changed = dict(good)
                 changed[key] = value
                 wrong.append({1: changed})
-    # keys of mixed types, which do not sort
+    # keys of mixed types, which cannot be sorted
     for key in ("x", b"x", 3, -4, 2):
         more = dict(good)
         more[key] = 1
@@ -339,6 +339,6 @@ def test_build_refuses_what_parse_would():
     raises(BadShape, capsule.build, BEACON, [1, HEAD])
     raises(BadShape, capsule.build, MEMBER, [1, 1], "a", 5)
     raises(UnknownKind, capsule.build, 9, [])
-    # of kinds that are built here, no check of the body: that is the view's business
+    # the body is not checked here: the views of the kinds check it
     assert capsule.build(POLICY, [1], iat=1) and capsule.build(AMENDMENT, [])
     assert capsule.build(CHARTER, [], iat=1)

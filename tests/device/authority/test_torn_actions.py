@@ -66,7 +66,7 @@ def test_an_action_is_executed_at_most_once_wherever_power_fails():
                 for _ in range(2):
                     attempt(MemoryFlash(torn.files), raw, done)
                 assert len(done) <= 1
-                # lost only if the record was whole, which nobody saw
+                # an action is lost only if the record was complete
                 assert len(done) == 1 or byte is None or byte == len(whole.files[slot])
                 # those before it are spent as ever
                 for other in raws[: raws.index(raw)]:

@@ -1,4 +1,4 @@
-"""Block-wise transfer: the examples of RFC 7959, round trips, and servers and clients that lie."""
+"""Block-wise transfer: the examples of RFC 7959, round trips, and faulty servers and clients."""
 
 from harness import raises
 
@@ -87,13 +87,13 @@ def test_slices_follow_the_size_asked_for():
     # smaller as asked
     payload, options = slice_response(BODY, block_encode(1, False, 2), 4)
     assert payload == BODY[64:128] and options[1][1] == block_encode(1, True, 2)
-    # larger than we send: the same place in smaller blocks (RFC 7959, section 2.3)
+    # larger than our blocks: the same offset in smaller blocks (RFC 7959, section 2.3)
     payload, options = slice_response(BODY, block_encode(1, False, 5), 4)
     assert payload == BODY[512:] and options[1][1] == block_encode(2, False, 4)
     # the last
     payload, options = slice_response(BODY, block_encode(2, False, 4), 4)
     assert payload == BODY[512:] and options[1][1] == block_encode(2, False, 4)
-    # a whole body when a block was asked for still says so
+    # a whole body still has Block2 when a block was asked for
     assert slice_response(b"x", b"\x02", 4)[1][1] == (coap.BLOCK2, b"\x02")
 
 
@@ -140,7 +140,7 @@ def test_download_takes_only_the_block_that_follows():
         assert download.feed(content(0, True, 0, bytes(16))) is None
         assert download.block2 == block_encode(1, False, 0)
         raises(BlockMismatch, download.feed, wrong)
-        # what did not fit left no trace
+        # the refused block has left no trace
         assert download.feed(content(1, False, 0, b"x")) == bytes(16) + b"x"
     raises(BlockMismatch, Download().feed, content(1, False, 0, b"x"))
 
@@ -288,7 +288,7 @@ def test_assembler_limits_transfers():
     for peer in range(TRANSFERS_MAX):
         assembler.receive(peer, put(0, True, 0, bytes(16)), 0)
     assert code_of(assembler.receive("p", put(0, True, 0, bytes(16)), 1)) == coap.UNAVAILABLE
-    # those under way go on, and may begin anew
+    # transfers under way continue, and may begin anew
     assert code_of(assembler.receive(0, put(0, True, 0, bytes(16)), 1)) == coap.CONTINUE
     assert assembler.receive(1, put(1, False, 0, b"x"), 1)[0] == bytes(16) + b"x"
     assert code_of(assembler.receive("p", put(0, True, 0, bytes(16)), 1)) == coap.CONTINUE

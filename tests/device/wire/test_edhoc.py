@@ -132,7 +132,7 @@ def test_equal_connection_ids_are_refused():
     peer = responder()
     peer.read_1(side.message_1())
     raises(BadShape, peer.message_2, KID_R, v.CRED_R)
-    # a responder that does not care
+    # a responder that does not check
     side = started()
     raises(BadShape, side.read_2, forged_2(v.C_I + v.PLAINTEXT_2[1:]))
 

@@ -40,7 +40,7 @@ def test_steps_only_in_order():
     ]
     for side, steps in ((initiator(), steps_i), (responder(), steps_r)):
         for now in range(6):
-            # every step but the due one is refused, and none of that does harm
+            # every step but the next one is refused, without harm
             for n in range(5):
                 if n != now:
                     raises(OutOfOrder, getattr(side, steps[n][0]), *steps[n][1])
@@ -157,7 +157,7 @@ def test_every_flipped_byte_of_message_4_is_refused():
 
 
 def test_flipped_message_1_fails_at_the_initiator():
-    # what the responder still takes must break the transcript: suites, G_X, C_I, an added EAD
+    # a change that the responder accepts must break the transcript: suites, G_X, C_I, an added EAD
     suites = b"\x03\x82\x05" + v.MESSAGE_1[3:]
     c_i = v.MESSAGE_1[:-1] + b"\x36"
     for message in (suites, c_i, v.MESSAGE_1 + b"\x00", v.MESSAGE_1 + b"\x07"):

@@ -1,4 +1,4 @@
-"""RFC 9529, section 2: a suite that is not spoken here still checks the key schedule and more."""
+"""RFC 9529, section 2: the key schedule is checked with a suite that is not supported here."""
 
 import vectors_edhoc_trace1 as v
 from harness import raises

@@ -1,4 +1,4 @@
-"""The message layer: retransmission, duplicates, and which answer belongs to which request."""
+"""The message layer: retransmission, duplicates, and the matching of answers to requests."""
 
 from harness import raises
 
@@ -90,7 +90,7 @@ def test_piggybacked_answer():
     exchanges.end("peer", message.token)
     assert exchanges.match(response, "peer") is None
     assert exchanges.next_ms(100) is None
-    # again: nothing waits for it any more
+    # again: no request waits for it any more
     assert exchanges.receive(response, "peer", 200) == ("done", [])
 
 
@@ -202,7 +202,7 @@ def test_one_confirmable_at_a_time_to_one_address():
     assert len(exchanges.send(first, "peer", 0)) == 1
     assert exchanges.send(second, "peer", 0) == []
     assert len(exchanges.send(request(exchanges, "other"), "other", 0)) == 1
-    # what was not sent cannot be acknowledged or reset
+    # a message that was not sent cannot be acknowledged or reset
     assert exchanges.receive(empty(ACK, second.mid), "peer", 1) == ("done", [])
     assert exchanges.receive(empty(RST, second.mid), "peer", 1) == ("done", [])
     assert exchanges.tick(1) == ([], [])
@@ -241,7 +241,7 @@ def test_the_reset_of_a_request_is_reported():
         assert exchanges.receive(empty(RST, message.mid), "peer", 1) == ("done", [])
         assert exchanges.next_ms(1) == 0
         assert exchanges.tick(1) == ([], [("peer", message.token, "context")])
-        # told once, and it is not sent again
+        # reported once, and not sent again
         exchanges.receive(empty(RST, message.mid), "peer", 2)
         assert exchanges.tick(100000) == ([], [])
 
@@ -353,7 +353,7 @@ def test_the_least_recent_message_is_forgotten_first():
     exchanges = Exchanges(half)
     for mid in range(DEDUP_MAX):
         assert exchanges.receive(Message(CON, GET, mid), "peer", 0)[0] == "new"
-    # any number of duplicates of one message take no other's place
+    # duplicates of one message displace no other message
     for _ in range(DEDUP_MAX):
         assert exchanges.receive(Message(CON, GET, 0), "peer", 1)[0] == "duplicate"
     assert exchanges.receive(Message(CON, GET, 1), "peer", 1)[0] == "duplicate"

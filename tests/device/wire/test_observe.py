@@ -49,7 +49,7 @@ def test_a_full_table_registers_no_new_observer():
         assert observers.register("temp", i, i, b"\x01")
     assert observers.register("temp", "new", "new", b"\x01") is None
     assert len(observers.entries) == OBSERVERS_MAX
-    # who is in it may register again
+    # a registered observer may register again
     assert observers.register("temp", 0, "moved", b"\x02")
     observers.cancel(1, b"\x01")
     assert observers.register("temp", "new", "new", b"\x01")

@@ -1,4 +1,4 @@
-"""OSCORE: RFC 8613's vectors byte for byte, and everything that must not open."""
+"""OSCORE: RFC 8613's vectors byte for byte, and messages that must be refused."""
 
 import vectors_oscore as vectors
 from harness import raises
@@ -37,7 +37,7 @@ def get(path="temp", payload=b""):
 
 
 def copy(message):
-    """The message as it is after a journey."""
+    """The message after encoding and decoding."""
     return coap.decode(message.encode())
 
 
@@ -81,7 +81,7 @@ def test_requests_c_4_to_c_6():
             coap.decode(protected)
         )
         assert number == sequence and server_binding == binding
-        # Uri-Host was outside and is not taken from there
+        # the outer Uri-Host is not used
         expected = coap.decode(unprotected)
         assert opened.code == expected.code and opened.path() == expected.path() == "tv1"
         assert opened.option(coap.URI_HOST) is None and opened.payload == b""
@@ -150,7 +150,7 @@ def test_option_codec_is_strict():
 
 
 def test_every_option_of_three_bytes_has_one_meaning():
-    # whatever decodes is exactly what encode makes of its meaning
+    # every option that decodes has exactly the encoding of its meaning
     for number in range(1 << 16):
         value = bytes((number >> 8, number & 255, 5))
         try:
@@ -216,7 +216,7 @@ def test_an_answer_belongs_to_its_request():
         sealed = server.protect_response(answer, binding, own_piv)
         assert client.unprotect_response(copy(sealed), one_binding)
         raises(DecryptionFailed, client.unprotect_response, copy(sealed), two_binding)
-    # nor does a request open as an answer, or at the one who sent it
+    # a request opens neither as an answer nor at its sender
     raises(BadOption, client.unprotect_request, copy(one))
     raises(DecryptionFailed, client.unprotect_response, copy(two), two_binding)
 

@@ -28,7 +28,7 @@ def get():
 
 
 def copy(message):
-    """The message as it is after a journey."""
+    """The message after encoding and decoding."""
     return coap.decode(message.encode())
 
 
@@ -56,7 +56,7 @@ def test_edges_of_the_window():
         assert not see(server, number)
     assert see(server, top - REPLAY_WINDOW_BITS + 1)
     assert not see(server, top - REPLAY_WINDOW_BITS + 1)
-    # one step ahead: the oldest falls out, all others are remembered
+    # one step ahead: the oldest number leaves the window, all others stay
     assert see(server, top - 1) and see(server, top + 1)
     for number in (top - REPLAY_WINDOW_BITS + 1, top - 1, top, top + 1):
         assert not see(server, number)

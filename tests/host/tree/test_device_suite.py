@@ -1,4 +1,4 @@
-"""The device suite under MicroPython, with the .mpy files that ship, in a device's heap."""
+"""The device suite on MicroPython, with the .mpy files that ship and a device's heap."""
 
 import os
 import re
@@ -35,7 +35,7 @@ def device_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like a device's: writ/**.mpy, and the tests compiled beside it (asserts kept)."""
     tree = tmp_path_factory.mktemp("device")
     build_mpy.build(tree)
-    # no device has it, but its test runs on both interpreters
+    # it is not on devices, but its test runs on both interpreters
     build_mpy.compile_files(build_mpy.FIRMWARE, tree, ["writ/aes.py"])
     paths = [path for path in TESTS.rglob("*.py") if path.name not in ("conftest.py", "run.py")]
     for folder in sorted({path.parent for path in paths}):
@@ -47,7 +47,7 @@ def device_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_on_device(tree: Path, suite: str) -> tuple[int, str]:
-    """Run one test module in MicroPython; returns its exit code and all that it printed."""
+    """Run one test module on MicroPython; returns its exit code and its output."""
     # relative, as short as on a device: MicroPython keeps the path of each module in the heap
     environment = {**os.environ, "MICROPYPATH": ":.frozen"}
     done = subprocess.run(

@@ -47,7 +47,7 @@ def test_a_full_heap_loses_a_message_and_the_device_goes_on(
         patched.setattr(node.sync, "serve", full)
         node.step(0)
     assert node.counters == {"MemoryError": 1} and node.link.sent == []
-    # the sender repeats it, and is not taken for one that was answered
+    # the sender repeats it, and it is not treated as a duplicate
     node.step(0)
     ((_, data),) = node.link.sent
     assert decode(data).mid == 7 and decode(data).payload
@@ -63,7 +63,7 @@ def test_a_full_heap_while_receiving_does_not_stop_the_device(tmp_path: Path) ->
     gone = []
     node.sessions.give_way = lambda: gone.append("oldest")
     node.step(0)
-    # else it would never have room to receive again
+    # otherwise it would never have room to receive again
     assert node.counters == {"MemoryError": 1} and gone == ["oldest"]
 
 
@@ -78,7 +78,7 @@ def test_a_heap_without_room_to_receive_does_not_stop_the_ticks(tmp_path: Path) 
     for now in range(1000, 5000, 1000):
         node.clock.now = now
         node.step(0)
-    # each second step: what has timed out gives its room back
+    # each second step does the ticks, whose time-outs free memory
     assert node.now_ms == 4000 and node.counters == {"MemoryError": 2}
 
 
@@ -92,7 +92,7 @@ class Clock:
 
 
 class Spy:
-    """In the place of each delegate that is made: when one was asked to renew."""
+    """Replaces the delegate and notes the requests for renewal."""
 
     def __init__(self) -> None:
         self.renewed: list[int] = []
@@ -105,7 +105,7 @@ class Spy:
         self.renewed.append(self.node.now_ms)
 
     def tick(self, now_ms: int) -> list[tuple[str, ...]]:
-        # its code is gone again when what it wants sent is made
+        # its code is unloaded before its calls begin
         return [("what", "it asks for")]
 
 
@@ -114,7 +114,7 @@ def member(expires: int) -> Any:
 
 
 def renewals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **config: object) -> list[int]:
-    """When a node asks for renewal whose membership ends 30 days and 10 seconds from its start."""
+    """The times of renewal requests of a node whose membership ends after 30 days and 10 s."""
     node = node_in(tmp_path, **config)
     node.authority.me = member(30 * 86400 + 10)
     node.clock = Clock()

@@ -13,7 +13,7 @@ from docs_rig import rows
 
 from writ import limits
 
-# What a host has more of than a device
+# The limits that are larger on a host than on a device
 HOST = {
     "SESSIONS_MAX": 256,
     "PEERS_MAX": 1024,
@@ -32,7 +32,7 @@ HOST = {
 
 
 def run(code: str, **environment: str) -> str:
-    """What `code` prints in a process of its own, whose environment says nothing else of limits."""
+    """The output of `code` in a process of its own with this environment."""
     inherited = {name: value for name, value in os.environ.items() if name != "WRIT_LIMITS"}
     paths = [str(build_mpy.FIRMWARE), str(build_mpy.ROOT / "tests/device/rigs")]
     inherited["PYTHONPATH"] = os.pathsep.join(paths)

@@ -142,7 +142,7 @@ def test_no_block_is_kept_for_a_member_without_permission():
     net.ask("guest", "soil", "hello")
     net.change = change
     assert code(net.ask("guest", "soil", "big", coap.POST, b"x" * 1000)) == "4.03"
-    # refused at the first block: nothing was held for it
+    # refused at the first block, and no block is kept
     assert count[0] == 1
 
 

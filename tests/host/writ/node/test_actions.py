@@ -49,13 +49,13 @@ def beacon(epoch, law, after_s):
 
 
 def sensor(flash=None):
-    """A sensor under LAW, and the list of what was done."""
+    """A sensor under LAW, and the list of executed commands."""
     soil = make("soil", 2, SENSOR, LAW, flash=flash)
     return soil, serve(soil)
 
 
 def field(**more):
-    """(net, calls): a gateway, and a sensor that wants actions."""
+    """(net, calls): a gateway, and a sensor that requires actions."""
     soil, calls = sensor()
     return Net(gw=make("gw", 1, GATEWAY, LAW), soil=soil, **more), calls
 
@@ -124,7 +124,7 @@ def test_an_upload_in_blocks_is_the_payload_of_the_action():
     # not even the first block is kept where no action waits
     assert not calls
     hand(net, action("big", body))
-    # another payload begins like it, and is found out at its end
+    # another payload with the same beginning is detected at its end
     assert post(net, "big", body[:-1] + b"!") == NEEDED and not calls
     assert post(net, "big", body) == ("2.04", b"taken")
     assert calls == [("big", coap.POST, body)]
@@ -191,7 +191,7 @@ def test_the_policy_in_force_decides_about_a_waiting_action(order):
 
 
 def test_at_most_once_wherever_power_fails():
-    """The power is cut at each write of handing over and carrying out, at some of its bytes."""
+    """The power fails in each write of the hand-over and the execution, at some of its bytes."""
     number = 0
     for at in range(4):
         for byte in (0, 5, 30, None):
@@ -249,7 +249,7 @@ def test_fresh_over_a_restart():
     net = Net(gw=make("gw", 1, GATEWAY, LAW), soil=soil)
     hand(net, beacon(1, LAW, 60))
     assert fresh(net) == "2.05"
-    # it cannot know how long it was off: the beacon on flash is not fresh, and does not become it
+    # it cannot know how long it was off: the beacon on flash is not fresh
     net.nodes["soil"] = start("soil", flash)
     serve(net.nodes["soil"])
     assert fresh(net) == "4.03"
@@ -270,14 +270,14 @@ def test_after_a_succession_an_open_session_carries_capsules_only():
     body = [2, soil.authority.head, bytes(32), signer.public_key(signer.OTHER_SEED)]
     payload = capsule.build(capsule.SUCCESSION, body, iat=signer.FOUNDED)
     soil.authority.receive(signer.certify(payload), net.now_ms)
-    # the gateway has heard nothing of it yet; the answer tells it, and it pulls in the session
+    # the gateway does not know of it yet; the answer has the epoch, and it pulls in the session
     answer = net.ask("gw", "soil", "temp", ms=60000)
     assert (code(answer), answer.payload) == ("4.01", b"43 NotMember")
     for node in (soil, gateway):
         assert node.authority.epoch == 2
         assert node.authority.group_key == signer.public_key(signer.OTHER_SEED)
     assert len(gateway.sessions) == len(soil.sessions) == 1
-    # what the new key certifies comes through it, and then all goes on
+    # the capsules by the new key come through it, and then all requests work again
     for name, number, roles in (("gw", 1, GATEWAY), ("soil", 2, SENSOR)):
         old = capsule.parse(member(name, number, roles, signer.EXPIRES + 1)).payload
         raw = signer.certify(old, signer.OTHER_SEED)

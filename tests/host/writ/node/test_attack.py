@@ -27,7 +27,7 @@ def test_a_captured_request_is_replayed_by_name_from_any_address():
         assert coap.decode(reply[1]).payload == b"61 Replayed"
     assert len(calls) == 2
     assert net.nodes["soil"].counters == {"Replayed": 3}
-    # and the session's peer has not moved to the attacker
+    # and the session's address is not the attacker's
     assert next(iter(net.nodes["soil"].sessions)).address == "gw"
     assert code(net.ask("gw", "soil", "temp")) == "2.05"
 
@@ -44,7 +44,7 @@ def test_a_node_overtaken_by_its_own_copy_begins_a_new_session(method):
     session.context.sequence = before
     del calls[:]
     answer = net.ask("gw", "soil", "temp", method, b"on")
-    # what may have been done is for the caller to repeat
+    # the caller decides whether to repeat a request that may have been executed
     assert code(answer) == ("2.05" if method == coap.GET else "PeerFailed")
     assert len(calls) == (method == coap.GET)
     assert code(net.ask("gw", "soil", "temp", method, b"on")) in ("2.05", "2.04")
@@ -262,7 +262,7 @@ def test_a_spoofed_refusal_costs_at_most_one_handshake():
 
 
 def test_a_spoofed_refusal_does_not_repeat_a_command():
-    # the true answer is lost, a refusal comes in its place: only the caller knows what to do
+    # the true answer is lost and replaced by a refusal: only the caller can decide
     for proven in (True, False):
         net, calls = field()
         net.ask("gw", "soil", "temp")

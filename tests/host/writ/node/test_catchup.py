@@ -22,7 +22,7 @@ def renewed(name: str, number: int, roles: int, seed: bytes) -> bytes:
 
 
 def slept(changes: int, own: bool = True) -> Net:
-    """A hub after so many changes of keys, with a new policy, and a sensor that knows of none."""
+    """A hub after so many changes of the key and a new policy, which a sensor has missed."""
     hub = node_rig.make("gw", 1, GATEWAY)
     head, epoch = hub.authority.head, 1
     for old, new in itertools.pairwise(SEEDS[: changes + 1]):
@@ -90,20 +90,20 @@ def test_a_peer_without_a_new_membership_hands_over_capsules() -> None:
         node.authority.receive(signer.certify(payload, signer.GROUP_SEED), 0)
     soil.authority.receive(renewed("soil", 2, SENSOR, new), 0)
     (session,) = soil.sessions
-    # a call is refused, whatever the handshake says that was tried for it
+    # a call is refused, whatever the outcome of its handshake
     assert not net.ask("soil", "gw", "hello", ms=100000).is_success()
     assert session in list(soil.sessions)
-    # the session goes on for what speaks for itself
+    # the session continues for capsules
     del net.log[:]
     assert net.ask("soil", "gw", "writ/charter").payload == signer.charter()
     assert not [data for _, _, data in net.log if b"edhoc" in data]
-    # and certified anew the peer is believed again
+    # with a new capsule the peer is accepted again
     gateway.authority.receive(renewed("gw", 1, GATEWAY, new), 0)
     assert net.ask("soil", "gw", "hello", ms=100000).payload == b"soil"
 
 
 def test_a_peer_without_the_succession_is_no_help() -> None:
-    # a peer of another scope's key, for all that the device can tell
+    # to the device it looks like a peer with another scope's key
     net = slept(1)
     hub = net.nodes["gw"]
     hub.sync._find_succession = lambda request: None

@@ -1,5 +1,7 @@
-"""A device in a process of its own delegates to host peers that are dead, that lie, and one that is
-honest: over sockets, with the keys and capsules of a whole scope."""
+"""A device process delegates to three host peers: one is offline, one Byzantine, one honest.
+
+They use sockets, with the keys and capsules of a whole scope.
+"""
 
 import contextlib
 import threading
@@ -25,7 +27,7 @@ DAY_S = 86400
 
 
 class _Sync(Sync):
-    """Beside a device's: takes statements, whose signature it checks."""
+    """As on a device, and accepts statements, whose signature it checks."""
 
     def __init__(self, node: "Peer", ask: Ask) -> None:
         super().__init__(node)
@@ -45,7 +47,7 @@ class _Sync(Sync):
 
 
 class Peer(Node):
-    """A host peer in a thread. statements: all that it was given."""
+    """A host peer in a thread. statements: those that it has received."""
 
     def __init__(self, path: Path, config: dict, ask: Ask) -> None:
         super().__init__(Store(FileFlash(str(path))), config)

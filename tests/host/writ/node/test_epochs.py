@@ -26,7 +26,7 @@ HOUR_MS = 3600000
 
 
 def requests_for(net, path):
-    """Counts what `Request`s a node serves below "writ": {path: count} by wrapping governance."""
+    """Counts what `Request`s a node serves below "writ": {path: count} by wrapping `Sync.serve`."""
     counts = {}
     for node in net.nodes.values():
         inner = node.sync.serve
@@ -163,7 +163,7 @@ def test_a_slow_liar_does_not_block_pulls_from_others():
     serve(soil)
     net = Net(gw=make("gw", 1, GATEWAY), soil=soil, liar=make("liar", 3, GATEWAY))
     lie(net.nodes["liar"], 1000, None)
-    # it acknowledges the question and never answers
+    # it acknowledges the request and never answers
     inner = net.nodes["liar"].sync.serve
 
     def stall(source, target, data):

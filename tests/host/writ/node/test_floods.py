@@ -92,7 +92,7 @@ def test_a_flood_of_forged_capsules_is_rate_limited_and_repeats_cost_nothing():
         assert work.verify <= 6 * SIGNATURE_BURST + 3
     assert soil.authority.epoch == 1
     only_rejections(soil)
-    # what is true is taken none the less, a little later
+    # a valid capsule is accepted a little later
     net.now_ms += 5000
     net.inject("x", "soil", capsule_post(policy(2, policy()), 1000))
     assert soil.authority.epoch == 2
@@ -126,7 +126,7 @@ def test_sessions_are_limited_and_the_least_recently_used_is_dropped():
             net.ask("gw", "soil", "temp")
             assert soil.sessions.by_peer(net.nodes["gw"].authority.me.node_id)
     assert len(soil.sessions) == SESSIONS_MAX
-    # one that gave way comes back by itself
+    # a peer whose session was dropped makes a new one
     assert code(net.ask("gw0", "soil", "temp")) == "2.05"
 
 

@@ -61,7 +61,7 @@ def trio():
 
 
 def recorded():
-    """All datagrams of a field's ordinary day: [(source, target, data)]."""
+    """All datagrams of an ordinary exchange: [(source, target, data)]."""
     net = trio()
     net.ask("gw", "soil", "temp")
     net.ask("gw", "soil", "big")

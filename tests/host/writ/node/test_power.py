@@ -30,7 +30,7 @@ class Nonces:
 
 
 def flash_of(name, number, roles):
-    """What the flash of a provisioned node holds."""
+    """The content of a provisioned node's flash."""
     flash = MemoryFlash()
     make(name, number, roles, flash=flash)
     return flash.files
@@ -58,7 +58,7 @@ def life(net, seen):
 
 
 def boot(files, at=None, byte=None, tail=None):
-    """A sensor on these files; it loses power at write number `at`, if told."""
+    """A sensor on these files; it loses power at write number `at`, if given."""
     node = start("soil", MemoryFlash(files) if at is None else TornFlash(files, at, byte, tail))
     serve(node)
     return node

@@ -22,7 +22,7 @@ def chain(length: int) -> list[bytes]:
 
 
 def liar_field(serve: object) -> tuple[Net, list[int]]:
-    """A sensor at "soil", and a gateway that serves what `serve(epoch)` gives; its questions."""
+    """A sensor at "soil", and a gateway that serves `serve(epoch)`; the list of its requests."""
     net = Net(gw=node_rig.make("gw", 1, GATEWAY), soil=node_rig.make("soil", 2, SENSOR))
     node_rig.serve(net.nodes["soil"])
     asked = []

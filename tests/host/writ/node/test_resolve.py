@@ -172,7 +172,7 @@ def test_used_up_sequence_numbers_lead_to_a_new_handshake():
 
 
 def resolver():
-    """A net in which "gw" may tell "soil" where "valve" is."""
+    """A net in which "gw" can give "soil" the address of "valve"."""
     net = named()
     valve = make("valve", 7, SENSOR)
     serve(valve)
@@ -182,7 +182,7 @@ def resolver():
 
 
 def resolve(net, name):
-    """What "soil" finds out about a name from "gw": (member, address)."""
+    """The result of a lookup by "soil" at "gw": (member, address)."""
     found = []
     soil = net.nodes["soil"]
     soil.tick(net.now_ms)
@@ -203,7 +203,7 @@ def test_names_are_resolved_through_a_gateway():
 
 
 def liar_says(net, item):
-    """Let "gw" answer each question for a name with this."""
+    """Let "gw" answer each lookup with this."""
     gw = net.nodes["gw"]
     inner = gw.sync.serve
 
@@ -303,7 +303,7 @@ def test_the_agent_asks_a_gateway_for_names_it_does_not_know():
         agent.ask("valve", coap.GET, "hello", on_answer=found.append)
         net.run()
     assert [code(answer) for answer in found] == ["2.05", "2.05"]
-    # the second time it knew
+    # the second time the address is known
     assert [target for _, target, _ in net.log] == ["valve", "soil"]
     agent.ask("nobody", coap.GET, "hello", on_answer=found.append)
     net.run()

@@ -53,7 +53,7 @@ def test_the_answer_of_a_revoked_member_counts_nothing_on_paths_that_only_look_l
     gw.authority.receive(revoked, net.now_ms)
     for path in ("writing/temp", "writ/status"):
         assert code(net.ask("gw", "soil", path)) == "Revoked", path
-    # a capsule speaks for itself
+    # a capsule needs no trust in its bearer
     net, _ = field()
     net.ask("gw", "soil", "temp")
     gw = net.nodes["gw"]
@@ -87,7 +87,7 @@ def test_a_renewed_member_is_reached_by_peers_with_its_old_capsule():
         serve(gw)
         net.ask("gw", "soil", "temp")
         close(net)
-        # only the one it is about has it
+        # only its subject has it
         if by == "gw":
             gw.authority.receive(renewed("gw", 1, GATEWAY), net.now_ms)
         else:

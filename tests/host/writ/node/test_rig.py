@@ -1,4 +1,4 @@
-"""The capsules that the device's node test brings along are the ones that signer.py makes."""
+"""The recorded capsules of the device's node test are those that signer.py makes."""
 
 import signer
 import vectors_node
