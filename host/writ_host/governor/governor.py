@@ -193,7 +193,7 @@ class Governor:
     def _learn_from_node(self) -> None:
         """Take a policy that devices have brought to the scope node.
 
-        A governor that was removed while it was away may have no peer left that tells it so.
+        A governor that was removed while it was offline may have no peer that reports it.
         """
         core, node = self.core, self.node
         if core is not None and node is not None and node.authority.epoch > core.epoch:
@@ -419,7 +419,7 @@ class Governor:
     def _retire(self) -> None:
         # a new governor, whose share is not in force yet, has no seat and keeps its share
         if self.ceremonies.seat is not None:
-            # a quorum of old shares could sign for ever: this one is deleted
+            # a quorum of old shares could sign without end: this one is deleted
             self.ceremonies.seats.retire()
             self._emit(
                 "retired", "other governors are in force; this one only serves devices from now on"

@@ -39,11 +39,11 @@ _TOKEN_BYTES = 8
 CONNECTION_ID_BYTES = 4
 # To answer a handshake takes 1.3 ms. Unknown addresses, which an Echo has verified, get one in 2 s
 # each and 2 a second in all: 0.3 % of a core. Governors restart and move, so some are genuine.
-STRANGER_BURST, STRANGER_REFILL_MS = 4, 2000
+UNKNOWN_BURST, UNKNOWN_REFILL_MS = 4, 2000
 # The address of a pinned peer has its own rate limit: 4 a second.
 KNOWN_BURST, KNOWN_REFILL_MS = 8, 250
 # Unfinished incoming handshakes: from all unknown addresses, and from one known address.
-STRANGERS_PENDING_MAX = 16
+UNKNOWN_PENDING_MAX = 16
 KNOWN_PENDING_MAX = 4
 
 _TRUE = b"\xf5"
@@ -141,7 +141,7 @@ class HandshakeResponder:
         self._private = private
         self._mine = mine
         self._echo_key = crypto.random_bytes(16)
-        self._strangers = RateLimiter(STRANGER_BURST, STRANGER_REFILL_MS)
+        self._unknown_addresses = RateLimiter(UNKNOWN_BURST, UNKNOWN_REFILL_MS)
 
     def echo(self, source: str, now_ms: int, age: int = 0) -> bytes:
         """The Echo for the address `source`, in this period (age 0) or the one before (age 1)."""
@@ -180,7 +180,7 @@ class HandshakeResponder:
                 return pending.message_2
         responder = Responder(self._private, ids[0])
         responder.read_1(message_1)
-        if not (bucket.take(now_ms) if bucket else self._strangers.take(source, now_ms)):
+        if not (bucket.take(now_ms) if bucket else self._unknown_addresses.take(source, now_ms)):
             raise RateLimited()
         message_2 = responder.message_2(("kid", self._mine.kid), self._mine.ccs)
         self._make_room(source, bucket is not None)
@@ -202,7 +202,7 @@ class HandshakeResponder:
             for c_r, pending in self.pending.items()
             if pending.is_known == is_known and (pending.source == source or not is_known)
         ]
-        if len(same_kind) >= (KNOWN_PENDING_MAX if is_known else STRANGERS_PENDING_MAX):
+        if len(same_kind) >= (KNOWN_PENDING_MAX if is_known else UNKNOWN_PENDING_MAX):
             del self.pending[same_kind[0]]
 
     def read_3(self, c_r: bytes, message_3: bytes, source: str) -> tuple[IncomingHandshake, bytes]:

@@ -7,7 +7,7 @@
 3. A peer may have several sessions. All of them receive, one sends. A new session sends once the
    peer has proven that it has the keys; old ones still receive for a while.
 4. If both sides begin a handshake at once, the session of the lower key stays (`_accept_session`).
-5. A side that lost its sessions begins a new handshake. A dead session is noticed by silence (after
+5. A side that lost its sessions begins a new handshake. A lost session is noticed by silence (after
    WireGuard, section 6): the receiver of a message owes a keepalive, and a sender that gets none
    begins a new handshake.
 """

@@ -62,7 +62,7 @@ def test_messages_of_a_wrong_size_or_to_a_stranger_are_refused(size):
     with pytest.raises(UsageError):
         Net(2).send(0, 1, bytes(size))
     with pytest.raises(UsageError):
-        Net(2).ends[0].send(KEYS[2], b"to nobody")
+        Net(2).ends[0].send(KEYS[2], b"to a stranger")
 
 
 def test_a_lost_fragment_loses_that_message_only():

@@ -168,9 +168,9 @@ def test_a_flood_of_handshakes_does_not_block_a_peer(returns_echo, monkeypatch):
             net.send(1, 0, b"through the flood")
         net.run(100)
     assert net.got(0) == [b"through the flood"] and net.is_joined(0, 1)
-    strangers = 4 * handshake.STRANGER_BURST + seconds * 4000 // handshake.STRANGER_REFILL_MS
+    strangers = 4 * handshake.UNKNOWN_BURST + seconds * 4000 // handshake.UNKNOWN_REFILL_MS
     assert 2 <= len(computed) <= strangers + 4
-    assert len(net.ends[0]._responder.pending) <= handshake.STRANGERS_PENDING_MAX
+    assert len(net.ends[0]._responder.pending) <= handshake.UNKNOWN_PENDING_MAX
     assert returns_echo == ("RateLimited" in net.ends[0].counters)
 
 
@@ -329,7 +329,7 @@ def test_unknown_addresses_do_not_use_up_the_rate_of_pinned_ones():
         return [frames.parse(data).code for to, data in end._replies if to == source][:1]
 
     codes = [code(f"6.6.6.{number}:6") for number in range(100)]
-    assert codes.count([0x44]) == 4 * handshake.STRANGER_BURST
+    assert codes.count([0x44]) == 4 * handshake.UNKNOWN_BURST
     assert code(address(1)) == [0x44]
 
 
