@@ -59,7 +59,7 @@ class Plan:
             raise BadPlan(f"a plan has {old.threshold} different dealers")
         staying = sum(one in old.governors for one in new.governors)
         if staying < min(old.threshold, len(new.governors)):
-            # of each quorum's reservations of names one governor that stays must tell the new ones
+            # in each quorum that reserved a name, one governor must stay and report it to new ones
             raise BadPlan(
                 f"{staying} governors stay, but {old.threshold} must stay when others are added",
                 "Replace the governors one by one, and put the new shares in force after each.",

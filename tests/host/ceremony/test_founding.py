@@ -74,16 +74,16 @@ def test_founding_names_the_awaited_governors():
 
 def test_all_compare_the_same_fingerprint_before_they_confirm():
     founders = Founders()
-    heard = []
+    shown = []
 
     def compare(fingerprint):
-        heard.append(fingerprint)
-        assert not any("confirm" in name for name in founders.folder.names()) or len(heard) > 1
+        shown.append(fingerprint)
+        assert not any("confirm" in name for name in founders.folder.names()) or len(shown) > 1
         return True
 
     run_local([founders.machine(i, compare) for i in range(4)])
-    assert len(heard) == 4 and len(set(heard)) == 1
-    assert [len(group) for group in heard[0].split()] == [5] * 8
+    assert len(shown) == 4 and len(set(shown)) == 1
+    assert [len(group) for group in shown[0].split()] == [5] * 8
 
 
 def test_a_governor_that_sees_another_fingerprint_confirms_nothing():

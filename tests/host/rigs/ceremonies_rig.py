@@ -160,20 +160,20 @@ class Network:
     def clock_s(self):
         return NOW_S + self.now_ms // 1000
 
-    def carry(self, host, outs):
-        for out in outs:
-            if isinstance(out, CeremonySend):
+    def carry(self, host, outputs):
+        for output in outputs:
+            if isinstance(output, CeremonySend):
                 # as in peering: no message without an address
-                if host.process is not None and out.to in host.process.peers():
-                    self._post(host, "message", out.to, out.data)
-            elif isinstance(out, SendInvitation):
-                self._post(host, "invitation", out.address, out.data)
-            elif isinstance(out, CeremonyEvent):
-                host.events.append(out)
-            elif isinstance(out, ScopeFounded):
-                host.seats.append(out)
-            elif isinstance(out, SeatReady):
-                host.nexts.append(out)
+                if host.process is not None and output.to in host.process.peers():
+                    self._post(host, "message", output.to, output.data)
+            elif isinstance(output, SendInvitation):
+                self._post(host, "invitation", output.address, output.data)
+            elif isinstance(output, CeremonyEvent):
+                host.events.append(output)
+            elif isinstance(output, ScopeFounded):
+                host.seats.append(output)
+            elif isinstance(output, SeatReady):
+                host.nexts.append(output)
 
     def _post(self, host, what, to, data):
         if self.random.random() >= self.loss:
@@ -221,8 +221,8 @@ class Network:
             if wait is not None and wait <= 0:
                 host.call("tick", self.now_ms)
             for view in host.process.pending() if host.process else []:
-                if view.needs_decision and (said := host.operator(host, view)) is not None:
-                    host.call("decide_on", view.id, said, "said so", self.now_ms)
+                if view.needs_decision and (decision := host.operator(host, view)) is not None:
+                    host.call("decide_on", view.id, decision, "decided so", self.now_ms)
 
     def run(self, until, s_max=240):
         """Step until `until()`; fails, with the seed, after so many simulated seconds."""
@@ -238,10 +238,10 @@ class Network:
     def propose(self, name, kind, records=(), remove=(), **more):
         """The view of a change that the operator of `name` proposes."""
         host = self.hosts[name]
-        view, outs = host.process.propose_change(
+        view, outputs = host.process.propose_change(
             kind, [self.hosts[one].record for one in records], remove, now_ms=self.now_ms, **more
         )
-        self.carry(host, outs)
+        self.carry(host, outputs)
         return view
 
     def describe(self):

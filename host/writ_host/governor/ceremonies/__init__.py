@@ -1,1 +1,1 @@
-"""Ceremonies that a daemon takes part in: founding, re-sharing, hand-over, and their gossip."""
+"""The ceremonies of a daemon: founding, resharing and succession, and the gossip of their files."""

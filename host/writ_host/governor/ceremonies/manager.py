@@ -51,7 +51,7 @@ INVITATIONS_MAX = 2
 CHANGES_MAX = 4
 # A stranger's invitation costs a polynomial and a write.
 INVITATION_PAUSE_S = 2
-# Participants that have not sent anything are told of the ceremony at growing intervals.
+# A ceremony is announced to silent participants at growing intervals.
 ANNOUNCE_MIN_MS = 1000
 ANNOUNCE_MAX_MS = 60000
 # Malformed messages of one peer are reported at most this often, since each report is logged.

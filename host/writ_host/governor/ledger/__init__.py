@@ -1,1 +1,1 @@
-"""A governor's durable state: the database, certified capsules, hard state, ceremonies."""
+"""A governor's durable state: database, capsules, reservations, proposals, chain, hard state."""

@@ -35,7 +35,7 @@ _PRAGMAS = (
 
 _ADVICE = (
     "Put a backup in its place (writ governor run checks it): this governor then fetches from the"
-    " others what the backup lacks. Nobody else needs the damaged file."
+    " others what the backup lacks. The damaged file is not needed any more."
 )
 
 

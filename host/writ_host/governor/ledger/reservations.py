@@ -7,7 +7,7 @@ share back and complete later what the others have signed. A revocation frees bo
 
 Rows that this governor made have the key "n/NAME" or "a/ADDRESS". Rows that another governor
 reported (core/reservations.py) also carry the node id, "n/NAME/NODE", since several governors may
-have reserved one name for several nodes, and nobody knows which of them will be certified.
+have reserved one name for several nodes, and it is not known which of them gets certified.
 """
 
 from collections.abc import Callable, Iterable, Sequence

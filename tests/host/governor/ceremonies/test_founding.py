@@ -161,8 +161,8 @@ def test_no_share_is_sent_before_the_operator_approves():
     invitation = network.invitation()
     network.invite(invitation)
     network.idle(20)
-    told = {name for name in network["anna"].files.list(invitation.id) if name[0] != "!"}
-    assert "carl.round2.cbor" in told and "dora.round2.cbor" not in told
+    files = {name for name in network["anna"].files.list(invitation.id) if name[0] != "!"}
+    assert "carl.round2.cbor" in files and "dora.round2.cbor" not in files
     (view,) = network["dora"].process.pending()
     assert view.needs_decision and view.waiting_for == ("dora",)
     assert network["anna"].process.pending()[0].waiting_for == ("dora",)

@@ -29,21 +29,21 @@ class Folder:
         }
         return GossipFolder(self.id, expected, self.anna.public, self.files)
 
-    def said(self, identity, step, body):
+    def signed(self, identity, step, body):
         return envelope(identity, self.id, step, body)
 
 
 def test_a_file_is_kept_only_if_its_author_signed_it():
     rig = Folder()
-    good = rig.said(rig.ben, "round1", b"x")
+    good = rig.signed(rig.ben, "round1", b"x")
     stranger = Identity.generate("ben")
     for bad in (
-        rig.said(stranger, "round1", b"x"),
-        rig.said(rig.anna, "round1", b"x"),
-        rig.said(rig.ben, "round2", b"x"),
+        rig.signed(stranger, "round1", b"x"),
+        rig.signed(rig.anna, "round1", b"x"),
+        rig.signed(rig.ben, "round2", b"x"),
         envelope(rig.ben, bytes(32), "round1", b"x"),
         good[:-1] + bytes((good[-1] ^ 1,)),
-        rig.said(rig.ben, "round1", bytes(GOSSIP_FILE_BYTES_MAX)),
+        rig.signed(rig.ben, "round1", bytes(GOSSIP_FILE_BYTES_MAX)),
     ):
         with pytest.raises(HostError):
             rig.folder.receive("ben.round1.cbor", bad)
@@ -58,8 +58,8 @@ def test_a_file_is_kept_only_if_its_author_signed_it():
 
 def test_equivocation_is_evidence_and_hides_all_files_of_its_author():
     rig = Folder()
-    one, two, three = (rig.said(rig.ben, "round1", body) for body in (b"1", b"2", b"3"))
-    rig.folder.receive("ben.round2.cbor", rig.said(rig.ben, "round2", b"x"))
+    one, two, three = (rig.signed(rig.ben, "round1", body) for body in (b"1", b"2", b"3"))
+    rig.folder.receive("ben.round2.cbor", rig.signed(rig.ben, "round2", b"x"))
     rig.folder.receive("ben.round1.cbor", one)
     assert rig.folder.receive("ben.round1.cbor", two)
     assert not rig.folder.receive("ben.round1.cbor", three)

@@ -392,8 +392,8 @@ def test_withheld_confirmations_and_late_complaints_cost_no_seat():
     network.tamper = tamper
     view = network.propose("anna", "refresh", dealers=["anna", "ben", "dora"])
     network.run(lambda: complete(network, "anna", "ben", "dora"))
-    said = envelope(ben.identity, view.id, "complaint", codec.dump(["anna", "a lie"]))
-    message = codec.dump([FILE, view.id, "ben.complaint.cbor", said])
+    complaint = envelope(ben.identity, view.id, "complaint", codec.dump(["anna", "a lie"]))
+    message = codec.dump([FILE, view.id, "ben.complaint.cbor", complaint])
     carl.call("receive", ben.key, message, network.now_ms)
     assert network.states(view.id)["carl"] == "failed"
     # no other ceremony replaces the one that he has confirmed
