@@ -9,7 +9,8 @@
  3. With at most `ALL_TO_ALL_MAX` of them, fast signers send these prevotes to each other. A fast
     signer that has all of them knows the signing session, which they name, and signs without a
     `SigningSession` message (lines 36 to 40).
- 4. The proposer asks only a quorum to sign, and asks the others once somebody votes otherwise.
+ 4. The proposer asks only a quorum to sign, and asks the others once a governor votes for another
+    value or for nil.
  5. A governor that was asked and has not signed is *late*. The proposer prefers others to it at
     the next heights.
 
@@ -79,7 +80,7 @@ class FastPath:
             self.enter(value)
 
     def _only_candidate(self) -> Value | None:
-        """The value that an honest proposer has to propose: nobody submitted another one."""
+        """The only submitted value, which an honest proposer has to propose; else None."""
         values = set(self._context.state.candidates.values())
         return values.pop() if self._is_open and len(values) == 1 else None
 
@@ -152,7 +153,7 @@ class FastPath:
         return others
 
     def further_receivers(self, proposal: RoundProposal) -> list[int]:
-        """The governors that were not asked, once somebody votes against this proposal."""
+        """The governors that were not asked, once a governor votes against this proposal."""
         if not self._requested or proposal.sender != self._context.me:
             return []
         others = self._context.committee.after(self._context.me)

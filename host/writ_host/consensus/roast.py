@@ -8,7 +8,7 @@
  5. So each faulty governor can spoil one session only. With at most f of them, one of the first
     f + 1 sessions consists of honest governors and ends.
 
-Nobody has to trust the coordinator: a wrong choice of signers makes no signature, and no nonce
+No governor has to trust the coordinator: a wrong choice of signers makes no signature, and no nonce
 signs twice.
 """
 

@@ -172,7 +172,7 @@ def test_a_dealer_cannot_change_the_key():
     for wrong in (
         reshare.deal(stranger[2], dealers, 4),  # a secret of its own
         reshare.deal(keys[2], (2, 3, 4), 4),  # its share, for other dealers
-        reshare.deal(keys[1], dealers, 4),  # somebody else's deal
+        reshare.deal(keys[1], dealers, 4),  # another governor's deal
     ):
         caught_lying(machine, 2, wrong.commitments)
 

@@ -121,7 +121,7 @@ class Liar:
 
     # --- helpers ----------------------------------------------------------------------------------
 
-    def seal(self, message):
+    def sign(self, message):
         return sign(message, self.governor.signer, self.scope)
 
     def to(self, targets, message):
@@ -155,12 +155,12 @@ def equivocate(liar, effect, message):
     if not isinstance(message, RoundProposal) or message.sender != liar.governor.number:
         return [effect]
     here, there = liar.halves(effect)
-    other = liar.seal(replace(message, value=liar.governor.world.new_value(liar.governor)))
+    other = liar.sign(replace(message, value=liar.governor.world.new_value(liar.governor)))
     sends = liar.to(here, message) + liar.to(there, other)
     for targets, proposal in ((here, message), (there, other)):
         vote = liar.inner.context.nonces.commit(len(proposal.value.payloads))
         place = message.sender, message.height, message.round, proposal.value.digest
-        sends += liar.to(targets, liar.seal(Prevote(*place, 1, vote)))
+        sends += liar.to(targets, liar.sign(Prevote(*place, 1, vote)))
     return sends
 
 
@@ -172,7 +172,7 @@ def vote_twice(liar, effect, message):
     value = liar.rival()
     digest = liar.rng.choice((None, value.digest))
     vote = liar.inner.context.nonces.commit(len(value.payloads)) if digest else ()
-    other = liar.seal(replace(message, digest=digest, commitments=vote))
+    other = liar.sign(replace(message, digest=digest, commitments=vote))
     return liar.to(here, message) + liar.to(there, other)
 
 
@@ -205,7 +205,7 @@ def sign_wrongly(liar, effect, message):
     if not isinstance(message, Share):
         return [effect]
     wrong = tuple(liar.rng.randbytes(31) + b"\0" for _ in message.shares)
-    return liar.to(liar.targets(effect), liar.seal(replace(message, shares=wrong)))
+    return liar.to(liar.targets(effect), liar.sign(replace(message, shares=wrong)))
 
 
 def replay(liar, effect, message):
@@ -224,7 +224,7 @@ def forge(liar, effect, message):
     round_ = max(0, message.round + liar.rng.choice((-1, 0, 1, 3)))
     rounds = liar.state.votes._rounds.values()
     votes = [vote for found in rounds for vote in found.prevotes.values()]
-    own = liar.seal(Prevote(me, height, round_, value.digest, 1, ()))
+    own = liar.sign(Prevote(me, height, round_, value.digest, 1, ()))
     signed = tuple({vote.sender: vote for vote in votes}.values())
     numbers = range(1, liar.governor.world.committee.count + 1)
     proofs = (
@@ -237,7 +237,7 @@ def forge(liar, effect, message):
     proposal = RoundProposal(me, height, round_ + 1, value, round_, proof)
     lies = [
         PrevoteQuorum(height, round_, value, proof),
-        liar.seal(proposal),
+        liar.sign(proposal),
         Decided(value, tuple(liar.rng.randbytes(64) for _ in value.payloads)),
         SigningSession(height, round_, value.digest, proof),
         Seen(bytes(16), replace(own, sender=liar.rng.choice(numbers), counter=10**6)),

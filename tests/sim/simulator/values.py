@@ -38,7 +38,7 @@ def make_beacon(height, newest, time_s):
 
 
 def make_members(name):
-    """A membership and an action, which are certified together."""
+    """A membership and an action, which are signed together."""
     member = cbor.encode({SUB: name, EXP: 2, WRIT: [MEMBER, 1, 2]})
     return member, cbor.encode({EXP: 2, WRIT: [ACTION, bytes(8), 3, name, bytes(32), bytes(8)]})
 
@@ -74,4 +74,4 @@ def reason_against(value, previous):
     _, (claimed, name) = states.pop()
     if claimed != previous:
         return "does not follow"
-    return "nobody wants it" if name.startswith(BAD) else None
+    return "no honest governor accepts it" if name.startswith(BAD) else None
