@@ -1,4 +1,4 @@
-"""Backups of governors: made while they run, whole or not at all, and how one comes back."""
+"""Backups of governors: made atomically, also while they run, and restored."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from writ_host.scope.folder import ScopeFolder
 
 
 def change(council: Council, by: str) -> int:
-    """One more decision: the epoch that it made."""
+    """Make one more decision; returns its epoch."""
     path = council.scope / "policy.toml"
     rule = '[[rule]]\nfrom = "gateway"\nto = "sensor"\nmethods = ["GET"]\nresource = "r%d"\n\n'
     epoch = ScopeFolder.open(council.scope).epoch
@@ -26,13 +26,13 @@ def change(council: Council, by: str) -> int:
     return int(council.with_approval(by, "policy", "certify", "--yes")["epoch"])
 
 
-def test_a_governor_comes_back_from_a_backup_and_decides_again(council: Council) -> None:
+def test_a_restored_governor_catches_up_and_decides_again(council: Council) -> None:
     file = council.root / "backups" / "d.backup"
     made = council.writ("governor", "backup", "d", file)
     assert (made["name"], made["scope"], made["epoch"]) == ("d", "farm", 1)
     assert file.stat().st_mode & 0o777 == 0o600 and file.stat().st_size == made["bytes"]
     assert not list(council.path("d").glob(".backup*"))
-    # it promises and decides more than the backup knows of
+    # the governor votes and decides after the backup
     newest = [change(council, "b") for _ in range(3)][-1]
     wait_for(lambda: council.ask("d", "status")["epoch"] == newest)
     council.kill("d")
@@ -41,11 +41,11 @@ def test_a_governor_comes_back_from_a_backup_and_decides_again(council: Council)
     assert restored["epoch"] == 1 and not (council.path("d") / "node").exists()
     assert (council.path("d") / "d.key").stat().st_mode & 0o777 == 0o600
     council.start("d")
-    # what it forgot it is told
+    # the restored governor learns of the epochs since the backup
     wait_for(lambda: council.ask("d", "status")["epoch"] == newest, council.log("d"))
     assert council.ask("d", "status")["state"] == "seated"
     wait_for(lambda: council.ask("d", "status")["online_count"] == 4, council.log("d"))
-    # the others decide one without needing it, then it is needed again
+    # the others decide an epoch without it; then the quorum needs it again
     following = change(council, "b")
     wait_for(lambda: council.ask("d", "status")["epoch"] == following, council.log("d"))
     council.stop("c")
@@ -54,14 +54,14 @@ def test_a_governor_comes_back_from_a_backup_and_decides_again(council: Council)
     assert not council.ask("a", "status")["accused"]
 
 
-def test_a_governor_that_does_not_run_is_backed_up_too(council: Council) -> None:
+def test_a_stopped_governor_is_backed_up(council: Council) -> None:
     council.stop("c")
     council.environment["WRIT_GOVERNOR"] = str(council.path("c"))
     made = council.writ("governor", "backup", "c.backup")
     del council.environment["WRIT_GOVERNOR"]
     council.start("c")
     assert made["name"] == "c" and made["epoch"] > 1
-    # nothing that opens it, and no session key, is in it
+    # the backup contains neither the key file nor session keys
     with tarfile.open(council.root / "c.backup") as archive:
         names = archive.getnames()
     assert names[0] == "backup.json" and {"c.key", "c.seat", "ledger.db"} < set(names)
@@ -70,7 +70,7 @@ def test_a_governor_that_does_not_run_is_backed_up_too(council: Council) -> None
     assert secret not in (council.root / "c.backup").read_bytes()
 
 
-def test_a_backup_goes_nowhere_but_into_a_new_folder(council: Council) -> None:
+def test_a_backup_is_restored_into_a_new_folder_only(council: Council) -> None:
     council.writ("governor", "backup", "a", "a.backup")
     error = council.writ("governor", "restore", "a.backup", "a", code=1)["error"]
     assert error["name"] == "FileInTheWay" and "move this one away" in error["advice"]
@@ -154,7 +154,7 @@ def _a_broken_ledger(listed: list[Member]) -> list[Member]:
         _a_broken_ledger,
     ],
 )
-def test_what_is_no_backup_leaves_nothing_behind(
+def test_an_invalid_backup_leaves_nothing_behind(
     council: Council, tmp_path: Path, alter: Callable[[list[Member]], list[Member]]
 ) -> None:
     file = tmp_path / "a.backup"
@@ -166,7 +166,7 @@ def test_what_is_no_backup_leaves_nothing_behind(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.backup"]
 
 
-def test_a_backup_that_is_cut_anywhere_is_none(council: Council, tmp_path: Path) -> None:
+def test_a_truncated_backup_is_rejected(council: Council, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     council.writ("governor", "backup", "a", whole)
     data = whole.read_bytes()
@@ -180,12 +180,14 @@ def test_a_backup_that_is_cut_anywhere_is_none(council: Council, tmp_path: Path)
 
 
 @pytest.mark.parametrize("is_put_back", [False, True])
-def test_who_loses_its_ledger_says_no_more(tmp_path: Path, is_put_back: bool) -> None:
+def test_a_governor_without_its_ledger_does_not_take_part(
+    tmp_path: Path, is_put_back: bool
+) -> None:
     council = Council(tmp_path, "a")
     try:
         folder = council.path("a")
         if is_put_back:
-            # a copy in its place, as somebody does who restores a backup by hand
+            # a copied ledger in its place, as after a restore by hand
             council.writ("governor", "backup", "a", "a.backup")
             council.writ("governor", "restore", "a.backup", "copy")
             shutil.move(tmp_path / "copy/ledger.db", folder / "ledger.db")

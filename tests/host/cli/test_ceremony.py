@@ -1,4 +1,4 @@
-"""Governors on machines of their own: founding and certifying file by file, by the commands."""
+"""`writ ceremony`: founding and certification by files, with governors on separate machines."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ NAMES = ("ada", "bob", "cem")
 
 
 class Governors(Rig):
-    """Three governors, each with keys in a folder of its own."""
+    """Three governors, each with its keys in a folder of its own."""
 
     def as_(self, name: str) -> list[str]:
         return ["--as", name, *self.mine(name)]
@@ -31,7 +31,7 @@ class Governors(Rig):
         return ["--keys", str(self.path / name), "--key-file", str(self.path / f"{name}.kf")]
 
     def together(self, *commands: list[str]) -> list[Ran]:
-        """Run commands at one time, each in a process of its own: their nonces live there."""
+        """Run commands at the same time, each in its own process, which holds its nonces."""
         code = "from writ_host.cli import main; main()"
         environment = {
             **os.environ,
@@ -56,12 +56,12 @@ class Governors(Rig):
         return found
 
     def sign(self, *names: str, more: tuple[str, ...] = ()) -> list[Ran]:
-        """Have these governors sign the one open proposal."""
+        """Sign the one open proposal with these governors."""
         words = ["ceremony", "sign", "--yes", "--wait", "30", "--json", *more]
         return self.together(*[[*words, *self.as_(name)] for name in names])
 
     def found(self) -> None:
-        """Identities, roster, founding; step by step, as files go round on a stick."""
+        """Make identities and roster, and found step by step, as with files on a USB stick."""
         self.scope.mkdir()
         for name in NAMES:
             (self.path / f"{name}.kf").write_bytes(os.urandom(32))
@@ -74,20 +74,20 @@ class Governors(Rig):
                 ).code
                 for name in NAMES
             ]
-            # 4: somebody is still awaited
+            # exit code 4: the ceremony waits for other governors
             assert set(codes) <= {0, 4}
             if codes == [0, 0, 0]:
                 return
         raise AssertionError("the founding does not end")
 
     def charter(self) -> None:
-        """The charter, certified by ada and bob."""
+        """Certify the charter with ada and bob."""
         self.ok("ceremony", "propose", "charter", *self.as_("ada"))
         for ran in self.sign("ada", "bob"):
             assert ran.code == 0, ran.out + ran.err
 
     def propose_raw(self, name: str, *payloads: bytes) -> str:
-        """What a lying governor may propose: any payloads at all."""
+        """Propose any payloads, as a Byzantine governor may; returns the tag."""
         key = KeyFile.load(self.path / f"{name}.kf")
         roster = Roster.from_bytes((self.scope / "roster.cbor").read_bytes())
         local = open_seat(self.path / name, name, key, roster)
@@ -137,20 +137,20 @@ def test_a_scope_from_separate_machines(governors: Governors) -> None:
     assert all(one["state"] == "signed" for one in status_of(governors)["proposals"])
 
 
-def test_one_of_three_cannot_sign(governors: Governors) -> None:
+def test_one_of_three_governors_cannot_sign(governors: Governors) -> None:
     governors.ok("ceremony", "propose", "charter", *governors.as_("ada"))
     ran = governors.run("ceremony", "sign", "--yes", "--wait", "0", "--json", *governors.as_("ada"))
     assert ran.code == 4 and ran.error["name"] == "Stalled"
     (proposal,) = status_of(governors)["proposals"]
     assert proposal["state"] == "open" and proposal["awaited"] == ["bob", "cem"]
     assert not (governors.scope / "charter.cbor").exists()
-    # nonces died with that process; it and another one sign in a new attempt
+    # the nonces ended with that process; two governors sign in a new attempt
     for ran in governors.sign("ada", "cem"):
         assert ran.code == 0, ran.out + ran.err
     assert governors.ok("scope", "show")["epoch"] == 1
 
 
-def test_a_refusal_is_for_all_to_see(governors: Governors) -> None:
+def test_a_refusal_is_visible_to_all_governors(governors: Governors) -> None:
     governors.ok("ceremony", "propose", "charter", *governors.as_("ada"))
     for name in ("bob", "cem"):
         ran = governors.run("ceremony", "sign", "--refuse", *governors.as_(name), "--json")
@@ -174,14 +174,14 @@ def test_a_wrong_fingerprint_stops_the_founding(tmp_path: Path) -> None:
     assert not any(one.code == 0 for one in rans)
 
 
-def test_what_a_lying_proposer_shows_is_not_what_counts(governors: Governors) -> None:
+def test_the_label_of_a_byzantine_proposer_is_not_trusted(governors: Governors) -> None:
     governors.charter()
     folder = ScopeFolder.open(governors.scope)
     everything = [[1, 1, "*", 127]]
     body = [2, folder.head, everything, [], [], {}]
     tag = governors.propose_raw("cem", capsule.build(POLICY, body, iat=folder.policy.issued))
     (ran,) = governors.together(["ceremony", "sign", tag, "--wait", "0", *governors.as_("ada")])
-    # labelled "harmless", shown for what it is, and asked about
+    # the label says "harmless"; the review shows the real content
     assert ran.code == 4 and "any may GET, POST" in ran.out
 
 
@@ -201,7 +201,7 @@ def test_a_policy_that_does_not_follow_is_not_signed(governors: Governors) -> No
         assert ran.code == 4 and words in ran.error["message"]
 
 
-def test_two_policies_of_one_epoch_are_not_signed_by_one_governor(governors: Governors) -> None:
+def test_one_governor_does_not_sign_two_policies_for_one_epoch(governors: Governors) -> None:
     governors.charter()
     folder = ScopeFolder.open(governors.scope)
     issued, params = folder.policy.issued, {1: folder.policy.role_names}
@@ -214,7 +214,7 @@ def test_two_policies_of_one_epoch_are_not_signed_by_one_governor(governors: Gov
     ]
     words = ("ceremony", "sign", "--yes", "--wait", "0", "--json", *governors.as_("ada"))
     assert governors.run(*words, tags[0]).error["name"] == "Stalled"
-    # also after a crash: what it agreed to is on disk
+    # the sign guard is on disk, and works also after a crash
     assert governors.run(*words, tags[1]).error["name"] == "DoubleSign"
     assert governors.run(*words, tags[0]).error["name"] == "Stalled"
     assert governors.run(*words, "--supersede", tags[1]).error["name"] == "Stalled"

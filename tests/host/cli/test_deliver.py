@@ -1,4 +1,4 @@
-"""Requests fetched from devices, and capsules handed to them, over real sockets."""
+"""Requests fetched from devices, and capsules delivered to them, over real sockets."""
 
 import socket
 import threading
@@ -54,11 +54,11 @@ def device(rig: Rig) -> Iterator[Device]:
     device.stop()
 
 
-def test_a_device_is_asked_admitted_and_revoked(rig: Rig, device: Device) -> None:
+def test_a_device_is_admitted_and_told_of_a_revocation(rig: Rig, device: Device) -> None:
     found = rig.ok("member", "request", "--from", device.address)
     assert found["name"] == "pump1"
     assert bytes.fromhex(found["node_id"]) != b""
-    # its address is known now: admitting hands over all it needs
+    # the address is known now: `admit` delivers all capsules
     done = rig.ok("member", "admit", "pump1", "--role", "actuator", "--yes")
     assert [one["what"] for one in done["delivered"][0]["capsules"]] == [
         "charter",
@@ -78,7 +78,7 @@ def test_a_device_is_asked_admitted_and_revoked(rig: Rig, device: Device) -> Non
     assert again["delivered"][0]["ok"] and authority.beacon.time == again["time"]
 
 
-def test_who_is_two_epochs_behind_gets_the_whole_policy(rig: Rig, device: Device) -> None:
+def test_a_device_two_epochs_behind_gets_the_whole_policy(rig: Rig, device: Device) -> None:
     rig.ok("member", "request", "--from", device.address)
     rig.ok("member", "admit", "pump1", "--role", "actuator", "--yes")
     for name in ("t1", "t2"):
@@ -96,7 +96,7 @@ def test_who_is_two_epochs_behind_gets_the_whole_policy(rig: Rig, device: Device
     assert early.state in ("known", "refused") and early.reason is not EpochGap
 
 
-def test_a_capsule_of_many_blocks_arrives(rig: Rig, device: Device) -> None:
+def test_a_capsule_of_many_blocks_is_delivered(rig: Rig, device: Device) -> None:
     folder = ScopeFolder.open(rig.scope)
     assert post_capsules(device.address, [("charter", folder.charter_raw)])[0].state == "taken"
     text = (rig.scope / "policy.toml").read_text()
@@ -124,11 +124,11 @@ def test_a_device_of_another_scope_refuses(rig: Rig) -> None:
     assert ran.code == 1
     states = {one["what"]: one["reason"] for one in ran.document["delivered"][0]["capsules"]}
     assert states["charter"] == "WrongScope" and states["member"] == "NoScope"
-    # what was certified is kept all the same
+    # the certified capsule is kept all the same
     assert len(rig.ok("member", "list")["members"]) == 1
 
 
-def test_another_node_at_the_address_gets_nothing(rig: Rig, device: Device) -> None:
+def test_a_wrong_node_at_the_address_gets_nothing(rig: Rig, device: Device) -> None:
     rig.ok("member", "request", rig.path / "t1", "--name", "t1")
     words = ("member", "admit", "t1", "--role", "sensor", "--yes", "--json")
     ran = rig.run(*words, "--deliver", device.address)
@@ -137,7 +137,7 @@ def test_another_node_at_the_address_gets_nothing(rig: Rig, device: Device) -> N
     assert rig.ok("member", "list")["members"][0]["address"] is None
 
 
-def test_nobody_answers(rig: Rig) -> None:
+def test_no_answer_is_reported(rig: Rig) -> None:
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(NotReachable):
         post_capsules(address, [("beacon", b"x")], timeout_s=0.3)
@@ -151,7 +151,7 @@ def test_nobody_answers(rig: Rig) -> None:
     assert ran.code == 1 and ran.error["name"] == "UnknownNode"
 
 
-def test_noise_at_the_port_is_no_answer(rig: Rig) -> None:
+def test_noise_from_the_port_is_no_answer(rig: Rig) -> None:
     port = free_port()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.bind(("127.0.0.1", port))

@@ -1,14 +1,12 @@
-"""Governors as processes: founding, deciding, losing one and two; and the commands for that."""
+"""A scope of four governors as processes: decisions, outages, changes and the commands for them."""
 
 import base64
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
-from pathlib import Path
 
 import pytest
 from council_rig import WRIT, Council, finish, free_ports, wait_for
@@ -22,171 +20,25 @@ from writ_host.ceremony import keyring
 from writ_host.governor.ceremonies.record import Record
 from writ_host.governor.control import ControlFailed
 from writ_host.governor.proposals.statement import RENEW, Statement
-from writ_host.keys.dkg import spoken
 from writ_host.keys.keyfile import KeyFile
 from writ_host.node.client import GET, POST, NodeClient, Reply
 from writ_host.node.folder import NodeFolder, PrivateFlash
 from writ_host.scope.folder import ScopeFolder
 from writ_host.target import Target
 
-# --- without a scope ------------------------------------------------------------------------------
 
-
-def test_init_makes_what_the_others_need_and_nothing_twice(tmp_path: Path) -> None:
-    council = Council(tmp_path, "")
-    made = council.writ(
-        *("governor", "init", "a", "--name", "a"),
-        *("--peers", "10.0.0.7:5685", "--listen", "10.0.0.7:5683"),
-    )
-    record = Record.load(tmp_path / "a/a.toml")
-    assert (record.peers, record.listen) == ("10.0.0.7:5685", "10.0.0.7:5683")
-    assert made["fingerprint"] == spoken(record.governor.verify_key)
-    assert (tmp_path / "a/a.key").stat().st_mode & 0o077 == 0
-    secret = (tmp_path / "key").read_bytes()
-    for path in tmp_path.glob("a/**/*"):
-        assert path.is_dir() or secret not in path.read_bytes()
-    again = council.writ("governor", "init", "a", "--name", "a", code=1)
-    assert again["error"]["name"] == "FileInTheWay"
-    same = ("--peers", "10.0.0.7:5683", "--listen", "10.0.0.7:5683")
-    assert council.writ("governor", "init", "b", "--name", "b", *same, code=2)
-    assert council.writ("governor", "init", "b", "--name", "B!", code=2)
-    # nobody runs, and nobody is there
-    gone = council.writ("governor", "status", "a", code=3)["error"]
-    assert "writ governor run a" in gone["advice"]
-    assert council.writ("governor", "status", "nowhere", code=1)["error"]["name"] == "NoGovernor"
-
-
-def test_create_says_what_it_wants(tmp_path: Path) -> None:
-    council = Council(tmp_path, "")
-    for words in ((), ("--governors", "4"), ("--governors", "x.toml")):
-        error = council.writ("scope", "create", "farm", *words, code=2)["error"]
-        assert "--local" in error["message"] or "no file" in error["message"]
-    unsafe = council.writ("scope", "create", "f", "--local", "--threshold", "2", code=2)["error"]
-    assert "two policies for one epoch" in unsafe["message"]
-
-
-def test_systemd_is_told_and_a_signal_ends_it(tmp_path: Path) -> None:
-    council = Council(tmp_path, "")
-    peers, listen = free_ports(2)
-    council.writ("governor", "init", "a", "--name", "a", "--peers", peers, "--listen", listen)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
-        ear.bind(str(tmp_path / "notify"))
-        ear.settimeout(20)
-        council.environment["NOTIFY_SOCKET"] = str(tmp_path / "notify")
-        council.start("a")
-        assert ear.recv(100) == b"READY=1"
-        # nobody takes the devices' port before there is a scope to serve
-        host, port = listen.split(":")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other, pytest.raises(OSError):
-            other.bind((host, int(port)))
-        # one daemon a folder
-        second = council.writ("governor", "run", "a", code=1)["error"]
-        assert second["name"] == "DaemonInUse" and "process" in second["message"]
-        assert council.stop("a") == 0
-        assert ear.recv(100) == b"STOPPING=1"
-    assert not (tmp_path / "a/control.sock").exists()
-    assert [one["event"] for one in map(json.loads, council.log("a")().splitlines())] == [
-        "started",
-        "waiting",
-        "stopped",
-    ]
-
-
-def test_a_wrong_key_does_not_start(tmp_path: Path) -> None:
-    council = Council(tmp_path, "")
-    council.writ("governor", "init", "a", "--name", "a")
-    (tmp_path / "other").write_bytes(os.urandom(32))
-    error = council.writ("governor", "run", "a", "--key-file", "other", code=4)["error"]
-    assert error["name"] == "WrongPassphrase" and "a/a.key" in error["message"]
-    error = council.writ("governor", "run", "a", "--key-file", "none", code=1)["error"]
-    assert "none: no such file" in error["message"] and "made with" in error["advice"]
-    (tmp_path / "words").write_text("a passphrase\n")
-    del council.environment["WRIT_KEY_FILE"]
-    run = ("governor", "run", "a")
-    error = council.writ(*run, "--passphrase-file", "words", code=4)["error"]
-    assert error["name"] == "WrongPassphrase" and "--key-file" in error["advice"]
-    assert council.writ(*run, code=4)["error"]["name"] == "NeedsPerson"
-
-
-def test_settings_that_are_none_are_told_before_any_key_is_asked_for(tmp_path: Path) -> None:
-    council = Council(tmp_path, "")
-    council.writ("governor", "init", "a", "--name", "a")
-    del council.environment["WRIT_KEY_FILE"]
-    path = tmp_path / "a/governor.toml"
-    text = path.read_text()
-
-    def said(changed: bytes) -> str:
-        path.write_bytes(changed)
-        error = council.writ("governor", "run", "a", code=1)["error"]
-        assert (
-            error["name"] == "BadSettings" and str(path.relative_to(tmp_path)) in error["message"]
-        )
-        return str(error["message"] + error["advice"])
-
-    assert "not UTF-8" in said(b"\xff\xfe")
-    assert "line 1" in said(b"name = \n")
-    other = said(text.replace('name = "a"', 'name = "b"').encode())
-    assert "no b.key" in other and "a.key" in other
-    assert "Cannot overwrite" in said((text + 'peers = "127.0.0.1:1"\n').encode())
-
-
-@pytest.mark.parametrize("taken", [0, 1])
-def test_a_port_that_is_taken_is_named_before_a_scope_needs_it(tmp_path: Path, taken: int) -> None:
-    council = Council(tmp_path, "")
-    ports = free_ports(2)
-    addresses = ("--peers", ports[0], "--listen", ports[1])
-    council.writ("governor", "init", "a", "--name", "a", *addresses)
-    host, port = ports[taken].split(":")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind((host, int(port)))
-        error = council.writ("governor", "run", "a", code=1)["error"]
-    assert error["name"] == "AddressUnavailable" and "governor.toml" in error["advice"]
-    assert ports[taken] in error["message"] and ("peers", "listen")[taken] in error["message"]
-
-
-def test_a_founding_that_one_denies_makes_no_scope(tmp_path: Path) -> None:
-    council = Council(tmp_path, "abc")
-    try:
-        records = "a/a.toml,b/b.toml,c/c.toml"
-        words = ("scope", "create", "farm", "--governors", records)
-        error = council.writ(*words, "--wait", "1", code=4)["error"]
-        assert error["name"] == "NeedsPerson" and "Run the same command again" in error["advice"]
-        # an invitation is not gone on with where the records, or the policy, were mended
-        record = tmp_path / "c/c.toml"
-        text = record.read_text()
-        record.write_text(text.replace("127.0.0.1", "127.0.0.2"))
-        error = council.writ(*words, "--wait", "1", code=1)["error"]
-        assert error["name"] == "FileInTheWay" and "other addresses" in error["message"]
-        record.write_text(text)
-        command = council.begin(*words, "--wait", "40", "--json")
-        council.approve("a")
-        wait_for(lambda: council.waiting("b"))
-        id = council.waiting("b")
-        denied = council.writ("governor", "deny", "b", id[:8], "--yes", "--reason", "not this one")
-        assert denied["decided"] == "denied"
-        error = finish(command, 1)["error"]
-        assert error["name"] == "CeremonyFailed" and "refused" in error["message"]
-        assert not (council.scope / "charter.cbor").exists()
-        assert not council.ask("a", "status").get("scope")
-    finally:
-        council.stop_all()
-
-
-# --- with one -------------------------------------------------------------------------------------
-
-
-def test_what_was_founded(council: Council) -> None:
+def test_the_founded_scope_and_its_status(council: Council) -> None:
     shown = council.writ("scope", "show")
     assert (shown["governors"], shown["threshold"]) == (4, 3)
     assert (shown["tolerates_offline"], shown["tolerates_byzantine"]) == (1, 1)
     assert shown["members"] == 4
     status = council.writ("governor", "status", "b")
     assert (status["state"], status["scope"], status["epoch"]) == ("seated", "farm", 1)
-    # what people compare, where the scope was fetched from a network
+    # operators compare this fingerprint with that of a scope fetched from a network
     assert status["key_fingerprint"] == shown["key_fingerprint"]
     wait_for(lambda: council.ask("b", "status")["online_count"] == 4)
     assert (council.scope / "governor").read_text() == f"{council.path('a')}\n"
-    # a scope needs no second founding, nor can its governors be invited again
+    # neither a second founding nor another invitation of its governors is possible
     records = ",".join(f"{name}/{name}.toml" for name in "abcd")
     words = ("scope", "create", "other", "--governors", records, "--wait", "1")
     error = council.writ(*words, code=4)["error"]
@@ -194,7 +46,7 @@ def test_what_was_founded(council: Council) -> None:
     assert council.writ("scope", "create", "farm", "--governors", records, code=1)
 
 
-def test_a_member_is_admitted_when_one_operator_agrees(council: Council) -> None:
+def test_a_member_is_admitted_after_one_approval(council: Council) -> None:
     council.writ("member", "request", "pump", "--name", "pump")
     words = ("member", "admit", "pump", "--role", "actuator", "--yes", "--no-deliver")
     command = council.begin(*words, "--wait", "30", "--json")
@@ -204,31 +56,31 @@ def test_a_member_is_admitted_when_one_operator_agrees(council: Council) -> None
     council.approve("c", reason="I know this pump")
     (admitted,) = finish(command)["admitted"]
     assert (admitted["name"], admitted["roles"]) == ("pump", ["actuator"])
-    # signed, logged, with its reason, at every governor
+    # the signed reason is in the log of each governor
     wait_for(lambda: "I know this pump" in council.run("governor", "log", "d").stdout)
     entries = council.writ("governor", "log", "d")["entries"]
     assert any(one["text"].endswith("I know this pump") for one in entries)
-    # the folder believes it, as a device would
+    # the folder verifies the member capsule as a device does
     assert ScopeFolder.open(council.scope).members.find("pump") is not None
 
 
-def test_a_denied_proposal_is_told_with_its_reason(council: Council) -> None:
+def test_a_denied_proposal_fails_the_command(council: Council) -> None:
     council.writ("member", "request", "lamp", "--name", "lamp")
     words = ("member", "admit", "lamp", "--role", "actuator", "--yes", "--no-deliver")
     command = council.begin(*words, "--wait", "30", "--json")
-    # with two of four against it there is no quorum
+    # with two of four denials no quorum is possible
     for name in "ab":
         wait_for(lambda name=name: council.waiting(name))
         id = council.waiting(name)
         denied = council.run("governor", "deny", name, id, "--yes", "--reason", "who is that?")
         assert denied.returncode == 0, denied.stderr
     assert finish(command, 1)["error"]["name"] == "Denied"
-    # nobody can decide twice
+    # an operator cannot decide twice
     again = council.writ("governor", "approve", "a", id, "--yes", code=1)["error"]
     assert "denied" in again["message"] or "refused" in again["message"]
 
 
-def test_policy_revocation_and_beacon(council: Council) -> None:
+def test_policy_revocation_and_beacon_are_certified(council: Council) -> None:
     before = ScopeFolder.open(council.scope).epoch
     revoked = council.with_approval("b", "member", "revoke", "pump", "--yes")
     assert revoked["epoch"] == before + 1 and revoked["capsules"]["beacon"]
@@ -243,11 +95,11 @@ def test_policy_revocation_and_beacon(council: Council) -> None:
     beacon = council.writ("scope", "beacon", "--wait", "10")
     assert beacon["epoch"] == before + 2
     wait_for(lambda: council.ask("c", "status")["epoch"] == before + 2)
-    # the scope node serves the same policy
+    # the governor's node serves the same policy
     wait_for(lambda: any(one["epoch"] == before + 2 for one in council.events("c", "epoch")))
 
 
-def test_who_governs_already_can_not_come(council: Council) -> None:
+def test_a_change_with_wrong_governors_is_refused(council: Council) -> None:
     words = ("governor", "change", "a", "--add", council.path("b") / "b.toml", "--yes")
     error = council.writ(*words, code=1)["error"]
     assert "b is a governor already" in error["message"] and not council.waiting("a")
@@ -259,7 +111,7 @@ def test_who_governs_already_can_not_come(council: Council) -> None:
     assert "writ governor succeed" in error["advice"] and not council.waiting("a")
 
 
-def test_with_one_dead_all_goes_on_and_with_two_nothing(council: Council) -> None:
+def test_one_governor_may_be_offline_and_two_stop_all_decisions(council: Council) -> None:
     council.kill("d")
     council.writ("member", "request", "well", "--name", "well")
     admit = ("member", "admit", "well", "--role", "sensor", "--yes", "--no-deliver")
@@ -267,7 +119,7 @@ def test_with_one_dead_all_goes_on_and_with_two_nothing(council: Council) -> Non
     council.stop("c")
     error = council.writ("scope", "beacon", "--wait", "2", code=3)["error"]
     assert error["name"] == "NotReachable" and "too few governors" in error["message"]
-    # they come back, and catch up
+    # both restart and catch up
     council.start("c")
     council.start("d")
     assert council.writ("scope", "beacon", "--wait", "20")
@@ -276,7 +128,7 @@ def test_with_one_dead_all_goes_on_and_with_two_nothing(council: Council) -> Non
     assert council.ask("d", "status")["members"] == council.ask("a", "status")["members"]
 
 
-def test_a_device_asks_a_governor(council: Council) -> None:
+def test_a_device_sends_statements_to_a_governor(council: Council) -> None:
     folder = council.root / "gate"
     council.writ("member", "request", folder, "--name", "gate")
     request = council.scope / "requests/gate.cbor"
@@ -290,26 +142,26 @@ def test_a_device_asks_a_governor(council: Council) -> None:
             target = Target(None, governor, path, query)
             return node.call(target, POST if payload else GET, payload)
 
-        # what a governor's own tables do not hold
+        # the governor's node finds in the ledger what its own tables lack
         raw, _ = cbor.decode(call("writ/member", "n=pump").payload)
         digest = capsule.parse(raw).digest()[:16]
         assert call("writ/capsule", f"d={digest.hex()}").payload == raw
         for wrong in (bytes(16).hex(), digest.hex()[:30], "x", ""):
             assert call("writ/capsule", f"d={wrong}").code == coap.NOT_FOUND
         assert capsule.parse(call("writ/policy", "e=0").payload).kind == capsule.POLICY
-        # renewed without a person, since the policy says so
+        # the policy allows a renewal without an operator
         statement = Statement.make(private, RENEW, issued=int(time.time())).raw
         answers = []
         wait_for(lambda: answers.append(call("writ/propose", payload=statement)) or _done(answers))
         member = capsule.Member(capsule.parse(answers[-1].payload))
         assert member.name == "gate" and member.expires > time.time() + 300 * 86400
-        # nobody speaks for another one
+        # a node cannot send the statement of another node
         forged = Statement.make(os.urandom(32), RENEW, issued=int(time.time())).raw
         assert call("writ/propose", payload=forged).code == coap.FORBIDDEN
         assert call("writ/propose", payload=b"x").code == coap.FORBIDDEN
 
 
-def test_a_new_policy_is_handed_to_who_is_connected(council: Council) -> None:
+def test_a_new_policy_is_pushed_to_connected_nodes(council: Council) -> None:
     governor = Record.load(council.path("c") / "c.toml").listen
     with NodeClient(NodeFolder(council.root / "gate")) as node:
         assert node.call(Target(None, governor, "writ/beacon", ())).is_success
@@ -317,7 +169,7 @@ def test_a_new_policy_is_handed_to_who_is_connected(council: Council) -> None:
         council.with_approval("b", "member", "revoke", "well", "--yes")
 
         def hears() -> bool:
-            # it only listens
+            # this node observes only
             node.node.step(100)
             return bool(node.node.authority.epoch == epoch + 1)
 
@@ -343,7 +195,7 @@ def test_metrics_and_watching(council: Council) -> None:
     for name in ("epoch", "height", "pending", "beacon_age_seconds", "fsync_seconds_count"):
         assert f"\nwrit_governor_{name} " in text, name
     assert 'writ_governor_bytes_sent_total{governor="a"}' in text
-    # as Prometheus reads it: each family has its type and its help, each sample a number
+    # in Prometheus' format: each family has its type and its help, each sample a number
     families = list(text_string_to_metric_families(text))
     assert len(families) > 15
     for family in families:
@@ -365,13 +217,13 @@ def test_metrics_and_watching(council: Council) -> None:
     assert watcher.wait(10) == 130
 
 
-def test_an_id_that_is_none_is_told(council: Council) -> None:
+def test_an_unknown_id_is_reported(council: Council) -> None:
     for id in ("zzzzzzzz", "z" * 32):
         with pytest.raises(ControlFailed, match="nothing here has the id"):
             council.ask("a", "find", id=id)
 
 
-def test_no_secret_is_ever_told(council: Council) -> None:
+def test_no_event_has_a_secret(council: Council) -> None:
     for name in "abcd":
         text = council.log(name)()
         assert text
@@ -379,7 +231,7 @@ def test_no_secret_is_ever_told(council: Council) -> None:
             assert not {"payload", "share", "secret", "key"} & set(json.loads(line))
 
 
-def test_no_private_key_share_or_passphrase_is_where_it_is_not_encrypted(council: Council) -> None:
+def test_no_key_share_or_passphrase_is_written_or_printed_in_clear(council: Council) -> None:
     content = (council.root / "key").read_bytes()
     key = KeyFile(content)
     secrets = {b"the key file": content}
@@ -415,20 +267,20 @@ def test_no_private_key_share_or_passphrase_is_where_it_is_not_encrypted(council
             assert not any(form in data for form in forms), (what, where)
 
 
-def test_governors_change_while_the_group_key_stays(council: Council) -> None:
+def test_a_change_of_governors_keeps_the_group_key(council: Council) -> None:
     key = ScopeFolder.open(council.scope).group_key
     council.add("e")
     words = ("governor", "change", "a", "--add", "e/e.toml", "--remove", "d", "--yes", "--json")
     command = council.begin(*words)
     council.approve("b", "c", "e")
-    # whoever comes waits, and loses nothing of its share when it restarts
+    # the added governor keeps its new share across a restart
     wait_for(lambda: council.events("e", "share"), council.log("e"))
     council.stop("e")
     left = council.path("e") / ".e.seat.abcdefgh"
     left.write_bytes(b"what a write that was cut short has left")
     council.start("e")
     assert not left.exists()
-    # two operators put the new shares in force, and see whose they are
+    # two operators approve the policy that puts the new shares in force
     wait_for(lambda: council.waiting("b"))
     shown = council.run("governor", "pending", "b").stdout
     assert (
@@ -440,7 +292,7 @@ def test_governors_change_while_the_group_key_stays(council: Council) -> None:
     assert (found["state"], found["in_force"]) == ("done", True)
     wait_for(lambda: council.ask("e", "status")["state"] == "seated", council.log("e"))
     wait_for(lambda: council.ask("d", "status")["state"] == "retired", council.log("d"))
-    # the newcomer's own node asks to be a member
+    # the node of the added governor requests membership
     council.approve("c")
     assert council.writ("scope", "beacon", "--wait", "20")
     assert ScopeFolder.open(council.scope).group_key == key
@@ -449,7 +301,7 @@ def test_governors_change_while_the_group_key_stays(council: Council) -> None:
     wait_for(lambda: council.events("e", "expires"), council.log("e"))
 
 
-def test_a_succession_replaces_the_group_key_and_policies_go_on(council: Council) -> None:
+def test_a_succession_replaces_the_group_key(council: Council) -> None:
     before = ScopeFolder.open(council.scope)
     records = "a/a.toml,b/b.toml,e/e.toml"
     words = (
@@ -469,19 +321,19 @@ def test_a_succession_replaces_the_group_key_and_policies_go_on(council: Council
     assert finish(command)["in_force"]
     wait_for(lambda: council.ask("c", "status")["state"] == "retired", council.log("c"))
     wait_for(lambda: council.ask("e", "status")["count"] == 3, council.log("e"))
-    # the policy in force is certified by the new key at once, without anybody's help
+    # the new key certifies the policy in force at once, without an operator
     wait_for(lambda: council.ask("e", "status")["epoch"] == before.epoch + 2, council.log("e"))
     assert council.writ("scope", "beacon", "--wait", "20")
     after = ScopeFolder.open(council.scope)
     assert after.charter.scope == before.charter.scope and after.group_key != before.group_key
-    # the policy still names the committee that the change before had made: of no meaning any more
+    # the policy still names the committee of the change before, which has no effect any more
     council.with_approval("b", "member", "revoke", "d", "--yes")
     for name in "abe":
         assert council.ask(name, "status")["state"] == "seated"
     council.stop("b")
     council.start("b")
     assert council.ask("b", "status")["state"] == "seated"
-    # the governors' own nodes are certified anew, without anybody's help
+    # the new key certifies the governors' own nodes, without an operator
 
     def outdated() -> list[str]:
         council.writ("scope", "beacon", "--wait", "20")

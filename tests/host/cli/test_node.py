@@ -1,4 +1,4 @@
-"""`writ` towards real nodes: MicroPython and CPython processes on the loopback."""
+"""`writ` calling nodes: MicroPython and CPython processes on the loopback interface."""
 
 import json
 import signal
@@ -73,7 +73,7 @@ def test_read_write_post(field: Field, interpreter: str) -> None:
     assert core.startswith("</blob>,</level/0>,")
 
 
-def test_a_refusal_is_told_in_words(field: Field) -> None:
+def test_a_refusal_is_explained(field: Field) -> None:
     pump = field.device("pump")
     guest = field.folder("guest", GUEST)
     write_book(guest, pump=pump.address)
@@ -83,14 +83,14 @@ def test_a_refusal_is_told_in_words(field: Field) -> None:
     assert "writ policy" in said.splitlines()[1]
     error = writ_json("put", "pump/temp", "1", "--node", guest, code=1)["error"]
     assert (error["name"], error["code"]) == ("NotAllowed", NotAllowed.code)
-    # what the policy allows and the device has not got
+    # the policy allows the request, and the device lacks the resource
     node = field.folder("laptop", OPERATOR)
     write_book(node, pump=pump.address)
     said = writ("get", "pump/missing", "--node", node, code=1).stderr
     assert said.splitlines()[0] == "writ: pump has no resource missing"
 
 
-def test_nobody_answers(field: Field) -> None:
+def test_no_answer_is_reported(field: Field) -> None:
     node = field.folder("laptop", OPERATOR, gateways=[f"127.0.0.1:{free_port()}"])
     words = ("get", f"coap://127.0.0.1:{free_port()}/temp", "--timeout", "0.5", "--node", node)
     assert "no answer from 127.0.0.1" in writ(*words, code=3).stderr
@@ -105,20 +105,20 @@ def test_a_node_that_is_no_member_cannot_call(field: Field) -> None:
     said = writ("get", "coap://127.0.0.1/temp", "--node", folder, code=1).stderr
     assert "not a member yet" in said
     assert "writ member request" in said
-    # keys are for their owner's eyes
+    # only the owner may read the key files
     assert {p.stat().st_mode & 0o077 for p in folder.glob("key.*")} == {0}
 
 
-# --- who is called --------------------------------------------------------------------------------
+# --- names and addresses --------------------------------------------------------------------------
 
 
-def test_a_wrong_address_writes_to_nobody_else(field: Field) -> None:
+def test_a_wrong_address_does_not_write_to_another_node(field: Field) -> None:
     pump, valve = field.device("pump"), field.device("valve")
     node = field.folder("laptop", OPERATOR)
     write_book(node, pump=valve.address)
     said = writ("put", "pump/note", "open", "--node", node, code=1).stderr
     assert f"valve answers at {valve.address}, not pump" in said
-    # nor when the session with the true one is open already
+    # also not while a session with the right node is open
     write_book(node, pump=pump.address)
     writ("put", "pump/note", "right", "--node", node)
     write_book(node, pump=valve.address, valve=valve.address)
@@ -126,27 +126,27 @@ def test_a_wrong_address_writes_to_nobody_else(field: Field) -> None:
     assert writ("get", "valve/note", "--node", node).stdout == "\n"
 
 
-def test_a_name_that_went_to_a_new_key_is_found(field: Field) -> None:
+def test_a_name_that_moved_to_a_new_key_is_found(field: Field) -> None:
     pump = field.device("pump")
     node = field.folder("laptop", OPERATOR)
     write_book(node, pump=pump.address)
     writ("get", "pump/temp", "--node", node)
     pump.kill()
-    # the board was replaced: same name, same address, another key
+    # the board is replaced: same name, same address, another key
     pump.path.rename(field.root / "broken")
     field.scope.folder(pump.path, "pump", SENSOR, listen=pump.address)
     pump.start()
     assert writ("get", "pump/temp", "--node", node).stdout == "21.1\n"
-    # and who that is stays known
+    # the new key is remembered
     seen = addressbook.read_last_seen(node)
     assert seen["pump"].node_id == status.read_folder_status(pump.path).node
 
 
-def test_names_from_a_gateway_and_without_it(field: Field) -> None:
+def test_names_are_resolved_by_a_gateway_and_remembered(field: Field) -> None:
     gateway = field.host_node("gateway", SENSOR)
     pump = field.device("pump", gateways=[gateway.address])
     node = field.folder("laptop", OPERATOR, gateways=[gateway.address])
-    # the device has greeted its gateway by now, or does so any moment
+    # the device greets its gateway at some moment
     deadline = time.monotonic() + 10
     while writ_json("get", "pump/temp", "--node", node, code=None).get("error"):
         assert time.monotonic() < deadline
@@ -159,7 +159,7 @@ def test_names_from_a_gateway_and_without_it(field: Field) -> None:
     assert told["address"] == pump.address
 
 
-# --- governance rides on traffic ------------------------------------------------------------------
+# --- policies travel with traffic -----------------------------------------------------------------
 
 
 def test_a_call_carries_a_newer_policy_to_the_device(field: Field) -> None:
@@ -172,7 +172,7 @@ def test_a_call_carries_a_newer_policy_to_the_device(field: Field) -> None:
     writ("ping", "pump", "--node", node)
     assert "epoch 2, as here" in writ("ping", "pump", "--node", node).stdout
     writ("get", "pump/temp", "--node", guest)
-    # who asked with the older policy has the newer one now
+    # the caller with the older policy has the newer one now
     assert status.read_folder_status(guest).epoch == 2
 
 
@@ -192,7 +192,7 @@ def test_a_revoked_node_is_refused_at_once(field: Field) -> None:
             assert (error["name"], error["code"]) == ("Revoked", Revoked.code)
 
 
-def test_a_revoked_node_is_not_believed_as_a_server(field: Field) -> None:
+def test_a_revoked_node_is_not_trusted_as_a_server(field: Field) -> None:
     pump = field.device("pump")
     node, other = field.folder("laptop", OPERATOR), field.folder("other", OPERATOR)
     for folder in (node, other):
@@ -200,13 +200,13 @@ def test_a_revoked_node_is_not_believed_as_a_server(field: Field) -> None:
     writ("get", "pump/temp", "--node", other)
     watch = field.spawn("observe", "pump/temp", "--node", node)
     assert watch.stdout and watch.stdout.readline()
-    # nobody can make a thief's device stop to answer
+    # a stolen device still answers
     revoked = field.scope.enact(RULES, (status.read_folder_status(pump.path).node,))
     field.scope.hand(other, revoked)
     for _ in range(2):
         error = writ_json("get", "pump/temp", "--node", other, code=1)["error"]
         assert (error["name"], error["code"]) == ("Revoked", Revoked.code)
-    # capsules speak for themselves, so even it may carry the news of its revocation
+    # capsules are signed, so even the revoked device may deliver its revocation
     with PlainClient(pump.address) as client:
         client.post("writ", revoked)
     _, said = watch.communicate(timeout=10)
@@ -236,11 +236,11 @@ def test_separate_commands_use_no_sequence_number_twice(field: Field) -> None:
 # --- observe --------------------------------------------------------------------------------------
 
 
-def test_observe_counts_and_leaves(field: Field) -> None:
+def test_observe_counts_and_deregisters(field: Field) -> None:
     pump = field.device("pump")
     node = field.folder("laptop", OPERATOR)
     write_book(node, pump=pump.address)
-    # more resources than a device has places for observers: each must be left again
+    # more resources than a device has places for observers: each command must deregister
     for number in range(5):
         path = f"pump/level/{number}"
         lines = writ("observe", path, "--count", "1", "--json", "--node", node).stdout
@@ -249,7 +249,7 @@ def test_observe_counts_and_leaves(field: Field) -> None:
     assert len({line.split()[1] for line in lines}) == 3
 
 
-def test_observe_ends_with_the_right_to_it(field: Field) -> None:
+def test_observe_ends_when_the_policy_forbids_it(field: Field) -> None:
     pump = field.device("pump")
     node, other = field.folder("laptop", OPERATOR), field.folder("other", OPERATOR)
     for folder in (node, other):
@@ -263,7 +263,7 @@ def test_observe_ends_with_the_right_to_it(field: Field) -> None:
     assert "NotAllowed (40)" in said
 
 
-def test_interrupting_observe_is_how_it_ends(field: Field) -> None:
+def test_an_interrupt_ends_observe_with_success(field: Field) -> None:
     pump = field.device("pump")
     node = field.folder("laptop", OPERATOR)
     write_book(node, pump=pump.address)
@@ -274,7 +274,7 @@ def test_interrupting_observe_is_how_it_ends(field: Field) -> None:
     assert (watch.returncode, said) == (0, "")
 
 
-def test_observe_outlives_a_restart_of_the_device(field: Field) -> None:
+def test_observe_survives_a_restart_of_the_device(field: Field) -> None:
     pump = field.device("pump")
     node = field.folder("laptop", OPERATOR)
     with NodeClient(NodeFolder(node)) as client:
@@ -315,7 +315,7 @@ def test_status_of_this_node(field: Field) -> None:
     assert told["node"] == status.read_folder_status(node).node.hex()
     words = writ("status", "--node", node).stdout
     assert "member    until 2027-01-16" in words
-    # read while the node runs, too
+    # the status is readable while the node runs
     with NodeFolder(node):
         writ("status", "--node", node)
     field.scope.hand(node, field.scope.enact(RULES, (bytes.fromhex(told["node"]),)))
@@ -325,14 +325,14 @@ def test_status_of_this_node(field: Field) -> None:
 # --- the folder, and `node run` -------------------------------------------------------------------
 
 
-def test_a_folder_is_one_process_at_a_time(field: Field) -> None:
+def test_a_node_folder_belongs_to_one_process(field: Field) -> None:
     gateway = field.host_node("gateway", SENSOR)
     error = writ_json("get", "pump/temp", "--node", gateway.path, code=1)["error"]
     assert error["name"] == "NodeInUse"
     assert gateway.process and str(gateway.process.pid) in error["message"]
     writ("node", "run", gateway.path, code=1)
     gateway.kill()
-    # no lock outlives its process
+    # the lock ends with its process
     with NodeFolder(gateway.path), pytest.raises(NodeInUse):
         NodeFolder(gateway.path)
     NodeFolder(gateway.path).close()
@@ -370,7 +370,7 @@ def test_node_run_serves_logs_and_stops(field: Field) -> None:
     assert "rejected" not in names
 
 
-def test_node_run_tells_what_strangers_do(field: Field) -> None:
+def test_node_run_reports_rejected_strangers(field: Field) -> None:
     gateway = field.host_node("gateway", SENSOR)
     stranger = Field(field.root / "elsewhere", field.root)
     stranger.root.mkdir()
@@ -382,7 +382,7 @@ def test_node_run_tells_what_strangers_do(field: Field) -> None:
     gateway.wait_for("policy epoch 2 is in force")
 
 
-def test_node_run_refuses_what_it_cannot_do(field: Field) -> None:
+def test_node_run_refuses_invalid_settings(field: Field) -> None:
     node = field.folder("laptop", OPERATOR)
     assert "unknown sensor 'x'" in writ("node", "run", node, "--serve", "x", code=2).stderr
     assert "config.json" in writ("node", "run", field.root, code=1).stderr
@@ -391,7 +391,7 @@ def test_node_run_refuses_what_it_cannot_do(field: Field) -> None:
     assert '"name" is not a name' in writ("node", "run", node, code=1).stderr
 
 
-def test_the_api_returns_refusals_and_raises_the_rest(field: Field) -> None:
+def test_the_client_returns_refusals_and_raises_other_errors(field: Field) -> None:
     pump = field.device("pump")
     node = field.folder("laptop", OPERATOR)
     with NodeClient(NodeFolder(node)) as client:

@@ -1,4 +1,4 @@
-"""What commands print, how errors are told, and that `writ` itself stays quick and complete."""
+"""The output of commands, the reports of errors, and the start time and completeness of `writ`."""
 
 import json
 import subprocess
@@ -42,7 +42,7 @@ def demo_group(function) -> Main:
     return Group(name="test", package="none", sections={"": {"do": ("no:where", "do it")}})
 
 
-# --- what goes where ------------------------------------------------------------------------------
+# --- text and JSON --------------------------------------------------------------------------------
 
 
 def show_all(out: Output) -> None:
@@ -59,21 +59,21 @@ def show_all(out: Output) -> None:
     out.json({"id": b"\x01\xff", "path": Path("a"), "set": {2, 1}, b"\x02": (None, True)})
 
 
-def test_people_see_text_and_no_json() -> None:
+def test_people_see_text_only() -> None:
     result = run("do", group=demo_group(show_all))
     assert result.exit_code == 0
     assert "\x1b" not in result.output
     assert "\u202e" not in result.output
     assert "\r" not in result.stdout
     assert r"\x1b[2J[red]pump\r\u202e" in result.stdout
-    # whole, on one line, where no terminal is
+    # without a terminal a long cell is not wrapped or truncated
     assert "x" * 200 + "\n" in result.stdout
     assert "id    01ff" in result.stdout
     assert result.stderr == "warning: careful\n"
     assert "{" not in result.stdout
 
 
-def test_programs_see_json_and_nothing_else() -> None:
+def test_programs_see_json_only() -> None:
     result = run("do", "--json", group=demo_group(show_all))
     wanted = {"id": "01ff", "path": "a", "set": [1, 2], "02": [None, True]}
     assert json.loads(result.stdout) == wanted
@@ -92,7 +92,7 @@ def test_events_are_lines() -> None:
     assert [json.loads(line)["n"] for line in lines] == [0, 1, 2]
 
 
-def test_nothing_is_confirmed_without_a_person() -> None:
+def test_nothing_is_confirmed_without_a_terminal() -> None:
     done = []
 
     def ask(out: Output) -> None:
@@ -106,7 +106,7 @@ def test_nothing_is_confirmed_without_a_person() -> None:
     assert not done
 
 
-def test_plain_keeps_what_json_has() -> None:
+def test_plain_keeps_the_types_of_json() -> None:
     error = HostError("x")
     assert plain({"a": [1, "b", None, 1.5, True], 2: bytearray(b"\x00")}) == {
         "a": [1, "b", None, 1.5, True],
@@ -139,7 +139,7 @@ def test_plain_keeps_what_json_has() -> None:
         (click.Abort(), 130),
     ],
 )
-def test_each_error_is_told_in_two_lines(error: BaseException, code: int) -> None:
+def test_each_error_is_reported_in_two_lines(error: BaseException, code: int) -> None:
     def fail(out: Output) -> None:
         """Fail."""
         raise error
@@ -159,7 +159,7 @@ def test_each_error_is_told_in_two_lines(error: BaseException, code: int) -> Non
     assert json.loads(told.stdout)["error"]["exit_code"] == code
 
 
-def test_an_error_of_a_peer_cannot_write_to_the_terminal() -> None:
+def test_a_message_of_a_peer_cannot_control_the_terminal() -> None:
     def fail(out: Output) -> None:
         """Fail."""
         raise HostError(EVIL)
@@ -167,7 +167,7 @@ def test_an_error_of_a_peer_cannot_write_to_the_terminal() -> None:
     assert "\x1b" not in run("do", group=demo_group(fail)).stderr
 
 
-def test_a_rejection_is_told_by_name_code_and_meaning() -> None:
+def test_a_rejection_is_reported_by_name_code_and_meaning() -> None:
     trouble = explain(BadSignature())
     assert (trouble.name, trouble.code) == ("BadSignature", 29)
     assert trouble.message == "BadSignature (29): the signature does not verify"
@@ -193,13 +193,13 @@ def test_json_after_two_dashes_is_an_argument() -> None:
     assert result.stderr.startswith("writ: ")
 
 
-# --- the whole of it ------------------------------------------------------------------------------
+# --- all commands ---------------------------------------------------------------------------------
 
 
 def leaves(
     group: click.Group, path: tuple[str, ...] = ()
 ) -> list[tuple[tuple[str, ...], click.Command]]:
-    """All commands below a group, with their words."""
+    """All commands below a group, with their names."""
     found = []
     context = click.Context(group)
     for name in group.list_commands(context):
@@ -223,7 +223,7 @@ def test_every_command_has_help_and_json() -> None:
         assert run(*words, "--help").exit_code == 0, words
 
 
-def test_help_tells_the_exit_codes_and_imports_no_command() -> None:
+def test_help_shows_the_exit_codes_and_imports_no_command() -> None:
     code = (
         "import sys; from writ_host.cli import main\n"
         "try:\n    main(['--help'])\n"
@@ -241,7 +241,7 @@ def test_help_tells_the_exit_codes_and_imports_no_command() -> None:
     assert "writ_host.cli.call" not in done.stdout
 
 
-def test_an_unknown_command_names_the_near_one() -> None:
+def test_an_unknown_command_is_reported() -> None:
     result = run("statsu")
     assert result.exit_code == USAGE
     assert "statsu" in result.stderr
@@ -273,7 +273,7 @@ def test_completion_of_nodes(tmp_path: Path) -> None:
     assert done.stdout == "plain,pump\n"
 
 
-def test_a_live_page_cuts_nothing_off() -> None:
+def test_a_live_page_wraps_long_lines() -> None:
     line = "  member soil-1, node id 131f53c5ad45387b, roles: sensor, until 2027-11-26 22:14 UTC"
     parts = wrapped(line, 40)
     assert len(parts) == 3 and all(len(part) <= 40 for part in parts)

@@ -1,4 +1,4 @@
-"""The way of a scope by its commands, from founding to revocation; and what goes wrong."""
+"""Commands on a scope of this machine, from founding to revocation, and their failures."""
 
 import contextlib
 import json
@@ -57,7 +57,7 @@ def test_from_founding_to_revocation(rig: Rig) -> None:
     made = rig.ok("policy", "certify", "--yes")
     assert made["epoch"] == 2
     assert not rig.ok("policy", "diff")["changes"]
-    # whoever certifies an amendment certifies the whole policy too: two capsules, one state
+    # the amendment and the whole policy, certified together, lead to the same state
     amendment, whole = (bytes.fromhex(made["capsules"][kind]) for kind in ("amendment", "policy"))
     one = ScopeFolder(rig.path, (rig.scope / "charter.cbor").read_bytes()).authority
     two = ScopeFolder(rig.path, (rig.scope / "charter.cbor").read_bytes()).authority
@@ -71,7 +71,7 @@ def test_from_founding_to_revocation(rig: Rig) -> None:
     assert len(done["capsules"]["amendment"]) // 2 <= 100
     assert [one["state"] for one in rig.ok("member", "list")["members"]] == ["ok", "revoked"]
     assert "# t1: stolen" in (rig.scope / "policy.toml").read_text()
-    # what revocation wrote into policy.toml is what it certified
+    # revocation wrote the certified change into policy.toml
     assert not rig.ok("policy", "diff")["changes"]
 
     beacon = rig.ok("scope", "beacon")
@@ -89,7 +89,7 @@ def test_a_node_folder_runs_on_what_it_was_given(rig: Rig) -> None:
     assert (rig.path / "gw/key.a").stat().st_mode & 0o077 == 0
 
 
-def test_a_request_again_keeps_the_key(rig: Rig) -> None:
+def test_a_repeated_request_keeps_the_key(rig: Rig) -> None:
     first = rig.ok("member", "request", rig.path / "gw", "--name", "gw")
     assert rig.ok("member", "request", rig.path / "gw")["node_id"] == first["node_id"]
     ran = rig.run("member", "request", rig.path / "gw", "--name", "other", "--json")
@@ -112,13 +112,13 @@ def test_many_are_admitted_in_one_ceremony(rig: Rig) -> None:
     assert [one["short_address"] for one in found["admitted"]] == [1, 2, 3, 4, 5]
 
 
-def test_a_name_has_one_living_holder(rig: Rig) -> None:
+def test_a_name_belongs_to_one_valid_member(rig: Rig) -> None:
     rig.admit("t1", "sensor")
     rig.ok("member", "request", rig.path / "other", "--name", "t1")
     ran = rig.run("member", "admit", "t1", "--role", "sensor", "--yes", "--json")
     assert ran.code == 1 and "another member has the name t1" in ran.error["message"]
     rig.ok("member", "revoke", "t1", "--yes")
-    # a replaced device: the name goes to another key, the old one stays known and revoked
+    # a replaced device: the name belongs to another key, the old key stays known and revoked
     found = rig.ok("member", "admit", "t1", "--role", "sensor", "--yes")["admitted"][0]
     assert found["short_address"] == 2
     states = [one["state"] for one in rig.ok("member", "list", "--all")["members"]]
@@ -154,7 +154,7 @@ def test_failing_tests_stop_a_policy(rig: Rig) -> None:
     assert rig.ok("scope", "show")["epoch"] == 1
 
 
-def test_nothing_is_certified_unasked(rig: Rig) -> None:
+def test_nothing_is_certified_without_confirmation(rig: Rig) -> None:
     change_policy(rig, 'methods = ["GET"]', 'methods = ["GET", "DELETE"]')
     ran = rig.run("policy", "certify", "--json")
     assert ran.code == 4 and "--yes" in ran.error["advice"]
@@ -163,14 +163,14 @@ def test_nothing_is_certified_unasked(rig: Rig) -> None:
     assert rig.ok("scope", "show")["epoch"] == 1
 
 
-def test_an_unknown_role_is_told_with_the_known_ones(rig: Rig) -> None:
+def test_an_unknown_role_is_reported_with_the_known_ones(rig: Rig) -> None:
     rig.ok("member", "request", rig.path / "gw", "--name", "gw")
     ran = rig.run("member", "admit", "gw", "--role", "gatway", "--yes")
     assert ran.code == 1
     assert "the certified policy has no role 'gatway'" in ran.err and "'gateway'" in ran.err
 
 
-def test_a_passphrase_is_asked_of_a_person_only(rig: Rig) -> None:
+def test_a_passphrase_is_asked_at_a_terminal_only(rig: Rig) -> None:
     none = {"WRIT_KEY_FILE": ""}
     ran = rig.run("scope", "beacon", "--json", env=none)
     assert ran.code == 4 and "passphrase" in ran.error["message"]
@@ -192,7 +192,7 @@ def test_a_scope_locked_with_a_passphrase(tmp_path: Path) -> None:
     assert rig.run(*words, "--json", env=env).error["name"] == "FileInTheWay"
 
 
-def test_names_are_checked_before_anything_is_done(rig: Rig) -> None:
+def test_names_are_checked_before_the_command_runs(rig: Rig) -> None:
     for words in (
         ("scope", "create", "My Farm", "--local"),
         ("scope", "create", "x", "--local", "--names", "a,b,a"),
@@ -205,7 +205,7 @@ def test_names_are_checked_before_anything_is_done(rig: Rig) -> None:
     assert not (rig.path / "A b").exists()
 
 
-def test_who_waits_is_known_by_its_key(rig: Rig) -> None:
+def test_an_open_request_is_recognised_by_its_key(rig: Rig) -> None:
     rig.admit("t1", "sensor")
     assert rig.ok("member", "list")["requests"] == []
     rig.ok("member", "request", rig.path / "new", "--name", "t1")
@@ -213,7 +213,7 @@ def test_who_waits_is_known_by_its_key(rig: Rig) -> None:
 
 
 @given(st.binary(max_size=300))
-def test_no_request_raises_anything_but_its_rejection(raw: bytes) -> None:
+def test_random_bytes_as_a_request_raise_a_rejection(raw: bytes) -> None:
     with pytest.raises(Rejection):
         read_request(raw)
 
@@ -227,7 +227,7 @@ def test_no_altered_request_is_taken(place: int, flip: int) -> None:
         read_request(bytes(raw))
 
 
-def test_where_no_scope_is(tmp_path: Path) -> None:
+def test_commands_without_a_scope_fail_with_advice(tmp_path: Path) -> None:
     ran = Rig(tmp_path).run("scope", "show")
     assert ran.code == 1 and "writ scope create" in ran.err and not ran.out
     ran = Rig(tmp_path).run("scope", "create", "farm")
@@ -236,7 +236,7 @@ def test_where_no_scope_is(tmp_path: Path) -> None:
     assert ran.code == 2 and "above half" in ran.err
 
 
-def test_a_tampered_folder_is_not_believed(rig: Rig) -> None:
+def test_a_tampered_folder_is_rejected(rig: Rig) -> None:
     rig.admit("t1", "sensor")
     for name in ("beacon.cbor", "policies/00001.cbor", "members/t1.cbor", "charter.cbor"):
         path = rig.scope / name
@@ -248,7 +248,7 @@ def test_a_tampered_folder_is_not_believed(rig: Rig) -> None:
     assert rig.run("member", "list").code == 0
 
 
-def test_another_scopes_capsules_are_not_taken(rig: Rig, tmp_path: Path) -> None:
+def test_capsules_of_another_scope_are_rejected(rig: Rig, tmp_path: Path) -> None:
     rig.ok("member", "request", rig.path / "gw", "--name", "gw")
     other = Rig(tmp_path / "second")
     other.path.mkdir()
@@ -261,7 +261,7 @@ def test_another_scopes_capsules_are_not_taken(rig: Rig, tmp_path: Path) -> None
     assert other.run("scope", "beacon", "--keys", rig.scope / "governors", "--json").code != 0
 
 
-def test_inspect_explains_and_judges(rig: Rig) -> None:
+def test_inspect_explains_each_byte_and_verifies(rig: Rig) -> None:
     rig.admit("t1", "sensor")
     for name, kind in (
         ("charter.cbor", "charter"),
@@ -274,7 +274,7 @@ def test_inspect_explains_and_judges(rig: Rig) -> None:
         found = rig.ok("capsule", "inspect", rig.scope / name)
         assert (found["kind"], found["signature"], found["ok"]) == (kind, "valid", True)
         assert rig.ok("capsule", "inspect", raw.hex())["digest"] == found["digest"]
-        # no byte without an explanation
+        # each byte has an explanation
         covered: set[int] = set()
         for one in found["parts"]:
             covered.update(range(one["offset"], one["offset"] + one["size"]))
@@ -295,7 +295,7 @@ def test_an_amendment_has_no_head_of_its_own(rig: Rig) -> None:
     assert any(one["meaning"] == "revoke: node t1" for one in found["parts"])
 
 
-def test_an_address_book_keeps_its_notes(rig: Rig) -> None:
+def test_an_address_book_keeps_its_comments(rig: Rig) -> None:
     book = rig.scope / "book.toml"
     book.write_text('# ours\n"a.b" = "10.0.0.1:1"\n\n[notes]\nt1 = "by the door"\n')
     folder = ScopeFolder.open(rig.scope)
@@ -333,7 +333,7 @@ def test_a_crash_at_any_write_leaves_one_whole_state(
         again = ScopeFolder.open(copy)
         epochs.add(again.epoch)
         assert again.policy_capsule() is not None
-        # whatever was lost is certified again, and fits
+        # the lost change is certified again
         if again.epoch == 1:
             change = issuance.revocation(again, again.members.newest())
             issuance.issue(again, change.drafts, signer)
@@ -349,7 +349,7 @@ def test_the_newest_policy_is_the_highest_number_not_the_last_name(rig: Rig) -> 
     assert rig.ok("scope", "show")["epoch"] == 1
 
 
-def test_only_one_certifies_in_a_folder(rig: Rig) -> None:
+def test_a_folder_is_locked_while_one_command_certifies(rig: Rig) -> None:
     with ScopeFolder.open(rig.scope).lock():
         assert rig.run("scope", "beacon", "--json").error["name"] == "FolderInUse"
     assert parse((rig.scope / "beacon.cbor").read_bytes()).kind == 4

@@ -1,4 +1,4 @@
-"""Commands that wait for people: the scope's folder is free meanwhile, and nothing is lost."""
+"""Commands that wait for approvals: they do not lock the scope's folder, and can be resumed."""
 
 import signal
 from pathlib import Path
@@ -9,13 +9,13 @@ from writ_host.scope.folder import ScopeFolder
 
 
 def admit(council: Council, name: str) -> tuple[str, ...]:
-    """Ask for membership; the words of the command that admits."""
+    """Request membership; returns the arguments of the command that admits."""
     council.writ("member", "request", name, "--name", name)
     return ("member", "admit", name, "--role", "sensor", "--yes", "--no-deliver")
 
 
 def be_members(council: Council, *names: str) -> None:
-    """Admit those whom no test has admitted yet: each test may be the first that runs."""
+    """Admit the nodes that no earlier test has admitted: each test may run first."""
     known = {one.name for one in ScopeFolder.open(council.scope).members.newest()}
     for name in names:
         if name not in known:
@@ -30,12 +30,12 @@ def kept(council: Council) -> list[Path]:
     return list((council.scope / "proposed").glob("*"))
 
 
-def test_who_waits_for_people_is_in_nobodys_way(council: Council) -> None:
+def test_a_waiting_command_does_not_block_others(council: Council) -> None:
     first = council.begin(*admit(council, "one"), "--wait", "40", "--json")
     wait_for(lambda: council.waiting("b"))
     second = council.begin(*admit(council, "two"), "--wait", "40", "--json")
     wait_for(lambda: len(proposals(council)) == 2)
-    # what needs nobody goes through while two others wait in this folder
+    # a beacon needs no approval: it is certified while two commands wait in this folder
     assert council.writ("scope", "beacon", "--wait", "20")["epoch"] == 1
     for id in proposals(council):
         council.writ("governor", "approve", "b", id[:8], "--yes")
@@ -46,13 +46,13 @@ def test_who_waits_for_people_is_in_nobodys_way(council: Council) -> None:
     assert folder.members.find("one") and folder.members.find("two") and not kept(council)
 
 
-def test_the_same_command_takes_what_another_one_left(council: Council) -> None:
+def test_the_same_command_continues_with_the_pending_proposal(council: Council) -> None:
     words = admit(council, "three")
     (left,) = council.writ(*words, "--no-wait")["pending"]
     assert (left["state"], left["operators"]) == ("open", 1)
     shown = council.run(*words, "--no-wait")
     assert shown.returncode == 0 and f"approve {council.path('a')} {left['id'][:8]}" in shown.stdout
-    # a wish is proposed once, however often it is said
+    # the same command proposes once, however often it runs
     assert proposals(council) == [left["id"]]
     council.approve("c")
     wait_for(lambda: not proposals(council))
@@ -61,7 +61,7 @@ def test_the_same_command_takes_what_another_one_left(council: Council) -> None:
     assert (council.root / "three").is_dir() and not kept(council)
 
 
-def test_who_stops_waiting_is_told_what_goes_on(council: Council) -> None:
+def test_an_interrupted_command_says_that_its_proposal_stays_open(council: Council) -> None:
     words = admit(council, "four")
     command = council.begin(*words)
     wait_for(lambda: council.waiting("b"))
@@ -77,7 +77,7 @@ def test_who_stops_waiting_is_told_what_goes_on(council: Council) -> None:
     assert finish(council.begin(*words, "--wait", "20", "--json"))["admitted"]
 
 
-def test_what_was_denied_is_told_once_and_proposed_anew_then(council: Council) -> None:
+def test_a_denial_is_reported_once_and_then_proposed_anew(council: Council) -> None:
     words = admit(council, "five")
     (left,) = council.writ(*words, "--no-wait")["pending"]
     for name in "ab":
@@ -92,7 +92,7 @@ def test_what_was_denied_is_told_once_and_proposed_anew_then(council: Council) -
     assert finish(council.begin(*words, "--wait", "20", "--json"))["admitted"]
 
 
-def test_a_policy_and_a_revocation_are_taken_later(council: Council) -> None:
+def test_a_policy_and_a_revocation_are_taken_by_a_later_command(council: Council) -> None:
     be_members(council, "one")
     text = council.scope / "policy.toml"
     text.write_text(text.read_text().replace('resource = "*"', 'resource = "temp"', 1))
@@ -113,7 +113,7 @@ def test_a_policy_and_a_revocation_are_taken_later(council: Council) -> None:
     assert "# one: lost" in text.read_text()
 
 
-def test_what_became_stale_is_drafted_anew(council: Council) -> None:
+def test_a_stale_proposal_is_drafted_anew(council: Council) -> None:
     be_members(council, "two", "three")
     revoke = ("member", "revoke", "two", "--yes")
     (left,) = council.writ(*revoke, "--no-wait")["pending"]
@@ -129,7 +129,7 @@ def test_what_became_stale_is_drafted_anew(council: Council) -> None:
     assert finish(council.begin(*revoke, "--wait", "20", "--json"))["revoked"]
 
 
-def test_waiting_options_say_what_they_are_for(council: Council) -> None:
+def test_options_for_waiting_exclude_each_other(council: Council) -> None:
     for words in (("--no-wait", "--wait", "3"), ("--no-wait", "--local")):
         assert council.writ("scope", "beacon", *words, code=2)["error"]
 
@@ -137,14 +137,14 @@ def test_waiting_options_say_what_they_are_for(council: Council) -> None:
 # --- changes of governors -------------------------------------------------------------------------
 
 
-def test_a_change_that_is_not_waited_for_says_what_waits(council: Council) -> None:
+def test_a_change_with_no_wait_returns_the_pending_ceremony(council: Council) -> None:
     made = council.writ("governor", "refresh", "a", "--yes", "--no-wait")
     assert made["state"] != "done" and not made["in_force"] and made["id"]
     denied = council.writ("governor", "deny", "a", made["id"][:8], "--yes", "--reason", "not now")
     assert denied["decided"] == "denied"
 
 
-def test_a_refresh_that_operators_deny_ends_the_command(council: Council) -> None:
+def test_a_denied_refresh_ends_the_command(council: Council) -> None:
     command = council.begin("governor", "refresh", "a", "--yes", "--wait", "50")
     council.approve("b", "c")
     wait_for(lambda: proposals(council))
@@ -157,18 +157,18 @@ def test_a_refresh_that_operators_deny_ends_the_command(council: Council) -> Non
         council.writ("governor", "deny", name, found["id"][:8], "--yes", "--reason", "why?")
     out, err = command.communicate(timeout=30)
     assert command.returncode == 1, out + err
-    # whom it waited for, with the very command, and why it came to nothing
+    # the output has the command to approve with, and the reason of the failure
     assert f"approved by 0 of 2 operators: writ governor approve a {found['id'][:8]}" in out
     assert "too many operators denied it" in err and "The old key shares stay in force" in err
 
 
-def test_who_stops_waiting_for_a_change_is_told_what_goes_on(council: Council) -> None:
+def test_an_interrupted_change_goes_on_without_its_command(council: Council) -> None:
     command = council.begin("governor", "refresh", "a", "--yes")
     council.approve("b", "c")
     wait_for(lambda: proposals(council))
     (found,) = council.ask("a", "pending")["proposals"]
     assert command.stdout is not None and command.stderr is not None
-    # it looks again from time to time
+    # the command polls the daemon
     while found["id"][:8] not in (line := command.stdout.readline()):
         assert line
     command.send_signal(signal.SIGINT)
@@ -180,7 +180,7 @@ def test_who_stops_waiting_for_a_change_is_told_what_goes_on(council: Council) -
 
 
 def _names(council: Council) -> str:
-    # of the committee that the policy in force names
+    """The committee that the policy in force names, in hex."""
     folder = ScopeFolder.open(council.scope)
     council.writ("scope", "beacon", "--wait", "20")
     folder = ScopeFolder.open(council.scope)

@@ -142,7 +142,7 @@ class Writ:
 
 
 @pytest.mark.timeout(2 * TIMEOUT_S)
-def test_every_row_holds_and_the_testbed_is_kept_used_and_stopped(
+def test_each_claim_holds_and_the_kept_testbed_works_until_stopped(
     world: dict[str, str], tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
@@ -211,7 +211,7 @@ def try_instructions(writ: Writ, folder: Path) -> None:
     assert writ("demo", "--stop", str(folder))[0] == 1
 
 
-def test_terminated_in_the_middle_leaves_nothing(world: dict[str, str], tmp_path: Path) -> None:
+def test_sigterm_in_the_middle_leaves_nothing(world: dict[str, str], tmp_path: Path) -> None:
     process = subprocess.Popen(
         command("--plain"), env=world, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -225,7 +225,7 @@ def test_terminated_in_the_middle_leaves_nothing(world: dict[str, str], tmp_path
     assert process.returncode == 130
 
 
-def test_nodes_end_when_the_demo_is_killed(tmp_path: Path) -> None:
+def test_processes_end_when_the_demo_is_killed(tmp_path: Path) -> None:
     paths = [str(ROOT / "firmware"), str(ROOT / "host")]
     world = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(paths)}
     process = subprocess.Popen(command("--plain"), env=world, stdout=subprocess.PIPE, text=True)
@@ -283,7 +283,7 @@ def test_a_node_that_dies_fails_the_demo(monkeypatch: pytest.MonkeyPatch, on_cpy
     assert "oops" in told["proofs"][-1]["evidence"]
 
 
-def test_firmware_that_does_not_compile_is_told_and_leaves_nothing(
+def test_firmware_that_does_not_compile_is_reported_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     wrong = tmp_path / "wrong.py"
@@ -299,12 +299,14 @@ def test_firmware_that_does_not_compile_is_told_and_leaves_nothing(
     assert list(tmp_path.glob("writ-demo-*")) == []
 
 
-def test_steps_left_out_are_no_success(monkeypatch: pytest.MonkeyPatch, on_cpython: None) -> None:
+def test_a_run_without_all_steps_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, on_cpython: None
+) -> None:
     code, told = invoke(monkeypatch)
     assert code == 1 and told == {**told, "holds": False, "proofs": []}
 
 
-def test_a_row_that_does_not_hold_stops_the_run() -> None:
+def test_a_failed_claim_stops_the_run() -> None:
     report = Report()
     with pytest.raises(NotProved), report.in_step(1):
         report.prove("the sky is green", False, "it is blue")
@@ -323,7 +325,7 @@ def datagram(outward: bool, data: bytes) -> wiretap.Datagram:
     return wiretap.Datagram(0.0, outward, "gate", data)
 
 
-def test_a_nonce_used_twice_is_seen_on_the_wire() -> None:
+def test_a_nonce_used_twice_is_detected_on_the_wire() -> None:
     one = datagram(True, oscore_message(5, b"one", b"a", coap.CONTENT))
     two = datagram(True, oscore_message(5, b"two", b"a", coap.CONTENT))
     other = datagram(True, oscore_message(6, b"two", b"a", coap.CONTENT))

@@ -12,7 +12,7 @@ from writ_host.cli import main
 
 @dataclass
 class Ran:
-    """What a command left: its exit code and texts."""
+    """A command's result: its exit code and output."""
 
     code: int
     out: str
@@ -20,17 +20,17 @@ class Ran:
 
     @property
     def document(self) -> Any:
-        """The one JSON document of stdout."""
+        """The JSON document on stdout."""
         return json.loads(self.out)
 
     @property
     def error(self) -> Any:
-        """What --json says of an error."""
+        """The error in the JSON document."""
         return self.document["error"]
 
 
 class Rig:
-    """Commands with --scope and a key file set by the environment, as a person would."""
+    """Runs commands whose scope and key file are set by environment variables."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,7 +38,7 @@ class Rig:
         self.key_file = path / "seats.key"
 
     def run(self, *words: object, env: dict[str, str] | None = None, stdin: str = "") -> Ran:
-        """Run `writ WORDS`; whatever it raises would be the boundary's failure."""
+        """Run `writ` with these arguments. An exception would be a bug of the boundary."""
         base = {"WRIT_SCOPE": str(self.scope), "WRIT_KEY_FILE": str(self.key_file)}
         result = CliRunner().invoke(
             main, [str(word) for word in words], env={**base, **(env or {})}, input=stdin
@@ -47,16 +47,16 @@ class Rig:
         return Ran(result.exit_code, result.stdout, result.stderr)
 
     def ok(self, *words: object, **more: Any) -> Any:
-        """The document of a command that must succeed."""
+        """Run a command that must succeed; returns its document."""
         ran = self.run(*words, "--json", **more)
         assert ran.code == 0, ran.out + ran.err
         return ran.document
 
     def create(self) -> Any:
-        """Found the scope `farm`, 3 of 4."""
+        """Found the scope `farm` with a threshold of 3 of 4."""
         return self.ok("scope", "create", "farm", "--local", "--folder", self.scope)
 
     def admit(self, name: str, role: str, *more: object) -> Any:
-        """Make a node folder, ask, and admit it."""
+        """Make a node folder, request its membership, and admit it."""
         self.ok("member", "request", self.path / name, "--name", name)
         return self.ok("member", "admit", name, "--role", role, "--yes", *more)
