@@ -46,7 +46,7 @@ def decide(committee: Committee, rounds: int) -> Times:
             since = time.perf_counter()
             found = client.ask("propose", payloads=payloads, title="bench")
             while found["state"] == "open":
-                found = client.ask_anew("find", found, id=found["id"], words=False)
+                found = client.ask_anew("find", found, id=found["id"], lines=False)
             seconds.append(time.perf_counter() - since)
             assert len(found["capsules"]) == 2, found
             time.sleep(PAUSE_S)

@@ -53,7 +53,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
 
 
 @dataclass(frozen=True)
-class Trouble:
+class ErrorReport:
     """An error's report and exit code. name: stable, for programs."""
 
     name: str
@@ -71,20 +71,20 @@ def run_guarded(run: Callable[[], Any], as_json: bool) -> int:
         # the reader of the output (head, less) has closed it
         return 0
     except (click.Abort, KeyboardInterrupt):
-        report(Trouble("Interrupted", "interrupted", "", INTERRUPTED), as_json)
+        report(ErrorReport("Interrupted", "interrupted", "", INTERRUPTED), as_json)
         return INTERRUPTED
     except click.ClickException as error:
-        trouble = _usage(error)
+        found = _usage(error)
     except Exception as error:  # noqa: BLE001 - the boundary: a bug is reported in two lines, too
-        trouble = explain(error)
+        found = explain(error)
     else:
         # Click returns the code that Context.exit was called with
         return result if isinstance(result, int) else 0
-    report(trouble, as_json)
-    return trouble.exit_code
+    report(found, as_json)
+    return found.exit_code
 
 
-def explain(error: Exception) -> Trouble:
+def explain(error: Exception) -> ErrorReport:
     """The report of an error. With WRIT_DEBUG set a bug prints its traceback, too."""
     name = type(error).__name__
     exit_code = next((code for kind, code in _CODES if isinstance(error, kind)), BUG)
@@ -92,24 +92,24 @@ def explain(error: Exception) -> Trouble:
         if os.environ.get("WRIT_DEBUG"):
             traceback.print_exception(error)
         advice = "Please report this bug, with the output of WRIT_DEBUG=1."
-        return Trouble(name, f"bug in writ: {name}: {error}", advice, BUG)
+        return ErrorReport(name, f"bug in writ: {name}: {error}", advice, BUG)
     if isinstance(error, Rejection):
-        return Trouble(name, rejection_text(error), advice_for(error), exit_code, error.code)
+        return ErrorReport(name, rejection_text(error), advice_for(error), exit_code, error.code)
     if isinstance(error, RefusedByNode):
-        return Trouble(error.name or name, str(error), error.advice, exit_code, error.code)
+        return ErrorReport(error.name or name, str(error), error.advice, exit_code, error.code)
     if isinstance(error, HostError):
-        return Trouble(name, str(error), error.advice, exit_code)
+        return ErrorReport(name, str(error), error.advice, exit_code)
     if isinstance(error, OSError):
-        return Trouble(name, _os_text(error), _os_advice(error), exit_code)
-    return Trouble(
+        return ErrorReport(name, _os_text(error), _os_advice(error), exit_code)
+    return ErrorReport(
         name, str(error) or rejection_text(error), "writ --help shows the usage.", exit_code
     )
 
 
-def _usage(error: click.ClickException) -> Trouble:
+def _usage(error: click.ClickException) -> ErrorReport:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "writ"
-    return Trouble(
+    return ErrorReport(
         type(error).__name__, error.format_message(), f"See {path} --help.", error.exit_code
     )
 
@@ -129,20 +129,20 @@ def _os_advice(error: OSError) -> str:
     return "Fix the problem, and run the command again."
 
 
-def report(trouble: Trouble, as_json: bool) -> None:
+def report(found: ErrorReport, as_json: bool) -> None:
     """Print the report: two lines on stderr, or one document on stdout."""
     if as_json:
         error = {
-            "name": trouble.name,
-            "code": trouble.code,
-            "message": trouble.message,
-            "advice": trouble.advice,
-            "exit_code": trouble.exit_code,
+            "name": found.name,
+            "code": found.code,
+            "message": found.message,
+            "advice": found.advice,
+            "exit_code": found.exit_code,
         }
         click.echo(json.dumps({"error": error}))
         return
     from .output import printable
 
-    print(f"writ: {printable(trouble.message)}", file=sys.stderr)
-    if trouble.advice:
-        print(f"      {printable(trouble.advice)}", file=sys.stderr)
+    print(f"writ: {printable(found.message)}", file=sys.stderr)
+    if found.advice:
+        print(f"      {printable(found.advice)}", file=sys.stderr)

@@ -57,7 +57,7 @@ def group() -> None:
     Each governor:   writ ceremony identity NAME
     One of them:     writ ceremony roster SCOPE
     Each:            writ ceremony found
-    One:             writ ceremony propose charter
+    One:             writ ceremony request charter
     All, together:   writ ceremony sign
     """
 
@@ -185,12 +185,12 @@ def found(
     seat = machine.run(Waiter(out, wait_s))
     out.ok(f"{name} has a key share of {listed.scope}")
     out.fields({"group key": seat.public.group_key})
-    out.note("next, one governor:  writ ceremony propose charter --as NAME")
+    out.note("next, one governor:  writ ceremony request charter --as NAME")
     document = {"name": name, "scope": listed.scope, "group_key": seat.public.group_key}
     out.json({**document, "threshold": listed.threshold})
 
 
-@command(group, "propose")
+@command(group, "request")
 @click.argument("what", type=click.Choice(["charter", "policy", "beacon"]))
 @scope_option
 @keys_options
@@ -200,7 +200,7 @@ def found(
     type=click.Path(dir_okay=False, path_type=Path),
     help="The policy file. Default: policy.toml of the scope.",
 )
-def propose_(
+def request_(
     out: Output,
     what: str,
     scope: Path,
@@ -210,17 +210,17 @@ def propose_(
     key_file: Path | None,
     policy_path: Path | None,
 ) -> None:
-    """Propose capsules for certification. Then the governors run writ ceremony sign.
+    """Request signatures for capsules. Then the governors run writ ceremony sign.
 
-    `charter` proposes the charter, the first policy and the first beacon of a new scope. To propose
-    members use `writ member admit --as NAME`, and revocations `writ member revoke --as NAME`.
+    `charter` stands for the charter, the first policy and the first beacon of a new scope. For
+    members use `writ member admit --as NAME`, for revocations `writ member revoke --as NAME`.
     """
     signing = SigningOptions(governor, keys, passphrase_file, key_file, None)
     local = open_seat(out, scope, signing)
     path = policy_path or scope / "policy.toml"
     if what == "charter":
         if (scope / "charter.cbor").exists():
-            raise FileInTheWay(f"{scope} has its charter already", "There is nothing to propose.")
+            raise FileInTheWay(f"{scope} has its charter already", "There is nothing to request.")
         if not path.exists():
             path.write_text(template(local.seat.roster.scope), "utf-8")
             out.note(f"wrote a first policy: {path}")
@@ -240,10 +240,10 @@ def propose_(
         title = f"policy of epoch {change.new.epoch}"
     items = issuance.signing_items(drafts)
     made = publish_request(ceremony_folder(scope), local.identity, local.seat, title, items)
-    out.ok(f"proposed {made.tag}: {title}")
+    out.ok(f"requested {made.tag}: {title}")
     out.note(f"next, {local.seat.roster.threshold} governors together:  writ ceremony sign")
     labels = [item.label for item in made.items]
-    out.json({"proposal": made.tag, "title": title, "items": labels})
+    out.json({"request": made.tag, "title": title, "items": labels})
 
 
 @command(group)
@@ -254,7 +254,7 @@ def propose_(
 @click.option(
     "--supersede", is_flag=True, help="Sign although this governor signed another state before."
 )
-@click.option("--refuse", is_flag=True, help="Refuse the proposal, visibly for all governors.")
+@click.option("--refuse", is_flag=True, help="Refuse the request, visibly for all governors.")
 @yes_option
 def sign(
     out: Output,
@@ -269,7 +269,7 @@ def sign(
     refuse: bool,
     yes: bool,
 ) -> None:
-    """Review a proposal and sign it. TAG may be omitted if there is one proposal only.
+    """Review a signing request and sign it. TAG may be omitted if there is only one request.
 
     As many governors as the threshold must run this command at the same time, since the nonces of a
     signature stay in memory. The certified capsules are stored in the scope's folder.
@@ -277,35 +277,35 @@ def sign(
     signing = SigningOptions(governor, keys, passphrase_file, key_file, wait_s)
     local = open_seat(out, scope, signing)
     folder = ceremony_folder(scope)
-    proposal = _choose(folder, local.seat, tag)
-    found = review(local.seat, ScopeFolder.find(scope), proposal.items)
-    is_signed = folder.read(f"{proposal.tag}.signed.cbor") is not None
+    request = _choose(folder, local.seat, tag)
+    found = review(local.seat, ScopeFolder.find(scope), request.items)
+    is_signed = folder.read(f"{request.tag}.signed.cbor") is not None
 
     def approve(_: SigningRequest) -> bool:
         if refuse:
             return False
-        _show(out, proposal, found)
+        _show(out, request, found)
         if found.problems:
             raise NeedsPerson(
                 f"not signed: {found.problems[0]}",
-                "Speak with the proposer; to refuse it: writ ceremony sign --refuse.",
+                "Speak with the requester; to refuse it: writ ceremony sign --refuse.",
             )
-        out.confirm("Sign this proposal?", yes)
+        out.confirm("Sign this?", yes)
         guard = sign_guard(signing.keys_folder(), local.seat.name)
-        guard.record(proposal.group_key, found.heads, supersede)
+        guard.record(request.group_key, found.heads, supersede)
         return True
 
-    machine = Signing(folder, local.identity, local.seat, proposal, approve)
+    machine = Signing(folder, local.identity, local.seat, request, approve)
     signatures = issuance.run_with_retries(machine, Waiter(out, wait_s))
-    new = issuance.store_signed(scope, proposal, signatures)
+    new = issuance.store_signed(scope, request, signatures)
     verb = "was signed already" if is_signed else "signed"
-    out.ok(f"{verb}: {proposal.title}; {new} new capsules in {scope}")
+    out.ok(f"{verb}: {request.title}; {new} new capsules in {scope}")
     out.json(
         {
-            "proposal": proposal.tag,
-            "title": proposal.title,
+            "request": request.tag,
+            "title": request.title,
             "signatures": signatures,
-            "new": new,
+            "new_capsules": new,
             "lines": found.lines,
         }
     )
@@ -320,13 +320,13 @@ def _choose(folder: Folder, seat: Seat, tag: str | None) -> SigningRequest:
     else:
         good = [one for one in good if folder.read(f"{one.tag}.signed.cbor") is None]
     if len(good) != 1:
-        what = "several open proposals" if good else "no open proposal"
+        what = "several open requests" if good else "no open request"
         raise HostError(what, "Give the TAG of one: writ ceremony status lists them.")
     return good[0]
 
 
-def _show(out: Output, proposal: SigningRequest, found: Review) -> None:
-    out.line(f"{proposal.title}, proposed by {proposal.requester} ({proposal.tag})", "bold")
+def _show(out: Output, request: SigningRequest, found: Review) -> None:
+    out.line(f"{request.title}, requested by {request.requester} ({request.tag})", "bold")
     for line in found.lines:
         out.line(f"  {line}")
     for problem in found.problems:
@@ -336,7 +336,7 @@ def _show(out: Output, proposal: SigningRequest, found: Review) -> None:
 @command(group)
 @scope_option
 def status(out: Output, scope: Path) -> None:
-    """Show which governors the founding and each proposal wait for. Needs no keys."""
+    """Show which governors the founding and each signing request wait for. Needs no keys."""
     listed = read_roster(scope)
     folder = ceremony_folder(scope)
     states = founding_state(folder, listed)
@@ -348,13 +348,13 @@ def status(out: Output, scope: Path) -> None:
         for one in requests
     ]
     if rows:
-        out.table(("proposal", "title", "state", "signers", "waiting for"), rows)
+        out.table(("request", "title", "state", "signers", "waiting for"), rows)
     out.json(
         {
             "scope": listed.scope,
             "threshold": listed.threshold,
             "has_charter": (scope / "charter.cbor").exists(),
             "founding": states,
-            "proposals": requests,
+            "requests": requests,
         }
     )

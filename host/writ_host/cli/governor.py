@@ -356,11 +356,11 @@ def _propose(
     if no_wait and wait_s is not None:
         raise click.UsageError("--wait and --no-wait exclude each other")
     with connect(directory) as client:
-        document = client.ask(do, dry=True, **parameters)
+        document = client.ask(do, dry_run=True, **parameters)
         for line in document["lines"]:
             out.line(line)
         out.confirm("Propose this to the governors?", yes)
-        made = client.ask(do, dry=False, **parameters)
+        made = client.ask(do, dry_run=False, **parameters)
         id = made["id"][:8]
         out.ok(f"proposed {id}: {made['title']}")
         if made["fingerprint"]:

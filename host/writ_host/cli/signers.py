@@ -222,11 +222,11 @@ def open_signer(
         return _open_local(out, folder, signing)
     local = open_seat(out, folder.path, signing)
 
-    def approve(proposal: SigningRequest) -> bool:
-        # the operator has seen this own proposal before; the sign guard records its heads
-        states = review(local.seat, folder, proposal.items).heads
-        sign_guard(signing.keys_folder(), local.seat.name).record(proposal.group_key, states)
-        out.note(f"proposal {proposal.tag}: the other governors run  writ ceremony sign")
+    def approve(request: SigningRequest) -> bool:
+        # the operator has seen this own request before; the sign guard records its heads
+        states = review(local.seat, folder, request.items).heads
+        sign_guard(signing.keys_folder(), local.seat.name).record(request.group_key, states)
+        out.note(f"signing request {request.tag}: the other governors run  writ ceremony sign")
         return True
 
     waiter = Waiter(out, signing.wait_s)

@@ -74,11 +74,13 @@ def _print_result(out: Output, bed: Testbed, report: Report, is_live: bool) -> N
             out.line(f"{summary}: the demonstration failed", "bold red")
     out.json(
         {
-            "holds": report.holds,
-            "seconds": round(took_s, 1),
+            "ok": report.holds,
+            "duration_s": round(took_s, 1),
             "devices": bed.device.description,
             "folder": bed.path,
-            "took_s": {step: round(seconds, 1) for step, seconds in report.took_s.items()},
+            "step_durations_s": {
+                step: round(seconds, 1) for step, seconds in report.took_s.items()
+            },
             "proofs": [
                 {
                     "step": proof.step,

@@ -31,7 +31,7 @@ def replace(bed: Testbed, report: Report) -> None:
     waiting = propose_desk(bed, "365d", "keep the desk for a year")
     governors.make([SUCCESSOR])
     record = governors[SUCCESSOR].record.read_text()
-    made = governors[ANNA].ask("change", add=[record], remove=[DORA], dry=False)
+    made = governors[ANNA].ask("change", add=[record], remove=[DORA], dry_run=False)
     approvers = _approve_ceremony(bed, made)
     report.prove(
         "the remaining governors deal a key share to a fifth process",

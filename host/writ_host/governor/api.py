@@ -1,9 +1,9 @@
 """The operators' API: the answers to requests on the control socket (control.py).
 
-    status   pending   log {last}   find {id, words}   decide {id, yes, reason}
+    status   pending   log {last}   find {id, lines}   decide {id, yes, reason}
     propose {payloads, title, evidence}      capsules {cursor}      state      beacon      backup
-    change {add, remove, threshold, dry}     refresh {dry}
-    succeed {governors, threshold, dry}      force {names}
+    change {add, remove, threshold, dry_run} refresh {dry_run}
+    succeed {governors, threshold, dry_run}  in_force {seat_id}
 
 The first digits of an id are enough. Bytes are in hex.
 """
@@ -37,7 +37,7 @@ class Api:
             "pending": self._pending,
             "log": self._log,
             "find": lambda request: self._find(
-                field(request, "id", str), field(request, "words", bool, True)
+                field(request, "id", str), field(request, "lines", bool, True)
             ),
             "decide": self._decide,
             "propose": self._propose,
@@ -47,7 +47,7 @@ class Api:
             "change": self._change,
             "refresh": self._change,
             "succeed": self._change,
-            "force": self._force,
+            "in_force": self._in_force,
             "backup": self._backup,
         }
 
@@ -184,7 +184,7 @@ class Api:
             records,
             remove,
             request.get("threshold"),
-            field(request, "dry", bool),
+            field(request, "dry_run", bool),
             governor.now_ms(),
             dealers=self._dealers([*remove, *(one.governor.name for one in records)]),
             charter=core.context.chain.charter if kind == "succeed" else None,
@@ -226,14 +226,14 @@ class Api:
         found = [name for name in online if name not in without]
         return found[:threshold] if len(found) >= threshold else None
 
-    def _force(self, request: Document) -> Document:
-        """Whether a ceremony's `names` is in force, and the open proposal that names it."""
-        names = field(request, "names", bytes)
+    def _in_force(self, request: Document) -> Document:
+        """Whether a ceremony's `seat_id` is in force, and the open proposal that names it."""
+        seat_id = field(request, "seat_id", bytes)
         core = self._governor.require_core()
         chain = core.context.chain
-        found = [one for one in core.pool.proposals if names and names_seat(one, names)]
+        found = [one for one in core.pool.proposals if seat_id and names_seat(one, seat_id)]
         return {
-            "in_force": bool(names) and names in (chain.committee, chain.group_key),
+            "in_force": bool(seat_id) and seat_id in (chain.committee, chain.group_key),
             "proposal": _proposal(core.pool.view(found[-1])) if found else None,
         }
 

@@ -193,7 +193,7 @@ def store_signed(path: Path, request: SigningRequest, signatures: Sequence[bytes
     new = 0
     if folder is None:
         if capsules.parse(raws[0]).kind != CHARTER:
-            raise NoScopeHere(f"no charter in {path}", "First: writ ceremony propose charter.")
+            raise NoScopeHere(f"no charter in {path}", "First: writ ceremony request charter.")
         folder = ScopeFolder.create(path, raws[0])
         new = 1
     for raw in raws:

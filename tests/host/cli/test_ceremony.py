@@ -56,7 +56,7 @@ class Governors(Rig):
         return found
 
     def sign(self, *names: str, more: tuple[str, ...] = ()) -> list[Ran]:
-        """Sign the one open proposal with these governors."""
+        """Sign the one open signing request with these governors."""
         words = ["ceremony", "sign", "--yes", "--wait", "30", "--json", *more]
         return self.together(*[[*words, *self.as_(name)] for name in names])
 
@@ -82,7 +82,7 @@ class Governors(Rig):
 
     def charter(self) -> None:
         """Certify the charter with ada and bob."""
-        self.ok("ceremony", "propose", "charter", *self.as_("ada"))
+        self.ok("ceremony", "request", "charter", *self.as_("ada"))
         for ran in self.sign("ada", "bob"):
             assert ran.code == 0, ran.out + ran.err
 
@@ -127,22 +127,22 @@ def test_a_scope_from_separate_machines(governors: Governors) -> None:
     ) as proposing:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            if any(one["state"] == "open" for one in status_of(governors)["proposals"]):
+            if any(one["state"] == "open" for one in status_of(governors)["requests"]):
                 break
             time.sleep(0.1)
         (signed,) = governors.sign("cem")
         assert signed.code == 0, signed.out + signed.err
         assert proposing.wait(30) == 0
     assert [one["name"] for one in governors.ok("member", "list")["members"]] == ["n1"]
-    assert all(one["state"] == "signed" for one in status_of(governors)["proposals"])
+    assert all(one["state"] == "signed" for one in status_of(governors)["requests"])
 
 
 def test_one_of_three_governors_cannot_sign(governors: Governors) -> None:
-    governors.ok("ceremony", "propose", "charter", *governors.as_("ada"))
+    governors.ok("ceremony", "request", "charter", *governors.as_("ada"))
     ran = governors.run("ceremony", "sign", "--yes", "--wait", "0", "--json", *governors.as_("ada"))
     assert ran.code == 4 and ran.error["name"] == "Stalled"
-    (proposal,) = status_of(governors)["proposals"]
-    assert proposal["state"] == "open" and proposal["awaited"] == ["bob", "cem"]
+    (request,) = status_of(governors)["requests"]
+    assert request["state"] == "open" and request["awaited"] == ["bob", "cem"]
     assert not (governors.scope / "charter.cbor").exists()
     # the nonces ended with that process; two governors sign in a new attempt
     for ran in governors.sign("ada", "cem"):
@@ -151,12 +151,12 @@ def test_one_of_three_governors_cannot_sign(governors: Governors) -> None:
 
 
 def test_a_refusal_is_visible_to_all_governors(governors: Governors) -> None:
-    governors.ok("ceremony", "propose", "charter", *governors.as_("ada"))
+    governors.ok("ceremony", "request", "charter", *governors.as_("ada"))
     for name in ("bob", "cem"):
         ran = governors.run("ceremony", "sign", "--refuse", *governors.as_(name), "--json")
         assert ran.code == 1 and ran.error["name"] == "Refused"
-    (proposal,) = status_of(governors)["proposals"]
-    assert proposal["state"] == "refused" and proposal["refused"] == ["bob", "cem"]
+    (request,) = status_of(governors)["requests"]
+    assert request["state"] == "refused" and request["refused"] == ["bob", "cem"]
     ran = governors.run("ceremony", "sign", "--yes", "--wait", "0", "--json", *governors.as_("ada"))
     assert ran.code == 1 and "refused by bob, cem" in ran.error["message"]
 

@@ -168,10 +168,10 @@ def test_a_message_of_a_peer_cannot_control_the_terminal() -> None:
 
 
 def test_a_rejection_is_reported_by_name_code_and_meaning() -> None:
-    trouble = explain(BadSignature())
-    assert (trouble.name, trouble.code) == ("BadSignature", 29)
-    assert trouble.message == "BadSignature (29): the signature does not verify"
-    assert "altered" in trouble.advice
+    report = explain(BadSignature())
+    assert (report.name, report.code) == ("BadSignature", 29)
+    assert report.message == "BadSignature (29): the signature does not verify"
+    assert "altered" in report.advice
 
 
 def test_a_bug_shows_its_traceback_when_asked(monkeypatch: pytest.MonkeyPatch, capsys) -> None:

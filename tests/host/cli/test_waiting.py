@@ -176,10 +176,10 @@ def test_an_interrupted_change_goes_on_without_its_command(council: Council) -> 
     err = command.stderr.read()
     assert "Traceback" not in err and found["id"][:8] in err
     council.approve("b", "c")
-    wait_for(lambda: council.ask("a", "force", names=_names(council))["in_force"])
+    wait_for(lambda: council.ask("a", "in_force", seat_id=_committee(council))["in_force"])
 
 
-def _names(council: Council) -> str:
+def _committee(council: Council) -> str:
     """The committee that the policy in force names, in hex."""
     folder = ScopeFolder.open(council.scope)
     council.writ("scope", "beacon", "--wait", "20")

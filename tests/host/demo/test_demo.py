@@ -266,7 +266,7 @@ def test_a_policy_that_allows_the_guest_fails_the_demo_on_cpython_too(
     # with the second policy from the start the guest is not refused in step 2
     monkeypatch.setattr(scenario, "first_policy", scenario.second_policy)
     code, told = invoke(monkeypatch, 0, 1)
-    assert code == 1 and told["holds"] is False
+    assert code == 1 and told["ok"] is False
     assert "CPython" in told["devices"]
     assert [proof["held"] for proof in told["proofs"]].count(False) == 1
     assert not told["proofs"][-1]["held"]
@@ -278,7 +278,7 @@ def test_a_node_that_dies_fails_the_demo(monkeypatch: pytest.MonkeyPatch, on_cpy
     programs = testbed.Testbed._programs
     monkeypatch.setattr(testbed.Testbed, "_programs", lambda self: (programs(self)[0], broken))
     code, told = invoke(monkeypatch, 0)
-    assert code == 1 and told["holds"] is False
+    assert code == 1 and told["ok"] is False
     assert "has ended" in told["proofs"][-1]["evidence"]
     assert "oops" in told["proofs"][-1]["evidence"]
 
@@ -303,7 +303,7 @@ def test_a_run_without_all_steps_is_no_success(
     monkeypatch: pytest.MonkeyPatch, on_cpython: None
 ) -> None:
     code, told = invoke(monkeypatch)
-    assert code == 1 and told == {**told, "holds": False, "proofs": []}
+    assert code == 1 and told == {**told, "ok": False, "proofs": []}
 
 
 def test_a_failed_claim_stops_the_run() -> None:

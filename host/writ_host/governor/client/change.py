@@ -79,7 +79,7 @@ class ChangeFollower:
     def _follow_proposal(self, done: Document) -> Document:
         seen = ""  # the id of the proposal that puts the change in force
         while True:
-            found = self._client.ask("force", names=done["seat_id"])
+            found = self._client.ask("in_force", seat_id=done["seat_id"])
             if found["in_force"] or not done["seat_id"]:
                 return {**done, "in_force": True}
             proposal = found["proposal"]

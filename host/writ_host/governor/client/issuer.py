@@ -167,7 +167,7 @@ class GovernorIssuer(Issuer):
                     self._announce(line)
                     announced = line
                 first, left_s = waiting[0], self._left_s(documents)
-                news = client.ask_anew("find", first, left_s, id=first["id"], words=False)
+                news = client.ask_anew("find", first, left_s, id=first["id"], lines=False)
                 documents = [news if one is first else self._look(client, one) for one in documents]
         except KeyboardInterrupt:
             raise Interrupted(
@@ -183,7 +183,7 @@ class GovernorIssuer(Issuer):
     def _look(self, client: ControlClient, one: Document) -> Document:
         if one["state"] != "open":
             return one
-        return client.ask("find", id=one["id"], words=False)
+        return client.ask("find", id=one["id"], lines=False)
 
     def _awaited(self, documents: Sequence[Document]) -> str:
         lines = [awaited(one, self._daemon) for one in documents]
