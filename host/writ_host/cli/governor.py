@@ -197,7 +197,13 @@ def pending(out: Output, directory: Path, watch: bool) -> None:
 
 @command(group)
 @directory_argument
-@click.option("--last", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option(
+    "--last",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="The number of entries.",
+)
 @watch_option
 def log(out: Output, directory: Path, last: int, watch: bool) -> None:
     """Show this governor's log: decisions, certifications, approvals and denials, with reasons."""

@@ -143,7 +143,12 @@ def _save(
 @click.option(
     "--name", callback=node_name, help="A name in place of the requested one; with one REQUEST."
 )
-@click.option("--expires", default=admitting.DEFAULT_VALIDITY, show_default=True)
+@click.option(
+    "--expires",
+    default=admitting.DEFAULT_VALIDITY,
+    show_default=True,
+    help="The end of the membership: 12h, 365d, 4w or 2y from now, or a date.",
+)
 @click.option("--out", "node", type=_folder, help="Install the capsules in this node's folder.")
 @click.option("--no-deliver", is_flag=True, help="Do not deliver to addresses of book.toml.")
 @scope_option

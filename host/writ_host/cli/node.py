@@ -42,7 +42,7 @@ def group() -> None:
     " available; `none` serves none.",
 )
 def run(out: Output, directory: Path, listen: str | None, serve: str | None) -> None:
-    """Run the node in DIR until SIGTERM or Ctrl-C. The policy decides which nodes may read it."""
+    """Run the node in DIR until SIGTERM or Ctrl-C. The policy decides who may read its sensors."""
     names = _sensors(serve)
     if listen:
         check_address(listen)

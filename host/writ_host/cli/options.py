@@ -10,7 +10,7 @@ scope_option = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     envvar="WRIT_SCOPE",
     default=Path("."),
-    show_default="here",
+    show_default="current folder",
     help="The scope's folder [WRIT_SCOPE].",
 )
 node_option = click.option(
@@ -19,7 +19,7 @@ node_option = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     envvar="WRIT_NODE",
     default=Path("."),
-    show_default="here",
+    show_default="current folder",
     help="The node's folder, with its key and config.json [WRIT_NODE].",
 )
 yes_option = click.option("--yes", "-y", is_flag=True, help="Confirm without a question.")

@@ -110,7 +110,7 @@ def signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
         metavar="DIR",
         type=click.Path(file_okay=False, path_type=Path),
         envvar="WRIT_GOVERNOR",
-        help="Propose it to the daemon of this governor's folder [WRIT_GOVERNOR, or the file"
+        help="Propose to the daemon of this governor's folder [WRIT_GOVERNOR, or the file"
         " `governor` in the scope's folder].",
     )
     no_wait = click.option(
