@@ -84,14 +84,14 @@ class Main(LazyGroup):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        words = list(sys.argv[1:] if args is None else args)
+        arguments = list(sys.argv[1:] if args is None else args)
 
         def run() -> Any:
-            return click.Group.main(self, words, prog_name, complete_var, False, **extra)
+            return click.Group.main(self, arguments, prog_name, complete_var, False, **extra)
 
         if not standalone_mode:
             return run()
-        as_json = "--json" in words[: words.index("--")] if "--" in words else "--json" in words
+        as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
         return _exit(run_guarded(run, as_json))
 
 

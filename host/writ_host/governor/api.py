@@ -168,7 +168,7 @@ class Api:
     # --- changes of governors ---------------------------------------------------------------------
 
     def _change(self, request: Document) -> Document:
-        """Begin a change of governors, or with `dry` only describe it."""
+        """Begin a change of governors, or with `dry_run` only describe it."""
         governor = self._governor
         kind = field(request, "do", str)
         texts = [*field(request, "add", list, []), *field(request, "governors", list, [])]
