@@ -91,7 +91,8 @@ class Main(LazyGroup):
 
         if not standalone_mode:
             return run()
-        as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
+        end = arguments.index("--") if "--" in arguments else len(arguments)
+        as_json = "--json" in arguments[:end]
         return _exit(run_guarded(run, as_json))
 
 

@@ -57,7 +57,7 @@ class GovernorIssuer(Issuer):
     """Proposes drafts to a daemon, and waits until they are certified.
 
     wait_s: None to wait until Ctrl-C; waits: False to raise `StillPending` once they are proposed;
-    intent: the name of what the command wants (scope/pending.py), "" where it is not kept. The
+    intent: the key of the command's intent (scope/pending.py), "" where it is not kept. The
     scope's folder must be in sync, and is so again when `issue` returns. Raises `NotReachable`,
     `Stale`, `Denied`, `NeedsPerson`, `Interrupted` or `StillPending`.
     """
