@@ -82,7 +82,7 @@ def test_a_node_accepts_the_capsules_of_the_examples(made: dict[str, bytes]) -> 
     x = crypto.p256_public(crypto.sha256(b"pump-1"))[0]
     authority = Authority(Store(MemoryFlash()), x, signer.scope())
     for name in ("charter", "hub", "member", "policy", "revocation", "beacon"):
-        authority.receive(raw(name), 0, "anybody")
+        authority.receive(raw(name), 0, "carrier")
     assert (authority.me.name, authority.me.address, authority.epoch) == (PUMP, 257, 2)
     assert authority.policy.revoked == [made["gone"]]
     assert authority.capsule_for(1) == raw("revocation")
