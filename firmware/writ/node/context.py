@@ -1,6 +1,6 @@
 """What the parts of a node share: its state, its counters and the addresses of members.
 
-`Server`, `Client` and `Sync` take a `NodeContext` and import nothing of each other. A `Node` is a
+`Server`, `Client` and `Sync` take a `NodeContext` and reach each other through it. A `Node` is a
 context together with these three parts. Sans-IO.
 """
 
