@@ -155,7 +155,7 @@ def test_each_claim_holds_and_the_kept_testbed_works_until_stopped(
         lines = []
         for line in process.stdout:
             lines.append(line.strip())
-            if "Ctrl-C here ends it" in line:
+            if "Ctrl-C here ends" in line:
                 break
         check_rows(lines)
         (folder,) = tmp_path.glob("writ-demo-*")
