@@ -147,7 +147,7 @@ def test_no_answer_is_reported(rig: Rig) -> None:
     ran = rig.run("scope", "beacon", "--deliver", "gone", "--timeout", "0.3", "--json")
     assert ran.code == 3 and ran.document["capsule"]
     assert ran.document["delivered"][0]["error"] == f"no answer from {address}"
-    ran = rig.run("scope", "beacon", "--deliver", "nobody", "--json")
+    ran = rig.run("scope", "beacon", "--deliver", "unknown", "--json")
     assert ran.code == 1 and ran.error["name"] == "UnknownNode"
 
 

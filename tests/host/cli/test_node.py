@@ -150,8 +150,8 @@ def test_names_are_resolved_by_a_gateway_and_remembered(field: Field) -> None:
     deadline = time.monotonic() + 10
     while writ_json("get", "pump/temp", "--node", node, code=None).get("error"):
         assert time.monotonic() < deadline
-    said = writ("get", "nobody/temp", "--node", node, code=1).stderr
-    assert f"no address is known for nobody (asked {gateway.address})" in said
+    said = writ("get", "unknown/temp", "--node", node, code=1).stderr
+    assert f"no address is known for unknown (asked {gateway.address})" in said
     assert "is this node itself" in writ("get", "laptop/temp", "--node", node, code=1).stderr
     assert writ("get", "gateway/load", "--node", node).stdout.count(".") == 3
     gateway.kill()
@@ -399,4 +399,4 @@ def test_the_client_returns_refusals_and_raises_other_errors(field: Field) -> No
         assert reply.reason is NotAllowed
         assert not reply.is_success
         with pytest.raises(HostError):
-            client.call(Target("nobody", None, "temp"))
+            client.call(Target("unknown", None, "temp"))
