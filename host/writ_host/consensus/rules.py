@@ -65,7 +65,10 @@ class Rules:
         """Apply the rules until none applies."""
         context = self._context
         while context.is_active and context.state.is_awake:
-            if not any(rule() for rule in self._ordered):
+            for rule in self._ordered:
+                if rule():
+                    break
+            else:
                 return
 
     # --- rounds -----------------------------------------------------------------------------------
