@@ -9,7 +9,7 @@ HOST = "127.0.0.1"
 
 # The range lies below the ephemeral ports of common systems, so that no other program is given a
 # port between its choice and its use. Each process chooses from a block of its own, no port twice.
-_FIRST, _BLOCK, _BLOCKS = 10000, 400, 25
+_FIRST, _BLOCK, _BLOCKS = 10000, 400, 55
 _chosen = itertools.count()
 
 
