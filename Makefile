@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CHECKED := boards firmware host tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test sim lint format mpy bench lists lock clean
+.PHONY: help venv demo test quick sim lint format mpy bench lists lock clean
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+: .*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,9 @@ demo: venv ## a whole scope on this machine; KEEP=1 leaves it running to play wi
 
 test: lint mpy ## what CI runs: lint, types, all tests
 	@$(BIN)/pytest --numprocesses auto $(ARGS)
+
+quick: lint ## lint, types and the fast tests: the inner loop, under 90 seconds on two cores
+	@$(BIN)/pytest --numprocesses auto -m "not slow" $(ARGS)
 
 # In CI, after `make test`: `make sim`, and for the night `make sim SEEDS=200000 SEED_START=n`.
 sim: venv ## governors in a world of faults; SEED=n replays one run, SEEDS= and SEED_START= choose

@@ -16,6 +16,9 @@ from xdist.scheduler import LoadScopeScheduling
 # before anything imports writ, and for every process that a test starts
 os.environ.setdefault("WRIT_LIMITS", "device")
 
+# Folders whose tests start processes, all of them `slow`. Other slow tests are marked one by one.
+_SLOW_FOLDERS = ("faults", "host/attacks", "host/cli", "host/demo", "interop", "sim")
+
 # A fixture of the module's, here or in tests/host/conftest.py.
 _MADE_ONCE = re.compile(r'scope="module"|def test_\w+\([^)]*\b(council|signers)\b')
 
@@ -36,3 +39,11 @@ class Scheduling(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
     """What pytest-xdist asks for a scheduler."""
     return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of slow folders."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(_SLOW_FOLDERS):
+            item.add_marker("slow")

@@ -125,9 +125,14 @@ def rooms() -> Picture:
         [[("errors codec files humanize target refusals", "")]],
     )
     picture.height = top + MARGIN
+    _device_rooms(picture, top, left + width)
+    return picture
 
+
+def _device_rooms(picture: Picture, bottom: int, edge: int) -> None:
+    """The device core beside the host's lowest rows, which end at `bottom`; the host at `edge`."""
     right, narrow = 620, 236
-    first = top - 8 - 4 * 62 - 44
+    first = bottom - 8 - 4 * 62 - 44
     picture.write(right, first - 30, "firmware/writ: the device core,", "text")
     picture.write(right, first - 12, "MicroPython and CPython", "text")
     _rows(
@@ -140,12 +145,11 @@ def rooms() -> Picture:
         [[("errors limits compat aes", "")]],
     )
     middle = first + 62 + 27
-    picture.arrow(left + width + 2, middle, right - 4, middle)
+    picture.arrow(edge + 2, middle, right - 4, middle)
     picture.write(right, 110, "The host imports writ;", "text")
     picture.write(right, 130, "writ never imports the host.", "text")
     picture.write(right, 162, "Folders in one row do not", "text")
     picture.write(right, 182, "import each other.", "text")
-    return picture
 
 
 def _rows(
@@ -203,116 +207,122 @@ def way(title: str, steps: list[Step], groups: dict[int, str]) -> Picture:
     return picture
 
 
+DATAGRAM_STEPS = [
+    Step("link/udp", ("A datagram arrives.",)),
+    Step("agent", ("The loop calls receive(datagram,", "source, now_ms) of the node.")),
+    Step("wire/coap", ("Decodes the message strictly.",), exit=("not CoAP: dropped",)),
+    Step(
+        "wire/exchange",
+        ("Finds duplicates; matches responses", "to the node's own requests."),
+        exit=("duplicate: the same answer again;", "response: to node/client"),
+        exit_kind="aside",
+    ),
+    Step(
+        "node/server",
+        ("Finds the session (node/session) by", "the key id of the request."),
+        exit=("no OSCORE: a handshake, or a", "capsule, which authority verifies"),
+        exit_kind="aside",
+    ),
+    Step(
+        "wire/oscore",
+        ("Decrypts it; checks tag and replay", "window; wants an Echo after a restart."),
+        exit=("61 Replayed, 62 DecryptionFailed,", "63 EchoRequired"),
+    ),
+    Step(
+        "authority/policy",
+        ("The policy in force at this moment", "decides: member, method, path."),
+        exit=("30 Revoked, 40 NotAllowed,", "41 NotFresh, 42 NeedsAction"),
+    ),
+    Step(
+        "your program",
+        ("The function of the resource runs", "and returns the answer."),
+        "host",
+        ("a rule wants an action: it is", "marked as used on flash before"),
+        "aside",
+    ),
+    Step("wire/oscore", ("Encrypts the answer and the node's", "own epoch.")),
+    Step(
+        "node/sync",
+        ("If the request named a newer epoch,", "the node asks the peer for it."),
+        exit=("a newer policy is verified, written", "to flash, then in force"),
+        exit_kind="aside",
+    ),
+    Step("agent", ("The loop sends the datagrams that", "receive has returned.")),
+]
+
+
 def datagram() -> Picture:
     """A request of a member, from the socket to the resource and back."""
     return way(
         "One request on its way through a device",
-        [
-            Step("link/udp", ("A datagram arrives.",)),
-            Step("agent", ("The loop calls receive(datagram,", "source, now_ms) of the node.")),
-            Step("wire/coap", ("Decodes the message strictly.",), exit=("not CoAP: dropped",)),
-            Step(
-                "wire/exchange",
-                ("Finds duplicates; matches responses", "to the node's own requests."),
-                exit=("duplicate: the same answer again;", "response: to node/client"),
-                exit_kind="aside",
-            ),
-            Step(
-                "node/server",
-                ("Finds the session (node/session) by", "the key id of the request."),
-                exit=("no OSCORE: a handshake, or a", "capsule, which authority verifies"),
-                exit_kind="aside",
-            ),
-            Step(
-                "wire/oscore",
-                ("Decrypts it; checks tag and replay", "window; wants an Echo after a restart."),
-                exit=("61 Replayed, 62 DecryptionFailed,", "63 EchoRequired"),
-            ),
-            Step(
-                "authority/policy",
-                ("The policy in force at this moment", "decides: member, method, path."),
-                exit=("30 Revoked, 40 NotAllowed,", "41 NotFresh, 42 NeedsAction"),
-            ),
-            Step(
-                "your program",
-                ("The function of the resource runs", "and returns the answer."),
-                "host",
-                ("a rule wants an action: it is", "marked as used on flash before"),
-                "aside",
-            ),
-            Step("wire/oscore", ("Encrypts the answer and the node's", "own epoch.")),
-            Step(
-                "node/sync",
-                ("If the request named a newer epoch,", "the node asks the peer for it."),
-                exit=("a newer policy is verified, written", "to flash, then in force"),
-                exit_kind="aside",
-            ),
-            Step("agent", ("The loop sends the datagrams that", "receive has returned.")),
-        ],
+        DATAGRAM_STEPS,
         {},
     )
+
+
+PROPOSAL_STEPS = [
+    Step(
+        "cli, scope, policy",
+        ("writ policy certify: compiles", "policy.toml to a capsule's payload."),
+        "host",
+    ),
+    Step(
+        "governor/api",
+        ("Takes the proposal from the", "control socket of one daemon."),
+        "host",
+    ),
+    Step(
+        "proposals/judge",
+        ("Checks it against the state in force", "and explains it to operators."),
+        "host",
+        ("not acceptable: refused,", "with the reason"),
+    ),
+    Step(
+        "core/pool",
+        ("Sends proposals and signed approvals", "to the others; counts operators."),
+        "host",
+        ("denied by too many: refused;", "another took the epoch: stale"),
+    ),
+    Step(
+        "consensus",
+        ("Proposal, prevotes, FROST session,", "shares: one state for each epoch."),
+        "host",
+        ("members, beacons, actions need no", "order: consensus/cosign"),
+        "aside",
+    ),
+    Step(
+        "ledger",
+        ("Makes the certificate durable: one", "Ed25519 signature of the group key."),
+        "host",
+        ("the waiting command reads it and", "stores it in the scope's folder"),
+        "aside",
+    ),
+    Step(
+        "governor/push",
+        ("The governor's node hands it to the", "members that have a session."),
+        "host",
+    ),
+    Step(
+        "authority",
+        ("A node verifies the signature, writes", "to flash, then enforces."),
+        exit=("a rejection (20 to 37): nothing", "changes but its counter"),
+    ),
+    Step(
+        "node/sync",
+        ("Every request and answer carries the", "epoch. A node that is behind pulls."),
+    ),
+    Step(
+        "authority",
+        ("The last device verifies and enforces", "without having met a governor."),
+    ),
+]
 
 
 def proposal() -> Picture:
     """A policy, from the command line to the certificate and to the last device."""
     return way(
         "One proposal on its way to the last device",
-        [
-            Step(
-                "cli, scope, policy",
-                ("writ policy certify: compiles", "policy.toml to a capsule's payload."),
-                "host",
-            ),
-            Step(
-                "governor/api",
-                ("Takes the proposal from the", "control socket of one daemon."),
-                "host",
-            ),
-            Step(
-                "proposals/judge",
-                ("Checks it against the state in force", "and explains it to operators."),
-                "host",
-                ("not acceptable: refused,", "with the reason"),
-            ),
-            Step(
-                "core/pool",
-                ("Sends proposals and signed approvals", "to the others; counts operators."),
-                "host",
-                ("denied by too many: refused;", "another took the epoch: stale"),
-            ),
-            Step(
-                "consensus",
-                ("Proposal, prevotes, FROST session,", "shares: one state for each epoch."),
-                "host",
-                ("members, beacons, actions need no", "order: consensus/cosign"),
-                "aside",
-            ),
-            Step(
-                "ledger",
-                ("Makes the certificate durable: one", "Ed25519 signature of the group key."),
-                "host",
-                ("the waiting command reads it and", "stores it in the scope's folder"),
-                "aside",
-            ),
-            Step(
-                "governor/push",
-                ("The governor's node hands it to the", "members that have a session."),
-                "host",
-            ),
-            Step(
-                "authority",
-                ("A node verifies the signature, writes", "to flash, then enforces."),
-                exit=("a rejection (20 to 37): nothing", "changes but its counter"),
-            ),
-            Step(
-                "node/sync",
-                ("Every request and answer carries the", "epoch. A node that is behind pulls."),
-            ),
-            Step(
-                "authority",
-                ("The last device verifies and enforces", "without having met a governor."),
-            ),
-        ],
+        PROPOSAL_STEPS,
         {
             0: "on the operator's machine",
             1: "at one governor",

@@ -7,7 +7,7 @@ node.run()
 import json
 
 from . import crypto
-from .authority.capsule import check_name
+from .authority.capsule import check_name, node_id
 from .authority.store import FileFlash, Store
 from .compat import Clock, tidy, unload
 from .errors import UsageError
@@ -45,6 +45,7 @@ class Node(Core):
         self.config = config
         self.clock = Clock()
         self.link = None
+        self._listen = config.get("listen", "0.0.0.0:5683")
         entries = config.get("oscore")
         if entries:
             from .node.preshared import preshare_all
@@ -87,7 +88,7 @@ class Node(Core):
     def open(self):
         """Bind the socket, once."""
         if self.link is None:
-            self.link = UdpLink(self.config.get("listen", "0.0.0.0:5683"))
+            self.link = UdpLink(self._listen)
 
     def send(self, datagrams):
         """Hand [(address, datagram)] to the link."""
@@ -166,9 +167,15 @@ class Node(Core):
             return not vouch(self.authority, me)
         return me and me.expires - self.authority.now_s(now_ms) < self._renew_s
 
+    def announce(self):
+        """Print name, node id and address, which an operator compares before admitting a node."""
+        own_id = node_id(crypto.p256_public(self.private)[0])
+        print(self.name + ", node id " + own_id.hex() + ", listens at " + self._listen)
+
     def run(self):
-        """Serve until `stop` is called."""
+        """Announce this node, and serve until `stop` is called."""
         self.open()
+        self.announce()
         self._running = True
         while self._running:
             self.step()

@@ -164,7 +164,7 @@ def test_a_server_that_is_no_member_is_not_asked(make_device, scope, interpreter
     assert reading.claims == []
 
 
-@pytest.mark.parametrize("clients", [{}, {":other": "other"}], ids=["nobody", "another"])
+@pytest.mark.parametrize("clients", [{}, {":other": "other"}], ids=["none", "another"])
 def test_a_server_that_does_not_know_us(make_device, scope, clients: dict[str, str]) -> None:
     server = scope.admit("server", rig.READER)
     known = {label: scope.admit(name, rig.SENSOR) for label, name in clients.items()}

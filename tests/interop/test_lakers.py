@@ -32,7 +32,7 @@ OUR_X = crypto.p256_public(OUR_KEY)[0]
 OUR_CRED = ccs(OUR_KEY, b"\x2b", "w")
 PEER_KEY = crypto.p256_generate()
 PEER_X = crypto.p256_public(PEER_KEY)[0]
-# a kid that is no one-byte integer
+# a kid that is not an integer of one byte
 PEER_CRED = ccs(PEER_KEY, b"\xa0", "")
 
 

@@ -15,7 +15,7 @@ from .context import PREFIX
 class CatchUp:
     """Asks the node at `address` for what is missing; then the calls begin anew.
 
-    rejection: what the calls end with where nothing came of it.
+    rejection: what the calls end with where catching up did not help.
     """
 
     def __init__(self, context, address, calls, rejection):

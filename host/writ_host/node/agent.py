@@ -51,6 +51,9 @@ class ReportingNode(HostNode):
             read = hostsensors.SENSORS[name]
             self.resource(name, period_s=hostsensors.PERIOD_S)(lambda _, read=read: read() or "")
 
+    def announce(self) -> None:
+        """Nothing: the event `started` has it."""
+
     def serve_until_signalled(self) -> None:
         """Run until SIGTERM or SIGINT, or until `stop`."""
         handlers = {}

@@ -138,7 +138,7 @@ class Rig:
         return []
 
     def run(self, seconds=0):
-        """What is due now, and in each of so many seconds from now on."""
+        """Do what is due now and in each of the next `seconds` seconds."""
         for second in range(seconds + 1):
             if second:
                 self.now_ms += 1000

@@ -165,6 +165,7 @@ PLAN = Resharers().plan
 RAW = PLAN.to_bytes()
 
 
+@pytest.mark.slow
 def test_the_largest_plan_fits():
     locals_ = found_local("farm", [f"{'g' * 22}{i:02d}" for i in range(13)], 7)
     people = [one.identity.public for one in locals_]

@@ -21,6 +21,8 @@ from writ.authority.store import FileFlash, Store
 from writ.node import delegate
 from writ_host.node import provision
 
+pytestmark = pytest.mark.slow
+
 PAGE = (DOCS / "delegation.md").read_text()
 PROGRAMS = {name: text for language, name, text in FENCE.findall(PAGE) if language == "python"}
 # The policy of the page's devices; the governors are those of measure/committee.py

@@ -20,6 +20,8 @@ from writ_host.keys.group import ORDER, base
 from writ_host.keys.keyfile import KeyFile
 from writ_host.keys.roster import Seat
 
+pytestmark = pytest.mark.slow
+
 POLICY = """
 [roles]
 governor = "certifies"

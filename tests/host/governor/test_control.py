@@ -17,6 +17,8 @@ from writ_host.errors import FileInTheWay, HostError, Malformed, NotReachable
 from writ_host.governor import control
 from writ_host.governor.control import ControlClient, ControlFailed, ControlServer
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def serving(path: Path, handle: control.Handle) -> Iterator[tuple[ControlServer, list[Any]]]:

@@ -10,6 +10,8 @@ import pytest
 from writ_host.governor import metrics as metrics_module
 from writ_host.governor.metrics import Metrics, Samples
 
+pytestmark = pytest.mark.slow
+
 
 def test_metrics_over_http() -> None:
     metrics = Metrics()

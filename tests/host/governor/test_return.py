@@ -17,6 +17,8 @@ from writ_host.governor.ceremonies.record import Record
 from writ_host.governor.ledger.capsules import POLICIES_KEPT
 from writ_host.governor.ledger.ledger import Ledger
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def council(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Council]:

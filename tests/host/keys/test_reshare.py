@@ -93,6 +93,7 @@ def test_any_threshold_and_any_dealers(data):
     )
 
 
+@pytest.mark.slow
 def test_thirteen_governors_and_again():
     keys, public = deal(9, 13)
     for dealers in (range(1, 10), range(5, 14)):

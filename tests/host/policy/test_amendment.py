@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from policy_rig import HEAD, NODE, OTHER, ROWS, pairs, policy
@@ -30,6 +31,7 @@ def follow(old: Policy, ops: list[Any]) -> Policy:
     return old.amended(check_amendment([AMENDMENT, old.epoch + 1, old.head(), *ops]))
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(OPS)
 def test_an_amendment_is_found_for_every_change_that_one_can_make(ops: list[Any]) -> None:

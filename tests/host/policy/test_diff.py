@@ -23,6 +23,7 @@ def verdict(state: Policy, subject: int, target: int, method: int, path: str) ->
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(pairs())
 def test_diff_is_exactly_what_decide_changes(rules: tuple[list[Any], list[Any]]) -> None:

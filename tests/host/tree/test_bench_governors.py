@@ -14,6 +14,8 @@ from measure.times import Times
 from writ_host.governor.proposals import messages
 from writ_host.governor.proposals.messages import SUMMARY
 
+pytestmark = pytest.mark.slow
+
 
 def test_percentiles_are_those_of_the_nearest_rank() -> None:
     times = Times([number / 1000 for number in range(100, 0, -1)])

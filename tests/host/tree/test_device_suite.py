@@ -24,10 +24,13 @@ def find_micropython() -> str | None:
 
 
 MICROPYTHON = find_micropython()
-pytestmark = pytest.mark.skipif(
-    MICROPYTHON is None or build_mpy.find_compiler() is None,
-    reason="no micropython or no mpy-cross for this platform: the device suite ran on CPython only",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        MICROPYTHON is None or build_mpy.find_compiler() is None,
+        reason="no micropython or no mpy-cross here: the device suite ran on CPython only",
+    ),
+]
 
 
 @pytest.fixture(scope="session")

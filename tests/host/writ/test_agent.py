@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from writ import agent
+from writ import agent, crypto
+from writ.authority.capsule import node_id
 from writ.node import delegate
 from writ.wire.coap import CON, GET, Message, decode
 
@@ -187,3 +188,13 @@ def test_a_gateway_is_asked_again_soon_until_there_is_a_session(
         node.clock.now = now
         node.step(0)
     assert greeted == [0, 4000, 8000, 12000, 42000, 72000]
+
+
+def test_a_node_says_who_it_is_when_it_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node = node_in(tmp_path, listen="127.0.0.1:5683")
+    node.later(lambda now_ms: node.stop() or [])
+    node.run()
+    own_id = node_id(crypto.p256_public(node.private)[0])
+    assert capsys.readouterr().out == f"soil, node id {own_id.hex()}, listens at 127.0.0.1:5683\n"

@@ -27,6 +27,8 @@ from writ.errors import Rejection
 from writ.limits import HEAD_BYTES
 from writ.wire import oscore
 
+pytestmark = pytest.mark.slow
+
 SIGNATURE = bytes(64)
 X = bytes(range(32))
 HEAD = b"\xab" * HEAD_BYTES

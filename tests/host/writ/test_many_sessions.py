@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import node_rig
+import pytest
 import signer
 from authority_rig import Remembered
 from fakeflash import MemoryFlash
@@ -12,6 +13,8 @@ from node_rig import GATEWAY, SENSOR, Net
 
 from writ import limits
 from writ.node.session import _ONE_BYTE_IDS
+
+pytestmark = pytest.mark.slow
 
 COUNT = 60
 

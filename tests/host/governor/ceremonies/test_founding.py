@@ -44,6 +44,7 @@ def check_genesis(network, invitation, names):
 # --- founding -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "seed", "loss"), [(FOUR, 1, 0.0), (FOUR, 2, 0.4), (SEVEN, 3, 0.2)]
 )
@@ -205,6 +206,7 @@ def test_a_refusal_ends_the_founding_for_all():
 # --- power cuts -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_founding_survives_a_power_cut_before_every_write():
     cut = 0
     while True:

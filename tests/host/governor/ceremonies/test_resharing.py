@@ -261,6 +261,7 @@ def test_impossible_changes_are_refused():
 # --- power cuts -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["ben", "emil"])
 def test_a_resharing_survives_a_power_cut_before_every_write(who):
     cut = 0
@@ -279,6 +280,7 @@ def test_a_resharing_survives_a_power_cut_before_every_write(who):
     assert cut > 12
 
 
+@pytest.mark.slow
 def test_activation_is_one_write():
     cut = 0
     while True:

@@ -90,6 +90,7 @@ def test_a_burst_of_epochs_gets_one_beacon(tmp_path: Path) -> None:
     assert len(jobs) == 1
 
 
+@pytest.mark.slow
 def test_in_a_long_burst_a_beacon_is_tried_once_a_second(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, policy=POLICY.replace("operators = 2", "operators = 0"))
     cluster.run(lambda: all(ledger.capsules.beacon() for ledger in cluster.ledgers.values()))

@@ -65,7 +65,7 @@ def test_a_renewal_replaces_the_older_capsule(ledger: Ledger) -> None:
     )
     assert [one.name for one in ledger.capsules.members()] == ["rain", "soil-2"]
     assert ledger.reservations.highest_address() == 3
-    assert ledger.capsules.known(node_of("nobody")) is None
+    assert ledger.capsules.known(node_of("stranger")) is None
 
 
 def test_a_name_of_two_keys_belongs_to_the_one_that_expires_last(ledger: Ledger) -> None:

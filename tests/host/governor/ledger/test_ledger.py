@@ -47,6 +47,7 @@ def check_state(ledger: Ledger, newest: int, at_most: int | None = None) -> int:
     return height
 
 
+@pytest.mark.slow
 def test_reported_writes_survive_a_kill_at_any_moment(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     luck = random.Random(7)

@@ -113,11 +113,11 @@ def test_proposals_and_approvals(ledger: Ledger) -> None:
     assert found[0].approvals == {1: approval(1, False), 3: approval(3)}
     ledger.proposals.save(one)
     assert len(ledger.proposals.approvals(one.id)) == 2
-    ledger.proposals.close(one.id, "refused", "nobody wants it")
+    ledger.proposals.close(one.id, "refused", "it is not needed")
     ledger.proposals.close(bytes(16), "stale", "never kept")
     assert [one.id for one in ledger.proposals.open()] == [two.id]
     (done,) = ledger.proposals.closed(9)
-    assert (done.state, done.reason, len(done.approvals)) == ("refused", "nobody wants it", 2)
+    assert (done.state, done.reason, len(done.approvals)) == ("refused", "it is not needed", 2)
     # a proposal that is made again needs new approvals
     ledger.proposals.save(one)
     assert ledger.proposals.open()[-1].approvals == {} and ledger.proposals.closed(9) == []

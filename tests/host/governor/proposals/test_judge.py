@@ -380,6 +380,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory):
     found.ledger.close()
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_no_altered_proposal_raises_an_error(shared: Scope, data: st.DataObject) -> None:

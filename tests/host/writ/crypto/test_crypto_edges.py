@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from writ import crypto
 from writ.crypto import ed25519, pycryptodome
 
+pytestmark = pytest.mark.slow
+
 
 def verdicts(public: bytes, message: bytes, signature: bytes) -> set[bool]:
     """What the backends say; one element if they agree."""
@@ -91,7 +93,7 @@ def test_small_order_in_the_place_of_key_and_r() -> None:
 
 
 def test_an_alias_of_a_key_is_no_key() -> None:
-    """y + P where y is below 19. Nobody can sign for these points, so the decoders are asked."""
+    """y + P where y is below 19. These points have no private keys, so the decoders are asked."""
     good = aliases = 0
     for y in range(19):
         for sign in (0, 1):
@@ -120,7 +122,7 @@ def test_small_order_r_under_a_good_key() -> None:
         assert verdicts(public, b"m", signature) == {expected}
         assert openssl(public, b"m", signature) is expected
         accepted += expected
-    # the neutral point, canonically encoded: r = 0 harms nobody but the signer
+    # the neutral point, canonically encoded: r = 0 harms the signer alone
     assert accepted == 1
 
 

@@ -6,6 +6,8 @@ from node_rig import code, datagram, field, serve, start
 
 from writ.wire import coap
 
+pytestmark = pytest.mark.slow
+
 # --- replay ---------------------------------------------------------------------------------------
 
 

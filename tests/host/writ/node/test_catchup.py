@@ -172,7 +172,7 @@ def test_strangers_learn_keys_and_capsules_by_id_only() -> None:
     assert plain("e=1").payload == found.payload
     assert plain(f"i={node_id('soil').hex()}").payload == renewed("soil", 2, SENSOR, SEEDS[1])
     # no policy, no list of members, no lookup by name
-    for query in (("e=2",), ("e=99",), ("n=soil",), (f"i={node_id('nobody').hex()}",), ("i=",)):
+    for query in (("e=2",), ("e=99",), ("n=soil",), (f"i={node_id('stranger').hex()}",), ("i=",)):
         expected = coap.CONTENT if query == ("n=soil",) else coap.NOT_FOUND
         assert plain(*query).code == expected
         if expected == coap.CONTENT:

@@ -22,6 +22,8 @@ from writ.node.context import PREFIX
 from writ.node.sync import Sync
 from writ.wire import coap
 
+pytestmark = pytest.mark.slow
+
 Ask = Callable[[Member, list], tuple[int, bytes]]
 DAY_S = 86400
 

@@ -1,5 +1,6 @@
 """Any input in any order: counted rejections, bounded tables, no exception."""
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from node_hostile import FIRST_MESSAGES, capsule_post, only_rejections, remid
@@ -21,6 +22,8 @@ from node_rig import (
 from writ import limits
 from writ.node.resolve import resolve
 from writ.wire import coap
+
+pytestmark = pytest.mark.slow
 
 LAW_2 = policy(2, policy(), RULES)
 STEP_2 = amendment(2, head_of(policy()), node_id("gone"))

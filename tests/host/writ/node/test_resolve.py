@@ -199,7 +199,7 @@ def test_names_are_resolved_through_a_gateway():
     answer = net.ask("soil", address, "hello", wanted=found.node_id)
     assert code(answer) == "2.05" and answer.peer.name == "valve"
     assert resolve(net, "gateway-1")[1] == "gw"
-    assert resolve(net, "nobody") == (None, None)
+    assert resolve(net, "stranger") == (None, None)
 
 
 def liar_says(net, item):
@@ -305,7 +305,7 @@ def test_the_agent_asks_a_gateway_for_names_it_does_not_know():
     assert [code(answer) for answer in found] == ["2.05", "2.05"]
     # the second time the address is known
     assert [target for _, target, _ in net.log] == ["valve", "soil"]
-    agent.ask("nobody", coap.GET, "hello", on_answer=found.append)
+    agent.ask("stranger", coap.GET, "hello", on_answer=found.append)
     net.run()
     assert len(found) == 3
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import aiocoap
+import pytest
 from aiocoap.numbers.optionnumbers import OptionNumber
 from aiocoap.optiontypes import BlockOption, StringOption, TypedOption, UintOption
 from coap_link import Link
@@ -21,6 +22,8 @@ from writ.wire import coap
 from writ.wire.blockwise import Assembler, Download, Upload, block_decode, slice_response
 from writ.wire.exchange import Exchanges
 from writ.wire.linkformat import link_format
+
+pytestmark = pytest.mark.slow
 
 # --- messages that the codec can hold
 

@@ -4,12 +4,15 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from writ import cbor, crypto
 from writ.errors import Rejection
 from writ.wire import edhoc
+
+pytestmark = pytest.mark.slow
 
 KEY_I = bytes(31) + b"\x07"
 KEY_R = bytes(31) + b"\x08"
