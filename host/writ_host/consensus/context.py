@@ -14,7 +14,7 @@ from .value import Value
 from .verifier import Verifier
 
 
-class Context:
+class ReplicaContext:
     """One replica's state. Parts change it, and append effects with the methods below.
 
     Raises `Malformed` for a `record` that is not a hard state.

@@ -29,7 +29,7 @@ from ..errors import HostError, Malformed
 from .committee import Committee
 from .effects import Accuse, Cosign, Cosigned, CosigningFailed, Effect, Event, Received, Send, Tick
 from .messages import COSIGN_TYPE_MIN, SESSION_BYTES, byte_strings, session_id
-from .roast import Commitments, NoncePool, Sessions
+from .roast import Commitments, NoncePool, SigningSessions
 from .signer import COMMITMENT_BYTES, SHARE_BYTES, Signer
 from .value import BATCH_MAX, check_unordered
 
@@ -67,7 +67,7 @@ class _Job:
     """
 
     payloads: tuple[bytes, ...]
-    sessions: Sessions[Commitments]
+    sessions: SigningSessions[Commitments]
     picks: list[_Pick] = field(default_factory=list)
     offered: set[int] = field(default_factory=set)
     reasons: dict[int, str] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class _Request:
     payloads: tuple[bytes, ...]
     nonces: NoncePool
     commitments: Commitments
-    sessions: Sessions[None]
+    sessions: SigningSessions[None]
     answers: dict[bytes, list[object]] = field(default_factory=dict)
 
 
@@ -184,7 +184,9 @@ class Cosigner:
         while len(self._jobs) >= JOBS_MAX:
             oldest = next(iter(self._jobs))
             self._give_up(oldest)
-        sessions: Sessions[Commitments] = Sessions(self.signer, self.committee.threshold, payloads)
+        sessions: SigningSessions[Commitments] = SigningSessions(
+            self.signer, self.committee.threshold, payloads
+        )
         self._jobs[job] = _Job(payloads, sessions)
         self._send(None, ASK, job, list(payloads))
         self._receive_ask(self.me, job, payloads)
@@ -281,7 +283,9 @@ class Cosigner:
                 self._reply(sender, job, REFUSE, reason)
                 return
             nonces = NoncePool(self.signer)
-            sessions: Sessions[None] = Sessions(self.signer, self.committee.threshold, payloads)
+            sessions: SigningSessions[None] = SigningSessions(
+                self.signer, self.committee.threshold, payloads
+            )
             request = _Request(payloads, nonces, nonces.commit(len(payloads)), sessions)
             known = [one for one in self._requests if one[0] == sender]
             if len(known) >= JOBS_MAX:

@@ -19,7 +19,7 @@ sessions are made by the same rules as on the slow path (docs/consensus.md). Thi
 who votes and signs earlier, and who receives which message; rules.py and precommit.py act on it.
 """
 
-from .context import Context
+from .context import ReplicaContext
 from .messages import RoundProposal, SigningSession
 from .state import PROPOSE
 from .value import Value
@@ -32,7 +32,7 @@ ALL_TO_ALL_MAX = 3
 class FastPath:
     """The fast path of one replica. It reads the context and sets only `state.fast_...` fields."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ReplicaContext) -> None:
         self._context = context
         self._is_open = True
         # this replica's requests at this height, as the first round's proposer

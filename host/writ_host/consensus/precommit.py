@@ -13,11 +13,11 @@ Line numbers are of Algorithm 1 in arXiv 1807.04938. roast.py has the sessions t
 """
 
 from . import messages
-from .context import Context
+from .context import ReplicaContext
 from .effects import Send
 from .fastpath import FastPath
 from .messages import Offer, Prevote, Share, SigningSession
-from .roast import SESSIONS_MAX, Sessions
+from .roast import SESSIONS_MAX, SigningSessions
 from .value import Value
 
 
@@ -27,11 +27,11 @@ class Precommit:
     Methods that return a bool are rules: True when the rule has applied and changed the state.
     """
 
-    def __init__(self, context: Context, fast_path: FastPath) -> None:
+    def __init__(self, context: ReplicaContext, fast_path: FastPath) -> None:
         self._context = context
         self._fast_path = fast_path
 
-    def sessions(self, round_: int, digest: bytes) -> Sessions[Offer] | None:
+    def sessions(self, round_: int, digest: bytes) -> SigningSessions[Offer] | None:
         """The sessions of a round and digest, or None while its value is unknown."""
         state = self._context.state
         key = round_, digest
@@ -40,7 +40,7 @@ class Precommit:
             if value is None:
                 return None
             threshold = self._context.committee.threshold
-            state.sessions[key] = Sessions(self._context.signer, threshold, value.payloads)
+            state.sessions[key] = SigningSessions(self._context.signer, threshold, value.payloads)
         return state.sessions[key]
 
     def complete(self) -> tuple[Value, tuple[bytes, ...]] | None:

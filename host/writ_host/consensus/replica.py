@@ -2,7 +2,7 @@
 
 A replica is a pure function of events and time: `step(event, now_ms)` returns effects. Sockets,
 disks and clocks belong to the caller. This module takes events and messages apart and gives them
-to the parts, all of which share one `Context`:
+to the parts, all of which share one `ReplicaContext`:
 
     rules.py        proposes, votes, locks and decides
     precommit.py    signs
@@ -16,7 +16,7 @@ from collections import deque
 from ..errors import HostError
 from . import messages
 from .committee import Committee
-from .context import Context
+from .context import ReplicaContext
 from .effects import Effect, Event, Propose, Received, Tick
 from .fastpath import FastPath
 from .hardstate import HardState
@@ -62,7 +62,7 @@ class Replica:
         token: bytes,
         timing: Timing | None = None,
     ) -> None:
-        context = Context(committee, signer, chain, accept, record, timing or Timing())
+        context = ReplicaContext(committee, signer, chain, accept, record, timing or Timing())
         self.committee = committee
         self.context = context
         fast_path = FastPath(context)

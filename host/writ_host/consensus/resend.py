@@ -7,7 +7,7 @@
 So no message has to arrive at the first attempt, and none is acknowledged.
 """
 
-from .context import Context
+from .context import ReplicaContext
 from .messages import Decided, PrevoteQuorum, Status, Submit
 from .precommit import Precommit
 from .restart import Restart
@@ -16,7 +16,7 @@ from .restart import Restart
 class Resend:
     """The repetition of one replica's messages."""
 
-    def __init__(self, context: Context, precommit: Precommit, restart: Restart) -> None:
+    def __init__(self, context: ReplicaContext, precommit: Precommit, restart: Restart) -> None:
         self._context = context
         self._precommit = precommit
         self._restart = restart

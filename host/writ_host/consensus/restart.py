@@ -4,12 +4,12 @@
    neither votes nor signs until those that answered (`Seen`) and it are a quorum.
 2. If an answer carries a higher counter than the hard state, the disk was restored from an old
    backup. The replica abstains until the others have decided that height
-   (`Context.record_signed`).
+   (`ReplicaContext.record_signed`).
 3. It resumes in the last round in which it voted, repeats its votes with fresh commitments, and
    keeps its lock.
 """
 
-from .context import Context
+from .context import ReplicaContext
 from .messages import Hello, PrevoteQuorum, Seen
 from .rules import Rules
 from .state import PRECOMMIT, PREVOTE
@@ -18,7 +18,7 @@ from .state import PRECOMMIT, PREVOTE
 class Restart:
     """The recovery of one replica. token: 16 random bytes that its answers must repeat."""
 
-    def __init__(self, context: Context, rules: Rules, token: bytes) -> None:
+    def __init__(self, context: ReplicaContext, rules: Rules, token: bytes) -> None:
         self._context = context
         self._rules = rules
         self._token = token

@@ -1,6 +1,7 @@
 """Signing sessions that always end with a signature: ROAST (Ruffing et al. 2022) around FROST.
 
- 1. One `Sessions` belongs to one list of payloads: a value in one round, or one job (cosign.py).
+ 1. One `SigningSessions` belongs to one list of payloads: a value in one round, or one job
+    (cosign.py).
  2. A governor offers nonce commitments. It is *free* until a session takes them, and *busy* then.
  3. The coordinator opens a session with any `threshold` free governors.
  4. A signer whose share is valid is free again, with the fresh commitments that came with it. A
@@ -71,7 +72,7 @@ class _Session:
     is_over: bool = False
 
 
-class Sessions(Generic[T]):
+class SigningSessions(Generic[T]):
     """All sessions for `payloads`. T: the coordinator's proof that a governor made an offer.
 
     cheaters: governors whose share was wrong; signatures: the group's (64 B), one for each payload,

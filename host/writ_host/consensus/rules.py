@@ -23,7 +23,7 @@ prevote quorums travel as proofs; there is no precommit for nil; the first round
 """
 
 from . import messages
-from .context import Context
+from .context import ReplicaContext
 from .effects import Decide, Send
 from .fastpath import FastPath
 from .messages import NO_ROUND, ROUND_MAX, Prevote, RoundProposal
@@ -41,7 +41,7 @@ class Rules:
     `may_prevote` and `choose_value` are attributes that the simulator replaces to break the rules.
     """
 
-    def __init__(self, context: Context, fast_path: FastPath, precommit: Precommit) -> None:
+    def __init__(self, context: ReplicaContext, fast_path: FastPath, precommit: Precommit) -> None:
         self._context = context
         self._fast_path = fast_path
         self._precommit = precommit

@@ -10,7 +10,7 @@ from typing import Protocol
 from .committee import Committee
 from .effects import Decide
 from .messages import Offer, Prevote, PrevoteQuorum, RoundProposal, Share, SigningSession
-from .roast import Sessions
+from .roast import SigningSessions
 from .value import Value
 from .votes import Votes
 
@@ -79,7 +79,7 @@ class HeightState:
     quorums: dict[int, PrevoteQuorum] = field(default_factory=dict)
     own_prevotes: dict[int, Prevote] = field(default_factory=dict)
     # signing sessions by round and digest; shares by session and signer
-    sessions: dict[tuple[int, bytes], Sessions[Offer]] = field(default_factory=dict)
+    sessions: dict[tuple[int, bytes], SigningSessions[Offer]] = field(default_factory=dict)
     shares: dict[tuple[bytes, int], Share] = field(default_factory=dict)
     # of the current round: sessions that this replica opened, those of them that it has not joined,
     # sessions that wait for its share, its shares

@@ -1,10 +1,10 @@
 """Signing sessions: offers, restarts, and commitments that are not points."""
 
-from writ_host.consensus.roast import Sessions
+from writ_host.consensus.roast import SigningSessions
 
 
 def test_a_restarted_signer_may_offer_again_until_it_is_chosen(signers):
-    sessions = Sessions(signers[0], 3, (b"payload",))
+    sessions = SigningSessions(signers[0], 3, (b"payload",))
     offers = {n: (signers[n - 1].commit()[0],) for n in (1, 2)}
     for number, offer in offers.items():
         sessions.offer(number, offer, offer)
@@ -21,7 +21,7 @@ NOT_POINTS = (b"\xff" * 64,)
 
 
 def test_commitments_that_are_not_points_are_left_out_of_a_session(signers):
-    sessions = Sessions(signers[0], 3, (b"payload",))
+    sessions = SigningSessions(signers[0], 3, (b"payload",))
     offers = {n: (signers[n - 1].commit()[0],) for n in (1, 3, 4)}
     sessions.offer(1, offers[1], 1)
     sessions.offer(2, NOT_POINTS, 2)
@@ -36,7 +36,7 @@ def test_commitments_that_are_not_points_are_left_out_of_a_session(signers):
 
 
 def test_a_session_of_other_governors_with_invalid_commitments_ends_without_accusation(signers):
-    sessions = Sessions(signers[3], 3, (b"payload",))
+    sessions = SigningSessions(signers[3], 3, (b"payload",))
     members = {n: (signers[n - 1].commit()[0],) for n in (1, 2)} | {3: NOT_POINTS}
     assert sessions.add(b"name", members)
     for number in members:
@@ -44,4 +44,4 @@ def test_a_session_of_other_governors_with_invalid_commitments_ends_without_accu
     sessions.check_unfinished()
     assert sessions.signatures is None and not sessions.cheaters
     # a member itself does not take such a session
-    assert not Sessions(signers[0], 3, (b"payload",)).add(b"name", members)
+    assert not SigningSessions(signers[0], 3, (b"payload",)).add(b"name", members)
