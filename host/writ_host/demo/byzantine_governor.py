@@ -16,7 +16,7 @@ from ..consensus.value import Value
 from ..errors import HostError
 from ..governor import governor
 from ..governor.core import core
-from ..governor.core.context import Context, Outgoing, Output
+from ..governor.core.context import CoreContext, Outgoing, Output
 from ..governor.proposals.statement import RENEW, Statement
 from ..keys.roster import committee_scope
 from . import child
@@ -30,7 +30,7 @@ class WrongSigner(FrostSigner):
         return bytes((honest[0] ^ 1,)) + honest[1:]
 
 
-class EquivocatingContext(Context):
+class EquivocatingContext(CoreContext):
     """A context that sends with each own vote or proposal its opposite."""
 
     def drain(self) -> list[Output]:
@@ -93,6 +93,6 @@ class ForgingCore(core.Core):
 
 
 if __name__ == "__main__":
-    vars(core).update(FrostSigner=WrongSigner, Context=EquivocatingContext)
+    vars(core).update(FrostSigner=WrongSigner, CoreContext=EquivocatingContext)
     vars(governor).update(Core=ForgingCore)
     child.main()

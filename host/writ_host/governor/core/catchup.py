@@ -29,7 +29,7 @@ from ...keys.frost import is_valid
 from ..ledger.capsules import DIGEST_BYTES, read_capsule
 from ..proposals import messages
 from ..proposals.messages import CAPSULES, PULL
-from .context import Context, NewCapsule
+from .context import CoreContext, NewCapsule
 
 # A governor that lags receives each decision within one status interval of consensus
 # (consensus/state.py: 5 s). After this time without one, no other governor has it to send.
@@ -45,7 +45,7 @@ class CatchUp:
 
     def __init__(
         self,
-        context: Context,
+        context: CoreContext,
         on_decision: Callable[[Decide], None],
         on_capsule: Callable[[Any], None],
     ) -> None:

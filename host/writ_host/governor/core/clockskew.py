@@ -6,7 +6,7 @@ difference does not show whose clock is wrong. If most others differ by the same
 """
 
 from ... import humanize
-from .context import Context
+from .context import CoreContext
 
 # The shortest interval between two warnings about one governor.
 WARN_MS = 600000
@@ -18,7 +18,7 @@ class ClockSkew:
     skew_s: by governor, how far its clock was ahead of ours at its newest request.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CoreContext) -> None:
         self._context = context
         self._newest_s: dict[int, int] = {}  # by governor: the time in its newest request
         self._warned_ms: dict[int, int] = {}  # by governor: when operators were warned

@@ -59,7 +59,7 @@ Output = Outgoing | LogEvent | NewCapsule | Reseat
 
 
 @dataclass
-class Context:
+class CoreContext:
     """The shared state of one core.
 
     clock_s: Unix seconds; now_ms: the time of the call that is being handled; is_seated: whether

@@ -4,7 +4,7 @@ Sans-IO except for its ledger. Rules:
 
 1. Every message arrives with the number of the governor whose authenticated session brought it.
 2. Every call commits once, before it returns: what a returned message depends on is on the disk.
-   Only messages that depend on no uncommitted write leave earlier (`Context.flush_early`).
+   Only messages that depend on no uncommitted write leave earlier (`CoreContext.flush_early`).
 3. After a failed commit the core refuses every further call.
 4. A core serves one committee. When another one is in force, it returns `Reseat` and ends.
 """
@@ -41,7 +41,7 @@ from . import delegation
 from .catchup import CatchUp
 from .chain import assemble, read_chain
 from .commit import LEDGER_ERRORS, one_commit
-from .context import Context, NewCapsule, Output, Reseat
+from .context import CoreContext, NewCapsule, Output, Reseat
 from .cosigning import CosigningScheduler
 from .pool import NotAccepted, ProposalPool
 
@@ -70,7 +70,7 @@ class Core:
         clock_s: Callable[[], int],
         random: Random = os.urandom,
     ) -> None:
-        context = Context(identity, seat, ledger, clock_s, read_chain(ledger))
+        context = CoreContext(identity, seat, ledger, clock_s, read_chain(ledger))
         self.context = context
         self.ledger = ledger
         self.accusations: dict[int, str] = {}  # by governor: what it was caught at

@@ -24,7 +24,7 @@ from ...consensus.value import BATCH_MAX, body_of
 from ...scope.validation import beacon_objection
 from ..proposals.proposal import OPEN, UNKNOWN_PROPOSAL, Proposal
 from .clockskew import ClockSkew
-from .context import Context
+from .context import CoreContext
 from .pool import ProposalPool
 from .reservations import ReservationSync
 
@@ -45,7 +45,7 @@ class CosigningScheduler:
 
     def __init__(
         self,
-        context: Context,
+        context: CoreContext,
         pool: ProposalPool,
         committee: Committee,
         signer: Signer,

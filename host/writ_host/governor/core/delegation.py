@@ -17,7 +17,7 @@ from ...errors import HostError
 from ..proposals.judge import ACTION_S, RENEWAL_S_MAX
 from ..proposals.proposal import CERTIFIED, OPEN, Proposal
 from ..proposals.statement import ADMIT, RENEW, REVOKE, Statement
-from .context import Context
+from .context import CoreContext
 from .pool import ProposalPool
 
 # A member renewed this recently gets the same capsule again: the answer may have been lost.
@@ -26,7 +26,7 @@ TEXT_BYTES_MAX = 200
 ADDRESS_MAX = 65534
 
 
-def answer(context: Context, pool: ProposalPool, raw: bytes) -> tuple[int, bytes]:
+def answer(context: CoreContext, pool: ProposalPool, raw: bytes) -> tuple[int, bytes]:
     """Answer a statement: (CoAP code, body).
 
     2.04 with the capsule, 2.03 while the proposal is open, 4.03 with the reason for a refusal.
@@ -48,14 +48,14 @@ def answer(context: Context, pool: ProposalPool, raw: bytes) -> tuple[int, bytes
         return coap.FORBIDDEN, str(error).encode()[:TEXT_BYTES_MAX]
 
 
-def _member(context: Context, node_id: bytes) -> Any:
+def _member(context: CoreContext, node_id: bytes) -> Any:
     member = context.ledger.capsules.member(node_id)
     if member is None:
         raise HostError("only members may ask")
     return member
 
 
-def _free_address(context: Context) -> int:
+def _free_address(context: CoreContext) -> int:
     """A free short address that only this governor proposes: no two nodes are admitted with it."""
     following = context.ledger.reservations.highest_address() + 1
     address = following + (context.me - following) % context.count
@@ -74,7 +74,7 @@ def _result(proposal: Proposal) -> tuple[int, bytes]:
     return coap.FORBIDDEN, reason.encode()[:TEXT_BYTES_MAX]
 
 
-def _known_result(context: Context, statement: Statement, member: Any) -> bytes | None:
+def _known_result(context: CoreContext, statement: Statement, member: Any) -> bytes | None:
     """The capsule if it is certified already; None if it must be drafted.
 
     b"" for a renewal that needs no proposal: after a succession the governors certify every member
@@ -93,7 +93,7 @@ def _known_result(context: Context, statement: Statement, member: Any) -> bytes 
     return None
 
 
-def _admitted(context: Context, statement: Statement) -> bytes | None:
+def _admitted(context: CoreContext, statement: Statement) -> bytes | None:
     """The capsule of a node that is a member by the requested name already, else None."""
     request, policy = statement.request, context.chain.policy
     known = context.ledger.capsules.known(capsules.node_id(request.x))
@@ -111,7 +111,7 @@ def _known_proposal(pool: ProposalPool, raw: bytes) -> Proposal | None:
     return next((one for one in pool.proposals if one.evidence == evidence), None)
 
 
-def _draft(context: Context, statement: Statement, member: Any) -> Proposal:
+def _draft(context: CoreContext, statement: Statement, member: Any) -> Proposal:
     evidence = [statement.raw]
     if statement.op == RENEW:
         expires = statement.issued + RENEWAL_S_MAX
@@ -143,7 +143,7 @@ def _member_payload(name: str, key: Any, address: int, roles: int, expires: int)
     return made
 
 
-def _revocation(context: Context, node_id: bytes) -> list[bytes]:
+def _revocation(context: CoreContext, node_id: bytes) -> list[bytes]:
     chain = context.chain
     policy = chain.policy
     if policy is None:

@@ -29,7 +29,7 @@ from ..proposals.proposal import (
     ProposalView,
     proposal_id,
 )
-from .context import Context
+from .context import CoreContext
 
 # Proposals in one message, to keep it short.
 PROPOSALS_A_MESSAGE = 16
@@ -58,7 +58,7 @@ class ProposalPool:
     ids requested from it, and until when (ms) they are not requested again.
     """
 
-    def __init__(self, context: Context, submit: Callable[[Proposal], None]) -> None:
+    def __init__(self, context: CoreContext, submit: Callable[[Proposal], None]) -> None:
         self._context = context
         self._submit = submit
         self.proposals = ProposalIndex()

@@ -18,7 +18,7 @@ from ... import codec
 from ...errors import Malformed
 from ..ledger.capsules import NODE_BYTES
 from ..proposals.messages import ASK_RESERVATIONS, ITEMS_MAX, RESERVATIONS
-from .context import Context
+from .context import CoreContext
 
 # The ledger's key for the time (Unix s, 8 B) since when this governor waits for the others'
 # reservations: empty before its seat is in force, absent when it waits no longer.
@@ -38,7 +38,7 @@ _SCANNED_MAX = 8 * ITEMS_MAX
 class ReservationSync:
     """A governor's part in the exchange of reservations: it asks while it is new, else answers."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CoreContext) -> None:
         self._context = context
         self._cursors: dict[int, str] = {}  # by governor: the key where its last answer ended
         self._counts: dict[int, int] = {}  # by governor: the number of rows received
