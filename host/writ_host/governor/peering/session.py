@@ -55,7 +55,7 @@ class PeerStats:
 
 
 @dataclass(eq=False)
-class Session:
+class PeerSession:
     """One OSCORE context with a peer. is_initiator: this side began its handshake."""
 
     peer: "Peer"
@@ -122,8 +122,8 @@ class Peer:
         self.stats = PeerStats()
         self.bucket = TokenBucket(KNOWN_BURST, KNOWN_REFILL_MS)
         self.reassembly = Reassembly()
-        self.sessions: list[Session] = []  # oldest first
-        self.current: Session | None = None  # the session that sends
+        self.sessions: list[PeerSession] = []  # oldest first
+        self.current: PeerSession | None = None  # the session that sends
         self.handshake: OutgoingHandshake | None = None
         self.failed_handshakes = 0  # since the last session
         self.handshake_ms = 0  # the earliest time of the next handshake
@@ -189,7 +189,7 @@ class Peer:
                 self.unanswered_ms = now_ms
             yield datagram
 
-    def seal(self, session: Session, part: Part, mid: int) -> bytes:
+    def seal(self, session: PeerSession, part: Part, mid: int) -> bytes:
         """Protect `part` as a datagram of this session. Raises `SequenceExhausted`."""
         datagram = frames.seal(session.context, mid, part)
         self.keepalive_ms = None

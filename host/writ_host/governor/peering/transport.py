@@ -49,8 +49,8 @@ from .session import (
     KEEPALIVE_MS,
     SILENCE_MS,
     Peer,
+    PeerSession,
     PeerStats,
-    Session,
     kid_of,
 )
 
@@ -88,7 +88,7 @@ class PeerTransport:
         self._order: dict[bytes, None] = {}  # peers with messages since the last flush
         self._by_kid: dict[bytes, Peer] = {}
         self._by_address: dict[str, Peer] = {}
-        self._sessions: dict[bytes, Session] = {}  # by own connection id, the recipient id
+        self._sessions: dict[bytes, PeerSession] = {}  # by own connection id, the recipient id
         self._replies: list[tuple[str, bytes]] = []
         self._mids = _counting(int.from_bytes(crypto.random_bytes(2), "big"), 16)
         self._tags = _counting(int.from_bytes(crypto.random_bytes(4), "big"), 32)
@@ -239,7 +239,7 @@ class PeerTransport:
             if not taken and found not in begun:
                 return found
 
-    def _open(self, session: Session) -> None:
+    def _open(self, session: PeerSession) -> None:
         self._check_by(0)
         sessions = session.peer.sessions
         if len(sessions) >= SESSIONS_EACH_MAX:
@@ -247,7 +247,7 @@ class PeerTransport:
         sessions.append(session)
         self._sessions[session.context.recipient_id] = session
 
-    def _drop(self, session: Session) -> None:
+    def _drop(self, session: PeerSession) -> None:
         self._check_by(0)
         peer = session.peer
         peer.sessions.remove(session)
@@ -255,7 +255,7 @@ class PeerTransport:
         if peer.current is session:
             peer.current = None
 
-    def _make_current(self, session: Session, now_ms: int) -> None:
+    def _make_current(self, session: PeerSession, now_ms: int) -> None:
         self._check_by(0)
         peer = session.peer
         if peer.current is not None:
@@ -266,14 +266,16 @@ class PeerTransport:
         peer.handshake_ms = now_ms + HANDSHAKE_PAUSE_MS
         peer.unanswered_ms = None
 
-    def _confirmed(self, session: Session, now_ms: int) -> None:
+    def _confirmed(self, session: PeerSession, now_ms: int) -> None:
         # the peer has proven that it has the keys of a session that this side began
         session.peer.handshake = None
         self._serial += 1
         session.serial = self._serial
         self._make_current(session, now_ms)
 
-    def _accept_session(self, peer: Peer, context: Context, serial: int, now_ms: int) -> Session:
+    def _accept_session(
+        self, peer: Peer, context: Context, serial: int, now_ms: int
+    ) -> PeerSession:
         """Open the session of a handshake that the peer began, now that its key is verified.
 
         If both sides began a handshake at once, the session of the lower key is opened last on both
@@ -286,7 +288,7 @@ class PeerTransport:
             raise OutOfOrder()
         if peer.handshake is not None and (peer.is_lower or peer.handshake.context is None):
             peer.handshake = None
-        session = Session(peer, context, False, now_ms)
+        session = PeerSession(peer, context, False, now_ms)
         self._open(session)
         self._make_current(session, now_ms)
         return session
@@ -403,5 +405,5 @@ class PeerTransport:
             except Rejection:
                 self._handshake_failed(peer, now_ms)
                 raise
-            self._open(Session(peer, context, True, now_ms, expires_ms=now_ms + OLD_MS))
+            self._open(PeerSession(peer, context, True, now_ms, expires_ms=now_ms + OLD_MS))
             self._continue(peer, handshake, now_ms)
