@@ -30,13 +30,13 @@ from ..errors import (
     Refused,
 )
 from ..keys import hpke
-from ..keys.dkg import Dkg, Round1, proof_is_valid, public_package, spoken
+from ..keys.dkg import Dkg, Round1, fingerprint_digits, proof_is_valid, public_package
 from ..keys.frost import PublicKeyPackage
 from ..keys.group import Random
 from ..keys.identity import Identity, envelope, open_envelope
 from ..keys.roster import STORE_BYTES_MAX, Roster, Seat
 from .progress import Progress, Wait
-from .storage import Folder, Store
+from .storage import CeremonyStore, Folder
 
 COMPLAINT_BYTES_MAX = 200
 STEPS = ("round1", "round2", "confirm", "complaint", "refuse")
@@ -91,7 +91,7 @@ class Founding:
         folder: Folder,
         identity: Identity,
         roster: Roster,
-        store: Store,
+        store: CeremonyStore,
         compare: Callable[[str], bool | None],
         random: Random = os.urandom,
         context: bytes | None = None,
@@ -131,7 +131,7 @@ class Founding:
         self._publish("round1", self._dkg.round1().to_item)
         if waiting := self._read_all("round1", self._take_round1):
             return self._wait("round1", waiting)
-        fingerprint = spoken(self._dkg.fingerprint())
+        fingerprint = fingerprint_digits(self._dkg.fingerprint())
         if "round2" not in self._outbox:
             is_same = self.compare(fingerprint)
             if is_same is None:

@@ -42,9 +42,10 @@ from .founding import Founding
 from .progress import Progress, Wait
 from .request import Item, SigningRequest, publish_request, read_request, read_requests
 from .signing import Signing
-from .storage import DirectoryFolder, Folder, KeyfileStore, MemoryFolder, MemoryStore, Store
+from .storage import CeremonyStore, DirectoryFolder, Folder, KeyfileStore, MemoryFolder, MemoryStore
 
 __all__ = [
+    "CeremonyStore",
     "DirectoryFolder",
     "Folder",
     "Founding",
@@ -60,7 +61,6 @@ __all__ = [
     "Seat",
     "Signing",
     "SigningRequest",
-    "Store",
     "Wait",
     "create_identity",
     "found_local",
@@ -93,7 +93,7 @@ def load_identity(path: Path, key: keyfile.Unlock) -> Identity:
     return Identity.from_bytes(keyfile.read(path, "identity", key))
 
 
-def load_seat(store: Store) -> Seat | None:
+def load_seat(store: CeremonyStore) -> Seat | None:
     """The seat in a governor's store, None before its founding ceremony is done."""
     data = store.load()
     return Seat.from_bytes(data) if data is not None and Seat.is_seat(data) else None
@@ -142,7 +142,7 @@ def found_local(
     if directory is None:
         folder: Folder = MemoryFolder()
         identities = [Identity.generate(name, random) for name in names]
-        stores: list[Store] = [MemoryStore() for _ in names]
+        stores: list[CeremonyStore] = [MemoryStore() for _ in names]
     elif key is None:
         raise UsageError("files on disk need a key")
     else:

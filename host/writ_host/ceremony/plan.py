@@ -19,7 +19,7 @@ from writ.limits import ADDRESS_BYTES_MAX, GOVERNORS_MAX
 
 from .. import codec
 from ..errors import HostError, Malformed
-from ..keys.dkg import spoken
+from ..keys.dkg import fingerprint_digits
 from ..keys.frost import PublicKeyPackage
 from ..keys.group import Random
 from ..keys.identity import PublicIdentity
@@ -184,7 +184,7 @@ class Plan:
     @property
     def fingerprint(self) -> str:
         """The id as digits that operators compare by voice."""
-        return spoken(self.id)
+        return fingerprint_digits(self.id)
 
     @property
     def title(self) -> str:

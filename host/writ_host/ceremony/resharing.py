@@ -42,7 +42,7 @@ from ..keys.reshare import ShareReceiver, deal
 from ..keys.roster import STORE_BYTES_MAX, Seat
 from .plan import BadPlan, Plan
 from .progress import Progress
-from .storage import Folder, Store
+from .storage import CeremonyStore, Folder
 
 COMPLAINT_BYTES_MAX = 200
 
@@ -67,7 +67,7 @@ class Resharing:
         identity: Identity,
         plan: Plan,
         seat: Seat | None,
-        store: Store,
+        store: CeremonyStore,
         decide: Callable[[], bool | None],
         random: Random = os.urandom,
     ) -> None:

@@ -32,7 +32,7 @@ class Folder(Protocol):
         """The names of all files, sorted."""
 
 
-class Store(Protocol):
+class CeremonyStore(Protocol):
     """One governor's own secret state between steps; encrypted where it reaches a disk."""
 
     def load(self) -> bytes | None:
@@ -42,10 +42,10 @@ class Store(Protocol):
         """Replace the stored data by `data`, durably."""
 
 
-class SeatStore(Store, Protocol):
+class SeatStore(CeremonyStore, Protocol):
     """The store of a governor's seat; stores beside it hold seats that may replace it."""
 
-    def beside(self, suffix: str) -> Store:
+    def beside(self, suffix: str) -> CeremonyStore:
         """The store with this suffix beside this one; the same one for each call."""
 
 

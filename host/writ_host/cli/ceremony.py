@@ -25,7 +25,7 @@ from ..ceremony.status import founding_state, request_states
 from ..ceremony.storage import Folder
 from ..consensus.committee import check_threshold, default_threshold, tolerance
 from ..errors import FileInTheWay, HostError, NeedsPerson
-from ..keys.dkg import spoken
+from ..keys.dkg import fingerprint_digits
 from ..keys.roster import Seat
 from ..policy.source import PolicyFile
 from ..policy.template import template
@@ -91,7 +91,7 @@ def identity(
     ceremony_folder(scope).publish(f"{name}.governor.cbor", public.to_bytes())
     path = scope / "ceremony" / f"{name}.governor.cbor"
     out.ok(f"{name}: keys in {folder}, public record in {path}")
-    fingerprint = spoken(public.verify_key)
+    fingerprint = fingerprint_digits(public.verify_key)
     out.fields({"fingerprint": fingerprint})
     out.note("read the fingerprint by voice to the operator who makes the roster")
     out.json({"name": name, "keys": folder, "record": path, "fingerprint": fingerprint})
@@ -123,19 +123,19 @@ def roster(out: Output, name: str, threshold: int | None, scope: Path, yes: bool
     check_threshold(len(governors), limit)
     made = Roster.create(name, limit, governors)
     offline, byzantine = tolerance(len(governors), limit)
-    rows = [(one.name, spoken(one.verify_key)) for one in made.governors]
+    rows = [(one.name, fingerprint_digits(one.verify_key)) for one in made.governors]
     out.table(("governor", "fingerprint"), rows)
     out.line(f"{limit} of {len(rows)} certify; tolerates {tolerance_text(offline, byzantine)}")
     out.confirm("Are these all governors, and did each read out its fingerprint?", yes)
     files.write_atomically(scope / "roster.cbor", made.to_bytes(), 0o644)
-    out.ok(f"roster of {name}: {spoken(made.id)}")
+    out.ok(f"roster of {name}: {fingerprint_digits(made.id)}")
     out.note("next, each governor:  writ ceremony found --as NAME")
     out.json(
         {
             "scope": name,
             "threshold": limit,
             "governors": dict(rows),
-            "fingerprint": spoken(made.id),
+            "fingerprint": fingerprint_digits(made.id),
             "tolerates_offline": offline,
             "tolerates_byzantine": byzantine,
         }

@@ -20,7 +20,7 @@ from ..governor.client.issuer import StillPending
 from ..governor.client.summary import awaited
 from ..governor.control import Document
 from ..governor.folder import GovernorFolder
-from ..keys.dkg import spoken
+from ..keys.dkg import fingerprint_digits
 from ..node import provision
 from ..target import check_address
 from . import governorview as view
@@ -119,7 +119,7 @@ def init(
     folder.node.mkdir(mode=0o700, exist_ok=True)
     provision.write_config(folder.node, {"name": name, "listen": listen})
     folder.create(name, peers, listen)
-    fingerprint = spoken(identity.public.verify_key)
+    fingerprint = fingerprint_digits(identity.public.verify_key)
     out.ok(f"made the governor {name} in {directory}")
     out.fields({"record": path, "own fingerprint": fingerprint, "peers": peers, "listen": listen})
     out.note(f"next: send {path.name} to the operator who founds the scope, and read the")

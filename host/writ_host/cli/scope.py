@@ -20,7 +20,7 @@ from ..governor.ceremonies.invitation import CeremonyStatus, Invitation
 from ..governor.ceremonies.record import Record
 from ..governor.client import founding as online
 from ..governor.client.connection import read_daemon
-from ..keys.dkg import spoken
+from ..keys.dkg import fingerprint_digits
 from ..policy.source import PolicyFile
 from ..policy.template import template
 from ..scope import founding, issuance
@@ -170,9 +170,9 @@ def _found_online(
     wait_s: float | None,
 ) -> ScopeFolder:
     records = [Record.load(path) for path in paths]
-    made = online.Founding(name, records, threshold, policy, folder, out.note)
+    made = online.DaemonFounding(name, records, threshold, policy, folder, out.note)
     for record in records:
-        fingerprint = spoken(record.governor.verify_key)
+        fingerprint = fingerprint_digits(record.governor.verify_key)
         out.line(f"{record.governor.name} at {record.peers}, own fingerprint {fingerprint}")
     with live_page(out) as draw:
 
@@ -230,7 +230,7 @@ def describe(folder: ScopeFolder) -> dict[str, Any]:
         "name": charter.name,
         "scope": charter.scope,
         "folder": folder.path,
-        "key_fingerprint": spoken(folder.group_key),
+        "key_fingerprint": fingerprint_digits(folder.group_key),
         "group_key": folder.group_key,
         "founded": charter.founded,
         "governors": count,

@@ -20,7 +20,7 @@ from ..errors import Stalled
 from ..governor.client.connection import connect, read_daemon, sync
 from ..governor.client.issuer import GovernorIssuer, StillPending, resume
 from ..scope.folder import ScopeFolder
-from ..scope.issuance import CeremonySigner, Draft, Issuer, LocalSigner, Signer
+from ..scope.issuance import CeremonySigner, Draft, GroupSigner, Issuer, LocalSigner
 from ..scope.review import review
 from .output import Output
 from .secret import secret_options, unlock
@@ -210,7 +210,7 @@ def resume_drafts(
 
 def open_signer(
     out: Output, folder: ScopeFolder, signing: SigningOptions, intent: str = ""
-) -> Signer | Issuer:
+) -> GroupSigner | Issuer:
     """The signer that the options choose. intent: as in scope/pending.py.
 
     Raises what reading the seats raises.

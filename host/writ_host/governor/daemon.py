@@ -10,7 +10,7 @@ import selectors
 from collections.abc import Callable
 from typing import Any, cast
 
-from writ.authority.store import Store as NodeStore
+from writ.authority.store import Store
 from writ.compat import Clock
 
 from ..ceremony.storage import SeatStore
@@ -227,7 +227,7 @@ class Daemon:
         self.selector.register(node.socket, selectors.EVENT_READ, lambda _: node.on_readable())
         return found
 
-    def _make_node(self, store: NodeStore, config: dict[str, Any]) -> ScopeNode:
+    def _make_node(self, store: Store, config: dict[str, Any]) -> ScopeNode:
         private, answer = self.identity.node_private, self.governor.handle_statement
         return ScopeNode(store, config, self._log_event, private, self.ledger.capsules, answer)
 

@@ -1,6 +1,6 @@
 """The state of a governor at one moment: its status for operators, and samples for Prometheus."""
 
-from ..keys.dkg import spoken
+from ..keys.dkg import fingerprint_digits
 from .control import Document
 from .core.core import Core
 from .governor import Governor
@@ -37,7 +37,7 @@ def status(governor: Governor) -> Document:
         "pending": of_core["pending"] if core.is_seated else 0,
         "governors": committee,
         "group_key": group_key,
-        "key_fingerprint": spoken(group_key),
+        "key_fingerprint": fingerprint_digits(group_key),
         "count": len(committee),
         "online_count": online,
         "tolerates_offline_now": max(0, online - threshold),

@@ -117,7 +117,7 @@ def proof_is_valid(identifier: int, package: Round1) -> bool:
     return base(response) == add([nonce, multiply(challenge, secret)])
 
 
-def spoken(digest: bytes) -> str:
+def fingerprint_digits(digest: bytes) -> str:
     """A digest (32 B) as eight groups of five digits, for comparison by voice.
 
     Digits are easy to say in every language and over a bad radio link. 40 digits are 132 bits: an

@@ -65,7 +65,7 @@ class Draft:
     evidence: bytes = b""
 
 
-class Signer(Protocol):
+class GroupSigner(Protocol):
     """Makes signatures with the group key."""
 
     @property
@@ -145,7 +145,7 @@ def signing_items(drafts: Iterable[Draft]) -> list[Item]:
     return [Item(draft.label, capsules.signing_input(draft.payload)) for draft in drafts]
 
 
-def sign(drafts: Sequence[Draft], signer: Signer | Issuer, title: str = "") -> list[bytes]:
+def sign(drafts: Sequence[Draft], signer: GroupSigner | Issuer, title: str = "") -> list[bytes]:
     """The drafts as capsules. Raises what the signer raises."""
     if isinstance(signer, Issuer):
         return signer.issue(drafts, title)
@@ -162,7 +162,7 @@ def sign(drafts: Sequence[Draft], signer: Signer | Issuer, title: str = "") -> l
 
 
 def issue(
-    folder: ScopeFolder, drafts: Sequence[Draft], signer: Signer | Issuer, title: str = ""
+    folder: ScopeFolder, drafts: Sequence[Draft], signer: GroupSigner | Issuer, title: str = ""
 ) -> list[bytes]:
     """The drafts as capsules, each checked as a device does and kept in the folder.
 

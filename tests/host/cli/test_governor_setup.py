@@ -9,7 +9,7 @@ import pytest
 from council_rig import Council, finish, free_ports, wait_for
 
 from writ_host.governor.ceremonies.record import Record
-from writ_host.keys.dkg import spoken
+from writ_host.keys.dkg import fingerprint_digits
 
 
 def test_init_makes_a_record_and_refuses_to_overwrite(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_init_makes_a_record_and_refuses_to_overwrite(tmp_path: Path) -> None:
     )
     record = Record.load(tmp_path / "a/a.toml")
     assert (record.peers, record.listen) == ("10.0.0.7:5685", "10.0.0.7:5683")
-    assert made["fingerprint"] == spoken(record.governor.verify_key)
+    assert made["fingerprint"] == fingerprint_digits(record.governor.verify_key)
     assert (tmp_path / "a/a.key").stat().st_mode & 0o077 == 0
     secret = (tmp_path / "key").read_bytes()
     for path in tmp_path.glob("a/**/*"):

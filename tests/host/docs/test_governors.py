@@ -339,7 +339,7 @@ def test_datagrams_of_a_new_session() -> None:
 
 
 def test_the_format_of_fingerprints() -> None:
-    assert dkg.spoken(bytes(31) + b"\x07").split() == ["00000"] * 7 + ["00007"]
+    assert dkg.fingerprint_digits(bytes(31) + b"\x07").split() == ["00000"] * 7 + ["00007"]
     assert "modulo 10^40, in eight groups of five digits" in PROSE
 
 

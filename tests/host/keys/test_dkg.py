@@ -12,7 +12,7 @@ from writ import crypto
 from writ.errors import UsageError
 from writ_host.errors import CheatingGovernor, Disagreement, Malformed
 from writ_host.keys import group
-from writ_host.keys.dkg import Dkg, Round1, polynomial, prove, spoken
+from writ_host.keys.dkg import Dkg, Round1, fingerprint_digits, polynomial, prove
 from writ_host.keys.frost import CONTEXT, aggregate
 
 CEREMONY = b"c" * 32
@@ -166,9 +166,9 @@ def test_fingerprint_covers_the_ceremony():
 
 
 def test_spoken_form():
-    assert spoken(bytes(32)) == " ".join(["00000"] * 8)
-    assert spoken((10**40 + 12).to_bytes(32, "big")).endswith(" 00012")
-    assert len({spoken(bytes([i]) * 32) for i in range(256)}) == 256
+    assert fingerprint_digits(bytes(32)) == " ".join(["00000"] * 8)
+    assert fingerprint_digits((10**40 + 12).to_bytes(32, "big")).endswith(" 00012")
+    assert len({fingerprint_digits(bytes([i]) * 32) for i in range(256)}) == 256
 
 
 @pytest.mark.parametrize("when", range(4))

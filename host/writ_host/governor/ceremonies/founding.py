@@ -10,7 +10,7 @@ from writ.authority import capsule as capsules
 
 from ...ceremony.founding import STEPS, Founding, confirmed_public_keys
 from ...ceremony.signing import Signing
-from ...ceremony.storage import Store
+from ...ceremony.storage import CeremonyStore
 from ...keys.frost import PublicKeyPackage
 from ...keys.group import Random
 from ...keys.identity import Identity
@@ -39,7 +39,7 @@ class FoundingRun(CeremonyRun):
         self,
         invitation: Invitation,
         identity: Identity,
-        store: Store,
+        store: CeremonyStore,
         files: Files,
         install: Callable[[Seat], None],
         seat: Seat | None,

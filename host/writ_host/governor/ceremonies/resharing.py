@@ -6,7 +6,7 @@ States, in their order: "new", "approve" (the operator decides), "deal", "confir
 
 from ...ceremony.plan import Plan
 from ...ceremony.resharing import Resharing
-from ...ceremony.storage import Store
+from ...ceremony.storage import CeremonyStore
 from ...keys.group import Random
 from ...keys.identity import Identity
 from ...keys.roster import Seat
@@ -24,7 +24,7 @@ class ResharingRun(CeremonyRun):
         plan: Plan,
         identity: Identity,
         seat: Seat | None,
-        store: Store,
+        store: CeremonyStore,
         files: Files,
         random: Random,
     ) -> None:

@@ -1,7 +1,7 @@
 """NAME.seat.next: the secrets of ceremonies under way, and the seats that are not in force yet."""
 
 from ... import codec
-from ...ceremony.storage import Store
+from ...ceremony.storage import CeremonyStore
 from ...errors import HostError
 from ...keys.roster import Seat
 
@@ -26,7 +26,7 @@ class SecretStore:
     dropped: ids of ceremonies that must not begin again, oldest first.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: CeremonyStore) -> None:
         self._store = store
         self._data: dict[bytes, bytes] = {}
         self.dropped: list[bytes] = []
@@ -44,7 +44,7 @@ class SecretStore:
         """The ceremonies that have a secret."""
         return list(self._data)
 
-    def store_of(self, ceremony: bytes) -> Store:
+    def store_of(self, ceremony: bytes) -> CeremonyStore:
         """The store of one ceremony. Saving raises `TooManyCeremonies`."""
         return _CeremonyStore(self, ceremony)
 

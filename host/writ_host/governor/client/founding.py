@@ -49,7 +49,7 @@ Show = Callable[[Invitation, Mapping[str, State]], None]
 
 
 @dataclass
-class Founding:
+class DaemonFounding:
     """The founding of the scope `name` by the daemons of the governors' `records`.
 
     policy: the first policy; folder: the scope's new folder, which keeps the invitation, so that
