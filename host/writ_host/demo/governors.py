@@ -29,7 +29,7 @@ CERTIFY_S = 60.0
 CEREMONY_S = 60.0
 
 
-class Governor(Process):
+class GovernorProcess(Process):
     """A governor's process and its operator.
 
     peers, listen: "host:port" of its two sockets; is_byzantine: whether it runs the Byzantine core.
@@ -145,17 +145,18 @@ class Governors(Issuer):
         self._program = program
         names = (*scenario.GOVERNORS, scenario.SUCCESSOR)
         self.all = {
-            name: Governor(name, path / "governors" / name, program, on_event) for name in names
+            name: GovernorProcess(name, path / "governors" / name, program, on_event)
+            for name in names
         }
         self._commands: list[subprocess.Popen[str]] = []
         self.approvers: list[str] = []
         self.took_s = 0.0
 
-    def __getitem__(self, name: str) -> Governor:
+    def __getitem__(self, name: str) -> GovernorProcess:
         return self.all[name]
 
     @property
-    def honest(self) -> list[Governor]:
+    def honest(self) -> list[GovernorProcess]:
         """The honest governors that run. Raises `NoAnswer` where one has ended by itself."""
         for one in self.all.values():
             one.check()

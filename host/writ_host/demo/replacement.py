@@ -13,7 +13,7 @@ from ..keys.frost import SigningPackage, aggregate, commit, sign
 from ..keys.keyfile import KeyFile
 from ..keys.roster import Seat
 from .founding import listing
-from .governors import CEREMONY_S, POLL_S, Governor
+from .governors import CEREMONY_S, POLL_S, GovernorProcess
 from .process import NoAnswer
 from .proofs import Report
 from .rollout import Watch, deliver_to_gateway, propose_desk
@@ -101,7 +101,7 @@ def _approve_ceremony(bed: Testbed, made: Document) -> set[str]:
         time.sleep(POLL_S)
 
 
-def _ceremony(one: Governor, id: str) -> Document | None:
+def _ceremony(one: GovernorProcess, id: str) -> Document | None:
     for found in one.ask("pending")["ceremonies"]:
         if found["id"] == id:
             return dict(found)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import scenario
-from .governors import Governor
+from .governors import GovernorProcess
 from .process import Event, Process
 from .proofs import TITLES, Proof, Report
 
@@ -144,7 +144,7 @@ class LiveView:
         epoch = Text("no share yet", style="dim")
         if node.epoch:
             epoch = Text(f"epoch {node.epoch}, height {node.epoch + 1}", style=_shade(node))
-        if isinstance(node.process, Governor) and node.process.is_byzantine:
+        if isinstance(node.process, GovernorProcess) and node.process.is_byzantine:
             return self._row(name, "Byzantine governor", epoch, node, "bold magenta")
         return self._row(name, "governor", epoch, node)
 
