@@ -222,7 +222,7 @@ class Network:
                 host.call("tick", self.now_ms)
             for view in host.process.pending() if host.process else []:
                 if view.needs_decision and (decision := host.operator(host, view)) is not None:
-                    host.call("decide_on", view.id, decision, "decided so", self.now_ms)
+                    host.call("decide", view.id, decision, "decided so", self.now_ms)
 
     def run(self, until, s_max=240):
         """Step until `until()`; fails, with the seed, after so many simulated seconds."""

@@ -185,7 +185,7 @@ class Ceremonies:
         """A short title of a ceremony."""
         return self._runs[id].title if id in self._runs else "refreshing shares"
 
-    def decide_on(self, id: bytes, yes: bool, reason: str, now_ms: int) -> list[CeremonyOutput]:
+    def decide(self, id: bytes, yes: bool, reason: str, now_ms: int) -> list[CeremonyOutput]:
         """Keep the operator's decision on a ceremony. A yes approves the fingerprint shown now.
 
         A no to an ended ceremony forgets it, and its seat unless that is in force. Raises

@@ -178,9 +178,9 @@ def test_no_approval_before_there_is_a_fingerprint():
     invitation = network.invitation()
     network.invite(invitation, ["anna"])
     with pytest.raises(NoDecisionDue):
-        network["anna"].process.decide_on(invitation.id, True, "", 0)
+        network["anna"].process.decide(invitation.id, True, "", 0)
     with pytest.raises(NoDecisionDue):
-        network["anna"].process.decide_on(bytes(32), True, "", 0)
+        network["anna"].process.decide(bytes(32), True, "", 0)
 
 
 def test_a_refusal_ends_the_founding_for_all():

@@ -84,7 +84,7 @@ def test_at_most_two_invitations_and_a_new_one_replaces_that_of_its_sender():
     # a dropped ceremony never begins again
     with pytest.raises(InvitationRefused, match="dropped"):
         anna.invitation(listed[1].to_bytes(), "10.0.0.2:6")
-    anna.decide_on(listed[0].id, False, "", network.now_ms)
+    anna.decide(listed[0].id, False, "", network.now_ms)
     network.idle(3)
     anna.invitation(listed[4].to_bytes(), "10.0.0.4:5")
     assert {view.id for view in anna.pending()} == {listed[3].id, listed[4].id}
