@@ -85,7 +85,7 @@ class Picture:
 # --- folders and imports ------------------------------------------------------------------------
 
 
-def rooms() -> Picture:
+def folders() -> Picture:
     """The folders of host and device core; each imports only what is below it."""
     picture = Picture(760, "The folders of Writ. Imports run downwards only.")
     picture.write(MARGIN, 36, "Folders. Imports run downwards only.", "head")
@@ -335,7 +335,7 @@ def proposal() -> Picture:
 def pictures() -> dict[str, str]:
     """SVG by file name."""
     return {
-        "architecture.svg": rooms().svg(),
+        "architecture.svg": folders().svg(),
         "architecture-datagram.svg": datagram().svg(),
         "architecture-proposal.svg": proposal().svg(),
     }

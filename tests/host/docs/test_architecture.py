@@ -21,7 +21,7 @@ def test_a_committed_picture_is_what_the_script_draws(name: str) -> None:
     assert f"({name})" in PAGE
 
 
-def rooms(base: Path) -> set[str]:
+def folders(base: Path) -> set[str]:
     """The packages below `base`, such as `governor/core/`, and the modules beside them."""
     found = {f"{path.parent.relative_to(base)}/" for path in base.rglob("*/__init__.py")}
     return found | {path.name for path in base.glob("[a-z]*.py")}
@@ -38,7 +38,7 @@ def listed(side: str) -> list[str]:
     ids=["core", "host"],
 )
 def test_every_folder_is_on_the_page(base: Path, side: str) -> None:
-    assert rooms(base) == set(listed(side))
+    assert folders(base) == set(listed(side))
 
 
 def test_modules_of_the_drawings_exist() -> None:
@@ -52,23 +52,23 @@ def test_modules_of_the_drawings_exist() -> None:
 
 
 def test_folders_of_the_drawing_are_those_of_the_tree() -> None:
-    drawn = re.findall(r'class="name"[^>]*>([^<]+)<', draw_architecture.rooms().svg())
+    drawn = re.findall(r'class="name"[^>]*>([^<]+)<', draw_architecture.folders().svg())
     for base in (CORE, HOST, HOST / "governor"):
         for path in base.iterdir():
             if (path / "__init__.py").exists():
                 assert path.name in drawn, path.name
 
 
-def imported(base: Path, room: str) -> set[str]:
-    """The folders and modules right below `base` that modules of the folder `room` import."""
+def imported(base: Path, folder: str) -> set[str]:
+    """The folders and modules right below `base` that modules of the folder `folder` import."""
     found = set()
-    for path in (base / room).rglob("*.py"):
+    for path in (base / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.level:
                 above = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
                 targets = [above / name.name for name in node.names] if above == base else [above]
                 found |= {one.relative_to(base).parts[0] for one in targets if base in one.parents}
-    return found - {room}
+    return found - {folder}
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,6 @@ def imported(base: Path, room: str) -> set[str]:
     ],
 )
 def test_folders_in_one_row_do_not_import_each_other(base: Path, row: tuple[str, ...]) -> None:
-    for room in row:
-        assert not imported(base, room) & set(row), room
+    for folder in row:
+        assert not imported(base, folder) & set(row), folder
     assert imported(HOST, "keys") >= {"errors"} and imported(HOST / "governor", "core")

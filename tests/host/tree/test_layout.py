@@ -24,8 +24,8 @@ DEVICE_STANDARD = set(
 # Who may import a library that no device has, besides compat, which looks whether it is there.
 BACKENDS = {"Crypto": "writ.crypto.pycryptodome", "cryptography": "writ.crypto.openssl"}
 
-# The rooms of the device core are its folders. These are the modules beside them, and what each
-# room may import besides itself. `agent` and the package's own face join node and links.
+# The layers of the device core are its folders. These are the modules beside them, and what each
+# layer may import besides itself. `agent` and the package's own face join node and links.
 ROOT_MODULES = {
     "base": ("aes", "compat", "errors", "limits"),
     "cbor": ("cbor",),
@@ -42,9 +42,9 @@ MAY_IMPORT = {
     "agent": ("base", "cbor", "crypto", "authority", "wire", "link", "node"),
 }
 
-# The rooms of the host, from the inside out: imports go to rooms named before, and `writ`.
-# Modules that lie beside the folders are rooms of their own.
-HOST_ROOMS = (
+# The layers of the host, from the inside out: imports go to layers named before, and `writ`.
+# Modules that lie beside the folders are layers of their own.
+HOST_LAYERS = (
     *("errors", "codec", "files", "humanize", "target", "refusals"),
     *("keys", "policy", "ceremony", "consensus", "node", "scope"),
     *("governor.control", "governor.push", "governor.folder", "governor.service"),
@@ -56,19 +56,19 @@ HOST_ROOMS = (
 )
 
 
-def room(name: str) -> str:
-    """The room of device module `name` ("writ.wire.coap" -> "wire")."""
+def layer(name: str) -> str:
+    """The layer of device module `name` ("writ.wire.coap" -> "wire")."""
     parts = name.split(".")
     if len(parts) > 2 or (len(parts) == 2 and MODULES.get(name, Path()).name == "__init__.py"):
         return parts[1]
-    (found,) = (room for room, modules in ROOT_MODULES.items() if parts[-1] in modules)
+    (found,) = (layer for layer, modules in ROOT_MODULES.items() if parts[-1] in modules)
     return found
 
 
-def host_room(name: str) -> str:
-    """The room of host module `name` ("writ_host.governor.core.pool" -> "governor.core")."""
+def host_layer(name: str) -> str:
+    """The layer of host module `name` ("writ_host.governor.core.pool" -> "governor.core")."""
     inner = name.removeprefix("writ_host").removeprefix(".")
-    found = [room for room in HOST_ROOMS if f"{inner}.".startswith(f"{room}.")]
+    found = [layer for layer in HOST_LAYERS if f"{inner}.".startswith(f"{layer}.")]
     return max(found, key=len) if found else ""
 
 
@@ -110,7 +110,7 @@ def complaints(name: str, source: str, is_package: bool = False) -> list[str]:
     for target in sorted(imports(name, source, is_package, MODULES)):
         root = target.split(".")[0]
         if root == "writ":
-            outer, inner = room(name), room(target)
+            outer, inner = layer(name), layer(target)
             if inner != outer and inner not in MAY_IMPORT[outer]:
                 said.append(f"{name} imports {target}: {outer!r} must not import {inner!r}")
         elif root in BACKENDS:
@@ -262,14 +262,14 @@ def test_functions_fit_a_screen() -> None:
 
 
 def upward(name: str, source: str, is_package: bool = False) -> list[str]:
-    """The imports of host module `name` that go to a room named later in HOST_ROOMS."""
-    outer = HOST_ROOMS.index(host_room(name))
+    """The imports of host module `name` that go to a layer named later in HOST_LAYERS."""
+    outer = HOST_LAYERS.index(host_layer(name))
     found = sorted(imports(name, source, is_package, HOST_MODULES))
-    inner = {target: host_room(target) for target in found if target in HOST_MODULES}
-    return [t for t, room in inner.items() if room and HOST_ROOMS.index(room) > outer]
+    inner = {target: host_layer(target) for target in found if target in HOST_MODULES}
+    return [t for t, layer in inner.items() if layer and HOST_LAYERS.index(layer) > outer]
 
 
-@pytest.mark.parametrize("name", [name for name in sorted(HOST_MODULES) if host_room(name)])
+@pytest.mark.parametrize("name", [name for name in sorted(HOST_MODULES) if host_layer(name)])
 def test_host_imports_run_one_way(name: str) -> None:
     path = HOST_MODULES[name]
     assert upward(name, path.read_text(), path.name == "__init__.py") == []
@@ -277,7 +277,7 @@ def test_host_imports_run_one_way(name: str) -> None:
 
 def test_every_host_module_has_a_room() -> None:
     faces = {"writ_host", "writ_host.__main__", "writ_host.governor"}
-    assert {name for name in HOST_MODULES if not host_room(name)} <= faces
+    assert {name for name in HOST_MODULES if not host_layer(name)} <= faces
 
 
 @pytest.mark.parametrize(
