@@ -13,9 +13,9 @@ from .context import PREFIX
 
 
 class CatchUp:
-    """Asks the node at `address` for what is missing; then the calls begin anew.
+    """Asks the node at `address` for the missing capsules; then retries the calls.
 
-    rejection: what the calls end with where catching up did not help.
+    rejection: the result of the calls if no newer capsule was found.
     """
 
     def __init__(self, context, address, calls, rejection):
@@ -24,7 +24,7 @@ class CatchUp:
         self._calls = calls
         self._rejection = rejection
         self._start = self._state()
-        self._queries = []  # what was asked for already
+        self._queries = []  # queries sent already
 
     def _state(self):
         authority = self._context.authority

@@ -1,9 +1,10 @@
 """What a device delegates to host peers: it states its request, and they arrange the quorum.
 
-No peer is trusted. An answer counts if it is certified and is what was asked for. A peer that is
-offline, stale or gives a wrong answer is set back for a growing time, and the next peer gets the
-same statement. With no peer in reach the node works on unchanged. This module is loaded while there
-is something to decide; operation.py keeps what is under way. Sans-IO: `tick` gets the time.
+No peer is trusted. An answer counts if it is certified and is what was asked for. The device backs
+off, for a growing time, from a peer that is offline, stale or wrong, and sends the same statement
+to the next peer. With no peer in reach the node works on unchanged. This module
+is loaded while there is something to decide; operation.py keeps the operations under way. Sans-IO:
+`tick` gets the time.
 """
 
 from .. import cbor, crypto
@@ -70,7 +71,7 @@ _PATIENCE_MS = const(10000)
 _PAUSE_MS_MAX = const(64000)
 # After so many "pending" answers in a row the next peer is asked: a peer may withhold in this way
 _PENDING_MAX = const(4)
-# How long a peer is set back, doubled for each strike
+# How long the device backs off from a peer, doubled for each strike
 _SET_BACK_MS = const(8000)
 _STRIKES_MAX = const(8)
 # Strikes for a wrong answer; a time-out is one strike
@@ -89,7 +90,7 @@ class Delegate:
     def __init__(self, node, kept=None):
         self._node = node
         self._peers = node.config.get("governors") or node.config.get("gateways", [])
-        # address -> (strikes, set back until); operations; (operation, address, answer). The node
+        # address -> (strikes, end of back-off); operations; (operation, address, answer). The node
         # keeps them: this module is unloaded in between, and an app may hold an old `Delegate`
         self._standing, self._operations, self._answers = kept or ({}, [], [])
 
@@ -265,7 +266,7 @@ class Delegate:
             if back_ms and attempts:
                 operation.due_ms = min(operation.due_ms, until_ms)
                 continue
-            # a peer that is set back is asked once, after all others
+            # a peer in back-off is asked once, after all others
             key = (back_ms, attempts, strikes, self._node.sessions.by_address(address) is None)
             if best is None or key < best[0]:
                 best = (key, address)
@@ -334,7 +335,7 @@ class Delegate:
         operation.pause_ms = min(2 * operation.pause_ms, _PAUSE_MS_MAX)
 
     def _judge(self, operation, address, answer, is_late):
-        # end the operation or continue it; raises the rejection that sets the peer back
+        # end the operation or continue it; raises the rejection that makes it back off
         node = self._node
         code = answer.code
         if answer.is_success() and code != coap.VALID:

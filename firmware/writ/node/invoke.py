@@ -1,4 +1,4 @@
-"""A certified action is handed to its target, followed by the request that it allows."""
+"""Hands a certified action to its target, then makes the request that the action allows."""
 
 from ..authority import capsule
 from ..wire import coap
@@ -6,7 +6,7 @@ from .context import PREFIX
 
 
 def act(node, target, method, path, payload, action, on_answer):
-    """As `Delegate.act`, for `node`. Raises a `Rejection` for no action."""
+    """As `Delegate.act`, for `node`. Raises a `Rejection` for bytes that are no action."""
     wanted = capsule.Action(capsule.parse(action)).target
 
     def handed(answer):

@@ -115,7 +115,7 @@ class Node(NodeContext):
         return [(source, answer.encode())]
 
     def tick(self, now_ms):
-        """What is due by now: retransmissions, notifications, pulls. [(address, datagram)]."""
+        """Do what is due: retransmissions, notifications, pulls. Returns [(address, datagram)]."""
         self.now_ms = now_ms
         self.authority.now_s(now_ms)
         out, failed = self.exchanges.tick(now_ms)

@@ -1,6 +1,6 @@
 """The operations under way at host peers: plain data, kept while `delegate` is not loaded.
 
-The code of `delegate` is the largest part that a device needs once in months. It is loaded while
+`delegate` is the largest module among those that a device needs once in months. It is loaded while
 there is something to decide. It is unloaded while the node waits for an answer or does a handshake.
 """
 
@@ -37,13 +37,13 @@ class Operation:
 
 
 def is_due(kept, now_ms):
-    """Whether a delegate has something to do; kept: standings, operations, answers that came."""
+    """Whether a delegate has something to do; kept: standings, operations, answers."""
     _, operations, answers = kept
     return answers or any([now_ms >= min(one.due_ms, one.end_ms) for one in operations])
 
 
 def listener(answers, operation, address):
-    """A function of an `Answer` by the peer at `address`, which keeps it for the next tick."""
+    """A callback that keeps an `Answer` of the peer at `address` for the next tick."""
 
     def arrived(answer):
         answers.append((operation, address, answer))

@@ -40,7 +40,7 @@ _SAFE = (coap.GET, coap.FETCH)
 
 
 class Request:
-    """What a resource is called with.
+    """The request that a resource's function receives.
 
     method: CoAP code (coap.GET...); path: str; query: list of str; payload: bytes;
     peer: the `Member` who asks; address: its address; rule: number of the rule that allowed it;
@@ -108,7 +108,7 @@ class Server:
         self.stranger_uploads = Assembler()
 
     def serve(self, message, source, now_ms):
-        """Answer a request of a member or a stranger.."""
+        """Answer a request of a member or a stranger."""
         try:
             if message.option(coap.OSCORE) is not None:
                 return self._serve_member(message, source, now_ms)

@@ -90,7 +90,7 @@ class Sessions:
         return session
 
     def preshare(self, raw, keys):
-        """The `Session` with the member of capsule `raw`, which has the same keys by hand.
+        """The `Session` with the member of capsule `raw`, with keys set by operators on both sides.
 
         keys: as in `open`. Call it at each start: an existing record is continued, so that the same
         keys never count from 0 again. Raises `StoreDamaged` if the record is damaged (new keys

@@ -1,7 +1,7 @@
 """OSCORE (RFC 8613): object security for CoAP, AES-CCM-16-64-128 and HKDF SHA-256.
 
-One `Context` is one security context. Sans-IO: `reserve` is a function that returns when a
-sequence number limit is safe in flash; no number at or above the limit is ever used before.
+One `Context` is one security context. Sans-IO: `reserve` is a function that writes a limit of
+sequence numbers to flash and then returns. A number is used only if it is below a written limit.
 """
 
 from .. import cbor, crypto

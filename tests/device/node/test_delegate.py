@@ -246,7 +246,7 @@ def test_no_room_for_an_answer():
     answers = []
     rig.delegate.renew(answers.append)
     rig.run(1)
-    # the peer is asked again and not set back
+    # the peer is asked again, without a back-off
     assert gone == [1] and rig.counters == {"MemoryError": 1} and answers == []
     rig.run(2)
     assert rig.addresses() == ["a", "a"] and answers[0].payload == member_raw()

@@ -18,7 +18,7 @@ def beacon_raw(epoch, head, after_s):
 
 
 def tried(name, lie, rig, begin, truth):
-    """One operation whose first peer is wrong: it is set back, and the second one is asked."""
+    """One operation whose first peer is wrong: the device backs off and asks the second one."""
     done = []
     rig.peers["a"] = given(lie)
     rig.peers["b"] = given(truth)
@@ -75,7 +75,7 @@ def test_a_valid_capsule_that_was_not_asked_for():
         assert type(done[0].rejection) is TimedOut
         assert rig.authority.peers == {} and rig.authority.beacon.time == signer.FOUNDED
         assert rig.authority.me.expires == SOON and not rig.counters.get("BadSignature")
-        # each was asked once, and is set back for longer than this took
+        # each was asked once, and its back-off is longer than this took
         assert rig.addresses() == ["a", "b"]
 
 
@@ -95,7 +95,7 @@ def test_a_right_answer_clears_the_strikes():
     rig = Rig(a=[forged, given(member_raw()), forged, given(member_raw(exp=LATER + 1))])
     for expires in (LATER, LATER + 1):
         rig.delegate.renew()
-        # it is set back by the same time again
+        # the back-off from it is as long again
         rig.run(63)
         assert rig.authority.me.expires < expires
         rig.run(1)
