@@ -26,7 +26,7 @@ def load(out: Output, file: Path, directory: Path) -> None:
     out.ok(f"restored {manifest.name} into {directory}: {_summary(manifest)}")
     out.note("run this governor on one machine only, and never beside the original:")
     out.note(f"  writ governor run {directory}")
-    out.note("it asks the other governors for the epochs and promises since the backup")
+    out.note("it fetches from the other governors what it has missed and signed since the backup")
     out.json({**dataclasses.asdict(manifest), "folder": directory})
 
 

@@ -54,7 +54,7 @@ def group() -> None:
     "gateways",
     multiple=True,
     metavar="HOST:PORT",
-    help="A gateway that the node asks for names and news; may be repeated.",
+    help="A gateway where the node looks up names and newer policies; may be repeated.",
 )
 @scope_option
 @timeout_option

@@ -149,7 +149,7 @@ class Cosigner:
             return
         items = codec.a_list(codec.load(event.data, COSIGN_BYTES_MAX))
         if not items or _SIZES.get(codec.an_int(items[0], 0, 255)) != len(items):
-            raise Malformed("not a message that we know")
+            raise Malformed("unknown type of message")
         self._dispatch(event.sender, items)
 
     def _dispatch(self, sender: int, items: list[object]) -> None:

@@ -37,7 +37,7 @@ class Propose:
 
 @dataclass(frozen=True)
 class Cosign:
-    """This governor wants the group's signatures for `payloads` of unordered kinds."""
+    """This governor requests the group's signatures for `payloads` of unordered kinds."""
 
     payloads: tuple[bytes, ...]
 
@@ -98,7 +98,7 @@ class SetTimer:
 
 @dataclass(frozen=True)
 class Accuse:
-    """A governor did what no honest one does; `proof` are its own signed messages."""
+    """A governor did what no honest one does; `proof` is its own signed messages."""
 
     identifier: int
     what: str

@@ -1,4 +1,4 @@
-"""The hard state: what a replica must not forget, durable before any message that rests on it.
+"""The hard state: what a replica must not forget, durable before any message that depends on it.
 
     record = [ "writ-promise", counter, height, [* [round, digest / null]], locked_round,
                locked / null, valid_round, value / null, [* prevote], { number: evidence } ]

@@ -55,7 +55,7 @@ def _counter(item: object) -> int:
 
 def _bool(item: object) -> bool:
     if not isinstance(item, bool):
-        raise Malformed("not the truth value that it should be")
+        raise Malformed("not true or false")
     return item
 
 
@@ -143,7 +143,7 @@ class _Fields:
     def from_fields(cls, items: list[object]) -> Self:
         """The message of these CBOR items. Raises `Malformed`."""
         if len(items) != len(cls.DECODERS):
-            raise Malformed("not the list that it should be")
+            raise Malformed("not the expected list")
         make: Callable[..., Self] = cls
         return make(*[decode(item) for decode, item in zip(cls.DECODERS, items, strict=True)])
 
@@ -386,5 +386,5 @@ def decode(data: bytes) -> Message:
     items = codec.a_list(codec.load(data, MESSAGE_BYTES_MAX))
     cls = _CLASSES.get(codec.an_int(items[0], 0, 255)) if items else None
     if cls is None:
-        raise Malformed("not a message that we know")
+        raise Malformed("unknown type of message")
     return cls.from_fields(items[1:])

@@ -55,7 +55,7 @@ class Precommit:
     # --- messages ---------------------------------------------------------------------------------
 
     def receive_prevote(self, prevote: Prevote) -> None:
-        """Count a prevote, which came by itself, in a session or in a proof."""
+        """Count a prevote that arrived alone, in a session or in a proof."""
         context = self._context
         if not context.verifier.check(prevote):
             return
@@ -122,7 +122,7 @@ class Precommit:
             self._context.accuse(number, "sent a wrong signature share", *proof)
 
     def retry_stashed(self) -> None:
-        """Take sessions and shares again that came before the value that they are about."""
+        """Retry sessions and shares that arrived before their value."""
         for sender, kept in self._context.state.unstash().items():
             for message in kept:
                 if isinstance(message, SigningSession):

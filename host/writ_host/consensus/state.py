@@ -97,7 +97,7 @@ class HeightState:
     # the highest round in which each other governor was seen; the others that are awake
     rounds_seen: dict[int, int] = field(default_factory=dict)
     awake_others: set[int] = field(default_factory=set)
-    # by sender: sessions and shares that came before the value that they are about
+    # by sender: sessions and shares that arrived before their value
     _stash: dict[int, list[SigningSession | Share]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

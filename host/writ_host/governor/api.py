@@ -150,7 +150,7 @@ class Api:
         return _proposal(view, has_summary=False)
 
     def _beacon(self, request: Document) -> Document:
-        """Have a beacon signed now, as if this governor's turn had come; the state before it."""
+        """Have a beacon signed now, as if this governor's turn had come; returns the old state."""
         found = self._state(request)
         # there is no proposal: each governor signs a beacon that its own clock and head confirm
         core, now_ms = self._governor.require_core(), self._governor.now_ms()

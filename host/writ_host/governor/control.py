@@ -257,7 +257,7 @@ class ControlServer:
         self.selector.register(link, selectors.EVENT_READ, connection.on_ready)
 
     def answer(self, line: bytes, connection: _Connection) -> tuple[bytes, float]:
-        """The answer to one line, and for how many seconds to hold it because the client has it."""
+        """The answer to one line, and the seconds to hold it if the client has it already."""
         try:
             request = decode(line)
             if request.get("do") == "watch":

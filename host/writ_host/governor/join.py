@@ -48,7 +48,7 @@ def write_genesis(ledger: Ledger, seat: Seat, genesis: Iterable[bytes]) -> None:
 
 
 class CharterExchange:
-    """A new governor, which has a share and no charter, asks its partners; and they answer.
+    """The request of a new governor, which has a share and no charter, and its partners' answers.
 
     Partners are the governors of the ceremony that made the share. The new governor accepts a
     charter that more partners sent than may be Byzantine. All later capsules prove themselves by
@@ -124,7 +124,7 @@ def _is_charter(raw: bytes) -> bool:
 
 
 class FormerGovernors:
-    """Governors that were removed. They may fetch the chain, from which they learn of it."""
+    """Governors that were removed. They may fetch the chain, which shows them their removal."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

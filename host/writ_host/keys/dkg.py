@@ -240,7 +240,7 @@ class Dkg:
         share = sum(self._shares.values()) % ORDER
         key = KeyPackage(self.identifier, share, public.group_key, self.threshold)
         if not hmac.compare_digest(key.verifying_share, public.verifying_shares[self.identifier]):
-            raise Malformed("the shares do not add up")
+            raise Malformed("the sum of the shares does not fit the commitments")
         return key, public
 
     def to_bytes(self) -> bytes:

@@ -56,4 +56,4 @@ def unseal(seed: bytes, info: bytes, sealed: bytes) -> bytes:
         )
         return cipher.unseal(sealed[PUBLIC_BYTES:])
     except ValueError:
-        raise DecryptionFailed("a sealed message does not open") from None
+        raise DecryptionFailed("a sealed message cannot be decrypted") from None

@@ -139,7 +139,7 @@ def unlock(kind: str, data: bytes, key: Unlock) -> bytes:
     """Decrypt the bytes that `lock` returned.
 
     Raises `DamagedFile` for a file that is damaged or of another kind, `WrongPassphrase` for an
-    intact file that does not open.
+    intact file that does not decrypt.
     """
     try:
         items = codec.tagged(codec.load(data, KEYFILE_BYTES_MAX), _TAG, 6)
@@ -160,7 +160,7 @@ def unlock(kind: str, data: bytes, key: Unlock) -> bytes:
     try:
         return cipher.decrypt_and_verify(body[:-TAG_BYTES], body[-TAG_BYTES:])
     except ValueError:
-        raise WrongPassphrase("the passphrase or key file does not open the file") from None
+        raise WrongPassphrase("the passphrase or key file does not decrypt the file") from None
 
 
 def write(path: Path, kind: str, plaintext: bytes, key: Unlock) -> None:

@@ -176,7 +176,7 @@ class ShareReceiver:
         share = sum(self._shares.values()) % ORDER
         key = KeyPackage(self.me, share, public.group_key, public.threshold)
         if key.verifying_share != public.verifying_shares[self.me]:
-            raise Malformed("the shares do not add up")
+            raise Malformed("the sum of the shares does not fit the commitments")
         return key, public
 
     def _listed(self) -> list[list[bytes]]:

@@ -52,7 +52,7 @@ class ReportingNode(HostNode):
             self.resource(name, period_s=hostsensors.PERIOD_S)(lambda _, read=read: read() or "")
 
     def announce(self) -> None:
-        """Nothing: the event `started` has it."""
+        """Do nothing: the event `started` reports name and address."""
 
     def serve_until_signalled(self) -> None:
         """Run until SIGTERM or SIGINT, or until `stop`."""

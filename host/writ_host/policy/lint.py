@@ -62,7 +62,7 @@ def _shadows(file: PolicyFile) -> _Found:
             void = flags_of(row) & ~flags_of(other)
             if void:
                 conditions = [text for flag, text in _CONDITIONS.items() if void & flag]
-                text = f"requires {listing(conditions)}, but {at} allows the same without"
+                text = f"requires {listing(conditions)}, but {at} allows the same without that"
             elif row == other:
                 text = f"repeats {at}"
             else:

@@ -89,7 +89,10 @@ def parse_expiry(text: str, since_s: int) -> int:
             ) from None
         when = int((day if day.tzinfo else day.replace(tzinfo=datetime.UTC)).timestamp())
     if not since_s < when <= TIME_MAX:
-        raise HostError(f"'{text}' is past or too late", "Members expire before the year 2106.")
+        raise HostError(
+            f"'{text}' is in the past, or too far in the future",
+            "Members expire before the year 2106.",
+        )
     return when
 
 

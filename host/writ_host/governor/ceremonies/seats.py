@@ -94,7 +94,7 @@ class Seats:
         return found
 
     def retire(self) -> None:
-        """Delete the seat and all that could become one: others govern now."""
+        """Delete the seat and all seats that could replace it: other governors are in force."""
         self._store.save(_RETIRED)
         self.seat = None
         self._table.drop(set(self._table.runs))

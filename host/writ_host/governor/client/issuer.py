@@ -80,7 +80,7 @@ class GovernorIssuer(Issuer):
         with connect(daemon) as client:
             state = client.ask("state")
         if state["epoch"] != folder.epoch:
-            raise Stale(f"the policy moved to epoch {state['epoch']} meanwhile")
+            raise Stale(f"the policy is at epoch {state['epoch']} by now")
         self._group_key = bytes.fromhex(state["group_key"])
 
     @property
@@ -175,7 +175,7 @@ class GovernorIssuer(Issuer):
             ) from None
         for one in documents:
             if one["state"] == "stale":
-                raise Stale(f"{one['title']}: {one['reason'] or 'the policy moved on'}")
+                raise Stale(f"{one['title']}: {one['reason'] or 'another policy is in force'}")
             if one["state"] != "certified":
                 raise Denied(f"{one['title']}: {one['reason'] or one['state']}")
         return documents

@@ -1,4 +1,4 @@
-"""One commit a call: the outputs that a call returns depend only on what is on the disk."""
+"""One commit for each call: its outputs depend only on what is on the disk."""
 
 import functools
 from collections.abc import Callable

@@ -73,7 +73,7 @@ class Core:
         context = CoreContext(identity, seat, ledger, clock_s, read_chain(ledger))
         self.context = context
         self.ledger = ledger
-        self.accusations: dict[int, str] = {}  # by governor: what it was caught at
+        self.accusations: dict[int, str] = {}  # by governor: its proven fault
         self._committee_digest = committee_digest(seat)
         self._replica_due_ms: int | None = None  # when the replica wants a tick, None for never
         self._summary_due_ms = 0

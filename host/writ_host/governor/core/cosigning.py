@@ -5,7 +5,7 @@ to avoid duplicate work they take turns.
 
 1. The proposer of a proposal coordinates it at once, together with others in one batch.
 2. The next governor takes over once the proposer has asked for nothing for TAKE_OVER_MS, or has
-   left the proposal undone for TAKE_OVER_MS_MAX. Those after it wait for the same time again.
+   not completed the proposal within TAKE_OVER_MS_MAX. Those after it wait for the same time again.
 3. A batch that a governor refuses is split: each of its proposals is tried alone.
 4. Beacons rotate among the governors, BEACONS_A_LIFETIME of them in the time that one is fresh.
 """

@@ -30,7 +30,7 @@ REPORTED_EACH_MAX = 1024
 # other governors.
 SYNC_TIMEOUT_S = 7 * 86400
 KEY_CHARS_MAX = 64
-UNSYNCED = "I am a new governor and do not have all reservations of names yet"
+UNSYNCED = "a new governor that does not have all reservations of names yet"
 # Rows read for an answer, of which those of certified members are left out.
 _SCANNED_MAX = 8 * ITEMS_MAX
 

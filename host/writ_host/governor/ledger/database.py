@@ -52,7 +52,7 @@ class TableFull(HostError):
 
 
 class _AtOnce:
-    """The outermost block of `Database.at_once`. A class, since a generator costs each message."""
+    """The outermost block of `Database.at_once`: a class, which is faster than a generator."""
 
     def __init__(self, database: "Database") -> None:
         self._database = database
@@ -126,7 +126,7 @@ class Database:
                 )
 
     def damaged(self, text: str) -> DamagedFile:
-        """The error for rows that cannot be what was written."""
+        """The error for rows that this program cannot have written."""
         return DamagedFile(f"{self.path} is damaged: {text}", _ADVICE)
 
     def close(self) -> None:

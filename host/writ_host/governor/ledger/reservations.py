@@ -37,7 +37,7 @@ class ReservationStore:
         self._capsules = capsules
 
     def reserve(self, payloads: Sequence[bytes]) -> str | None:
-        """Reserve the names and addresses of these members; why that cannot be, or None.
+        """Reserve the names and addresses of these members; returns the reason against it, or None.
 
         Durable on return; all of them or none. Payloads of other kinds reserve nothing.
         """

@@ -200,7 +200,7 @@ class Peer:
     # --- timers -----------------------------------------------------------------------------------
 
     def needs_handshake(self, now_ms: int) -> bool:
-        """Whether a handshake is due: there is no session, its keys are old, or it is silent."""
+        """Whether a handshake is due: no session, old keys, or a silent peer."""
         is_silent = self.unanswered_ms is not None and now_ms - self.unanswered_ms >= SILENCE_MS
         return self.current is None or is_silent or self.current.needs_rekey(now_ms)
 

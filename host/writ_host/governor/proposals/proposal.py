@@ -24,7 +24,8 @@ CLOSED_MAX = 2048
 # A proposal that is not certified in this time becomes stale.
 LIFETIME_S = 14 * 86400
 CREATED_MAX = 0xFFFFFFFF
-# A reason against signing, which other governors recognise: the proposal may have been lost.
+# A reason against signing: the proposal may have been lost. Other governors compare the text, so
+# the wording is part of the protocol.
 UNKNOWN_PROPOSAL = "a proposal that was not told here"
 
 
