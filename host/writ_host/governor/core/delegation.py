@@ -119,7 +119,7 @@ def _draft(context: CoreContext, statement: Statement, member: Any) -> Proposal:
         title = f"renew {member.name}"
     elif statement.op == REVOKE:
         payloads = _revocation(context, statement.node_id)
-        reason = f": {statement.asked[0]}" if statement.asked[0] else ""
+        reason = f": {statement.arguments[0]}" if statement.arguments[0] else ""
         title = f"{member.name} revokes itself{reason}"
         evidence = [statement.raw, b""]
     elif statement.op == ADMIT:
@@ -129,7 +129,7 @@ def _draft(context: CoreContext, statement: Statement, member: Any) -> Proposal:
         payloads = [_member_payload(request.name, request, address, 0, expires)]
         title = f"{member.name} asks to admit {request.name}"
     else:
-        target, method, path, digest = statement.asked
+        target, method, path, digest = statement.arguments
         body = [target, method, path, digest, statement.nonce]
         payloads = [capsules.build(ACTION, body, exp=statement.issued + ACTION_S)]
         title = f"{member.name} asks for an action"

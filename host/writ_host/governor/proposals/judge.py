@@ -202,8 +202,8 @@ class _Case:
         if parsed[0].body[3:] != [statement.node_id]:
             self.validation.add_problem(f"{name} requested its own revocation, and nothing else")
         self._check_age(statement, name)
-        if statement.asked[0]:
-            self.validation.add_line(f"{name} says: {statement.asked[0]}")
+        if statement.arguments[0]:
+            self.validation.add_line(f"{name} says: {statement.arguments[0]}")
         return f"{name} revokes itself"
 
     def _succession(self, capsule: Capsule, evidence: bytes) -> None:
@@ -325,7 +325,7 @@ class _Case:
         by: Any = self._signer(statement)
         self.validation.add_line(f"{by.name} requests it")
         asked = (action.target, action.method, action.path, action.digest)
-        if statement.asked != asked:
+        if statement.arguments != asked:
             self.validation.add_problem(f"{by.name} requested another action")
         if action.nonce != statement.nonce:
             self.validation.add_problem(

@@ -1,8 +1,8 @@
 """Statements: a member's signed request to its governors.
 
     statement = COSE_Sign1 [ h'a10126', {}, payload, signature ]     ; untagged, ES256
-    payload = bstr .cbor { 6: iat, -65537: asked }                   ; iat: by the member's clock
-    asked = [ 16, node-id ]                                          ; renew me
+    payload = bstr .cbor { 6: iat, -65537: operation }               ; iat: by the member's clock
+    operation = [ 16, node-id ]                                      ; renew me
           / [ 17, node-id, reason: tstr ]                            ; revoke me: tampered with
           / [ 18, node-id, request: bstr, voucher: bstr .size (0..64) ]   ; admit this neighbour
           / [ 19, node-id, target: node-id, method, path, digest: bstr .size 32 ]   ; an action
@@ -49,14 +49,14 @@ class Statement:
     """A statement of checked shape. `check_signature` verifies its signature.
 
     op: RENEW, REVOKE, ADMIT or ACT; node_id: the member that claims to have signed it (8 B);
-    issued: Unix seconds, by its clock; asked: the items after the node id in the list above.
+    issued: Unix seconds, by its clock; arguments: the items after the node id in the list above.
     """
 
     raw: bytes
     op: int
     node_id: bytes
     issued: int
-    asked: tuple[object, ...]
+    arguments: tuple[object, ...]
     payload: bytes
     signature: bytes
 
@@ -82,16 +82,16 @@ class Statement:
         if op not in _SIZES:
             raise UnknownKind()
         check(len(body) == _SIZES[op])
-        asked = tuple(body[2:])
-        _check_asked(op, asked)
+        arguments = tuple(body[2:])
+        _check_arguments(op, arguments)
         node, issued = check_bytes(body[1], NODE_ID_BYTES), check_uint(claims[IAT], TIME_MAX)
-        return cls(bytes(raw), op, node, issued, asked, payload, signature)
+        return cls(bytes(raw), op, node, issued, arguments, payload, signature)
 
     @classmethod
-    def make(cls, private: bytes, op: int, *asked: object, issued: int) -> "Statement":
+    def make(cls, private: bytes, op: int, *arguments: object, issued: int) -> "Statement":
         """Sign a statement as the member with this P-256 private key (32 B). Raises as `parse`."""
         node = capsules.node_id(crypto.p256_public(private)[0])
-        payload = cbor.encode({IAT: issued, WRIT: [op, node, *asked]})
+        payload = cbor.encode({IAT: issued, WRIT: [op, node, *arguments]})
         signature = crypto.es256_sign(private, capsules.signing_input(payload, ES256))
         return cls.parse(capsules.assemble(payload, signature, ES256))
 
@@ -122,7 +122,7 @@ class Statement:
         return hashlib.sha256(self.raw).digest()[:NONCE_BYTES]
 
     def _bytes(self, place: int) -> bytes:
-        found = self.asked[place]
+        found = self.arguments[place]
         assert isinstance(found, bytes)
         return found
 
@@ -133,17 +133,17 @@ def _is_signed(x: bytes, y_is_odd: bool, payload: bytes, signature: bytes) -> bo
     return bool(crypto.es256_verify(x, y_is_odd, message, signature))
 
 
-def _check_asked(op: int, asked: tuple[object, ...]) -> None:
+def _check_arguments(op: int, arguments: tuple[object, ...]) -> None:
     if op == REVOKE:
-        _check_text(asked[0], 0, REASON_BYTES_MAX)
+        _check_text(arguments[0], 0, REASON_BYTES_MAX)
     elif op == ADMIT:
-        request, voucher = asked
+        request, voucher = arguments
         check(isinstance(voucher, bytes) and len(voucher) <= VOUCHER_BYTES_MAX)
         if not isinstance(request, bytes):
             raise BadShape()
         read_request(request)
     elif op == ACT:
-        target, method, path, digest = asked
+        target, method, path, digest = arguments
         check_bytes(target, NODE_ID_BYTES)
         check(check_uint(method, METHOD_MAX) >= 1)
         # a whole path, not a rule's pattern

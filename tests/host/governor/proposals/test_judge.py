@@ -355,7 +355,7 @@ def test_an_action_that_no_rule_allows_is_refused(open_scope: Scope) -> None:
     # without a statement one operator must approve it, even if the rules ask for none
     assert scope.allows(action()) == 1
     for statement in (asks("soil1"), asks(path="other"), asks(target=node_of("soil1"))):
-        target, method, path, digest = statement.asked
+        target, method, path, digest = statement.arguments
         nonce = statement.nonce
         payload = action(target=target, method=method, path=path, digest=digest, nonce=nonce)
         assert "no rule allows" in scope.refuses(payload, evidence=[statement.raw])
