@@ -38,8 +38,8 @@ class _Sync(Sync):
     def serve(self, request: Any, now_ms: int) -> Any:
         if request.path != PREFIX + "/propose" or request.peer is None:
             return super().serve(request, now_ms)
-        wish = cbor.decode(cbor.decode(request.payload)[2])[capsule.WRIT]
-        return coap.CHANGED, self._context.certify(request.peer, wish)
+        operation = cbor.decode(cbor.decode(request.payload)[2])[capsule.WRIT]
+        return coap.CHANGED, self._context.certify(request.peer, operation)
 
 
 class HostPeer(Node):
@@ -66,17 +66,17 @@ class HostPeer(Node):
         link: Any = self.link
         link.close()
 
-    def certify(self, member: Any, wish: list[Any]) -> bytes:
+    def certify(self, member: Any, operation: list[Any]) -> bytes:
         """The capsule that this statement requests, or a wrong one."""
-        if wish[0] == RENEW:
+        if operation[0] == RENEW:
             key = member.x, member.y_is_odd
             roles = member.roles | (STRANGE_ROLE if self._is_byzantine else 0)
             exp = FOUNDED + 2 * YEAR_S
             body = [member.address, roles]
             payload = capsule.build(capsule.MEMBER, body, sub=member.name, exp=exp, key=key)
         else:
-            target = bytes(8) if self._is_byzantine else wish[2]
-            body = [target, *wish[3:], bytes(8)]
+            target = bytes(8) if self._is_byzantine else operation[2]
+            body = [target, *operation[3:], bytes(8)]
             payload = capsule.build(capsule.ACTION, body, exp=FOUNDED + 600)
         raw = self._scope.sign(payload)
         self.actions.append(hashlib.sha256(raw).hexdigest())

@@ -144,7 +144,7 @@ def test_numbers_of_the_guide() -> None:
     assert f"bound ({invitation.CLOCK_SKEW_MAX_S // 60} minutes)" in PROSE
     assert judge.STATEMENT_AGE_MAX_S == 86400 and "not older than a day" in PROSE
     assert judge.RENEWAL_S_MAX == 365 * 86400 and "for a year at most" in PROSE
-    assert judge.GOVERNORS_OPERATORS == 2 and "want two operators at least" in PROSE
+    assert judge.GOVERNORS_OPERATORS == 2 and "need at least two operators" in PROSE
     limits = " ".join(LIMITS.split())
     many, few = proposal.OPEN_EACH_MAX, proposal.FOR_OPERATORS_EACH_MAX
     assert f"{many:,} that need no approval and {few} that need it" in limits
@@ -165,7 +165,7 @@ def test_numbers_of_the_daemon() -> None:
     assert f"the next one tries {cosigning.BEACON_TURN_MS // 1000} s later" in text
     assert f"Every {core.SUMMARY_MS // 1000} s governors tell each other" in text
     assert f"{ledger.CHAIN_KEPT:,} of them are kept" in text
-    assert f"is told no decision for {catchup.SKIP_MS // 1000} s" in text
+    assert f"receives no decision for {catchup.SKIP_MS // 1000} s" in text
     assert f"Each {Timing().resend_ms} ms a governor that is awake" in text
     assert f"Up to {BATCH_MAX} payloads share a session" in text
     assert f"While {fairqueue.WAITING_BYTES_MAX >> 20} MB of a peer wait" in text
@@ -304,7 +304,7 @@ def test_numbers_of_peering() -> None:
         "repeats after 250, 500, 1,000 and 2,000 ms",
         f"as many as fit {frames.PAYLOAD_BYTES_MAX:,} bytes",
         f"due {session.KEEPALIVE_MS // 1000} s after",
-        f"heard nothing for {session.SILENCE_MS // 1000} s",
+        f"received nothing for {session.SILENCE_MS // 1000} s",
         f"Q-Block1 (option {frames.Q_BLOCK1}, RFC 9177) with SZX {frames._SZX}",
         f"Request-Tag (option {frames.REQUEST_TAG}, RFC 9175) of {frames.TAG_BYTES} bytes",
         f"and {frames.FRAGMENT_BYTES:,} bytes of a longer message",

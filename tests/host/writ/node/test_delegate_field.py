@@ -42,10 +42,10 @@ class _Sync(Sync):
         signed = capsule.signing_input(outer[2], capsule.ES256)
         member = request.peer
         assert crypto.es256_verify(member.x, member.y_is_odd, signed, outer[3])
-        wish = cbor.decode(outer[2])[capsule.WRIT]
-        assert wish[1] == member.node_id
+        operation = cbor.decode(outer[2])[capsule.WRIT]
+        assert operation[1] == member.node_id
         self._context.statements.append(request.payload)
-        return self._ask(member, wish)
+        return self._ask(member, operation)
 
 
 class Peer(Node):
@@ -71,7 +71,7 @@ def field(tmp_path: Path, tree: Path) -> Iterator[Field]:
 
 @contextlib.contextmanager
 def peer(field: Field, name: str, ask: Ask) -> Iterator[Peer]:
-    """A host peer that answers statements by `ask(member, wish)`, running."""
+    """A host peer that answers statements by `ask(member, operation)`, running."""
     port = free_port()
     path = field.folder(name, 0)
     node = Peer(path, {"name": name, "listen": f"{HOST}:{port}"}, ask)
@@ -119,15 +119,15 @@ def refused(field: Field, device: object) -> dict[str, int]:
 def test_a_device_renews_itself_with_one_peer_offline_and_one_byzantine(field: Field) -> None:
     later = FOUNDED + 400 * DAY_S
 
-    def lie(member: Member, wish: list) -> tuple[int, bytes]:
+    def lie(member: Member, operation: list) -> tuple[int, bytes]:
         # with a role that was not asked for, whatever the signature
         raw = renewal(field, member, later + 1, roles=member.roles | OPERATOR)
         return coap.CHANGED, raw
 
     answers = []
 
-    def serve(member: Member, wish: list) -> tuple[int, bytes]:
-        answers.append(wish)
+    def serve(member: Member, operation: list) -> tuple[int, bytes]:
+        answers.append(operation)
         if len(answers) == 1:
             return coap.VALID, b""
         return coap.CHANGED, renewal(field, member, later)
