@@ -21,7 +21,7 @@ class DoubleSign(HostError):
     """This governor has agreed to sign another state for the same epoch."""
 
     advice = (
-        "Find out what became of the other request. Sign again with --supersede only if the"
+        "Find out the outcome of the other request. Sign again with --supersede only if the"
         " governors agree by voice that it is abandoned and that no governor has its signatures."
     )
 

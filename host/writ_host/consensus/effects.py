@@ -25,7 +25,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Propose:
-    """A governor wants `value` to be the next epoch.
+    """A governor submits `value` for the next epoch.
 
     sender: that governor, if the caller distributes the value to all governors itself; None for
     this governor, whose replica then submits the value to the others.

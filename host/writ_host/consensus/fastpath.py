@@ -69,7 +69,7 @@ class FastPath:
         state.fast_value, state.fast_signers = value, self._signers()
 
     def enter_as_proposer(self, value: Value) -> None:
-        """Enter, unless another value is wanted, or a fast signer was late at an earlier height.
+        """Enter, unless another value was submitted or a fast signer was late at an earlier height.
 
         With a late fast signer the proposer keeps its vote back. The others then wait for the
         session that it opens with governors that are not late.

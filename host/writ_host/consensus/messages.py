@@ -107,7 +107,7 @@ def decode_prevotes(item: object) -> tuple["Prevote", ...]:
 
 
 def decode_offer(item: object) -> "Offer":
-    """A prevote's or a share's fields, told apart by their number. Raises `Malformed`."""
+    """A prevote's or a share's fields, distinguished by their number. Raises `Malformed`."""
     items = codec.a_list(item)
     is_prevote = len(items) == len(Prevote.DECODERS)
     return Prevote.from_fields(items) if is_prevote else Share.from_fields(items)

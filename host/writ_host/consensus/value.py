@@ -1,9 +1,9 @@
 """A value: the payloads that together make one policy state, of one epoch.
 
 An amendment and the whole policy that follows from it are one value: two capsules, one state. The
-caller judges whether the policy follows and whether the change is wanted. This module says which
-kinds are ordered, because an ordered kind that was signed without agreement (cosign.py) would fork
-the scope.
+caller judges whether the policy follows and whether operators approve the change. This module says
+which kinds are ordered, because an ordered kind that was signed without agreement (cosign.py) would
+fork the scope.
 """
 
 import hashlib

@@ -79,7 +79,7 @@ class Watch:
                 self._marks[spec.name],
                 PROPAGATION_S,
             )
-            peers = listing(event.what["peers"]) or "a neighbour"
+            peers = listing(event.what["peers"]) or "a peer"
             texts.append(f"{spec.name} after {event.at - self._since:.1f} s from {peers}")
         return texts
 

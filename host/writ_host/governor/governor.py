@@ -247,7 +247,7 @@ class Governor:
     def handle_statement(self, statement: bytes, _: int) -> tuple[int, bytes]:
         """Answer a member's signed statement: (CoAP code, body).
 
-        The time given is the scope node's; the core is asked by the governor's own clock.
+        The time that the scope node passes is ignored: the core uses the governor's own clock.
         """
         if self.core is None:
             return coap.UNAVAILABLE, b""

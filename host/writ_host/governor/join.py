@@ -52,7 +52,7 @@ class CharterExchange:
 
     Partners are the governors of the ceremony that made the share. The new governor accepts a
     charter that more partners sent than may be Byzantine. All later capsules prove themselves by
-    the charter's group key. Other peers are not asked and not believed: until a seat is in force,
+    the charter's group key. Answers of other peers do not count: until a seat is in force,
     anyone may have sent an invitation and so have become a peer.
     """
 

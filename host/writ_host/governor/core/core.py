@@ -75,7 +75,7 @@ class Core:
         self.ledger = ledger
         self.accusations: dict[int, str] = {}  # by governor: its proven fault
         self._committee_digest = committee_digest(seat)
-        self._replica_due_ms: int | None = None  # when the replica wants a tick, None for never
+        self._replica_due_ms: int | None = None  # when the replica needs a tick, None for never
         self._summary_due_ms = 0
         self._pool_due_ms = 0
         self._accepted: set[bytes] = set()  # digests of the values accepted in this epoch
