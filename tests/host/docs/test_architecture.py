@@ -41,6 +41,15 @@ def test_every_folder_is_on_the_page(base: Path, side: str) -> None:
     assert folders(base) == set(listed(side))
 
 
+def test_files_of_the_index_exist() -> None:
+    names = [name for row in rows(PAGE, "looking for", "files") for name in ticked(row[1])]
+    paths = [name for name in names if name.endswith(".py")]
+    assert len(paths) > 20
+    for name in paths:
+        base = ROOT if name.startswith("firmware/") else HOST
+        assert (base / name).is_file(), name
+
+
 def test_modules_of_the_drawings_exist() -> None:
     bases = (CORE, HOST, HOST / "governor")
     for picture in (draw_architecture.datagram(), draw_architecture.proposal()):
