@@ -62,7 +62,7 @@ class NoncePool:
 
 
 @dataclass
-class _Session:
+class _SigningSession:
     members: Mapping[int, Commitments]
     # what is signed, one for each payload; None until it is needed
     packages: list[Package] | None = None
@@ -83,7 +83,7 @@ class SigningSessions(Generic[T]):
         self._signer = signer
         self._threshold = threshold
         self._payloads = payloads
-        self._sessions: dict[bytes, _Session] = {}
+        self._sessions: dict[bytes, _SigningSession] = {}
         # by sender, then session
         self._early_shares: dict[int, dict[bytes, Shares]] = {}
         self._commitments: dict[int, Commitments] = {}
@@ -152,7 +152,7 @@ class SigningSessions(Generic[T]):
             for number in list(session.shares):
                 self._check(session, number)
 
-    def _check(self, session: _Session, number: int) -> None:
+    def _check(self, session: _SigningSession, number: int) -> None:
         if number in session.valid or number in self.cheaters:
             return
         packages = self._prepare(session)
@@ -184,7 +184,7 @@ class SigningSessions(Generic[T]):
             return False
         if any(len(one) != len(self._payloads) for one in members.values()):
             return False
-        session = _Session(members)
+        session = _SigningSession(members)
         # other governors rarely need the packages: the coordinator announces the result
         if self._signer.identifier in members and not self._prepare(session):
             return False
@@ -195,7 +195,7 @@ class SigningSessions(Generic[T]):
                 self.add_shares(name, number, shares)
         return True
 
-    def _prepare(self, session: _Session) -> list[Package]:
+    def _prepare(self, session: _SigningSession) -> list[Package]:
         """The session's packages. A session with invalid commitments has none, and is over."""
         if session.packages is None:
             try:
@@ -231,7 +231,7 @@ class SigningSessions(Generic[T]):
         if len(session.shares) == self._threshold:
             self._combine(session)
 
-    def _combine(self, session: _Session) -> None:
+    def _combine(self, session: _SigningSession) -> None:
         packages = self._prepare(session)
         session.is_over = True
         if not packages:

@@ -11,7 +11,6 @@ from Crypto.PublicKey import ECC
 from ..errors import DecryptionFailed, Malformed
 
 PUBLIC_BYTES = 32
-SEED_BYTES = 32
 # The encapsulated key and the tag.
 OVERHEAD_BYTES = 48
 
