@@ -16,7 +16,7 @@ help: ## this list
 
 $(VENV)/stamp: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo 'Writ needs Python 3.11 or newer, and $(PYTHON) is none.'; \
+	  echo 'Writ needs Python 3.11 or newer; $(PYTHON) is older, or missing.'; \
 	  echo 'Name another one: make PYTHON=python3.12 ...'; exit 1; }
 	@echo 'Preparing $(VENV) (once, about half a minute)'
 	@rm -rf $(VENV)
@@ -30,7 +30,7 @@ $(VENV)/stamp: requirements.lock pyproject.toml
 
 venv: $(VENV)/stamp ## the environment, .venv
 
-demo: venv ## a whole scope on this machine; KEEP=1 leaves it running to play with
+demo: venv ## a whole scope on this machine; KEEP=1 keeps it running
 	@$(BIN)/writ demo $(if $(KEEP),--keep)
 
 test: lint mpy ## what CI runs: lint, types, all tests
@@ -47,10 +47,10 @@ sim: venv ## governors in a world of faults; SEED=n replays one run, SEEDS= and 
 lint: venv ## ruff and mypy
 	@$(BIN)/ruff check --quiet $(CHECKED)
 	@$(BIN)/ruff format --quiet --check $(CHECKED) || { \
-	  $(BIN)/ruff format --check $(CHECKED); echo 'make format mends it'; exit 1; }
+	  $(BIN)/ruff format --check $(CHECKED); echo 'make format corrects it'; exit 1; }
 	@$(BIN)/mypy
 
-format: venv ## mend the format, and what ruff can fix
+format: venv ## correct the format, and what ruff can fix
 	@$(BIN)/ruff check --quiet --fix $(CHECKED)
 	@$(BIN)/ruff format $(CHECKED)
 
@@ -60,7 +60,7 @@ mpy: venv ## the device's modules, compiled into build/mpy
 bench: mpy ## measure speed, bytes and memory; CHECK=1 fails if a goal is missed
 	@$(BIN)/python tools/bench.py $(if $(CHECK),--check) $(ARGS)
 
-lists: venv ## rewrite firmware/manifest.py and package.json after a module came or went
+lists: venv ## rewrite firmware/manifest.py and package.json after you add or remove a module
 	@$(BIN)/python tools/device_files.py
 
 lock: ## rewrite requirements.lock with the newest versions (needs uv)
@@ -68,6 +68,6 @@ lock: ## rewrite requirements.lock with the newest versions (needs uv)
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet \
 	  --output-file requirements.lock >/dev/null
 
-clean: ## remove what make made
+clean: ## remove all that make created
 	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .hypothesis .ruff_cache *.egg-info
 	@find $(CHECKED) -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

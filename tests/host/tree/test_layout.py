@@ -201,7 +201,7 @@ def test_host_imports_no_tests_and_no_tools() -> None:
 
 
 def test_device_lists_match_the_tree() -> None:
-    advice = "a module came or went: run `make lists`"
+    advice = "a module was added or removed: run `make lists`"
     firmware = device_files.FIRMWARE
     assert (firmware / "manifest.py").read_text() == device_files.manifest_text(), advice
     assert (firmware / "package.json").read_text() == device_files.package_text(), advice
