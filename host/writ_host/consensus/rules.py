@@ -279,7 +279,7 @@ class Rules:
         value = state.value(state.round, digest) if digest else None
         if value is None:
             return None
-        return value, state.votes.certificate(state.round, value.digest)
+        return value, state.votes.prevote_quorum(state.round, value.digest)
 
     def _decide_complete(self) -> bool:
         """Line 49: a session is complete, and the group has signed."""

@@ -72,7 +72,7 @@ class Votes:
         found = self._rounds.get(round_)
         return {} if found is None else found.counts
 
-    def certificate(self, round_: int, digest: bytes) -> tuple[Prevote, ...]:
+    def prevote_quorum(self, round_: int, digest: bytes) -> tuple[Prevote, ...]:
         """A quorum of the round's prevotes for `digest`."""
         found = [prevote for prevote in self.of(round_).values() if prevote.digest == digest]
         return tuple(found[: self._committee.threshold])
