@@ -343,7 +343,10 @@ def succeed(
     wait_s: float | None,
     no_wait: bool,
 ) -> None:
-    """Replace the group key by a new one, certified by the old: after a governor's compromise."""
+    """Replace the group key by a new one, which the old key certifies.
+
+    Use it if as many key shares as the threshold may have leaked, or for another threshold.
+    """
     records = [Record.load(path).to_toml() for path in governors]
     _propose(
         out, directory, "succeed", yes, wait_s, no_wait, governors=records, threshold=threshold

@@ -30,5 +30,5 @@ timeout_option = click.option(
     default=15.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait for an answer.",
+    help="How long to wait for a node's answer.",
 )

@@ -61,10 +61,11 @@ def keys_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--keys",
         type=click.Path(file_okay=False, path_type=Path),
         envvar="WRIT_KEYS",
-        help=f"The keys' folder: {DEFAULT_KEYS} with --as, else `governors` in the scope's folder"
-        " [WRIT_KEYS].",
+        help=f"The folder of governors' keys. Default: {DEFAULT_KEYS} with --as, else `governors`"
+        " in the scope's folder [WRIT_KEYS].",
     )(function)
-    return click.option("--as", "governor", metavar="NAME", help="Sign as this governor.")(function)
+    help_text = "Sign as this governor, in a ceremony (writ ceremony)."
+    return click.option("--as", "governor", metavar="NAME", help=help_text)(function)
 
 
 def wait_option(function: Callable[..., Any]) -> Callable[..., Any]:
