@@ -225,7 +225,7 @@ DATAGRAM_STEPS = [
     ),
     Step(
         "wire/oscore",
-        ("Decrypts it; checks tag and replay", "window; wants an Echo after a restart."),
+        ("Decrypts it; checks tag and replay", "window; asks for an Echo after a start."),
         exit=("61 Replayed, 62 DecryptionFailed,", "63 EchoRequired"),
     ),
     Step(
@@ -237,7 +237,7 @@ DATAGRAM_STEPS = [
         "your program",
         ("The function of the resource runs", "and returns the answer."),
         "host",
-        ("a rule wants an action: it is", "marked as used on flash before"),
+        ("a rule requires an action: it is", "marked as used on flash before"),
         "aside",
     ),
     Step("wire/oscore", ("Encrypts the answer and the node's", "own epoch.")),
@@ -292,7 +292,7 @@ PROPOSAL_STEPS = [
     ),
     Step(
         "ledger",
-        ("Makes the certificate durable: one", "Ed25519 signature of the group key."),
+        ("Stores the certified capsule: one", "Ed25519 signature of the group key."),
         "host",
         ("the waiting command reads it and", "stores it in the scope's folder"),
         "aside",
@@ -319,7 +319,7 @@ PROPOSAL_STEPS = [
 
 
 def proposal() -> Picture:
-    """A policy, from the command line to the certificate and to the last device."""
+    """A policy, from the command line to the certified capsule and to the last device."""
     return way(
         "One proposal on its way to the last device",
         PROPOSAL_STEPS,

@@ -113,7 +113,7 @@ class Metrics(Collector):
         )
         self._decide = Histogram(
             "writ_governor_decide_seconds",
-            "Time from a proposal at this governor to its certificate.",
+            "Time until a proposal of this governor is certified.",
             buckets=_DECIDE_BUCKETS_S,
             registry=self.registry,
         )
