@@ -80,7 +80,10 @@ def identity(
     passphrase_file: Path | None,
     key_file: Path | None,
 ) -> None:
-    """Make a governor's keys, and publish the public record in the shared folder."""
+    """Make a governor's keys and its public record.
+
+    The record is published in the shared folder.
+    """
     folder = SigningOptions(None, keys, None, None, None).keys_folder()
     key = unlock(out, passphrase_file, key_file, is_new=True)
     if keyring.identity_path(folder, name).exists():
@@ -107,7 +110,10 @@ def identity(
 @scope_option
 @yes_option
 def roster(out: Output, name: str, threshold: int | None, scope: Path, yes: bool) -> None:
-    """Make the roster of the new scope NAME from all records in the shared folder."""
+    """Make the roster of a new scope.
+
+    It lists all governors whose records are in the shared folder. NAME is the scope's name.
+    """
     if (scope / "roster.cbor").exists():
         raise FileInTheWay(
             f"{scope / 'roster.cbor'} exists already", "Continue with writ ceremony found."
@@ -336,7 +342,7 @@ def _show(out: Output, request: SigningRequest, found: Review) -> None:
 @command(group)
 @scope_option
 def status(out: Output, scope: Path) -> None:
-    """Show which governors the founding and each signing request wait for. Needs no keys."""
+    """Show which governors the founding and the requests wait for. Needs no keys."""
     listed = read_roster(scope)
     folder = ceremony_folder(scope)
     states = founding_state(folder, listed)

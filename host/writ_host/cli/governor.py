@@ -206,7 +206,7 @@ def pending(out: Output, directory: Path, watch: bool) -> None:
 )
 @watch_option
 def log(out: Output, directory: Path, last: int, watch: bool) -> None:
-    """Show this governor's log: decisions, certifications, approvals and denials, with reasons."""
+    """Show this governor's log of decisions, approvals and denials."""
     with connect(directory) as client:
         entries = client.ask("log", last=last)["entries"]
         if not watch:
@@ -228,10 +228,10 @@ def log(out: Output, directory: Path, last: int, watch: bool) -> None:
 @reason_option
 @yes_option
 def approve(out: Output, what: tuple[Path, str], reason: str, yes: bool) -> None:
-    """Approve the proposal or ceremony ID of `pending`, or the first digits of ID.
+    """Approve a proposal or a ceremony.
 
-    The approval is signed, logged, and final. You can approve a ceremony once its fingerprint is
-    shown.
+    `pending` shows its ID; the first digits suffice. The approval is signed, logged, and final. You
+    can approve a ceremony once its fingerprint is shown.
     """
     _decide(out, *what, reason, yes, True)
 
@@ -241,9 +241,9 @@ def approve(out: Output, what: tuple[Path, str], reason: str, yes: bool) -> None
 @reason_option
 @yes_option
 def deny(out: Output, what: tuple[Path, str], reason: str, yes: bool) -> None:
-    """Deny the proposal or ceremony ID of `pending`, or the first digits of ID.
+    """Deny a proposal or a ceremony.
 
-    The denial is signed, logged, and final.
+    `pending` shows its ID; the first digits suffice. The denial is signed, logged, and final.
     """
     _decide(out, *what, reason, yes, False)
 

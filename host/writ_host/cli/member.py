@@ -68,7 +68,9 @@ def request(
     scope: Path,
     timeout_s: float,
 ) -> None:
-    """Request membership: for a node in folder DIR of this machine, or for a device (--from).
+    """Request membership for a node of this machine, or for a device.
+
+    The node is in the folder DIR; --from names the device.
 
     The command writes config.json and a private key into DIR; the key never leaves DIR. Compare the
     node id with the one that the device shows: the request proves possession of a key, and not
@@ -171,10 +173,11 @@ def admit(
     timeout_s: float,
     yes: bool,
 ) -> None:
-    """Admit or renew the nodes of REQUEST: a file, or a name in the folder's requests.
+    """Admit or renew nodes.
 
-    All member capsules are certified together. Charter, policy, member capsule and beacon are
-    delivered to each node with an address (book.toml, or --deliver HOST:PORT).
+    REQUEST is a file, or the name of a request in the scope's folder. All member capsules are
+    certified together. Charter, policy, member capsule and beacon are delivered to each node with
+    an address (book.toml, or --deliver HOST:PORT).
     """
     if len(requests) > 1 and (name or node or targets):
         raise click.UsageError("--name, --out and --deliver go with one REQUEST")
@@ -315,7 +318,7 @@ def _state(folder: ScopeFolder, member: Member) -> str:
 @scope_option
 @click.option("--all", "all_", is_flag=True, help="Include members whose name has a newer key.")
 def list_(out: Output, scope: Path, all_: bool) -> None:
-    """List the members of a scope, and the requests that wait for admission."""
+    """List the members, and the requests that wait for admission."""
     folder = ScopeFolder.open(scope)
     members = folder.members.all() if all_ else folder.members.newest()
     book = addressbook.read(folder.path)
@@ -392,7 +395,9 @@ def revoke(
     timeout_s: float,
     yes: bool,
 ) -> None:
-    """Revoke members (by name or node id): a node with the new policy refuses them.
+    """Revoke members: a node with the new policy refuses them.
+
+    NAME is a name, or a node id.
 
     The revocation changes the certified policy only: other changes in policy.toml wait for their
     own certification. The node ids are added to `revoked` in policy.toml.

@@ -42,7 +42,7 @@ def group() -> None:
 @_file_argument
 @scope_option
 def check(out: Output, file: Path | None, scope: Path) -> None:
-    """Run the tests of a policy file (default: policy.toml of the scope), and print warnings."""
+    """Run the tests of a policy file, and print warnings. Default: policy.toml of the scope."""
     folder = ScopeFolder.find(scope)
     path = file or scope / "policy.toml"
     written = PolicyFile.load(path)
@@ -139,9 +139,10 @@ def certify_(
     timeout_s: float,
     yes: bool,
 ) -> None:
-    """Certify a policy file: run its tests, show the changes, ask, and sign.
+    """Certify a policy file.
 
-    A change that fits an amendment is certified as an amendment and as a whole policy; both lead to
+    The command runs its tests, shows the changes, asks for confirmation, and has them signed. A
+    change that fits an amendment is certified as an amendment and as a whole policy; both lead to
     the same state. A beacon of the new epoch is certified with them.
     """
     folder = open_scope(out, scope, signing)

@@ -172,7 +172,8 @@ class NodeClient:
     def _check_member(self) -> None:
         if self.node.authority.me is None:
             message = f"{self.node.name} ({self.folder.path}) is not a member yet"
-            raise NoNode(message, "Request membership: writ member request, then member admit.")
+            advice = "Request membership: writ member request, then writ member admit."
+            raise NoNode(message, advice)
 
     def _known(self, name: str) -> bytes | None:
         seen = addressbook.read_last_seen(self.folder.path).get(name)
