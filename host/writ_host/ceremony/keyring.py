@@ -12,16 +12,10 @@ from pathlib import Path
 
 from ..errors import FileInTheWay, HostError, NeedsPerson
 from ..keys import keyfile
-from .local import (
-    Identity,
-    KeyfileStore,
-    LocalGovernor,
-    MemoryFolder,
-    Roster,
-    create_identity,
-    load_identity,
-    load_seat,
-)
+from ..keys.identity import Identity
+from ..keys.roster import Roster
+from .local import LocalGovernor, create_identity, load_identity, load_seat
+from .storage import KeyfileStore, MemoryFolder
 
 
 class NoSeat(HostError):

@@ -1,29 +1,11 @@
-"""Ceremonies in a shared folder: an overview for callers, and all governors on one machine.
-
-Usually each governor runs its own process on its own machine, and they meet in a shared folder:
-
-    identity = create_identity(path, name, key)         # once; later load_identity(path, key)
-    roster = Roster.create(scope, threshold, [PublicIdentity.from_bytes(...), ...])  # for all
-    folder = DirectoryFolder(path); store = KeyfileStore(path, key)
-
-    seat = Founding(folder, identity, roster, store, compare).run(wait)         # -> Seat
-    seat = load_seat(store)                             # afterwards: Seat or None
-    seat.public.group_key                               # 32 B, for the charter
-
-    request = publish_request(folder, identity, seat, title, [Item(label, sig_structure), ...])
-    read_requests(folder, seat) -> ([SigningRequest, ...], {tag: error})
-    signatures = Signing(folder, identity, seat, request, approve).run(wait)    # [64 B, ...]
-
-`key` is a `keyfile.Passphrase(text)` or `keyfile.KeyFile(content)`. `compare(fingerprint) -> bool`
-and `approve(request) -> bool` ask the operator. `wait(progress)` shows a `Progress` (step,
-waiting_for, fingerprint, attempt, cheaters) and sleeps. Instead of `run`, a caller may call
-`step()` itself. All errors are `errors.HostError`, with `.advice`.
-
-All governors may also run on one machine, with the same code (tests, demonstrations, a small farm):
+"""Ceremonies of which all governors are on this machine: tests, demonstrations, a small farm.
 
     governors = found_local(scope, names, threshold, directory=None, key=None)  # [LocalGovernor]
     signatures = sign_local(governors[:threshold], title, items)
     run_local(machines) steps any Founding and Signing objects in turn until all are done
+
+It is the same code as with a process for each governor. `create_identity`, `load_identity` and
+`load_seat` serve both.
 """
 
 import os
@@ -36,42 +18,13 @@ from writ.errors import UsageError
 from ..errors import FileInTheWay, Stalled
 from ..keys import keyfile
 from ..keys.group import Random
-from ..keys.identity import Identity, PublicIdentity
+from ..keys.identity import Identity
 from ..keys.roster import Roster, Seat
 from .founding import Founding
-from .progress import Progress, Wait
-from .request import Item, SigningRequest, publish_request, read_request, read_requests
+from .progress import Progress
+from .request import Item, publish_request
 from .signing import Signing
 from .storage import CeremonyStore, DirectoryFolder, Folder, KeyfileStore, MemoryFolder, MemoryStore
-
-__all__ = [
-    "CeremonyStore",
-    "DirectoryFolder",
-    "Folder",
-    "Founding",
-    "Identity",
-    "Item",
-    "KeyfileStore",
-    "LocalGovernor",
-    "MemoryFolder",
-    "MemoryStore",
-    "Progress",
-    "PublicIdentity",
-    "Roster",
-    "Seat",
-    "Signing",
-    "SigningRequest",
-    "Wait",
-    "create_identity",
-    "found_local",
-    "load_identity",
-    "load_seat",
-    "publish_request",
-    "read_request",
-    "read_requests",
-    "run_local",
-    "sign_local",
-]
 
 # More than any ceremony needs: three rounds of founding, or all attempts of a signing.
 TURNS_MAX = 64

@@ -11,22 +11,17 @@ import click
 
 from .. import files
 from ..ceremony import keyring
-from ..ceremony.local import (
-    Founding,
-    PublicIdentity,
-    Roster,
-    Signing,
-    SigningRequest,
-    load_identity,
-    publish_request,
-    read_requests,
-)
+from ..ceremony.founding import Founding
+from ..ceremony.local import load_identity
+from ..ceremony.request import SigningRequest, publish_request, read_requests
+from ..ceremony.signing import Signing
 from ..ceremony.status import founding_state, request_states
 from ..ceremony.storage import Folder
 from ..consensus.committee import check_threshold, default_threshold, tolerance
 from ..errors import FileInTheWay, HostError, NeedsPerson
 from ..keys.dkg import fingerprint_digits
-from ..keys.roster import Seat
+from ..keys.identity import PublicIdentity
+from ..keys.roster import Roster, Seat
 from ..policy.source import PolicyFile
 from ..policy.template import template
 from ..scope import issuance

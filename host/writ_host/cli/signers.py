@@ -14,11 +14,15 @@ import click
 from click.core import ParameterSource
 
 from ..ceremony import keyring
-from ..ceremony.local import DirectoryFolder, LocalGovernor, Progress, Roster, SigningRequest
+from ..ceremony.local import LocalGovernor
+from ..ceremony.progress import Progress
+from ..ceremony.request import SigningRequest
 from ..ceremony.signguard import SignGuard
+from ..ceremony.storage import DirectoryFolder
 from ..errors import Stalled
 from ..governor.client.connection import connect, read_daemon, sync
 from ..governor.client.issuer import GovernorIssuer, StillPending, resume
+from ..keys.roster import Roster
 from ..scope.folder import ScopeFolder
 from ..scope.issuance import CeremonySigner, Draft, GroupSigner, Issuer, LocalSigner
 from ..scope.review import review

@@ -19,16 +19,10 @@ from writ.authority.policy import Policy, check_amendment
 from writ.errors import Rejection, RolledBack
 from writ.limits import AMENDMENT_OPS_MAX
 
-from ..ceremony.local import (
-    Item,
-    LocalGovernor,
-    Signing,
-    SigningRequest,
-    publish_request,
-    sign_local,
-)
+from ..ceremony.local import LocalGovernor, sign_local
 from ..ceremony.progress import Wait
-from ..ceremony.request import ITEMS_MAX
+from ..ceremony.request import ITEMS_MAX, Item, SigningRequest, publish_request
+from ..ceremony.signing import Signing
 from ..ceremony.storage import Folder
 from ..errors import HostError
 from ..keys.identity import Identity

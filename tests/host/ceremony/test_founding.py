@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 from writ import crypto
 from writ.errors import UsageError
 from writ_host import codec
+from writ_host.ceremony.founding import Founding
 from writ_host.ceremony.local import (
-    DirectoryFolder,
-    Founding,
-    Identity,
-    KeyfileStore,
-    MemoryFolder,
-    MemoryStore,
-    Roster,
-    Seat,
     create_identity,
     found_local,
     load_identity,
@@ -27,6 +20,7 @@ from writ_host.ceremony.local import (
     run_local,
     sign_local,
 )
+from writ_host.ceremony.storage import DirectoryFolder, KeyfileStore, MemoryFolder, MemoryStore
 from writ_host.errors import (
     BadEnvelope,
     CeremonyFailed,
@@ -40,7 +34,8 @@ from writ_host.errors import (
     WrongCeremony,
 )
 from writ_host.keys.dkg import Dkg
-from writ_host.keys.identity import envelope
+from writ_host.keys.identity import Identity, envelope
+from writ_host.keys.roster import Roster, Seat
 
 
 def test_founding_gives_each_a_seat_for_one_key():

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from writ_host import codec
-from writ_host.ceremony.local import Identity, MemoryFolder, MemoryStore, Roster, found_local
+from writ_host.ceremony.local import found_local
 from writ_host.ceremony.plan import BadPlan, Plan
 from writ_host.ceremony.resharing import Resharing
+from writ_host.ceremony.storage import MemoryFolder, MemoryStore
 from writ_host.errors import (
     CeremonyFailed,
     CheatingGovernor,
@@ -18,7 +19,8 @@ from writ_host.errors import (
     HostError,
     Refused,
 )
-from writ_host.keys.identity import envelope
+from writ_host.keys.identity import Identity, envelope
+from writ_host.keys.roster import Roster
 
 FOUR = ("anna", "ben", "carl", "dora")
 

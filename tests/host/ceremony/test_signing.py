@@ -8,19 +8,16 @@ from ceremony_rig import ITEMS, NAMES, Failing, PowerCut, Signers, item, no, yes
 from writ import cbor
 from writ.errors import UsageError
 from writ_host import codec
-from writ_host.ceremony.local import (
-    DirectoryFolder,
+from writ_host.ceremony.local import found_local, run_local
+from writ_host.ceremony.request import (
     Item,
-    MemoryFolder,
-    Signing,
     SigningRequest,
-    found_local,
     publish_request,
     read_request,
     read_requests,
-    run_local,
 )
-from writ_host.ceremony.signing import ATTEMPTS_MAX
+from writ_host.ceremony.signing import ATTEMPTS_MAX, Signing
+from writ_host.ceremony.storage import DirectoryFolder, MemoryFolder
 from writ_host.errors import (
     BadEnvelope,
     CeremonyFailed,

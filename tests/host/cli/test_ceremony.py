@@ -13,7 +13,8 @@ from cli_rig import Ran, Rig
 from writ.authority import capsule
 from writ.authority.capsule import POLICY
 from writ_host.ceremony.keyring import open_seat
-from writ_host.ceremony.local import DirectoryFolder, Item, publish_request
+from writ_host.ceremony.request import Item, publish_request
+from writ_host.ceremony.storage import DirectoryFolder
 from writ_host.keys.keyfile import KeyFile
 from writ_host.keys.roster import Roster
 from writ_host.scope.folder import ScopeFolder

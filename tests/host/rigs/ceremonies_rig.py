@@ -9,7 +9,7 @@ from ceremony_rig import Failing, PowerCut
 
 from writ.authority import capsule
 from writ.authority.policy import Policy
-from writ_host.ceremony.local import Identity, MemoryStore
+from writ_host.ceremony.storage import MemoryStore
 from writ_host.errors import CheatingGovernor, HostError, Malformed
 from writ_host.governor.ceremonies.gossip import CeremonySend
 from writ_host.governor.ceremonies.invitation import Invitation
@@ -22,6 +22,7 @@ from writ_host.governor.ceremonies.views import (
 )
 from writ_host.keys.frost import SigningPackage, aggregate, commit
 from writ_host.keys.frost import sign as frost_sign
+from writ_host.keys.identity import Identity
 
 NOW_S = 1_800_000_000
 STEP_MS = 50

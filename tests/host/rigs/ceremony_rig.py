@@ -4,20 +4,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from writ import cbor, crypto
 from writ_host import codec
-from writ_host.ceremony.local import (
-    Founding,
-    Identity,
-    Item,
-    MemoryFolder,
-    MemoryStore,
-    Roster,
-    Seat,
-    Signing,
-    publish_request,
-)
+from writ_host.ceremony.founding import Founding
+from writ_host.ceremony.request import Item, publish_request
+from writ_host.ceremony.signing import Signing
+from writ_host.ceremony.storage import MemoryFolder, MemoryStore
 from writ_host.keys.frost import KeyPackage
-from writ_host.keys.identity import envelope
+from writ_host.keys.identity import Identity, envelope
 from writ_host.keys.keyfile import Passphrase
+from writ_host.keys.roster import Roster, Seat
 
 NAMES = ("anna", "ben", "carl", "dora")
 KEY = Passphrase("x", log_n=10)

@@ -9,9 +9,10 @@ from writ.authority import capsule as capsules
 from writ.authority.capsule import AMENDMENT, MEMBER, Member
 from writ.authority.policy import check_amendment
 from writ_host import codec
-from writ_host.ceremony.local import Identity, LocalGovernor, MemoryFolder, MemoryStore, found_local
+from writ_host.ceremony.local import LocalGovernor, found_local
 from writ_host.ceremony.plan import Plan
 from writ_host.ceremony.resharing import Resharing
+from writ_host.ceremony.storage import MemoryFolder, MemoryStore
 from writ_host.consensus.effects import Decide
 from writ_host.consensus.value import Value
 from writ_host.governor.activation import new_committee
@@ -19,6 +20,7 @@ from writ_host.governor.core.context import LogEvent, NewCapsule, Outgoing, Outp
 from writ_host.governor.core.core import FOUNDERS, Core
 from writ_host.governor.ledger.ledger import Ledger
 from writ_host.governor.proposals.proposal import ProposalView
+from writ_host.keys.identity import Identity
 from writ_host.keys.roster import committee_digest
 from writ_host.policy.source import PolicyFile
 from writ_host.scope import issuance

@@ -11,8 +11,9 @@ from writ.authority import capsule
 from writ.authority.authority import Authority
 from writ.authority.capsule import Charter, Member
 from writ_host import codec
-from writ_host.ceremony.local import KeyfileStore, create_identity, load_identity, load_seat
+from writ_host.ceremony.local import create_identity, load_identity, load_seat
 from writ_host.ceremony.signing import Signing
+from writ_host.ceremony.storage import KeyfileStore
 from writ_host.governor.ceremonies.founding import FoundingRun
 from writ_host.governor.ceremonies.gossip import FILE
 from writ_host.governor.ceremonies.invitation import CeremonyStatus, Invitation

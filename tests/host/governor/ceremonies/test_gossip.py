@@ -3,7 +3,6 @@
 import pytest
 from ceremonies_rig import MemoryFiles
 
-from writ_host.ceremony.local import Identity
 from writ_host.errors import HostError
 from writ_host.governor.ceremonies.gossip import (
     GOSSIP_FILE_BYTES_MAX,
@@ -11,7 +10,7 @@ from writ_host.governor.ceremonies.gossip import (
     GossipFolder,
     digest,
 )
-from writ_host.keys.identity import envelope
+from writ_host.keys.identity import Identity, envelope
 
 
 class Folder:

@@ -10,13 +10,14 @@ from writ import crypto
 from writ.authority import capsule
 from writ.authority.capsule import Charter
 from writ_host import codec
-from writ_host.ceremony.local import Identity, MemoryFolder, MemoryStore, load_seat
+from writ_host.ceremony.local import load_seat
 from writ_host.ceremony.plan import BadPlan, Plan
 from writ_host.ceremony.resharing import Resharing
+from writ_host.ceremony.storage import MemoryFolder, MemoryStore
 from writ_host.errors import HostError, Malformed, UnknownGovernor
 from writ_host.governor.ceremonies.gossip import FILE
 from writ_host.governor.ceremonies.manager import CHANGE, NoDecisionDue, NoSuchSeat
-from writ_host.keys.identity import envelope
+from writ_host.keys.identity import Identity, envelope
 from writ_host.keys.roster import committee_digest
 
 FOUR = ("anna", "ben", "carl", "dora")

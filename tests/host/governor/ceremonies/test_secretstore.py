@@ -2,7 +2,8 @@
 
 import pytest
 
-from writ_host.ceremony.local import MemoryStore, found_local
+from writ_host.ceremony.local import found_local
+from writ_host.ceremony.storage import MemoryStore
 from writ_host.governor.ceremonies.secretstore import SecretStore, TooManyCeremonies
 from writ_host.keys.roster import Seat
 

@@ -7,7 +7,6 @@ from governor_rig import DAY_S, Cluster, evidence_of, member_payload
 
 from writ import crypto
 from writ.node.statement import member_request
-from writ_host.ceremony.local import Identity
 from writ_host.ceremony.plan import BadPlan
 from writ_host.errors import HostError
 from writ_host.governor.core.reservations import (
@@ -20,6 +19,7 @@ from writ_host.governor.ledger.ledger import Ledger
 from writ_host.governor.proposals.messages import ASK_RESERVATIONS, ITEMS_MAX, RESERVATIONS
 from writ_host.governor.proposals.messages import type_of as type_
 from writ_host.governor.proposals.proposal import CERTIFIED, OPEN
+from writ_host.keys.identity import Identity
 from writ_host.keys.roster import committee_digest
 from writ_host.scope.folder import now_s
 
