@@ -162,7 +162,7 @@ class Initiator(_Session):
 
     private: the static P-256 key, 32 bytes; c_i: at most 7 bytes; ead_labels: those understood,
     so that they may be critical; suites: in order of preference, the last one is 2, the only one
-    spoken here; ephemeral: 32 bytes, given in tests only.
+    supported here; ephemeral: 32 bytes, given in tests only.
     """
 
     def __init__(self, private, c_i, ead_labels=(), suites=(SUITE,), ephemeral=None):

@@ -18,7 +18,7 @@ from ..consensus.committee import (
 )
 from ..governor.ceremonies.invitation import CeremonyStatus, Invitation
 from ..governor.ceremonies.record import Record
-from ..governor.client import founding as online
+from ..governor.client import founding as daemonfounding
 from ..governor.client.connection import read_daemon
 from ..keys.dkg import fingerprint_digits
 from ..policy.source import PolicyFile
@@ -123,7 +123,7 @@ def create(
         records = record_files(click.get_current_context(), _GOVERNORS, governors)
         limit = _threshold(len(records), threshold)
         policy = PolicyFile.parse(text, policy_source)
-        scope = _found_online(out, name, records, limit, policy, path, wait_s)
+        scope = _found_with_daemons(out, name, records, limit, policy, path, wait_s)
     if local or not scope.policy_file.exists():
         scope.policy_file.write_text(text, "utf-8")
     out.ok(f"founded {scope.charter.name} in {scope.path}")
@@ -160,7 +160,7 @@ def _threshold(governors: int, threshold: int | None) -> int:
 # --- founding with daemons ------------------------------------------------------------------------
 
 
-def _found_online(
+def _found_with_daemons(
     out: Output,
     name: str,
     paths: list[Path],
@@ -170,18 +170,18 @@ def _found_online(
     wait_s: float | None,
 ) -> ScopeFolder:
     records = [Record.load(path) for path in paths]
-    made = online.DaemonFounding(name, records, threshold, policy, folder, out.note)
+    made = daemonfounding.DaemonFounding(name, records, threshold, policy, folder, out.note)
     for record in records:
         fingerprint = fingerprint_digits(record.governor.verify_key)
         out.line(f"{record.governor.name} at {record.peers}, own fingerprint {fingerprint}")
     with live_page(out) as draw:
 
-        def show(invitation: Invitation, states: Mapping[str, online.State]) -> None:
+        def show(invitation: Invitation, states: Mapping[str, daemonfounding.State]) -> None:
             if not out.as_json:
                 draw({}, _page(invitation, states))
 
         scope = made.run(show, wait_s)
-    directory = online.use_daemon(scope, [path.parent for path in paths])
+    directory = daemonfounding.use_daemon(scope, [path.parent for path in paths])
     if directory is None:
         out.note("compare the key fingerprint below with that of  writ governor status")
     else:
@@ -190,8 +190,8 @@ def _found_online(
     return scope
 
 
-def _page(invitation: Invitation, states: Mapping[str, online.State]) -> list[str]:
-    rows = [(name, online.state_text(one)) for name, one in states.items()]
+def _page(invitation: Invitation, states: Mapping[str, daemonfounding.State]) -> list[str]:
+    rows = [(name, daemonfounding.state_text(one)) for name, one in states.items()]
     lines = [f"{invitation.title}: {invitation.roster.threshold} of {len(rows)} certify"]
     lines += table(("governor", "state"), rows)
     known = [one for one in states.values() if isinstance(one, CeremonyStatus)]

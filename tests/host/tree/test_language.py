@@ -44,6 +44,9 @@ UNCLEAR = {
     "timedledger": "failstop",
     "has_time|keep_house|use_pause": "deferrable, housekeeping, precompute",
     "calm": "fast path",
+    "spoken": "fingerprint_digits; supported",
+    "decide_on": "decide",
+    "(?:is|was|be) set back": "the device backs off from ...",
 }
 # Lines in which such a word is right, because it names what is on disk: the table `pledges`, the
 # file NAME.pledges, the tag "writ-pledges"; or because the line quotes an old name.
