@@ -132,7 +132,7 @@ class Api:
         now_ms = governor.now_ms()
         if found["what"] == "ceremony":
             governor.handle_ceremony_outputs(
-                governor.ceremonies.decide(found["id"], yes, reason, now_ms)
+                governor.ceremonies.approve_or_deny(found["id"], yes, reason, now_ms)
             )
         else:
             outputs = governor.require_core().approve_or_deny(found["id"], yes, reason, now_ms)

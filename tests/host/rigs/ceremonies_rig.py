@@ -190,7 +190,7 @@ class Network:
                 return
             if what == "invitation":
                 with contextlib.suppress(HostError):
-                    other.call("invitation", data, f"{host.name}.farm:40000")
+                    other.call("accept_invitation", data, f"{host.name}.farm:40000")
             elif host.key in other.process.peers():
                 other.call("receive", host.key, data, self.now_ms)
 
@@ -223,7 +223,7 @@ class Network:
                 host.call("tick", self.now_ms)
             for view in host.process.pending() if host.process else []:
                 if view.needs_decision and (decision := host.operator(host, view)) is not None:
-                    host.call("decide", view.id, decision, "decided so", self.now_ms)
+                    host.call("approve_or_deny", view.id, decision, "decided so", self.now_ms)
 
     def run(self, until, s_max=240):
         """Step until `until()`; fails, with the seed, after so many simulated seconds."""
@@ -265,7 +265,7 @@ class Network:
 
     def invite(self, invitation, names=None):
         for name in names or self.hosts:
-            self.hosts[name].call("invitation", invitation.to_bytes(), "desk.farm:41000")
+            self.hosts[name].call("accept_invitation", invitation.to_bytes(), "desk.farm:41000")
 
     def founded(self, *names):
         return all(

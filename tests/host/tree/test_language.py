@@ -45,7 +45,7 @@ UNCLEAR = {
     "has_time|keep_house|use_pause": "deferrable, housekeeping, precompute",
     "calm": "fast path",
     "spoken": "fingerprint_digits; supported",
-    "decide_on": "decide",
+    "decide_on": "approve_or_deny",
     "(?:is|was|be) set back": "the device backs off from ...",
 }
 # Lines in which such a word is right, because it names what is on disk: the table `pledges`, the

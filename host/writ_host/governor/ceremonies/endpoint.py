@@ -27,7 +27,7 @@ class FoundingEndpoint:
         if method == coap.POST:
             if path:
                 return coap.METHOD_NOT_ALLOWED, b""
-            status = self._ceremonies.invitation(body, source)
+            status = self._ceremonies.accept_invitation(body, source)
             self._on_invitation()
             return coap.CHANGED, status
         found = self._find(path)

@@ -110,7 +110,7 @@ class Ceremonies:
 
     # --- input ------------------------------------------------------------------------------------
 
-    def invitation(self, raw: bytes, source: str) -> bytes:
+    def accept_invitation(self, raw: bytes, source: str) -> bytes:
         """Accept an invitation, or a change for a new governor, sent from `source` ("host:port").
 
         Returns a `CeremonyStatus` as bytes; the same invitation again is fine. Raises
@@ -185,10 +185,12 @@ class Ceremonies:
         """A short title of a ceremony."""
         return self._runs[id].title if id in self._runs else "refreshing shares"
 
-    def decide(self, id: bytes, yes: bool, reason: str, now_ms: int) -> list[CeremonyOutput]:
-        """Keep the operator's decision on a ceremony. A yes approves the fingerprint shown now.
+    def approve_or_deny(
+        self, id: bytes, yes: bool, reason: str, now_ms: int
+    ) -> list[CeremonyOutput]:
+        """Keep the operator's decision on a ceremony. An approval is of the fingerprint shown now.
 
-        A no to an ended ceremony forgets it, and its seat unless that is in force. Raises
+        Denying an ended ceremony drops it, and its seat unless that is in force. Raises
         `NoDecisionDue`.
         """
         run = self._runs.get(id)

@@ -348,7 +348,7 @@ class Core:
             for effect in listed:
                 self._apply(effect)
         except Exception as error:
-            # the replica or cosigner takes effects for done that are not
+            # the replica or cosigner counts on effects that were not applied
             self.failure = error
             raise
         finally:

@@ -146,7 +146,7 @@ def test_the_status_follows_the_founding():
     network.invite(invitation)
     network.run(lambda: set(network.states(invitation.id).values()) == {"compare"})
     status = CeremonyStatus.from_bytes(
-        network["ben"].process.invitation(invitation.to_bytes(), "x:1")
+        network["ben"].process.accept_invitation(invitation.to_bytes(), "x:1")
     )
     assert status == CeremonyStatus.from_bytes(network["ben"].process.status(invitation.id))
     assert (status.state, dict(status.governors)) == ("compare", dict.fromkeys(FOUR, "round1"))
@@ -179,9 +179,9 @@ def test_no_approval_before_there_is_a_fingerprint():
     invitation = network.invitation()
     network.invite(invitation, ["anna"])
     with pytest.raises(NoDecisionDue):
-        network["anna"].process.decide(invitation.id, True, "", 0)
+        network["anna"].process.approve_or_deny(invitation.id, True, "", 0)
     with pytest.raises(NoDecisionDue):
-        network["anna"].process.decide(bytes(32), True, "", 0)
+        network["anna"].process.approve_or_deny(bytes(32), True, "", 0)
 
 
 def test_a_refusal_ends_the_founding_for_all():

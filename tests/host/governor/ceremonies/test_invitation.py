@@ -33,7 +33,7 @@ def test_an_outsiders_invitation_gives_no_seat():
     invitation = replace(others.invitation(), roster=roster)
     anna = network["anna"]
     anna.operator = silent
-    anna.call("invitation", invitation.to_bytes(), "evil:1")
+    anna.call("accept_invitation", invitation.to_bytes(), "evil:1")
     network.idle(5)
     for fake in fakes:
         number = invitation.roster.identifier(fake.name)
@@ -58,7 +58,7 @@ def test_an_invitation_altered_for_one_governor_gets_no_fingerprint():
     invitation = network.invitation()
     altered = replace(invitation, roles=invitation.roles | 8)
     network.invite(invitation, ["anna", "ben", "carl"])
-    network["dora"].call("invitation", altered.to_bytes(), "evil:1")
+    network["dora"].call("accept_invitation", altered.to_bytes(), "evil:1")
     network.idle(30)
     assert all(
         not view.fingerprint for host in network.hosts.values() for view in host.process.pending()
@@ -70,23 +70,23 @@ def test_at_most_two_invitations_and_a_new_one_replaces_that_of_its_sender():
     network = Network(FOUR)
     anna = network["anna"].process
     listed = [network.invitation() for _ in range(5)]
-    anna.invitation(listed[0].to_bytes(), "10.0.0.1:5")
+    anna.accept_invitation(listed[0].to_bytes(), "10.0.0.1:5")
     with pytest.raises(InvitationRefused, match="at one time"):
-        anna.invitation(listed[1].to_bytes(), "10.0.0.2:5")
+        anna.accept_invitation(listed[1].to_bytes(), "10.0.0.2:5")
     network.idle(3)
-    anna.invitation(listed[1].to_bytes(), "10.0.0.2:5")
+    anna.accept_invitation(listed[1].to_bytes(), "10.0.0.2:5")
     network.idle(3)
     with pytest.raises(InvitationRefused, match="2 invitations are pending"):
-        anna.invitation(listed[2].to_bytes(), "10.0.0.3:5")
-    anna.invitation(listed[3].to_bytes(), "10.0.0.2:6")
+        anna.accept_invitation(listed[2].to_bytes(), "10.0.0.3:5")
+    anna.accept_invitation(listed[3].to_bytes(), "10.0.0.2:6")
     assert {view.id for view in anna.pending()} == {listed[0].id, listed[3].id}
     assert not network["anna"].files.list(listed[1].id)
     # a dropped ceremony never begins again
     with pytest.raises(InvitationRefused, match="dropped"):
-        anna.invitation(listed[1].to_bytes(), "10.0.0.2:6")
-    anna.decide(listed[0].id, False, "", network.now_ms)
+        anna.accept_invitation(listed[1].to_bytes(), "10.0.0.2:6")
+    anna.approve_or_deny(listed[0].id, False, "", network.now_ms)
     network.idle(3)
-    anna.invitation(listed[4].to_bytes(), "10.0.0.4:5")
+    anna.accept_invitation(listed[4].to_bytes(), "10.0.0.4:5")
     assert {view.id for view in anna.pending()} == {listed[3].id, listed[4].id}
 
 
@@ -112,14 +112,14 @@ def test_an_approved_invitation_is_not_replaced():
     anna = network["anna"].process
     network.run(lambda: anna.views()[0].state == "round2")
     network.idle(3)
-    anna.invitation(network.invitation().to_bytes(), "desk.farm:7")
+    anna.accept_invitation(network.invitation().to_bytes(), "desk.farm:7")
     assert invitation.id in {view.id for view in anna.pending()}
     network["dora"].operator = agree
     network.run(network.founded)
     # with a seat all other invitations are dropped, and new ones are refused
     assert [view.id for view in anna.views()] == [invitation.id]
     with pytest.raises(InvitationRefused, match="seat"):
-        anna.invitation(network.invitation().to_bytes(), "desk.farm:7")
+        anna.accept_invitation(network.invitation().to_bytes(), "desk.farm:7")
 
 
 @pytest.mark.parametrize(
@@ -141,13 +141,13 @@ def test_invitations_of_others_and_of_other_keys_are_refused():
     network = Network((*FOUR, "emil"))
     anna = network["anna"]
     with pytest.raises(HostError):
-        network["emil"].process.invitation(network.invitation(names=FOUR).to_bytes(), "x:1")
+        network["emil"].process.accept_invitation(network.invitation(names=FOUR).to_bytes(), "x:1")
     anna.identity = Identity.generate("anna")
     stranger = network.invitation(names=FOUR)
     anna.identity = Identity.generate("anna")
     anna.start()
     with pytest.raises(HostError):
-        anna.process.invitation(stranger.to_bytes(), "x:1")
+        anna.process.accept_invitation(stranger.to_bytes(), "x:1")
     assert not anna.process.views() and not anna.files.data
 
 
@@ -160,7 +160,7 @@ def test_junk_raises_only_host_errors(data):
         *(codec.dump([kind, data, [], data]) for kind in (HAVE, WANT, FILE, 51, 60)),
     ):
         with pytest.raises(HostError):
-            process.invitation(junk, "x:1")
+            process.accept_invitation(junk, "x:1")
         for event in process.receive(bytes(33), junk, 0):
             assert event.name == "ceremony-message"
 

@@ -111,7 +111,7 @@ def test_a_new_governor_confirms_nothing_before_its_operator_compared():
     assert "emil.confirm.cbor" not in network["anna"].files.list(view.id)
     assert not any(complete(network, name) for name in FOUR)
     with pytest.raises(NoDecisionDue):
-        network["dora"].process.decide(view.id, True, "", 0)
+        network["dora"].process.approve_or_deny(view.id, True, "", 0)
 
 
 def test_a_leaving_governor_observes_and_gets_no_seat():
