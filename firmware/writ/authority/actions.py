@@ -63,7 +63,7 @@ class Actions:
         return None
 
     def spend(self, request, now_s):
-        """Use up the action for this request. On return flash has it: execute the request now.
+        """Use up the action for this request. On return it is on flash: execute the request.
 
         Raises `NeedsAction` if no action fits, `TableFull` or `StoreFailed`; then none is used up.
         """

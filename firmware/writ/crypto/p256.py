@@ -184,7 +184,7 @@ def es256_sign(private, message):
 def es256_verify(x, y_is_odd, message, signature):
     """Whether `signature` (64 bytes) by the key (`x` of 32 bytes, sign of y) fits `message`.
 
-    Never raises; both values of s are accepted, as RFC 9053 has it (FIPS 186-5, section 6.4.2).
+    Never raises; both values of s are accepted, as RFC 9053 says (FIPS 186-5, section 6.4.2).
     """
     if len(signature) != 64:
         return False

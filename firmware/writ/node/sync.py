@@ -157,7 +157,7 @@ class Sync:
             self._next_pull_ms[peer] = context.now_ms + (_PULL_AGAIN_MS << session.tries)
             if answer.code != coap.CONTENT:
                 return
-            # a peer that keeps serving old capsules is asked more and more rarely
+            # a peer that keeps serving old capsules is asked at growing intervals
             session.tries = min(session.tries + 1, _PULL_TRIES_MAX)
             before = context.authority.epoch
             try:

@@ -147,7 +147,7 @@ class Resharing:
         """The seat that we have confirmed, even if others' confirmations have not arrived.
 
         A certified policy that names the seat proves that the others confirmed it; a Byzantine
-        governor could otherwise withhold a confirmation from one of us for ever.
+        governor could otherwise withhold its confirmation from this governor without end.
         """
         if self.seat is not None or "confirm" not in self._outbox or self._receiver.missing():
             return self.seat

@@ -10,7 +10,7 @@
     offer commitments. Its own governor is one of those that it asks.
  2. A governor offers only for payloads that its caller's `accept` has no reason against, asks
     `accept` again before it signs, and never signs an ordered kind here.
- 3. The coordinator repeats a message to a silent governor, ever more rarely.
+ 3. The coordinator repeats a message to a silent governor, at growing intervals.
  4. A job ends when it is signed, when so many have refused it that the others are no quorum, or
     after a time without success.
 

@@ -2,9 +2,9 @@
 
     message = [ type: uint, * field ]       ; deterministic CBOR; each class lists its fields
 
-The session that brings a message authenticates its sender. Three kinds are signed besides, because
-they must convince third parties: proposals, prevotes and shares. Their signatures cover the
-committee and the kind of message, so that no signature passes for another.
+The session that brings a message authenticates its sender. Proposals, prevotes
+and shares also carry their author's signature, because they must convince third parties. The
+signature covers the committee and the kind of message, so that no signature passes for another.
 """
 
 import hashlib

@@ -172,7 +172,7 @@ class Replica:
                 self._receive_quorum(message)
 
     def _replay_early(self) -> None:
-        """Take the messages that came for this height while the one before was open."""
+        """Handle the messages that arrived for this height before it began."""
         early, self._early = self._early, {}
         for sender, kept in early.items():
             for message in kept:
@@ -221,7 +221,7 @@ class Replica:
         return is_earlier and self.context.verifier.is_quorum(proposal.proof, *place)
 
     def _receive_quorum(self, quorum: PrevoteQuorum) -> None:
-        """Take a quorum's prevotes for a value, as if each had come by itself (lines 36 to 43)."""
+        """Take a quorum's prevotes for a value, as if each had arrived alone (lines 36 to 43)."""
         context, state = self.context, self.context.state
         if quorum.value.epoch != state.height or quorum.round in state.quorums:
             return

@@ -42,7 +42,7 @@ class Votes:
         return None
 
     def forget_before(self, round_: int) -> None:
-        """Forget rounds before this one, which decide nothing any more."""
+        """Forget rounds before this one, which can no longer decide anything."""
         for old in [number for number in self._rounds if number < round_]:
             del self._rounds[old]
 

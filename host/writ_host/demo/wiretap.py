@@ -87,7 +87,7 @@ class Wiretap:
         self._thread.start()
 
     def behind(self, peer: str) -> str:
-        """The wiretap's address that stands for this peer towards the node."""
+        """The wiretap's address that represents this peer to the node."""
         with self._lock:
             back = self._backs.get(peer)
             if back is None:

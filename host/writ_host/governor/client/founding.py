@@ -1,7 +1,7 @@
 """Founding of a scope among running daemons: invite all, follow each, and fetch the capsules.
 
-What a daemon sends is never believed for who sent it: charter, policy and members must be exactly
-those of the invitation, certified by one key, and the same at all daemons.
+No daemon is trusted: charter, policy and members must be exactly those of the invitation, certified
+by one key, and the same at all daemons.
 """
 
 import time

@@ -105,7 +105,7 @@ class ProposalPool:
         return bool(operators) and self._context.count - proposal.no < needed
 
     def _was_denied(self, proposal: Proposal) -> bool:
-        """Whether the operators' earlier answers, which it restores, deny the proposal for good."""
+        """Restore the operators' earlier answers; returns whether they deny the proposal."""
         proposal.approvals = self._context.ledger.proposals.approvals(proposal.id)
         proposal.approvals = self._by_author(proposal)
         return self._is_denied(proposal)

@@ -9,7 +9,7 @@ The store is bounded, since a ledger on an SD card must not grow without end. It
     actions                until they expire
 
 A payload is kept once in an *era*, the time between two successions. The same payload with other
-signers' signature is not new, or two governors would send it to each other for ever. After a
+signers' signature is not new: two governors would send it to each other without end. After a
 succession it is new, since devices no longer accept the old group key's signature.
 """
 

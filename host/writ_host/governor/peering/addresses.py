@@ -47,7 +47,7 @@ class AddressBook:
     def learn(
         self, governors: Iterable[PublicIdentity], last_seen: Mapping[bytes, tuple[str, int]]
     ) -> None:
-        """Store the newest source of each governor, as {node key: (address, ms)} has it.
+        """Store the newest source of each governor. last_seen: {node key: (address, ms)}.
 
         A host name is kept: it outlives the address that it has today.
         """

@@ -10,7 +10,7 @@
                ; many operators must approve, and whose answers are known (bit mask of numbers)
     ask-reservations = [ 38, ... ], reservations = [ 39, ... ]    ; core/reservations.py
 
-The sender of a message is known from its session. Approvals are signed besides, since governors
+The sender of a message is known from its session. Approvals also carry a signature, since governors
 pass them on. `type_of` reads only the head, for routing; the part that receives the message
 decodes it, once.
 """
