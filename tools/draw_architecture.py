@@ -125,11 +125,11 @@ def folders() -> Picture:
         [[("errors codec files humanize target refusals", "")]],
     )
     picture.height = top + MARGIN
-    _device_rooms(picture, top, left + width)
+    _device_folders(picture, top, left + width)
     return picture
 
 
-def _device_rooms(picture: Picture, bottom: int, edge: int) -> None:
+def _device_folders(picture: Picture, bottom: int, edge: int) -> None:
     """The device core beside the host's lowest rows, which end at `bottom`; the host at `edge`."""
     right, narrow = 620, 236
     first = bottom - 8 - 4 * 62 - 44
