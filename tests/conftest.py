@@ -6,6 +6,7 @@ once: these go on from each other, in one process and in their order.
 
 import os
 import re
+import signal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 # before anything imports writ, and for every process that a test starts
 os.environ.setdefault("WRIT_LIMITS", "device")
+
+# A shell starts background jobs with SIGINT ignored, and children inherit that; commands under test
+# are to end on SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Folders whose tests start processes, all of them `slow`. Other slow tests are marked one by one.
 _SLOW_FOLDERS = ("faults", "host/attacks", "host/cli", "host/demo", "interop", "sim")
