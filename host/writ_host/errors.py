@@ -41,7 +41,7 @@ class WeakPassphrase(HostError):
     advice = "Give a passphrase, or a key file of at least 32 random bytes."
 
 
-class DecryptionFailed(HostError):
+class HpkeOpenError(HostError):
     """A sealed message that this governor's key does not decrypt."""
 
     advice = "The message was sealed to another key, or altered in transit."

@@ -23,9 +23,9 @@ from .. import codec
 from ..errors import (
     CeremonyFailed,
     CheatingGovernor,
-    DecryptionFailed,
     Disagreement,
     FileInTheWay,
+    HpkeOpenError,
     Malformed,
     Refused,
 )
@@ -201,7 +201,7 @@ class Founding:
             body = self._open(data, governor.name, step)
             try:
                 take(self.roster.identifier(governor.name), codec.load(body))
-            except (CheatingGovernor, Malformed, DecryptionFailed) as error:
+            except (CheatingGovernor, Malformed, HpkeOpenError) as error:
                 # The envelope is signed, so the sender is responsible for its content.
                 self.complain(governor.name, f"{step}: {error}")
         self._save()

@@ -28,9 +28,9 @@ from .. import codec
 from ..errors import (
     CeremonyFailed,
     CheatingGovernor,
-    DecryptionFailed,
     Disagreement,
     FileInTheWay,
+    HpkeOpenError,
     Malformed,
     Refused,
 )
@@ -203,7 +203,7 @@ class Resharing:
                 continue
             try:
                 self._receive_deal(number, codec.load(body))
-            except (CheatingGovernor, Malformed, DecryptionFailed) as error:
+            except (CheatingGovernor, Malformed, HpkeOpenError) as error:
                 # The envelope is signed, so the dealer is responsible for its content.
                 self.complain(name, f"deal: {error}")
         self._save()

@@ -8,7 +8,7 @@ from Crypto.Protocol import HPKE
 from Crypto.Protocol.DH import import_x25519_public_key
 from Crypto.PublicKey import ECC
 
-from ..errors import DecryptionFailed, Malformed
+from ..errors import HpkeOpenError, Malformed
 
 PUBLIC_BYTES = 32
 # The encapsulated key and the tag.
@@ -45,7 +45,7 @@ def seal(public: bytes, info: bytes, plaintext: bytes) -> bytes:
 
 
 def unseal(seed: bytes, info: bytes, sealed: bytes) -> bytes:
-    """Decrypt a sealed message. Raises `DecryptionFailed` for another key, `info` or data."""
+    """Decrypt a sealed message. Raises `HpkeOpenError` for another key, `info` or data."""
     try:
         cipher = HPKE.new(
             receiver_key=ECC.construct(curve="Curve25519", seed=seed),
@@ -55,4 +55,4 @@ def unseal(seed: bytes, info: bytes, sealed: bytes) -> bytes:
         )
         return cipher.unseal(sealed[PUBLIC_BYTES:])
     except ValueError:
-        raise DecryptionFailed("a sealed message cannot be decrypted") from None
+        raise HpkeOpenError("a sealed message cannot be decrypted") from None

@@ -155,7 +155,7 @@ class Identity:
         return bindings.crypto_sign(message, self._sign_keys[1])[:64]
 
     def unseal(self, info: bytes, data: bytes) -> bytes:
-        """Decrypt data that was sealed to this governor. Raises `DecryptionFailed`."""
+        """Decrypt data that was sealed to this governor. Raises `HpkeOpenError`."""
         return hpke.unseal(self.seal_seed, info, data)
 
     def to_bytes(self) -> bytes:

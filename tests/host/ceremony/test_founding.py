@@ -90,6 +90,7 @@ def test_a_governor_that_sees_another_fingerprint_confirms_nothing():
     assert all(load_seat(store) is None for store in founders.stores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True])
 def test_founding_resumes_after_power_loss_at_every_write(after):
     for cut in count(1):
@@ -297,6 +298,7 @@ def test_a_confirmation_of_another_key_is_noticed():
     assert load_seat(founders.stores[0]) is None
 
 
+@pytest.mark.slow
 def test_founding_on_disk(tmp_path):
     governors = found_local("farm", NAMES[:3], 2, tmp_path, KEY)
     again = found_local("farm", NAMES[:3], 2, tmp_path, KEY)

@@ -177,6 +177,7 @@ def test_numbers_of_the_daemon() -> None:
         assert both == min(offline, byzantine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "threshold"), [(4, 3), (7, 5), (13, 9)])
 def test_messages_of_a_decision(
     count: int, threshold: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

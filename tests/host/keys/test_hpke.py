@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from writ_host.errors import (
-    DecryptionFailed,
+    HpkeOpenError,
     Malformed,
 )
 from writ_host.keys import hpke
@@ -21,12 +21,12 @@ def test_only_the_receiver_can_decrypt():
     assert len(data) == len(SECRET) + hpke.OVERHEAD_BYTES
     assert BEN.unseal(b"info", data) == SECRET
     assert hpke.seal(BEN.public.seal_key, b"info", SECRET) != data
-    with pytest.raises(DecryptionFailed):
+    with pytest.raises(HpkeOpenError):
         ANNA.unseal(b"info", data)
-    with pytest.raises(DecryptionFailed):
+    with pytest.raises(HpkeOpenError):
         BEN.unseal(b"other", data)
     for position in range(len(data)):
-        with pytest.raises(DecryptionFailed):
+        with pytest.raises(HpkeOpenError):
             BEN.unseal(
                 b"info", data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
             )
@@ -35,7 +35,7 @@ def test_only_the_receiver_can_decrypt():
 @given(st.binary(max_size=100))
 @settings(max_examples=100, deadline=None)
 def test_unseal_raises_only_decryption_failed(data):
-    with pytest.raises(DecryptionFailed):
+    with pytest.raises(HpkeOpenError):
         BEN.unseal(b"info", data)
 
 

@@ -82,6 +82,7 @@ def unclear(name: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_the_whole_tree_is_clear() -> None:
     names = tracked()
     assert len(names) > 300

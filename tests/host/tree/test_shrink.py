@@ -13,6 +13,8 @@ from shrink import Linker, constants_of
 
 from writ.wire import coap
 
+pytestmark = pytest.mark.slow
+
 ERRORS = '''
 class Rejection(Exception):
     """Base."""

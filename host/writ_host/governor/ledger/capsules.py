@@ -34,7 +34,7 @@ from writ.authority.capsule import (
 )
 
 from ...scope.validation import KnownMember
-from .database import Database, TableFull
+from .database import Database, LedgerFull
 
 DIGEST_BYTES = 16
 NODE_BYTES = 8
@@ -141,7 +141,7 @@ class CapsuleStore:
             return time is not None and time > self.clock_s()
         if kind == CHARTER and len(self.charters()) >= CHARTERS_MAX:
             path = self._database.path
-            raise TableFull(f"{path} holds {CHARTERS_MAX} charters", "Found a new scope.")
+            raise LedgerFull(f"{path} holds {CHARTERS_MAX} charters", "Found a new scope.")
         return kind == CHARTER
 
     def _trim(self, kind: int) -> None:

@@ -1,7 +1,7 @@
 """The files of ceremonies, in the ledger. ceremonies/gossip.py says which files there can be."""
 
 from ... import codec
-from .database import Database, TableFull
+from .database import Database, LedgerFull
 
 # Founding, resharing and succession among 13 governors leave some 60 files each, or 300 if attempt
 # after attempt fails.
@@ -25,16 +25,16 @@ class CeremonyFiles:
         return found
 
     def put(self, ceremony: bytes, name: str, data: bytes) -> None:
-        """Keep the file, in place of one of the same name. Raises `TableFull`."""
+        """Keep the file, in place of one of the same name. Raises `LedgerFull`."""
         if len(data) > codec.FILE_BYTES_MAX or len(name) > NAME_CHARS_MAX:
-            raise TableFull(f"{name[:40]} is too large for a file of a ceremony")
+            raise LedgerFull(f"{name[:40]} is too large for a file of a ceremony")
         database = self._database
         with database.together():
             if self.get(ceremony, name) is None:
                 count = database.value("SELECT count(*) FROM files WHERE ceremony = ?", ceremony)
                 others = database.value("SELECT count(DISTINCT ceremony) FROM files")
                 if count >= FILES_MAX or (not count and others >= CEREMONIES_MAX):
-                    raise TableFull("too many files of ceremonies")
+                    raise LedgerFull("too many files of ceremonies")
             database.write(
                 "INSERT OR REPLACE INTO files (ceremony, name, data) VALUES (?, ?, ?)",
                 *(ceremony, name, data),

@@ -45,7 +45,7 @@ class LedgerInUse(HostError):
     advice = "Stop the other governor that runs in this folder."
 
 
-class TableFull(HostError):
+class LedgerFull(HostError):
     """A table of the ledger is at its limit."""
 
     advice = "Approve or deny open proposals: writ governor pending."

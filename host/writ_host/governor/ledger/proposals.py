@@ -4,7 +4,7 @@ from ... import codec
 from ...errors import HostError
 from ..proposals.approval import Approval
 from ..proposals.proposal import OPEN, OPEN_MAX, Proposal
-from .database import Database, TableFull
+from .database import Database, LedgerFull
 
 # Closed proposals that operators can still look up.
 CLOSED_KEPT = 512
@@ -20,7 +20,7 @@ class ProposalStore:
     def save(self, proposal: Proposal) -> None:
         """Keep an open proposal. A closed one is opened again, without its approvals.
 
-        Raises `TableFull`.
+        Raises `LedgerFull`.
         """
         database = self._database
         item = codec.dump(proposal.to_item())
@@ -32,7 +32,7 @@ class ProposalStore:
                 return
             count = database.value("SELECT count(*) FROM proposals WHERE state = ?", OPEN)
             if count >= OPEN_MAX:
-                raise TableFull(f"{OPEN_MAX} proposals are open")
+                raise LedgerFull(f"{OPEN_MAX} proposals are open")
             database.write("DELETE FROM proposals WHERE id = ?", proposal.id)
             database.write(
                 "INSERT INTO proposals (id, item, proposer, state, reason) VALUES (?, ?, ?, ?, '')",

@@ -23,6 +23,8 @@ from writ_host.keys.dkg import Dkg
 from writ_host.keys.identity import envelope
 from writ_host.keys.roster import committee_digest
 
+pytestmark = pytest.mark.slow
+
 FOUR = ("anna", "ben", "carl", "dora")
 SEVEN = (*FOUR, "emil", "frida", "gustav")
 
@@ -45,7 +47,6 @@ def check_genesis(network, invitation, names):
 # --- founding -------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "seed", "loss"), [(FOUR, 1, 0.0), (FOUR, 2, 0.4), (SEVEN, 3, 0.2)]
 )
@@ -207,7 +208,6 @@ def test_a_refusal_ends_the_founding_for_all():
 # --- power cuts -----------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_a_founding_survives_a_power_cut_before_every_write():
     cut = 0
     while True:

@@ -20,6 +20,8 @@ from writ_host.governor.ceremonies.manager import CHANGE, NoDecisionDue, NoSuchS
 from writ_host.keys.identity import Identity, envelope
 from writ_host.keys.roster import committee_digest
 
+pytestmark = pytest.mark.slow
+
 FOUR = ("anna", "ben", "carl", "dora")
 
 
@@ -262,7 +264,6 @@ def test_impossible_changes_are_refused():
 # --- power cuts -----------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("who", ["ben", "emil"])
 def test_a_resharing_survives_a_power_cut_before_every_write(who):
     cut = 0
@@ -281,7 +282,6 @@ def test_a_resharing_survives_a_power_cut_before_every_write(who):
     assert cut > 12
 
 
-@pytest.mark.slow
 def test_activation_is_one_write():
     cut = 0
     while True:

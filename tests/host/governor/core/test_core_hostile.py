@@ -25,6 +25,8 @@ from writ_host.scope import issuance
 from writ_host.scope.folder import now_s
 from writ_host.scope.issuance import Draft, LocalSigner
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Cluster:

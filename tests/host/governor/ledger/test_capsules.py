@@ -19,7 +19,7 @@ from ledger_rig import (
 from writ.authority import capsule
 from writ.errors import Rejection
 from writ_host.governor.ledger import capsules
-from writ_host.governor.ledger.database import TableFull
+from writ_host.governor.ledger.database import LedgerFull
 from writ_host.governor.ledger.ledger import Ledger
 
 
@@ -180,5 +180,5 @@ def test_charters_are_all_kept(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) 
     listed = [raw(signer.charter_payload(name=f"farm{i}")) for i in range(4)]
     ledger.capsules.add(listed[:3])
     assert ledger.capsules.charters() == listed[:3] and ledger.capsules.charter() == listed[0]
-    with pytest.raises(TableFull):
+    with pytest.raises(LedgerFull):
         ledger.capsules.add(listed[3:])

@@ -11,7 +11,7 @@ from writ.errors import UsageError
 from writ_host.consensus.hardstate import RECORD_BYTES_MAX
 from writ_host.governor.ledger import ceremonies, proposals
 from writ_host.governor.ledger import ledger as ledgers
-from writ_host.governor.ledger.database import TableFull
+from writ_host.governor.ledger.database import LedgerFull
 from writ_host.governor.ledger.ledger import Ledger
 from writ_host.governor.proposals.approval import Approval
 from writ_host.governor.proposals.proposal import Proposal
@@ -144,7 +144,7 @@ def test_proposals_are_bounded(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) 
     assert [one.title for one in ledger.proposals.closed(9)] == ["admit m9", "admit m8"]
     for number in range(20, 23):
         ledger.proposals.save(proposal(number))
-    with pytest.raises(TableFull):
+    with pytest.raises(LedgerFull):
         ledger.proposals.save(proposal(30))
 
 
@@ -187,7 +187,7 @@ def test_ceremony_files(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None
     assert files.get(b"one", "x") is None
     files.drop(b"one")
     assert files.list(b"one") == [] and files.get(b"two", "x") == b"4"
-    with pytest.raises(TableFull):
+    with pytest.raises(LedgerFull):
         files.put(b"two", "large", bytes(65537))
     monkeypatch.setattr(ceremonies, "FILES_MAX", 2)
     monkeypatch.setattr(ceremonies, "CEREMONIES_MAX", 2)
@@ -195,7 +195,7 @@ def test_ceremony_files(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None
     files.put(b"three", "x", b"")
     files.put(b"two", "y", b"again")
     for ceremony, name in ((b"two", "z"), (b"four", "x")):
-        with pytest.raises(TableFull):
+        with pytest.raises(LedgerFull):
             files.put(ceremony, name, b"")
     ledger.close()
 

