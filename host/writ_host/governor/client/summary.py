@@ -3,6 +3,8 @@
 from ..ceremonies.views import state_text
 from ..control import Document
 
+# The states of a ceremony in which operators must approve.
+_APPROVAL_STATES = ("approve", "compare")
 _SIGNATURES = "waiting for the other governors' signatures"
 
 
@@ -21,7 +23,8 @@ def awaited(one: Document, directory: object = "DIR") -> str:
         names = ", ".join(one["waiting_for"])
         if one.get("needs_decision"):
             return f"waiting for your approval: {approve}"
-        return f"waiting for {names}" if names else ""
+        what = "approval by" if one["state"] in _APPROVAL_STATES else "messages from"
+        return f"waiting for {what} {names}" if names else ""
     if one["state"] != "open":
         return ""
     denied = ", ".join(said["governor"] for said in one["approvals"] if not said["yes"])
