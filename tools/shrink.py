@@ -189,10 +189,19 @@ class Linker:
     def link(self, text: str) -> str:
         """The source of a program beside the package, linked against what `source` makes of it."""
         tree = _Rewriter(self, None).visit(ast.parse(text))
-        # attributes and methods may be the package's; a program's own globals never are
+        # attributes and methods may be the package's; a program's own globals never are, nor what
+        # belongs to a module of another package
+        foreign = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+            if not self._is_package(alias.name)
+        }
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
-                node.attr = self.short.get(node.attr, node.attr)
+                if not (isinstance(node.value, ast.Name) and node.value.id in foreign):
+                    node.attr = self.short.get(node.attr, node.attr)
             elif isinstance(node, ast.ImportFrom) and self._is_package(node.module or ""):
                 for alias in node.names:
                     if alias.name in self.short:

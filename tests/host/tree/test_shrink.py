@@ -269,6 +269,7 @@ def make_tool():
     return tool
 """
 BESIDE = """
+import other
 from writ.tool import make_tool
 from writ import tool as tools
 
@@ -284,7 +285,8 @@ def turned():
     made = make_tool()
     assert isinstance(made, tools.Tool)
     assert made.turn_round(3, softly=True) == [3, True, 1] and made.turned == 3
-    return [Mine().turn_round(4), Mine().handle, made.digest, tools.make_tool().handle]
+    handles = [tools.make_tool().handle, other.handle]
+    return [Mine().turn_round(4), Mine().handle, made.digest, *handles]
 """
 
 
@@ -308,11 +310,13 @@ def test_public_names_that_no_app_knows_become_free_ones(
     for name, text in linked.items():
         (output / "writ" / f"{name}.py").write_text(text)
     (output / "beside.py").write_text(linker.link(BESIDE))
+    # another package's module may use a public name of this one
+    (output / "other.py").write_text("handle = 1\n")
     code = "import beside; print(beside.turned())"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=output, env={}, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "[4, 2, 'turned_off', 1]\n"
+    assert done.stdout == "[4, 2, 'turned_off', 1, 1]\n"
 
 
 def test_a_program_that_is_not_linked_keeps_every_word_it_has(tmp_path: Path) -> None:
