@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CHECKED := boards firmware host tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test quick sim lint format mpy bench lists lock clean
+.PHONY: help venv demo test quick sim mutants lint format mpy bench lists lock clean
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+: .*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,11 @@ quick: lint ## lint, types and the fast tests: the inner loop, under 90 seconds 
 sim: venv ## governors in a world of faults; SEED=n replays one run, SEEDS= and SEED_START= choose
 	@$(BIN)/python tools/sim.py $(if $(SEED),--seed $(SEED)) --seeds $(or $(SEEDS),2000) \
 	  --start $(or $(SEED_START),1)
+
+# In CI, after `make test`, with TABLE=attacks.
+mutants: venv ## take defences out of copies of the tree: each one's test must fail; ROW=, TABLE=, JSON=1
+	@$(BIN)/python tools/mutants.py $(if $(ROW),--row '$(ROW)') $(if $(TABLE),--table $(TABLE)) \
+	  $(if $(JSON),--json) $(ARGS)
 
 lint: venv ## ruff and mypy
 	@$(BIN)/ruff check --quiet $(CHECKED)

@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import reaper
 from xdist.scheduler import LoadScopeScheduling
 
 # before anything imports writ, and for every process that a test starts
 os.environ.setdefault("WRIT_LIMITS", "device")
+
+# A killed run leaves no process behind.
+reaper.start()
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that; commands under test
 # are to end on SIGINT.

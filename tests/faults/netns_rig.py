@@ -11,6 +11,8 @@ import os
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 
+import reaper
+
 PREFIX = "10.77.0."
 # A MAC address that no machine has: packets to it are lost without an error for the sender.
 UNUSED_MAC = "02:00:00:00:00:01"
@@ -43,7 +45,10 @@ def _sweep(spaces: Sequence[str]) -> Callable[[], None]:
     """Start a process that removes the namespaces on request, or when this process ends."""
     command = 'cat > /dev/null; for one in "$@"; do ip netns del "$one" 2> /dev/null; done'
     sweeper = subprocess.Popen(
-        ["sh", "-c", command, "sh", *spaces], stdin=subprocess.PIPE, start_new_session=True
+        ["sh", "-c", command, "sh", *spaces],
+        env=reaper.clean_environment(),
+        stdin=subprocess.PIPE,
+        start_new_session=True,
     )
 
     def sweep() -> None:
