@@ -68,7 +68,8 @@ def _name(place: str, text: str) -> str:
     try:
         return str(check_name(place))
     except Rejection:
-        hint = f"; for an address write coap://{text}" if ":" in place else ""
+        is_address = ":" in place or place.replace(".", "").isdigit()
+        hint = f"; for an address write coap://{text}" if is_address else ""
         raise UsageError(f"{text}: {place!r} is not a valid name of a node{hint}") from None
 
 

@@ -74,8 +74,8 @@ def check_bytes(value, size):
 
 
 def check_name(value):
-    """`value` if it is a name: 1 to NAME_BYTES_MAX of a-z, 0-9, "-", "_", "."; else `BadShape`."""
-    check(isinstance(value, str) and 0 < len(value) <= NAME_BYTES_MAX)
+    """`value` if it is a name: a-z, then 0-9, "-", "_", "." too; NAME_BYTES_MAX; else `BadShape`."""
+    check(isinstance(value, str) and len(value) <= NAME_BYTES_MAX and "a" <= value[:1] <= "z")
     for letter in value:
         check("a" <= letter <= "z" or "0" <= letter <= "9" or letter in "-_.")
     return value

@@ -11,9 +11,9 @@ from ..governor.folder import GovernorFolder
 from .output import Output
 
 
-def save(out: Output, directory: Path, file: Path) -> None:
+def save(out: Output, directory: Path, file: Path, replace: bool) -> None:
     """Back up the governor in `directory` into `file`."""
-    manifest, size = save_backup(directory, file)
+    manifest, size = save_backup(directory, file, replace)
     out.ok(f"backed up {manifest.name} into {file}: {_summary(manifest)}, {size} bytes")
     out.note("the backup contains the encrypted keys and key share, the ledger and the settings")
     out.note("the passphrase or key file that opens them is not in it: keep that elsewhere")

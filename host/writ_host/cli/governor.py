@@ -25,7 +25,7 @@ from ..node import provision
 from ..target import check_address
 from . import governorview as view
 from .livepage import live_page
-from .names import record_files, scope_name
+from .names import governor_name, record_files
 from .options import yes_option
 from .output import Output, command
 from .secret import secret_options, unlock
@@ -80,7 +80,7 @@ def group() -> None:
 
 @command(group)
 @directory_argument
-@click.option("--name", required=True, callback=scope_name, help="The governor's name.")
+@click.option("--name", required=True, callback=governor_name, help="The governor's name.")
 @click.option(
     "--peers",
     metavar="HOST:PORT",
@@ -391,16 +391,18 @@ def _propose(
 
 @command(group)
 @click.argument("what", metavar="[DIR] FILE", nargs=-1, required=True, callback=_split, type=str)
-def backup(out: Output, what: tuple[Path, str]) -> None:
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+def backup(out: Output, what: tuple[Path, str], force: bool) -> None:
     """Back up a governor into FILE, whether its daemon runs or not.
 
-    FILE gets mode 0600 and is replaced atomically. It does not contain the passphrase or key file
-    that opens the keys: a person who has both has the governor's key share.
+    FILE must be new (or --force), and its folder must exist. FILE gets mode 0600 and is written
+    atomically. It does not contain the passphrase or key file that opens the keys: a person who has
+    both has the governor's key share.
     """
     # imported here: it is slow to import
     from .backup import save
 
-    save(out, what[0], Path(what[1]))
+    save(out, what[0], Path(what[1]), force)
 
 
 @command(group)

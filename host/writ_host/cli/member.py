@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
-from writ.authority.capsule import Member, check_name
+from writ.authority.capsule import Member
 from writ.errors import Rejection
 
 from .. import humanize
 from ..errors import HostError, UnknownNode
+from ..names import name_problem
 from ..node import addressbook, provision
 from ..policy.edit import revoke_in_file
 from ..policy.text import role_text
@@ -89,6 +90,8 @@ def request(
         chosen = name if name or has_config else _name_of(directory)
         raw = provision.make_node(directory, chosen, scope_id, listen, gateways)
     found = _parse(raw, address or str(directory))
+    if problem := name_problem(name or found.name):
+        raise click.UsageError(f"{found.name!r} {problem}, with --name NAME")
     path = _save(folder, found, name or found.name, address, directory)
     out.fields({"name": name or found.name, "node id": found.node_id, "request": path})
     out.note(
@@ -101,10 +104,9 @@ def request(
 
 def _name_of(directory: Path) -> str:
     name = directory.resolve().name.lower()
-    try:
-        return str(check_name(name))
-    except Rejection:
-        raise click.UsageError(f"{name!r} is not a valid name: give --name NAME") from None
+    if problem := name_problem(name):
+        raise click.UsageError(f"{name!r} {problem}: give --name NAME")
+    return name
 
 
 def _parse(raw: bytes, source: str) -> MembershipRequest:

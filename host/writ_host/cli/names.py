@@ -4,36 +4,40 @@ from pathlib import Path
 
 import click
 
-from writ.authority.capsule import check_name
-from writ.errors import Rejection
-
 from ..errors import Malformed
 from ..keys import identity
+from ..names import name_problem
 
 
 def node_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """A member's name (writ.authority.capsule.check_name)."""
-    try:
-        return value if value is None else str(check_name(value))
-    except Rejection:
-        message = f"{value!r} is not a valid name: use 1 to 24 of a-z, 0-9, - _ ."
-        raise click.BadParameter(message, ctx, param) from None
+    """A member's new name (writ_host.names)."""
+    if value is not None and (problem := name_problem(value)):
+        raise click.BadParameter(f"{value!r} {problem}", ctx, param)
+    return value
+
+
+def governor_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """A governor's new name, which its node has, too."""
+    node_name(ctx, param, value)
+    return scope_name(ctx, param, value)
 
 
 def scope_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """A scope's or governor's name (writ_host.keys.identity.check_name)."""
+    """A scope's new name (writ_host.keys.identity.check_name)."""
     try:
         return identity.check_name(value)
     except Malformed:
-        message = f"{value!r} is not a valid name: use 1 to 24 of a-z, 0-9 and inner hyphens"
+        message = f"{value!r} is not a valid name: {identity.NAME_RULE}"
         raise click.BadParameter(message, ctx, param) from None
 
 
-def scope_names(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
+def governor_names(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> list[str] | None:
     """A comma-separated list of governors' names."""
     if value is None:
         return None
-    found = [scope_name(ctx, param, word.strip()) for word in value.split(",")]
+    found = [governor_name(ctx, param, word.strip()) for word in value.split(",")]
     if len(set(found)) < len(found):
         raise click.BadParameter("a name is given twice", ctx, param)
     return found

@@ -29,7 +29,7 @@ from ..scope.folder import ScopeFolder, now_s
 from .delivery import deliver, deliver_option, documents, finish
 from .governorview import table
 from .livepage import live_page
-from .names import record_files, scope_name, scope_names
+from .names import governor_names, record_files, scope_name
 from .options import scope_option, timeout_option
 from .output import Output, command
 from .secret import secret_options, unlock
@@ -63,7 +63,7 @@ def group() -> None:
 )
 @click.option(
     "--names",
-    callback=scope_names,
+    callback=governor_names,
     metavar="A,B,...",
     help="With --local: the governors' names. Default: governor-1 and so on.",
 )

@@ -34,14 +34,15 @@ _TAG = "writ-envelope"
 # FIPS 186-5: the order of P-256's group
 _P256_ORDER = 2**256 - 2**224 + 2**192 - 0x4319055258E8617B0C46353D039CDAAF
 # Lower case only: names become file names, and some file systems ignore case.
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
+NAME_RULE = "it begins with a letter and has 1 to 24 of a-z, 0-9 and inner hyphens"
+_NAME = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
 
 
 def check_name(name: object) -> str:
-    """Return a governor's or scope's name: a-z, 0-9, inner hyphens, 1 to 24. Or `Malformed`."""
+    """Return a governor's or scope's name, as NAME_RULE says. Raises `Malformed`."""
     text = codec.a_text(name, NAME_BYTES_MAX)
     if not _NAME.fullmatch(text):
-        raise Malformed("names have lower-case letters, digits and inner hyphens only")
+        raise Malformed(f"{text[:40]!r} is not a valid name: {NAME_RULE}")
     return text
 
 

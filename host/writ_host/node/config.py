@@ -73,7 +73,7 @@ _CHECKS = {
     "renew_days": _check_days,
 }
 _EXPECTED = {
-    "name": "a name (1 to 24 of a-z, 0-9, - _ .)",
+    "name": "a name (a letter, then a-z, 0-9, - _ .; 24 at most)",
     "scope": "a scope id (16 hex digits)",
     "listen": "HOST:PORT",
     "gateways": 'a list of "HOST:PORT"',

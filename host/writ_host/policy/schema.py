@@ -10,8 +10,9 @@ from typing import Any
 from writ.authority.capsule import check_name
 from writ.authority.policy import FRESH, METHODS, QUORUM, ROLE_MEMBER
 from writ.errors import BadShape
-from writ.limits import NAME_BYTES_MAX, PATH_BYTES_MAX, ROLES_MAX
+from writ.limits import PATH_BYTES_MAX, ROLES_MAX
 
+from ..names import RULE
 from .approvals import APPROVAL_RULES_MAX, KINDS, OPERATORS_MAX, ApprovalRule, Approvals
 from .strict_toml import Source, Table, read_toml, suggestion
 from .text import ANY, LINKS
@@ -123,7 +124,7 @@ def _roles(table: Table) -> dict[str, str]:
             raise table.error(
                 name,
                 f"'{name}' cannot be a role name",
-                f"A name has 1 to {NAME_BYTES_MAX} of the characters a-z, 0-9, '-', '_' and '.'.",
+                RULE[0].upper() + RULE[1:] + ".",
             ) from None
         if name == ANY:
             raise table.error(name, "every member has the role 'any' already", "Remove this line.")

@@ -16,6 +16,7 @@ from writ.authority.capsule import CNF, ES256, EXP, MEMBER, ROLES_MASK, SUB, TIM
 from writ.errors import BadShape, BadSignature, Rejection, TooLarge
 
 from ..errors import HostError
+from ..names import name_problem
 from ..policy.strict_toml import listing, suggestion
 from . import pending
 from .folder import ScopeFolder, now_s
@@ -153,7 +154,7 @@ def prepare_admission(
     the name, the key is revoked, or the new capsule would expire before the old one.
     """
     others = list(batch)
-    name = capsules.check_name(name or request.name)
+    name = name or request.name
     if folder.policy and request.node_id in folder.policy.revoked:
         raise HostError(
             f"{name} ({request.node_id.hex()}) is revoked",
@@ -163,6 +164,8 @@ def prepare_admission(
         raise HostError(f"{name}: two requests have the same key", "Give each request once.")
     known = {member.node_id: member for member in folder.members.all()}
     renewed = known.get(request.node_id)
+    if (renewed is None or renewed.name != name) and (problem := name_problem(name)):
+        raise HostError(f"{name!r} {problem}", "Give another one: --name NAME.")
     holder = folder.members.find(name)
     living = holder and holder.expires > now_s() and not folder.is_revoked(holder)
     is_taken = living and holder and holder.node_id != request.node_id

@@ -17,6 +17,7 @@ from .. import codec
 from ..consensus.committee import tolerance
 from ..errors import Malformed
 from ..humanize import utc_minute
+from ..names import name_problem
 from ..policy.approvals import Approvals
 from ..policy.diff import diff
 from ..policy.text import approval_rows, decompile, node_text, role_text, rule_text
@@ -165,6 +166,9 @@ class Validation:
         known = self.registry and self.registry.known(member.node_id)
         if known:
             self._renewal(member, known, capsule)
+        is_new_name = not known or known.member.name != member.name
+        if is_new_name and (problem := name_problem(member.name)):
+            self.add_problem(f"{member.name!r} {problem}")
         named, addressed = list(self.batch), list(self.batch)
         if self.registry:
             named += self.registry.named(member.name)

@@ -28,6 +28,7 @@ def change(council: Council, by: str) -> int:
 
 def test_a_restored_governor_catches_up_and_decides_again(council: Council) -> None:
     file = council.root / "backups" / "d.backup"
+    file.parent.mkdir()
     made = council.writ("governor", "backup", "d", file)
     assert (made["name"], made["scope"], made["epoch"]) == ("d", "farm", 1)
     assert file.stat().st_mode & 0o777 == 0o600 and file.stat().st_size == made["bytes"]
@@ -80,6 +81,25 @@ def test_a_backup_is_restored_into_a_new_folder_only(council: Council) -> None:
         council.writ("governor", "backup", "nowhere", "x", code=1)["error"]["name"] == "NoGovernor"
     )
     assert council.writ("governor", "backup", "a", code=2)
+
+
+def test_a_backup_neither_makes_a_folder_nor_replaces_a_file(council: Council) -> None:
+    # the folder of a stick that is not mounted would be made on the SD card
+    stick = council.root / "media" / "stick"
+    error = council.writ("governor", "backup", "a", stick / "a.backup", code=1)["error"]
+    assert f"there is no folder {stick}" in error["message"] and "Mount" in error["advice"]
+    assert not stick.parent.exists()
+    kept = council.root / "kept.backup"
+    kept.write_bytes(b"the only copy")
+    error = council.writ("governor", "backup", "a", kept, code=1)["error"]
+    assert error["name"] == "FileInTheWay" and "--force" in error["advice"]
+    assert kept.read_bytes() == b"the only copy"
+    # a stopped governor is backed up by the command itself, by the same rule
+    link = council.root / "dangling"
+    link.symlink_to(council.root / "nowhere")
+    assert council.writ("governor", "backup", "a", link, code=1)["error"]["name"] == "FileInTheWay"
+    assert council.writ("governor", "backup", "a", kept, "--force")["bytes"] == kept.stat().st_size
+    assert not list(council.path("a").glob(".backup*"))
 
 
 # --- what is no backup ----------------------------------------------------------------------------

@@ -276,6 +276,9 @@ BOUNDS: list[tuple[str, Callable[[Any], Any], Any, Any]] = [
     ("route", policy.check_route, [0, 0, 0, 0, 0, 0, 7], [0, 0, 0, 0, 0, 0, 8]),
     ("name", capsule.check_name, "a-z_0.9" + "x" * 17, "x" * 25),
     ("name", capsule.check_name, "x", "X"),
+    ("name", capsule.check_name, "x9", "9x"),
+    ("name", capsule.check_name, "x-.", "-x"),
+    ("name", capsule.check_name, "x", ""),
 ]
 
 
@@ -288,7 +291,7 @@ def test_cddl_bounds_are_the_parsers(
     parts = {
         "rule": ("methods: 1..127", "? flags: 1..3"),
         "route": ("class: 0..15", "links: 0..255", "hops: 0..15", "airtime: 0..1000", "y: 0..7"),
-        "name": ('"[a-z0-9._-]{1,24}"',),
+        "name": ('"[a-z][a-z0-9._-]{0,23}"',),
     }
     assert all(part in rule(name) for part in parts[name])
 

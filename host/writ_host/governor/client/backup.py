@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ... import files
-from ...errors import HostError, NodeInUse, NotReachable
+from ...errors import FileInTheWay, HostError, NodeInUse, NotReachable
 from ...node.folder import FolderLock
 from .. import backup
 from ..backup import Manifest
@@ -20,15 +20,15 @@ from ..ledger.ledger import Ledger
 TIMEOUT_S = 120.0
 
 
-def save(directory: Path, file: Path) -> tuple[Manifest, int]:
+def save(directory: Path, file: Path, replace: bool = False) -> tuple[Manifest, int]:
     """Back up the governor in `directory` into `file`; returns the manifest and the file's size.
 
-    A running daemon makes the archive itself. Raises `HostError`.
+    replace: whether `file` may exist. A running daemon makes the archive itself. Raises
+    `HostError`, before the archive is made where the file is in the way or its folder is missing.
     """
     folder = GovernorFolder(directory)
     settings = folder.read()
-    if file.is_dir():
-        raise HostError(f"{file} is a folder", f"Name a file: {file / settings.name}.backup")
+    _check_target(file, settings.name, replace)
     try:
         with ControlClient(folder.control, TIMEOUT_S) as client:
             document = client.ask("backup")
@@ -39,9 +39,30 @@ def save(directory: Path, file: Path) -> tuple[Manifest, int]:
         with _locked(folder), contextlib.closing(Ledger.open(folder.ledger)) as ledger:
             manifest = backup.make(folder, settings.name, ledger, made)
     try:
-        return manifest, _move(made, file)
+        return manifest, _move(made, file, replace)
     finally:
         made.unlink(missing_ok=True)
+
+
+def _check_target(file: Path, name: str, replace: bool) -> None:
+    if file.is_dir():
+        raise HostError(f"{file} is a folder", f"Name a file: {file / name}.backup")
+    if not file.parent.is_dir():
+        # a folder made here would be on this disk, in place of the disk that is not mounted
+        raise HostError(
+            f"there is no folder {file.parent}",
+            "Mount the disk that it is on, or make the folder; then run the command again.",
+        )
+    if not replace:
+        _check_free(file)
+
+
+def _check_free(file: Path) -> None:
+    # also a dangling link, which is not followed
+    if os.path.lexists(file):
+        raise FileInTheWay(
+            f"{file} exists already", "Name another file, or give --force to replace it."
+        )
 
 
 @contextlib.contextmanager
@@ -57,9 +78,8 @@ def _locked(folder: GovernorFolder) -> Iterator[None]:
         lock.release()
 
 
-def _move(made: Path, file: Path) -> int:
+def _move(made: Path, file: Path, replace: bool) -> int:
     """Move the archive to `file`, perhaps on another file system, atomically; returns its size."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.new")
     temporary.unlink(missing_ok=True)
     handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
@@ -69,6 +89,9 @@ def _move(made: Path, file: Path) -> int:
             target.flush()
             os.fsync(target.fileno())
             size = target.tell()
+        if not replace:
+            # another command may have written it meanwhile
+            _check_free(file)
         os.replace(temporary, file)
     except BaseException:
         temporary.unlink(missing_ok=True)
