@@ -74,7 +74,7 @@ def check_bytes(value, size):
 
 
 def check_name(value):
-    """`value` if it is a name, by wire.md: a letter, then 0-9, "-", "_", "." too; else `BadShape`."""
+    """`value` if it is a name, of a-z first, then 0-9, "-", "_", "." too; else `BadShape`."""
     check(isinstance(value, str) and len(value) <= NAME_BYTES_MAX and "a" <= value[:1] <= "z")
     for letter in value:
         check("a" <= letter <= "z" or "0" <= letter <= "9" or letter in "-_.")
