@@ -2,9 +2,11 @@
 
 It is not constant-time and need not be: keys, messages and signatures are public.
 
-Strict, and without the cofactor: [S]B - [k]A is encoded and must equal the bytes of R. So R is
-canonical or fails; S is below the group's order; A is canonical and not of small order; k is
-reduced by the order, which matters for a key of mixed order. Every backend decides alike.
+Strict: A and R are canonical encodings of points of the prime-order subgroup and not the neutral
+point; S is below the group's order; [S]B - [k]A is encoded and must equal the bytes of R. A's order
+is checked once for each key, at the cost of one more check; R's then follows. Under this rule the
+cofactor makes no difference for the accepted signatures: every Ed25519 library accepts them. All
+backends and hosts have this rule (tests/device/crypto/test_crypto_cctv.py).
 
 The scalars are read through combs of four teeth, 64 columns each: 64 doublings and 128 additions.
 The comb of the last key is kept (864 bytes), since a device always verifies with one group key.
@@ -89,14 +91,14 @@ def _affine(points):
 
 
 def _decode(encoded):
-    # RFC 8032, section 5.1.3; None if it is no point or if y is not below P. The sign of x = 0 is
-    # not looked at: both such points are of small order.
+    # RFC 8032, section 5.1.3; None if it is no point, if y is not below P, or if x is 0: those
+    # two points are of small order
     y = int.from_bytes(encoded, "little")
     sign = y >> 255
     y &= _MASK
-    if y >= _P:
-        return None
     u = (y * y - 1) % _P
+    if y >= _P or u == 0:
+        return None
     v = (y * y * _D + 1) % _P
     x = pow(u * pow(v, 7, _P) % _P, (_P - 5) // 8, _P) * u * pow(v, 3, _P) % _P
     vxx = v * x * x % _P
@@ -110,8 +112,7 @@ def _decode(encoded):
 
 
 def _comb(encoded):
-    """The comb (9 entries of 96 bytes) of the point with this encoding, or None if it is no point
-    or of small order.
+    """The comb (9 entries of 96 bytes) of the point with this encoding, or None if it is no point.
 
     Entry i of 8 is P3 + P2 + P1 + P0 with a minus before Pj where bit j of i is 0; Pj is
     2**(64 * j) times the point. The ninth entry is the point itself.
@@ -123,11 +124,8 @@ def _comb(encoded):
     for j in range(4):
         teeth.append(point)
         if j < 3:
-            for i in range(64):
+            for _ in range(64):
                 point = _double(point)
-                if j == 0 and i == 2 and point[0] % _P == 0:
-                    # x of 8 times the point is 0, so that is the neutral point
-                    return None
     entries = [teeth.pop()]
     teeth = _affine(teeth)
     for tooth in teeth:
@@ -188,18 +186,25 @@ _last = (None, None)
 def ed25519_verify(public, message, signature):
     """Whether `signature` (64 bytes) by `public` (32 bytes) fits `message` (bytes).
 
-    Never raises: a wrong size, a bad point or S out of range is False. RFC 8032, section 5.1.7.
+    Never raises: a wrong size, a bad point or S out of range is False. RFC 8032, section 5.1.7,
+    and the strict rule at the top of this file.
     """
     global _base, _last
     if len(public) != 32 or len(signature) != 64:
         return False
     s = int.from_bytes(signature[32:], "little")
-    if s >= _L:
+    # the neutral point as R; only its canonical encoding could pass below
+    if s >= _L or int.from_bytes(signature[:32], "little") == 1:
         return False
     # one read and one write of the cache, so that threads cannot mix a key with another's comb
     known, comb = _last
     if public != known:
         comb = _comb(public)
+        if comb:
+            # y = 1 for the neutral point alone, so [L]A is another one if A's order is not L
+            _, y, z, _ = _combine(0, comb, _L, comb)
+            if (y - z) % _P:
+                comb = None
         _last = (bytes(public), comb)
     if comb is None:
         return False

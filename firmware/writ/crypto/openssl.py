@@ -1,7 +1,7 @@
 """The primitives over OpenSSL (the package `cryptography`), for hosts; never put on a device.
 
-pycryptodome provides the others. Both accept the same inputs: where OpenSSL is laxer (keys of small
-order, aliases of a point), pycryptodome checks first.
+pycryptodome provides the others. Both accept the same inputs: where OpenSSL is laxer (the order
+of points, aliases of a point), pycryptodome checks first.
 """
 
 from functools import lru_cache
@@ -18,18 +18,20 @@ from .pycryptodome import ed_point, private_number
 
 _CURVE = ec.SECP256R1()
 _ECDSA = ec.ECDSA(SHA256())
+# the canonical encoding of the neutral point: never R
+_ED_NEUTRAL_BYTES = b"\x01" + bytes(31)
 _P = 2**256 - 2**224 + 2**192 + 2**96 - 1
 
 
 @lru_cache(64)
 def _ed_public(public):
-    # OpenSSL takes what is no canonical encoding, and points of small order
+    # OpenSSL takes what is no canonical encoding, and points outside the prime-order subgroup
     return None if ed_point(public) is None else Ed25519PublicKey.from_public_bytes(public)
 
 
 def ed25519_verify(public, message, signature):
     """Whether `signature` (64 bytes) by `public` (32 bytes) fits `message`; never raises."""
-    if len(public) != 32 or len(signature) != 64:
+    if len(public) != 32 or len(signature) != 64 or signature[:32] == _ED_NEUTRAL_BYTES:
         return False
     key = _ed_public(bytes(public))
     if key is None:

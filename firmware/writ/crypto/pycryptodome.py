@@ -24,6 +24,8 @@ _ED_BASE = EccPoint(
     "Ed25519",
 )
 _ED_NEUTRAL = EccPoint(0, 1, "Ed25519")
+# the canonical encoding of the neutral point: never R
+_ED_NEUTRAL_BYTES = b"\x01" + bytes(31)
 
 _P = 2**256 - 2**224 + 2**192 + 2**96 - 1
 _N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -63,13 +65,13 @@ def _ed_encode(point):
 
 @lru_cache(64)
 def ed_point(public):
-    # None for what is no canonical encoding of a point (pycryptodome checks it), and for points of
-    # small order; a scope has one group key, and to decode it takes half of a check
+    # None for what is no canonical encoding of a point (pycryptodome checks it), for the neutral
+    # point, and outside the prime-order subgroup; a scope has one group key, so this is done once
     try:
         a = eddsa.import_public_key(public).pointQ
     except ValueError:
         return None
-    return None if a * 8 == _ED_NEUTRAL else a
+    return a if a != _ED_NEUTRAL and a * _ED_ORDER == _ED_NEUTRAL else None
 
 
 def ed25519_verify(public, message, signature):
@@ -77,7 +79,7 @@ def ed25519_verify(public, message, signature):
     if len(public) != 32 or len(signature) != 64:
         return False
     s = int.from_bytes(signature[32:], "little")
-    if s >= _ED_ORDER:
+    if s >= _ED_ORDER or signature[:32] == _ED_NEUTRAL_BYTES:
         return False
     a = ed_point(bytes(public))
     if a is None:

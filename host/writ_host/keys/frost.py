@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from writ import crypto
 from writ.errors import UsageError
 
 from ..errors import CheatingGovernor, Malformed
@@ -28,11 +29,9 @@ from .group import (
     point_to_bytes,
     scalar_from_bytes,
     scalar_to_bytes,
-    signature_is_valid,
 )
 
 CONTEXT = b"FROST-ED25519-SHA512-v1"
-SIGNATURE_BYTES = 64
 # Identifiers are small numbers from 1: a governor's place in the roster.
 IDENTIFIER_MAX = 0xFFFF
 
@@ -177,16 +176,12 @@ def lagrange(identifier: int, identifiers: Iterable[int]) -> int:
 
 
 def is_valid(group_key: bytes, message: bytes, signature: bytes) -> bool:
-    """True when `signature` (64 B) over `message` verifies, strictly, under `group_key` (32 B)."""
-    if len(signature) != SIGNATURE_BYTES:
-        return False
-    try:
-        public = point_from_bytes(group_key)
-        commitment = point_from_bytes(signature[:32])
-        response = scalar_from_bytes(signature[32:])
-    except Malformed:
-        return False
-    return signature_is_valid(public, message, commitment, response)
+    """True when `signature` (64 B) over `message` verifies under `group_key` (32 B); never raises.
+
+    The rule is that of devices (firmware/writ/crypto/ed25519.py): what a governor accepts, a device
+    accepts, and the reverse.
+    """
+    return bool(crypto.ed25519_verify(group_key, message, signature))
 
 
 class SigningPackage:
@@ -291,9 +286,9 @@ def aggregate(
         total = sum(scalar_from_bytes(share) for share in shares.values()) % ORDER
     except Malformed:
         total = 0
-    group_key = point_from_bytes(public.group_key)
-    if signature_is_valid(group_key, package.message, package.group_commitment, total):
-        return package.group_commitment + scalar_to_bytes(total)
+    signature = package.group_commitment + scalar_to_bytes(total)
+    if is_valid(public.group_key, package.message, signature):
+        return signature
     cheaters = [
         identifier
         for identifier, share in shares.items()

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from functools import reduce
 
 from nacl import bindings as sodium
-from nacl.exceptions import BadSignatureError
 from nacl.exceptions import RuntimeError as SodiumError
 
 from ..errors import Malformed
@@ -138,17 +137,3 @@ def point_from_bytes(data: object) -> Point:
     if not sodium.crypto_core_ed25519_is_valid_point(data):
         raise Malformed(_NOT_A_POINT)
     return Point(data)
-
-
-def signature_is_valid(public: Point, message: bytes, commitment: Point, response: int) -> bool:
-    """True when `commitment` and `response` are an Ed25519 signature (RFC 8032, section 5.1.7).
-
-    Neither point is the identity, and both are in the prime-order subgroup. So the result is the
-    same with and without cofactor, and all verifiers agree.
-    """
-    signed = commitment + scalar_to_bytes(response) + message
-    try:
-        sodium.crypto_sign_open(signed, public)
-    except BadSignatureError:
-        return False
-    return True

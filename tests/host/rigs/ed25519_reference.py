@@ -83,10 +83,15 @@ def hash_scalar(r: bytes, public: bytes, message: bytes) -> int:
 
 
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:
-    """The strict, cofactorless check that every backend must agree with."""
+    """The strict, cofactorless check that every backend must agree with.
+
+    Neither point is the neutral one; the key, and so R, is in the prime-order subgroup.
+    """
     s = int.from_bytes(signature[32:], "little")
     a = decode(public)
-    if len(signature) != 64 or s >= L or a is None or multiply(8, a) == NEUTRAL:
+    if len(signature) != 64 or s >= L or a is None or a == NEUTRAL or multiply(L, a) != NEUTRAL:
+        return False
+    if signature[:32] == encode(NEUTRAL):
         return False
     k = hash_scalar(signature[:32], public, message)
     return encode(add(multiply(s, BASE), multiply(k, negate(a)))) == signature[:32]

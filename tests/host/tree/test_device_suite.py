@@ -46,6 +46,8 @@ def device_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder, tree, [path.name for path in paths if path.parent == folder]
         )
     shutil.copy(TESTS / "run.py", tree)
+    for vectors in TESTS.rglob("*.txt"):
+        shutil.copy(vectors, tree)
     return tree
 
 
