@@ -323,6 +323,24 @@ class TimedOut(Rejection):
     code = 84
 
 
+class NotFound(Rejection):
+    """The node has no such resource, or no such capsule."""
+
+    code = 85
+
+
+class WrongMethod(Rejection):
+    """The resource does not support this method."""
+
+    code = 86
+
+
+class ResourceFailed(Rejection):
+    """The program of the node failed in the code of this resource."""
+
+    code = 87
+
+
 # Storage, 90..99
 class StoreDamaged(Rejection):
     """No slot of a record is whole."""

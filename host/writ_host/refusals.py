@@ -21,11 +21,13 @@ _ADVICE: dict[str, str] = {
     "NoPolicy": "The node has no policy yet: deliver charter, policy and its member capsule.",
     "NoScope": "The node has no charter yet: deliver charter, policy and its member capsule.",
     "NotAllowed": "Change the policy (writ policy diff, then writ policy certify) or the roles.",
+    "NotFound": "writ get NODE/.well-known/core lists the resources of a node.",
     "NotFresh": "The node needs a newer beacon: writ scope beacon.",
     "NotMember": "Request membership first: writ member request.",
     "NotOurs": "Use this node's own member capsule: this one belongs to another node.",
     "RateLimited": "The node limits the rate of such requests: wait a few seconds and try again.",
     "Replayed": "Nothing to do: the message was received before.",
+    "ResourceFailed": "See the log of that node: the code of the resource has failed.",
     "Revoked": "The policy revokes this node: see writ policy show.",
     "RolledBack": "Nothing to do: a newer capsule is in force.",
     "StoreDamaged": "Restore the folder from a backup, or make a new key and request membership.",
@@ -33,6 +35,7 @@ _ADVICE: dict[str, str] = {
     "TimedOut": "Check that the node runs, its address, and the network between.",
     "UnknownContext": "The node has lost this session: try again.",
     "UnknownCredential": "A node lacks the other's member capsule: use a gateway that both know.",
+    "WrongMethod": "Try another method.",
     "WrongScope": "Check --scope and --node: the capsule belongs to another scope.",
 }
 

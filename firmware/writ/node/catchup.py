@@ -79,8 +79,8 @@ def find(authority, query, epoch):
     """
     for item in query:
         if item[:2] == "i=":
-            for member in authority.peers.values():
-                if member.node_id.hex() == item[2:]:
+            for member in [authority.me] + list(authority.peers.values()):
+                if member and member.node_id.hex() == item[2:]:
                     return member.raw
             return None
     if authority.key_epoch <= epoch:

@@ -261,9 +261,10 @@ class ProtectedRequest:
             return []
         context.exchanges.end(address, message.token)
         error = peer_error(message)
-        # Replayed: a copy of this node is ahead in the session and stays ahead. An attacker that
-        # sees the token can forge this answer and all below; it costs a handshake, which is limited
-        is_lost = message.code == coap.UNAUTHORIZED or message.payload[:3] == b"61 "
+        # Replayed is one of them: a copy of this node is ahead in the session and stays ahead. An
+        # attacker that sees the token can forge these answers; it costs a handshake, which is
+        # limited
+        is_lost = message.code == coap.UNAUTHORIZED
         if session.is_proven:
             # its key identifier may mean another session by now
             is_lost = is_lost or message.code == coap.BAD_REQUEST

@@ -9,14 +9,17 @@ from ..errors import (
     BadOption,
     EchoRequired,
     NeedsAction,
+    NotFound,
     NotFresh,
     NotMember,
     RateLimited,
     Rejection,
+    ResourceFailed,
     TooLarge,
     UnknownContext,
+    WrongMethod,
 )
-from ..limits import BLOCK_SZX
+from ..limits import BLOCK_SZX, BODY_BYTES_MAX
 from ..wire import coap, edhoc_codec, oscore
 from ..wire.blockwise import Assembler, block_decode, slice_response
 from ..wire.coap import Message
@@ -79,20 +82,29 @@ def refusal(rejection):
     echo = getattr(rejection, "echo", None)
     if echo:
         response.add(coap.ECHO, echo)
+    if kind == coap.TOO_LARGE:
+        # what fits: blocks of 512 bytes, and a body of so many (RFC 7959, section 2.9.3)
+        response.add(coap.BLOCK1, 5)
+        response.add(coap.SIZE1, BODY_BYTES_MAX)
     response.payload = ("%d %s" % (code, type(rejection).__name__)).encode()
     return response
 
 
-# By code, since to name a class is to make it. A request that is Replayed (61) may have been done
-_FORBIDDEN = (27, 28, 30, 37, 40, 41, 42, 44, 61)
+# By code, since to name a class is to make it
+_FORBIDDEN = (27, 28, 30, 37, 40, 41, 42, 44)
 _CODES = {
     10: coap.TOO_LARGE,
     32: coap.TOO_MANY,
     43: coap.UNAUTHORIZED,
     60: coap.UNAUTHORIZED,
+    61: coap.UNAUTHORIZED,
     63: coap.UNAUTHORIZED,
     81: coap.BAD_OPTION,
+    82: coap.INCOMPLETE,
     83: coap.UNAVAILABLE,
+    85: coap.NOT_FOUND,
+    86: coap.METHOD_NOT_ALLOWED,
+    87: coap.INTERNAL,
 }
 
 
@@ -258,8 +270,7 @@ class Server:
             request.payload = body
             found = self._find(request, now_ms)
             if found is None:
-                links = [(path, []) for path in sorted(self.resources)]
-                return self._core(links, message), None
+                return self._core(self._links(request, now_ms), message), None
             response = self.respond(message, found)
             return response, self._observe(session, message, response, request, source, binding)
         except Rejection as rejection:
@@ -275,6 +286,21 @@ class Server:
         else:
             authorise = context.authority.authorise
             request.rule = authorise(request.peer, request.method, path, now_ms)
+
+    def _links(self, request, now_ms):
+        # the resources that some rule lets this member use, now or with a beacon or an action
+        links = []
+        for path in sorted(self.resources):
+            for method in self.resources[path].methods:
+                try:
+                    self._context.authority.authorise(request.peer, method, path, now_ms, True)
+                except NotFresh:
+                    pass
+                except Rejection:
+                    continue
+                links.append((path, []))
+                break
+        return links
 
     def _find(self, request, now_ms):
         # (code, body) of an allowed request, or None for the list of resources
@@ -293,13 +319,13 @@ class Server:
                 return None
         resource = self.resources.get(request.path)
         if resource is None:
-            return coap.NOT_FOUND, b""
+            raise NotFound()
         if request.method not in resource.methods:
-            return coap.METHOD_NOT_ALLOWED, b""
+            raise WrongMethod()
         code, body = self._call(resource, request)
         if len(body) > 16 << BLOCK_SZX and request.method not in _SAFE:
             context.count(TooLarge())
-            return coap.INTERNAL, b""
+            raise ResourceFailed()
         return code, body
 
     def _call(self, resource, request):
@@ -315,7 +341,7 @@ class Server:
         except Exception as error:  # noqa: BLE001
             # the boundary to a sensor author's code: whatever it raises, the node goes on
             self._context.count(error)
-            return coap.INTERNAL, b""
+            raise ResourceFailed() from None
 
     # --- observation --------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ Sans-IO.
 from .. import cbor
 from ..authority import capsule
 from ..compat import const
-from ..errors import AlreadyKnown, EpochGap, Forked, Rejection, WrongPrevious
+from ..errors import AlreadyKnown, EpochGap, Forked, NotFound, Rejection, WrongPrevious
 from ..wire import coap
 from .client import Call
 from .context import PREFIX
@@ -69,11 +69,9 @@ class Sync:
             return coap.CONTENT, self._member_request
         if path == PREFIX:
             found = self._find_succession(request)
-            return (coap.CONTENT, found) if found else (coap.NOT_FOUND, b"")
-        if request.peer is None:
+        elif request.peer is None:
             return None
-        found = None
-        if path == PREFIX + "/policy":
+        elif path == PREFIX + "/policy":
             found = authority.capsule_for(self._requested_epoch(request))
         elif path == PREFIX + "/beacon":
             found = authority.beacon and authority.beacon.raw
@@ -83,8 +81,12 @@ class Sync:
             found = self._find_member(request.query)
         elif path == PREFIX + "/capsule":
             found = self._find_capsule(request.query)
-        # statements are for host peers: a device answers them with 4.04
-        return (coap.CONTENT, found) if found else (coap.NOT_FOUND, b"")
+        else:
+            # statements, for example, are for host peers
+            found = None
+        if not found:
+            raise NotFound()
+        return coap.CONTENT, found
 
     def _requested_epoch(self, request):
         for item in request.query:
@@ -155,10 +157,12 @@ class Sync:
         def arrived(answer):
             self._busy_ms = 0
             self._next_pull_ms[peer] = context.now_ms + (_PULL_AGAIN_MS << session.tries)
+            if answer.code:
+                # a peer that has nothing, or keeps serving old capsules, is asked at growing
+                # intervals; an answer that was lost says nothing about the peer
+                session.tries = min(session.tries + 1, _PULL_TRIES_MAX)
             if answer.code != coap.CONTENT:
                 return
-            # a peer that keeps serving old capsules is asked at growing intervals
-            session.tries = min(session.tries + 1, _PULL_TRIES_MAX)
             before = context.authority.epoch
             try:
                 context.authority.receive(answer.payload, context.now_ms, peer)

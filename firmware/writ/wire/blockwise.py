@@ -5,7 +5,7 @@ Sans-IO. A server keeps nothing for Block2 and one `Assembler` for Block1; a cli
 """
 
 from .. import crypto
-from ..errors import BadMessage, BlockMismatch, TooLarge
+from ..errors import BadMessage, BlockMismatch, TableFull, TooLarge
 from ..limits import BLOCK_SZX, BODY_BYTES_MAX, TRANSFERS_MAX
 from .coap import (
     BLOCK1,
@@ -13,9 +13,7 @@ from .coap import (
     CONTENT_FORMAT,
     CONTINUE,
     ETAG,
-    INCOMPLETE,
     TOO_LARGE,
-    UNAVAILABLE,
     Message,
     uint,
 )
@@ -78,10 +76,14 @@ class Assembler:
         self._transfers = {}
 
     def receive(self, peer, request, now_ms):
-        """(body, None) when the body of `request` is complete, else (None, response to send).
+        """(body, None) when the body of `request` is complete, else (None, 2.31 to send).
 
         peer: the uploader, any hashable value. A request without Block1 is complete at once. The
-        final response must repeat the request's Block1 value. Raises `BadMessage` or `BadOption`.
+        final response must repeat the request's Block1 value. A block that is here already, such
+        as one whose 2.31 was lost, changes nothing.
+
+        Raises `BadMessage`, `BadOption`, `BlockMismatch` (4.08: the transfer must begin anew),
+        `TooLarge` or `TableFull`.
         """
         value = request.option(BLOCK1)
         if value is None:
@@ -95,24 +97,25 @@ class Assembler:
         query = "&".join(request.query())
         key = (peer, request.code, request.path(), query, request.option(CONTENT_FORMAT))
         known = table.pop(key, None)
-        # a first block begins anew; any other block must follow the last one
-        body = known[0] if known and offset else bytearray()
-        if len(body) != offset:
-            return None, self._respond(INCOMPLETE, value)
-        body += request.payload
+        body = known[0] if known else bytearray()
+        if offset > len(body):
+            raise BlockMismatch()
+        end = offset + len(request.payload)
+        if not more or body[offset:end] != request.payload:
+            if offset < len(body):
+                # an earlier block that is different: the upload has begun anew
+                body = body[:offset]
+            body += request.payload
         if len(body) > BODY_BYTES_MAX:
-            return None, self._respond(TOO_LARGE, value)
+            raise TooLarge()
         if not more:
             return bytes(body), None
         if len(table) >= TRANSFERS_MAX:
-            return None, self._respond(UNAVAILABLE, value)
+            raise TableFull()
         table[key] = [body, now_ms + TRANSFER_TIMEOUT_MS]
-        return None, self._respond(CONTINUE, value)
-
-    def _respond(self, code, value):
-        response = Message(0, code)
+        response = Message(0, CONTINUE)
         response.add(BLOCK1, value)
-        return response
+        return None, response
 
 
 class Download:

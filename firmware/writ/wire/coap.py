@@ -59,6 +59,7 @@ EDHOC = 21
 BLOCK2 = 23
 BLOCK1 = 27
 SIZE2 = 28
+SIZE1 = 60
 ECHO = 252
 # Writ's own: elective, experimental range, only inside OSCORE
 EPOCH = 65000

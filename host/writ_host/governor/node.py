@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 from writ import cbor
 from writ.authority import capsule as capsules
 from writ.authority.store import Store
-from writ.errors import Rejection, UsageError
+from writ.errors import NotFound, Rejection, UsageError
 from writ.node.context import PREFIX
 from writ.node.sync import Sync
 from writ.wire import coap
@@ -133,7 +133,9 @@ class LedgerSync(Sync):
             if request.method == coap.POST and request.path == PROPOSE:
                 return self._answer_statement(request.payload, now_ms)
             if request.method == coap.GET and (raw := self._ledger_answer(request)) is not None:
-                return (coap.CONTENT, raw) if raw else (coap.NOT_FOUND, b"")
+                if not raw:
+                    raise NotFound()
+                return coap.CONTENT, raw
         found: tuple[int, bytes] | None = super().serve(request, now_ms)
         return found
 

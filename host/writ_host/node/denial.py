@@ -1,7 +1,18 @@
 """The error for a request that a node refused: its reason, and what to change."""
 
 from writ.authority.policy import ROLE_MEMBER
-from writ.errors import NeedsAction, NoPolicy, NotAllowed, NotFresh, NotMember, Rejection, Revoked
+from writ.errors import (
+    NeedsAction,
+    NoPolicy,
+    NotAllowed,
+    NotFound,
+    NotFresh,
+    NotMember,
+    Rejection,
+    ResourceFailed,
+    Revoked,
+    WrongMethod,
+)
 from writ.wire import coap
 from writ.wire.coap import METHOD_NAMES
 
@@ -12,8 +23,9 @@ from ..target import Target
 from .client import NodeClient, Reply
 
 _JUDGED = (NotAllowed, NotFresh, NeedsAction)
+_OF_RESOURCES = (NotFound, WrongMethod, ResourceFailed)
 
-# Error codes of CoAP that name no rejection: message and advice.
+# What the node's program or a stock peer has refused, by the code of CoAP: message and advice.
 _PLAIN = {
     coap.NOT_FOUND: (
         "has no resource {path}",
@@ -29,7 +41,7 @@ def refusal(client: NodeClient, target: Target, reply: Reply, method: int) -> Re
     """The error for a reply whose code is not a success."""
     peer = reply.peer.name
     reason = reply.reason
-    if reason:
+    if reason and reason not in _OF_RESOURCES:
         because = _because(client, reply, reason, method, target)
         at = f"; {peer} is at epoch {reply.epoch}" if reply.epoch else ""
         message = f"{peer} refused: {reason.__name__} ({reason.code}): {because}{at}"
@@ -43,7 +55,8 @@ def refusal(client: NodeClient, target: Target, reply: Reply, method: int) -> Re
         "text": reply.payload.decode("utf-8", "replace"),
     }
     message = f"{peer} {message.format_map(facts)}"
-    return RefusedByNode(message, advice.format_map(facts), None, None)
+    name, code = (reason.__name__, reason.code) if reason else (None, None)
+    return RefusedByNode(message, advice.format_map(facts), name, code)
 
 
 def _because(

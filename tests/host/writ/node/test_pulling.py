@@ -3,6 +3,7 @@
 import itertools
 
 import node_rig
+import pytest
 import signer
 from node_rig import GATEWAY, SENSOR, Net
 
@@ -45,9 +46,10 @@ def claim(net: Net, epoch: int) -> None:
     authority.epoch = known
 
 
-def test_a_peer_that_serves_old_capsules_is_asked_more_and_more_rarely() -> None:
+@pytest.mark.parametrize("is_empty", [False, True], ids=["old", "nothing"])
+def test_a_peer_that_serves_old_capsules_is_asked_more_and_more_rarely(is_empty: bool) -> None:
     old = node_rig.policy()
-    net, asked = liar_field(lambda epoch: old)
+    net, asked = liar_field(lambda epoch: None if is_empty else old)
     net.nodes["soil"].authority.receive(node_rig.policy(2, old), 0)
     end_ms = net.now_ms + 3 * HOUR_MS
     while net.now_ms < end_ms:
@@ -58,7 +60,8 @@ def test_a_peer_that_serves_old_capsules_is_asked_more_and_more_rarely() -> None
     # hours of lies cost a dozen requests
     assert max(gaps) >= 1900000 and len(asked) < 14
     assert net.nodes["soil"].authority.epoch == 2
-    assert net.nodes["soil"].counters[RolledBack.__name__] == len(asked)
+    refused = net.nodes["gw" if is_empty else "soil"].counters
+    assert refused["NotFound" if is_empty else RolledBack.__name__] == len(asked)
 
 
 def test_a_peer_with_a_right_answer_is_asked_at_once_again() -> None:
@@ -140,4 +143,4 @@ def test_statements_are_for_host_peers() -> None:
     answer = net.ask("gw", "soil", "writ/propose", coap.POST, b"anything")
     assert node_rig.code(answer) == "4.04"
     # for host peers only: no policy rule is needed
-    assert net.nodes["soil"].counters == {}
+    assert net.nodes["soil"].counters == {"NotFound": 1}
