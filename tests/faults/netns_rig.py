@@ -63,7 +63,6 @@ class Network:
     def __init__(self, machines: Sequence[str]) -> None:
         self.machines = tuple(machines)
         self._tag = f"writ-{os.getpid()}-{next(_networks)}"
-        self._muted: set[tuple[str, str]] = set()
         self._lossy = ""
         self._stack = contextlib.ExitStack()
 
@@ -101,11 +100,8 @@ class Network:
     def _space(self, name: str) -> str:
         return f"{self._tag}-{name}"
 
-    def _ip(self, name: str, *lines: str, check: bool = True) -> None:
-        force = () if check else ("-force",)
-        _run(
-            "ip", "-n", self._space(name), *force, "-batch", "-", text="\n".join(lines), check=check
-        )
+    def _ip(self, name: str, *lines: str) -> None:
+        _run("ip", "-n", self._space(name), "-batch", "-", text="\n".join(lines))
 
     # --- machines ---------------------------------------------------------------------------------
 
@@ -131,7 +127,6 @@ class Network:
 
     def mute(self, name: str, *others: str) -> None:
         """Lose what `name` sends to the others; what they send still arrives."""
-        self._muted.update((name, other) for other in others)
         self._ip(
             name,
             *(
@@ -159,13 +154,11 @@ class Network:
     def heal(self) -> None:
         """Let all machines reach each other again, on good links."""
         for name in self.machines:
-            gone = [
-                f"neigh del {self.address(to)} dev eth0" for one, to in self._muted if one == name
-            ]
-            self._ip(name, *gone, "link set eth0 up", check=False)
+            # an interface that went down has forgotten its neighbours: `neigh del` would fail, and
+            # end the batch
+            self._ip(name, "link set eth0 up", "neigh flush dev eth0 nud permanent")
             if self._lossy:
                 command = ("qdisc", "del", "dev", "eth0", "root")
                 _run("tc", "-n", self._space(name), *command, check=False)
-        self._muted.clear()
         self._lossy = ""
         self.split(self.machines)

@@ -74,3 +74,12 @@ def test_an_unplugged_machine_receives_nothing(net: Network) -> None:
     assert not receives(net, "a", "b") and receives(net, "c", "b")
     net.heal()
     assert receives(net, "a", "b") and receives(net, "b", "a")
+
+
+def test_a_machine_that_was_muted_and_then_unplugged_is_healed(net: Network) -> None:
+    net.mute("a", "b", "c")
+    net.unplug("a")
+    assert not receives(net, "b", "a")
+    net.heal()
+    assert receives(net, "a", "b") and receives(net, "b", "a")
+    assert receives(net, "c", "a")
