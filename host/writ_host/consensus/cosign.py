@@ -19,15 +19,26 @@ Nothing is durable, because signatures of unordered kinds cannot fork the scope.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
+from writ.errors import Rejection
 from writ.limits import GOVERNORS_MAX
 
 from .. import codec
-from ..errors import HostError, Malformed
+from ..errors import Malformed
 from .committee import Committee
-from .effects import Accuse, Cosign, Cosigned, CosigningFailed, Effect, Event, Received, Send, Tick
+from .effects import (
+    Accuse,
+    Cosign,
+    Cosigned,
+    CosigningFailed,
+    Effect,
+    Event,
+    Received,
+    Reject,
+    Send,
+    Tick,
+)
 from .messages import COSIGN_TYPE_MIN, SESSION_BYTES, byte_strings, session_id
 from .roast import Commitments, NoncePool, SigningSessions
 from .signer import COMMITMENT_BYTES, SHARE_BYTES, Signer
@@ -133,8 +144,10 @@ class Cosigner:
         if isinstance(event, Cosign):
             self._begin(event.payloads)
         elif isinstance(event, Received):
-            with suppress(HostError):
+            try:
                 self._receive(event)
+            except Malformed as error:
+                self._effects.append(Reject(event.sender, type(error).__name__))
         elif isinstance(event, Tick) and now_ms >= self._resend_at_ms:
             self._resend_at_ms = now_ms + RESEND_MS
             self._repeat()
@@ -297,8 +310,9 @@ class Cosigner:
         try:
             check_unordered(payloads)
             reason = self.accept(payloads)
-        except HostError as error:
-            reason = str(error)
+        except (Malformed, Rejection) as error:
+            # of the payloads; an error of the caller's disk is no refusal
+            reason = str(error) or type(error).__name__
         if reason is None:
             return None
         return reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")

@@ -105,4 +105,12 @@ class Accuse:
     proof: tuple[bytes, ...]
 
 
-Effect = Write | Send | Decide | Cosigned | CosigningFailed | SetTimer | Accuse
+@dataclass(frozen=True)
+class Reject:
+    """A message of governor `sender` that no honest one sends; rejection: its name."""
+
+    sender: int
+    rejection: str
+
+
+Effect = Write | Send | Decide | Cosigned | CosigningFailed | SetTimer | Accuse | Reject

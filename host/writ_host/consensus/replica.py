@@ -13,11 +13,11 @@ to the parts, all of which share one `ReplicaContext`:
 
 from collections import deque
 
-from ..errors import HostError
+from ..errors import Malformed
 from . import messages
 from .committee import Committee
 from .context import ReplicaContext
-from .effects import Effect, Event, Propose, Received, Tick
+from .effects import Effect, Event, Propose, Received, Reject, Tick
 from .fastpath import FastPath
 from .hardstate import HardState
 from .messages import (
@@ -136,7 +136,8 @@ class Replica:
             return
         try:
             message = messages.decode(event.data)
-        except HostError:
+        except Malformed as error:
+            self.context.effects.append(Reject(event.sender, type(error).__name__))
             return
         self._dispatch(event.sender, message)
 

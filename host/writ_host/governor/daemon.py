@@ -120,6 +120,7 @@ class Daemon:
             self.now_ms,
             lambda *message: self.governor.receive(*message),
             lambda *request: self._founding.serve(*request),
+            lambda *defect: self.governor.defects.report(*defect),
         )
         self.selector.register(found.socket, selectors.EVENT_READ, found.on_readable)
         return found

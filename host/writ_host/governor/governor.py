@@ -12,12 +12,13 @@ Everything that a message depends on is in the ledger before the message leaves 
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol, cast
+from typing import cast
 
 from writ.authority.capsule import AMENDMENT, KIND_NAMES
 from writ.wire import coap
 
 from ..ceremony.storage import SeatStore
+from ..defects import Defects, Emit
 from ..errors import HostError
 from ..keys.identity import Identity, PublicIdentity
 from ..keys.roster import Seat, committee_digest
@@ -54,17 +55,12 @@ GROUP_KEY_BYTES = 32
 News = LogEvent | NewCapsule
 
 
-class Emit(Protocol):
-    """Writes an event to the log and to the operators who watch; never a secret or a payload."""
-
-    def __call__(self, event: str, text: str, **facts: object) -> None: ...
-
-
 class Governor:
     """A governor in a running process. Raises `HostError` for damaged files.
 
     open_node: opens the folder and the socket of the scope node with this id, once there is a
-    scope; now_ms: the clock, milliseconds that only grow.
+    scope; now_ms: the clock, milliseconds that only grow; emit: writes to the log and to operators
+    who watch, never a secret. defects: of this process.
     """
 
     def __init__(
@@ -88,6 +84,7 @@ class Governor:
         self.certified: dict[str, int] = {}  # capsules since the start, by kind
         self._metrics = metrics
         self._emit = emit
+        self.defects = Defects(emit, now_ms)
         self._open_node = open_node
         self._charter_exchange = CharterExchange(ledger)
         self._former = FormerGovernors(ledger)
@@ -210,7 +207,25 @@ class Governor:
     # --- other governors --------------------------------------------------------------------------
 
     def receive(self, sender: bytes, message: bytes, now_ms: int) -> None:
-        """Handle a message of the peer with node key `sender` (33 B)."""
+        """Handle a message of the peer with node key `sender` (33 B).
+
+        What it raises that is no refusal is logged as a defect, and the message is dropped.
+        """
+        try:
+            self._receive(sender, message, now_ms)
+        except (HostError, OSError):
+            # of this machine: its files, its disk
+            raise
+        except Exception as error:  # noqa: BLE001 - one message must not end a governor
+            self._drop(error, sender.hex()[:16], message)
+
+    def _drop(self, error: Exception, source: str, message: bytes) -> None:
+        """Log a defect. A core that it has ended starts again, as after a crash, from the disk."""
+        self.defects.report(error, source, message)
+        if self.core is not None and self.core.failure is not None:
+            self._take_seat(self.core.context.seat)
+
+    def _receive(self, sender: bytes, message: bytes, now_ms: int) -> None:
         type_ = messages.type_of(message)
         if type_ >= messages.CEREMONY_TYPE_MIN:
             self.handle_ceremony_outputs(self.ceremonies.receive(sender, message, now_ms))
@@ -251,7 +266,13 @@ class Governor:
         """
         if self.core is None:
             return coap.UNAVAILABLE, b""
-        code, body, outputs = self.core.handle_statement(statement, self.now_ms())
+        try:
+            code, body, outputs = self.core.handle_statement(statement, self.now_ms())
+        except HostError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one statement must not end a governor
+            self._drop(error, "a member's statement", statement)
+            return coap.INTERNAL, b""
         self.handle_outputs(outputs)
         return code, body
 
@@ -372,6 +393,7 @@ class Governor:
         known = self.core.pool.proposals if self.core is not None else None
         self.core = core = Core(self.identity, seat, self.ledger, self.clock_s)
         core.context.send_now = self._send_now
+        core.context.on_defect = self.defects.report
         if core.is_seated:
             # the committee of a new governor may be in force before the governor learns of it
             self.ceremonies.seats.activate(committee_digest(seat))
@@ -396,6 +418,9 @@ class Governor:
 
     def change_seat(self) -> None:
         """At the end of a turn: go on with the seat that is in force now, or retire."""
+        if self.core is not None and self.core.has_defect:
+            # of an operator's request, which was answered with it
+            self._take_seat(self.core.context.seat)
         if self._next_seat_id is None:
             return
         # the last messages of the old seat go to its committee, members who leave included

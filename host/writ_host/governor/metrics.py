@@ -52,6 +52,7 @@ _HELP = {
     "decisions": "Ordered values decided.",
     "certified": "Capsules certified, by kind.",
     "refused": "Proposals refused.",
+    "defects": "Messages that met a bug of this program and were dropped.",
     "accused": "Governors with proven Byzantine behaviour, 1 each.",
     "rejections": "Rejected messages of devices, by name.",
     "peering": "Rejections in the transport between governors, by name.",

@@ -226,11 +226,7 @@ class ScopeNode(ReportingNode):
             found = self.link.receive(0)
             if not found:
                 return
-            try:
-                self.send(self.receive(found[0], found[1], self.clock.now_ms()))
-            except Exception as error:  # noqa: BLE001 - a device's message must not end a governor
-                self.count(error)
-                self.report("bug", f"bug in writ: {error!r}", address=found[1])
+            self.send(self.receive(found[0], found[1], self.clock.now_ms()))
 
     def turn(self) -> None:
         """Do what is due, and report changes; nothing if `wait_ms` is not 0."""

@@ -86,7 +86,7 @@ def samples(governor: Governor) -> Samples:
     stats = {names.get(key, key.hex()[:16]): one for key, one in transport.stats.items()}
     found = Samples(
         {"peers_heard": len(online)},
-        {},
+        {"defects": governor.defects.count + (node.defects.count if node else 0)},
         {
             ("peering", "name"): dict(transport.counters),
             ("rejections", "name"): dict(node.counters) if node else {},

@@ -13,6 +13,8 @@ from writ.authority.store import Store
 from writ.errors import Rejection
 from writ.wire.coap import METHOD_NAMES
 
+from ..defects import Defects
+from ..errors import HostError
 from ..humanize import moment
 from ..refusals import meaning
 from . import sensors as hostsensors
@@ -29,6 +31,7 @@ class ReportingNode(HostNode):
 
     def __init__(self, store: Store, config: dict[str, Any], on_event: OnEvent) -> None:
         self._on_event = on_event
+        self.defects = Defects(self.report, lambda: int(self.now_ms))
         super().__init__(store, config)
         self._reported = self._facts()
         # rejections by name that are reported already
@@ -70,8 +73,15 @@ class ReportingNode(HostNode):
     def receive(self, datagram: bytes, source: str, now_ms: int) -> list[tuple[str, bytes]]:
         """As the core does; reports rejections with their source."""
         self._source = source
+        out: list[tuple[str, bytes]] = []
         try:
-            out: list[tuple[str, bytes]] = super().receive(datagram, source, now_ms)
+            out = super().receive(datagram, source, now_ms)
+        except (HostError, MemoryError):
+            # of this machine
+            raise
+        except Exception as error:  # noqa: BLE001 - one datagram must not end a node
+            self.count(error)
+            self.defects.report(error, source, datagram)
         finally:
             self._report_rejections(now_ms)
             self._source = None

@@ -138,6 +138,27 @@ def test_no_node_believes_a_byzantine_governor(field: CommitteeField, committee:
     wait(lambda: {one.ask("state")["head"] for one in honest} == {committee.policy.head().hex()})
 
 
+def test_a_malformed_message_ends_no_governor(committee: Committee) -> None:
+    """A charter without a body as evidence of a succession, and every other shape of its key."""
+    honest = committee.governors[:DORA]
+    down(committee, DORA)
+    state = honest[0].ask("state")
+    body = [state["epoch"] + 1, bytes.fromhex(state["head"]), bytes(32), bytes(32)]
+    succession = capsule.build(capsule.SUCCESSION, body, iat=int(time.time()))
+    keys = (-1, None, "x", 2**63, 4_000_000_000, b"")
+    claims = [{6: 0, capsule.WRIT: [0]}]
+    claims += [{6: 0, capsule.WRIT: [0, "farm", 1, [bytes(32)], key, {}]} for key in keys]
+    items = []
+    for number, one in enumerate(claims):
+        evidence = codec.dump([capsule.assemble(codec.dump(one), bytes(64))])
+        items.append([4, [succession], f"a new key {number}", evidence, 0])
+    with StolenGovernor(committee, DORA) as thief:
+        thief.say(PROPOSE, items)
+        thief.listen(lambda: all(counters(one).get("BadShape", 0) == 7 for one in honest))
+    found = decide(committee, committee.revocation(crypto.random_bytes(8)), ANNA, BEN)
+    assert found["state"] == "certified"
+
+
 def test_a_flooding_governor_does_not_delay_the_others(committee: Committee) -> None:
     honest = committee.governors[:DORA]
     down(committee, DORA)

@@ -28,7 +28,7 @@ from writ_host.governor.core import (
     context,
     core,
     cosigning,
-    pool,
+    judgement,
     reservations,
 )
 from writ_host.governor.ledger import ledger
@@ -156,7 +156,7 @@ def test_numbers_of_the_guide() -> None:
 
 def test_numbers_of_the_daemon() -> None:
     text = " ".join(CONSENSUS.split())
-    assert f"and every {pool.JUDGED_MS // 1000} s:" in text
+    assert f"and every {judgement.JUDGED_MS // 1000} s:" in text
     take_over_s = cosigning.TAKE_OVER_MS // 1000
     assert f"after {take_over_s} s, the one after that after {2 * take_over_s} s" in text
     assert f"they wait {cosigning.TAKE_OVER_MS_MAX // 1000} s instead of {take_over_s}" in text

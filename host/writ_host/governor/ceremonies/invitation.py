@@ -31,7 +31,7 @@ from writ.authority.capsule import (
     Charter,
     Member,
 )
-from writ.authority.policy import PARAM_APPROVALS, Policy
+from writ.authority.policy import Policy
 from writ.errors import Rejection, UsageError
 from writ.limits import ADDRESS_BYTES_MAX, GOVERNORS_MAX
 
@@ -121,7 +121,8 @@ class Invitation:
                 if parsed.kind == CHARTER:
                     Charter(parsed)
                 elif parsed.kind == POLICY:
-                    Policy(parsed.claims)
+                    # devices keep the approvals unread, so `Policy` does not check them
+                    Approvals.from_wire(Policy(parsed.claims).approvals)
                 else:
                     Member(parsed)
         except (Rejection, UsageError) as error:
@@ -284,7 +285,7 @@ class Invitation:
             f"governors' roles: {role_text(policy, self.roles, 'and') if self.roles else 'none'},"
             f" until {humanize.moment(self.expires_s)}"
         )
-        approvals = Approvals.from_wire((self.policy or [0, 0, {}])[2].get(PARAM_APPROVALS))
+        approvals = Approvals.from_wire(policy.approvals)
         lines.append(
             f"operators who must approve a change: {approvals.operators}, with"
             f" {len(approvals.rules)} rules for the rest"

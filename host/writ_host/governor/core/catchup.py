@@ -24,7 +24,7 @@ from writ.errors import Rejection
 from ... import codec
 from ...consensus.effects import Decide
 from ...consensus.value import Value, body_of
-from ...errors import HostError
+from ...errors import Malformed
 from ...keys.frost import is_valid
 from ..ledger.capsules import DIGEST_BYTES, read_capsule
 from ..proposals import messages
@@ -90,24 +90,25 @@ class CatchUp:
         added: list[bytes] = []
         unordered: list[Any] = []
         for raw in raws:
+            digest = hashlib.sha256(raw).digest()[:DIGEST_BYTES]
+            if self._context.ledger.capsules.find(digest) is not None:
+                continue
             try:
-                digest = hashlib.sha256(raw).digest()[:DIGEST_BYTES]
-                if self._context.ledger.capsules.find(digest) is not None:
-                    continue
                 capsule = read_capsule(raw)
-                if not (is_own or self._is_signed(capsule)):
-                    self._context.increment("BadSignature")
-                    continue
-                added.append(bytes(capsule.raw))
-                if capsule.kind in (POLICY, AMENDMENT, SUCCESSION):
-                    # capsules before a succession are signed by the old key
-                    self._add_unordered(unordered)
-                    unordered = []
-                    self._add_ordered(capsule)
-                elif capsule.kind != CHARTER:
-                    unordered.append(capsule)
-            except (HostError, Rejection) as error:
+            except (Malformed, Rejection) as error:
                 self._context.increment(type(error).__name__)
+                continue
+            if not (is_own or self._is_signed(capsule)):
+                self._context.increment("BadSignature")
+                continue
+            added.append(bytes(capsule.raw))
+            if capsule.kind in (POLICY, AMENDMENT, SUCCESSION):
+                # capsules before a succession are signed by the old key
+                self._add_unordered(unordered)
+                unordered = []
+                self._add_ordered(capsule)
+            elif capsule.kind != CHARTER:
+                unordered.append(capsule)
         self._add_unordered(unordered)
         return added
 

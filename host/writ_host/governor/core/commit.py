@@ -4,13 +4,11 @@ import functools
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from ...errors import DamagedFile
-from ..ledger.database import LedgerInUse
-from ..ledger.failstop import LedgerFailed
-from ..ledger.ledger import Ledger
+from writ.errors import Rejection
 
-# Failures of the disk. They end the core; other errors end only the message that caused them.
-LEDGER_ERRORS = (DamagedFile, LedgerFailed, LedgerInUse)
+from ...errors import HostError
+from ..ledger.database import LEDGER_ERRORS
+from ..ledger.ledger import Ledger
 
 
 class Committing(Protocol):
@@ -28,8 +26,9 @@ T = TypeVar("T")
 def one_commit(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
     """Commit all writes of a call with one fsync before the call returns.
 
-    After a failed commit the memory may be ahead of the disk. So the object raises the same error
-    in every later call, and its successor starts from the disk.
+    After a failed commit the memory may be ahead of the disk, and after a defect (an error that is
+    no refusal) it may be half changed. So the object raises the same error in every later call,
+    and its successor starts from the disk.
     """
 
     @functools.wraps(method)
@@ -39,8 +38,10 @@ def one_commit(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S
         try:
             with self.ledger.at_once():
                 return method(self, *args, **kwargs)
-        except LEDGER_ERRORS as error:
-            self.failure = error
+        except Exception as error:
+            is_refusal = isinstance(error, HostError | Rejection)
+            if not is_refusal or isinstance(error, LEDGER_ERRORS):
+                self.failure = error
             raise
 
     return call

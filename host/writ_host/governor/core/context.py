@@ -55,6 +55,9 @@ class Reseat:
     seat_id: bytes
 
 
+# Malformed messages of one governor are logged at most this often; the counters have all of them.
+REPORT_PAUSE_MS = 60000
+
 Output = Outgoing | LogEvent | NewCapsule | Reseat
 
 
@@ -66,7 +69,8 @@ class CoreContext:
     the committee of this seat is in force; next_seats: what ceremonies have made and is not in
     force yet, committee digests (8 B) and group keys (32 B); outputs: in the order in which the
     caller must handle them; send_now(messages): set by the caller, sends messages before the
-    current call returns.
+    current call returns; on_defect(error, source, message): set by the caller, logs what no
+    message should raise, which is raised where it is not set.
     """
 
     identity: Identity
@@ -80,6 +84,9 @@ class CoreContext:
     outputs: list[Output] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
     send_now: Callable[[list[Outgoing]], None] | None = None
+    on_defect: Callable[[Exception, str, bytes], None] | None = None
+    # by governor: when a malformed message of it was logged last
+    _reported_ms: dict[int, int] = field(default_factory=dict)
 
     @property
     def me(self) -> int:
@@ -143,6 +150,18 @@ class CoreContext:
     def increment(self, counter: str) -> None:
         """Add one to the counter of this name."""
         self.counters[counter] = self.counters.get(counter, 0) + 1
+
+    def report_rejection(self, sender: int, rejection: str) -> None:
+        """Count a message that no honest governor sends, and name its sender in the log."""
+        self.increment(rejection)
+        last_ms = self._reported_ms.get(sender)
+        if not 1 <= sender <= self.count:
+            return
+        if last_ms is None or self.now_ms - last_ms >= REPORT_PAUSE_MS:
+            self._reported_ms[sender] = self.now_ms
+            name = self.name(sender)
+            text = f"{name} sent a message that no honest governor sends: {rejection}"
+            self.emit("malformed", text, governor=name, rejection=rejection)
 
     def drain(self) -> list[Output]:
         """Return the collected outputs and clear them."""

@@ -23,10 +23,11 @@ from ...consensus.effects import Decide, Effect, Propose, Received, Tick
 from ...consensus.replica import Replica
 from ...consensus.signer import FrostSigner
 from ...consensus.value import Value
-from ...errors import HostError
+from ...errors import HostError, Malformed
 from ...keys.group import Random
 from ...keys.identity import Identity
 from ...keys.roster import Seat, committee_digest, committee_scope
+from ..ledger.database import LEDGER_ERRORS
 from ..ledger.ledger import Ledger
 from ..proposals import messages
 from ..proposals.proposal import (
@@ -40,7 +41,7 @@ from ..proposals.proposal import (
 from . import delegation
 from .catchup import CatchUp
 from .chain import assemble, read_chain
-from .commit import LEDGER_ERRORS, one_commit
+from .commit import one_commit
 from .context import CoreContext, NewCapsule, Output, Reseat
 from .cosigning import CosigningScheduler
 from .pool import NotAccepted, ProposalPool
@@ -99,6 +100,11 @@ class Core:
     def is_seated(self) -> bool:
         """Whether the committee of this seat is in force."""
         return self.context.is_seated
+
+    @property
+    def has_defect(self) -> bool:
+        """Whether a defect has ended this core: another one goes on from the ledger."""
+        return self.failure is not None and not isinstance(self.failure, HostError)
 
     @property
     def epoch(self) -> int:
@@ -183,7 +189,11 @@ class Core:
 
     @one_commit
     def receive(self, sender: int, data: bytes, now_ms: int) -> list[Output]:
-        """Handle a message from the session of governor `sender`. No content of it raises."""
+        """Handle a message from the session of governor `sender`.
+
+        No content of it raises. An exception that is no error of the ledger is a defect of this
+        program: this core has ended then, and the caller starts another one from the ledger.
+        """
         self.context.now_ms = now_ms
         type_ = messages.type_of(data)
         if sender == self.context.me or type_ == messages.NO_TYPE:
@@ -199,7 +209,12 @@ class Core:
                 self._step(Received(sender, data))
         except LEDGER_ERRORS:
             raise
-        except (HostError, Rejection) as error:
+        except (Malformed, Rejection) as error:
+            if self.failure is not None:
+                raise
+            self.context.report_rejection(sender, type(error).__name__)
+        except HostError as error:
+            # a limit of this governor
             if self.failure is not None:
                 raise
             self.context.increment(type(error).__name__)
@@ -375,6 +390,8 @@ class Core:
             context.send(None, messages.CAPSULES, None, self.catchup.add(raws, is_own=True))
         elif isinstance(effect, effects.CosigningFailed):
             self.cosigning.on_refusal(effect)
+        elif isinstance(effect, effects.Reject):
+            context.report_rejection(effect.sender, effect.rejection)
         else:
             self._accuse(effect)
 

@@ -14,6 +14,7 @@ from writ.wire import coap
 
 from ... import codec
 from ...errors import HostError
+from ..ledger.database import LEDGER_ERRORS
 from ..proposals.judge import ACTION_S, RENEWAL_S_MAX
 from ..proposals.proposal import CERTIFIED, OPEN, Proposal
 from ..proposals.statement import ADMIT, RENEW, REVOKE, Statement
@@ -44,6 +45,8 @@ def answer(context: CoreContext, pool: ProposalPool, raw: bytes) -> tuple[int, b
     except Rejection as rejection:
         context.increment(type(rejection).__name__)
         return coap.FORBIDDEN, f"{rejection.code} {type(rejection).__name__}".encode()
+    except LEDGER_ERRORS:
+        raise
     except HostError as error:
         return coap.FORBIDDEN, str(error).encode()[:TEXT_BYTES_MAX]
 

@@ -16,7 +16,7 @@ from ... import codec
 from ...errors import HostError
 from ..proposals import messages
 from ..proposals.approval import Approval
-from ..proposals.judge import Verdict, judge
+from ..proposals.judge import Verdict
 from ..proposals.messages import APPROVE, PROPOSE, WANT
 from ..proposals.proposal import (
     CERTIFIED,
@@ -30,6 +30,7 @@ from ..proposals.proposal import (
     proposal_id,
 )
 from .context import CoreContext
+from .judgement import judgement
 
 # Proposals in one message, to keep it short.
 PROPOSALS_A_MESSAGE = 16
@@ -37,8 +38,6 @@ PROPOSALS_A_MESSAGE = 16
 WANT_AGAIN_MS = 5000
 # Requests to one governor in that time: a bound for the memory that its summaries can fill.
 WANTED_EACH_MAX = 256
-# Names get taken and statements expire, so no judgement counts for longer.
-JUDGED_MS = 15000
 # From one governor: proposals that arrive before the decision that they follow.
 EARLY_EACH_MAX = 2
 # Closed proposals that are known after a restart, or after a change of governors.
@@ -71,11 +70,7 @@ class ProposalPool:
 
     def verdict(self, proposal: Proposal) -> Verdict:
         """This governor's judgement of a proposal against the state in force."""
-        now_ms = self._context.now_ms
-        if proposal.verdict is None or now_ms - proposal.judged_ms > JUDGED_MS:
-            proposal.verdict = judge(proposal.payloads, proposal.evidence, self._context.view())
-            proposal.judged_ms = now_ms
-        return proposal.verdict
+        return judgement(self._context, proposal)
 
     def objection(self, proposal: Proposal) -> str | None:
         """Why this governor does not sign a proposal now, None if it does.
@@ -404,6 +399,8 @@ class ProposalPool:
         if verdict.reason is not None:
             # not kept, or it would fill the pool; summaries name it again if it is early
             self._context.increment("NotAccepted")
+            if verdict.malformed:
+                self._context.report_rejection(sender, verdict.malformed)
         elif not self.proposals.has_room(proposal.proposer, sender, verdict.operators > 0):
             self._context.increment("TableFull")
         elif self._was_denied(proposal):

@@ -45,6 +45,11 @@ class LedgerInUse(HostError):
     advice = "Stop the other governor that runs in this folder."
 
 
+# The governor must stop: what it has said may not be on the disk. No refusal of a message is one of
+# these, so a handler of refusals lets them pass.
+LEDGER_ERRORS = (DamagedFile, LedgerFailed, LedgerInUse)
+
+
 class LedgerFull(HostError):
     """A table of the ledger is at its limit."""
 

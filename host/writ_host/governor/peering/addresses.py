@@ -78,8 +78,8 @@ class AddressBook:
         try:
             listed = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)
             known = f"{listed[0][4][0]}:{port}"
-        except OSError:
-            # the address of before is the best guess
+        except (OSError, UnicodeError):
+            # the address of before is the best guess; a name may have a label of over 63 letters
             pass
         self._resolved[address] = known, time.monotonic() + _RESOLVE_AGAIN_S
         return known

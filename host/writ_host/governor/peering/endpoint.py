@@ -15,6 +15,7 @@ from typing import Protocol
 from writ.errors import UsageError
 from writ.link import udp
 
+from ...errors import HostError
 from ...keys.identity import Identity, PublicIdentity
 from .addresses import AddressBook
 from .bootstrap import FoundingServer, InvitationClient, Serve, is_plain_request, is_plain_response
@@ -35,6 +36,8 @@ DEFER_MS = 2
 # A burst of catch-up answers from twelve peers; the kernel may grant less.
 SOCKET_BYTES = 1 << 20
 
+# An exception that no datagram should raise, the datagram's source, the datagram.
+OnDefect = Callable[[Exception, str, bytes], None]
 # Node key of the sender (33 B), message, time in ms.
 OnMessage = Callable[[bytes, bytes, int], None]
 
@@ -60,7 +63,8 @@ class PeerEndpoint:
     """The socket, bound to `bound` ("host:port"). Raises `OSError`.
 
     address_file: peers.toml; store: the ledger; now_ms: the clock, milliseconds that only grow;
-    on_message: takes the messages of peers; serve: answers plain requests.
+    on_message: takes the messages of peers; serve: answers plain requests; on_defect: takes what a
+    datagram raised that no datagram should raise.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class PeerEndpoint:
         now_ms: Callable[[], int],
         on_message: OnMessage,
         serve: Serve,
+        on_defect: OnDefect,
     ) -> None:
         self.transport = PeerTransport(identity.node_private)
         self.address_book = AddressBook(address_file)
@@ -83,6 +88,7 @@ class PeerEndpoint:
         self._store = store
         self._now_ms = now_ms
         self._on_message = on_message
+        self._on_defect = on_defect
         self._founding_server = FoundingServer(serve)
         self._invitations = InvitationClient()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -142,15 +148,25 @@ class PeerEndpoint:
             except OSError:
                 # an ICMP error that an earlier datagram caused
                 continue
-            source, now_ms = f"{host}:{port}", self._now_ms()
-            if is_plain_request(datagram):
-                answers += self._founding_server.receive(datagram, source, now_ms)
-            elif is_plain_response(datagram):
-                answers += self._invitations.receive(datagram, source, now_ms)
-            else:
-                for sender, message in self.transport.receive(datagram, source, now_ms):
-                    self._inbox.add(sender, message)
+            source = f"{host}:{port}"
+            try:
+                answers += self._receive_one(datagram, source, self._now_ms())
+            except (HostError, OSError):
+                # of this machine: its files, its disk
+                raise
+            except Exception as error:  # noqa: BLE001 - one datagram must not end a governor
+                self._on_defect(error, source, datagram)
         return answers
+
+    def _receive_one(self, datagram: bytes, source: str, now_ms: int) -> Datagrams:
+        """Handle one datagram; the answers to a plain request."""
+        if is_plain_request(datagram):
+            return self._founding_server.receive(datagram, source, now_ms)
+        if is_plain_response(datagram):
+            return self._invitations.receive(datagram, source, now_ms)
+        for sender, message in self.transport.receive(datagram, source, now_ms):
+            self._inbox.add(sender, message)
+        return []
 
     # --- outgoing ---------------------------------------------------------------------------------
 
@@ -219,12 +235,20 @@ class PeerEndpoint:
     # --- peers ------------------------------------------------------------------------------------
 
     def set_peers(self, governors: Iterable[PublicIdentity], others: dict[bytes, str]) -> None:
-        """Replace the peers: the governors, and `others` by node key with their addresses."""
+        """Replace the peers: the governors, and `others` by node key with their addresses.
+
+        `others` may come from invitations of strangers. A key and its negative have the same node
+        id: of such keys the first counts, and none that is our own.
+        """
         found = self.address_book.of(governors)
+        taken = {key[1:] for key in (*found, self.transport.key)}
         for key, address in others.items():
+            if key[1:] in taken:
+                continue
             resolved = self.address_book.resolve(address)
             if resolved:
-                found.setdefault(key, resolved)
+                found[key] = resolved
+                taken.add(key[1:])
         if found != self.peers:
             self.peers = found
             self.transport.set_peers(found)

@@ -20,7 +20,6 @@ from writ.authority.capsule import (
     ACTION,
     AMENDMENT,
     BEACON,
-    CHARTER,
     KIND_NAMES,
     MEMBER,
     POLICY,
@@ -35,7 +34,7 @@ from writ.limits import CAPSULE_BYTES_MAX, GOVERNORS_MAX
 
 from ... import codec
 from ...consensus.value import BATCH_MAX, body_of
-from ...errors import HostError, Malformed
+from ...errors import Malformed
 from ...humanize import utc_minute
 from ...keys.frost import is_valid
 from ...policy.approvals import Approvals
@@ -89,7 +88,8 @@ class Verdict:
 
     reason: why this governor must not sign it, whatever operators approve; None if it may;
     operators: how many must approve (0: none); title: one line of text; validation: what the
-    payloads mean; kind: a capsule's, or "several".
+    payloads mean; kind: a capsule's, or "several"; malformed: the name of the rejection of a
+    payload or of evidence that no honest governor proposes, "" for none.
     """
 
     reason: str | None
@@ -97,6 +97,7 @@ class Verdict:
     title: str
     validation: Validation
     kind: str
+    malformed: str = ""
 
     @property
     def lines(self) -> list[str]:
@@ -105,22 +106,35 @@ class Verdict:
 
 
 def judge(payloads: Sequence[bytes], evidence: bytes, view: ScopeView) -> Verdict:
-    """Judge a proposal. No content of it raises."""
+    """Judge a proposal. No content of it raises; an error of the ledger does."""
     case = _Case(view)
+    problems = case.validation.problems
+    malformed = ""
     try:
         case.judge(payloads, evidence)
-    except Rejection as error:
-        case.validation.add_problem(rejection_text(error))
-    except HostError as error:
-        case.validation.add_problem(str(error))
-    problems = case.validation.problems
+    except _Unjudged as error:
+        problems.append(str(error))
+    except (Malformed, Rejection) as error:
+        # after another problem it may be that this governor is behind
+        malformed = "" if problems else type(error).__name__
+        problems.append(rejection_text(error) if isinstance(error, Rejection) else str(error))
     return Verdict(
         "; ".join(problems) or None,
         GOVERNORS_MAX if problems else case.operators,
         "; ".join(case.titles)[:TITLE_CHARS_MAX] or "unreadable payloads",
         case.validation,
         case.kinds.pop() if len(case.kinds) == 1 else "several",
+        malformed,
     )
+
+
+def refusal(reason: str, view: ScopeView) -> Verdict:
+    """The verdict on a proposal that this governor cannot judge."""
+    return Verdict(reason, GOVERNORS_MAX, "unreadable payloads", _Case(view).validation, "several")
+
+
+class _Unjudged(Exception):
+    """A problem after which the rest of a proposal means nothing."""
 
 
 class _Case:
@@ -213,11 +227,10 @@ class _Case:
         if not evidence:
             raise Malformed("a succession needs the charter of the new governors as evidence")
         charter = capsules.parse(evidence)
-        if charter.kind != CHARTER or not is_valid(
-            bytes(charter.body[4]), charter.signing_input(), charter.signature
-        ):
-            raise Malformed("the evidence of a succession must be a charter signed by its own key")
+        # the shape first: the key is a value of the sender
         new: Any = Charter(charter)
+        if not is_valid(new.group_key, charter.signing_input(), charter.signature):
+            raise Malformed("the evidence of a succession must be a charter signed by its own key")
         found: Any = self.validation.succession(capsule, charter)
         if new.name != self.view.charter.name:
             self.validation.add_problem(f"the new charter is for another scope, {new.name}")
@@ -362,7 +375,7 @@ class _Case:
     def _signer(self, statement: Statement) -> Any:
         member: Any = self.validation.member_of(statement.node_id)
         if member is None:
-            raise Malformed(
+            raise _Unjudged(
                 f"the signer of the statement, {statement.node_id.hex()}, is no valid member"
             )
         statement.check_signature(member.x, member.y_is_odd)
