@@ -123,8 +123,6 @@ class Node(Core):
             # the message is lost and its sender repeats it; the device keeps running
             self.count(error)
             self._is_full = not found
-            if found:
-                self.exchanges.forget()
             # free memory: otherwise the node might never receive a message again
             self.sessions.give_way()
         # collect now, while little is in use, rather than in the middle of a handshake

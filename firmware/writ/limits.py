@@ -91,7 +91,8 @@ OPTION_BYTES_MAX = 270
 BLOCK_SZX = 4
 BODY_BYTES_MAX = 2048
 TRANSFERS_MAX = 2
-# Messages remembered for deduplication, and requests under way at one time.
+# Messages remembered for deduplication, so many of members and of others, and requests under way at
+# one time.
 DEDUP_MAX = 12
 REQUESTS_MAX = 8
 OBSERVERS_MAX = 4

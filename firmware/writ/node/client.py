@@ -188,6 +188,7 @@ class ProtectedRequest:
             # a forged answer must not end the call: the true one may still come
             context.count(rejection)
             return []
+        context.exchanges.trust(message, now_ms)
         context.mark_seen(session, address)
         out = context.notice_option(session, inner, now_ms)
         observe = call.observe and inner.option(coap.OBSERVE) is not None

@@ -85,9 +85,10 @@ class Node(NodeContext):
         if len(datagram) > DATAGRAM_BYTES_MAX:
             return self._too_large(datagram, source)
         exchanges = self.exchanges
+        message = None
         try:
             message = coap.decode(datagram)
-            verdict, out = exchanges.receive(message, source, now_ms)
+            verdict, out = exchanges.receive(message, source, now_ms, datagram)
             if verdict != "new":
                 return out
             if message.is_request():
@@ -101,6 +102,11 @@ class Node(NodeContext):
             # malformed from the first byte: no answer is the cheapest one
             self.count(rejection)
             return []
+        except MemoryError:
+            # no answer: the sender repeats the message, which is then a new one
+            if message:
+                exchanges.forget(message)
+            raise
 
     def _too_large(self, datagram, source):
         # a request is answered from its first bytes, so that a stock client tries smaller blocks

@@ -224,6 +224,7 @@ class Server:
         oscore_context = session.context
         inner, binding, number = oscore_context.unprotect_request(message)
         oscore_context.accept(number)
+        context.exchanges.trust(message, now_ms)
         if not oscore_context.window_valid:
             if session.echo is None or inner.option(coap.ECHO) != session.echo:
                 context.count(EchoRequired())

@@ -114,6 +114,7 @@ class Message:
         self.token = token
         self.options = []
         self.payload = payload
+        self.seen = None  # what exchange.py remembers of a received message
 
     def is_request(self):
         """True for a code 0.01 to 0.31."""

@@ -9,7 +9,7 @@ from .. import crypto
 from ..compat import const
 from ..errors import TableFull
 from ..limits import DEDUP_MAX, OBSERVERS_MAX, REQUESTS_MAX
-from .coap import ACK, CON, EMPTY, NON, RST, Message
+from .coap import ACK, CON, EMPTY, NON, OBSERVE, RST, Message
 
 # RFC 7252, section 4.8; the first timeout is drawn from ACK_TIMEOUT to 1.5 times as much
 _ACK_TIMEOUT_MS = const(2000)
@@ -47,8 +47,10 @@ class Exchanges:
         # _Sent: confirmable, oldest first; and the last non-confirmable ones
         self._confirmable = []
         self._loose = []
-        # [address, mid, expires_ms, datagram that answered or None]: received, least recent first
-        self._seen = []
+        # [address, digest, expires_ms, datagram that answered or None]: received, least recent
+        # first. Those of members, in the second list, are displaced by members only. The digest is
+        # of the whole datagram: a forged message with the id of a true one is another message
+        self._seen = ([], [])
         # (address, token): [handler, expires_ms or None]
         self._pending = {}
         self._failed = []
@@ -102,10 +104,7 @@ class Exchanges:
         unacknowledged, the list is empty and `tick` sends the new one later (NSTART 1, RFC 7252,
         4.7). Raises `TableFull`.
         """
-        if message.mid is None:
-            self._mid = (self._mid + 1) & 0xFFFF
-            message.mid = self._mid
-        datagram = message.encode()
+        datagram = self._encode(message)
         entry = message.is_request() and self._pending.get((address, message.token))
         if entry:
             entry[1] = now_ms + _EXCHANGE_LIFETIME_MS
@@ -119,6 +118,12 @@ class Exchanges:
         sent = _Sent(message, address, datagram, now_ms)
         self._confirmable.append(sent)
         return [self._transmit(sent, now_ms)] if sent in self._heads() else []
+
+    def _encode(self, message):
+        if message.mid is None:
+            self._mid = (self._mid + 1) & 0xFFFF
+            message.mid = self._mid
+        return message.encode()
 
     def is_waiting(self, address):
         """Whether a CON to this address is unacknowledged: another one would have to wait."""
@@ -141,6 +146,9 @@ class Exchanges:
         if request.type != CON:
             response.type = NON
             response.mid = None
+            if response.option(OBSERVE) is None:
+                # a reset of it would mean nothing: it must not displace a notification's record
+                return [(address, self._encode(response))]
             return self.send(response, address, now_ms)
         return self._reply(ACK, request, response, address)
 
@@ -158,42 +166,51 @@ class Exchanges:
         reply.type = kind
         reply.mid = message.mid
         datagram = reply.encode()
-        for seen in self._seen:
-            if seen[0] == address and seen[1] == message.mid:
-                seen[3] = datagram
+        if message.seen:
+            message.seen[3] = datagram
         return [(address, datagram)]
 
     # --- receiving
 
-    def receive(self, message, address, now_ms):
-        """(verdict, [(address, datagram)] to send) for a decoded message.
+    def receive(self, message, address, now_ms, datagram=None):
+        """(verdict, [(address, datagram)] to send) for a decoded message and its datagram.
 
-        "new": the caller handles it; "duplicate": it was handled before, and its answer is
-        repeated; "done": this layer has handled it. The next `tick` reports a reset or time-out.
+        "new": the caller handles it, and calls `trust` if it is authentic; "duplicate": it was
+        handled before, and its answer is repeated; "done": this layer has handled it. The next
+        `tick` reports a reset or time-out.
         """
         if message.type >= ACK:
             return self._concluded(message, address), []
         if message.code == EMPTY:
             # a ping (RFC 7252, section 4.3)
             return "done", [(address, Message(RST, EMPTY, message.mid).encode())]
-        fresh = [seen for seen in self._seen if seen[2] > now_ms]
-        verdict = "new"
+        digest = crypto.sha256(datagram or message.encode())[:8]
+        for table in self._seen:
+            for seen in table:
+                if seen[1] == digest and seen[0] == address and seen[2] > now_ms:
+                    table.remove(seen)
+                    table.append(seen)
+                    return "duplicate", [(address, seen[3])] if seen[3] else []
         lifetime_ms = _EXCHANGE_LIFETIME_MS if message.type == CON else _NON_LIFETIME_MS
-        entry = [address, message.mid, now_ms + lifetime_ms, None]
-        for seen in fresh:
-            if seen[0] == address and seen[1] == message.mid:
-                verdict = "duplicate"
-                entry = seen
-                fresh.remove(seen)
-                break
-        self._seen = fresh[1 - DEDUP_MAX :]
-        self._seen.append(entry)
-        return verdict, [(address, entry[3])] if entry[3] else []
+        message.seen = [address, digest, now_ms + lifetime_ms, None]
+        self._remember(0, message.seen, now_ms)
+        return "new", []
 
-    def forget(self):
-        """Forget the last message, which could not be handled: a retransmission is a new one."""
-        if self._seen:
-            self._seen.pop()
+    def _remember(self, which, entry, now_ms):
+        fresh = [seen for seen in self._seen[which] if seen[2] > now_ms]
+        self._seen[which][:] = fresh[1 - DEDUP_MAX :] + [entry]
+
+    def trust(self, message, now_ms):
+        """Remember a received message as a member's: no stranger displaces it or its answer."""
+        if message.seen in self._seen[0]:
+            self._remember(1, message.seen, now_ms)
+            self._seen[0].remove(message.seen)
+
+    def forget(self, message):
+        """Forget a message that could not be handled: a retransmission is a new one."""
+        for table in self._seen:
+            if message.seen in table:
+                table.remove(message.seen)
 
     def _concluded(self, message, address):
         # An ACK or RST that fits nothing is ignored (RFC 7252, section 4.2).
@@ -206,9 +223,9 @@ class Exchanges:
                 self._fail(sent)
             elif sent.datagram and message.code == EMPTY:
                 table.remove(sent)
-            # a piggybacked answer has the request's token too (section 5.3.2)
+            # a piggybacked answer has the request's token too (section 5.3.2). The request is sent
+            # again until `end`, since this answer may be forged
             elif sent.datagram and sent.is_request and message.token == sent.token:
-                table.remove(sent)
                 return "new"
         return "done"
 

@@ -207,6 +207,7 @@ def test_one_confirmable_at_a_time_to_one_address():
     assert exchanges.receive(empty(RST, second.mid), "peer", 1) == ("done", [])
     assert exchanges.tick(1) == ([], [])
     exchanges.receive(Message(ACK, CONTENT, first.mid, first.token), "peer", 2)
+    exchanges.end("peer", first.token)
     assert exchanges.next_ms(2) == 0
     datagrams, failed = exchanges.tick(2)
     assert [decode(d).mid for _, d in datagrams] == [second.mid] and failed == []
@@ -362,6 +363,64 @@ def test_the_least_recent_message_is_forgotten_first():
     assert exchanges.receive(Message(CON, GET, 2), "peer", 3)[0] == "new"
 
 
+def test_a_forged_message_does_not_shadow_the_true_one():
+    exchanges = Exchanges(half)
+    forged = Message(CON, GET, 7, b"t", b"forged")
+    exchanges.receive(forged, "peer", 0)
+    exchanges.answer(forged, Message(CON, CHANGED, None, b"", b"no"), "peer", 0)
+    true = Message(CON, GET, 7, b"t")
+    assert exchanges.receive(true, "peer", 1) == ("new", [])
+    answers = exchanges.answer(true, Message(CON, CONTENT, None, b"", b"yes"), "peer", 1)
+    assert exchanges.receive(true, "peer", 2) == ("duplicate", answers)
+    # nor does it take the acknowledgement of a notification
+    exchanges.receive(Message(CON, CONTENT, 9, b"x"), "peer", 3)
+    assert exchanges.receive(Message(CON, CONTENT, 9, b"y"), "peer", 4) == ("new", [])
+
+
+def test_strangers_do_not_displace_what_members_sent():
+    exchanges = Exchanges(half)
+    answers = []
+    for mid in range(DEDUP_MAX):
+        asked = Message(CON, GET, mid)
+        exchanges.receive(asked, "member", 0)
+        exchanges.trust(asked, 0)
+        answers.append(exchanges.answer(asked, Message(CON, CONTENT), "member", 0))
+    for mid in range(DEDUP_MAX):
+        for kind in (CON, NON):
+            asked = Message(kind, GET, mid, b"s")
+            exchanges.receive(asked, "member" if mid & 1 else "stranger", 1)
+            exchanges.answer(asked, Message(CON, CONTENT), "stranger", 1)
+    for mid in range(DEDUP_MAX):
+        assert exchanges.receive(Message(CON, GET, mid), "member", 2) == ("duplicate", answers[mid])
+    # members displace each other, the least recent first
+    asked = Message(CON, GET, 99)
+    exchanges.receive(asked, "member", 3)
+    exchanges.trust(asked, 3)
+    assert exchanges.receive(Message(CON, GET, 1), "member", 3)[0] == "duplicate"
+    assert exchanges.receive(Message(CON, GET, 0), "member", 3)[0] == "new"
+
+
+def test_answers_to_strangers_do_not_displace_the_record_of_a_notification():
+    exchanges = Exchanges(half)
+    notification = Message(NON, CONTENT, None, b"\x33")
+    exchanges.send(notification, "peer", 0)
+    for mid in range(2 * DEDUP_MAX):
+        exchanges.answer(Message(NON, GET, mid), Message(NON, CONTENT), "stranger", 0)
+    exchanges.receive(empty(RST, notification.mid), "peer", 1)
+    assert exchanges.tick(1) == ([], [("peer", b"\x33", None)])
+
+
+def test_an_answer_that_was_not_verified_does_not_stop_the_request():
+    exchanges = Exchanges(half)
+    message = request(exchanges)
+    exchanges.send(message, "peer", 0)
+    forged = Message(ACK, CONTENT, message.mid, message.token, b"forged")
+    assert exchanges.receive(forged, "peer", 1) == ("new", [])
+    assert len(exchanges.tick(2500)[0]) == 1
+    exchanges.end("peer", message.token)
+    assert exchanges.tick(100000) == ([], [])
+
+
 def test_ping_is_answered_with_a_reset():
     # RFC 7252, section 4.3
     exchanges = Exchanges(half)
@@ -393,5 +452,5 @@ def test_forgotten_message_is_new_when_it_comes_again():
     message = Message(CON, GET, 7, b"t")
     assert exchanges.receive(message, "peer", 0)[0] == "new"
     assert exchanges.receive(message, "peer", 1)[0] == "duplicate"
-    exchanges.forget()
+    exchanges.forget(message)
     assert exchanges.receive(message, "peer", 2)[0] == "new"

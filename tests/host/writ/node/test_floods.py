@@ -6,6 +6,7 @@ from node_rig import GATEWAY, SENSOR, code, datagram, field, make, policy, serve
 from writ import crypto
 from writ.authority import capsule
 from writ.limits import (
+    DEDUP_MAX,
     HANDSHAKE_BURST,
     HANDSHAKE_REFILL_MS,
     HANDSHAKES_MAX,
@@ -239,3 +240,69 @@ def test_an_offline_gateway_does_not_block_calls_to_others():
         net.send("gw", gw.sync.ask_beacon("soil"))
         net.run(30000)
         assert code(net.ask("gw", "other", "hello")) == "2.05"
+
+
+# --- duplicates -----------------------------------------------------------------------------------
+
+
+def asked_once(method, path, payload=b""):
+    """(net, calls, datagram): a session, and a member's request that was handled."""
+    net, calls = field()
+    net.ask("gw", "soil", "hello")
+    net.call("gw", "soil", path, method, payload)
+    data = net.log[-1][2]
+    net.run()
+    return net, calls, data
+
+
+def test_a_spoofed_datagram_does_not_swallow_a_members_request():
+    net, calls = field()
+    net.ask("gw", "soil", "hello")
+    answers = net.call("gw", "soil", "temp", coap.POST, b"on")
+    ((_, _, data),) = net.queue
+    start = 4 + (data[0] & 15)
+    altered = data[:-1] + bytes((data[-1] ^ 1,))
+    for forged in (
+        data[:start],  # with its id and token, and no session
+        remid(datagram(coap.CON, coap.GET, b"", 0, b"\x09"), int.from_bytes(data[2:4], "big")),
+        remid(message_1(1), int.from_bytes(data[2:4], "big")),
+        altered,
+    ):
+        # its answers are lost: the member asks on
+        net.nodes["soil"].receive(forged, "gw", net.now_ms)
+    net.run()
+    assert [code(answer) for answer in answers] == ["2.04"]
+    assert calls[-1] == ("temp", coap.POST, b"on")
+
+
+def test_strangers_do_not_evict_the_answer_to_a_member():
+    net, calls, data = asked_once(coap.POST, "temp", b"on")
+    soil = net.nodes["soil"]
+    first = soil.receive(data, "gw", net.now_ms)
+    assert len(first) == 1 and len(calls) == 2
+    for number in range(3 * DEDUP_MAX):
+        kind = (coap.CON, coap.NON)[number & 1]
+        options = ((coap.URI_PATH, b".well-known"), (coap.URI_PATH, b"core"))
+        plain = datagram(kind, coap.GET, b"", number, b"", options)
+        protected = datagram(kind, coap.POST, bytes(20), number, b"", ((coap.OSCORE, data[7:10]),))
+        unasked = datagram(kind, coap.CONTENT, b"", number, b"\x7f")
+        for forged in (plain, protected, unasked):
+            soil.receive(forged, (f"x{number}", "gw")[number % 2], net.now_ms)
+    assert soil.receive(data, "gw", net.now_ms) == first
+    assert len(calls) == 2 and "Replayed" not in soil.counters
+
+
+def test_a_spoofed_answer_does_not_cancel_an_observation():
+    net, _ = field()
+    soil = net.nodes["soil"]
+    answers = net.call("gw", "soil", "temp", observe=True)
+    net.run()
+    for _ in range(9):
+        out = soil.notify("temp", net.now_ms)
+        mid = int.from_bytes(out[0][1][2:4], "big")
+        # the gateway gets a forged message with the id of the notification first
+        net.inject("soil", "gw", datagram(coap.CON, coap.CONTENT, b"", mid, b"\x99"))
+        net.queue.clear()
+        net.send("soil", out)
+        net.run()
+    assert len(answers) == 10 and len(soil.server.observers.entries) == 1
