@@ -38,6 +38,7 @@ from writ.authority.store import Store
 from writ.node import context, handshake, server
 from writ.wire import coap, edhoc_codec
 from writ.wire.oscore import Context
+from writ_host.policy import approvals
 
 
 @pytest.fixture(scope="module")
@@ -230,9 +231,9 @@ def test_cddl_of_the_claims() -> None:
             assert f"-65537: [{number}," in rule(name)
     assert f"? {capsule.NBF}: unix-time" in rule("member")
     assert rule("claims") == " / ".join(capsule.KIND_NAMES[kind] for kind in capsule._CLAIMS)
-    assert f"alg {capsule.EDDSA}, EdDSA" in CDDL and f"alg {capsule.ES256}, ES256" in CDDL
-    assert cbor.encode({1: capsule.EDDSA}).hex() in rule("certified")
-    assert cbor.encode({1: capsule.ES256}).hex() in rule("granted")
+    for name, algorithm in (("eddsa", capsule.EDDSA), ("es256", capsule.ES256)):
+        assert rule(name) == f"bstr .cbor {{ 1: {algorithm} }}"
+        assert f"protected header, {cbor.encode({1: algorithm}).hex()}" in CDDL
 
 
 def test_cddl_of_operations_and_masks() -> None:
@@ -252,7 +253,11 @@ def test_cddl_of_operations_and_masks() -> None:
     assert f"flags: 1..{policy.FRESH | policy.QUORUM}" in rule("rule")
     assert f"? {policy.PARAM_ROLE_NAMES}: [1*{limits.ROLES_MAX - 1} name]" in rule("policy-params")
     assert f"? {policy.PARAM_GRANTS}: {{ 1*{limits.REVOKED_MAX} " in rule("policy-params")
-    assert f"? {policy.PARAM_APPROVALS}: [" in rule("policy-params")
+    assert f"? {policy.PARAM_APPROVALS}: approvals" in rule("policy-params")
+    kinds = " / ".join(map(str, sorted(approvals.KINDS.values())))
+    most, rules = approvals.OPERATORS_MAX, approvals.APPROVAL_RULES_MAX
+    each = f"[kind: {kinds}, operators: 0..{most}, roles, renew: 0 / 1]"
+    assert rule("approvals") == f"[ operators: 0..{most}, 0*{rules} {each}, ]"
     assert f"? {policy.PARAM_COMMITTEE}: bstr .size 8" in rule("policy-params")
     assert rule("set") == f"[4, {policy.PARAM_APPROVALS}..{policy.PARAM_COMMITTEE}, any]"
     for name in ("epoch", "unix-time", "seconds"):

@@ -124,8 +124,10 @@ def sides() -> tuple[edhoc.Initiator, edhoc.Responder]:
     )
 
 
-def exchange(made: dict[str, bytes], by_value: bool) -> tuple[list[bytes], tuple[bytes, bytes]]:
-    """A handshake: (the three messages, (secret, salt))."""
+def exchange(
+    made: dict[str, bytes], by_value: bool
+) -> tuple[list[bytes], list[bytes], tuple[bytes, bytes]]:
+    """A handshake: (the three messages, plaintexts 2 and 3, (secret, salt))."""
 
     def ead(value: bytes) -> list[tuple[int, bool, bytes]]:
         return [(handshake.EAD_LABEL, False, value)]
@@ -138,17 +140,19 @@ def exchange(made: dict[str, bytes], by_value: bool) -> tuple[list[bytes], tuple
     pump.read_1(messages[0])
     messages.append(pump.message_2(shown(257), made["member"], ead(b"\x01" + made["head-1"])))
     hub.read_2(messages[1])
+    plaintexts = [hub._plaintext]
     hub.verify_2(made["member"], crypto.p256_public(crypto.sha256(b"pump-1"))[0])
     messages.append(hub.message_3(shown(256), made["hub"], ead(b"\x02" + made["head-2"])))
     pump.read_3(messages[2])
+    plaintexts.append(pump._plaintext)
     pump.verify_3(made["hub"], crypto.p256_public(crypto.sha256(b"hub"))[0])
     assert hub.oscore() == pump.oscore()
-    return messages, hub.oscore()
+    return messages, plaintexts, hub.oscore()
 
 
 def conversation(made: dict[str, bytes]) -> dict[str, bytes]:
     """The handshake, requests and responses of the examples, by name."""
-    messages, (secret, salt) = exchange(made, True)
+    messages, plaintexts, (secret, salt) = exchange(made, True)
     greeting = coap.Message(coap.CON, coap.POST, 0x1233, b"\x50", b"\xf5" + messages[0])
     greeting.add_path(".well-known/edhoc")
     greeting.add(coap.CONTENT_FORMAT, 65)
@@ -169,6 +173,8 @@ def conversation(made: dict[str, bytes]) -> dict[str, bytes]:
         "message-1": messages[0],
         "message-2": messages[1],
         "message-3": messages[2],
+        "plaintext-2": plaintexts[0],
+        "plaintext-3": plaintexts[1],
         "datagram-1": greeting.encode(),
         "combined": first.encode(),
         "response": answer.encode(),
