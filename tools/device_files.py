@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 FIRMWARE = ROOT / "firmware"
 
 # Modules of writ that only CPython ever imports, relative to firmware/writ.
-HOST_ONLY = frozenset({"aes.py", "crypto/openssl.py", "crypto/pycryptodome.py"})
+HOST_ONLY = frozenset(
+    {"aes.py", "crypto/openssl.py", "crypto/p256_verify.py", "crypto/pycryptodome.py"}
+)
 
 
 def device_files() -> list[str]:

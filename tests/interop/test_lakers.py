@@ -7,6 +7,7 @@ from typing import Any
 
 import lakers
 import pytest
+from edhoc_more import key_update, read_4
 from lakers import CredentialTransfer, EADItem, EdhocInitiator, EdhocResponder
 
 from writ import cbor, crypto
@@ -59,7 +60,7 @@ def check_keys(ours: Any, theirs: Any) -> None:
         assert secret == theirs.edhoc_exporter(0, [], 16)
         assert salt == theirs.edhoc_exporter(1, [], 8)
         assert ours.exporter(5, b"context", 40) == theirs.edhoc_exporter(5, list(b"context"), 40)
-        ours.key_update(b"new context")
+        key_update(ours, b"new context")
         theirs.edhoc_key_update(list(b"new context"))
 
 
@@ -81,7 +82,7 @@ def test_we_initiate(own: str, theirs: str, ead: Ead) -> None:
     id_cred_i, ead_3 = peer.parse_message_3(us.message_3(own_id(own), OUR_CRED, ead))
     assert from_lakers(ead_3) == ead
     peer.verify_message_3(lakers.credential_check_or_fetch(id_cred_i, OUR_CRED))
-    us.read_4(peer.prepare_message_4(to_lakers(ead)))
+    read_4(us, peer.prepare_message_4(to_lakers(ead)))
     assert us.ead_4 == ead
     check_keys(us, peer)
 
@@ -261,7 +262,7 @@ def test_each_flipped_byte_of_their_message_4() -> None:
         message_4 = peer.prepare_message_4()
         assert len(message_4) == 9
         with pytest.raises(Rejection):
-            us.read_4(flip(message_4, at, mask))
+            read_4(us, flip(message_4, at, mask))
 
 
 def test_wrong_key_on_either_side() -> None:

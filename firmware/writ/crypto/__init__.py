@@ -10,16 +10,18 @@ for a device would be one more name for `use`.
 import os
 
 from .. import compat
-from ..compat import random_bytes, sha256  # noqa: F401
+from ..compat import random_bytes, sha256
 from ..errors import UsageError
 
 _NAMES = (
-    "sha512 hmac_sha256 hkdf_extract hkdf_expand ed25519_verify p256_generate p256_public p256_y "
+    "sha512 hmac_sha256 hkdf_extract hkdf_expand ed25519_verify p256_public p256_y "
     "p256_ecdh es256_sign es256_verify aes_ccm_encrypt aes_ccm_decrypt"
 )
 
 # "pure", "pycryptodome" or "openssl"
 backend = None
+# What `p256_generate` mixes with random bytes. It never returns to an earlier value.
+_pool = b""
 
 
 def use(name):
@@ -29,6 +31,10 @@ def use(name):
         from . import aead, ed25519, hashes, p256
 
         modules = (hashes, ed25519, p256, aead)
+        if not compat.MICROPYTHON:
+            from . import p256_verify
+
+            modules += (p256_verify,)
     elif name == "pycryptodome" and compat.HAVE_PYCRYPTODOME:
         from . import pycryptodome
 
@@ -45,6 +51,27 @@ def use(name):
             if hasattr(module, function):
                 globals()[function] = getattr(module, function)
     backend = name
+
+
+def stir(data):
+    """Mix `data` (bytes, secret or known) into all keys that are generated from now on."""
+    global _pool
+    # returned, so that two threads never use the same
+    pool = _pool = sha256(_pool + data)
+    return pool
+
+
+def p256_generate(secret=b""):
+    """A new P-256 private key, 32 bytes: uniform, by rejection (FIPS 186-5, A.2.2).
+
+    secret: bytes, such as the node's own private key. With it, a random generator that is guessed
+    or repeats itself gives no key away and no key twice, as in RFC 8937: the pool is a counter.
+    """
+    while True:
+        private = hmac_sha256(secret, stir(random_bytes(32)))  # noqa: F821
+        # one key in 2**64 begins like this and is less than the order; it is not missed
+        if bytes(32) < private < b"\xff\xff\xff\xff":
+            return private
 
 
 if compat.HAVE_PYCRYPTODOME:

@@ -1,13 +1,14 @@
 """P-256 in Python integers: ECDH by x coordinates (RFC 9528) and ES256 (RFC 9053, section 2.1).
 
-Not constant-time: an attacker that can time this node's handshakes finely, or measure its power,
-may learn about its private key. Slow links hide the variation; a native module instead of this one
-removes it.
+Each multiplication makes the same steps, whatever the scalar. But the time of a step in Python
+integers depends on their values: an attacker that times this node's handshakes very finely, or
+measures its power, may learn about its private key. Slow links hide the variation; a native module
+instead of this one removes it. Devices only sign: p256_verify.py is for hosts.
 
 Points are Jacobian (X, Y, Z), x = X/Z**2, y = Y/Z**3; Z = 0 is the point at infinity.
 """
 
-from ..compat import const, random_bytes, sha256
+from ..compat import const, sha256
 from ..errors import BadPoint, UsageError
 from .hashes import hmac_sha256
 
@@ -19,11 +20,10 @@ _G = (
     0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
     1,
 )
-_INFINITY = (1, 1, 0)
 
 
 def _double(point):
-    # dbl-2001-b, for a = -3; infinity stays infinity
+    # dbl-2001-b, for a = -3
     x, y, z = point
     p = _P
     delta = z * z % p
@@ -35,13 +35,9 @@ def _double(point):
 
 
 def _add(one, two):
-    # add-1998-cmo-2, with the cases that it leaves out
+    # add-1998-cmo-2, and where it fails: a sum that doubles. Opposite points give Z = 0
     x1, y1, z1 = one
     x2, y2, z2 = two
-    if z1 == 0:
-        return two
-    if z2 == 0:
-        return one
     p = _P
     z1z1 = z1 * z1 % p
     z2z2 = z2 * z2 % p
@@ -49,8 +45,8 @@ def _add(one, two):
     s = y1 * z2 * z2z2 % p
     h = (x2 * z1z1 - u) % p
     r = (y2 * z1 * z1z1 - s) % p
-    if h == 0:
-        return _INFINITY if r else _double(one)
+    if h == r == 0:
+        return _double(one)
     hh = h * h % p
     hhh = h * hh % p
     u = u * hh % p
@@ -58,39 +54,27 @@ def _add(one, two):
     return x, (r * (u - x) - s * hhh) % p, z1 * z2 * h % p
 
 
-def _digits(scalar):
-    # signed odd digits -7..7, at most one in four not zero, the least significant first (w-NAF)
-    digits = bytearray(257)
-    count = 0
-    while scalar:
-        if scalar & 1:
-            digit = scalar & 15
-            scalar -= digit - 16 if digit > 8 else digit
-            digits[count] = digit
-        scalar >>= 1
-        count += 1
-    return digits
+def _multiply(scalar, point):
+    """scalar * point, both Jacobian; 0 <= scalar < 2**257. The scalar may be a secret.
 
-
-def _multiply(*pairs):
-    # the sum of scalar * point over `pairs`: all doublings are shared (Straus)
-    terms = []
-    for scalar, point in pairs:
-        twice = _double(point)
-        table = [point]
-        for _ in range(3):
-            table.append(_add(table[-1], twice))
-        terms.append((_digits(scalar), table))
-    point = _INFINITY
-    for i in range(256, -1, -1):
-        point = _double(point)
-        for digits, table in terms:
-            digit = digits[i]
-            if digit > 8:
-                x, y, z = table[(15 - digit) >> 1]
-                point = _add(point, (x, -y, z))
-            elif digit:
-                point = _add(point, table[digit >> 1])
+    The steps do not depend on the scalar: 64 windows of four doublings and one addition. For that
+    it is made odd by adding the order, and written in odd digits -15..15 (Joye and Tunstall, 2009).
+    A plain loop is as long as the scalar, and the length of an ES256 nonce gives the key away.
+    """
+    scalar += _N * (1 - (scalar & 1))
+    twice = _double(point)
+    # 1, 3, 5 ... 15 times the point
+    table = [point]
+    for _ in range(7):
+        table.append(_add(table[-1], twice))
+    # the digits as 2 * nibble - 15; the uppermost one, above 2**256, is always 1
+    scalar >>= 1
+    for i in range(252, -4, -4):
+        for _ in range(4):
+            point = _double(point)
+        digit = scalar >> i & 15
+        x, y, z = table[(digit if digit > 7 else ~digit) & 7]
+        point = _add(point, (x, y if digit > 7 else _P - y, z))
     return point
 
 
@@ -120,17 +104,9 @@ def _private(private):
     return d
 
 
-def p256_generate():
-    """A new private key, 32 bytes: uniform in 1..n-1, by rejection (FIPS 186-5, A.2.2)."""
-    while True:
-        private = random_bytes(32)
-        if 0 < int.from_bytes(private, "big") < _N:
-            return private
-
-
 def p256_public(private):
     """(x of 32 bytes, whether y is odd) of the public key; raises `UsageError`."""
-    x, y = _affine(_multiply((_private(private), _G)))
+    x, y = _affine(_multiply(_private(private), _G))
     return x.to_bytes(32, "big"), y & 1 == 1
 
 
@@ -147,7 +123,7 @@ def p256_ecdh(private, x):
 
     The sign of y does not matter to it. Raises `BadPoint`, or `UsageError` for a bad `private`.
     """
-    return _affine(_multiply((_private(private), _point(x, False))))[0].to_bytes(32, "big")
+    return _affine(_multiply(_private(private), _point(x, False)))[0].to_bytes(32, "big")
 
 
 def _nonces(private, digest):
@@ -175,29 +151,7 @@ def es256_sign(private, message):
     e = int.from_bytes(digest, "big")
     for k in _nonces(private, digest):
         if 0 < k < _N:
-            r = _affine(_multiply((k, _G)))[0] % _N
+            r = _affine(_multiply(k, _G))[0] % _N
             s = pow(k, _N - 2, _N) * (e + r * d) % _N
             if r and s:
                 return r.to_bytes(32, "big") + s.to_bytes(32, "big")
-
-
-def es256_verify(x, y_is_odd, message, signature):
-    """Whether `signature` (64 bytes) by the key (`x` of 32 bytes, sign of y) fits `message`.
-
-    Never raises; both values of s are accepted, as RFC 9053 says (FIPS 186-5, section 6.4.2).
-    """
-    if len(signature) != 64:
-        return False
-    r = int.from_bytes(signature[:32], "big")
-    s = int.from_bytes(signature[32:], "big")
-    if not (0 < r < _N and 0 < s < _N):
-        return False
-    try:
-        public = _point(x, y_is_odd)
-    except BadPoint:
-        return False
-    s = pow(s, _N - 2, _N)
-    e = int.from_bytes(sha256(message), "big")
-    point = _multiply((e * s % _N, _G), (r * s % _N, public))
-    # infinity gives x = 0, which is no valid r
-    return _affine(point)[0] % _N == r

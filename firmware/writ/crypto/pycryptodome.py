@@ -14,7 +14,6 @@ from Crypto.PublicKey import ECC
 from Crypto.PublicKey.ECC import EccPoint
 from Crypto.Signature import DSS, eddsa
 
-from ..compat import random_bytes
 from ..errors import BadPoint, DecryptionFailed, UsageError
 
 _ED_ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -104,14 +103,6 @@ def _point(x, y_is_odd):
         return ECC.import_key(sec1, curve_name="P-256").pointQ
     except ValueError:
         raise BadPoint() from None
-
-
-def p256_generate():
-    """A new private key, 32 bytes."""
-    while True:
-        private = random_bytes(32)
-        if 0 < int.from_bytes(private, "big") < _N:
-            return private
 
 
 def p256_public(private):

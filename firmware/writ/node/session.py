@@ -148,6 +148,8 @@ class Sessions:
             saved = self._store.load(record)
             if not saved:
                 return
+            # unlike at any other start, since the record counts: for ephemeral keys
+            crypto.stir(saved)
             raw, keys, is_writ, limit = cbor.decode(saved)
             peer = self._recall(Member(capsules.parse(raw)))
             self._distrust(self._make(record, peer, keys, None, is_writ, limit))

@@ -143,12 +143,6 @@ class _Session:
             raise OutOfOrder()
         return _kdf(_kdf(self._prk_out, 10, b"", 32), label, context, length)
 
-    def key_update(self, context):
-        """Replace what `exporter` derives from, with `context` (bytes), appendix H."""
-        if self._prk_out is None:
-            raise OutOfOrder()
-        self._prk_out = _kdf(self._prk_out, 11, context, 32)
-
     def oscore(self):
         """(master secret of 16, master salt of 8 bytes), appendix A.1.
 
@@ -158,7 +152,7 @@ class _Session:
 
 
 class Initiator(_Session):
-    """message_1, read_2, verify_2, message_3, and read_4 where the peers have agreed on it.
+    """message_1, read_2, verify_2, message_3. No node asks for a message_4.
 
     private: the static P-256 key, 32 bytes; c_i: at most 7 bytes; ead_labels: those understood,
     so that they may be critical; suites: in order of preference, the last one is 2, the only one
@@ -170,14 +164,14 @@ class Initiator(_Session):
         if suites[-1] != SUITE or len(c_i) > CONNECTION_ID_BYTES_MAX:
             raise UsageError("suites or C_I")
         self._suites = suites
-        self.ead_2 = self.ead_4 = None
+        self.ead_2 = None
 
     def message_1(self, ead=()):
         """message_1 (bytes), without the `true` that CoAP puts before it (5.2.2)."""
         with self._at(0):
             suites = self._suites
             if self._ephemeral is None:
-                self._ephemeral = crypto.p256_generate()
+                self._ephemeral = crypto.p256_generate(self._private)
             message = edhoc_codec.check_output(
                 b"\x03"
                 + cbor.encode(SUITE if len(suites) == 1 else suites)
@@ -230,13 +224,6 @@ class Initiator(_Session):
             self._finish()
         return message
 
-    def read_4(self, message_4):
-        """Check message_4 and set `ead_4` (5.5.3). Raises a `Rejection`."""
-        with self._at(4):
-            plaintext = crypto.aes_ccm_decrypt(*self._aead(8), edhoc_codec.read_body(message_4))
-            self.ead_4 = edhoc_codec.read_ead(plaintext, 0, self._labels)
-            self._prk = None
-
 
 class Responder(_Session):
     """read_1, message_2, read_3, verify_3, and message_4 where the peers have agreed on it.
@@ -280,7 +267,7 @@ class Responder(_Session):
             if self.c_r == self.c_i:
                 raise BadShape()
             if self._ephemeral is None:
-                self._ephemeral = crypto.p256_generate()
+                self._ephemeral = crypto.p256_generate(self._private)
             g_y = crypto.p256_public(self._ephemeral)[0]
             self._agree(g_y)
             prk_2e, th_2 = self._prk, self._th

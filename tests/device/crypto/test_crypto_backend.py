@@ -7,7 +7,7 @@ from writ.errors import UsageError
 
 _NAMES = (
     "sha256 random_bytes sha512 hmac_sha256 hkdf_extract hkdf_expand ed25519_verify "
-    "p256_generate p256_public p256_y p256_ecdh es256_sign es256_verify "
+    "p256_generate p256_public p256_y p256_ecdh es256_sign "
     "aes_ccm_encrypt aes_ccm_decrypt"
 )
 
@@ -28,6 +28,10 @@ def test_use_switches_the_functions():
     pure = crypto.ed25519_verify
     crypto.use(before)
     assert (crypto.ed25519_verify is pure) == (before == "pure")
+
+
+def test_hosts_alone_verify_es256():
+    assert hasattr(crypto, "es256_verify") != compat.MICROPYTHON
 
 
 def test_an_unknown_backend_changes_nothing():

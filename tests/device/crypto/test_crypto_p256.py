@@ -1,16 +1,12 @@
 """P-256: points, ECDH by x, ES256."""
 
 from harness import raises
-from vectors_p256 import BAD_X, ECDH, ECDH_RFC5903, ES256, RFC6979, RFC6979_KEY
+from vectors_p256 import BAD_X, ECDH, ECDH_RFC5903, RFC6979, RFC6979_KEY
 
 from writ import crypto
 from writ.errors import BadPoint, UsageError
 
 _N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-
-
-def _odd(y):
-    return bool(int(y[-1], 16) & 1)
 
 
 def test_rfc_5903_keys_and_shared_secret():
@@ -36,9 +32,6 @@ def test_x_off_the_curve_or_out_of_range_is_a_bad_point():
         raises(BadPoint, crypto.p256_ecdh, private, x)
         raises(BadPoint, crypto.p256_y, x, True)
         raises(BadPoint, crypto.p256_y, x, False)
-        assert (
-            crypto.es256_verify(x, False, b"m", bytes(31) + b"\x01" + bytes(31) + b"\x01") is False
-        )
     raises(BadPoint, crypto.p256_ecdh, private, b"")
 
 
@@ -84,44 +77,39 @@ def test_generated_keys_agree():
     )
 
 
+def test_keys_differ_though_the_random_generator_repeats_itself():
+    plain = crypto.random_bytes
+    crypto.random_bytes = lambda count: bytes(count)
+    try:
+        keys = {crypto.p256_generate(b"static") for _ in range(4)}
+        # after a restart the pool is empty: the static key, and what is on flash, make them differ
+        for stirred in (b"record 1", b"record 2"):
+            for secret in (b"", b"static", b"another"):
+                crypto._pool = b""
+                crypto.stir(stirred)
+                keys.add(crypto.p256_generate(secret))
+    finally:
+        crypto.random_bytes = plain
+    assert len(keys) == 10
+    assert {len(key) for key in keys} == {32}
+
+
+def test_a_known_pool_and_known_random_bytes_do_not_give_a_key():
+    # what an attacker can compute who knows everything but the static key
+    plain = crypto.random_bytes
+    crypto.random_bytes = lambda count: bytes(count)
+    crypto._pool = b""
+    try:
+        key = crypto.p256_generate(crypto.sha256(b"static"))
+    finally:
+        crypto.random_bytes = plain
+    pool = crypto.sha256(bytes(32))
+    assert crypto._pool == pool
+    assert key not in (pool, crypto.hmac_sha256(b"", pool), crypto.sha256(pool))
+    assert key == crypto.hmac_sha256(crypto.sha256(b"static"), pool)
+
+
 def test_rfc_6979_signatures():
-    private, x, y = RFC6979_KEY
+    private, _, _ = RFC6979_KEY
     for message, signature in RFC6979:
         assert crypto.es256_sign(bytes.fromhex(private), message).hex() == signature
-        signature = bytes.fromhex(signature)
-        x_bytes = bytes.fromhex(x)
-        assert crypto.es256_verify(x_bytes, _odd(y), message, signature) is True
-        assert crypto.es256_verify(x_bytes, not _odd(y), message, signature) is False
-        assert crypto.es256_verify(x_bytes, _odd(y), message + b"!", signature) is False
-
-
-def test_wycheproof_es256():
-    assert len(ES256) > 20
-    for x, y, message, signature, valid in ES256:
-        verdict = crypto.es256_verify(
-            bytes.fromhex(x), _odd(y), bytes.fromhex(message), bytes.fromhex(signature)
-        )
-        assert verdict is valid
-
-
-def test_es256_out_of_range_fails():
-    _, x, y = RFC6979_KEY
-    x = bytes.fromhex(x)
-    good = bytes.fromhex(RFC6979[0][1])
-    r, s = good[:32], good[32:]
-    zero = bytes(32)
-    order = _N.to_bytes(32, "big")
-    for bad in (zero + s, r + zero, zero + zero, order + s, r + order, order + order):
-        assert crypto.es256_verify(x, _odd(y), b"sample", bad) is False
-    for size in (0, 32, 63):
-        assert crypto.es256_verify(x, _odd(y), b"sample", good[:size]) is False
-    assert crypto.es256_verify(x, _odd(y), b"sample", good + b"\x00") is False
-
-
-def test_es256_takes_both_values_of_s():
-    # RFC 9053 does not ask for the lower one
-    _, x, y = RFC6979_KEY
-    good = bytes.fromhex(RFC6979[0][1])
-    other = _N - int.from_bytes(good[32:], "big")
-    twin = good[:32] + other.to_bytes(32, "big")
-    assert crypto.es256_verify(bytes.fromhex(x), _odd(y), b"sample", twin) is True

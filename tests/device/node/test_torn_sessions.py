@@ -5,6 +5,7 @@ from authority_rig import OWN_X, Remembered, members_raw
 from fakeflash import TAILS, MemoryFlash, PowerCut, TornFlash
 from harness import raises
 
+from writ import crypto
 from writ.authority import capsule
 from writ.authority.authority import Authority
 from writ.authority.store import Store
@@ -187,3 +188,23 @@ def test_no_partial_iv_is_used_twice_after_a_lost_write():
                             if name[0] == kind and name.endswith("." + slot):
                                 flash.files[name] = b"rotten"
                         sessions, flash = restart(flash.files)
+
+
+def test_a_restart_gives_new_ephemeral_keys_though_the_random_generator_repeats_itself():
+    plain = crypto.random_bytes
+    crypto.random_bytes = lambda count: bytes(count)
+    keys_1 = keys(1)
+    made = set()
+    files = {}
+    try:
+        for _ in range(3):
+            crypto._pool = b""
+            sessions, flash = restart(files)
+            made.add(crypto.p256_generate(b"static key"))
+            # a session that the node made, or only used
+            session = list(sessions)[0] if len(sessions) else sessions.open(member(1), keys_1, "a")
+            Used().send(session, SEQUENCE_RESERVE + 1)
+            files = flash.files
+    finally:
+        crypto.random_bytes = plain
+    assert len(made) == 3

@@ -1,6 +1,7 @@
 """EDHOC sessions at every step of RFC 9529, trace 2, for the tests of edhoc.py."""
 
 import vectors_edhoc as v
+from edhoc_more import read_4
 
 from writ import cbor
 from writ.wire import edhoc
@@ -77,7 +78,7 @@ def run(id_i, cred_i, id_r, cred_r, eads=((), (), (), ())):
     i.verify_2(cred_r, v.PK_R)
     told_r = r.read_3(i.message_3(id_i, cred_i, eads[2]))
     r.verify_3(cred_i, v.PK_I)
-    i.read_4(r.message_4(eads[3]))
+    read_4(i, r.message_4(eads[3]))
     assert (i.c_i, i.c_r) == (r.c_i, r.c_r) == (b"i", b"")
     assert i.oscore() == r.oscore() and i.oscore()[0] != v.MASTER_SECRET
     return i, r, told_i, told_r

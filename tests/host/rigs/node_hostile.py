@@ -22,9 +22,9 @@ class Work:
         self.ecdh += 1
         return self._saved[0](*arguments)
 
-    def _generate(self):
+    def _generate(self, *arguments):
         self.generate += 1
-        return self._saved[1]()
+        return self._saved[1](*arguments)
 
     def _verify(self, *arguments):
         self.verify += 1
