@@ -1,5 +1,6 @@
 """The target of a call: NAME/PATH, or coap://HOST:PORT/PATH for any node at that address."""
 
+import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -7,6 +8,10 @@ from writ.authority.capsule import check_name
 from writ.errors import Rejection, UsageError
 from writ.limits import PATH_BYTES_MAX
 from writ.link import udp
+
+# RFC 1123, section 2.1: labels of at most 63 characters; an underscore occurs in local networks.
+_HOST_CHARS_MAX = 253
+_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,10 @@ def parse(text: str, with_path: bool = True) -> Target:
 
 def _parse_uri(text: str) -> Target:
     # RFC 7252, section 6.4; an address names a UDP/IPv4 endpoint
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise UsageError(f"{text}: {error}") from None
     if parts.scheme != "coap":
         raise UsageError(f"{text}: only coap:// addresses are supported")
     address = check_address(parts.netloc)
@@ -59,7 +67,9 @@ def check_address(text: str) -> str:
         host, port = udp.split(text)
     except ValueError:
         host, port = "", 0
-    if not host or not 0 < port < 65536 or any(c in host for c in "[]@:/ "):
+    labels = host.removesuffix(".").split(".")
+    is_host = len(host) <= _HOST_CHARS_MAX and all(map(_LABEL.fullmatch, labels))
+    if not is_host or not 0 < port < 65536:
         raise UsageError(f"{text!r} is not HOST or HOST:PORT (IPv4 or a name)")
     return f"{host}:{port}"
 

@@ -54,7 +54,7 @@ def _read(source: str) -> bytes:
                 f"{source[:60]}: neither a file nor hex digits",
                 "Give a file, hex digits, or - for standard input.",
             )
-        return found
+        data = found
     if len(data) > INPUT_BYTES_MAX:
         raise HostError(f"more than {INPUT_BYTES_MAX} bytes", "A capsule is far shorter.")
     # a capsule begins with the byte 0x84, which is not ASCII, so it is never valid hex digits

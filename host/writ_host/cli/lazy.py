@@ -87,6 +87,7 @@ class Main(LazyGroup):
         arguments = list(sys.argv[1:] if args is None else args)
 
         def run() -> Any:
+            _check_text(arguments)
             return click.Group.main(self, arguments, prog_name, complete_var, False, **extra)
 
         if not standalone_mode:
@@ -94,6 +95,13 @@ class Main(LazyGroup):
         end = arguments.index("--") if "--" in arguments else len(arguments)
         as_json = "--json" in arguments[:end]
         return _exit(run_guarded(run, as_json))
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Raises `UsageError` for an argument that is not UTF-8, or that no file name can contain."""
+    for number, word in enumerate(arguments, 1):
+        if "\0" in word or any("\ud800" <= letter <= "\udfff" for letter in word):
+            raise click.UsageError(f"argument {number} is not UTF-8 text")
 
 
 def _exit(code: int) -> NoReturn:

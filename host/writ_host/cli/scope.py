@@ -8,7 +8,7 @@ import click
 
 from writ.limits import GOVERNORS_MAX
 
-from .. import humanize
+from .. import humanize, textfile
 from ..ceremony import keyring
 from ..consensus.committee import (
     UnsafeThreshold,
@@ -103,7 +103,7 @@ def create(
     without a network between them see writ ceremony.
     """
     path = folder or Path(name)
-    text = policy_path.read_text("utf-8") if policy_path else template(name)
+    text = textfile.read(policy_path) if policy_path else template(name)
     policy_source = str(policy_path or path / "policy.toml")
     if local:
         listed = _local_names(governors, names)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from writ.authority.capsule import Charter, parse
 
-from .. import files
+from .. import files, textfile
 from ..errors import FileInTheWay, HostError, Malformed
 from ..keys import keyfile
 from ..keys.identity import check_name
@@ -176,7 +176,7 @@ def _to_json(manifest: Manifest) -> bytes:
 
 def _from_json(data: bytes, file: Path) -> Manifest:
     try:
-        manifest = json.loads(data)
+        manifest = textfile.parse_json(data.decode(), MANIFEST)
         name = check_name(manifest["name"])
         return Manifest(name, int(manifest["time"]), str(manifest["scope"]), int(manifest["epoch"]))
     except (ValueError, TypeError, KeyError, RecursionError, Malformed):

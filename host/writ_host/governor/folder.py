@@ -11,7 +11,6 @@ control.sock          the daemon's control socket (control.py)
 
 import errno
 import socket
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,13 @@ from typing import Any
 from writ.errors import UsageError
 from writ.link.udp import split
 
-from .. import files, target
+from .. import files, target, textfile
 from ..errors import FileInTheWay, HostError, Malformed
 from ..keys.identity import check_name
+from ..textfile import BadText
 
 PEERS_PORT = 5685
 LISTEN_PORT = 5683
-_TOML_BYTES_MAX = 65536
 _NOT_LOCAL = (
     "This machine does not have that address. If others reach this machine through NAT or port"
     ' forwarding, set bind = "0.0.0.0" in governor.toml.'
@@ -167,16 +166,13 @@ class GovernorFolder:
     def read(self) -> Settings:
         """Read the settings. Raises `NoGovernor` if there are none, or `BadSettings`."""
         try:
-            text = files.read_bounded(self.toml, _TOML_BYTES_MAX).decode()
-            found = tomllib.loads(text)
+            found = textfile.read_toml(self.toml)
         except (FileNotFoundError, NotADirectoryError):
             raise NoGovernor(
                 f"{self.path} is not a governor's folder (no {self.toml.name})"
             ) from None
-        except UnicodeDecodeError:
-            raise BadSettings(f"{self.toml}: not UTF-8 text") from None
-        except (ValueError, Malformed) as error:
-            raise BadSettings(f"{self.toml}: {error}") from None
+        except BadText as error:
+            raise BadSettings(str(error), error.advice) from None
         return _checked(found, self.toml)
 
     def check_keys(self, name: str) -> None:

@@ -9,14 +9,13 @@ else.
 import contextlib
 import json
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from writ.errors import UsageError
 
-from .. import files, target
-from ..errors import HostError
+from .. import files, target, textfile
+from ..textfile import BadText
 
 BOOK_FILE = "book.toml"
 SEEN_FILE = "seen.json"
@@ -27,18 +26,21 @@ _NEW_BOOK = "# Where members are: name, host:port\n"
 def read(folder: Path) -> dict[str, str]:
     """{name: "host:port"} of the folder's book.toml; {} if there is none.
 
-    Raises `HostError` for a file that is not TOML, `UsageError` for a wrong address.
+    Raises `BadText` for a file that is not TOML, or for a wrong address.
     """
     path = folder / BOOK_FILE
     try:
-        entries = tomllib.loads(path.read_text("utf-8"))
+        entries = textfile.read_toml(path)
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise HostError(f"{path}: {error}", 'Write lines like: pump1 = "10.0.0.7:5683"') from None
+    except BadText as error:
+        raise BadText(str(error), 'Write lines like: pump1 = "10.0.0.7:5683"') from None
     # other entries are people's notes
     texts = {name: value for name, value in entries.items() if isinstance(value, str)}
-    return {name: target.check_address(value) for name, value in texts.items()}
+    try:
+        return {name: target.check_address(value) for name, value in texts.items()}
+    except UsageError as error:
+        raise BadText(f"{path}: {error}") from None
 
 
 def write(folder: Path, name: str, address: str) -> None:
@@ -46,7 +48,7 @@ def write(folder: Path, name: str, address: str) -> None:
     if read(folder).get(name) == address:
         return
     path = folder / BOOK_FILE
-    text = path.read_text("utf-8") if path.exists() else _NEW_BOOK
+    text = textfile.read(path) if path.exists() else _NEW_BOOK
     key = json.dumps(name) if "." in name else name
     line = f'{key} = "{address}"\n'
     # names stand above the first table
@@ -73,12 +75,12 @@ class LastSeen:
 def read_last_seen(folder: Path) -> dict[str, LastSeen]:
     """{name: `LastSeen`}, the newest last; {} for a damaged file."""
     try:
-        entries = json.loads((folder / SEEN_FILE).read_text("utf-8"))
+        entries = textfile.read_json(folder / SEEN_FILE)
         return {
             name: LastSeen(target.check_address(address), bytes.fromhex(node_id))
             for name, (address, node_id) in entries.items()
         }
-    except (AttributeError, OSError, TypeError, UsageError, ValueError):
+    except (AttributeError, BadText, OSError, TypeError, UsageError, ValueError):
         return {}
 
 

@@ -1,14 +1,14 @@
 """The config.json of a node's folder, read strictly: every key that an agent uses is checked."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from writ.authority.capsule import check_name
 from writ.errors import Rejection, UsageError
 
-from .. import target
+from .. import target, textfile
 from ..errors import Malformed, NoNode
+from ..textfile import BadText
 
 NAME = "config.json"
 _SCOPE_BYTES = 8
@@ -24,11 +24,11 @@ def read(folder: Path) -> dict[str, Any]:
     """The configuration in `folder`. Raises `NoNode` if there is none, or `BadConfig`."""
     file = folder / NAME
     try:
-        config = json.loads(file.read_text("utf-8"))
+        config = textfile.read_json(file)
     except (FileNotFoundError, NotADirectoryError):
         raise NoNode(f"{folder} is not the folder of a node (no {NAME})") from None
-    except ValueError as error:
-        raise BadConfig(f"{file}: {error}") from None
+    except BadText as error:
+        raise BadConfig(str(error), error.advice) from None
     if not isinstance(config, dict):
         raise BadConfig(f"{file}: not an object {{...}}")
     for key, check in _CHECKS.items():

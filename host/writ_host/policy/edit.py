@@ -1,9 +1,11 @@
 """Edits of policy.toml by commands, which leave all other bytes unchanged."""
 
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+
+from .. import textfile
+from ..textfile import BadText
 
 _HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
 _REVOKED = re.compile(r"^[ \t]*revoked[ \t]*=[ \t]*\[", re.MULTILINE)
@@ -16,8 +18,8 @@ def add_revoked(text: str, entries: Sequence[tuple[str, str]]) -> str | None:
     The result is parsed again, to make sure that everything else means the same as before.
     """
     try:
-        before = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+        before = textfile.parse_toml(text, "policy.toml")
+    except BadText:
         return None
     known = before.get("revoked", [])
     if not isinstance(known, list):
@@ -39,8 +41,8 @@ def add_revoked(text: str, entries: Sequence[tuple[str, str]]) -> str | None:
         gap = "" if inside.endswith("\n") else "\n"
         changed = f"{text[: found.end()]}{inside}{gap}{lines}{text[end:]}"
     try:
-        after = tomllib.loads(changed)
-    except tomllib.TOMLDecodeError:
+        after = textfile.parse_toml(changed, "policy.toml")
+    except BadText:
         return None
     wanted = {**before, "revoked": [*known, *(node for node, _ in new)]}
     return changed if after == wanted else None
@@ -52,8 +54,8 @@ def revoke_in_file(path: Path, entries: Sequence[tuple[str, str]]) -> bool:
     Without it the next `writ policy certify` would restore the revoked nodes.
     """
     try:
-        changed = add_revoked(path.read_text("utf-8"), entries)
-    except (OSError, UnicodeDecodeError):
+        changed = add_revoked(textfile.read(path), entries)
+    except (OSError, BadText):
         return False
     if changed is None:
         return False

@@ -22,6 +22,8 @@ from writ.authority.policy import (
 from writ.errors import Rejection, UsageError
 from writ.limits import CAPSULE_BYTES_MAX, HEAD_BYTES, REVOKED_MAX, ROUTES_MAX, RULES_MAX
 
+from .. import textfile
+from ..textfile import BadText
 from .schema import PolicyDocument, PolicyTest, read_policy, role_mask
 from .strict_toml import PolicyError, listing, suggestion
 from .text import explain, method_text
@@ -54,11 +56,11 @@ class PolicyFile(PolicyDocument):
     def load(cls, path: Path | str) -> "PolicyFile":
         """The policy in a file. Raises `PolicyError`, with the file and, if known, the line."""
         try:
-            text = Path(path).read_text("utf-8")
+            text = textfile.read(Path(path))
         except OSError as error:
             raise PolicyError(f"{path}: {error.strerror}", "Check the path.") from None
-        except UnicodeDecodeError:
-            raise PolicyError(f"{path}: not UTF-8 text", "Save the file as UTF-8.") from None
+        except BadText as error:
+            raise PolicyError(str(error), error.advice) from None
         return cls.parse(text, str(path))
 
     @classmethod

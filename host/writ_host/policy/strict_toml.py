@@ -4,12 +4,13 @@ This module is independent of policies; schema.py defines the tables and keys.
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import cast
 
+from .. import textfile
 from ..errors import HostError
+from ..textfile import BadText
 
 _HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]#]+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"\s*(\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+)\s*=")
@@ -47,7 +48,7 @@ class Source:
         self._lines: dict[tuple[str, int, str], int] = {}
         counts: dict[str, int] = {}
         table = ("", 0)
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):
             if header := _HEADER.match(line):
                 title = re.sub(r"[\s\"']", "", header[2])
                 table = (title, counts.get(title, 0))
@@ -70,12 +71,9 @@ class Source:
 def read_toml(text: str, name: str) -> tuple[Source, dict[str, object]]:
     """The text as TOML 1.0. Raises `PolicyError` if it is not TOML."""
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"\(at line (\d+)", str(error))
-        where = f"{name}:{found[1]}" if found else name
-        reason = str(error).split(" (at ")[0]
-        raise PolicyError(f"{where}: {reason}", "The file must be TOML: https://toml.io") from None
+        values = textfile.parse_toml(text, name)
+    except BadText as error:
+        raise PolicyError(str(error), error.advice) from None
     return Source(text, name), values
 
 

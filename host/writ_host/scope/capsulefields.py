@@ -59,6 +59,7 @@ def _seconds(value: Any) -> str:
 
 
 _KIND = Field("kind", show=_kind)
+_UNKNOWN_KIND = Field("of a kind that nodes do not apply yet")
 _EPOCH = Field("epoch")
 _PREVIOUS = Field("head of the previous state (first 6 bytes of SHA-256 over its payload)")
 _COSE_KEY = Field(
@@ -117,7 +118,7 @@ class CapsuleFields:
         body = Field(
             "writ",
             items=(_KIND,),
-            choose=lambda kind: bodies.get(kind, Field("of a kind that nodes do not apply yet")),
+            choose=lambda kind: (type(kind) is int and bodies.get(kind)) or _UNKNOWN_KIND,
         )
         claims = Field(
             "CWT claims (RFC 8392)",

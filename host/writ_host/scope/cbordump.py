@@ -188,7 +188,7 @@ class _Reader:
         for _ in range(count):
             # a key has no part of its own: it stands before its value's
             keys = _Reader(self._data)
-            key_end, key = keys.item(now, stop, Field(), head.depth)
+            key_end, key = keys.item(now, stop, Field(), head.depth + 1)
             if not isinstance(key, int | str | bytes) or isinstance(key, bool):
                 raise Unreadable(now, "a key that is neither a number nor text nor bytes")
             if self._data[now:key_end] <= before:

@@ -119,5 +119,8 @@ def _read(path: Path) -> Pending | None:
         for draft in drafts:
             capsules.parse_claims(draft.payload)
         return Pending(str(found["title"]), int(found["time"]), drafts)
-    except (FileNotFoundError, Malformed, Rejection, ValueError, TypeError, KeyError):
+    except (FileNotFoundError, Malformed, Rejection):
+        return None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        # not JSON, or of another shape
         return None

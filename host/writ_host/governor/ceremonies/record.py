@@ -11,14 +11,15 @@ The keys identify the governor; the addresses are hints that may change.
 """
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from writ.limits import ADDRESS_BYTES_MAX
 
+from ... import textfile
 from ...errors import HostError, Malformed
 from ...keys.identity import PublicIdentity
+from ...textfile import BadText
 
 # Six lines with room for comments.
 RECORD_BYTES_MAX = 4096
@@ -64,14 +65,16 @@ class Record:
         return "\n".join(["# The public record of a governor: for the others.", *lines, ""])
 
     @classmethod
-    def from_toml(cls, text: str) -> "Record":
-        """Raises `BadRecord` for a text that is not TOML, or with a missing or invalid key."""
+    def from_toml(cls, text: str, name: str = "the record") -> "Record":
+        """The record in a text; `name`: the file's, for errors.
+
+        Raises `BadRecord` for a text that is not TOML, or with a missing or invalid key."""
         if len(text.encode(errors="replace")) > RECORD_BYTES_MAX:
             raise BadRecord(f"a record has at most {RECORD_BYTES_MAX} bytes")
         try:
-            values = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise BadRecord(f"not TOML: {str(error)[:100]}") from None
+            values = textfile.parse_toml(text, name)
+        except BadText as error:
+            raise BadRecord(str(error)[:200]) from None
         wanted = {"name", *_KEYS, *_ADDRESSES}
         if missing := sorted(wanted - values.keys()):
             raise BadRecord(f"the record lacks {', '.join(missing)}")
@@ -88,12 +91,18 @@ class Record:
     def load(cls, path: Path) -> "Record":
         """The record in this file. Raises `BadRecord`, with the file's name."""
         try:
-            with path.open("rb") as file:
-                return cls.from_toml(file.read(RECORD_BYTES_MAX + 1).decode())
+            text = textfile.read(path, RECORD_BYTES_MAX)
         except FileNotFoundError:
             raise BadRecord(f"{path}: no such file") from None
-        except (OSError, UnicodeDecodeError, BadRecord) as error:
-            raise BadRecord(f"{path}: {error}") from None
+        except OSError as error:
+            raise BadRecord(f"{path}: {error.strerror or error}") from None
+        except BadText as error:
+            raise BadRecord(str(error)) from None
+        try:
+            return cls.from_toml(text, str(path))
+        except BadRecord as error:
+            found = str(error)
+            raise BadRecord(found if found.startswith(str(path)) else f"{path}: {found}") from None
 
 
 def _unhex(name: str, value: object) -> bytes:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from writ.errors import Rejection
 
-from ... import files
+from ... import files, textfile
 from ...scope.folder import ScopeFolder
 from ...scope.issuance import WrongGovernors
+from ...textfile import BadText
 from ..control import ControlClient
 from ..folder import GovernorFolder
 
@@ -15,6 +16,7 @@ LOCK_WAIT_S = 10.0
 # A file of the scope's folder that names the folder of the daemon that certifies.
 POINTER = "governor"
 _POINTER_BYTES_MAX = 4096
+POINTER_ADVICE = "Write the path of the governor's folder into it, or remove the file."
 
 
 def connect(daemon: Path) -> ControlClient:
@@ -25,12 +27,18 @@ def connect(daemon: Path) -> ControlClient:
 
 
 def read_daemon(scope: Path) -> Path | None:
-    """The governor's folder that a scope's folder names, None where it names none."""
+    """The governor's folder that a scope's folder names, None where it names none.
+
+    Raises `BadText`.
+    """
+    file = scope / POINTER
     try:
-        text = files.read_bounded(scope / POINTER, _POINTER_BYTES_MAX).decode()
-    except FileNotFoundError:
+        text = textfile.read(file, _POINTER_BYTES_MAX).strip()
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return Path(text.strip()) if text.strip() else None
+    if not text.isprintable():
+        raise BadText(f"{file}: not the path of one folder", POINTER_ADVICE)
+    return Path(text) if text else None
 
 
 def write_daemon(scope: Path, daemon: Path) -> None:

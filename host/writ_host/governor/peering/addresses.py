@@ -6,18 +6,17 @@ another address gets that address. A wrong address does no harm: each peer prove
 
 import socket
 import time
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from writ.errors import UsageError
 from writ.link import udp
 
-from ... import files, target
+from ... import files, target, textfile
 from ...errors import Malformed
 from ...keys.identity import PublicIdentity
+from ...textfile import BadText
 
-_FILE_BYTES_MAX = 65536
 _HEAD = "# Addresses of the other governors: name, host:port\n"
 # A host name is resolved again after so long, seldom because the look-up blocks.
 _RESOLVE_AGAIN_S = 300.0
@@ -96,13 +95,15 @@ def is_numeric(address: str) -> bool:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        found = tomllib.loads(files.read_bounded(path, _FILE_BYTES_MAX).decode())
+        found = textfile.read_toml(path)
         for name, address in found.items():
             if not isinstance(address, str):
                 raise BadAddresses(f'{path}: {name} must be "host:port"')
             target.check_address(address)
     except FileNotFoundError:
         return {}
-    except (ValueError, UsageError, Malformed) as error:
+    except BadText as error:
+        raise BadAddresses(str(error)) from None
+    except UsageError as error:
         raise BadAddresses(f"{path}: {error}") from None
     return found
