@@ -93,8 +93,12 @@ else:
     def unload(name):
         """Forget a module of this package; on CPython it stays."""
 
+    # Linux stops CLOCK_MONOTONIC while the machine sleeps, and memberships expire meanwhile. macOS
+    # has no CLOCK_BOOTTIME: there CLOCK_MONOTONIC counts the time of sleep
+    _CLOCK = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+
     def _ticks_ms():
-        return time.monotonic_ns() // 1000000
+        return time.clock_gettime_ns(_CLOCK) // 1000000
 
     def _ticks_diff(later, earlier):
         return later - earlier
@@ -106,7 +110,8 @@ else:
 
 
 class Clock:
-    """Milliseconds since the clock was made. It never wraps; `ticks_ms` wraps within days.
+    """Milliseconds since the clock was made, those of sleep included where the system counts them
+    (docs/limits.md). It never wraps; `ticks_ms` wraps within days.
 
     Call `now_ms` at least once in six days, half the period of MicroPython's ticks.
     """

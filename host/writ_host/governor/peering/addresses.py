@@ -5,10 +5,10 @@ another address gets that address. A wrong address does no harm: each peer prove
 """
 
 import socket
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from writ.compat import Clock
 from writ.errors import UsageError
 from writ.link import udp
 
@@ -19,7 +19,7 @@ from ...textfile import BadText
 
 _HEAD = "# Addresses of the other governors: name, host:port\n"
 # A host name is resolved again after so long, seldom because the look-up blocks.
-_RESOLVE_AGAIN_S = 300.0
+_RESOLVE_AGAIN_MS = 300000
 
 
 class BadAddresses(Malformed):
@@ -34,7 +34,8 @@ class AddressBook:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._by_name = _read(path)
-        self._resolved: dict[str, tuple[str, float]] = {}  # numeric address, and when it expires
+        self._clock = Clock()
+        self._resolved: dict[str, tuple[str, int]] = {}  # numeric address, and when it expires, ms
 
     def set(self, found: Mapping[str, str]) -> None:
         """Store {name: "host:port"}, durably if anything changes."""
@@ -70,8 +71,8 @@ class AddressBook:
         """The address with a numeric host; "" if it cannot be resolved."""
         if not address or is_numeric(address):
             return address
-        known, until = self._resolved.get(address, ("", 0.0))
-        if time.monotonic() < until:
+        known, until = self._resolved.get(address, ("", 0))
+        if self._clock.now_ms() < until:
             return known
         host, port = udp.split(address)
         try:
@@ -80,7 +81,7 @@ class AddressBook:
         except (OSError, UnicodeError):
             # the address of before is the best guess; a name may have a label of over 63 letters
             pass
-        self._resolved[address] = known, time.monotonic() + _RESOLVE_AGAIN_S
+        self._resolved[address] = known, self._clock.now_ms() + _RESOLVE_AGAIN_MS
         return known
 
 
