@@ -163,7 +163,10 @@ class Node(Core):
 
             # certified by the previous group key: other nodes refuse it
             return not vouch(self.authority, me)
-        return me and me.expires - self.authority.now_s(now_ms) < self._renew_s
+        return me and (
+            self.authority.is_outdated(me)
+            or me.expires - self.authority.now_s(now_ms) < self._renew_s
+        )
 
     def announce(self):
         """Print name, node id and address, which an operator compares before admitting a node."""

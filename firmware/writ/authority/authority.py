@@ -103,9 +103,9 @@ class Authority:
     def check_member(self, member, now_ms, any_key=False):
         """Raise `NotMember`, `Revoked`, `Expired` or `NotYetValid` unless `member` is valid now.
 
-        any_key: accept a capsule that was certified before the last succession.
+        any_key: accept a capsule that was certified before the last succession, or that is void.
         """
-        if member.key_epoch != self.key_epoch and not any_key:
+        if not any_key and self.is_outdated(member):
             raise NotMember()
         if self._is_revoked(member.node_id):
             raise Revoked()
@@ -173,6 +173,12 @@ class Authority:
                 if not self._is_revoked(found):
                     break
         return self.peer(found)
+
+    def is_outdated(self, member):
+        """Whether a `Member` needs a new capsule: of the key in force, not void by the policy."""
+        return member.key_epoch != self.key_epoch or (
+            self.policy is not None and member.epoch < self.policy.void_before
+        )
 
     def _is_revoked(self, node_id):
         return self.policy is not None and node_id in self.policy.revoked

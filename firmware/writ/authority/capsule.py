@@ -257,14 +257,16 @@ class Member:
     """The identity of a node, from a parsed member capsule. Raises `BadShape`.
 
     node_id: 8 bytes; x: 32 bytes, y_is_odd: bool (P-256 key); name: str; address: 1..65534;
-    roles: bit mask; expires: Unix seconds; not_before: Unix seconds or 0; key_epoch: the epoch
-    since which the group key that certified it is in force, as far as it is known.
+    roles: bit mask; expires: Unix seconds; not_before: Unix seconds or 0; epoch: in force when it
+    was drafted, 0 if it names none; key_epoch: the epoch since which the group key that certified
+    it is in force, as far as it is known.
     """
 
     key_epoch = 0
 
     def __init__(self, capsule):
-        check(capsule.kind == MEMBER and len(capsule.body) == 3)
+        body = capsule.body
+        check(capsule.kind == MEMBER and 3 <= len(body) <= 4)
         claims = capsule.claims
         self.raw = capsule.raw
         self.name = check_name(claims[SUB])
@@ -272,9 +274,12 @@ class Member:
         self.not_before = claims.get(NBF, 0)
         self.x, self.y_is_odd = confirmation_key(claims[CNF])
         self.node_id = node_id(self.x)
-        self.address = check_uint(capsule.body[1], 65534)
+        self.address = check_uint(body[1], 65534)
         check(self.address > 0)
-        self.roles = check_uint(capsule.body[2], ROLES_MASK)
+        self.roles = check_uint(body[2], ROLES_MASK)
+        # epoch 0 has one encoding: no field
+        self.epoch = check_uint(body[3], TIME_MAX) if body[3:] else 0
+        check(self.epoch or not body[3:])
 
     def kid(self):
         """The key identifier in EDHOC: the short address, 2 bytes."""

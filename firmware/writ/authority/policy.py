@@ -52,6 +52,8 @@ PARAM_GRANTS = 2
 # For governors; devices keep them unread: the approval rules, and the committee in force
 PARAM_APPROVALS = 3
 PARAM_COMMITTEE = 4
+# Member capsules that name an earlier epoch are void
+PARAM_VOID_BEFORE = 5
 
 # Operations of an amendment. A bare node id revokes: it is the most frequent one, and the shortest
 OP_RESTORE = 0
@@ -92,7 +94,7 @@ class Policy:
 
     epoch: int; previous: 6 bytes; rules, routes: lists; revoked: sorted list of node ids;
     role_names: names of roles 1, 2, ...; grants: {node id: extra roles}; issued: Unix seconds;
-    approvals: list or None; committee: 8 bytes or None.
+    approvals: list or None; committee: 8 bytes or None; void_before: an epoch, 0 for none.
     """
 
     def __init__(self, claims):
@@ -118,7 +120,7 @@ class Policy:
         check(isinstance(params, dict))
         for key in params:
             # an empty parameter has one encoding: its absence
-            check(check_uint(key, PARAM_COMMITTEE) > 0 and params[key])
+            check(check_uint(key, PARAM_VOID_BEFORE) > 0 and params[key])
         self.params = params
         self.role_names = params.get(PARAM_ROLE_NAMES, [])
         self.grants = params.get(PARAM_GRANTS, {})
@@ -132,6 +134,8 @@ class Policy:
         self.committee = params.get(PARAM_COMMITTEE)
         check(self.approvals is None or isinstance(self.approvals, list))
         check(self.committee is None or check_bytes(self.committee, 8))
+        # a later epoch would void what is certified now
+        self.void_before = check_uint(params.get(PARAM_VOID_BEFORE, 0), epoch)
         self.issued = claims[IAT]
 
     def payload(self):
@@ -214,7 +218,7 @@ def check_amendment(body):
                 check_uint(op[2], ROLES_MASK)
         elif code == OP_SET:
             # the parser of the new state checks the value
-            check(check_uint(op[1], PARAM_COMMITTEE) >= PARAM_APPROVALS)
+            check(check_uint(op[1], PARAM_VOID_BEFORE) >= PARAM_APPROVALS)
         else:
             check_rule(op[1])
     return body

@@ -151,7 +151,7 @@ def test_malformed_amendments():
         [OP_REMOVE_RULE, {}],
         [OP_SET, 4],
         [OP_SET, 2, {}],
-        [OP_SET, 5, b"12345678"],
+        [OP_SET, 6, b"12345678"],
         [OP_SET, True, b"12345678"],
         [OP_SET, 4, b"12345678", 1],
     ):

@@ -82,5 +82,5 @@ def test_other_forms_are_refused_in_a_policy_and_in_an_amendment():
     ):
         raises(BadShape, state, {key: value})
         raises(BadShape, amended, policy, [OP_SET, key, value])
-    for params in ({PARAM_APPROVALS: None}, {0: 1}, {5: 1}, {"3": APPROVALS}, {2: {}}, {1: []}):
+    for params in ({PARAM_APPROVALS: None}, {0: 1}, {6: 1}, {"3": APPROVALS}, {2: {}}, {1: []}):
         raises(BadShape, state, params)

@@ -94,9 +94,10 @@ def charter_payload(name="farm", beacon_age_max_s=3600, seed=GROUP_SEED):
     )
 
 
-def member_payload(x, name="pump-1", address=1, roles=0, exp=EXPIRES, nbf=None, odd=False):
+def member_payload(x, name="pump-1", address=1, roles=0, exp=EXPIRES, nbf=None, odd=False, epoch=0):
     """The payload of a member capsule for the P-256 key with x coordinate `x`."""
-    return capsule.build(capsule.MEMBER, [address, roles], sub=name, exp=exp, nbf=nbf, key=(x, odd))
+    body = [address, roles] + ([epoch] if epoch else [])
+    return capsule.build(capsule.MEMBER, body, sub=name, exp=exp, nbf=nbf, key=(x, odd))
 
 
 def policy_payload(epoch, previous, rules=(), routes=(), revoked=(), params=None, iat=FOUNDED):
