@@ -65,7 +65,8 @@ class TestScope:
         """A member capsule for a private key."""
         key = crypto.p256_public(private)
         year = 365 * 86400
-        return self.sign(build(MEMBER, [address, roles], sub=name, exp=FOUNDED + year, key=key))
+        body = [address, roles, 1]
+        return self.sign(build(MEMBER, body, sub=name, exp=FOUNDED + year, key=key))
 
     def revocation(self) -> bytes:
         """An amendment that revokes one node."""

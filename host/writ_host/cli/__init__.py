@@ -12,7 +12,7 @@ _SECTIONS = {
         "governor": ("governor:group", "Run a governor, approve and deny proposals."),
         "ceremony": ("ceremony:group", "Found and certify without a network between governors."),
         "policy": ("policy:group", "Check, compare, certify and show the policy."),
-        "member": ("member:group", "Request membership, admit, list, show and revoke."),
+        "member": ("member:group", "Request membership, admit, list, show, revoke and restore."),
         "capsule": ("capsule:group", "Explain a capsule byte by byte."),
     },
     "Nodes": {

@@ -4,6 +4,7 @@ An error is two lines on stderr: what happened, and what to do next. With --json
 {"error": {...}} on stdout.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -52,6 +53,16 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
 )
 
 
+class OutputClosed(Exception):
+    """The reader of a stream of events has closed the pipe: the command is done."""
+
+
+def discard_stdout() -> None:
+    """Send what is still printed, and the interpreter's flush at its exit, to nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @dataclass(frozen=True)
 class ErrorReport:
     """An error's report and exit code. name: stable, for programs."""
@@ -65,11 +76,18 @@ class ErrorReport:
 
 def run_guarded(run: Callable[[], Any], as_json: bool) -> int:
     """Call `run`, report what it raises, and return the exit code."""
+    stdout = sys.stdout
     try:
         result = run()
-    except BrokenPipeError:
+    except (BrokenPipeError, OutputClosed):
         # the reader of the output (head, less) has closed it
         return 0
+    except SystemExit:
+        # Click exits with 1, and wraps stdout, where its own output such as --help meets a closed
+        # pipe
+        if sys.stdout is not stdout:
+            return 0
+        raise
     except (click.Abort, KeyboardInterrupt):
         report(ErrorReport("Interrupted", "interrupted", "", INTERRUPTED), as_json)
         return INTERRUPTED
@@ -139,10 +157,12 @@ def report(found: ErrorReport, as_json: bool) -> None:
             "advice": found.advice,
             "exit_code": found.exit_code,
         }
-        click.echo(json.dumps({"error": error}))
+        with contextlib.suppress(OSError):
+            click.echo(json.dumps({"error": error}))
         return
-    from .output import printable
+    from .output import printable  # slow to import
 
-    print(f"writ: {printable(found.message)}", file=sys.stderr)
-    if found.advice:
-        print(f"      {printable(found.advice)}", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        print(f"writ: {printable(found.message)}", file=sys.stderr)
+        if found.advice:
+            print(f"      {printable(found.advice)}", file=sys.stderr)

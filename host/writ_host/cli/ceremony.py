@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from writ.authority import capsule as capsules
+
 from .. import files
 from ..ceremony import keyring
 from ..ceremony.founding import Founding
@@ -22,9 +24,11 @@ from ..errors import FileInTheWay, HostError, NeedsPerson
 from ..keys.dkg import fingerprint_digits
 from ..keys.identity import PublicIdentity
 from ..keys.roster import Roster, Seat
+from ..policy.edit import edit_file, set_base
 from ..policy.source import PolicyFile
 from ..policy.template import template
 from ..scope import issuance
+from ..scope.change import policy_change
 from ..scope.folder import ScopeFolder
 from ..scope.review import Review, review
 from .names import scope_name
@@ -219,28 +223,34 @@ def request_(
     signing = SigningOptions(governor, keys, passphrase_file, key_file, None)
     local = open_seat(out, scope, signing)
     path = policy_path or scope / "policy.toml"
+    made_from: tuple[int, bytes] | None = None
     if what == "charter":
         if (scope / "charter.cbor").exists():
             raise FileInTheWay(f"{scope} has its charter already", "There is nothing to request.")
         if not path.exists():
-            path.write_text(template(local.seat.roster.scope), "utf-8")
+            files.write_atomically(path, template(local.seat.roster.scope).encode(), 0o644)
             out.note(f"wrote a first policy: {path}")
         charter = issuance.charter_draft(local.seat)
         drafts = issuance.founding_drafts(charter, PolicyFile.load(path))
+        made_from = 1, capsules.head(drafts[1].payload)
         title = f"charter and first policy of {local.seat.roster.scope}"
     elif what == "beacon":
         drafts = [issuance.beacon_draft(ScopeFolder.open(scope))]
         title = drafts[0].label
     else:
-        change = issuance.policy_change(ScopeFolder.open(scope), PolicyFile.load(path))
+        change = policy_change(ScopeFolder.open(scope), PolicyFile.load(path))
         if not change:
             raise HostError(
                 "the policy file is the same as the certified policy", "Change the file first."
             )
         drafts = change.drafts
+        made_from = change.new.epoch, change.new.head()
         title = f"policy of epoch {change.new.epoch}"
     items = issuance.signing_items(drafts)
     made = publish_request(ceremony_folder(scope), local.identity, local.seat, title, items)
+    if made_from is not None:
+        # what the file says will be in force once it is signed
+        edit_file(path, lambda text: set_base(text, *made_from))
     out.ok(f"requested {made.tag}: {title}")
     out.note(f"next, {local.seat.roster.threshold} governors together:  writ ceremony sign")
     labels = [item.label for item in made.items]

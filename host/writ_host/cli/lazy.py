@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
-from .boundary import run_guarded
+from .boundary import discard_stdout, run_guarded
 
 Sections = Mapping[str, Mapping[str, tuple[str, str]]]
 
@@ -85,6 +85,10 @@ class Main(LazyGroup):
         **extra: Any,
     ) -> Any:
         arguments = list(sys.argv[1:] if args is None else args)
+        for name in ("stdout", "stderr"):
+            # the caller has closed it (>&-). The first free descriptor is that one
+            if getattr(sys, name) is None:
+                setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for the whole process
 
         def run() -> Any:
             _check_text(arguments)
@@ -107,7 +111,7 @@ def _check_text(arguments: Sequence[str]) -> None:
 def _exit(code: int) -> NoReturn:
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        # the reader (head, less) has closed it; the interpreter must not flush again at its exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:
+        # the interpreter must not flush again at its exit
+        discard_stdout()
     sys.exit(code)

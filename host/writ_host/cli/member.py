@@ -1,4 +1,4 @@
-"""`writ member`: request membership, admit, list, show and revoke."""
+"""`writ member`: request membership, admit, list, show, revoke and restore."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +9,10 @@ import click
 from writ.authority.capsule import Member
 from writ.errors import Rejection
 
-from .. import humanize
-from ..errors import HostError, UnknownNode
+from .. import files, humanize
+from ..errors import HostError
 from ..names import name_problem
 from ..node import addressbook, provision
-from ..policy.edit import revoke_in_file
 from ..policy.text import role_text
 from ..refusals import rejection_text
 from ..scope import admission as admitting
@@ -27,7 +26,7 @@ from .delivery import deliver_option
 from .names import node_name
 from .options import scope_option, timeout_option, yes_option
 from .output import Output, command
-from .policy import finish_change, issue_change, resume_change
+from .revocation import find_member, restore, revoke
 from .signers import (
     SigningOptions,
     issuing,
@@ -42,7 +41,7 @@ _folder = click.Path(file_okay=False, path_type=Path)
 
 @click.group()
 def group() -> None:
-    """Request membership, admit, list, show and revoke."""
+    """Request membership, admit, list, show, revoke and restore."""
 
 
 @command(group)
@@ -133,7 +132,7 @@ def _save(
             addressbook.write(folder.path, name, address)
         return path
     path = (directory or Path()) / f"{name}.request.cbor"
-    path.write_bytes(found.raw)
+    files.write_atomically(path, found.raw, 0o644)
     return path
 
 
@@ -191,10 +190,11 @@ def admit(
         until = admitting.parse_expiry(expires, now_s())
         admissions = _admissions(folder, requests, mask, until, name)
         admissions, raws = _issue(out, folder, admissions, expires, signing, yes)
+        if node is not None:
+            member = folder.members.find(admissions[0].name)
+            taken = provision.install(node, folder.capsules(member), folder.charter.scope)
     out.ok(f"certified {len(raws)} member{'s' * (len(raws) > 1)}: {_sizes(raws)}")
     if node is not None:
-        member = folder.members.find(admissions[0].name)
-        taken = provision.install(node, folder.capsules(member), folder.charter.scope)
         out.ok(f"installed in {node}: {', '.join(taken) or 'nothing new'}")
     done = _deliver(out, folder, admissions, not (no_deliver or node), targets, timeout_s)
     if not (node or no_deliver or done):
@@ -313,6 +313,8 @@ def _state(folder: ScopeFolder, member: Member) -> str:
         return "revoked"
     if member.expires <= now_s():
         return "expired"
+    if folder.is_void(member):
+        return "void"
     return "old key" if folder.is_outdated(member) else "ok"
 
 
@@ -355,7 +357,7 @@ def _is_open(folder: ScopeFolder, path: Path) -> bool:
 def show(out: Output, name: str, scope: Path) -> None:
     """Show one member: NAME, or its node id."""
     folder = ScopeFolder.open(scope)
-    member = _member(folder, name)
+    member = find_member(folder, name)
     document = {
         **_document(folder, member),
         "state": _state(folder, member),
@@ -369,62 +371,7 @@ def show(out: Output, name: str, scope: Path) -> None:
     out.json(document)
 
 
-def _member(folder: ScopeFolder, name: str) -> Member:
-    member = folder.members.find(name)
-    if member is None:
-        raise UnknownNode(f"no member is called {name}", "See the members: writ member list.")
-    return member
+# --- commands of other files ----------------------------------------------------------------------
 
-
-# --- revocation -----------------------------------------------------------------------------------
-
-
-@command(group)
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--reason", help="A comment for policy.toml, which is not certified.")
-@scope_option
-@signing_options
-@deliver_option
-@timeout_option
-@yes_option
-def revoke(
-    out: Output,
-    names: tuple[str, ...],
-    reason: str | None,
-    scope: Path,
-    signing: SigningOptions,
-    targets: tuple[str, ...],
-    timeout_s: float,
-    yes: bool,
-) -> None:
-    """Revoke members: a node with the new policy refuses them.
-
-    NAME is a name, or a node id.
-
-    The revocation changes the certified policy only: other changes in policy.toml wait for their
-    own certification. The node ids are added to `revoked` in policy.toml.
-    """
-    folder = open_scope(out, scope, signing)
-    with issuing(out, folder, signing):
-        found = find_targets(folder, targets)
-        members = [_member(folder, name) for name in names]
-        intent = pending.intent_key("revoke", sorted(one.node_id for one in members))
-        if all(map(folder.is_revoked, members)):
-            out.ok(f"revoked already: {', '.join(one.name for one in members)}")
-            pending.remove(folder, intent)
-        else:
-            revocation = issuance.revocation(folder, members)
-            change = resume_change(out, folder, revocation, signing, intent)
-            listed = ", ".join(f"{one.name} ({one.node_id.hex()})" for one in members)
-            out.confirm(f"Revoke {listed} from epoch {change.new.epoch} on?", yes)
-            if signing.no_wait:
-                out.note(f"{folder.policy_file} is changed when this command runs again")
-            issue_change(out, folder, change, signing, intent)
-    because = f": {reason}" if reason else ""
-    entries = [(one.node_id.hex(), f"{one.name}{because}") for one in members]
-    is_noted = revoke_in_file(folder.policy_file, entries)
-    if not is_noted:
-        out.warn(f"cannot change {folder.policy_file}: add the node ids to `revoked` yourself")
-    ids = [one.node_id for one in members]
-    document = {"revoked": ids, "noted": is_noted, "reason": reason}
-    finish_change(out, folder, found, timeout_s, document)
+group.add_command(revoke)
+group.add_command(restore)

@@ -13,6 +13,7 @@ Texts may come from untrusted peers: control characters and markup are shown, ne
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import json
 import sys
@@ -29,6 +30,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import NeedsPerson
+from .boundary import OutputClosed, discard_stdout
 
 
 def command(
@@ -42,7 +44,9 @@ def command(
     def decorate(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
         def run(as_json: bool, **parameters: Any) -> None:
-            function(Output(as_json), **parameters)
+            out = Output(as_json)
+            function(out, **parameters)
+            out.finish()
 
         make = click.command if group is None else group.command
         made = make(name, **attributes)(run)
@@ -52,6 +56,12 @@ def command(
         return made
 
     return decorate
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # rich would end the process here
+        raise BrokenPipeError(errno.EPIPE, "broken pipe")
 
 
 class Bar:
@@ -74,24 +84,42 @@ class Bar:
 class Output:
     """A command's output. as_json: only `json` and `event` print.
 
+    Output that cannot be written stops no command: what it does counts more than what it says. A
+    closed pipe is silence; another failure is reported by `finish`. Only a stream of events ends.
+
     is_live: whether stdout is a terminal, where progress bars and live views make sense.
     """
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-        self.errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self.console = _Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.errors = _Console(stderr=True, highlight=False, markup=False, emoji=False)
         self.is_live = self.console.is_terminal and not as_json
+        self._failure: OSError | None = None  # why stdout takes no more output
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._failure = self._failure or error
+            discard_stdout()
+
+    def finish(self) -> None:
+        """Raise the `OSError` that output met, unless its reader closed it."""
+        if self._failure is not None and self._failure.errno != errno.EPIPE:
+            raise OSError(self._failure.errno, self._failure.strerror, "standard output")
 
     # --- for people -------------------------------------------------------------------------------
 
     def line(self, text: str = "", style: str | None = None) -> None:
         """One line (or several) of prose."""
-        if self.is_live:
-            self.console.print(printable(text), style=style)
-        elif not self.as_json:
-            # a log of a busy governor: plain print is far cheaper than the console's layout
-            print(printable(text), file=self.console.file, flush=True)
+        with self._writing():
+            if self.is_live:
+                self.console.print(printable(text), style=style)
+            elif not self.as_json:
+                # a log of a busy governor: plain print is far cheaper than the console's layout
+                print(printable(text), file=self.console.file, flush=True)
 
     def ok(self, text: str) -> None:
         """A result."""
@@ -104,7 +132,8 @@ class Output:
     def warn(self, text: str) -> None:
         """A warning, on stderr."""
         if not self.as_json:
-            self.errors.print(f"warning: {printable(text)}", style="yellow", soft_wrap=True)
+            with contextlib.suppress(OSError):
+                self.errors.print(f"warning: {printable(text)}", style="yellow", soft_wrap=True)
 
     def fields(self, values: Mapping[str, object]) -> None:
         """Labels and values, one a line, with aligned values. A value of None is omitted."""
@@ -113,7 +142,8 @@ class Output:
         for label, value in rows.items():
             if not self.as_json:
                 text = Text(label.ljust(width), style="bold" if self.is_live else "")
-                self.console.print(text.append("  " + _cell(value), style="not bold"))
+                with self._writing():
+                    self.console.print(text.append("  " + _cell(value), style="not bold"))
 
     def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = ""
@@ -128,7 +158,8 @@ class Output:
                 table.add_column(column, overflow="fold")
             for row in cells:
                 table.add_row(*[Text(cell) for cell in row])
-            self.console.print(table, soft_wrap=False)
+            with self._writing():
+                self.console.print(table, soft_wrap=False)
             return
         if title:
             self.line(title)
@@ -166,15 +197,23 @@ class Output:
     def json(self, document: object) -> None:
         """The command's one JSON document; bytes become hex."""
         if self.as_json:
-            click.echo(json.dumps(plain(document), indent=2))
+            with self._writing():
+                click.echo(json.dumps(plain(document), indent=2))
 
     def event(self, document: Mapping[str, object], text: str) -> None:
-        """One event of a stream, as a line of JSON or of text. Flushed at once."""
-        if self.as_json:
-            click.echo(json.dumps(plain(document)))
-        else:
-            self.line(text)
-        sys.stdout.flush()
+        """One event of a stream, as a line of JSON or of text. Flushed at once.
+
+        Raises `OutputClosed` when nobody reads the stream any more.
+        """
+        with self._writing():
+            if self.as_json:
+                click.echo(json.dumps(plain(document)))
+            else:
+                self.line(text)
+            sys.stdout.flush()
+        if self._failure is not None:
+            self.finish()
+            raise OutputClosed
 
 
 def printable(text: str) -> str:

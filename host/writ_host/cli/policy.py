@@ -1,4 +1,4 @@
-"""`writ policy`: check, compare, certify and show a scope's policy."""
+"""`writ policy`: check, compare, certify, clean up and show a scope's policy."""
 
 import dataclasses
 from pathlib import Path
@@ -8,12 +8,23 @@ import click
 
 from ..errors import HostError
 from ..policy.diff import Diff
+from ..policy.edit import add_revoked, remove_revoked
 from ..policy.lint import warnings
 from ..policy.source import PolicyFile
 from ..policy.text import decompile
-from ..scope import issuance, pending
-from ..scope.delivery import find_targets, policy_sender
-from ..scope.folder import ScopeFolder
+from ..scope import issuance, pending, policyfile
+from ..scope.change import (
+    PolicyChange,
+    RestoresMembers,
+    StalePolicyFile,
+    cleaning,
+    policy_change,
+    renewal_drafts,
+    to_renew,
+)
+from ..scope.delivery import find_targets, full_sender, policy_sender
+from ..scope.folder import ScopeFolder, now_s
+from ..scope.revocation import room_warning
 from . import delivery
 from .boundary import REFUSED
 from .delivery import deliver_option
@@ -35,7 +46,7 @@ _file_argument = click.argument(
 
 @click.group()
 def group() -> None:
-    """Check, compare, certify and show the policy."""
+    """Check, compare, certify, clean up and show the policy."""
 
 
 @command(group)
@@ -84,12 +95,21 @@ def check(out: Output, file: Path | None, scope: Path) -> None:
 def diff_(out: Output, file: Path | None, scope: Path) -> None:
     """Show what a policy file would newly allow and forbid."""
     folder = ScopeFolder.open(scope)
-    change = issuance.policy_change(folder, PolicyFile.load(file or folder.policy_file))
+    written = PolicyFile.load(file or folder.policy_file)
+    change = policy_change(folder, written, is_preview=True)
     _show_change(out, folder, change)
-    out.json(_document(folder, change))
+    refusal = None
+    if change:
+        try:
+            policy_change(folder, written)
+        except (StalePolicyFile, RestoresMembers) as error:
+            refusal = str(error)
+            out.warn(f"writ policy certify refuses this file: {error}")
+            out.note(error.advice)
+    out.json({**_document(folder, change), "refused": refusal})
 
 
-def _show_change(out: Output, folder: ScopeFolder, change: issuance.PolicyChange) -> None:
+def _show_change(out: Output, folder: ScopeFolder, change: PolicyChange) -> None:
     if not change:
         out.line(f"the same as the policy of epoch {folder.epoch}: nothing to certify")
         return
@@ -104,7 +124,7 @@ def _show_change(out: Output, folder: ScopeFolder, change: issuance.PolicyChange
     out.note(f"{kind} of {len(change.drafts[0].payload) + 74} bytes")
 
 
-def _document(folder: ScopeFolder, change: issuance.PolicyChange) -> dict[str, Any]:
+def _document(folder: ScopeFolder, change: PolicyChange) -> dict[str, Any]:
     found: Diff | None = change.diff
     return {
         "epoch": folder.epoch,
@@ -118,6 +138,8 @@ def _document(folder: ScopeFolder, change: issuance.PolicyChange) -> dict[str, A
         "grants": found.grants if found else [],
         "revoked": found.revoked if found else [],
         "restored": found.restored if found else [],
+        "dropped": found.dropped if found else [],
+        "void": found.voided if found else [],
         "approvals": found.approvals if found else [],
         "governors": found.governors if found else [],
     }
@@ -144,20 +166,32 @@ def certify_(
     The command runs its tests, shows the changes, asks for confirmation, and has them signed. A
     change that fits an amendment is certified as an amendment and as a whole policy; both lead to
     the same state. A beacon of the new epoch is certified with them.
+
+    The file names the policy that it was made from. If another one is in force the command refuses
+    it, and shows what has changed since. It restores no revoked member: writ member restore does.
     """
     folder = open_scope(out, scope, signing)
     with issuing(out, folder, signing):
         found = find_targets(folder, targets)
-        written = PolicyFile.load(file or folder.policy_file)
+        path = file or folder.policy_file
+        before = folder.epoch, folder.head
+        written = PolicyFile.load(path)
         _check_tests(folder, written)
-        change = issuance.policy_change(folder, written)
+        change = policy_change(folder, written)
         intent = pending.intent_key("policy", *change.content)
         change = resume_change(out, folder, change, signing, intent)
         _show_change(out, folder, change)
         document = _document(folder, change)
+        raws: list[bytes] = []
         if change:
             out.confirm(f"Certify this as epoch {change.new.epoch}?", yes)
-            issue_change(out, folder, change, signing, intent)
+            raws = issue_change(out, folder, change, signing, intent)
+        is_noted = policyfile.follow(folder, path, before)
+    if change:
+        change.announce(out.ok, raws)
+    if not is_noted:
+        out.warn(f"cannot change {path}: it does not name the policy that is in force now")
+    warn_of_room(out, folder)
     finish_change(out, folder, found, timeout_s, document)
 
 
@@ -175,10 +209,10 @@ def _check_tests(folder: ScopeFolder, written: PolicyFile) -> None:
 def resume_change(
     out: Output,
     folder: ScopeFolder,
-    change: issuance.PolicyChange,
+    change: PolicyChange,
     signing: SigningOptions,
     intent: str,
-) -> issuance.PolicyChange:
+) -> PolicyChange:
     """The change with the drafts that the same command has proposed before, if there are any."""
     drafts = resume_drafts(out, folder, signing, intent)
     if drafts is None:
@@ -192,18 +226,22 @@ def resume_change(
 def issue_change(
     out: Output,
     folder: ScopeFolder,
-    change: issuance.PolicyChange,
+    change: PolicyChange,
     signing: SigningOptions,
     intent: str,
 ) -> list[bytes]:
-    """Certify a change of policy, and print the result. intent: as in scope/pending.py."""
+    """Certify a change of policy; the capsules. intent: as in scope/pending.py.
+
+    The caller changes its files before it prints: a closed pipe must not keep them from it.
+    """
     signer = open_signer(out, folder, signing, intent)
-    raws = issuance.issue(folder, change.drafts, signer, f"policy of epoch {change.new.epoch}")
-    sizes = ", ".join(
-        f"{draft.label} ({len(raw)} bytes)" for draft, raw in zip(change.drafts, raws, strict=True)
-    )
-    out.ok(f"certified: {sizes}")
-    return raws
+    return issuance.issue(folder, change.drafts, signer, f"policy of epoch {change.new.epoch}")
+
+
+def warn_of_room(out: Output, folder: ScopeFolder) -> None:
+    """Warn where the list of revoked nodes fills up, and name the next step."""
+    if text := room_warning(folder.policy):
+        out.warn(text)
 
 
 def finish_change(
@@ -230,6 +268,93 @@ def finish_change(
 
 
 @command(group)
+@_file_argument
+@scope_option
+def rebase(out: Output, file: Path | None, scope: Path) -> None:
+    """Make a policy file start from the policy in force. Default: policy.toml of the scope.
+
+    Revoked members that the file does not list are added to `revoked`. Everything else stays as it
+    is: writ policy diff shows what the file would change now.
+    """
+    folder = ScopeFolder.open(scope)
+    path = file or folder.policy_file
+    written = PolicyFile.load(path)
+    members = folder.members.all()
+    names = folder.members.names()
+    revoked = folder.policy.revoked if folder.policy else []
+    missing = sorted(set(revoked) - set(written.revoked_ids(members)))
+    entries = [(node.hex(), names.get(node, "")) for node in missing]
+    if not policyfile.rebase(folder, path, lambda text: add_revoked(text, entries)):
+        raise HostError(f"cannot change {path}", "Check its mode, and that it is plain TOML.")
+    out.ok(f"{path} starts from epoch {folder.epoch} (head {folder.head.hex()})")
+    for node in missing:
+        out.line(f"  revoked: {names.get(node, node.hex())}")
+    out.note("see what it would change:  writ policy diff")
+    out.json({"file": path, "epoch": folder.epoch, "head": folder.head, "revoked": missing})
+
+
+@command(group)
+@scope_option
+@signing_options
+@deliver_option
+@timeout_option
+@yes_option
+def clean(
+    out: Output,
+    scope: Path,
+    signing: SigningOptions,
+    targets: tuple[str, ...],
+    timeout_s: float,
+    yes: bool,
+) -> None:
+    """Make room in the list of revoked nodes.
+
+    All living members are renewed. Then a policy voids every membership from before the present
+    epoch, those of the revoked nodes too, and their ids leave the list. Renewals are delivered with
+    --deliver; other nodes get theirs from gateways. A node that has none yet is refused until then.
+    """
+    folder = open_scope(out, scope, signing)
+    with issuing(out, folder, signing):
+        found = find_targets(folder, targets)
+        renewed = to_renew(folder)
+        change = cleaning(folder)
+        out.line(f"{len(renewed)} members are renewed first")
+        _show_change(out, folder, change)
+        out.confirm(f"Renew them, and certify this as epoch {change.new.epoch}?", yes)
+        if renewed:
+            drafts = renewal_drafts(folder, renewed)
+            signer = open_signer(out, folder, signing)
+            issuance.issue(folder, drafts, signer, f"renew {len(renewed)} members")
+        intent = pending.intent_key("clean", folder.epoch)
+        change = resume_change(out, folder, cleaning(folder), signing, intent)
+        before = folder.epoch, folder.head
+        raws = issue_change(out, folder, change, signing, intent)
+        policyfile.follow(folder, folder.policy_file, before, lambda text: _tidy(folder, text))
+    change.announce(out.ok, raws)
+    done = delivery.deliver(out, found, full_sender(folder, timeout_s))
+    warn_of_room(out, folder)
+    out.json(
+        {
+            **_document(folder, change),
+            "renewed": [one.node_id for one in renewed],
+            "capsules": {"policy": folder.policy_capsule()},
+            "delivered": delivery.documents(done),
+        }
+    )
+    delivery.finish(out, done)
+
+
+def _tidy(folder: ScopeFolder, text: str) -> str | None:
+    """A policy file's text without the revoked members that are expired or void."""
+    now = now_s()
+    gone = [one for one in folder.members.all() if one.expires <= now or folder.is_void(one)]
+    # a name may belong to a newer node by now
+    living = {one.name for one in folder.members.all() if folder.is_living(one, now)}
+    names = {one.name for one in gone} - living
+    return remove_revoked(text, [*(one.node_id.hex() for one in gone), *names])
+
+
+@command(group)
 @scope_option
 def show(out: Output, scope: Path) -> None:
     """Show the policy in force as text."""
@@ -249,6 +374,7 @@ def show(out: Output, scope: Path) -> None:
             "granted": "; ".join(f"{node}: {roles}" for node, roles in found.grants) or None,
             "approvals": "; ".join(f"{what}: {operators}" for what, operators in found.approvals),
             "committee": found.committee and f"the governors with the shares {found.committee}",
+            "void": found.void_before and f"memberships from before epoch {found.void_before}",
         }
     )
     keys = ("number", "from", "methods", "resource", "to", "condition")
@@ -264,5 +390,6 @@ def show(out: Output, scope: Path) -> None:
             "grants": dict(found.grants),
             "approvals": found.approvals,
             "committee": found.committee,
+            "void_before": found.void_before,
         }
     )

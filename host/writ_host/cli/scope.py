@@ -8,7 +8,7 @@ import click
 
 from writ.limits import GOVERNORS_MAX
 
-from .. import humanize, textfile
+from .. import files, humanize, textfile
 from ..ceremony import keyring
 from ..consensus.committee import (
     UnsafeThreshold,
@@ -23,7 +23,7 @@ from ..governor.client.connection import read_daemon
 from ..keys.dkg import fingerprint_digits
 from ..policy.source import PolicyFile
 from ..policy.template import template
-from ..scope import founding, issuance
+from ..scope import founding, issuance, policyfile
 from ..scope.delivery import beacon_sender, find_targets
 from ..scope.folder import ScopeFolder, now_s
 from .delivery import deliver, deliver_option, documents, finish
@@ -125,7 +125,8 @@ def create(
         policy = PolicyFile.parse(text, policy_source)
         scope = _found_with_daemons(out, name, records, limit, policy, path, wait_s)
     if local or not scope.policy_file.exists():
-        scope.policy_file.write_text(text, "utf-8")
+        files.write_atomically(scope.policy_file, text.encode(), 0o644)
+    policyfile.rebase(scope, scope.policy_file)
     out.ok(f"founded {scope.charter.name} in {scope.path}")
     document = describe(scope)
     _show(out, document)

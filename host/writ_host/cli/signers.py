@@ -13,6 +13,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from .. import signals
 from ..ceremony import keyring
 from ..ceremony.local import LocalGovernor
 from ..ceremony.progress import Progress
@@ -179,15 +180,17 @@ def issuing(out: Output, folder: ScopeFolder, signing: SigningOptions) -> Iterat
 
     Without a daemon the folder's state alone prevents two policies for one epoch. With a daemon the
     governors do, and the folder stays free. With --no-wait the command ends here while its
-    proposals are pending.
+    proposals are pending. Once something is certified, signals wait until the end of this part:
+    what must follow a certificate (files of the scope, policy.toml, a node's folder) is done here.
     """
     daemon = signing.daemon_for(folder.path)
     if daemon is None:
-        with folder.lock():
+        with folder.lock(), signals.deferrable():
             yield
         return
     try:
-        yield
+        with signals.deferrable():
+            yield
     except StillPending as pending:
         _print_pending(out, pending, daemon)
         click.get_current_context().exit(0)

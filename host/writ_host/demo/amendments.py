@@ -1,8 +1,12 @@
 """Steps 3 and 4: a policy's amendment, delivered to one node, and the revocation of a device."""
 
+from typing import Any
+
 from writ.errors import Revoked
 
-from ..scope import issuance
+from ..policy.edit import add_revoked
+from ..scope import issuance, policyfile
+from ..scope.change import revocation
 from ..scope.delivery import post_capsules
 from . import scenario
 from .board import code_and_text
@@ -69,8 +73,13 @@ def revoke(bed: Testbed, report: Report) -> None:
     report.announce("the guest calls each node a last time")
     before = {spec: guest.ask(f"get {spec.name}/{path}") for spec, path in _ASKED.items()}
     report.announce("two operators approve an amendment that revokes the guest")
-    change = issuance.revocation(bed.scope, [bed.scope.members.find(GUEST.name)])  # type: ignore[list-item]
-    issuance.issue(bed.scope, change.drafts, bed.governors)
+    member: Any = bed.scope.members.find(GUEST.name)
+    state = bed.scope.epoch, bed.scope.head
+    drafts = revocation(bed.scope, [member]).drafts
+    issuance.issue(bed.scope, drafts, bed.governors)
+    entries = [(member.node_id.hex(), GUEST.name)]
+    path = bed.scope.policy_file
+    policyfile.follow(bed.scope, path, state, lambda text: add_revoked(text, entries))
     amendment = bed.scope.amendment_capsule() or b""
     outcomes = [
         one

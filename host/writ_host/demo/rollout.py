@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 from writ.wire import coap
 
+from .. import files
 from ..errors import HostError
 from ..policy.source import PolicyFile
-from ..scope import admission, issuance
+from ..scope import admission, issuance, policyfile
+from ..scope.change import PolicyChange, policy_change
 from ..scope.delivery import Outcome, post_policy
 from ..scope.folder import now_s
-from ..scope.issuance import PolicyChange
 from . import scenario
 from .founding import listing
 from .scenario import GATE
@@ -24,18 +25,21 @@ PROPAGATION_S = 30.0
 
 def draft_policy(bed: Testbed, text: str) -> PolicyChange:
     """Write policy.toml and run its tests. Raises `HostError` where one fails."""
-    bed.scope.policy_file.write_text(text)
+    files.write_atomically(bed.scope.policy_file, text.encode(), 0o644)
+    policyfile.rebase(bed.scope, bed.scope.policy_file)
     policy = PolicyFile.load(bed.scope.policy_file)
     for result in policy.run_tests(bed.scope.members.newest()):
         if not result.passed:
             raise HostError(result.explanation)
-    return issuance.policy_change(bed.scope, policy)
+    return policy_change(bed.scope, policy)
 
 
 def certify_policy(bed: Testbed, text: str) -> PolicyChange:
     """Certify the policy as of `draft_policy`."""
+    before = bed.scope.epoch, bed.scope.head
     change = draft_policy(bed, text)
     issuance.issue(bed.scope, change.drafts, bed.governors)
+    policyfile.follow(bed.scope, bed.scope.policy_file, before)
     return change
 
 

@@ -18,6 +18,7 @@ from .. import codec
 from ..consensus.value import BATCH_MAX
 from ..errors import HostError
 from ..keys.identity import Identity
+from ..scope.revocation import member_body
 from .core.core import Core
 from .ledger.ledger import Ledger
 from .proposals.judge import RENEWAL_S_MAX, STATEMENT_AGE_MAX_S
@@ -83,7 +84,7 @@ class Renewal:
         following = self._ledger.reservations.highest_address() + 1
         # only this governor proposes addresses of this residue, so two new nodes never share one
         address = following + (context.me - following) % context.count
-        body = [address, self._roles(core)]
+        body = member_body(address, self._roles(core), context.chain.epoch)
         key = self._identity.public.node_key
         expires = context.clock_s() + RENEWAL_S_MAX
         payload = capsules.build(

@@ -12,6 +12,7 @@ from writ.authority.policy import (
     OP_SET,
     PARAM_APPROVALS,
     PARAM_COMMITTEE,
+    PARAM_VOID_BEFORE,
     Policy,
     check_amendment,
 )
@@ -41,6 +42,7 @@ def amendment_for(
     for key, was, now in (
         (PARAM_APPROVALS, old.approvals, new.approvals),
         (PARAM_COMMITTEE, old.committee, new.committee),
+        (PARAM_VOID_BEFORE, old.void_before or None, new.void_before or None),
     ):
         if was != now:
             ops.append([OP_SET, key, now])
@@ -73,13 +75,13 @@ def successor(
     """The policy that a policy file makes of `old`, and the amendment to it if there is one.
 
     With an amendment the policy keeps the `issued` of `old`; without, it has the given one. at: as
-    for `amendment_for`. The committee stays. Raises as `PolicyFile.policy` does.
+    for `amendment_for`. Committee and `void_before` stay. Raises as `PolicyFile.policy` does.
     """
     epoch, head = at or (old.epoch, old.head())
     ids = list(revoked_ids)
 
     def state(issued: int) -> Policy:
-        return file.policy(epoch + 1, head, issued, ids, grants, old.committee)
+        return file.policy(epoch + 1, head, issued, ids, grants, old.committee, old.void_before)
 
     amended = state(old.issued)
     if ops := amendment_for(old, amended, at):

@@ -65,8 +65,8 @@ class AccessChange:
 class Diff:
     """All differences. A change of a rule's conditions is in both `allowed` and `forbidden`.
 
-    allowed, forbidden: changes by rules; roles, routes, grants, approvals, governors: one sentence
-    each; revoked, restored: nodes.
+    allowed, forbidden: changes by rules; roles, routes, grants, approvals, governors, voided: one
+    sentence each; revoked, restored: nodes; dropped: nodes that need not be listed any more.
     """
 
     allowed: tuple[AccessChange, ...]
@@ -78,6 +78,8 @@ class Diff:
     restored: tuple[str, ...]
     approvals: tuple[str, ...]
     governors: tuple[str, ...]
+    dropped: tuple[str, ...] = ()
+    voided: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether anything differs except the order and the wording of rules."""
@@ -94,16 +96,27 @@ class Diff:
             ("granted", self.grants),
             ("revoked", self.revoked),
             ("restored", self.restored),
+            ("void", self.voided),
+            ("expired or void, listed no longer", self.dropped),
             ("routes", self.routes),
         )
         found = [f"{title}: {text}" for title, items in sections for text in items]
         return found or ["no change in what is allowed"]
 
 
-def diff(old: Policy, new: Policy, names: Mapping[bytes, str] | None = None) -> Diff:
-    """The differences from `old` to `new`; `names`: {node id: name} of known members."""
+def diff(
+    old: Policy,
+    new: Policy,
+    names: Mapping[bytes, str] | None = None,
+    spent: Iterable[bytes] = (),
+) -> Diff:
+    """The differences from `old` to `new`; `names`: {node id: name} of known members.
+
+    spent: revoked node ids that may leave the list, which is no restoration (scope/revocation.py).
+    """
     changes = _access_changes(old, new)
     before, after = set(old.revoked), set(new.revoked)
+    dropped = (before - after) & set(spent)
     return Diff(
         tuple(change for change in changes if change.after & ~change.before),
         tuple(change for change in changes if change.before & ~change.after),
@@ -111,9 +124,11 @@ def diff(old: Policy, new: Policy, names: Mapping[bytes, str] | None = None) -> 
         tuple(_route_changes(old, new)),
         tuple(_grant_changes(old, new, names)),
         tuple(node_text(node, names) for node in sorted(after - before)),
-        tuple(node_text(node, names) for node in sorted(before - after)),
+        tuple(node_text(node, names) for node in sorted(before - after - dropped)),
         tuple(_approval_changes(old, new)),
         tuple(_governor_changes(old, new)),
+        tuple(node_text(node, names) for node in sorted(dropped)),
+        tuple(_void_changes(old, new)),
     )
 
 
@@ -291,6 +306,12 @@ def _governor_changes(old: Policy, new: Policy) -> Iterable[str]:
     if old.committee != new.committee:
         was, now = (one.hex() if one else "the charter's" for one in (old.committee, new.committee))
         yield f"another committee comes into force: {now} (was: {was})"
+
+
+def _void_changes(old: Policy, new: Policy) -> Iterable[str]:
+    if old.void_before != new.void_before:
+        was = old.void_before or "no epoch"
+        yield f"memberships from before epoch {new.void_before or 0} (was: {was})"
 
 
 def _route_changes(old: Policy, new: Policy) -> Iterable[str]:

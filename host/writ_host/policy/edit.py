@@ -1,14 +1,23 @@
 """Edits of policy.toml by commands, which leave all other bytes unchanged."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from .. import textfile
+from .. import files, textfile
 from ..textfile import BadText
+
+# Takes a text and returns it changed, None where it cannot be edited.
+Edit = Callable[[str], str | None]
 
 _HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
 _REVOKED = re.compile(r"^[ \t]*revoked[ \t]*=[ \t]*\[", re.MULTILINE)
+_BASE = re.compile(r"^[ \t]*base[ \t]*=[ \t]*\{[^{}\n]*\}", re.MULTILINE)
+_BASE_NOTE = """\
+# The policy that this file was made from; commands write this line. Another policy in force refuses
+# the file: writ policy diff shows the difference, writ policy rebase starts from it.
+"""
 _TOKEN = re.compile(r"#[^\n]*|\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|\]")
 
 
@@ -40,27 +49,79 @@ def add_revoked(text: str, entries: Sequence[tuple[str, str]]) -> str | None:
             inside = _with_comma(inside)
         gap = "" if inside.endswith("\n") else "\n"
         changed = f"{text[: found.end()]}{inside}{gap}{lines}{text[end:]}"
+    return _checked(changed, {**before, "revoked": [*known, *(node for node, _ in new)]})
+
+
+def remove_revoked(text: str, words: Iterable[str]) -> str | None:
+    """The text without these entries of `revoked`, and their comments; None if not possible."""
+    gone = set(words)
     try:
-        after = textfile.parse_toml(changed, "policy.toml")
+        before = textfile.parse_toml(text, "policy.toml")
     except BadText:
         return None
-    wanted = {**before, "revoked": [*known, *(node for node, _ in new)]}
-    return changed if after == wanted else None
+    known = before.get("revoked", [])
+    if not isinstance(known, list) or not gone.intersection(map(str, known)):
+        return text
+    found = _REVOKED.search(text)
+    end = None if found is None else _closing(text, found.end())
+    if found is None or end is None:
+        return None
+    inside = text[found.end() : end]
+    for word in gone:
+        entry = rf"(?:\"{re.escape(word)}\"|'{re.escape(word)}')[ \t]*,?"
+        # an entry on a line of its own goes with its comment
+        inside = re.sub(rf"(?m)^[ \t]*{entry}[ \t]*(?:#.*)?\n", "", inside)
+        inside = re.sub(rf"[ \t]*{entry}", "", inside)
+    changed = text[: found.end()] + inside + text[end:]
+    return _checked(changed, {**before, "revoked": [one for one in known if one not in gone]})
 
 
-def revoke_in_file(path: Path, entries: Sequence[tuple[str, str]]) -> bool:
-    """Write `add_revoked` into a policy file; returns whether that was possible.
+def set_base(text: str, epoch: int, head: bytes) -> str | None:
+    """The text with this state as the one that it was made from; None if it cannot be edited."""
+    try:
+        before = textfile.parse_toml(text, "policy.toml")
+    except BadText:
+        return None
+    line = f'base = {{ epoch = {epoch}, head = "{head.hex()}" }}'
+    if _BASE.search(text):
+        changed = _BASE.sub(lambda _: line, text, count=1)
+    else:
+        header = _HEADER.search(text)
+        place = header.start() if header else len(text)
+        # above the comment of the first table
+        top = text[:place]
+        comment = re.search(r"(?:^[ \t]*#.*\n)*\Z", top, re.MULTILINE)
+        place = comment.start() if comment and comment.start() else place
+        gap = "" if not text[:place] or text[:place].endswith("\n") else "\n"
+        changed = f"{text[:place]}{gap}{_BASE_NOTE}{line}\n\n{text[place:]}"
+    return _checked(changed, {**before, "base": {"epoch": epoch, "head": head.hex()}})
 
-    Without it the next `writ policy certify` would restore the revoked nodes.
+
+def edit_file(path: Path, *edits: Edit) -> bool:
+    """Apply edits to a policy file, one after the other, and replace it; whether that was possible.
+
+    The file has the old or the new content, whatever happens.
     """
     try:
-        changed = add_revoked(textfile.read(path), entries)
+        text = before = textfile.read(path)
+        mode = path.stat().st_mode & 0o777
+        for edit in edits:
+            changed = edit(text)
+            if changed is None:
+                return False
+            text = changed
+        if text != before:
+            files.write_atomically(path, text.encode(), mode)
     except (OSError, BadText):
         return False
-    if changed is None:
-        return False
-    path.write_text(changed, "utf-8")
     return True
+
+
+def _checked(changed: str, wanted: dict[str, Any]) -> str | None:
+    try:
+        return changed if textfile.parse_toml(changed, "policy.toml") == wanted else None
+    except BadText:
+        return None
 
 
 def _comment(note: str) -> str:

@@ -3,11 +3,12 @@
 Roles become bit masks: bit 0 is "any", bit n the n-th name of [roles].
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from writ.authority.capsule import check_name
+from writ.authority.capsule import TIME_MAX, check_name
 from writ.authority.policy import FRESH, METHODS, QUORUM, ROLE_MEMBER
 from writ.errors import BadShape
 from writ.limits import PATH_BYTES_MAX, ROLES_MAX
@@ -22,7 +23,7 @@ VERDICTS = ("allow", "deny", "NotAllowed", "NotFresh", "NeedsAction", "Revoked")
 _METHOD_BITS = {name: bit for bit, name in METHODS.items()}
 _TEST_METHODS = {name.lower(): code for code, name in enumerate(METHODS.values(), 1)}
 
-_TOP = ("revoked", "roles", "rule", "route", "approvals", "test")
+_TOP = ("base", "revoked", "roles", "rule", "route", "approvals", "test")
 _RULE = ("from", "to", "resource", "methods", "fresh", "quorum")
 _ROUTE = ("class", "send", "relay", "links", "hops", "airtime", "priority")
 _APPROVAL = ("kind", "operators", "roles", "renew")
@@ -74,7 +75,10 @@ class PolicyTest:
 
 @dataclass(frozen=True)
 class PolicyDocument:
-    """The content of a policy file. Role n of `roles` (from 1) is bit n of a mask."""
+    """The content of a policy file. Role n of `roles` (from 1) is bit n of a mask.
+
+    base: epoch and head (6 bytes) of the state that the file was made from, None if it names none.
+    """
 
     source: Source
     roles: dict[str, str]
@@ -83,6 +87,7 @@ class PolicyDocument:
     approvals: Approvals
     revoked: tuple[str, ...]
     tests: tuple[PolicyTest, ...]
+    base: tuple[int, bytes] | None = None
 
 
 def read_policy(text: str, name: str) -> PolicyDocument:
@@ -98,7 +103,19 @@ def read_policy(text: str, name: str) -> PolicyDocument:
         _approvals(root, roles),
         root.texts("revoked", ()),
         tuple(_test(table) for table in root.tables("test", _TEST, _TOP)),
+        _base(root),
     )
+
+
+def _base(root: Table) -> tuple[int, bytes] | None:
+    if not root.has("base"):
+        return None
+    table = root.table("base", ("epoch", "head"))
+    head = table.text("head")
+    if not re.fullmatch(r"[0-9a-f]{12}", head):
+        advice = "Leave this line to the commands: writ policy rebase writes it."
+        raise table.error("head", f"'{head}' is not a head: 12 hex digits", advice)
+    return table.number("epoch", TIME_MAX), bytes.fromhex(head)
 
 
 def role_mask(roles: Iterable[str], word: str) -> int:

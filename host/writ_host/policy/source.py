@@ -15,6 +15,7 @@ from writ.authority.policy import (
     PARAM_COMMITTEE,
     PARAM_GRANTS,
     PARAM_ROLE_NAMES,
+    PARAM_VOID_BEFORE,
     ROLE_MEMBER,
     Policy,
     decide,
@@ -61,7 +62,13 @@ class PolicyFile(PolicyDocument):
             raise PolicyError(f"{path}: {error.strerror}", "Check the path.") from None
         except BadText as error:
             raise PolicyError(str(error), error.advice) from None
-        return cls.parse(text, str(path))
+        file = cls.parse(text, str(path))
+        if file.source.names() <= {"base"}:
+            raise PolicyError(
+                f"{path}: the file is empty",
+                "A policy that allows nothing says so: revoked = []. Restore the file otherwise.",
+            )
+        return file
 
     @classmethod
     def parse(cls, text: str, name: str = "policy.toml") -> "PolicyFile":
@@ -85,13 +92,15 @@ class PolicyFile(PolicyDocument):
         revoked_ids: Iterable[bytes] = (),
         grants: Mapping[bytes, int] | None = None,
         committee: bytes | None = None,
+        void_before: int = 0,
     ) -> Policy:
         """The policy as devices will hold it, made by their own parser.
 
         epoch: from 1; previous_head: 6 bytes; issued: Unix seconds; revoked_ids: 8 bytes each, as
         `self.revoked_ids` finds them; grants: {node id: mask of extra roles}; committee: 8 bytes,
-        None while the charter's governors are in force. Raises `PolicyError` if a limit of the
-        devices is exceeded, `UsageError` for arguments of another shape.
+        None while the charter's governors are in force; void_before: the epoch before which member
+        capsules are void. Raises `PolicyError` if a limit of the devices is exceeded, `UsageError`
+        for arguments of another shape.
         """
         revoked = sorted(set(revoked_ids))
         granted = {node: mask for node, mask in (grants or {}).items() if mask}
@@ -103,6 +112,8 @@ class PolicyFile(PolicyDocument):
             params[PARAM_APPROVALS] = approvals
         if committee is not None:
             params[PARAM_COMMITTEE] = committee
+        if void_before:
+            params[PARAM_VOID_BEFORE] = void_before
         rules = [row for row, _ in self.wire_rules]
         routes = [list(route.row) for route in self.routes]
         try:
@@ -115,8 +126,8 @@ class PolicyFile(PolicyDocument):
         if size > CAPSULE_BYTES_MAX:
             raise PolicyError(
                 f"{self.source.name}: {size} bytes as a capsule; devices hold {CAPSULE_BYTES_MAX}",
-                "Merge rules with lists of roles and wildcards, shorten paths and names, and"
-                " remove revoked members whose capsules have expired.",
+                "Merge rules with lists of roles and wildcards, shorten paths and names, or make"
+                " room in the list of revoked nodes: writ policy clean.",
             )
         return state
 
@@ -128,9 +139,11 @@ class PolicyFile(PolicyDocument):
         revoked_ids: Iterable[bytes] = (),
         grants: Mapping[bytes, int] | None = None,
         committee: bytes | None = None,
+        void_before: int = 0,
     ) -> bytes:
         """The payload to certify. Arguments and errors are those of `policy`."""
-        state = self.policy(epoch, previous_head, issued, revoked_ids, grants, committee)
+        bounds = (committee, void_before)
+        state = self.policy(epoch, previous_head, issued, revoked_ids, grants, *bounds)
         return bytes(state.payload())
 
     def _check_limits(self, revoked: int, granted: int) -> None:
@@ -139,8 +152,7 @@ class PolicyFile(PolicyDocument):
              " use lists of roles and methods, and wildcards in resources."),
             ("route", "routes", len(self.routes), ROUTES_MAX, "Merge some: a route may name several"
              " roles and links."),
-            ("revoked", "revoked ids", revoked, REVOKED_MAX, "Remove members whose capsules"
-             " have expired."),
+            ("revoked", "revoked ids", revoked, REVOKED_MAX, "Make room: writ policy clean."),
             ("grants", "grants", granted, REVOKED_MAX, "Put the roles into member capsules."),
         ):  # fmt: skip
             if count > most:

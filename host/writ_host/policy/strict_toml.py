@@ -57,6 +57,10 @@ class Source:
             elif key := _KEY.match(line):
                 self._lines.setdefault((*table, key[1].strip("\"'")), number)
 
+    def names(self) -> set[str]:
+        """The names of all tables, and of the keys above them."""
+        return {table or key for table, _, key in self._lines}
+
     def line(self, table: str, index: int, key: str = "") -> int | None:
         """The line (from 1) of a key, else of its table's header; None if unknown."""
         found = self._lines.get((table, index, key)) or self._lines.get((table, index, ""))

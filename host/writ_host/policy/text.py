@@ -174,7 +174,7 @@ class Description:
 
     rules: number, from, methods, resource, to, condition. routes: class, send, relay, links,
     hops, airtime, priority. grants: node, roles. approvals: subject, number of operators.
-    committee: its digest in hex, None for the charter's governors.
+    committee: its digest in hex, None for the charter's governors; void_before: an epoch, or None.
     """
 
     title: str
@@ -185,6 +185,7 @@ class Description:
     grants: tuple[tuple[str, str], ...]
     approvals: tuple[tuple[str, str], ...]
     committee: str | None
+    void_before: int | None = None
 
 
 def decompile(policy: Policy, names: Mapping[bytes, str] | None = None) -> Description:
@@ -224,6 +225,7 @@ def decompile(policy: Policy, names: Mapping[bytes, str] | None = None) -> Descr
         ),
         tuple(approval_rows(policy)),
         policy.committee.hex() if policy.committee else None,
+        policy.void_before or None,
     )
 
 

@@ -21,6 +21,7 @@ from ..policy.strict_toml import listing, suggestion
 from . import pending
 from .folder import ScopeFolder, now_s
 from .issuance import Draft
+from .revocation import member_body
 
 REQUEST_BYTES_MAX = 256
 DEFAULT_VALIDITY = "365d"
@@ -113,7 +114,10 @@ def role_mask(folder: ScopeFolder, names: Iterable[str]) -> int:
 
 @dataclass(frozen=True)
 class Admission:
-    """The content of a member capsule to issue. renewed: the `Member` of the same key, or None."""
+    """The content of a member capsule to issue.
+
+    renewed: the `Member` of the same key, or None; epoch: the epoch in force.
+    """
 
     request: MembershipRequest
     name: str
@@ -121,12 +125,13 @@ class Admission:
     roles: int
     expires: int
     renewed: Member | None
+    epoch: int = 0
 
     @property
     def draft(self) -> Draft:
         """The draft to certify."""
         key = self.request.x, self.request.y_is_odd
-        body = [self.address, self.roles]
+        body = member_body(self.address, self.roles, self.epoch)
         payload = capsules.build(MEMBER, body, sub=self.name, exp=self.expires, key=key)
         label = f"member {self.name} ({self.request.node_id.hex()})"
         return Draft(label, payload, self.request.raw)
@@ -134,7 +139,9 @@ class Admission:
     def resume_draft(self, draft: Draft) -> "Admission":
         """The admission with the expiry and short address of its pending draft."""
         claims = capsules.parse_claims(draft.payload)
-        found = replace(self, address=claims[WRIT][1], expires=claims[EXP])
+        _, address, _, *epoch = claims[WRIT]
+        drafted = epoch[0] if epoch else 0
+        found = replace(self, address=address, expires=claims[EXP], epoch=drafted)
         known = found.renewed
         is_taken = known is not None and capsules.parse(known.raw).payload == draft.payload
         return replace(found, renewed=None) if is_taken else found
@@ -158,7 +165,7 @@ def prepare_admission(
     if folder.policy and request.node_id in folder.policy.revoked:
         raise HostError(
             f"{name} ({request.node_id.hex()}) is revoked",
-            "Remove it from `revoked` in policy.toml and certify that, or give it a new key.",
+            f"Restore it (writ member restore {name}), or give it a new key.",
         )
     if any(request.node_id == other.request.node_id for other in others):
         raise HostError(f"{name}: two requests have the same key", "Give each request once.")
@@ -167,7 +174,7 @@ def prepare_admission(
     if (renewed is None or renewed.name != name) and (problem := name_problem(name)):
         raise HostError(f"{name!r} {problem}", "Give another one: --name NAME.")
     holder = folder.members.find(name)
-    living = holder and holder.expires > now_s() and not folder.is_revoked(holder)
+    living = holder and folder.is_living(holder, now_s())
     is_taken = living and holder and holder.node_id != request.node_id
     if is_taken or any(name == other.name for other in others):
         raise HostError(
@@ -185,4 +192,4 @@ def prepare_admission(
         roles = int(renewed.roles)
     taken = {other.address for other in others} | pending.reserved_addresses(folder)
     address = int(renewed.address) if renewed else folder.members.next_address(taken)
-    return Admission(request, name, address, roles, expires, renewed)
+    return Admission(request, name, address, roles, expires, renewed, folder.epoch)

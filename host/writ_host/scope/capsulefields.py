@@ -145,7 +145,7 @@ class CapsuleFields:
     def _bodies(self) -> dict[int, Field]:
         return {
             CHARTER: _CHARTER,
-            MEMBER: Field("member", items=(_KIND, Field("address"), self._role_mask("roles"))),
+            MEMBER: Field("member", items=self._member()),
             POLICY: self._policy(),
             AMENDMENT: Field("amendment", items=(_KIND, _EPOCH, _PREVIOUS), each=self._operation()),
             BEACON: _BEACON,
@@ -153,12 +153,17 @@ class CapsuleFields:
             ACTION: self._action(),
         }
 
+    def _member(self) -> tuple[Field, ...]:
+        epoch = Field("epoch in force when it was drafted")
+        return _KIND, Field("address"), self._role_mask("roles"), epoch
+
     def _policy(self) -> Field:
         params = {
             1: Field("names of roles 1, 2, ...", each=Field("role")),
             2: Field("extra roles of nodes", each=self._role_mask("roles")),
             3: self._approvals("approvals needed"),
             4: Field("committee in force, unless it is the charter's (digest)"),
+            5: Field("memberships from before this epoch are void"),
         }
         return Field(
             "policy",
@@ -228,7 +233,7 @@ class CapsuleFields:
             if code == OP_REMOVE_RULE:
                 return Field("remove a rule", items=(op, self._rule()))
             if code == OP_SET:
-                key = Field("parameter: 3 approvals, 4 committee")
+                key = Field("parameter: 3 approvals, 4 committee, 5 void before")
                 value = self._approvals("its value")
                 return Field("set a parameter of the policy", items=(op, key, value))
             return Field("unknown operation")

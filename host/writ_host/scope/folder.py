@@ -188,6 +188,14 @@ class ScopeFolder:
         """Whether the policy in force revokes this member."""
         return bool(self.policy and member.node_id in self.policy.revoked)
 
+    def is_void(self, member: Member) -> bool:
+        """Whether the policy in force voids this member's capsule."""
+        return bool(self.policy and member.epoch < self.policy.void_before)
+
+    def is_living(self, member: Member, time_s: int) -> bool:
+        """Whether nodes accept this member's capsule at that time (Unix seconds)."""
+        return member.expires > time_s and not (self.is_revoked(member) or self.is_void(member))
+
     def revoked_names(self) -> list[str]:
         """The revoked members: their names, or node ids (hex) where no name is known."""
         names = self.members.names()
@@ -210,6 +218,16 @@ class ScopeFolder:
     def policy_capsule(self) -> bytes | None:
         """The whole policy in force, as a capsule."""
         return self._records.policy(self.policy.epoch if self.policy else 0)
+
+    def policy_as_of(self, epoch: int, head: bytes) -> Policy | None:
+        """The policy that was in force in this state, None if that is not known here."""
+        found = self._records.state(epoch)
+        if found is None or not self.is_certified(found[0]):
+            return None
+        raw, policy = found
+        if capsules.head(capsules.parse(raw).payload) != head:
+            return None
+        return Policy(capsules.parse(policy).claims)
 
     def amendment_capsule(self) -> bytes | None:
         """The amendment that led to the epoch in force, if there is one."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .. import files
 from ..ceremony import keyring, local
 from ..errors import FileInTheWay
 from ..keys.keyfile import Unlock
@@ -40,7 +41,7 @@ def found_local(
     progress("encrypting key shares")
     # the key shares are saved first: without them the charter could never have a successor
     keyring.save_seats(path / "governors", made, key, lambda _: progress("encrypting key shares"))
-    (path / "roster.cbor").write_bytes(made[0].seat.roster.to_bytes())
+    files.write_atomically(path / "roster.cbor", made[0].seat.roster.to_bytes(), 0o644)
     scope = ScopeFolder.create(path, raws[0])
     for raw in raws[1:]:
         scope.take(raw)

@@ -1,24 +1,23 @@
-"""Issuing capsules: drafts of payloads, the signers that certify them, and policy changes.
+"""Issuing capsules: drafts of payloads, and the signers that certify them.
 
 A draft is a payload with a label. `issue` has drafts signed and puts the capsules into the folder,
-which checks them as a device does. The drafts here have the right epochs, heads and times, and an
-amendment beside a whole policy where one is possible.
+which checks them as a device does. Changes of the policy are drafted in change.py.
 """
 
 import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from writ.authority import capsule as capsules
-from writ.authority.capsule import AMENDMENT, BEACON, CHARTER, Member
-from writ.authority.policy import Policy, check_amendment
+from writ.authority.capsule import BEACON, CHARTER
+from writ.authority.policy import Policy
 from writ.errors import Rejection, RolledBack
-from writ.limits import AMENDMENT_OPS_MAX
 
+from .. import signals
 from ..ceremony.local import LocalGovernor, sign_local
 from ..ceremony.progress import Wait
 from ..ceremony.request import ITEMS_MAX, Item, SigningRequest, publish_request
@@ -27,10 +26,7 @@ from ..ceremony.storage import Folder
 from ..errors import HostError
 from ..keys.identity import Identity
 from ..keys.roster import Roster, Seat
-from ..policy.amendment import successor
-from ..policy.diff import Diff, diff
 from ..policy.source import PolicyFile
-from ..policy.strict_toml import PolicyError
 from .folder import NoScopeHere, ScopeFolder, now_s
 
 # The default parameters of a charter: a beacon is fresh for a day, clocks differ by five minutes.
@@ -163,7 +159,10 @@ def issue(
     Raises `WrongGovernors`, what the signer raises, or a `Rejection` of a capsule.
     """
     check_signer(folder, signer.group_key)
+    signals.allow()
     raws = sign(drafts, signer, title)
+    # what is certified is stored, and files follow it, before a signal ends the command
+    signals.defer()
     for raw in raws:
         try:
             folder.take(raw)
@@ -223,99 +222,22 @@ def charter_draft(
 def founding_drafts(charter: Draft, file: PolicyFile) -> list[Draft]:
     """Charter, first policy and first beacon of a new scope, to be signed together."""
     policy = file.policy(1, capsules.head(charter.payload), now_s())
-    return [charter, _policy_draft(policy), _beacon_draft(1, policy.head(), now_s())]
+    return [charter, policy_draft(policy), state_beacon_draft(1, policy.head(), now_s())]
 
 
 def beacon_draft(folder: ScopeFolder) -> Draft:
     """A beacon for the epoch in force, with the present time."""
     newest = folder.beacon.time if folder.beacon else 0
     # later than the newest beacon even if this clock is slow: devices accept only newer ones
-    return _beacon_draft(folder.epoch, folder.head, max(now_s(), newest + 1))
+    return state_beacon_draft(folder.epoch, folder.head, max(now_s(), newest + 1))
 
 
-def _policy_draft(policy: Policy) -> Draft:
+def policy_draft(policy: Policy) -> Draft:
+    """The draft of a whole policy."""
     return Draft(f"policy of epoch {policy.epoch}", policy.payload())
 
 
-def _beacon_draft(epoch: int, head: bytes, time_s: int) -> Draft:
+def state_beacon_draft(epoch: int, head: bytes, time_s: int) -> Draft:
+    """The draft of a beacon for the state of this epoch and head (6 bytes)."""
     payload = capsules.build(BEACON, [epoch, head], iat=time_s)
     return Draft(f"beacon of epoch {epoch}", payload)
-
-
-@dataclass(frozen=True)
-class PolicyChange:
-    """A change from policy `old` (None: the first) to `new`.
-
-    ops: the amendment's operations, None if a whole policy is necessary.
-    """
-
-    old: Policy | None
-    new: Policy
-    ops: list[Any] | None
-    drafts: list[Draft] = field(default_factory=list)
-    diff: Diff | None = None
-
-    @property
-    def content(self) -> list[Any]:
-        """The new policy's body without its epoch, previous head and time."""
-        claims = capsules.parse_claims(self.new.payload())
-        found: list[Any] = claims[capsules.WRIT][3:]
-        return found
-
-    def __bool__(self) -> bool:
-        """Whether the policy changes at all."""
-        return self.old is None or _content(self.old) != _content(self.new)
-
-
-def _content(policy: Policy) -> list[Any]:
-    # everything except epoch, previous head and time
-    found: Any = policy
-    listed = [found.rules, found.routes, found.revoked, found.role_names, found.grants]
-    return [*listed, found.approvals, found.committee]
-
-
-def policy_change(folder: ScopeFolder, file: PolicyFile) -> PolicyChange:
-    """The change that this policy file makes. Raises `PolicyError` as `PolicyFile` does."""
-    old = folder.policy
-    governors = len(folder.charter.governors)
-    if file.approvals.most > governors:
-        raise PolicyError(
-            f"{file.source.name}: {file.approvals.most} operators, but only {governors} governors",
-            "Each governor has one operator: nothing could ever get so many approvals.",
-        )
-    revoked = file.revoked_ids(folder.members.all())
-    if old is None:
-        return _change(folder, None, file.policy(1, folder.head, now_s(), revoked), None)
-    at = folder.epoch, folder.head
-    new, ops = successor(file, old, now_s(), revoked, old.grants, at)
-    return _change(folder, old, new, ops)
-
-
-def revocation(folder: ScopeFolder, members: Sequence[Member]) -> PolicyChange:
-    """The policy in force with these members revoked; policy.toml is not read."""
-    old = folder.policy
-    if old is None:
-        raise HostError("there is no policy yet", "Certify one first: writ policy certify.")
-    ids = sorted({member.node_id for member in members} - set(old.revoked))
-    if not 0 < len(ids) <= AMENDMENT_OPS_MAX:
-        raise HostError(
-            f"{len(ids)} members to revoke",
-            f"Name 1 to {AMENDMENT_OPS_MAX} members that are not revoked yet.",
-        )
-    body = check_amendment([AMENDMENT, folder.epoch + 1, folder.head, *ids])
-    return _change(folder, old, old.amended(body), ids)
-
-
-def _change(
-    folder: ScopeFolder, old: Policy | None, new: Policy, ops: list[Any] | None
-) -> PolicyChange:
-    drafts = []
-    if ops:
-        payload = capsules.build(AMENDMENT, [new.epoch, new.previous, *ops])
-        drafts.append(Draft(f"amendment to epoch {new.epoch}", payload))
-    newest = folder.beacon.time if folder.beacon else 0
-    # with a beacon of the new epoch, since devices refuse one of an older epoch
-    beacon = _beacon_draft(new.epoch, new.head(), max(now_s(), newest + 1))
-    drafts += [_policy_draft(new), beacon]
-    found = diff(old, new, folder.members.names()) if old else None
-    return PolicyChange(old, new, ops, drafts, found)

@@ -87,10 +87,13 @@ class ScopeMembers:
         """Write a verified member, in place of an older capsule of the same name or key."""
         file = self._records.path / f"members/{member.name}.cbor"
         before = next((one for one in self.newest() if one.name == member.name), None)
+        known = self._by_node_id
         if before is not None and before.node_id != member.node_id:
-            self._records.write(f"members/old/{before.node_id.hex()}.cbor", before.raw)
+            name = f"members/old/{before.node_id.hex()}.cbor"
+            self._records.write(name, before.raw)
+            known[before.node_id] = (self._records.path / name, before)
         self._records.write(f"members/{member.name}.cbor", member.raw)
-        known = self._by_node_id.get(member.node_id)
-        if known and known[0] != file:
-            known[0].unlink(missing_ok=True)
-        del self._by_node_id
+        was = known.get(member.node_id)
+        if was and was[0] != file:
+            was[0].unlink(missing_ok=True)
+        known[member.node_id] = (file, member)

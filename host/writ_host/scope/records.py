@@ -93,6 +93,16 @@ class ScopeRecords:
         """The whole policy of this epoch, None if it is not here."""
         return self._read(_numbered(_POLICIES, epoch))
 
+    def state(self, epoch: int) -> tuple[bytes, bytes] | None:
+        """The policy or succession of this epoch, and the policy that was in force with it."""
+        raw = self.policy(epoch)
+        if raw is not None:
+            return raw, raw
+        raw = self._read(_numbered(_SUCCESSIONS, epoch))
+        before = [one for one in self._by_epoch(_POLICIES) if one < epoch]
+        policy = self.policy(max(before)) if before else None
+        return (raw, policy) if raw is not None and policy is not None else None
+
     def amendment(self, epoch: int) -> bytes | None:
         """The amendment that leads to this epoch, None if it is not here."""
         return self._read(_numbered(_AMENDMENTS, epoch))

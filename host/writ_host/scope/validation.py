@@ -21,6 +21,7 @@ from ..names import name_problem
 from ..policy.approvals import Approvals
 from ..policy.diff import diff
 from ..policy.text import approval_rows, decompile, node_text, role_text, rule_text
+from .revocation import spent_ids
 
 # The longest validity of an action.
 ACTION_LIFETIME_S = 86400
@@ -114,12 +115,17 @@ class Validation:
     # --- members ----------------------------------------------------------------------------------
 
     def is_living(self, member: Member) -> bool:
-        """Whether this capsule is neither expired nor revoked."""
-        return bool(member.expires > self.clock_s and not self.is_revoked(member.node_id))
+        """Whether this capsule is neither expired, revoked nor void."""
+        is_gone = self.is_revoked(member.node_id) or self.is_void(member)
+        return bool(member.expires > self.clock_s and not is_gone)
 
     def is_revoked(self, node_id: bytes) -> bool:
         """Whether the policy revokes this node."""
         return bool(self.policy and node_id in self.policy.revoked)
+
+    def is_void(self, member: Member) -> bool:
+        """Whether the policy voids this capsule."""
+        return bool(self.policy and member.epoch < self.policy.void_before)
 
     def member_of(self, node_id: bytes) -> Member | None:
         """The valid member with this node id."""
@@ -163,6 +169,11 @@ class Validation:
             self.add_problem(f"{member.name}: the capsule has already expired")
         if self.is_revoked(member.node_id):
             self.add_problem(f"{member.name}: the policy revokes this node")
+        if self.is_void(member):
+            self.add_problem(f"{member.name}: the policy voids capsules that are so old")
+        # the epoch may have changed, and this governor has not heard of it yet
+        if member.epoch > self.epoch + 1:
+            self.add_problem(f"{member.name}: it names epoch {member.epoch}, which is to come")
         known = self.registry and self.registry.known(member.node_id)
         if known:
             self._renewal(member, known, capsule)
@@ -195,6 +206,8 @@ class Validation:
         old: Any = known.member
         if (old.x, old.y_is_odd) != (member.x, member.y_is_odd):
             self.add_problem(f"{member.name}: this is not the key of the known node")
+        if self.is_void(old):
+            self.add_line(f"{member.name} was revoked, or missed a renewal: its capsule is void")
         # a succession certifies the same capsule again under the new group key
         least = old.expires if known.is_outdated else old.expires + 1
         if member.expires < least:
@@ -248,6 +261,7 @@ class Validation:
             self.add_problem("the policy was issued before the one in force")
         if old is not None and policy.role_names[: len(old.role_names)] != old.role_names:
             self.add_problem("role numbers change: add new roles at the end and remove none")
+        self._void_before(policy)
         self._approvals(policy)
         self._committee(policy)
         self.add_line(f"policy of epoch {policy.epoch}:")
@@ -258,7 +272,10 @@ class Validation:
 
     def _policy_lines(self, old: Any, policy: Any) -> list[str]:
         if old is not None:
-            return [f"  {line}" for line in diff(old, policy, self._names(old, policy)).lines()]
+            members = self._members(old.revoked)
+            spent = spent_ids(old, members, policy.issued, policy.void_before)
+            found = diff(old, policy, self._names(old, policy), spent)
+            return [f"  {line}" for line in found.lines()]
         return [
             *(f"  {rule_text(policy, number)}" for number in range(len(policy.rules))),
             *(
@@ -271,8 +288,19 @@ class Validation:
     def _names(self, *policies: Any) -> dict[bytes, str]:
         # only the nodes that a comparison may name
         nodes = {node for policy in policies for node in (*policy.revoked, *policy.grants)}
-        known = {node: self.registry.known(node) for node in nodes} if self.registry else {}
-        return {node: found.member.name for node, found in known.items() if found}
+        return {member.node_id: member.name for member in self._members(nodes)}
+
+    def _members(self, nodes: Iterable[bytes]) -> list[Any]:
+        known = [self.registry.known(node) for node in nodes] if self.registry else []
+        return [found.member for found in known if found]
+
+    def _void_before(self, policy: Any) -> None:
+        old = self.policy.void_before if self.policy else 0
+        if policy.void_before < old:
+            self.add_problem(f"it makes void memberships from before epoch {old} valid again")
+        # what is certified in the epoch in force must survive
+        if policy.void_before > max(old, self.epoch):
+            self.add_problem(f"it voids the memberships of epoch {self.epoch}, which is in force")
 
     def _approvals(self, policy: Any) -> None:
         try:

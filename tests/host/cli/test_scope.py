@@ -20,6 +20,7 @@ from writ_host import files
 from writ_host.ceremony import keyring
 from writ_host.keys import keyfile
 from writ_host.node import addressbook, provision
+from writ_host.scope import change as change_
 from writ_host.scope import issuance
 from writ_host.scope.admission import read_request
 from writ_host.scope.folder import ScopeFolder
@@ -325,7 +326,7 @@ def test_a_crash_at_any_write_leaves_one_whole_state(
             left[0] -= 1
             write(*args)
 
-        change = issuance.revocation(folder, folder.members.newest())
+        change = change_.revocation(folder, folder.members.newest())
         monkeypatch.setattr(files, "write_atomically", failing)
         with contextlib.suppress(OSError):
             issuance.issue(folder, change.drafts, signer)
@@ -335,7 +336,7 @@ def test_a_crash_at_any_write_leaves_one_whole_state(
         assert again.policy_capsule() is not None
         # the lost change is certified again
         if again.epoch == 1:
-            change = issuance.revocation(again, again.members.newest())
+            change = change_.revocation(again, again.members.newest())
             issuance.issue(again, change.drafts, signer)
         assert ScopeFolder.open(copy).revoked_names() == ["t1"]
     assert epochs == {1, 2}

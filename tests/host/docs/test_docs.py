@@ -129,8 +129,8 @@ def sizes() -> dict[str, int]:
     def size(payload: bytes) -> int:
         return len(capsule.assemble(payload, bytes(64)))
 
-    def a_member(name: str, roles: int = 4, nbf: int | None = None) -> int:
-        return size(signer.member_payload(bytes(32), name, 300, roles, nbf=nbf))
+    def a_member(name: str, roles: int = 4, nbf: int | None = None, epoch: int = 0) -> int:
+        return size(signer.member_payload(bytes(32), name, 300, roles, nbf=nbf, epoch=epoch))
 
     def a_charter(name: str, count: int) -> int:
         keys = [bytes((i,)) * 32 for i in range(count)]
@@ -147,7 +147,9 @@ def sizes() -> dict[str, int]:
         "charter, 4 governors, name `farm`": a_charter("farm", 4),
         "charter, 13 governors, name of 24 letters": a_charter("x" * 24, limits.GOVERNORS_MAX),
         "member, name of 6 letters, address from 256, roles below 24": a_member("pump-1"),
+        "member, name of 6 letters, with an epoch from 256": a_member("pump-1", epoch=256),
         "member, name of 11 letters": a_member("x" * 11),
+        "member, name of 11 letters, with an epoch from 256": a_member("x" * 11, epoch=256),
         "member, name of 24 letters": a_member("x" * 24),
         "member, name of 24 letters, all roles, `nbf`": a_member(
             "x" * 24, capsule.ROLES_MASK, signer.FOUNDED
@@ -259,7 +261,8 @@ def test_cddl_of_operations_and_masks() -> None:
     each = f"[kind: {kinds}, operators: 0..{most}, roles, renew: 0 / 1]"
     assert rule("approvals") == f"[ operators: 0..{most}, 0*{rules} {each}, ]"
     assert f"? {policy.PARAM_COMMITTEE}: bstr .size 8" in rule("policy-params")
-    assert rule("set") == f"[4, {policy.PARAM_APPROVALS}..{policy.PARAM_COMMITTEE}, any]"
+    assert f"? {policy.PARAM_VOID_BEFORE}: 1..{capsule.TIME_MAX}" in rule("policy-params")
+    assert rule("set") == f"[4, {policy.PARAM_APPROVALS}..{policy.PARAM_VOID_BEFORE}, any]"
     for name in ("epoch", "unix-time", "seconds"):
         assert rule(name) == f"0..{capsule.TIME_MAX}"
     methods = ", ".join(f"{bit} {name}" for bit, name in policy.METHODS.items())

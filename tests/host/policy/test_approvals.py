@@ -21,7 +21,7 @@ from writ_host.policy.source import PolicyFile
 from writ_host.policy.strict_toml import PolicyError
 from writ_host.policy.template import template
 from writ_host.policy.text import decompile
-from writ_host.scope.issuance import policy_change
+from writ_host.scope.change import policy_change
 
 HEAD = bytes(6)
 ROLES = '[roles]\nsensor = ""\npump = ""\n'
@@ -251,7 +251,7 @@ def test_after_a_succession_the_next_policy_follows_its_head() -> None:
 
 
 def test_devices_refuse_parameters_of_another_shape() -> None:
-    for params in ({3: []}, {3: 1}, {3: None}, {4: b"short"}, {4: None}, {5: 1}):
+    for params in ({3: []}, {3: 1}, {3: None}, {4: b"short"}, {4: None}, {5: 2}, {6: 1}):
         with pytest.raises(Rejection):
             Policy(parse_claims(build(POLICY, [1, HEAD, [], [], [], params], iat=7)))
 

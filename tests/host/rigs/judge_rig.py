@@ -83,9 +83,11 @@ def member(
     key: str = "",
     flip: bool = False,
     nbf: int | None = None,
+    epoch: int = 0,
 ) -> bytes:
     x, odd = key_of(key or name)
-    made = capsule.build(MEMBER, [address, roles], sub=name, exp=exp, nbf=nbf, key=(x, odd != flip))
+    body = [address, roles, epoch] if epoch else [address, roles]
+    made = capsule.build(MEMBER, body, sub=name, exp=exp, nbf=nbf, key=(x, odd != flip))
     return bytes(made)
 
 

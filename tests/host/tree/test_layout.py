@@ -45,7 +45,18 @@ MAY_IMPORT = {
 # The layers of the host, from the inside out: imports go to layers named before, and `writ`.
 # Modules that lie beside the folders are layers of their own.
 HOST_LAYERS = (
-    *("errors", "codec", "files", "humanize", "names", "textfile", "target", "refusals", "defects"),
+    *(
+        "errors",
+        "codec",
+        "files",
+        "signals",
+        "humanize",
+        "names",
+        "textfile",
+        "target",
+        "refusals",
+        "defects",
+    ),
     *("keys", "policy", "ceremony", "consensus", "node", "scope"),
     *("governor.control", "governor.push", "governor.folder", "governor.service"),
     *("governor.metrics", "governor.proposals", "governor.ledger", "governor.core"),

@@ -235,7 +235,8 @@ class Invitation:
             found.append(capsules.build(POLICY, body, iat=self.issued_s))
             for number, governor in enumerate(self.roster.governors, 1):
                 key = governor.node_key[1:], governor.node_key[0] == 3
-                member = [number, self.roles]
+                # the epoch of the policy that is certified with it
+                member = [number, self.roles, 1]
                 found.append(
                     capsules.build(MEMBER, member, sub=governor.name, exp=self.expires_s, key=key)
                 )

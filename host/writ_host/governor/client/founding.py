@@ -73,7 +73,7 @@ class DaemonFounding:
         invitation = self._invitation()
         self._follow(invitation, show, wait_s)
         raws = _fetch(self.records, invitation)
-        (self.folder / "roster.cbor").write_bytes(invitation.roster.to_bytes())
+        files.write_atomically(self.folder / "roster.cbor", invitation.roster.to_bytes(), 0o644)
         scope = ScopeFolder.create(self.folder, raws[0])
         for raw in raws[1:]:
             scope.take(raw)

@@ -14,6 +14,7 @@ from writ.wire import coap
 
 from ... import codec
 from ...errors import HostError
+from ...scope.revocation import member_body
 from ..ledger.database import LEDGER_ERRORS
 from ..proposals.judge import ACTION_S, RENEWAL_S_MAX
 from ..proposals.proposal import CERTIFIED, OPEN, Proposal
@@ -84,11 +85,12 @@ def _known_result(context: CoreContext, statement: Statement, member: Any) -> by
     again.
     """
     latest = statement.issued + RENEWAL_S_MAX
-    if statement.op == RENEW and member.expires > latest - RENEWED_LATELY_S:
+    policy = context.chain.policy
+    is_void = policy is not None and member.epoch < policy.void_before
+    if statement.op == RENEW and member.expires > latest - RENEWED_LATELY_S and not is_void:
         known = context.ledger.capsules.known(statement.node_id)
         # a capsule signed by an older key is of no use to the member
         return b"" if known is None or known.is_outdated else bytes(member.raw)
-    policy = context.chain.policy
     if statement.op == ADMIT:
         return _admitted(context, statement)
     if statement.op == REVOKE and policy is not None and statement.node_id in policy.revoked:
@@ -103,7 +105,9 @@ def _admitted(context: CoreContext, statement: Statement) -> bytes | None:
     if known is None or known.is_outdated:
         return None
     found: Any = known.member
-    is_gone = found.expires <= context.clock_s() or (policy and found.node_id in policy.revoked)
+    is_gone = found.expires <= context.clock_s() or (
+        policy and (found.node_id in policy.revoked or found.epoch < policy.void_before)
+    )
     is_same = (found.name, found.y_is_odd) == (request.name, request.y_is_odd)
     return bytes(found.raw) if is_same and not is_gone else None
 
@@ -118,7 +122,8 @@ def _draft(context: CoreContext, statement: Statement, member: Any) -> Proposal:
     evidence = [statement.raw]
     if statement.op == RENEW:
         expires = statement.issued + RENEWAL_S_MAX
-        payloads = [_member_payload(member.name, member, member.address, member.roles, expires)]
+        body = member_body(member.address, member.roles, context.chain.epoch)
+        payloads = [_member_payload(member.name, member, body, expires)]
         title = f"renew {member.name}"
     elif statement.op == REVOKE:
         payloads = _revocation(context, statement.node_id)
@@ -129,20 +134,21 @@ def _draft(context: CoreContext, statement: Statement, member: Any) -> Proposal:
         request = statement.request
         address = _free_address(context)
         expires = context.clock_s() + RENEWAL_S_MAX
-        payloads = [_member_payload(request.name, request, address, 0, expires)]
+        body = member_body(address, 0, context.chain.epoch)
+        payloads = [_member_payload(request.name, request, body, expires)]
         title = f"{member.name} asks to admit {request.name}"
     else:
         target, method, path, digest = statement.arguments
-        body = [target, method, path, digest, statement.nonce]
-        payloads = [capsules.build(ACTION, body, exp=statement.issued + ACTION_S)]
+        action = [target, method, path, digest, statement.nonce]
+        payloads = [capsules.build(ACTION, action, exp=statement.issued + ACTION_S)]
         title = f"{member.name} asks for an action"
     encoded = codec.dump(evidence)
     return Proposal(tuple(payloads), title, encoded, context.me, context.clock_s())
 
 
-def _member_payload(name: str, key: Any, address: int, roles: int, expires: int) -> bytes:
+def _member_payload(name: str, key: Any, body: list[int], expires: int) -> bytes:
     pair = key.x, key.y_is_odd
-    made: bytes = capsules.build(MEMBER, [address, roles], sub=name, exp=expires, key=pair)
+    made: bytes = capsules.build(MEMBER, body, sub=name, exp=expires, key=pair)
     return made
 
 

@@ -13,9 +13,7 @@ from writ.wire import coap
 def certified(name: str, number: int, roles: int, epoch: int) -> bytes:
     x, odd = crypto.p256_public(private(name))
     exp = EXPIRES + epoch
-    return signer.certify(
-        signer.member_payload(x, name, number, roles, exp, odd=odd, epoch=epoch)
-    )
+    return signer.certify(signer.member_payload(x, name, number, roles, exp, odd=odd, epoch=epoch))
 
 
 def cleaned(is_renewed: bool = True, is_told: bool = False) -> Net:
