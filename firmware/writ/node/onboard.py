@@ -4,7 +4,7 @@ Its request for membership carries a signature of its own, and so does its certi
 of delegate.py in a file of its own: a function that is called at the end keeps its module loaded.
 """
 
-from ..errors import Rejection, TimedOut
+from ..errors import Rejection
 from ..wire import coap
 from ..wire.coap import Message
 from .client import Call
@@ -64,5 +64,5 @@ class _PlainRequest:
         return []
 
     def failed(self, rejection, now_ms):
-        self._node.client.finish(self._call, rejection=TimedOut())
+        self._node.client.finish(self._call, rejection=rejection)
         return []

@@ -21,6 +21,8 @@ def status(found: Document) -> list[str]:
     ]
     if found["state"] == "seated":
         rows += _seated(found)
+    elif found["state"] == "learning":
+        rows.append(("learning", "its key share is not in force yet; it signs nothing"))
     elif found["state"] == "retired":
         rows.append(("retired", "other governors are in force; its node still serves devices"))
     waiting = found["pending"] + found["ceremonies"]

@@ -2,7 +2,7 @@
 
     ask    = [ 16, job: bstr .size 16, [+ payload] ]                  ; coordinator to all
     offer  = [ 17, job, [+ commitment] ]                              ; one a payload
-    refuse = [ 18, job, reason: tstr ]
+    refuse = [ 18, job, code: uint, text: tstr ]    ; code 1: the proposal is unknown here; 0: other
     pick   = [ 19, job, [+ [number, [+ commitment]]] ]                ; a signing session
     answer = [ 20, job, session: bstr .size 32, [+ share], [+ commitment] ]
 
@@ -34,6 +34,7 @@ from .effects import (
     CosigningFailed,
     Effect,
     Event,
+    Objection,
     Received,
     Reject,
     Send,
@@ -45,9 +46,11 @@ from .signer import COMMITMENT_BYTES, SHARE_BYTES, Signer
 from .value import BATCH_MAX, check_unordered
 
 ASK, OFFER, REFUSE, PICK, ANSWER = range(COSIGN_TYPE_MIN, COSIGN_TYPE_MIN + 5)
-_SIZES = {ASK: 3, OFFER: 3, REFUSE: 3, PICK: 3, ANSWER: 5}
+_SIZES = {ASK: 3, OFFER: 3, REFUSE: 4, PICK: 3, ANSWER: 5}
 JOB_BYTES = 16
 REASON_BYTES_MAX = 120
+# Codes of objections: one that this version does not know has its text.
+CODE_MAX = 255
 # 32 capsules of 1,280 bytes, or 32 commitments of 13 governors.
 COSIGN_BYTES_MAX = 49152
 # Of one coordinator at one time. At the limit the oldest job is given up.
@@ -57,8 +60,8 @@ RESEND_MS = 400
 REFUSED_TICKS = 20
 UNFINISHED_TICKS = 100
 
-# accept(payloads) -> a reason against signing them, or None.
-AcceptPayloads = Callable[[Sequence[bytes]], str | None]
+# accept(payloads) -> an objection to signing them, or None.
+AcceptPayloads = Callable[[Sequence[bytes]], Objection | None]
 
 
 @dataclass
@@ -74,20 +77,20 @@ class _Pick:
 class _Job:
     """Payloads that this governor coordinates.
 
-    offered, reasons: who has offered and who has refused, and why; answered: (session, signer).
+    offered, objections: who has offered and who has refused, and why; answered: (session, signer).
     """
 
     payloads: tuple[bytes, ...]
     sessions: SigningSessions[Commitments]
     picks: list[_Pick] = field(default_factory=list)
     offered: set[int] = field(default_factory=set)
-    reasons: dict[int, str] = field(default_factory=dict)
+    objections: dict[int, Objection] = field(default_factory=dict)
     answered: set[tuple[bytes, int]] = field(default_factory=set)
     ticks: int = 0
 
     def is_over(self) -> bool:
         """Whether too few answer: silent governors and those that refused are too many."""
-        return self.ticks >= (REFUSED_TICKS if self.reasons else UNFINISHED_TICKS)
+        return self.ticks >= (REFUSED_TICKS if self.objections else UNFINISHED_TICKS)
 
     def is_due(self) -> bool:
         """Whether silent governors are asked again now: after 1, 2, 4 and each 8 ticks."""
@@ -110,7 +113,7 @@ class _Request:
 
 
 class Cosigner:
-    """One governor's cosigning. `accept(payloads)` returns a reason against signing, or None.
+    """One governor's cosigning. `accept(payloads)` returns an objection to signing, or None.
 
     The caller carries out the effects of each `step` in order. Raises `Malformed` for a `Cosign` of
     payloads that cannot be signed here. No message raises anything.
@@ -180,7 +183,9 @@ class Cosigner:
             self._jobs[job].sessions.offer(sender, offer, offer)
             self._advance(job)
         elif items[0] == REFUSE:
-            self._receive_refusal(sender, job, codec.a_text(items[2], REASON_BYTES_MAX))
+            code = codec.an_int(items[2], 0, CODE_MAX)
+            text = codec.a_text(items[3], REASON_BYTES_MAX)
+            self._receive_refusal(sender, job, Objection(text, code))
         else:
             self._receive_answer(sender, job, items)
 
@@ -206,13 +211,15 @@ class Cosigner:
 
     def _give_up(self, job: bytes) -> None:
         found = self._jobs.pop(job)
-        reasons = tuple(sorted(found.reasons.items()))
-        self._effects.append(CosigningFailed(found.payloads, reasons))
+        objections = tuple(
+            (number, found.objections[number]) for number in sorted(found.objections)
+        )
+        self._effects.append(CosigningFailed(found.payloads, objections))
 
-    def _receive_refusal(self, sender: int, job: bytes, reason: str) -> None:
+    def _receive_refusal(self, sender: int, job: bytes, objection: Objection) -> None:
         found = self._jobs[job]
-        found.reasons[sender] = reason
-        if self.committee.count - len(found.reasons) < self.committee.threshold:
+        found.objections[sender] = objection
+        if self.committee.count - len(found.objections) < self.committee.threshold:
             self._give_up(job)
 
     def _advance(self, job: bytes) -> None:
@@ -291,9 +298,9 @@ class Cosigner:
         key = sender, job
         request = self._requests.get(key)
         if request is None:
-            reason = self._reason(payloads)
-            if reason is not None:
-                self._reply(sender, job, REFUSE, reason)
+            objection = self._objection(payloads)
+            if objection is not None:
+                self._reply(sender, job, REFUSE, objection.code, objection.text)
                 return
             nonces = NoncePool(self.signer)
             sessions: SigningSessions[None] = SigningSessions(
@@ -306,16 +313,18 @@ class Cosigner:
             self._requests[key] = request
         self._reply(sender, job, OFFER, list(request.commitments))
 
-    def _reason(self, payloads: tuple[bytes, ...]) -> str | None:
+    def _objection(self, payloads: tuple[bytes, ...]) -> Objection | None:
+        """The objection to signing, its text cut to fit a message."""
         try:
             check_unordered(payloads)
-            reason = self.accept(payloads)
+            found = self.accept(payloads)
         except (Malformed, Rejection) as error:
             # of the payloads; an error of the caller's disk is no refusal
-            reason = str(error) or type(error).__name__
-        if reason is None:
+            found = Objection(str(error) or type(error).__name__)
+        if found is None:
             return None
-        return reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
+        text = found.text.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
+        return Objection(text, found.code)
 
     def _receive_pick(self, sender: int, job: bytes, item: object) -> None:
         request = self._requests.get((sender, job))
@@ -333,9 +342,9 @@ class Cosigner:
         mine = members.get(self.me)
         if mine is None or mine not in request.nonces:
             return
-        reason = self._reason(request.payloads)
-        if reason is not None:
-            self._reply(sender, job, REFUSE, reason)
+        objection = self._objection(request.payloads)
+        if objection is not None:
+            self._reply(sender, job, REFUSE, objection.code, objection.text)
             return
         if request.sessions.add(name, members):
             shares = request.sessions.sign(name, request.nonces.take(mine))

@@ -81,12 +81,24 @@ class Cosigned:
     signatures: tuple[bytes, ...]
 
 
+# What the asker of signatures may do about an objection: nothing, or send the proposal again.
+OTHER_OBJECTION, UNKNOWN_PROPOSAL = 0, 1
+
+
+@dataclass(frozen=True)
+class Objection:
+    """Why a governor does not sign. text: for operators; code: for other governors."""
+
+    text: str
+    code: int = OTHER_OBJECTION
+
+
 @dataclass(frozen=True)
 class CosigningFailed:
-    """A `Cosign` that can no longer succeed; reasons by governor."""
+    """A `Cosign` that can no longer succeed; objections by governor."""
 
     payloads: tuple[bytes, ...]
-    reasons: tuple[tuple[int, str], ...]
+    objections: tuple[tuple[int, Objection], ...]
 
 
 @dataclass(frozen=True)

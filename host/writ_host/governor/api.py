@@ -18,7 +18,7 @@ from .activation import names_seat
 from .ceremonies.record import Record
 from .ceremonies.views import CeremonyView
 from .control import Document, field
-from .governor import RETIRED, Governor
+from .governor import LEARNING, RETIRED, Governor
 from .proposals import messages
 from .proposals.proposal import OPEN, ProposalView
 
@@ -176,6 +176,10 @@ class Api:
         remove = [str(name) for name in field(request, "remove", list, [])]
         if governor.state == RETIRED:
             raise HostError("other governors are in force", "Run the command at one of them.")
+        if governor.state == LEARNING:
+            raise HostError(
+                "this governor's key share is not in force yet", "Run the command at another one."
+            )
         if kind == "change":
             self._check_change(records, remove)
         core = governor.require_core()

@@ -18,6 +18,7 @@ from ..errors import HostError, NodeInUse
 from ..humanize import moment
 from ..keys.identity import Identity
 from ..node.folder import FolderLock, NodeFolder
+from ..scope.folder import now_s
 from . import node as scopenode
 from . import snapshot
 from .api import Api
@@ -50,7 +51,8 @@ class Daemon:
     """The daemon of one governor. A context manager; `run` returns after `stop` or a signal.
 
     on_event(facts, text): writes an event to the log; never a secret, never a payload.
-    metrics: "host:port" for Prometheus, or None. Raises `HostError`, `OSError`.
+    metrics: "host:port" for Prometheus, or None; clock_s: the time, Unix seconds. Raises
+    `HostError`, `OSError`.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Daemon:
         seat_store: SeatStore,
         on_event: OnEvent,
         metrics: str | None = None,
+        clock_s: Callable[[], int] = now_s,
     ) -> None:
         self.folder, self.settings, self.identity = folder, settings, identity
         self.metrics = Metrics()
@@ -73,7 +76,7 @@ class Daemon:
             folder.check_private()
             self._lock(stack)
             folder.sweep(settings.name)
-            self.ledger = Ledger.open(folder.ledger)
+            self.ledger = Ledger.open(folder.ledger, clock_s)
             self.ledger.database.failstop.observe = self.metrics.observe_fsync
             stack.callback(self.ledger.close)
             self.selector = stack.enter_context(selectors.DefaultSelector())
@@ -90,6 +93,7 @@ class Daemon:
                 self._emit,
                 self._open_node,
                 self.now_ms,
+                clock_s,
             )
             self._founding = FoundingEndpoint(
                 self.governor.ceremonies, self.governor.tick_ceremonies
@@ -199,7 +203,7 @@ class Daemon:
 
     def _announce(self) -> None:
         """Answer operators who wait for news, now that the other governors have their messages."""
-        news = self.governor.take_news()
+        news = self.governor.news.take()
         if news or self.control.next_ms() == 0:
             self.control.retry()
         self.governor.announce(news)

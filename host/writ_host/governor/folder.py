@@ -139,6 +139,10 @@ class GovernorFolder:
         """The ledger's database."""
         return self.path / "ledger.db"
 
+    def seat(self, name: str) -> Path:
+        """The encrypted key share of the governor `name`."""
+        return self.path / f"{name}.seat"
+
     @property
     def peers(self) -> Path:
         """The address book of the other governors."""

@@ -4,17 +4,17 @@ The governor connects the ceremonies, the core of its seat, the scope node and t
 It has no loop and no socket: daemon.py calls it when messages arrive and time passes.
 
     no seat   takes part in ceremonies and waits for an invitation
+    learning  its seat is not in force yet, as far as it knows: its core only follows the chain
     seated    its seat is in force: its core decides and signs
-    retired   its seat is no longer in force, or not yet: its core only follows the chain
+    retired   its seat is no longer in force: its core only follows the chain
 
 Everything that a message depends on is in the ledger before the message leaves (peering/outbox.py).
 """
 
-import time
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from writ.authority.capsule import AMENDMENT, KIND_NAMES
+from writ.errors import ResourceFailed
 from writ.wire import coap
 
 from ..ceremony.storage import SeatStore
@@ -24,6 +24,7 @@ from ..keys.identity import Identity, PublicIdentity
 from ..keys.roster import Seat, committee_digest
 from ..node.folder import NodeFolder
 from .activation import Activation
+from .announcements import Announcements, News
 from .ceremonies.gossip import CeremonySend
 from .ceremonies.manager import Ceremonies
 from .ceremonies.seats import NoSuchSeat
@@ -34,33 +35,29 @@ from .ceremonies.views import (
     SeatReady,
     SendInvitation,
 )
-from .core.context import LogEvent, NewCapsule, Outgoing, Output, Reseat
+from .core.context import Outgoing, Output, Reseat
 from .core.core import FOUNDERS, Core
 from .core.reservations import NEW_SINCE
 from .folder import GovernorFolder, Settings
-from .join import CharterExchange, FormerGovernors, write_genesis
-from .ledger.capsules import read_capsule
+from .join import CharterExchange, FormerGovernors, LedgerLost, seat_lost, write_genesis
 from .ledger.ledger import Ledger
 from .metrics import Metrics
 from .node import ScopeNode
 from .peering.endpoint import PeerEndpoint
 from .peering.outbox import Urgency
 from .proposals import messages
-from .proposals.proposal import CERTIFIED, OPEN
 from .renewal import Renewal
 
-NO_SEAT, SEATED, RETIRED = "no seat", "seated", "retired"
+NO_SEAT, LEARNING, SEATED, RETIRED = "no seat", "learning", "seated", "retired"
 GROUP_KEY_BYTES = 32
-
-News = LogEvent | NewCapsule
 
 
 class Governor:
     """A governor in a running process. Raises `HostError` for damaged files.
 
     open_node: opens the folder and the socket of the scope node with this id, once there is a
-    scope; now_ms: the clock, milliseconds that only grow; emit: writes to the log and to operators
-    who watch, never a secret. defects: of this process.
+    scope; now_ms: milliseconds that only grow; clock_s: the time, Unix seconds; emit: writes to
+    the log and to operators who watch, never a secret. defects: of this process.
     """
 
     def __init__(
@@ -75,14 +72,15 @@ class Governor:
         emit: Emit,
         open_node: Callable[[bytes], NodeFolder],
         now_ms: Callable[[], int],
+        clock_s: Callable[[], int],
     ) -> None:
         self.folder, self.settings, self.identity = folder, settings, identity
-        self.ledger, self.endpoint, self.now_ms = ledger, endpoint, now_ms
-        self.ceremonies = Ceremonies(identity, seat_store, ledger.files, self.clock_s)
+        self.ledger, self.endpoint = ledger, endpoint
+        self.now_ms, self.clock_s = now_ms, clock_s
+        self.ceremonies = Ceremonies(identity, seat_store, ledger.files, clock_s)
         self.core: Core | None = None
         self.node_folder: NodeFolder | None = None
-        self.certified: dict[str, int] = {}  # capsules since the start, by kind
-        self._metrics = metrics
+        self.news = Announcements(metrics, emit, self._enqueue, now_ms)
         self._emit = emit
         self.defects = Defects(emit, now_ms)
         self._open_node = open_node
@@ -91,25 +89,21 @@ class Governor:
         self._activation = Activation()
         self._renewal = Renewal(identity, ledger, self.propose, self.handle_statement)
         self._numbers: dict[bytes, int] = {}  # of the other governors, by node key
-        self._proposed_ms: dict[bytes, int] = {}  # since when, by the proposal's id
-        self._news: list[News] = []
         self._next_seat_id: bytes | None = None  # of the seat to take at the end of this turn
         self._has_ticked = False
+        self._is_retired = False
         self._problem = ""  # the newest one that was logged
-
-    @staticmethod
-    def clock_s() -> int:
-        """This machine's time, Unix seconds."""
-        return int(time.time())
 
     # --- state ------------------------------------------------------------------------------------
 
     @property
     def state(self) -> str:
-        """NO_SEAT, SEATED or RETIRED."""
+        """NO_SEAT, LEARNING, SEATED or RETIRED."""
         if self.core is None:
             return NO_SEAT
-        return SEATED if self.core.is_seated else RETIRED
+        if self.core.is_seated:
+            return SEATED
+        return RETIRED if self._is_retired else LEARNING
 
     @property
     def seat(self) -> Seat | None:
@@ -135,11 +129,20 @@ class Governor:
     # --- time -------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Continue with the seat and the ceremonies that are on the disk."""
+        """Continue with the seat and the ceremonies that are on the disk.
+
+        Raises `LedgerLost` for a seat without its ledger.
+        """
         seat = self.ceremonies.seat
-        if seat is not None and self.ledger.capsules.charter() is not None:
+        has_charter = self.ledger.capsules.charter() is not None
+        if seat is not None and has_charter:
             self._take_seat(seat)
-        elif seat is None:
+        elif seat is not None:
+            if not self.ceremonies.is_founding:
+                raise LedgerLost.of(self.folder.ledger, self.folder.seat(self.identity.name))
+        elif has_charter and self.ceremonies.seats.is_lost:
+            self._emit("seat-lost", seat_lost(self.folder.seat(self.identity.name)))
+        else:
             self._emit("waiting", "no seat yet: waiting for an invitation (writ scope create)")
         self._set_peers()
 
@@ -255,7 +258,7 @@ class Governor:
         """Propose payloads; returns the proposal's id. Raises as `Core.propose`."""
         now_ms = self.now_ms()
         id, outputs = self.require_core().propose(payloads, title, evidence, now_ms)
-        self._proposed_ms[id] = now_ms
+        self.news.add_proposal(id, now_ms)
         self.handle_outputs(outputs)
         return id
 
@@ -272,12 +275,12 @@ class Governor:
             raise
         except Exception as error:  # noqa: BLE001 - one statement must not end a governor
             self._drop(error, "a member's statement", statement)
-            return coap.INTERNAL, b""
+            raise ResourceFailed() from None
         self.handle_outputs(outputs)
         return code, body
 
     def handle_outputs(self, outputs: Sequence[Output]) -> None:
-        """Send the core's messages; keep its news until `take_news`."""
+        """Send the core's messages; keep its news until their messages have left."""
         for one in outputs:
             if isinstance(one, Outgoing):
                 for key in self._receivers(one.to):
@@ -285,7 +288,7 @@ class Governor:
             elif isinstance(one, Reseat):
                 self._next_seat_id = one.seat_id
             else:
-                self._news.append(one)
+                self.news.add(one)
 
     def _send_now(self, outgoing: Sequence[Outgoing]) -> None:
         self.handle_outputs(outgoing)
@@ -298,33 +301,13 @@ class Governor:
         first, count = (self.core.proposer, self.core.context.count) if self.core else (0, 1)
         return sorted(self._numbers, key=lambda key: (self._numbers[key] - first) % count)
 
-    def take_news(self) -> list[News]:
-        """The events and capsules since the last call. Their messages have left."""
-        news, self._news = self._news, []
-        return news
-
     def announce(self, news: Sequence[News]) -> None:
         """Log the events, and hand the capsules to the scope node."""
-        for one in news:
-            if isinstance(one, LogEvent):
-                self._emit(one.name, one.text, **one.facts)
-                continue
-            kind = KIND_NAMES[read_capsule(one.raw).kind]
-            self.certified[kind] = self.certified.get(kind, 0) + 1
-            # the policy that comes with an amendment contains it
-            if kind != KIND_NAMES[AMENDMENT] and self.node is not None:
-                self.node.enqueue(one.raw)
-        if self._proposed_ms and news:
-            self._observe_decisions(self.require_core())
+        self.news.announce(news, self.core)
 
-    def _observe_decisions(self, core: Core) -> None:
-        now_ms = self.now_ms()
-        for id, since_ms in list(self._proposed_ms.items()):
-            proposal = core.pool.proposals.get(id)
-            if proposal is None or proposal.state != OPEN:
-                del self._proposed_ms[id]
-                if proposal is not None and proposal.state == CERTIFIED:
-                    self._metrics.observe_decision((now_ms - since_ms) / 1000)
+    def _enqueue(self, raw: bytes) -> None:
+        if self.node is not None:
+            self.node.enqueue(raw)
 
     # --- ceremonies -------------------------------------------------------------------------------
 
@@ -439,11 +422,13 @@ class Governor:
         if is_succession:
             self.ledger.set_meta(FOUNDERS + seat_id.hex(), committee_digest(seat))
         self._activation.clear()
+        self._is_retired = False
         self._take_seat(seat)
 
     def _retire(self) -> None:
         # a new governor, whose share is not in force yet, has no seat and keeps its share
         if self.ceremonies.seat is not None:
+            self._is_retired = True
             # a quorum of old shares could sign without end: this one is deleted
             self.ceremonies.seats.retire()
             self._emit(

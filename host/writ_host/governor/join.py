@@ -4,6 +4,7 @@ A ledger begins with the capsules of a founding, or with a charter that enough o
 """
 
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from writ.authority import capsule as capsules
 from writ.authority.capsule import CHARTER, POLICY
@@ -26,6 +27,31 @@ from .proposals.messages import CAPSULES, PULL, SUMMARY
 FORMER_S = 14 * 86400
 FORMER_MAX = 16
 _FORMER = "former"
+
+
+class LedgerLost(HostError):
+    """A governor with a key share, but without the ledger of its scope: it could sign nothing."""
+
+    @classmethod
+    def of(cls, ledger: Path, seat: Path) -> "LedgerLost":
+        """The error that names the file and both ways back."""
+        name = seat.stem
+        return cls(
+            f"{ledger} does not hold the scope of the key share in {seat.name}: it was lost or"
+            " replaced",
+            f"Restore a backup into a new folder (writ governor restore). Without one, join anew:"
+            f" move {seat.name} away, run this governor, and at another one"
+            f" writ governor change DIR --remove {name} --add {name}.toml.",
+        )
+
+
+def seat_lost(seat: Path) -> str:
+    """What the log says of a governor that has its ledger, but no key share."""
+    name = seat.stem
+    return (
+        f"{seat} is missing, so this governor signs nothing: put it back (writ governor restore),"
+        f" or have a new share dealt: writ governor change DIR --remove {name} --add {name}.toml"
+    )
 
 
 def write_genesis(ledger: Ledger, seat: Seat, genesis: Iterable[bytes]) -> None:

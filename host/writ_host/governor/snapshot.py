@@ -98,7 +98,7 @@ def samples(governor: Governor) -> Samples:
     )
     if governor.core is not None:
         _add_core(found, governor.core)
-        found.by_label["certified", "kind"] = dict(governor.certified)
+        found.by_label["certified", "kind"] = dict(governor.news.certified)
     return found
 
 

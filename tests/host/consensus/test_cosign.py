@@ -12,11 +12,14 @@ from writ_host.consensus.effects import (
     Cosign,
     Cosigned,
     CosigningFailed,
+    Objection,
     Received,
     Send,
     Tick,
 )
 from writ_host.errors import Malformed
+
+NOT_TODAY = Objection("not today", 7)
 
 
 def cosigners(signers, accept=lambda _: None):
@@ -80,9 +83,9 @@ def test_an_ordered_kind_is_never_cosigned(signers):
 def test_two_refusals_end_the_job_with_their_reasons(signers):
     group = cosigners(signers)
     for number in (3, 4):
-        group[number].accept = lambda _: "not today"
+        group[number].accept = lambda _: NOT_TODAY
     ((_, refused),) = exchange(group, 2, Cosign(MEMBERS))
-    assert refused == CosigningFailed(MEMBERS, ((3, "not today"), (4, "not today")))
+    assert refused == CosigningFailed(MEMBERS, ((3, NOT_TODAY), (4, NOT_TODAY)))
 
 
 def test_only_silent_governors_are_asked_again_and_ever_more_rarely(signers):

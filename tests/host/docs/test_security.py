@@ -28,6 +28,7 @@ ROWS = (
     "flood",
     "compromise of f keys",
     "flooding governor",
+    "malformed message",
     "lying governor",
     "compromise of `threshold` keys",
     "stolen device",

@@ -9,7 +9,7 @@ import pytest
 from daemon_rig import Driven, found
 
 from writ.authority import capsule as capsules
-from writ.wire import coap
+from writ.errors import ResourceFailed
 from writ_host import codec
 from writ_host.defects import PLACES_MAX, REPEAT_MS, Defects
 from writ_host.governor.ceremonies.invitation import Invitation
@@ -92,7 +92,8 @@ def test_a_statement_that_raises_is_answered_and_ends_nothing(
     driven: Driven, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delegation, "answer", broken)
-    assert driven.daemon.governor.handle_statement(b"statement", 0) == (coap.INTERNAL, b"")
+    with pytest.raises(ResourceFailed):
+        driven.daemon.governor.handle_statement(b"statement", 0)
     (event,) = driven.named("defect")
     assert event["message"] == b"statement".hex()
     driven.turn()

@@ -61,7 +61,13 @@ HOST_LAYERS = (
     *("governor.control", "governor.push", "governor.folder", "governor.service"),
     *("governor.metrics", "governor.proposals", "governor.ledger", "governor.core"),
     *("governor.ceremonies", "governor.peering", "governor.activation", "governor.join"),
-    *("governor.renewal", "governor.backup", "governor.node", "governor.governor"),
+    *(
+        "governor.renewal",
+        "governor.backup",
+        "governor.announcements",
+        "governor.node",
+        "governor.governor",
+    ),
     *("governor.snapshot", "governor.api", "governor.daemon", "governor.client"),
     *("cli", "demo"),
 )

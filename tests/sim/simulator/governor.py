@@ -13,6 +13,7 @@ from writ_host.consensus.effects import (
     Cosigned,
     CosigningFailed,
     Decide,
+    Objection,
     Propose,
     Received,
     Send,
@@ -107,7 +108,7 @@ class Governor:
             else (None if one in self.world.requested else "it was not requested")
             for one in payloads
         ]
-        return next((reason for reason in reasons if reason), None)
+        return next((Objection(reason) for reason in reasons if reason), None)
 
     def start(self):
         world = self.world

@@ -55,5 +55,5 @@ def describe(effect):
     if isinstance(effect, Cosigned):
         return "gets a signature without agreement"
     if isinstance(effect, CosigningFailed):
-        return f"gives up cosigning: {dict(effect.reasons)}"
+        return f"gives up cosigning: { {number: one.text for number, one in effect.objections} }"
     return str(effect)

@@ -108,6 +108,14 @@ class Ceremonies:
         """This governor's seat in force."""
         return self.seats.seat
 
+    @property
+    def is_founding(self) -> bool:
+        """Whether the seat in force is of a founding whose first signatures may not be done."""
+        return any(
+            isinstance(run, FoundingRun) and run.seat is not None and run.seat == self.seat
+            for run in self._runs.values()
+        )
+
     # --- input ------------------------------------------------------------------------------------
 
     def accept_invitation(self, raw: bytes, source: str) -> bytes:

@@ -34,6 +34,11 @@ class Seats:
         self._table = table
 
     @property
+    def is_lost(self) -> bool:
+        """Whether there is no seat, no record that it was deleted, and none that may follow."""
+        return self._store.load() is None and not self._secrets.seats()
+
+    @property
     def digest(self) -> bytes:
         """The digest (8 B) of the committee in force, b"" without a seat."""
         return committee_digest(self.seat) if self.seat is not None else b""

@@ -32,7 +32,7 @@ from ..ledger.ledger import Ledger
 from ..proposals import messages
 from ..proposals.proposal import (
     OPEN,
-    UNKNOWN_PROPOSAL,
+    UNKNOWN,
     Proposal,
     ProposalIndex,
     ProposalView,
@@ -350,7 +350,7 @@ class Core:
         if proposal is not None and proposal.state == OPEN:
             objection = self.pool.objection(proposal)
         else:
-            objection = UNKNOWN_PROPOSAL
+            objection = UNKNOWN.text
         if objection is None or value.digest == self.replica.hard_state.locked:
             self._accepted.add(value.digest)
             return None

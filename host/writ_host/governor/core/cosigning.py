@@ -18,11 +18,11 @@ from writ.authority.capsule import BEACON
 from ...consensus import effects
 from ...consensus.committee import Committee
 from ...consensus.cosign import ASK, JOBS_MAX, RESEND_MS, Cosigner
-from ...consensus.effects import Effect, Received, Tick
+from ...consensus.effects import UNKNOWN_PROPOSAL, Effect, Objection, Received, Tick
 from ...consensus.signer import Signer
 from ...consensus.value import BATCH_MAX, body_of
 from ...scope.validation import beacon_objection
-from ..proposals.proposal import OPEN, UNKNOWN_PROPOSAL, Proposal
+from ..proposals.proposal import OPEN, UNKNOWN, Proposal
 from .clockskew import ClockSkew
 from .context import CoreContext
 from .pool import ProposalPool
@@ -38,6 +38,10 @@ BEACONS_A_LIFETIME = 4
 BEACON_TURN_MS = 4000
 # Changes come in bursts: one beacon follows those of a second, and delays none of them.
 SETTLE_MS = 1000
+
+
+def _objection(text: str | None) -> Objection | None:
+    return None if text is None else Objection(text)
 
 
 class CosigningScheduler:
@@ -68,24 +72,24 @@ class CosigningScheduler:
 
     # --- objections -------------------------------------------------------------------------------
 
-    def _objection(self, payloads: Sequence[bytes]) -> str | None:
+    def _objection(self, payloads: Sequence[bytes]) -> Objection | None:
         """Why this governor does not sign these payloads, None if it does."""
         for payload in payloads:
             if body_of(payload)[0] == BEACON:
-                objection = self._objection_to_beacon(payload)
+                objection = _objection(self._objection_to_beacon(payload))
             else:
                 objection = self._objection_to_one(payload)
-                objection = objection or self.reservations.objection(payload)
+                objection = objection or _objection(self.reservations.objection(payload))
             if objection is not None:
                 return objection
         # saved before a share is offered, so that no two nodes get one name or one short address
-        return self._context.ledger.reservations.reserve(payloads)
+        return _objection(self._context.ledger.reservations.reserve(payloads))
 
-    def _objection_to_one(self, payload: bytes) -> str | None:
+    def _objection_to_one(self, payload: bytes) -> Objection | None:
         # several proposals may contain it, with other evidence or beside other payloads
-        objection: str | None = UNKNOWN_PROPOSAL
+        objection: Objection | None = UNKNOWN
         for proposal in self._pool.proposals.of_payload(payload):
-            objection = self._pool.objection(proposal)
+            objection = _objection(self._pool.objection(proposal))
             if objection is None:
                 break
         return objection
@@ -188,8 +192,8 @@ class CosigningScheduler:
 
     def on_refusal(self, effect: effects.CosigningFailed) -> None:
         """Reschedule the proposals of a job that too few governors would sign."""
-        texts = [f"{self._context.name(number)}: {why}" for number, why in effect.reasons]
-        reasons = {why for _, why in effect.reasons}
+        texts = [f"{self._context.name(number)}: {why.text}" for number, why in effect.objections]
+        codes = {why.code for _, why in effect.objections}
         payloads = set(effect.payloads)
         found = {
             proposal.id: proposal
@@ -197,7 +201,7 @@ class CosigningScheduler:
             for proposal in self._pool.proposals.of_payload(payload)
             if payloads.issuperset(proposal.payloads)
         }
-        is_spoilt = len(found) > 1 and bool(reasons - {UNKNOWN_PROPOSAL})
+        is_spoilt = len(found) > 1 and bool(codes - {UNKNOWN_PROPOSAL})
         for proposal in found.values():
             # tried again, since approvals may be on their way; the judge closes what is invalid
             proposal.reason = "; ".join(texts) or "too few governors answered"
@@ -205,10 +209,10 @@ class CosigningScheduler:
             if is_spoilt:
                 self._unbatched.add(proposal.id)
                 proposal.reason, wait_ms = "", 0
-            elif reasons == {UNKNOWN_PROPOSAL}:
+            elif codes == {UNKNOWN_PROPOSAL}:
                 wait_ms = RESEND_MS
             self._due_ms[proposal.id] = self._context.now_ms + wait_ms
-        if UNKNOWN_PROPOSAL in reasons:
+        if UNKNOWN_PROPOSAL in codes:
             self._pool.send_proposals(list(found.values()))
         self._context.increment("Refused")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from writ.authority.capsule import AMENDMENT, POLICY, SUCCESSION
 
 from ... import codec
+from ...consensus.effects import UNKNOWN_PROPOSAL, Objection
 from ...consensus.value import Value, body_of, check_unordered
 from .approval import Approval
 from .judge import Verdict
@@ -24,9 +25,8 @@ CLOSED_MAX = 2048
 # A proposal that is not certified in this time becomes stale.
 LIFETIME_S = 14 * 86400
 CREATED_MAX = 0xFFFFFFFF
-# A reason against signing: the proposal may have been lost. Other governors compare the text, so
-# the wording is part of the protocol.
-UNKNOWN_PROPOSAL = "a proposal that was not told here"
+# The proposal may have been lost on its way here.
+UNKNOWN = Objection("this governor has not received the proposal", UNKNOWN_PROPOSAL)
 
 
 def proposal_id(payloads: Sequence[bytes]) -> bytes:

@@ -10,8 +10,16 @@ from writ.authority.capsule import MEMBER, Beacon
 from writ.wire import coap
 from writ_host import codec
 from writ_host.consensus.cosign import ANSWER, ASK, PICK
+from writ_host.consensus.effects import (
+    OTHER_OBJECTION,
+    UNKNOWN_PROPOSAL,
+    CosigningFailed,
+    Objection,
+)
 from writ_host.consensus.value import body_of
+from writ_host.governor.core.context import Outgoing
 from writ_host.governor.proposals import messages
+from writ_host.governor.proposals.proposal import UNKNOWN
 from writ_host.governor.proposals.statement import RENEW, Statement
 from writ_host.scope.folder import now_s
 
@@ -144,3 +152,22 @@ def test_both_sides_of_a_clock_skew_warn_their_operators(cluster: Cluster) -> No
     wrong.context.clock_s = now_s
     cluster.cores[4].cosigning.beacon_due_ms = cluster.now_ms
     cluster.run(lambda: not cluster.cores[1].cosigning.clock_skew.over_limit())
+
+
+def test_a_refusal_is_understood_by_its_code_not_by_its_text(cluster: Cluster) -> None:
+    """Another version may word it in another way."""
+    statement = Statement.make(cluster.soil.private, RENEW, issued=now_s()).raw
+    cluster.ask(1, statement)
+    core = cluster.cores[1]
+    (view,) = core.pending()
+    proposal = core.pool.proposals.get(view.id)
+    assert proposal is not None
+
+    def sends_again(objection: Objection) -> bool:
+        failed = CosigningFailed(proposal.payloads, ((2, objection), (3, objection)))
+        core.cosigning.on_refusal(failed)
+        sent = [one.data for one in core.context.drain() if isinstance(one, Outgoing)]
+        return any(messages.type_of(data) == messages.PROPOSE for data in sent)
+
+    assert sends_again(Objection("in other words", UNKNOWN_PROPOSAL))
+    assert not sends_again(Objection(UNKNOWN.text, OTHER_OBJECTION))
