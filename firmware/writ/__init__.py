@@ -7,10 +7,10 @@ from .compat import save_heap
 
 
 class Node:
-    """The start of an app: `node = writ.Node.load("/writ")` gives an `agent.Node`."""
+    """The start of an app: `node = writ.Node.load("/node")` gives an `agent.Node`."""
 
     @staticmethod
-    def load(directory="/writ"):
+    def load(directory="/node"):
         """The node whose config.json and records are in `directory`."""
         save_heap()
         # imported here, so that a tool that needs one module does not load the whole agent

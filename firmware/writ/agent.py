@@ -1,6 +1,6 @@
 """The agent: a node with its directory and a UDP socket. It joins the node and the link.
 
-node = writ.Node.load("/writ")      # config.json and the records of store.py are there
+node = writ.Node.load("/node")      # config.json and the records of store.py are there
 node.run()
 """
 
@@ -65,7 +65,7 @@ class Node(Core):
         self._running = False
 
     @classmethod
-    def load(cls, directory="/writ"):
+    def load(cls, directory="/node"):
         """The node whose config.json and records are in `directory`. Raises `UsageError`."""
         try:
             with open(directory + "/config.json") as handle:
