@@ -38,6 +38,7 @@ package(  # noqa: F821
         "node/onboard.py",
         "node/operation.py",
         "node/preshared.py",
+        "node/renewal.py",
         "node/resolve.py",
         "node/server.py",
         "node/session.py",

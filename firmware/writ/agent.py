@@ -6,11 +6,11 @@ node.run()
 
 import json
 
-from . import crypto
+from . import compat, crypto
 from .authority.capsule import check_name, node_id
 from .authority.store import FileFlash, Store
-from .compat import Clock, tidy, unload
-from .errors import UsageError
+from .compat import MICROPYTHON, Clock, open_private, tidy, unload
+from .errors import Rejection, StoreDamaged, UsageError
 from .link.udp import UdpLink
 from .node.node import Node as Core
 
@@ -22,9 +22,15 @@ _RENEW_AGAIN_MS = 3600000
 
 
 def load_key(store):
-    """The node's P-256 private key (32 bytes) from its store; made on the first start."""
+    """The node's P-256 private key (32 bytes) from its store; made on the first start.
+
+    Raises `StoreDamaged` if the key is lost: a store with other records had one.
+    """
     private = store.load("key")
     if not private:
+        for name in ("charter", "policy", "member"):
+            if store.load(name):
+                raise StoreDamaged("key")
         private = crypto.p256_generate()
         store.save("key", private)
     return private
@@ -66,15 +72,30 @@ class Node(Core):
 
     @classmethod
     def load(cls, directory="/node"):
-        """The node whose config.json and records are in `directory`. Raises `UsageError`."""
+        """The node whose config.json and records are in `directory`.
+
+        Raises `UsageError`, also for a directory that another process uses (on CPython only), and
+        `StoreDamaged`.
+        """
         try:
-            with open(directory + "/config.json") as handle:
+            with open_private(directory + "/config.json", "r") as handle:
                 config = json.load(handle)
-        except OSError:
-            raise UsageError("no config.json in " + directory) from None
+                if not MICROPYTHON and config.get("oscore") and not compat.is_private(handle):
+                    raise UsageError("other users can read config.json: chmod 600 it")
+        except OSError as error:
+            raise UsageError("no config.json in " + directory + ": " + str(error)) from None
         except ValueError:
             raise UsageError("no JSON: config.json in " + directory) from None
-        return cls(Store(FileFlash(directory)), config)
+        if not MICROPYTHON:
+            # two processes on one folder would use AEAD nonces twice
+            try:
+                lock = compat.lock_folder(directory)
+            except OSError as error:
+                raise UsageError(directory + " is in use: " + str(error)) from None
+        node = cls(Store(FileFlash(directory)), config)
+        if not MICROPYTHON:
+            node._lock = lock  # type: ignore[attr-defined]
+        return node
 
     @property
     def delegate(self):
@@ -127,10 +148,14 @@ class Node(Core):
             self.sessions.give_way()
         # collect now, while little is in use, rather than in the middle of a handshake
         tidy()
-        if self._gateways and self.authority.me and self.now_ms >= self._hello_ms:
+        if self._gateways and self.authority.charter and self.now_ms >= self._hello_ms:
             self._hello_ms = self.now_ms + _HELLO_MS
             # any traffic carries the epoch; this also shows the gateways our address
             for address in self._gateways:
+                if not self.authority.me:
+                    # lost by the flash, or certified meanwhile
+                    self.send(self.client.catch_up(address, [], None, self.now_ms))
+                    continue
                 if not self.sessions.by_address(address):
                     # a handshake may fail when many begin at once, as after a power cut
                     self._hello_ms = self.now_ms + _HELLO_AGAIN_MS
@@ -189,6 +214,12 @@ class Node(Core):
         """Call `path` of the member called `name`; an unknown address is looked up."""
         member = self.authority.peer_by(name=name)
         address = self.address_of(member.node_id) if member else None
+        try:
+            if address and self._gateways:
+                self.authority.check_member(member, self.now_ms, True)
+        except Rejection:
+            # the name may have a new holder
+            address = None
         if address:
             self.send(
                 self.request(method, path, payload, address, member.node_id, on_answer=on_answer)

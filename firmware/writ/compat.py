@@ -82,6 +82,9 @@ if MICROPYTHON:
     def fsync(handle):
         """Flush an open file to the medium; ESP32's littlefs does so on close."""
         handle.flush()
+
+    make_folder = os.mkdir
+    open_private = open
 else:
 
     def tidy():
@@ -107,6 +110,52 @@ else:
         """Flush an open file to the medium."""
         handle.flush()
         os.fsync(handle.fileno())
+
+    def make_folder(path):
+        """Make a folder that only its owner may use."""
+        os.mkdir(path, 0o700)
+
+    def open_private(path, mode):
+        """`open`, which follows no symbolic link. Only the owner may read a file opened to write.
+
+        The entry of a new file is on the medium when this returns.
+        """
+        return open(path, mode, opener=_opener)
+
+    def _opener(path, flags):
+        is_new = flags & os.O_CREAT and not os.path.lexists(path)
+        handle = os.open(path, flags | os.O_NOFOLLOW, 0o600)
+        if is_new:
+            folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
+        elif flags & os.O_CREAT:
+            # a program without a umask made it
+            os.fchmod(handle, 0o600)
+        return handle
+
+    def is_private(handle):
+        """Whether no other user can use an open file of this user; ssh asks the same of a key."""
+        found = os.fstat(handle.fileno())
+        return found.st_uid != os.getuid() or not found.st_mode & 0o077
+
+    def lock_folder(directory):
+        """An open file that locks a folder for this process while it is open.
+
+        It says which process holds the lock. Raises `BlockingIOError`, as any other `OSError`.
+        """
+        import fcntl
+
+        handle = open_private(os.path.join(directory, "lock"), "a+b")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.close()
+            raise
+        handle.truncate(0)
+        handle.write(b"process %d" % os.getpid())
+        handle.flush()
+        return handle
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""Durable files: atomic replacement, directory syncs and bounded reads.
+"""Durable and secret files: atomic replacement, directory syncs, modes and bounded reads.
 
 Encrypted files (keys/keyfile.py), TOML files, address books and capsules are all written here.
 """
@@ -6,10 +6,37 @@ Encrypted files (keys/keyfile.py), TOML files, address books and capsules are al
 import contextlib
 import glob
 import os
+import stat
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
-from .errors import Malformed
+from .errors import HostError, Malformed
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder. Raises `OSError` for an error of the disk.
+
+    Such an error is no absence. `Path.exists` hides it since Python 3.14.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def open_secret(path: Path) -> BinaryIO:
+    """Open a key or passphrase file. Raises `HostError` if other users can read or replace it."""
+    # where others may write, they could put a link in the file's place
+    others_write = path.parent.stat().st_mode & 0o022
+    handle = os.open(path, os.O_RDONLY | (os.O_NOFOLLOW if others_write else 0))
+    found = os.fstat(handle)
+    # as ssh does: the file of another owner, and a pipe, are that owner's business
+    if stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and found.st_mode & 0o077:
+        os.close(handle)
+        raise HostError(f"other users can read {path}", f"Run: chmod 600 {path}")
+    return os.fdopen(handle, "rb")
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
@@ -53,9 +80,9 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
-def read_bounded(path: Path, bytes_max: int) -> bytes:
-    """The file's bytes. Raises `Malformed` above `bytes_max`, `FileNotFoundError` as open does."""
-    with open(path, "rb") as file:
+def read_bounded(path: Path, bytes_max: int, is_secret: bool = False) -> bytes:
+    """The file's bytes. Raises `Malformed` above `bytes_max`, or as `open_secret` does."""
+    with open_secret(path) if is_secret else open(path, "rb") as file:
         data = file.read(bytes_max + 1)
     if len(data) > bytes_max:
         raise Malformed(f"{path.name} is longer than {bytes_max} bytes")

@@ -23,7 +23,7 @@ from writ import crypto
 from writ.authority import capsule as capsules
 from writ.authority.capsule import AMENDMENT, MEMBER
 from writ.authority.policy import OP_RESTORE, Policy, check_amendment
-from writ.authority.store import Store
+from writ.authority.store import FileFlash, Store
 from writ_host.ceremony import keyring
 from writ_host.ceremony.local import LocalGovernor, found_local
 from writ_host.demo.loopback import HOST, clean_environment, free_ports
@@ -46,7 +46,6 @@ from writ_host.keys.group import (
     scalar_to_bytes,
 )
 from writ_host.node import provision
-from writ_host.node.folder import PrivateFlash
 from writ_host.policy.source import PolicyFile
 
 NAMES = (
@@ -215,7 +214,7 @@ class Committee:
         path.mkdir()
         config = {"name": device.name, "scope": scope.hex(), "listen": listen}
         provision.write_config(path, config)
-        Store(PrivateFlash(str(path))).save("key", device.private)
+        Store(FileFlash(str(path))).save("key", device.private)
         provision.install(path, [*self.genesis[:2], device.raw], scope)
 
     # --- processes --------------------------------------------------------------------------------

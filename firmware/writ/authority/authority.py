@@ -21,6 +21,7 @@ from ..errors import (
     RateLimited,
     Revoked,
     RolledBack,
+    StoreDamaged,
     UnknownKind,
     WrongPrevious,
     WrongScope,
@@ -60,6 +61,7 @@ class Authority:
         self.head = None
         self.beacon = None
         self.me = None
+        self.is_member_lost = False  # whether the own capsule on flash is damaged
         self.actions = None  # `actions.Actions`, once there was one
         self.forget()
         self._member_limiter = RateLimiter(SIGNATURE_BURST, SIGNATURE_REFILL_MS)
@@ -159,9 +161,11 @@ class Authority:
     def peer_by(self, address=None, name=None, x=None, raw=None):
         """The cached `Member` with this short address, name, key or capsule, or None.
 
-        A revoked member is found last: a node with a new key has the old one's name and address.
+        The member whose capsule ends last is found, and a revoked one only if there is no other: a
+        node with a new key has the name and the address of the expired or revoked one before it.
         """
         found = None
+        best = -1
         for member in self.peers.values():
             if (
                 member.address == address
@@ -169,9 +173,10 @@ class Authority:
                 or member.x == x
                 or member.raw == raw
             ):
-                found = member.node_id
-                if not self._is_revoked(found):
-                    break
+                end = 0 if self._is_revoked(member.node_id) else member.expires
+                if end > best:
+                    best = end
+                    found = member.node_id
         return self.peer(found)
 
     def is_outdated(self, member):
@@ -436,7 +441,13 @@ class Authority:
             from .succession import restore
 
             restore(self)
-        raw = self.store.load("member")
+        try:
+            raw = self.store.load("member")
+        except StoreDamaged:
+            # any node that has this capsule can hand it over again
+            self.store.reset("member")
+            self.is_member_lost = True
+            raw = None
         if raw:
             member = Member(capsules.parse(raw))
             if member.x != self.own_x:

@@ -28,7 +28,7 @@ class CatchUp:
 
     def _state(self):
         authority = self._context.authority
-        return authority.key_epoch, authority.me.raw
+        return authority.key_epoch, authority.me
 
     def begin(self, now_ms):
         """Ask for the first succession. [(address, datagram)]."""
@@ -61,7 +61,8 @@ class CatchUp:
         if following not in self._queries:
             return self._ask(following, now_ms)
         own = "i=" + node_id(authority.own_x).hex()
-        if own not in self._queries and authority.me.key_epoch != authority.key_epoch:
+        me = authority.me
+        if own not in self._queries and not (me and me.key_epoch == authority.key_epoch):
             return self._ask(own, now_ms)
         out = []
         for call in self._calls:

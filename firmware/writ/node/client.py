@@ -12,6 +12,7 @@ from ..errors import (
     BadSignature,
     BlockMismatch,
     DecryptionFailed,
+    Expired,
     KnownBad,
     NotMember,
     PeerFailed,
@@ -202,8 +203,11 @@ class ProtectedRequest:
         try:
             client.check_peer(call, session, now_ms)
         except Rejection as rejection:
-            call.observation = None
             context.exchanges.end(address, message.token)
+            if isinstance(rejection, Expired) and call.may_repeat():
+                context.sessions.drop(session)
+                return out + client.retry(call, rejection, now_ms)
+            call.observation = None
             client.finish(call, peer=session.peer, rejection=rejection)
             return out
         context.exchanges.end(address, message.token, observe)
@@ -222,6 +226,11 @@ class ProtectedRequest:
 
     def _collect(self, inner, now_ms):
         client, call, session = self._client, self._call, self._session
+        if inner.code >> 5 == 4 and session.shown is not client.context.authority.me:
+            from .renewal import is_outdated, show
+
+            if is_outdated(inner.payload):
+                return show(client, call, session, now_ms)
         try:
             if inner.code == coap.INCOMPLETE and call.upload.next()[0]:
                 # the peer has lost the blocks before this one, and has not executed the request
@@ -352,7 +361,9 @@ class Client:
                 handshake.calls.append(call)
             return []
         by_value = call.wanted not in context.introduced
-        by_kid = call.by_kid and context.authority.peer(call.wanted) is not None
+        peer = context.authority.peer(call.wanted)
+        # a peer whose capsule here has ended may have a new one, which its kid would not show
+        by_kid = call.by_kid and peer and peer.expires > context.authority.now_s(now_ms)
         try:
             handshake = Handshake(self, call, by_value, by_kid)
         except Rejection as rejection:

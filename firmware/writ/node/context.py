@@ -6,6 +6,7 @@ context together with these three parts. Sans-IO.
 
 from .. import crypto
 from ..authority.authority import Authority
+from ..errors import StoreDamaged
 from ..limits import ADDRESSES_MAX
 from ..wire import coap
 from ..wire.exchange import Exchanges
@@ -32,6 +33,8 @@ class NodeContext:
         self.counters = {}  # name of a rejection -> how often
         x, _ = crypto.p256_public(private)
         self.authority = Authority(store, x, scope)
+        if self.authority.is_member_lost:
+            self.count(StoreDamaged())
         self.sessions = Sessions(store, self.authority)
         self.handshaker = Handshaker(self.authority, self.sessions, private)
         self.exchanges = Exchanges()

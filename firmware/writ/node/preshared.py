@@ -6,7 +6,7 @@ A part of session.py in a file of its own, loaded on demand: most devices have n
 from .. import cbor, crypto
 from ..authority import capsule as capsules
 from ..authority.capsule import Member
-from ..errors import AlreadyKnown, Rejection, TableFull, UsageError
+from ..errors import AlreadyKnown, Rejection, StoreDamaged, TableFull, UsageError
 from ..limits import PRESHARED_MAX
 
 
@@ -20,6 +20,9 @@ def preshare_all(node, entries):
         raw, keys = _read(entry)
         try:
             node.sessions.preshare(raw, keys)
+        except StoreDamaged:
+            # the sequence numbers are lost: these keys must not count from 0 again
+            raise
         except Rejection as rejection:
             # this member is not admitted (yet); the other entries are served
             node.count(rejection)
@@ -75,6 +78,4 @@ def preshare(sessions, raw, keys):
     if saved:
         sessions._distrust(session)
         return session
-    # write both slots: if a single one were lost, the same keys would count from 0 again
-    sessions._begin(session)
     return sessions._begin(session)

@@ -8,6 +8,7 @@ from .. import cbor
 from ..errors import (
     BadOption,
     EchoRequired,
+    Expired,
     NeedsAction,
     NotFound,
     NotFresh,
@@ -283,7 +284,12 @@ class Server:
         context = self._context
         path = request.path
         if context.sync.is_open(request) or (path == _CORE and request.method == coap.GET):
-            context.authority.check_member(request.peer, now_ms, True)
+            try:
+                context.authority.check_member(request.peer, now_ms, True)
+            except Expired:
+                # a renewed member hands its new capsule over, as any stranger may
+                if path != PREFIX:
+                    raise
         else:
             authorise = context.authority.authorise
             request.rule = authorise(request.peer, request.method, path, now_ms)

@@ -31,6 +31,7 @@ class Session:
     seen_epoch: the newest epoch that the peer has claimed; tries: pulls of that epoch in a row that
     brought nothing new; is_proven: whether the peer has shown that it has the keys;
     is_writ: False for a stock peer, which authenticates by a CCS and knows no epochs;
+    shown: the own `Member` that the peer has, or None where this is not known;
     record: name of its record; is_preshared: the operator gave its keys, and it is never dropped.
     """
 
@@ -46,6 +47,7 @@ class Session:
         self.tries = 0
         self.is_proven = True
         self.keys = None
+        self.shown = None
 
 
 class Sessions:
@@ -76,13 +78,15 @@ class Sessions:
         self._make_room()
         used = {s.record for s in self._sessions}
         record = [name for name in _names() if name not in used][0]
-        return self._begin(self._make(record, peer, keys, address, is_writ, 0))
+        session = self._make(record, peer, keys, address, is_writ, 0)
+        session.shown = self._authority.me
+        return self._begin(session)
 
     def _begin(self, session):
         # before the first answer, whose nonce may be that of a repeated request
         try:
             self._save(session, SEQUENCE_RESERVE)
-        except StoreFailed:
+        except (StoreDamaged, StoreFailed):
             # a session that is not on flash must not be used
             self._sessions.remove(session)
             raise

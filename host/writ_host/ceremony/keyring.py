@@ -10,6 +10,7 @@ machine or stick of its own has a folder with one pair.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .. import files
 from ..errors import FileInTheWay, HostError, NeedsPerson
 from ..keys import keyfile
 from ..keys.identity import Identity
@@ -62,7 +63,7 @@ def the_name(keys: Path, name: str | None, suffix: str = ".key") -> str:
 def open_identity(keys: Path, name: str, key: keyfile.Unlock) -> Identity:
     """A governor's identity. Raises `NoSeat` where there is none, or as `keyfile.read` does."""
     path = identity_path(keys, name)
-    if not path.exists():
+    if not files.exists(path):
         raise NoSeat(f"no keys of {name} in {keys}")
     return load_identity(path, key)
 
@@ -119,7 +120,7 @@ def save_seats(
     for one in governors:
         paths = identity_path(keys, one.seat.name), keys / f"{one.seat.name}.seat"
         for path in paths:
-            if path.exists():
+            if files.exists(path):
                 raise FileInTheWay(f"{path} exists already", "Use an empty folder.")
     for one in governors:
         name = one.seat.name

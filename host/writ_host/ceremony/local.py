@@ -15,6 +15,7 @@ from pathlib import Path
 
 from writ.errors import UsageError
 
+from .. import files
 from ..errors import FileInTheWay, Stalled
 from ..keys import keyfile
 from ..keys.group import Random
@@ -34,7 +35,7 @@ def create_identity(
     path: Path, name: str, key: keyfile.Unlock, random: Random = os.urandom
 ) -> Identity:
     """A new identity, encrypted at `path`. Raises `FileInTheWay` rather than replace one."""
-    if path.exists():
+    if files.exists(path):
         raise FileInTheWay(f"{path} exists already", "Use it, or move it away first.")
     identity = Identity.generate(name, random)
     keyfile.write(path, "identity", identity.to_bytes(), key)
@@ -129,7 +130,9 @@ def found_local(
 def _local_identity(home: Path, name: str, key: keyfile.Unlock, random: Random) -> Identity:
     path = home / "identity.key"
     home.mkdir(mode=0o700, exist_ok=True)
-    return load_identity(path, key) if path.exists() else create_identity(path, name, key, random)
+    return (
+        load_identity(path, key) if files.exists(path) else create_identity(path, name, key, random)
+    )
 
 
 def sign_local(

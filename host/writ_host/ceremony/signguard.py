@@ -33,7 +33,7 @@ class SignGuard:
         self.path = path
 
     def _load(self) -> dict[bytes, dict[int, bytes]]:
-        if not self.path.exists():
+        if not files.exists(self.path):
             return {}
         data = files.read_bounded(self.path, codec.FILE_BYTES_MAX)
         (listed,) = codec.tagged(codec.load(data), "writ-pledges", 2)

@@ -144,7 +144,7 @@ class KeyfileStore:
         self._key = key
 
     def load(self) -> bytes | None:
-        if not self.path.exists():
+        if not files.exists(self.path):
             return None
         return keyfile.read(self.path, self.KIND, self._key)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .. import files
 from ..errors import HostError, NeedsPerson
 from ..keys import keyfile
 from .output import Output
@@ -54,7 +55,7 @@ def unlock(
             return keyfile.KeyFile.create(key_file)
         return keyfile.KeyFile.load(_existing(key_file))
     if passphrase_file:
-        with open(_existing(passphrase_file), "rb") as file:
+        with files.open_secret(_existing(passphrase_file)) as file:
             line = file.read(PASSPHRASE_BYTES_MAX).split(b"\n")[0].rstrip(b"\r")
         try:
             return keyfile.Passphrase(line.decode())

@@ -77,7 +77,7 @@ def make(folder: GovernorFolder, name: str, ledger: Ledger, path: Path) -> Manif
             with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
                 _add(archive, MANIFEST, _to_json(manifest))
                 for one in names(name):
-                    if (folder.path / one).exists():
+                    if files.exists(folder.path / one):
                         data = files.read_bounded(folder.path / one, FILE_BYTES_MAX)
                         _add(archive, one, data)
                 archive.add(copy, folder.ledger.name, filter=_plain)
@@ -98,7 +98,7 @@ def restore(file: Path, folder: GovernorFolder) -> Manifest:
 
     Raises `NoBackup`, `FileInTheWay` if the folder is not empty, and as `Ledger.open`.
     """
-    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+    if files.exists(folder.path) and (not folder.path.is_dir() or any(folder.path.iterdir())):
         raise FileInTheWay(
             f"{folder.path} exists already",
             "Choose a new folder, or move this one away: it may be newer than the backup.",

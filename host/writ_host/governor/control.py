@@ -24,6 +24,7 @@ from typing import Any
 
 from writ.errors import WritError
 
+from .. import files
 from ..errors import FileInTheWay, HostError, Malformed, NotReachable
 from ..refusals import rejection_text
 
@@ -223,7 +224,7 @@ class ControlServer:
         self._handle = handle
         self._connections: list[_Connection] = []
         # replace the socket of a killed daemon: this one has the folder's lock, so that one is gone
-        if path.exists() and not stat.S_ISSOCK(path.lstat().st_mode):
+        if files.exists(path) and not stat.S_ISSOCK(path.lstat().st_mode):
             raise FileInTheWay(f"{path} is not a socket", "Move it away.")
         temporary = path.with_name(f".{path.name}")
         temporary.unlink(missing_ok=True)

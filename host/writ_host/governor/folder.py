@@ -181,7 +181,7 @@ class GovernorFolder:
 
     def check_keys(self, name: str) -> None:
         """Raises `BadSettings` if the folder has no key file of the governor `name`."""
-        if (self.path / f"{name}.key").exists():
+        if files.exists(self.path / f"{name}.key"):
             return
         there = ", ".join(sorted(path.name for path in self.path.glob("*.key"))) or "none"
         raise BadSettings(
@@ -195,9 +195,9 @@ class GovernorFolder:
 
         Raises `FileInTheWay` if there is one already, `FolderNotPrivate` as `check_private`.
         """
-        if self.toml.exists():
+        if files.exists(self.toml):
             raise FileInTheWay(f"{self.toml} exists already", "Choose another folder.")
-        if self.path.exists():
+        if files.exists(self.path):
             self.check_private()
 
     def create(self, name: str, peers: str, listen: str) -> Settings:

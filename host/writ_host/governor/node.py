@@ -18,6 +18,7 @@ from writ.node.context import PREFIX
 from writ.node.sync import Sync
 from writ.wire import coap
 
+from .. import files
 from ..node import config as nodeconfig
 from ..node import provision
 from ..node.agent import OnEvent, ReportingNode
@@ -70,7 +71,7 @@ def open_folder(
     """Create or complete the node's folder for this scope id, and open its socket."""
     path = folder.node
     path.mkdir(mode=0o700, exist_ok=True)
-    config = nodeconfig.read(path) if (path / nodeconfig.NAME).exists() else {}
+    config = nodeconfig.read(path) if files.exists(path / nodeconfig.NAME) else {}
     config.update(name=settings.name, scope=scope.hex(), listen=settings.listen)
     provision.write_config(path, config)
     return NodeFolder(path, listen=settings.bound(settings.listen), make=make)

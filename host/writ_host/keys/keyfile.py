@@ -104,8 +104,8 @@ class KeyFile:
 
     @classmethod
     def load(cls, path: Path) -> "KeyFile":
-        """The key file at `path`."""
-        with open(path, "rb") as file:
+        """The key file at `path`. Raises as `files.open_secret` does."""
+        with files.open_secret(path) as file:
             return cls(file.read(4097))
 
     def fresh(self) -> list[object]:
@@ -169,9 +169,9 @@ def write(path: Path, kind: str, plaintext: bytes, key: Unlock) -> None:
 
 
 def read(path: Path, kind: str, key: Unlock) -> bytes:
-    """Decrypt `path`. Raises as `unlock` does, and `FileNotFoundError`."""
+    """Decrypt `path`. Raises as `unlock` and `files.open_secret` do."""
     try:
-        data = files.read_bounded(path, KEYFILE_BYTES_MAX)
+        data = files.read_bounded(path, KEYFILE_BYTES_MAX, is_secret=True)
     except Malformed as error:
         raise DamagedFile(str(error)) from None
     try:

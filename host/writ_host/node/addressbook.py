@@ -48,7 +48,7 @@ def write(folder: Path, name: str, address: str) -> None:
     if read(folder).get(name) == address:
         return
     path = folder / BOOK_FILE
-    text = textfile.read(path) if path.exists() else _NEW_BOOK
+    text = textfile.read(path) if files.exists(path) else _NEW_BOOK
     key = json.dumps(name) if "." in name else name
     line = f'{key} = "{address}"\n'
     # names stand above the first table

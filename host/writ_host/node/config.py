@@ -6,7 +6,7 @@ from typing import Any
 from writ.authority.capsule import check_name
 from writ.errors import Rejection, UsageError
 
-from .. import target, textfile
+from .. import files, target, textfile
 from ..errors import Malformed, NoNode
 from ..textfile import BadText
 
@@ -21,7 +21,7 @@ class BadConfig(Malformed):
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The configuration in `folder`. Raises `NoNode` if there is none, or `BadConfig`."""
+    """The configuration in `folder`. Raises `NoNode`, `BadConfig` or `HostError`."""
     file = folder / NAME
     try:
         config = textfile.read_json(file)
@@ -31,6 +31,9 @@ def read(folder: Path) -> dict[str, Any]:
         raise BadConfig(str(error), error.advice) from None
     if not isinstance(config, dict):
         raise BadConfig(f"{file}: not an object {{...}}")
+    if config.get("oscore"):
+        # refuses a file with secrets that other users can read
+        files.open_secret(file).close()
     for key, check in _CHECKS.items():
         try:
             if key in config:

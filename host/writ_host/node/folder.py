@@ -5,8 +5,6 @@ The folder is a device's (config.json and the records of writ.authority.store); 
 twice, so a lock keeps the second one out.
 """
 
-import fcntl
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,18 +16,6 @@ from writ.authority.store import FileFlash, Store
 from ..errors import NodeInUse
 from . import addressbook
 from . import config as nodeconfig
-
-
-class PrivateFlash(FileFlash):
-    """A directory as flash. Only the owner may read its files, as keys are among them."""
-
-    def write(self, name: str, data: bytes) -> None:
-        """Replace the file's content and wait until it is durable."""
-        path = os.path.join(self._directory, name)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            compat.fsync(file)
 
 
 class HostNode(agent.Node):
@@ -53,24 +39,21 @@ class FolderLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = open(path / "lock", "a+b")  # noqa: SIM115 - held while it locks
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = self._holder()
-            self._file.close()
-            raise NodeInUse(f"{path} is in use by {holder}") from None
-        self._file.truncate(0)
-        self._file.write(f"process {os.getpid()} ({' '.join(_command())})".encode()[:200])
+            self._file: BinaryIO = compat.lock_folder(str(path))
+        except BlockingIOError:
+            raise NodeInUse(f"{path} is in use by {_holder(path)}") from None
+        self._file.write(f" ({' '.join(_command())})".encode()[:180])
         self._file.flush()
-
-    def _holder(self) -> str:
-        self._file.seek(0)
-        return self._file.read(200).decode("utf-8", "replace") or "another process"
 
     def release(self) -> None:
         """Unlock the folder."""
         self._file.close()
+
+
+def _holder(path: Path) -> str:
+    with compat.open_private(str(path / "lock"), "rb") as file:
+        return file.read(200).decode("utf-8", "replace") or "another process"
 
 
 def _command() -> list[str]:
@@ -101,7 +84,7 @@ class NodeFolder:
             if listen is None:
                 config["gateways"] = []
                 config["renew_days"] = 0
-            self.node = make(Store(PrivateFlash(str(path))), config)
+            self.node = make(Store(FileFlash(str(path))), config)
             self._restore_addresses()
             self.node.open()
         except BaseException:

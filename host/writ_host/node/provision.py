@@ -12,7 +12,7 @@ from writ import crypto
 from writ.agent import load_key
 from writ.authority import capsule as capsules
 from writ.authority.authority import Authority
-from writ.authority.store import Store
+from writ.authority.store import FileFlash, Store
 from writ.compat import Clock
 from writ.errors import AlreadyKnown
 from writ.node.statement import member_request
@@ -20,7 +20,7 @@ from writ.node.statement import member_request
 from .. import files, target
 from ..errors import HostError
 from . import config as nodeconfig
-from .folder import FolderLock, PrivateFlash
+from .folder import FolderLock
 
 
 def make_node(
@@ -35,7 +35,7 @@ def make_node(
     The first call makes the key, which is never replaced. Raises `HostError` if the folder belongs
     to a node of another name or scope.
     """
-    has_config = (directory / nodeconfig.NAME).exists()
+    has_config = files.exists(directory / nodeconfig.NAME)
     config = nodeconfig.read(directory) if has_config else {}
     known = config.get("name")
     if name is None and known is None:
@@ -57,17 +57,17 @@ def make_node(
         nodeconfig.check_listen(config["listen"])
     if gateways:
         config["gateways"] = [target.check_address(address) for address in gateways]
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_config(directory, config)
-    private = load_key(Store(PrivateFlash(str(directory))))
+    private = load_key(Store(FileFlash(str(directory))))
     request: bytes = member_request(private, config["name"])
     return request
 
 
 def write_config(directory: Path, config: dict[str, Any]) -> None:
-    """Replace config.json."""
+    """Replace config.json, which may hold OSCORE secrets."""
     text = json.dumps(config, indent=2) + "\n"
-    files.write_atomically(directory / "config.json", text.encode(), 0o644)
+    files.write_atomically(directory / "config.json", text.encode())
 
 
 def install(directory: Path, raws: Iterable[bytes], scope: bytes) -> list[str]:
@@ -84,7 +84,7 @@ def install(directory: Path, raws: Iterable[bytes], scope: bytes) -> list[str]:
             scope = bytes.fromhex(config["scope"])
         else:
             write_config(directory, {**config, "scope": scope.hex()})
-        store = Store(PrivateFlash(str(directory)))
+        store = Store(FileFlash(str(directory)))
         x, _ = crypto.p256_public(load_key(store))
         authority, clock = Authority(store, x, scope), Clock()
         taken = []

@@ -35,6 +35,7 @@ from writ.authority.policy import Policy
 from writ.compat import Clock
 from writ.errors import AlreadyKnown, RolledBack
 
+from .. import files
 from ..errors import HostError
 from .members import ScopeMembers
 from .records import (
@@ -97,8 +98,8 @@ class ScopeFolder:
     def open(cls, path: Path) -> "ScopeFolder":
         """The scope in `path`. Raises `NoScopeHere`, or `DamagedFile` if a file fails a check."""
         file = path / CHARTER_FILE
-        if not file.is_file():
-            founded = (path / "roster.cbor").is_file()
+        if not files.exists(file):
+            founded = files.exists(path / "roster.cbor")
             advice = "Its charter is not certified yet: writ ceremony status." if founded else None
             raise NoScopeHere(f"no scope in {path} (no {CHARTER_FILE})", advice)
         with reporting_damage(file):
@@ -122,7 +123,7 @@ class ScopeFolder:
         folder = cls(path, charter_raw)
         file = path / CHARTER_FILE
         # another governor may have written the same charter already
-        if file.exists() and read_capsule(file) != charter_raw:
+        if files.exists(file) and read_capsule(file) != charter_raw:
             raise HostError(f"{path} already holds a scope", "Choose another --folder.")
         folder._records.write(CHARTER_FILE, charter_raw)
         return folder

@@ -15,7 +15,7 @@ from .folder import ScopeFolder
 def check_new(path: Path) -> None:
     """Raises `FileInTheWay` where the folder holds a scope or governors' keys already."""
     for taken in ("charter.cbor", "roster.cbor", "governors"):
-        if (path / taken).exists():
+        if files.exists(path / taken):
             raise FileInTheWay(f"{path / taken} exists already", "Choose another --folder.")
 
 

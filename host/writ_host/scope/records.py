@@ -79,7 +79,7 @@ class ScopeRecords:
         # the beacon precedes the newest policy: it may be older, and its time still counts
         place = len(order) - (1 if order and order[-1].parent.name == _POLICIES else 0)
         found = [*order[:place], self.path / BEACON_FILE, *order[place:]]
-        return [file for file in found if file.is_file()]
+        return [file for file in found if files.exists(file)]
 
     def group_keys(self, charter_key: bytes) -> list[bytes]:
         """All group keys that this scope has had (32 bytes each), the newest first."""
@@ -121,7 +121,7 @@ class ScopeRecords:
 
     def _read(self, name: str) -> bytes | None:
         file = self.path / name
-        return read_capsule(file) if file.is_file() else None
+        return read_capsule(file) if files.exists(file) else None
 
     def _chain_files(self) -> list[Path]:
         found: list[Path] = []

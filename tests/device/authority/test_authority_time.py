@@ -204,3 +204,14 @@ def test_without_a_policy_or_a_membership_everything_is_denied():
     rig.with_policy()
     rig.receive(members_raw(PEER_X))
     raises(NoPolicy, judge, rig, GET, "temp")
+
+
+def test_a_restart_remembers_when_the_policy_was_issued():
+    # there is no beacon: the policy is the newest certified time on flash
+    rig = Rig()
+    head = rig.authority.charter.head
+    rig.receive(policy_raw(1, head, RULES, iat=signer.FOUNDED + DAY_S))
+    assert rig.authority.now_s(0) == signer.FOUNDED + DAY_S
+    rig.boot()
+    assert rig.authority.beacon is None
+    assert rig.authority.now_s(0) == signer.FOUNDED + DAY_S

@@ -4,7 +4,7 @@ from fakeflash import TAILS, MemoryFlash, PowerCut, TornFlash, garbage
 from harness import raises
 
 from writ.authority.store import FileFlash, Store
-from writ.errors import StoreDamaged, UsageError
+from writ.errors import StoreDamaged, StoreFailed, UsageError
 from writ.limits import RECORD_BYTES_MAX
 
 RECORDS = (b"one", b"the second", b"", b"4" * 40, b"fifth")
@@ -45,17 +45,19 @@ def test_a_save_never_touches_the_newest_record():
 
 def test_power_may_fail_at_every_byte_of_every_write():
     for tail in TAILS:
-        for at in range(len(RECORDS)):
+        # the first record is written into both slots
+        for write in range(len(RECORDS) + 1):
+            at = max(0, write - 1)
             size = len(RECORDS[at]) + 15
             for byte in list(range(size + 1)) + [None]:
-                flash = TornFlash({}, at, byte, tail)
+                flash = TornFlash({}, write, byte, tail)
                 store = Store(flash)
                 for data in RECORDS[:at]:
                     store.save("a", data)
                 raises(PowerCut, store.save, "a", RECORDS[at])
                 found = Store(MemoryFlash(flash.files)).load("a")
                 old = RECORDS[at - 1] if at else None
-                assert found in (old, RECORDS[at]), (tail.__name__, at, byte)
+                assert found in (old, RECORDS[at]), (tail.__name__, write, byte)
                 if byte is None:
                     assert found == RECORDS[at]
                 # and the next save works, whatever was left behind
@@ -86,7 +88,7 @@ def test_every_damaged_bit_of_the_newest_record_gives_the_one_before():
             changed = bytearray(files[name])
             changed[i >> 3] ^= 1 << (i & 7)
             damaged[name] = bytes(changed)
-            expected = b"old" if name == "a.b" else b"new"
+            expected = b"old" if name == "a.a" else b"new"
             assert Store(MemoryFlash(damaged)).load("a") == expected
 
 
@@ -99,12 +101,93 @@ def test_two_damaged_slots_stop_the_node():
 
 
 def test_the_first_record_cut_short_was_never_saved():
-    for slot in ("a.a", "a.b"):
-        for rest in (b"", b"W", b"\xff" * 64):
-            store = Store(MemoryFlash({slot: rest}))
-            assert store.load("a") is None
-            store.save("a", b"first")
-            assert store.load("a") == b"first"
+    for rest in (b"", b"W", b"\xff" * 64):
+        store = Store(MemoryFlash({"a.a": rest}))
+        assert store.load("a") is None
+        store.save("a", b"first")
+        assert store.load("a") == b"first"
+    # slot a is written first, so slot b alone is what damage has left
+    for rest in (b"", b"W", b"\xff" * 64):
+        raises(StoreDamaged, Store(MemoryFlash({"a.b": rest})).load, "a")
+
+
+def test_a_record_has_two_slots_from_its_first_save_on():
+    files = {}
+    Store(MemoryFlash(files)).save("a", b"only")
+    assert sorted(files) == ["a.a", "a.b"]
+    for name in files:
+        for rest in (b"", b"rotten", files[name][:-1]):
+            damaged = dict(files)
+            damaged[name] = rest
+            assert Store(MemoryFlash(damaged)).load("a") == b"only"
+    # a save that was interrupted after the first slot is completed by the next one
+    files = {"a.a": files["a.a"]}
+    Store(MemoryFlash(files)).save("a", b"next")
+    assert sorted(files) == ["a.a", "a.b"] and Store(MemoryFlash(files)).load("a") == b"next"
+
+
+def test_two_empty_slots_are_no_record_that_was_never_saved():
+    raises(StoreDamaged, Store(MemoryFlash({"a.a": b"", "a.b": b""})).load, "a")
+
+
+class Failing(MemoryFlash):
+    """A flash whose reads of the slots in `bad` fail once or for ever."""
+
+    bad = ()
+
+    def read(self, name):
+        """The bytes of the slot, or None, or an error of the medium."""
+        if name in self.bad:
+            raise OSError(5)
+        return MemoryFlash.read(self, name)
+
+
+def test_an_error_of_the_medium_is_no_absent_record():
+    # the slot that cannot be read may have the newest record
+    flash = Failing()
+    store = Store(flash)
+    for data in (b"old", b"new"):
+        store.save("policy", data)
+    for bad in ("policy.a", "policy.b"):
+        flash.bad = (bad,)
+        error = raises(StoreDamaged, Store(flash).load, "policy")
+        assert str(error).startswith("policy: ") and "5" in str(error)
+        raises(StoreDamaged, Store(flash).save, "policy", b"newer")
+    # an empty flash that fails is not empty
+    empty = Failing()
+    empty.bad = ("policy.a",)
+    raises(StoreDamaged, Store(empty).load, "policy")
+    flash.bad = ()
+    assert Store(flash).load("policy") == b"new"
+
+
+class Full(MemoryFlash):
+    """A flash whose writes fail after some bytes, without a restart, while `is_full`."""
+
+    is_full = False
+
+    def write(self, name, data):
+        """Replace the bytes of the slot, or leave half of them."""
+        if self.is_full:
+            self.files[name] = data[:9]
+            raise OSError(28)
+        MemoryFlash.write(self, name, data)
+
+
+def test_two_torn_writes_in_one_run_never_hit_the_newest_slot():
+    for saves in (1, 2, 3):
+        flash = Full()
+        store = Store(flash)
+        for i in range(saves):
+            store.save("a", b"%d" % i)
+        flash.is_full = True
+        for _ in range(3):
+            error = raises(StoreFailed, store.save, "a", b"never whole")
+            assert str(error).startswith("a: ")
+            assert Store(MemoryFlash(dict(flash.files))).load("a") == b"%d" % (saves - 1)
+        flash.is_full = False
+        store.save("a", b"last")
+        assert Store(MemoryFlash(flash.files)).load("a") == b"last"
 
 
 def test_a_file_of_any_content_loads_or_is_no_record():
@@ -132,7 +215,7 @@ def test_records_have_a_largest_size():
 
 
 def test_a_write_that_fails_leaves_a_store_that_goes_on():
-    flash = TornFlash({}, 1, 5)
+    flash = TornFlash({}, 2, 5)
     store = Store(flash)
     store.save("a", b"one")
     raises(PowerCut, store.save, "a", b"two")
@@ -163,4 +246,20 @@ def test_files_are_a_flash():
     finally:
         for name in os.listdir(directory):
             os.remove(directory + "/" + name)
+        os.rmdir(directory)
+
+
+def test_a_file_that_cannot_be_read_is_no_absent_file():
+    import os
+
+    directory = "test_store_flash_" + os.urandom(4).hex()
+    flash = FileFlash(directory)
+    try:
+        # a folder in the file's place: any error but ENOENT
+        os.mkdir(directory + "/x.a")
+        raises(StoreDamaged, Store(flash).load, "x")
+        raises(StoreDamaged, Store(flash).save, "x", b"data")
+        os.rmdir(directory + "/x.a")
+        assert Store(flash).load("x") is None
+    finally:
         os.rmdir(directory)

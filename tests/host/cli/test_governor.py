@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from writ import cbor
 from writ.authority import capsule
-from writ.authority.store import Store
+from writ.authority.store import FileFlash, Store
 from writ.wire import coap
 from writ_host.ceremony import keyring
 from writ_host.governor.ceremonies.record import Record
@@ -22,7 +22,7 @@ from writ_host.governor.control import ControlFailed
 from writ_host.governor.proposals.statement import RENEW, Statement
 from writ_host.keys.keyfile import KeyFile
 from writ_host.node.client import GET, POST, NodeClient, Reply
-from writ_host.node.folder import NodeFolder, PrivateFlash
+from writ_host.node.folder import NodeFolder
 from writ_host.scope.folder import ScopeFolder
 from writ_host.target import Target
 
@@ -134,7 +134,7 @@ def test_a_device_sends_statements_to_a_governor(council: Council) -> None:
     request = council.scope / "requests/gate.cbor"
     admit = ("member", "admit", request, "--role", "sensor", "--yes", "--expires", "90d")
     council.with_approval("b", *admit, "--out", folder)
-    private = Store(PrivateFlash(str(folder))).load("key")
+    private = Store(FileFlash(str(folder))).load("key")
     governor = Record.load(council.path("c") / "c.toml").listen
     with NodeClient(NodeFolder(folder)) as node:
 

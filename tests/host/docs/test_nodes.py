@@ -252,6 +252,7 @@ def test_the_config_of_the_example_starts_a_node() -> None:
         {"member": raw("hub").hex(), "secret": "00" * 16, "salt": "", "id": "01", "peer_id": "02"}
     ]
     flash = MemoryFlash()
+    agent.load_key(Store(flash))
     Store(flash).save("charter", raw("charter"))
     started = agent.Node(Store(flash), config)
     assert (started.name, started.authority.scope.hex()) == (PUMP, config["scope"])

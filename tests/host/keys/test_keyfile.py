@@ -184,5 +184,6 @@ def test_what_a_killed_write_left_is_swept_away(tmp_path):
 def test_an_endless_file_is_not_read(tmp_path):
     path = tmp_path / "seat.key"
     path.write_bytes(bytes(keyfile.KEYFILE_BYTES_MAX + 1))
+    path.chmod(0o600)
     with pytest.raises(DamagedFile, match="longer than"):
         keyfile.read(path, "seat", KEY)

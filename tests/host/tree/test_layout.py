@@ -24,6 +24,9 @@ DEVICE_STANDARD = set(
 # Who may import a library that no device has, besides compat, which looks whether it is there.
 BACKENDS = {"Crypto": "writ.crypto.pycryptodome", "cryptography": "writ.crypto.openssl"}
 
+# What a module imports on CPython only: the lock of a folder.
+HOST_STANDARD = {("writ.compat", "fcntl")}
+
 # The layers of the device core are its folders. These are the modules beside them, and what each
 # layer may import besides itself. `agent` and the package's own face join node and links.
 ROOT_MODULES = {
@@ -136,7 +139,7 @@ def complaints(name: str, source: str, is_package: bool = False) -> list[str]:
         elif name in BACKENDS.values():
             # no device has it, so it may use what none has
             pass
-        elif root not in DEVICE_STANDARD:
+        elif root not in DEVICE_STANDARD and (name, root) not in HOST_STANDARD:
             said.append(f"{name} imports {target}: no device has it")
     for node in ast.walk(ast.parse(source)):
         where = f"{name}:{getattr(node, 'lineno', 0)}"

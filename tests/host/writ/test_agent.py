@@ -137,6 +137,7 @@ def renewals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **config: object) 
         node.step(0)
     # it has its time when something is due
     assert len(node.link.sent) == len(asked) == 1460
+    node._lock.close()
     operation.due_ms = node.clock.now + 1
     node.step(0)
     assert len(asked) == 1460 and node._delegate is None
@@ -172,7 +173,7 @@ def test_a_gateway_is_asked_again_soon_until_there_is_a_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = node_in(tmp_path, gateways=["gate:1"], renew_days=0)
-    node.authority.me = object()
+    node.authority.me = node.authority.charter = object()
     greeted = []
     has_session: list[bool] = []
 

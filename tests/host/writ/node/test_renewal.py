@@ -1,0 +1,141 @@
+"""Renewed nodes and their peers: sessions that began with the old capsules go on working."""
+
+import signer
+from fakeflash import MemoryFlash
+from node_rig import EXPIRES, GATEWAY, GUEST, SENSOR, Net, code, make, member, node_id, serve, start
+
+from writ.wire import coap
+
+# The first membership of both nodes ends 600 s after the founding; the clocks pass it
+SOON = signer.FOUNDED + 600
+LATER_MS = 700000
+
+
+def field(gw_exp=SOON, soil_exp=SOON, gw_roles=GATEWAY):
+    """(net, calls): a gateway and a sensor with an open session."""
+    soil = make("soil", 2, SENSOR, exp=soil_exp)
+    calls = serve(soil)
+    net = Net(gw=make("gw", 1, gw_roles, exp=gw_exp), soil=soil)
+    net.ask("gw", "soil", "hello")
+    return net, calls
+
+
+def pass_the_end(net):
+    """Let the clocks pass the end of the first membership."""
+    net.run(LATER_MS)
+    assert net.nodes["gw"].authority.now_s(net.now_ms) > SOON
+
+
+def renew(net, name, number, roles, exp=EXPIRES):
+    """Give a node its next capsule, as governors do."""
+    net.nodes[name].authority.receive(member(name, number, roles, exp), net.now_ms)
+
+
+def handshakes(net):
+    """How often message_1 was sent so far."""
+    found = [coap.decode(data) for _, _, data in net.log]
+    return len([one for one in found if one.payload[:1] == b"\xf5" and not one.option(coap.OSCORE)])
+
+
+def test_a_renewed_client_is_served_after_its_first_capsule_has_ended() -> None:
+    net, calls = field(soil_exp=EXPIRES)
+    renew(net, "gw", 1, GATEWAY)
+    pass_the_end(net)
+    assert code(net.ask("gw", "soil", "temp", coap.POST, b"1")) == "2.04"
+    # in the same session, and carried out once
+    assert handshakes(net) == 1
+    assert [call[2] for call in calls if call[1] == coap.POST] == [b"1"]
+    assert net.nodes["soil"].counters == {"Expired": 1}
+    assert code(net.ask("gw", "soil", "temp")) == "2.05"
+    assert net.nodes["soil"].counters == {"Expired": 1}
+
+
+def test_a_renewed_server_is_called_after_its_first_capsule_has_ended() -> None:
+    net, _ = field(gw_exp=EXPIRES)
+    renew(net, "soil", 2, SENSOR)
+    pass_the_end(net)
+    assert code(net.ask("gw", "soil", "temp", wanted=node_id("soil"))) == "2.05"
+    # one handshake, by value at once
+    assert handshakes(net) == 2
+    assert net.nodes["gw"].authority.peer(node_id("soil")).expires == EXPIRES
+
+
+def test_both_ends_of_a_session_are_renewed() -> None:
+    for restarts in (False, True):
+        net, _ = field()
+        renew(net, "gw", 1, GATEWAY)
+        renew(net, "soil", 2, SENSOR)
+        pass_the_end(net)
+        if restarts:
+            # sessions come back from flash with the old capsules in them
+            for name in ("gw", "soil"):
+                files = net.nodes[name].store._flash.files
+                net.nodes[name] = start(name, MemoryFlash(files))
+                net.nodes[name].authority.now_s(net.now_ms - LATER_MS)
+            serve(net.nodes["soil"])
+        assert code(net.ask("gw", "soil", "temp", ms=300000)) == "2.05"
+        assert code(net.ask("soil", "gw", "writ/beacon", ms=300000)) == "4.04"
+
+
+def test_an_observation_outlives_the_first_capsules() -> None:
+    for gw_exp, soil_exp in ((SOON, EXPIRES), (EXPIRES, SOON), (SOON, SOON)):
+        net, _ = field(gw_exp, soil_exp)
+        answers = net.call("gw", "soil", "hello", observe=True)
+        net.run()
+        if gw_exp == SOON:
+            renew(net, "gw", 1, GATEWAY)
+        if soil_exp == SOON:
+            renew(net, "soil", 2, SENSOR)
+        pass_the_end(net)
+        for _ in range(2):
+            net.send("soil", net.nodes["soil"].notify("hello", net.now_ms))
+            net.run(1000)
+        assert {code(answer) for answer in answers} == {"2.05"}
+        assert len(answers) >= 3 and answers[-1].observe is not None
+
+
+def test_new_roles_reach_a_peer_over_an_open_session() -> None:
+    net, _ = field(EXPIRES, EXPIRES, gw_roles=GUEST)
+    assert code(net.ask("gw", "soil", "temp")) == "4.03"
+    renew(net, "gw", 1, GATEWAY, EXPIRES + 1)
+    assert code(net.ask("gw", "soil", "temp")) == "2.05"
+    assert handshakes(net) == 1
+
+
+def test_a_refusal_that_no_newer_capsule_changes_stays_one() -> None:
+    net, _ = field(EXPIRES, EXPIRES, gw_roles=GUEST)
+    renew(net, "gw", 1, GUEST, EXPIRES + 1)
+    del net.log[:]
+    # the new capsule is shown once: what follows is refused with one exchange
+    for datagrams in (6, 2, 2):
+        answer = net.ask("gw", "soil", "temp")
+        assert code(answer) == "4.03" and answer.payload == b"40 NotAllowed"
+        assert len(net.log) == datagrams
+        del net.log[:]
+
+
+def test_an_expired_member_may_hand_over_its_capsule_and_no_more() -> None:
+    net, _ = field(soil_exp=EXPIRES)
+    pass_the_end(net)
+    assert code(net.ask("gw", "soil", "writ", coap.POST, member("gw", 1, GATEWAY))) == "2.04"
+    net, _ = field(soil_exp=EXPIRES)
+    pass_the_end(net)
+    for path in ("temp", "writ/beacon", "writ/policy", "writ/member", ".well-known/core"):
+        answer = net.ask("gw", "soil", path)
+        assert answer.payload == b"27 Expired", path
+
+
+def test_an_expired_peer_that_was_not_renewed_ends_the_call() -> None:
+    net, _ = field(gw_exp=EXPIRES)
+    pass_the_end(net)
+    assert code(net.ask("gw", "soil", "temp", wanted=node_id("soil"))) == "Expired"
+
+
+def test_the_first_contact_with_a_renewed_peer_is_by_value() -> None:
+    # the session is gone, and the cached capsule has ended
+    net, _ = field(gw_exp=EXPIRES)
+    renew(net, "soil", 2, SENSOR)
+    pass_the_end(net)
+    for session in list(net.nodes["gw"].sessions):
+        net.nodes["gw"].sessions.drop(session)
+    assert code(net.ask("gw", "soil", "temp", wanted=node_id("soil"))) == "2.05"
