@@ -63,7 +63,9 @@ def linker() -> Linker:
     callers.append(ROOT / "tools/measure/on_device.py")
     unlinked = [FIRMWARE / "main.py", *(ROOT / "tests/interop").glob("device_*.py")]
     unlinked.append(FIRMWARE / "writ/aes.py")
-    unlinked += (ROOT / f"tools/measure/{name}_device.py" for name in ("heap", "delegating"))
+    unlinked += (
+        ROOT / f"tools/measure/{name}_device.py" for name in ("heap", "delegating", "flooding")
+    )
     host_only = [Linker.module(Path("writ", name)) for name in HOST_ONLY]
     return Linker(FIRMWARE, callers, unlinked, host_only=host_only)
 

@@ -9,14 +9,19 @@ import json
 from . import compat, crypto
 from .authority.capsule import check_name, node_id
 from .authority.store import FileFlash, Store
-from .compat import MICROPYTHON, Clock, open_private, tidy, unload
-from .errors import Rejection, StoreDamaged, UsageError
+from .compat import MICROPYTHON, Clock, const, open_private, tidy, unload
+from .errors import RateLimited, Rejection, StoreDamaged, UsageError
 from .link.udp import UdpLink
 from .node.node import Node as Core
+from .wire.coap import is_plain
 
 # how often a gateway is asked for its beacon
 _HELLO_MS = 30000
 _HELLO_AGAIN_MS = 4000
+# datagrams that are received in one step. If the last step has left more waiting, the node is too
+# slow for all, and drops those of strangers but one in so many
+_DATAGRAMS_A_STEP = const(16)
+_SHARE_OF_STRANGERS = const(8)
 # how often the node asks for its renewal when its membership is about to expire
 _RENEW_AGAIN_MS = 3600000
 
@@ -67,6 +72,7 @@ class Node(Core):
         if not (config.get("governors") or self._gateways):
             self._renew_s = 0
         self._renew_ms = 0
+        self._is_flooded = False  # whether the last step has left datagrams waiting
         self._is_full = False  # whether the last step had no room to receive
         self._running = False
 
@@ -125,15 +131,23 @@ class Node(Core):
             wait_ms = 0
         found = None
         try:
-            if self._is_full:
-                # do what is due first: time-outs free the memory that a datagram needs
-                self._is_full = False
-            else:
+            # a heap that is full does what is due first: time-outs free the memory that a datagram
+            # needs. In a flood, several datagrams share the cost of a step
+            is_flooded = self._is_flooded
+            self._is_flooded = not self._is_full
+            for number in range(0 if self._is_full else _DATAGRAMS_A_STEP):
                 found = self.link.receive(wait_ms)
-            now_ms = self.clock.now_ms()
-            if found:
-                self.send(self.receive(found[0], found[1], now_ms))
+                if not found:
+                    self._is_flooded = False
+                    break
+                wait_ms = 0
+                if is_flooded and number % _SHARE_OF_STRANGERS and is_plain(found[0]):
+                    self.count(RateLimited())
+                else:
+                    self.send(self.receive(found[0], found[1], self.clock.now_ms()))
                 found = None
+            self._is_full = False
+            now_ms = self.clock.now_ms()
             self.send(self.tick(now_ms))
             for call in self._due_calls(now_ms):
                 self.send(self.request(*call))

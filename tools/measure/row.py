@@ -8,9 +8,9 @@ from typing import Any
 class Row:
     """name: stable, for programs; value: None if it cannot be measured here (peer says why).
 
-    goal: the largest value allowed, in the same unit, or None. peer, peer_value: a reference figure
-    of the same run. interpreter: micropython, or cpython-pure, -pycryptodome or -openssl, where it
-    matters.
+    goal: the largest value allowed, in the same unit, or None; of a share, in %, the smallest.
+    peer, peer_value: a reference figure of the same run. interpreter: micropython, or cpython-pure,
+    -pycryptodome or -openssl, where it matters.
     """
 
     name: str
@@ -27,4 +27,6 @@ class Row:
 
     def holds(self) -> bool:
         """Whether the goal is met; True without a goal or a value."""
-        return self.goal is None or self.value is None or self.value <= self.goal
+        if self.goal is None or self.value is None:
+            return True
+        return self.value >= self.goal if self.unit == "%" else self.value <= self.goal

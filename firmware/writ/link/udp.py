@@ -32,14 +32,22 @@ class UdpLink:
 
     def receive(self, timeout_ms):
         """(datagram, address) or None."""
-        if not self._poll.poll(timeout_ms):
+        if timeout_ms and not self._poll.poll(timeout_ms):
             return None
         try:
             data, source = self._socket.recvfrom(DATAGRAM_BYTES_MAX + 1)
         except OSError:
-            # an ICMP error of an earlier datagram surfaces here; the message layer retransmits
+            # nothing there, or an ICMP error of an earlier datagram; the message layer retransmits
             return None
-        return data, self._text(source)
+        address = self._text(source)
+        self._remember(address, source)
+        return data, address
+
+    def _remember(self, address, sockaddr):
+        if address not in self._cache:
+            if len(self._cache) >= 16:
+                self._cache.clear()
+            self._cache[address] = sockaddr
 
     def _text(self, source):
         # the unix port of MicroPython gives a raw sockaddr
@@ -59,9 +67,7 @@ class UdpLink:
         try:
             if sockaddr is None:
                 sockaddr = self._sockaddr(address)
-                if len(self._cache) >= 16:
-                    self._cache.clear()
-                self._cache[address] = sockaddr
+                self._remember(address, sockaddr)
             self._socket.sendto(data, sockaddr)
         except (OSError, ValueError):
             pass

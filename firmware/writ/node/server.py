@@ -5,6 +5,7 @@ Sans-IO: methods return [(address, datagram)].
 """
 
 from .. import cbor
+from ..authority.policy import decide
 from ..errors import (
     BadOption,
     EchoRequired,
@@ -272,7 +273,7 @@ class Server:
             request.payload = body
             found = self._find(request, now_ms)
             if found is None:
-                return self._core(self._links(request, now_ms), message), None
+                return self._core(self._links(session.peer), message), None
             response = self.respond(message, found)
             return response, self._observe(session, message, response, request, source, binding)
         except Rejection as rejection:
@@ -294,19 +295,16 @@ class Server:
             authorise = context.authority.authorise
             request.rule = authorise(request.peer, request.method, path, now_ms)
 
-    def _links(self, request, now_ms):
+    def _links(self, peer):
         # the resources that some rule lets this member use, now or with a beacon or an action
+        policy = self._context.authority.policy
         links = []
-        for path in sorted(self.resources):
-            for method in self.resources[path].methods:
-                try:
-                    self._context.authority.authorise(request.peer, method, path, now_ms, True)
-                except NotFresh:
-                    pass
-                except Rejection:
-                    continue
-                links.append((path, []))
-                break
+        if policy:
+            roles = policy.roles_of(peer), policy.roles_of(self._context.authority.me)
+            for path in sorted(self.resources):
+                methods = self.resources[path].methods
+                if not all([decide(policy, *roles, m, path, True, True)[0] for m in methods]):
+                    links.append((path, []))
         return links
 
     def _find(self, request, now_ms):

@@ -64,12 +64,10 @@ ECHO = 252
 # Writ's own: elective, experimental range, only inside OSCORE
 EPOCH = 65000
 
-# Sizes of option values as (number, least, most): the tables of the RFCs above
-_SIZES = (
-    b"\x01\x00\x08\x03\x01\xff\x04\x01\x08\x05\x00\x00\x06\x00\x03\x07\x00\x02\x08\x00\xff"
-    b"\x09\x00\xff\x0b\x00\xff\x0c\x00\x02\x0e\x00\x04\x0f\x00\xff\x11\x00\x02\x14\x00\xff"
-    b"\x15\x00\x00\x17\x00\x03\x1b\x00\x03\x1c\x00\x04\x27\x01\xff\x3c\x00\x04\xfc\x01\x28"
-)
+# Sizes of option values: the tables of the RFCs above, as numbers, least and most sizes
+_SIZED = b"\x01\x03\x04\x05\x06\x07\x08\x09\x0b\x0c\x0e\x0f\x11\x14\x15\x17\x1b\x1c\x27\x3c\xfc"
+_LEAST = b"\x00\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01"
+_MOST = b"\x08\xff\x08\x00\x03\x02\xff\xff\xff\x02\x04\xff\x02\xff\x00\x03\x03\x04\xff\x04\x28"
 
 
 def is_critical(number):
@@ -182,6 +180,20 @@ class Message:
         return data
 
 
+def is_plain(datagram):
+    """Whether a datagram is no CoAP, or a request that cannot be an OSCORE one, at a glance.
+
+    No option that may stand before OSCORE (9) has a higher number. Acknowledgements and resets are
+    not plain: they end what this node has sent.
+    """
+    size = len(datagram)
+    if size < 4 or datagram[0] >> 6 != 1 or size < 4 + (datagram[0] & 15):
+        return True
+    start = 4 + (datagram[0] & 15)
+    is_request = datagram[1] < 32 and datagram[0] >> 4 & 3 < ACK
+    return is_request and (size == start or datagram[start] >> 4 > OSCORE)
+
+
 def decode(datagram):
     """The `Message` in `datagram` (bytes). Raises `BadMessage` or `TooLarge`."""
     size = len(datagram)
@@ -268,10 +280,10 @@ def decode_options(data, start=0):
 
 
 def _check_value(number, value):
-    for i in range(0, len(_SIZES), 3):
-        if _SIZES[i] == number and not _SIZES[i + 1] <= len(value) <= _SIZES[i + 2]:
-            raise BadMessage()
-    if number in (URI_PATH, URI_QUERY):
+    i = _SIZED.find(bytes((number,))) if number < 256 else -1
+    if i >= 0 and not _LEAST[i] <= len(value) <= _MOST[i]:
+        raise BadMessage()
+    if number in (URI_PATH, URI_QUERY) and value and max(value) > 127:
         # the strict check of UTF-8 is in cbor: a byte string's head becomes a text string's
         item = cbor.encode(value)
         try:

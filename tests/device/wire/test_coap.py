@@ -275,3 +275,24 @@ def test_link_format_filters():
     ):
         assert link_format(RESOURCES, [query]) == wanted
     assert link_format(RESOURCES, ["href=/led*", "rt=light"]) == '</led/1>;rt="light"'
+
+
+def test_a_request_outside_oscore_is_known_at_a_glance():
+    for options, plain in (
+        (((coap.OSCORE, b"\x09"),), False),
+        (((coap.OBSERVE, b""), (coap.OSCORE, b"\x09")), False),
+        (((coap.URI_HOST, b"host"), (coap.OSCORE, b"\x09")), False),
+        (((coap.URI_PATH, b"temp"),), True),
+        (((coap.ECHO, bytes(8)),), True),
+        ((), True),
+    ):
+        for token in (b"", bytes(8)):
+            message = coap.Message(coap.CON, coap.POST, 1, token, b"x")
+            for number, value in options:
+                message.add(number, value)
+            assert coap.is_plain(message.encode()) is plain
+            message.code = coap.CONTENT
+            assert coap.is_plain(message.encode()) is False
+    assert coap.is_plain(coap.Message(coap.ACK, coap.EMPTY, 7).encode()) is False
+    for junk in (b"", b"\x40", b"garbage", bytes(12), b"\xff" * 12, b"\x4f\x01\x00\x00"):
+        assert coap.is_plain(junk) is True

@@ -50,3 +50,7 @@ def test_a_missed_goal_fails_only_where_it_is_checked(
     else:
         bench.main()
     assert "20.86" in output.read_text()
+
+
+def test_a_share_has_a_least_value() -> None:
+    assert Row("share.reads", 96, "%", 95).holds() and not Row("share.reads", 94, "%", 95).holds()

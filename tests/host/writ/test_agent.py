@@ -10,7 +10,7 @@ import pytest
 from writ import agent, crypto
 from writ.authority.capsule import node_id
 from writ.node import delegate
-from writ.wire.coap import CON, GET, Message, decode
+from writ.wire.coap import CON, GET, OSCORE, Message, decode
 
 
 class Link:
@@ -81,6 +81,28 @@ def test_a_heap_without_room_to_receive_does_not_stop_the_ticks(tmp_path: Path) 
         node.step(0)
     # each second step does the ticks, whose time-outs free memory
     assert node.now_ms == 4000 and node.counters == {"MemoryError": 2}
+
+
+def test_a_flood_does_not_keep_a_member_waiting(tmp_path: Path) -> None:
+    plain = Message(CON, GET, 7, b"t")
+    plain.add_path("writ/request")
+    member = Message(CON, GET, 8, b"t", bytes(9))
+    member.add(OSCORE, b"\x09\x00\x05")
+    node = node_in(tmp_path, *[plain.encode(), b"garbage"] * 100, member.encode())
+    handled = []
+    receive = node.receive
+    node.receive = lambda data, *more: handled.append(data) or receive(data, *more)  # type: ignore
+    while node.link.datagrams:
+        node.step(0)
+    # the first step takes all; the next ones find that strangers send more than the node can do
+    assert len(handled) < 50 and handled[-1] == member.encode()
+    assert node.counters["UnknownContext"] == 1
+    assert node.counters["RateLimited"] == 201 - len(handled)
+    # afterwards a stranger is served again
+    node.step(0)
+    node.link.datagrams.append(plain.encode())
+    node.step(0)
+    assert handled[-1] == plain.encode()
 
 
 class Clock:

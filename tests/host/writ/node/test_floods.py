@@ -5,8 +5,10 @@ from node_rig import GATEWAY, SENSOR, code, datagram, field, make, policy, serve
 
 from writ import crypto
 from writ.authority import capsule
+from writ.errors import EchoRequired, RateLimited
 from writ.limits import (
     DEDUP_MAX,
+    ECHO_LIFETIME_MS,
     HANDSHAKE_BURST,
     HANDSHAKE_REFILL_MS,
     HANDSHAKES_MAX,
@@ -306,3 +308,35 @@ def test_a_spoofed_answer_does_not_cancel_an_observation():
         net.send("soil", out)
         net.run()
     assert len(answers) == 10 and len(soil.server.observers.entries) == 1
+
+
+def test_a_handshake_is_refused_for_one_hmac(monkeypatch):
+    net, _ = field()
+    handshaker = net.nodes["soil"].handshaker
+    for number in range(4):
+        net.inject(f"x{number}", "soil", FIRST_MESSAGES[number])
+    computed = []
+    hmac = crypto.hmac_sha256
+    monkeypatch.setattr(crypto, "hmac_sha256", lambda *a: computed.append(a) or hmac(*a))
+    limit = handshaker._limit
+    start_ms = 10 * ECHO_LIFETIME_MS
+
+    def refused(echo, now_ms, tokens=1):
+        del computed[:]
+        limit.tokens, limit._refilled_ms = tokens, now_ms
+        try:
+            handshaker.limit("y", echo, now_ms)
+        except (EchoRequired, RateLimited) as rejection:
+            assert len(computed) == 1
+            return rejection
+        return None
+
+    echo = refused(None, start_ms).echo
+    assert len(echo) == 8
+    for wrong in (b"", b"x", bytes(8), echo[:7], echo[:1] + bytes(7), bytes((echo[0] - 1,)) * 8):
+        assert isinstance(refused(wrong, start_ms), EchoRequired), wrong
+    # good in its period and the next one
+    assert isinstance(refused(echo, start_ms, tokens=0), RateLimited)
+    assert refused(echo, start_ms) is None
+    assert refused(echo, start_ms + ECHO_LIFETIME_MS) is None
+    assert refused(echo, start_ms + 2 * ECHO_LIFETIME_MS).echo != echo

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 # --- messages that the codec can hold
 
-SIZES = {coap._SIZES[i]: tuple(coap._SIZES[i + 1 : i + 3]) for i in range(0, len(coap._SIZES), 3)}
+SIZES = dict(zip(coap._SIZED, zip(coap._LEAST, coap._MOST, strict=True), strict=True))
 NUMBERS = [*SIZES, 0, 2, 13, 268, 269, 270, 2049, coap.EPOCH, 65535]
 RESPONSE_CODES = list(range(0x40, 0xC0))
 
