@@ -18,6 +18,7 @@ from .. import codec
 from ..errors import HostError
 from .ceremonies.views import SeatReady
 from .core.core import Core
+from .ledger.database import LEDGER_ERRORS
 from .proposals.messages import TITLE_BYTES_MAX
 from .proposals.proposal import REFUSED, Proposal
 
@@ -68,6 +69,8 @@ class Activation:
         if policy:
             try:
                 propose(policy, "the policy under the new group key", b"")
+            except LEDGER_ERRORS:
+                raise
             except (HostError, Rejection) as error:
                 problems.append(f"cannot propose the policy under the new group key: {error!r}")
         for digest, one in list(self._shares.items()):
@@ -81,6 +84,8 @@ class Activation:
             try:
                 one.proposal_id = self._propose(core, one, propose)
                 one.epoch = core.epoch
+            except LEDGER_ERRORS:
+                raise
             except (HostError, Rejection) as error:
                 problems.append(f"cannot propose to put the new shares in force: {error!r}")
         new = [one for one in problems if one not in self._problems]

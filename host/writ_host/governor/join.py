@@ -14,7 +14,7 @@ from .. import codec
 from ..consensus.committee import tolerance
 from ..consensus.effects import Decide
 from ..consensus.value import Value
-from ..errors import HostError
+from ..errors import HostError, Malformed
 from ..keys.frost import is_valid
 from ..keys.identity import PublicIdentity
 from ..keys.roster import Seat, committee_digest
@@ -113,7 +113,7 @@ class CharterExchange:
             if kind == PULL:
                 return self._answer(sender, codec.an_int(first, 0, messages.CURSOR_MAX))
             self._take(sender, messages.read_capsules(rest[0]))
-        except (HostError, Rejection):
+        except (Malformed, Rejection):
             # a malformed message is ignored
             pass
         return []

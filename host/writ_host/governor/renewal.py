@@ -20,6 +20,7 @@ from ..errors import HostError
 from ..keys.identity import Identity
 from ..scope.revocation import member_body
 from .core.core import Core
+from .ledger.database import LEDGER_ERRORS
 from .ledger.ledger import Ledger
 from .proposals.judge import RENEWAL_S_MAX, STATEMENT_AGE_MAX_S
 from .proposals.proposal import OPEN
@@ -69,6 +70,8 @@ class Renewal:
             elif known.member.expires < core.context.clock_s() + RENEW_BEFORE_S:
                 self._renew(core, now_ms)
             self._renew_outdated(core)
+        except LEDGER_ERRORS:
+            raise
         except (HostError, Rejection) as error:
             return f"cannot renew a member capsule: {error!r}"
         return ""

@@ -28,6 +28,7 @@ from .admission import is_request, read_request
 from .capsulefields import CapsuleFields
 from .cbordump import Part, diagnostic, take_apart
 from .folder import ScopeFolder
+from .records import is_signed
 
 # The design's size goals in bytes; that of an amendment is for the revocation of one node.
 SIZE_GOALS = {"member": 150, "amendment": 100, "beacon": 96, "policy": 400}
@@ -145,12 +146,21 @@ def _check_signature(
         except Rejection:
             return "none", "cannot be checked: the charter is damaged"
     elif folder is not None:
-        key, owner = folder.charter.group_key, f"the group key of {folder.charter.name}"
+        return _check_in_scope(capsule, folder)
     else:
         return "unchecked", "give --scope to check it against a scope's group key"
     if crypto.ed25519_verify(key, capsule.signing_input(), capsule.signature):
         return "valid", f"by {owner} (Ed25519)"
     return "invalid", f"not by {owner} (Ed25519): altered, or of another scope"
+
+
+def _check_in_scope(capsule: capsules.Capsule, folder: ScopeFolder) -> tuple[str, str]:
+    name = folder.charter.name
+    if is_signed(capsule, folder.group_key):
+        return "valid", f"by the group key of {name} (Ed25519)"
+    if folder.is_certified(capsule.raw):
+        return "valid", f"by a former group key of {name} (Ed25519), which a succession replaced"
+    return "invalid", f"not by a group key of {name} (Ed25519): altered, or of another scope"
 
 
 def _to_diagnostic(raw: bytes) -> str:

@@ -12,6 +12,7 @@ from writ.authority import capsule as capsules
 from writ.errors import ResourceFailed
 from writ_host import codec
 from writ_host.defects import PLACES_MAX, REPEAT_MS, Defects
+from writ_host.governor import activation
 from writ_host.governor.ceremonies.invitation import Invitation
 from writ_host.governor.ceremonies.record import Record
 from writ_host.governor.core import delegation, judgement
@@ -187,3 +188,25 @@ def test_one_place_is_logged_once_an_hour() -> None:
     for line in range(10, 10 + PLACES_MAX):
         raise_at(line, "e")
     assert len(defects._reported_ms) == PLACES_MAX
+
+
+@pytest.mark.parametrize("where", ["change", "gossip", "activation", "renewal"])
+def test_a_failed_ledger_passes_ceremonies_activation_and_renewal(
+    driven: Driven, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    governor = driven.daemon.governor
+    assert governor.core is not None
+    if where in ("change", "gossip"):
+        method = "_receive_change" if where == "change" else "_receive_gossip"
+        monkeypatch.setattr(governor.ceremonies, method, failing)
+        message = codec.dump([51 if where == "change" else 48, b"raw"])
+        with pytest.raises(LedgerFailed):
+            driven.receive(2, message)
+    elif where == "activation":
+        monkeypatch.setattr(activation, "policy_under_new_key", lambda core: [b"payload"])
+        with pytest.raises(LedgerFailed):
+            governor._activation.tick(governor.core, failing)
+    else:
+        monkeypatch.setattr(governor._renewal, "_renew_outdated", failing)
+        with pytest.raises(LedgerFailed):
+            governor._renewal.tick(governor.core, 10**9)

@@ -1,16 +1,20 @@
 """`inspect_capsule` explains any bytes and never raises."""
 
+from pathlib import Path
+
 import pytest
 import signer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from node_rig import amendment, member, policy
+from succession_rig import NEW, by_new, succession_raw
 
 from writ import cbor, crypto
 from writ.authority import capsule
 from writ.errors import Rejection
 from writ.node.statement import member_request
 from writ_host.scope.cbordump import Field, diagnostic, take_apart
+from writ_host.scope.folder import ScopeFolder
 from writ_host.scope.inspection import inspect_capsule
 
 SAMPLES = [
@@ -99,3 +103,23 @@ def test_the_offset_of_the_break_is_shown(raw: str, offset: int, reason: str) ->
 def test_a_head_longer_than_necessary_is_a_flaw() -> None:
     parts, stopped = take_apart(bytes.fromhex("1801"), Field())
     assert stopped is None and "longer than necessary" in parts[0].flaw
+
+
+def test_after_a_succession_the_new_key_counts(tmp_path: Path) -> None:
+    folder = ScopeFolder.create(tmp_path / "farm", signer.charter())
+    old = signer.certify(signer.member_payload(bytes(31) + b"\x05", "pump-1"))
+    assert inspect_capsule(old, folder).signature == "valid"
+    folder.receive(succession_raw(1, signer.charter_head()))
+    new = by_new(signer.certify(signer.member_payload(bytes(31) + b"\x05", "pump-1")), NEW)
+    found = inspect_capsule(new, folder)
+    assert (found.signature, found.signature_text) == (
+        "valid",
+        "by the group key of farm (Ed25519)",
+    )
+    found = inspect_capsule(old, folder)
+    assert found.signature == "valid" and "a former group key of farm" in found.signature_text
+    # the succession itself is signed by the key that it replaces
+    found = inspect_capsule(succession_raw(1, signer.charter_head()), folder)
+    assert found.signature == "valid"
+    found = inspect_capsule(signer.forge(new), folder)
+    assert found.signature == "invalid"

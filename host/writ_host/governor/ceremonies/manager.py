@@ -23,6 +23,7 @@ from ...errors import CeremonyFailed, HostError, Malformed
 from ...keys.group import Random
 from ...keys.identity import Identity, envelope, open_envelope
 from ...keys.roster import Seat, committee_digest
+from ..ledger.database import LEDGER_ERRORS
 from .founding import FoundingRun
 from .gossip import CeremonySend, Files, ceremony_of
 from .invitation import INVITATION_BYTES_MAX, Invitation
@@ -145,6 +146,8 @@ class Ceremonies:
                 self._receive_change(codec.some_bytes(codec.a_list(items, 2)[1]))
             else:
                 return self._receive_gossip(node_key, items, now_ms)
+        except LEDGER_ERRORS:
+            raise
         except HostError as error:
             return self._report_malformed(node_key, error, now_ms)
         return self._advance(now_ms)
@@ -418,6 +421,8 @@ class Ceremonies:
         try:
             _, is_founding, body = _read(raw)
             run = self._build(is_founding, body)
+        except LEDGER_ERRORS:
+            raise
         except HostError as error:
             text = f"a ceremony cannot continue here: {error}"
             event = CeremonyEvent("ceremony-lost", text, {"ceremony": id.hex()[:16]})

@@ -13,6 +13,7 @@ from ...errors import HostError, Refused, UnknownGovernor
 from ...keys.frost import KeyPackage, PublicKeyPackage
 from ...keys.identity import Identity, PublicIdentity
 from ...keys.roster import COMMITTEE_DIGEST_BYTES, Roster, Seat, committee_digest
+from ..ledger.database import LEDGER_ERRORS
 from .gossip import CeremonySend, ExpectedFile, Files, Gossip, GossipFolder
 from .invitation import CeremonyStatus
 from .views import CeremonyEvent, CeremonyOutput, CeremonyView, Decision, state_text
@@ -144,6 +145,8 @@ class CeremonyRun(ABC):
                 if self.is_open or (self.has_confirmed and self.state != DONE):
                     self._check_decision()
                     self._step(now_ms)
+            except LEDGER_ERRORS:
+                raise
             except HostError as error:
                 self._fail(error)
             if (self.state, self.fingerprint, self.problem) != before:

@@ -116,7 +116,8 @@ class PeerEndpoint:
             answers += self._handle()
             if self._store.is_dirty:
                 self.flush_early()
-        self._send_datagrams(answers)
+        if self._store.failure is None:
+            self._send_datagrams(answers)
 
     def _handle(self) -> list[tuple[str, bytes]]:
         """Handle queued messages for one turn; the answers to plain requests read meanwhile."""
