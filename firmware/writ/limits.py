@@ -36,6 +36,8 @@ HEAD_BYTES = 6
 SUCCESSIONS_MAX = 8
 # Actions that wait for their requests: a person gives one, or two for an exchange.
 ACTIONS_MAX = 2
+# The payload of an action travels in its statement, and operators must be able to read it.
+ACTION_PAYLOAD_BYTES_MAX = 512
 # Nonces of executed actions that have not expired: one flash write each, a few a day.
 ACTIONS_SPENT_MAX = 8
 # Digests of capsules that failed; remembered so that a repeat costs no signature check.

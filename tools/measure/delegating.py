@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from writ import cbor
+from writ import cbor, crypto
 from writ.agent import Node
 from writ.authority import capsule
 from writ.authority.store import FileFlash, Store
@@ -75,8 +75,9 @@ class HostPeer(Node):
             body = [member.address, roles]
             payload = capsule.build(capsule.MEMBER, body, sub=member.name, exp=exp, key=key)
         else:
-            target = bytes(8) if self._is_byzantine else operation[2]
-            body = [target, *operation[3:], bytes(8)]
+            target, method, path, asked, _ = operation[4:]
+            target = bytes(8) if self._is_byzantine else target
+            body = [target, method, path, crypto.sha256(asked), bytes(8)]
             payload = capsule.build(capsule.ACTION, body, exp=FOUNDED + 600)
         raw = self._scope.sign(payload)
         self.actions.append(hashlib.sha256(raw).hexdigest())

@@ -32,10 +32,11 @@ def measure() -> list[Row]:
     with Committee(4, [*GATEWAYS, *names]) as committee, contextlib.ExitStack() as stack:
         gateways, devices = committee.devices[: len(GATEWAYS)], committee.devices[len(GATEWAYS) :]
         now_s = int(time.time())
-        statements = [Statement.make(one.private, RENEW, issued=now_s).raw for one in devices]
         nodes = [stack.enter_context(_gateway(committee, one)).node for one in gateways]
         asking = _Asking(nodes, [one.listen for one in committee.governors])
         asking.meet()
+        place = {"scope": nodes[0].authority.scope, "epoch": 1, "issued": now_s}
+        statements = [Statement.make(one.private, RENEW, **place).raw for one in devices]
         watched = committee.governors[-1]
         cursor, _ = _drain(watched, 0)
         since = time.perf_counter()

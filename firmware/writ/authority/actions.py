@@ -9,7 +9,7 @@ from .. import cbor
 from ..compat import sha256
 from ..errors import ActionSpent, AlreadyKnown, Expired, NeedsAction, TableFull, WrongTarget
 from ..limits import ACTIONS_MAX, ACTIONS_SPENT_MAX
-from .capsule import Action
+from .capsule import Action, same_payload
 
 
 class Actions:
@@ -37,7 +37,7 @@ class Actions:
             if nonce == action.nonce:
                 raise ActionSpent()
         for other in self._waiting:
-            if other.raw == action.raw:
+            if same_payload(other.raw, action.raw):
                 raise AlreadyKnown()
         return action
 

@@ -142,7 +142,7 @@ def _nonces(private, digest):
 
 
 def es256_sign(private, message):
-    """ECDSA with P-256 and SHA-256: r and s, 64 bytes; deterministic (RFC 6979).
+    """ECDSA with P-256 and SHA-256: r and the lower s, 64 bytes; deterministic (RFC 6979).
 
     Raises `UsageError` for a bad `private`.
     """
@@ -154,4 +154,5 @@ def es256_sign(private, message):
             r = _affine(_multiply(k, _G))[0] % _N
             s = pow(k, _N - 2, _N) * (e + r * d) % _N
             if r and s:
-                return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+                # (r, N - s) is valid, too: governors accept the lower s only
+                return r.to_bytes(32, "big") + min(s, _N - s).to_bytes(32, "big")

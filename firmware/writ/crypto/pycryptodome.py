@@ -122,9 +122,11 @@ def p256_ecdh(private, x):
 
 
 def es256_sign(private, message):
-    """ECDSA with P-256 and SHA-256, deterministic (RFC 6979): r and s, 64 bytes."""
+    """ECDSA with P-256 and SHA-256, deterministic (RFC 6979): r and the lower s, 64 bytes."""
     key = ECC.construct(curve="P-256", d=private_number(private))
-    return DSS.new(key, "deterministic-rfc6979").sign(SHA256.new(message))
+    signature = DSS.new(key, "deterministic-rfc6979").sign(SHA256.new(message))
+    s = int.from_bytes(signature[32:], "big")
+    return signature[:32] + min(s, _N - s).to_bytes(32, "big")
 
 
 def es256_verify(x, y_is_odd, message, signature):

@@ -42,6 +42,7 @@ from ..errors import (
     WrongAnswer,
     WrongPrevious,
 )
+from ..limits import ACTION_PAYLOAD_BYTES_MAX
 from ..wire import coap
 from .client import Answer
 from .context import PREFIX
@@ -143,18 +144,23 @@ class Delegate:
         welcome(self._node, address, raw, on_answer)
         unload("node.onboard")
 
-    def ask_action(self, target, method, path, payload, on_done, timeout_s=600):
+    def ask_action(self, target, method, path, payload, on_done, timeout_s=3600):
         """Ask for a certified command to one node, for a rule marked quorum.
 
-        target: node id or name of that node. Raises `UsageError` for a name unknown to this node.
+        target: node id or name of that node; payload: 512 bytes at most, which operators see.
+        Raises `UsageError` for a larger one, or for a name unknown to this node.
         """
+        if len(payload) > ACTION_PAYLOAD_BYTES_MAX:
+            raise UsageError("a payload of 512 bytes at most")
         if isinstance(target, str):
             member = self._node.authority.peer_by(name=target)
             if member is None:
                 raise UsageError("no member of this name is known here: " + target)
             target = member.node_id
+        # random bytes: after a restart the clock may repeat a time, and a statement must not
+        facts = [target, method, path, payload, crypto.random_bytes(8)]
         want = (target, method, path, crypto.sha256(payload))
-        self._state(ASK_ACTION, want, list(want), on_done, timeout_s)
+        self._state(ASK_ACTION, want, facts, on_done, timeout_s)
 
     def fetch(self, digest, on_done, timeout_s=600):
         """Fetch the capsule whose SHA-256 is or begins with `digest` (16 to 32 bytes).
@@ -198,9 +204,10 @@ class Delegate:
     def _sign(self, op, want, facts, on_done, timeout_s):
         # signed once: every peer gets the same statement
         node = self._node
+        authority = node.authority
         claims = {
-            IAT: node.authority.now_s(node.now_ms),
-            WRIT: [op, node.authority.me.node_id] + facts,
+            IAT: authority.now_s(node.now_ms),
+            WRIT: [op, authority.me.node_id, authority.scope, authority.epoch] + facts,
         }
         self._begin(op, want, signed(node.private, claims), on_done, timeout_s)
 

@@ -22,7 +22,8 @@ from ..scope.revocation import member_body
 from .core.core import Core
 from .ledger.database import LEDGER_ERRORS
 from .ledger.ledger import Ledger
-from .proposals.judge import RENEWAL_S_MAX, STATEMENT_AGE_MAX_S
+from .proposals.judge import RENEWAL_S_MAX
+from .proposals.origin import STATEMENT_AGE_MAX_S
 from .proposals.proposal import OPEN
 from .proposals.statement import RENEW, Statement
 
@@ -108,7 +109,13 @@ class Renewal:
         now_s = core.context.clock_s()
         statement = self._statement
         if statement is None or now_s - statement.issued > STATEMENT_AGE_MAX_S // 2:
-            statement = Statement.make(self._identity.node_private, RENEW, issued=now_s)
+            statement = Statement.make(
+                self._identity.node_private,
+                RENEW,
+                scope=core.context.chain.charter.scope,
+                epoch=core.epoch,
+                issued=now_s,
+            )
             self._statement = statement
         self._answer_statement(statement.raw, now_ms)
 

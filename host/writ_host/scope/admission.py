@@ -25,6 +25,7 @@ from .revocation import member_body
 
 REQUEST_BYTES_MAX = 256
 DEFAULT_VALIDITY = "365d"
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _UNITS_S = {"h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 
 
@@ -61,9 +62,20 @@ def read_request(raw: bytes) -> MembershipRequest:
     name = capsules.check_name(claims[SUB])
     x, odd = capsules.confirmation_key(claims[CNF])
     crypto.p256_y(x, odd)
-    if not crypto.es256_verify(x, odd, capsules.signing_input(payload, ES256), signature):
+    if not is_signed(x, odd, payload, signature):
         raise BadSignature()
     return MembershipRequest(raw, name, x, odd, capsules.node_id(x))
+
+
+def is_signed(x: bytes, y_is_odd: bool, payload: bytes, signature: bytes) -> bool:
+    """Whether this key signed a request or statement with ES256 and the lower of both s.
+
+    Anyone can make (r, n - s) of (r, s), and ES256 accepts both (RFC 9053, section 2.1).
+    """
+    if 2 * int.from_bytes(signature[32:], "big") > P256_ORDER:
+        return False
+    message = capsules.signing_input(payload, ES256)
+    return bool(crypto.es256_verify(x, y_is_odd, message, signature))
 
 
 def is_request(raw: bytes) -> bool:

@@ -106,10 +106,10 @@ def _validate(
         validation.member(capsule)
     elif capsule.kind == BEACON:
         validation.beacon(capsule)
-    elif capsule.kind == ACTION:
-        validation.action(capsule)
     else:
-        reason = "needs running governors" if capsule.kind == SUCCESSION else "is not supported"
+        # an action's payload is in the statement that requests it, which only governors get
+        with_governors = (SUCCESSION, ACTION)
+        reason = "needs running governors" if capsule.kind in with_governors else "is not supported"
         name = capsules.KIND_NAMES[capsule.kind]
         validation.add_problem(f"{item.label}: a {name} {reason}")
 

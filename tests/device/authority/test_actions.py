@@ -76,6 +76,29 @@ def test_an_action_is_used_up_by_the_request_that_fits():
     spend(rig)
 
 
+def test_a_request_with_a_query_fits_no_action():
+    # the query is not under the digest: "open" was approved, and executed with angle=90
+    rig = ready()
+    rig.receive(action_raw())
+    request = Request()
+    request.peer = rig.authority.peer(capsule.node_id(PEER_X))
+    for query in (["angle=90"], [""]):
+        request.query = query
+        raises(NeedsAction, rig.authority.authorise_by_action, request, NeedsAction(), rig.now_ms)
+    request.query = []
+    rig.authority.authorise_by_action(request, NeedsAction(), rig.now_ms)
+    assert request.has_action
+
+
+def test_an_action_with_another_signature_is_known():
+    # governors that certify one payload twice make two signatures
+    rig = ready()
+    rig.receive(action_raw())
+    with Counter() as counter:
+        rig.refuses(AlreadyKnown, signer.forge(action_raw()))
+        assert counter.count == 0
+
+
 def test_each_wrong_action_has_its_name():
     rig = ready()
     rig.refuses(WrongTarget, action_raw(target=capsule.node_id(PEER_X)))

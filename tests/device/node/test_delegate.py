@@ -47,7 +47,7 @@ def test_renewed():
     # the same statement each time, with the time of its signature
     assert len({call[3] for call in rig.calls}) == 1
     assert {call[:3] for call in rig.calls} == {("a", coap.POST, "writ/propose")}
-    assert rig.claims() == {6: signer.FOUNDED + 49, -65537: [16, ME]}
+    assert rig.claims() == {6: signer.FOUNDED + 49, -65537: [16, ME, signer.scope(), 1]}
     rig.run(100)
     assert len(rig.calls) == 3 and len(done) == 1
 
@@ -311,7 +311,7 @@ def test_admit():
     rig = Rig(a=[PENDING, given(signer.certify(payload))])
     rig.delegate.admit(request, b"seen", done.append)
     rig.run(2)
-    assert rig.claims()[-65537] == [18, ME, request, b"seen"]
+    assert rig.claims()[-65537] == [18, ME, signer.scope(), 1, request, b"seen"]
     member = rig.authority.peer_by(name="new")
     assert done[0].payload == member.raw and member.x == x
     # the request is checked before a statement is made
@@ -333,7 +333,7 @@ def test_revoke_me():
     rig.peers["a"] = given(amendment)
     rig.delegate.revoke_me("opened", done.append)
     rig.run()
-    assert rig.claims()[-65537] == [17, ME, "opened"]
+    assert rig.claims()[-65537] == [17, ME, signer.scope(), 1, "opened"]
     assert done[0].payload == amendment and rig.authority.policy.revoked == [ME]
 
 

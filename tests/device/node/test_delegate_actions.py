@@ -33,8 +33,10 @@ def test_an_action_is_asked_for():
     before = rig.authority.me.raw
     asked(rig, done.append)
     rig.run(2)
-    digest = crypto.sha256(b"open")
-    assert rig.claims()[-65537] == [19, ME, TARGET, coap.PUT, "gate", digest]
+    body = rig.claims()[-65537]
+    # the payload itself: operators approve what they can read
+    assert body[:8] == [19, ME, signer.scope(), 1, TARGET, coap.PUT, "gate", b"open"]
+    assert len(body) == 9 and len(body[8]) == 8
     assert done[0].payload == raw and done[0].rejection is None and rig.counters == {}
     # it is for another node and is not applied here
     assert rig.authority.me.raw == before and rig.authority.peers == {}
@@ -106,4 +108,37 @@ def test_a_target_by_its_name():
     rig.take(member_raw(x, "sluice", 9))
     rig.delegate.ask_action(*wish)
     rig.run()
-    assert rig.claims()[-65537][2:5] == [capsule.node_id(x), coap.PUT, "gate"]
+    assert rig.claims()[-65537][4:7] == [capsule.node_id(x), coap.PUT, "gate"]
+
+
+def test_the_same_command_at_the_same_time_is_another_action():
+    # a restart sets the clock back to the newest beacon: the second run got ActionSpent
+    statements = []
+    for _ in range(2):
+        rig = Rig(a=PENDING)
+        asked(rig, None)
+        rig.run()
+        statements.append(rig.claims())
+    assert statements[0][6] == statements[1][6] == signer.FOUNDED
+    assert statements[0] != statements[1]
+
+
+def test_a_payload_that_no_operator_would_read_is_not_asked_for():
+    rig = Rig(a=PENDING)
+    raises(UsageError, rig.delegate.ask_action, TARGET, coap.PUT, "gate", bytes(513), None)
+    rig.delegate.ask_action(TARGET, coap.PUT, "x" * 48, bytes(512), None)
+    rig.run()
+    # `claims` checks the length of the statement
+    assert rig.claims()[-65537][7] == bytes(512)
+
+
+def test_an_action_is_awaited_for_as_long_as_it_counts():
+    done = []
+    rig = Rig(a=PENDING)
+    asked(rig, done.append)
+    rig.now_ms += 3590000
+    rig.run(1)
+    assert not done
+    rig.now_ms += 20000
+    rig.run(1)
+    assert done

@@ -24,7 +24,10 @@ def action_raw(
 class Request:
     """The part of a `server.Request` that an action reads."""
 
-    def __init__(self, method=coap.PUT, path="gate", payload=b"open"):
+    peer = None
+
+    def __init__(self, method=coap.PUT, path="gate", payload=b"open", query=()):
         self.method = method
         self.path = path
         self.payload = payload
+        self.query = query

@@ -150,13 +150,14 @@ def test_a_device_sends_statements_to_a_governor(council: Council) -> None:
             assert call("writ/capsule", f"d={wrong}").code == coap.NOT_FOUND
         assert capsule.parse(call("writ/policy", "e=0").payload).kind == capsule.POLICY
         # the policy allows a renewal without an operator
-        statement = Statement.make(private, RENEW, issued=int(time.time())).raw
+        place = {"scope": node.node.authority.scope, "epoch": 1, "issued": int(time.time())}
+        statement = Statement.make(private, RENEW, **place).raw
         answers = []
         wait_for(lambda: answers.append(call("writ/propose", payload=statement)) or _done(answers))
         member = capsule.Member(capsule.parse(answers[-1].payload))
         assert member.name == "gate" and member.expires > time.time() + 300 * 86400
         # a node cannot send the statement of another node
-        forged = Statement.make(os.urandom(32), RENEW, issued=int(time.time())).raw
+        forged = Statement.make(os.urandom(32), RENEW, **place).raw
         assert call("writ/propose", payload=forged).code == coap.FORBIDDEN
         assert call("writ/propose", payload=b"x").code == coap.FORBIDDEN
 

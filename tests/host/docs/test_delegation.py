@@ -149,6 +149,13 @@ def test_two_approvals_open_the_gate_exactly_once(farm: Farm) -> None:
     gate.start()
     time.sleep(1)
     assert gate.output.count("the gate goes to") == 1
+    # a second run asks for a second action; it got the first one again, and ActionSpent
+    asks.kill()
+    asks.start()
+    farm.approve("action", "anna")
+    farm.approve("action", "ben")
+    wait(lambda: asks.output.count("moved 68 None") == 2, "the second move")
+    assert gate.output.count("the gate goes to open") == 2
 
 
 def test_a_neighbour_is_met_admitted_and_welcomed(farm: Farm) -> None:

@@ -102,7 +102,8 @@ def examples() -> dict[str, bytes]:
     )
     found["request"] = statement.member_request(crypto.sha256(b"pump-1"), PUMP)
     claims = {capsule.IAT: signer.FOUNDED + 24 * 3600}
-    claims[capsule.WRIT] = [delegate.RENEW, capsule.Member(capsule.parse(found["member"])).node_id]
+    node_id = capsule.Member(capsule.parse(found["member"])).node_id
+    claims[capsule.WRIT] = [delegate.RENEW, node_id, signer.scope(), 2]
     found["renewal"] = statement.signed(crypto.sha256(b"pump-1"), claims)
     found["edhoc-error-1"] = edhoc_codec.to_error(errors.NotMember())
     found["edhoc-error-2"] = edhoc_codec.to_error(errors.WrongSuite())

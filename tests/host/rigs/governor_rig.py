@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from writ import crypto
 from writ.authority import capsule as capsules
@@ -20,6 +21,7 @@ from writ_host.governor.core.context import LogEvent, NewCapsule, Outgoing, Outp
 from writ_host.governor.core.core import FOUNDERS, Core
 from writ_host.governor.ledger.ledger import Ledger
 from writ_host.governor.proposals.proposal import ProposalView
+from writ_host.governor.proposals.statement import Statement
 from writ_host.keys.identity import Identity
 from writ_host.keys.roster import committee_digest
 from writ_host.policy.source import PolicyFile
@@ -129,6 +131,13 @@ class Cluster:
         policy = capsules.parse(raws[1])
         ledger.add_decision(Decide(1, Value((policy.payload,)), (policy.signature,)))
         ledger.capsules.add([raws[2]])
+
+    def statement(self, op: int, *asked: object, private: bytes = b"", **changes: Any) -> bytes:
+        """A statement of soil, or of the member with this key; changes: to its origin."""
+        core = next(iter(self.cores.values()))
+        place = {"scope": core.context.chain.charter.scope, "epoch": core.epoch}
+        place |= {"issued": now_s()} | changes
+        return Statement.make(private or self.soil.private, op, *asked, **place).raw
 
     def start(self, number: int) -> None:
         """Start a governor, or restart it from its ledger."""

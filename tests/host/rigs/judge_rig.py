@@ -168,8 +168,10 @@ class Scope:
         self.view = replace(self.view, policy=policy, epoch=policy.epoch, head=policy.head())
 
 
-def says(name: str, op: int, *asked: object, issued: int = NOW - 5) -> bytes:
-    return Statement.make(private(name), op, *asked, issued=issued).raw
+def says(name: str, op: int, *asked: object, **changes: Any) -> bytes:
+    """A statement; changes: to the scope that it names, its epoch and its time."""
+    place = {"scope": signer.scope(), "epoch": 1, "issued": NOW - 5} | changes
+    return Statement.make(private(name), op, *asked, **place).raw
 
 
 def request(name: str, key: str = "") -> bytes:
@@ -190,9 +192,10 @@ def asks(name: str = "gw1", issued: int = NOW, **changes: Any) -> Statement:
         "target": node_of("sluice1"),
         "method": 3,
         "path": "gate",
-        "digest": bytes(crypto.sha256(b"open")),
+        "payload": b"open",
+        "random": bytes(8),
     } | changes
-    return Statement.make(private(name), ACT, *fields.values(), issued=issued)
+    return Statement.parse(says(name, ACT, *fields.values(), issued=issued))
 
 
 class Heirs:

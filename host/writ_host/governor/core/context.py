@@ -113,6 +113,7 @@ class CoreContext:
             ledger=self.ledger.capsules,
             committees=self.next_seats,
             governors=self.count,
+            void_before=self.ledger.restorations.void_before,
         )
 
     def newest_beacon(self) -> tuple[int, int]:

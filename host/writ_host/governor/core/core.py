@@ -179,6 +179,7 @@ class Core:
         before: the proposals of the previous core of this process.
         """
         self.context.now_ms = now_ms
+        self.ledger.restorations.start(self.epoch)
         if self.is_seated:
             self._apply_effects(self.replica.start(now_ms))
             self.cosigning.plan_beacon()
@@ -407,7 +408,10 @@ class Core:
         context = self.context
         raws = assemble(decide.value.payloads, decide.signatures)
         self.ledger.add_decision(decide)
-        context.chain = context.chain.after(decide)
+        before, context.chain = context.chain, context.chain.after(decide)
+        self.ledger.restorations.add(
+            before.epoch, before.policy, decide.height, context.chain.policy
+        )
         self._accepted.clear()
         self.catchup.after_decision(decide.height)
         context.increment("Decided")

@@ -6,10 +6,11 @@ gets one capsule. Only admissions differ, by the short address.
 
 from typing import Any
 
+from writ import crypto
 from writ.authority import capsule as capsules
 from writ.authority.capsule import ACTION, AMENDMENT, MEMBER
-from writ.authority.policy import check_amendment
-from writ.errors import Rejection
+from writ.authority.policy import METHODS, check_amendment
+from writ.errors import Rejection, WrongScope
 from writ.wire import coap
 
 from ... import codec
@@ -17,6 +18,7 @@ from ...errors import HostError
 from ...scope.revocation import member_body
 from ..ledger.database import LEDGER_ERRORS
 from ..proposals.judge import ACTION_S, RENEWAL_S_MAX
+from ..proposals.origin import age_problem
 from ..proposals.proposal import CERTIFIED, OPEN, Proposal
 from ..proposals.statement import ADMIT, RENEW, REVOKE, Statement
 from .context import CoreContext
@@ -37,10 +39,11 @@ def answer(context: CoreContext, pool: ProposalPool, raw: bytes) -> tuple[int, b
         statement = Statement.parse(raw)
         member = _member(context, statement.node_id)
         statement.check_signature(member.x, member.y_is_odd)
+        _check(context, statement, member.name)
         known = _known_result(context, statement, member)
         if known is not None:
             return (coap.CHANGED, known) if known else (coap.VALID, b"")
-        made = _known_proposal(pool, raw) or _draft(context, statement, member)
+        made = _known_proposal(pool, statement) or _draft(context, statement, member)
         pool.propose(made)
         return _result(pool.proposals.get(made.id) or made)
     except Rejection as rejection:
@@ -57,6 +60,14 @@ def _member(context: CoreContext, node_id: bytes) -> Any:
     if member is None:
         raise HostError("only members may ask")
     return member
+
+
+def _check(context: CoreContext, statement: Statement, name: str) -> None:
+    charter = context.chain.charter
+    if statement.scope != charter.scope:
+        raise WrongScope()
+    if problem := age_problem(statement, name, context.clock_s(), charter.clock_skew_max_s):
+        raise HostError(problem)
 
 
 def _free_address(context: CoreContext) -> int:
@@ -112,10 +123,22 @@ def _admitted(context: CoreContext, statement: Statement) -> bytes | None:
     return bytes(found.raw) if is_same and not is_gone else None
 
 
-def _known_proposal(pool: ProposalPool, raw: bytes) -> Proposal | None:
-    """The open proposal that any governor made from this statement, None if there is none."""
-    evidence = codec.dump([raw])
-    return next((one for one in pool.proposals if one.evidence == evidence), None)
+def _known_proposal(pool: ProposalPool, statement: Statement) -> Proposal | None:
+    """The open proposal that any governor made from this statement, None if there is none.
+
+    The payload decides: its signer can sign it in several ways.
+    """
+    # the search is fast; one that finds the bytes within other evidence is read
+    found = (one for one in pool.proposals if statement.payload in one.evidence)
+    return next((one for one in found if _is_made_of(one, statement)), None)
+
+
+def _is_made_of(proposal: Proposal, statement: Statement) -> bool:
+    try:
+        first = codec.a_list(codec.load(proposal.evidence))[0]
+        return Statement.parse(codec.some_bytes(first)).payload == statement.payload
+    except (HostError, Rejection, IndexError):
+        return False
 
 
 def _draft(context: CoreContext, statement: Statement, member: Any) -> Proposal:
@@ -133,15 +156,17 @@ def _draft(context: CoreContext, statement: Statement, member: Any) -> Proposal:
     elif statement.op == ADMIT:
         request = statement.request
         address = _free_address(context)
-        expires = context.clock_s() + RENEWAL_S_MAX
+        expires = statement.issued + RENEWAL_S_MAX
         body = member_body(address, 0, context.chain.epoch)
         payloads = [_member_payload(request.name, request, body, expires)]
         title = f"{member.name} asks to admit {request.name}"
     else:
-        target, method, path, digest = statement.arguments
-        action = [target, method, path, digest, statement.nonce]
+        target, method, path, payload = statement.command
+        action = [target, method, path, crypto.sha256(payload), statement.nonce]
         payloads = [capsules.build(ACTION, action, exp=statement.issued + ACTION_S)]
-        title = f"{member.name} asks for an action"
+        known = context.ledger.capsules.member(target)
+        name = known.name if known else target.hex()
+        title = f"{member.name} asks for an action: {METHODS[1 << method - 1]} {path} on {name}"
     encoded = codec.dump(evidence)
     return Proposal(tuple(payloads), title, encoded, context.me, context.clock_s())
 

@@ -16,6 +16,7 @@ from ... import codec
 from ...errors import HostError
 from ..proposals import messages
 from ..proposals.approval import Approval
+from ..proposals.command import describe
 from ..proposals.judge import Verdict
 from ..proposals.messages import APPROVE, PROPOSE, WANT
 from ..proposals.proposal import (
@@ -184,6 +185,7 @@ class ProposalPool:
             name(proposal.proposer),
             proposal.created_s,
             proposal.capsules,
+            [one.to_facts() for one in verdict.commands],
         )
 
     # --- the life of a proposal -------------------------------------------------------------------
@@ -224,10 +226,14 @@ class ProposalPool:
         if operators:
             self._save(proposal)
             approvers = "1 operator" if operators == 1 else f"{operators} operators"
-            text = f"proposed: {proposal.title} ({proposal.id.hex()[:8]}); {approvers} must approve"
-            self._context.emit("proposed", text, id=proposal.id.hex(), operators=operators)
+            title, facts = self._described(proposal)
+            text = f"proposed: {title} ({proposal.id.hex()[:8]}); {approvers} must approve"
+            self._context.emit("proposed", text, operators=operators, **facts)
         for approval in restored:
             self._context.ledger.proposals.save_approval(proposal.id, approval)
+
+    def _described(self, proposal: Proposal) -> tuple[str, dict[str, object]]:
+        return describe(proposal.title, proposal.id, self.verdict(proposal).commands)
 
     def _save(self, proposal: Proposal) -> None:
         if not proposal.is_saved:
@@ -257,8 +263,10 @@ class ProposalPool:
         name = self._context.name(approval.number)
         said = "approved" if approval.yes else "denied"
         reason = f": {approval.reason}" if approval.reason else ""
-        text = f"{name}'s operator {said} {proposal.title}{reason}"
-        self._context.record(said, text, id=proposal.id.hex(), governor=name)
+        title, facts = self._described(proposal)
+        self._context.record(
+            said, f"{name}'s operator {said} {title}{reason}", governor=name, **facts
+        )
 
     def advance(self, proposal: Proposal) -> None:
         """Submit a proposal without an objection; close one that cannot succeed."""
@@ -284,8 +292,9 @@ class ProposalPool:
             ledger.proposals.close(proposal.id, state, reason)
         else:
             ledger.proposals.save_closed(proposal, state, reason)
-        text = f"{proposal.title}: {state}" + (f" ({reason})" if reason else "")
-        self._context.record(state, text, id=proposal.id.hex())
+        title, facts = self._described(proposal)
+        text = f"{title}: {state}" + (f" ({reason})" if reason else "")
+        self._context.record(state, text, **facts)
 
     def on_decision(
         self, payloads: tuple[bytes, ...], raws: list[bytes], remains: bool = True

@@ -27,6 +27,7 @@ from .ceremonies import CeremonyFiles
 from .database import Database
 from .proposals import ProposalStore
 from .reservations import ReservationStore
+from .restorations import RestorationStore
 from .schema import checksum
 
 IDENT_BYTES = 8
@@ -59,6 +60,7 @@ class Ledger:
         self.capsules = CapsuleStore(database, clock_s)
         self.reservations = ReservationStore(database, self.capsules, clock_s)
         self.proposals = ProposalStore(database)
+        self.restorations = RestorationStore(self.meta, self.set_meta, clock_s)
         self.files = CeremonyFiles(database)
         self._height: int | None = None  # None: not read since a rollback or a decision
         database.on_rollback.append(self._forget_height)

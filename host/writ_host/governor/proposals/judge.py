@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from writ import crypto
 from writ.authority import capsule as capsules
 from writ.authority.capsule import (
     ACTION,
@@ -42,13 +43,13 @@ from ...policy.text import approvals_of
 from ...refusals import rejection_text
 from ...scope.admission import MembershipRequest, is_request, read_request
 from ...scope.validation import KnownMember, Registry, Validation
+from .command import Command
 from .messages import EVIDENCE_BYTES_MAX
+from .origin import STATEMENT_WAIT_MAX_S, age_problem
 from .statement import ACT, ADMIT, RENEW, REVOKE, Statement
 
 # The longest membership without an operator's approval, from the statement or from now on.
 RENEWAL_S_MAX = 365 * 86400
-# The oldest statement that replaces an operator's approval, or that requests an action.
-STATEMENT_AGE_MAX_S = 86400
 # How long an action is valid, from the time of the statement that requests it.
 ACTION_S = 3600
 # A change of governors needs two operators at least, if there are two governors.
@@ -69,7 +70,8 @@ class ScopeView:
 
     policy, epoch, head (6 B): in force; clock_s: its own clock, Unix seconds; committees: what
     ceremonies that it took part in have made, committee digests (8 B) and new group keys (32 B);
-    governors: their number, 0 for the charter's.
+    governors: their number, 0 for the charter's; void_before(node id): the epoch before which no
+    statement of this node counts, since the node was restored in it.
     """
 
     charter: Charter
@@ -80,6 +82,7 @@ class ScopeView:
     ledger: JudgeLedger
     committees: frozenset[bytes] = frozenset()
     governors: int = 0
+    void_before: Callable[[bytes], int] = lambda _: 0
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,8 @@ class Verdict:
     reason: why this governor must not sign it, whatever operators approve; None if it may;
     operators: how many must approve (0: none); title: one line of text; validation: what the
     payloads mean; kind: a capsule's, or "several"; malformed: the name of the rejection of a
-    payload or of evidence that no honest governor proposes, "" for none.
+    payload or of evidence that no honest governor proposes, "" for none; commands: what its
+    actions do.
     """
 
     reason: str | None
@@ -98,6 +102,7 @@ class Verdict:
     validation: Validation
     kind: str
     malformed: str = ""
+    commands: tuple[Command, ...] = ()
 
     @property
     def lines(self) -> list[str]:
@@ -125,6 +130,7 @@ def judge(payloads: Sequence[bytes], evidence: bytes, view: ScopeView) -> Verdic
         case.validation,
         case.kinds.pop() if len(case.kinds) == 1 else "several",
         malformed,
+        tuple(case.commands),
     )
 
 
@@ -161,6 +167,7 @@ class _Case:
         self.operators = 0  # how many must approve
         self.titles: list[str] = []
         self.kinds: set[str] = set()
+        self.commands: list[Command] = []
 
     def judge(self, payloads: Sequence[bytes], evidence: bytes) -> None:
         kinds = [body_of(payload)[0] for payload in payloads]
@@ -215,7 +222,7 @@ class _Case:
         name = str(self._signer(statement).name)
         if parsed[0].body[3:] != [statement.node_id]:
             self.validation.add_problem(f"{name} requested its own revocation, and nothing else")
-        self._check_age(statement, name)
+        self._check_origin(statement, name)
         if statement.arguments[0]:
             self.validation.add_line(f"{name} says: {statement.arguments[0]}")
         return f"{name} revokes itself"
@@ -264,8 +271,9 @@ class _Case:
             return max(1, operators)
         statement = Statement.parse(evidence)
         if statement.op == ADMIT:
-            self._check_voucher(statement, member)
-            return max(1, operators)
+            operators = max(1, operators)
+            self._check_voucher(statement, member, operators)
+            return operators
         return self._renewal(member, known, self._statement(evidence, RENEW), operators)
 
     def _renewal(
@@ -278,14 +286,16 @@ class _Case:
         latest = statement.issued + RENEWAL_S_MAX
         if old.expires >= latest:
             self.validation.add_problem(f"{old.name}: this statement was answered before")
-        if self.validation.is_living(old) and operators == 0 and member.expires <= latest:
-            self._check_age(statement, old.name)
-            return 0 if member.not_before <= self.view.clock_s else 1
-        return max(1, operators)
+        is_usual = self.validation.is_living(old) and member.expires <= latest
+        if not is_usual or member.not_before > self.view.clock_s:
+            operators = max(1, operators)
+        self._check_origin(statement, old.name, operators)
+        return operators
 
     def _admission(self, member: Any, evidence: bytes) -> int:
         operators = self.approvals.operators_for("member", member.roles, False)
         self.titles.append(f"admit {member.name}")
+        latest = self.view.clock_s + RENEWAL_S_MAX + self.validation.clock_skew_max_s
         if not evidence:
             self.validation.add_problem(
                 f"{member.name}: no membership request proves possession of its key"
@@ -295,9 +305,10 @@ class _Case:
             request = read_request(evidence)
             self._check_request(request, member)
         else:
-            request = self._check_voucher(Statement.parse(evidence), member)
+            statement = Statement.parse(evidence)
+            request = self._check_voucher(statement, member, operators)
+            latest = statement.issued + RENEWAL_S_MAX
         # an operator must see what is unusual
-        latest = self.view.clock_s + RENEWAL_S_MAX + self.validation.clock_skew_max_s
         if member.expires > latest or member.not_before > self.view.clock_s:
             return max(1, operators)
         return operators if request.name == member.name else max(1, operators)
@@ -308,11 +319,14 @@ class _Case:
         if request.name != member.name:
             self.validation.add_line(f"its membership request has the name {request.name}")
 
-    def _check_voucher(self, statement: Statement, member: Any) -> MembershipRequest:
+    def _check_voucher(
+        self, statement: Statement, member: Any, operators: int
+    ) -> MembershipRequest:
         """Check that a member asks to admit this node; the node's own request."""
         if statement.op != ADMIT:
             raise Malformed("the statement requests something else")
         by: Any = self._signer(statement)
+        self._check_origin(statement, by.name, operators, member.node_id)
         voucher = statement.voucher
         shown = f"; the node showed it {voucher.hex()}" if voucher else ""
         self.validation.add_line(f"{by.name} requests the admission{shown}")
@@ -331,16 +345,22 @@ class _Case:
 
     def _action(self, capsule: Capsule, evidence: bytes) -> int:
         action: Any = self.validation.action(capsule)
-        self.titles.append(f"action: {action.path} on {self.validation.name_of(action.target)}")
-        operators = self.approvals.operators_for("action")
         if not evidence:
-            return max(1, operators)
+            # nobody approves a command of which only a digest is known
+            raise Malformed("an action needs the statement of its requester, with the payload")
         statement = self._statement(evidence, ACT)
         by: Any = self._signer(statement)
-        self.validation.add_line(f"{by.name} requests it")
-        asked = (action.target, action.method, action.path, action.digest)
-        if statement.arguments != asked:
+        target, method, path, payload = statement.command
+        command = Command(self.validation.name_of(target), method, path, payload, str(by.name))
+        self.titles.append(f"action: {command.request_text}")
+        self.validation.add_line(
+            f"payload: {command.payload_text} ({len(payload)} bytes)", f"{by.name} requests it"
+        )
+        asked = (target, method, path, crypto.sha256(payload))
+        if asked != (action.target, action.method, action.path, action.digest):
             self.validation.add_problem(f"{by.name} requested another action")
+        else:
+            self.commands.append(command)
         if action.nonce != statement.nonce:
             self.validation.add_problem(
                 "its nonce is not the statement's: it could be executed twice"
@@ -350,9 +370,9 @@ class _Case:
             self.validation.add_problem(
                 "it does not end an hour after the statement: it could be executed twice"
             )
-        self._check_age(statement, by.name)
+        self._check_origin(statement, by.name)
         self._check_rules(by, action)
-        return operators
+        return self.approvals.operators_for("action")
 
     def _check_rules(self, by: Any, action: Any) -> None:
         target: Any = self.validation.member_of(action.target)
@@ -382,13 +402,26 @@ class _Case:
         statement.check_signature(member.x, member.y_is_odd)
         return member
 
-    def _check_age(self, statement: Statement, name: str) -> None:
-        age_s = self.view.clock_s - statement.issued
-        if not -self.validation.clock_skew_max_s <= age_s <= STATEMENT_AGE_MAX_S:
-            issued = utc_minute(statement.issued)
-            self.validation.add_problem(
-                f"the statement of {name} was signed on {issued}, too far from our clock"
-            )
+    def _check_origin(
+        self, statement: Statement, name: str, operators: int = 0, *subjects: bytes
+    ) -> None:
+        """Check that the statement is of this scope and still of use.
+
+        operators: how many must approve what it asks for; subjects: other nodes that it concerns.
+        """
+        view, add_problem = self.view, self.validation.add_problem
+        if statement.scope != view.charter.scope:
+            add_problem(f"the statement of {name} is for another scope")
+        if statement.epoch > view.epoch:
+            add_problem(f"the statement of {name} names an epoch that is not in force here")
+        # signed before its signer was revoked, perhaps by a thief; people have restored it since
+        if statement.epoch < max(map(view.void_before, (statement.node_id, *subjects))):
+            add_problem(f"the statement of {name} is from before a restoration, and void")
+        skew_max_s, waiting_s = self.validation.clock_skew_max_s, 0
+        if operators:
+            waiting_s = STATEMENT_WAIT_MAX_S
+        if problem := age_problem(statement, name, view.clock_s, skew_max_s, waiting_s):
+            add_problem(problem)
 
 
 def _same_rules(old: Any, new: Any) -> bool:

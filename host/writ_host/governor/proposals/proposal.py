@@ -12,6 +12,7 @@ from ...consensus.value import Value, body_of, check_unordered
 from .approval import Approval
 from .judge import Verdict
 from .messages import EVIDENCE_BYTES_MAX, ID_BYTES, TITLE_BYTES_MAX
+from .origin import STATEMENT_WAIT_MAX_S
 
 OPEN, CERTIFIED, REFUSED, STALE = "open", "certified", "refused", "stale"
 # A field of a thousand devices renews all its memberships at once; operators' proposals also fit.
@@ -23,7 +24,7 @@ FOR_OPERATORS_EACH_MAX = 32
 # Closed proposals in memory, for requesters that ask again.
 CLOSED_MAX = 2048
 # A proposal that is not certified in this time becomes stale.
-LIFETIME_S = 14 * 86400
+LIFETIME_S = STATEMENT_WAIT_MAX_S
 CREATED_MAX = 0xFFFFFFFF
 # The proposal may have been lost on its way here.
 UNKNOWN = Objection("this governor has not received the proposal", UNKNOWN_PROPOSAL)
@@ -115,7 +116,8 @@ class ProposalView:
     """A proposal as operators see it.
 
     verdict: this governor's judgement; reason: why it is not signed (yet), "" without an objection;
-    operators: how many must approve; approvals: (governor, yes, reason, time) each.
+    operators: how many must approve; approvals: (governor, yes, reason, time) each; commands: of
+    its actions, for JSON.
     """
 
     id: bytes
@@ -129,6 +131,7 @@ class ProposalView:
     proposer: str
     created_s: int
     capsules: list[bytes]
+    commands: list[dict[str, object]] = field(default_factory=list)
 
     @property
     def lines(self) -> list[str]:

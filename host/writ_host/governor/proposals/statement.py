@@ -2,16 +2,19 @@
 
     statement = COSE_Sign1 [ h'a10126', {}, payload, signature ]     ; untagged, ES256
     payload = bstr .cbor { 6: iat, -65537: operation }               ; iat: by the member's clock
-    operation = [ 16, node-id ]                                      ; renew me
-          / [ 17, node-id, reason: tstr ]                            ; revoke me: tampered with
-          / [ 18, node-id, request: bstr, voucher: bstr .size (0..64) ]   ; admit this neighbour
-          / [ 19, node-id, target: node-id, method, path, digest: bstr .size 32 ]   ; an action
+    operation = [ 16, head ]                                         ; renew me
+          / [ 17, head, reason: tstr ]                               ; revoke me: tampered with
+          / [ 18, head, request: bstr, voucher: bstr .size (0..64) ]     ; admit this neighbour
+          / [ 19, head, target: node-id, method, path,
+              payload: bstr .size (0..512), random: bstr .size 8 ]   ; an action
+    head = ( node-id, scope: bstr .size 8, epoch )                   ; the member, where and when
 
 A statement has the form of a capsule but a kind that no capsule has. It proves what the member
-asked for, whichever governor presents it. The judge decides what follows from it.
+asked for, whichever governor presents it. The judge decides what follows from it. Its payload
+identifies it: a member can sign one payload in many ways. Therefore, and since (r, n - s) is as
+valid as (r, s), only the lower s is accepted.
 """
 
-import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,6 +24,7 @@ from writ.authority.capsule import (
     ES256,
     IAT,
     NODE_ID_BYTES,
+    SCOPE_ID_BYTES,
     TIME_MAX,
     WRIT,
     check,
@@ -28,20 +32,22 @@ from writ.authority.capsule import (
     check_uint,
 )
 from writ.errors import BadShape, BadSignature, TooLarge, UnknownKind
-from writ.limits import PATH_BYTES_MAX
+from writ.limits import ACTION_PAYLOAD_BYTES_MAX, PATH_BYTES_MAX
 
-from ...scope.admission import MembershipRequest, read_request
+from ...scope.admission import MembershipRequest, is_signed, read_request
 
 RENEW, REVOKE, ADMIT, ACT = range(16, 20)
+# An action with a payload of 512 bytes and a path of 48 has 698.
 STATEMENT_BYTES_MAX = 768
 REASON_BYTES_MAX = 40
 VOUCHER_BYTES_MAX = 64
 METHOD_MAX = 7
 NONCE_BYTES = 8
+RANDOM_BYTES = 8
 # A statement is verified when it arrives and at each judgement; the cache avoids repeated checks.
 SIGNATURES_KEPT = 1024
 _PROTECTED = b"\xa1\x01" + cbor.encode(ES256)
-_SIZES = {RENEW: 2, REVOKE: 3, ADMIT: 4, ACT: 6}
+_SIZES = {RENEW: 4, REVOKE: 5, ADMIT: 6, ACT: 9}
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,15 @@ class Statement:
     """A statement of checked shape. `check_signature` verifies its signature.
 
     op: RENEW, REVOKE, ADMIT or ACT; node_id: the member that claims to have signed it (8 B);
-    issued: Unix seconds, by its clock; arguments: the items after the node id in the list above.
+    scope: for which scope (8 B); epoch: in force at the member when it signed; issued: Unix
+    seconds, by its clock; arguments: the items after the epoch in the list above.
     """
 
     raw: bytes
     op: int
     node_id: bytes
+    scope: bytes
+    epoch: int
     issued: int
     arguments: tuple[object, ...]
     payload: bytes
@@ -82,16 +91,27 @@ class Statement:
         if op not in _SIZES:
             raise UnknownKind()
         check(len(body) == _SIZES[op])
-        arguments = tuple(body[2:])
+        arguments = tuple(body[4:])
         _check_arguments(op, arguments)
-        node, issued = check_bytes(body[1], NODE_ID_BYTES), check_uint(claims[IAT], TIME_MAX)
-        return cls(bytes(raw), op, node, issued, arguments, payload, signature)
+        return cls(
+            bytes(raw),
+            op,
+            check_bytes(body[1], NODE_ID_BYTES),
+            check_bytes(body[2], SCOPE_ID_BYTES),
+            check_uint(body[3], TIME_MAX),
+            check_uint(claims[IAT], TIME_MAX),
+            arguments,
+            payload,
+            signature,
+        )
 
     @classmethod
-    def make(cls, private: bytes, op: int, *arguments: object, issued: int) -> "Statement":
+    def make(
+        cls, private: bytes, op: int, *arguments: object, scope: bytes, epoch: int, issued: int
+    ) -> "Statement":
         """Sign a statement as the member with this P-256 private key (32 B). Raises as `parse`."""
         node = capsules.node_id(crypto.p256_public(private)[0])
-        payload = cbor.encode({IAT: issued, WRIT: [op, node, *arguments]})
+        payload = cbor.encode({IAT: issued, WRIT: [op, node, scope, epoch, *arguments]})
         signature = crypto.es256_sign(private, capsules.signing_input(payload, ES256))
         return cls.parse(capsules.assemble(payload, signature, ES256))
 
@@ -117,9 +137,17 @@ class Statement:
     def nonce(self) -> bytes:
         """The nonce (8 B) of the action that this statement asks for.
 
-        It is the same in every proposal of this statement, so the target executes the action once.
+        It is the same in every proposal of this payload, whatever its signature, so the target
+        executes the action once.
         """
-        return hashlib.sha256(self.raw).digest()[:NONCE_BYTES]
+        return bytes(crypto.sha256(self.payload)[:NONCE_BYTES])
+
+    @property
+    def command(self) -> tuple[bytes, int, str, bytes]:
+        """What an action does: target (node id), method, path, payload."""
+        check(self.op == ACT)
+        target, method, path, payload, _ = self.arguments
+        return target, method, path, payload  # type: ignore[return-value]
 
     def _bytes(self, place: int) -> bytes:
         found = self.arguments[place]
@@ -129,8 +157,7 @@ class Statement:
 
 @lru_cache(SIGNATURES_KEPT)
 def _is_signed(x: bytes, y_is_odd: bool, payload: bytes, signature: bytes) -> bool:
-    message = capsules.signing_input(payload, ES256)
-    return bool(crypto.es256_verify(x, y_is_odd, message, signature))
+    return is_signed(x, y_is_odd, payload, signature)
 
 
 def _check_arguments(op: int, arguments: tuple[object, ...]) -> None:
@@ -143,12 +170,13 @@ def _check_arguments(op: int, arguments: tuple[object, ...]) -> None:
             raise BadShape()
         read_request(request)
     elif op == ACT:
-        target, method, path, digest = arguments
+        target, method, path, payload, random = arguments
         check_bytes(target, NODE_ID_BYTES)
         check(check_uint(method, METHOD_MAX) >= 1)
         # a whole path, not a rule's pattern
         check("*" not in _check_text(path, 1, PATH_BYTES_MAX))
-        check_bytes(digest, 32)
+        check(isinstance(payload, bytes) and len(payload) <= ACTION_PAYLOAD_BYTES_MAX)
+        check_bytes(random, RANDOM_BYTES)
 
 
 def _check_text(value: object, least: int, most: int) -> str:

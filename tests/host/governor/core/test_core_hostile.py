@@ -20,7 +20,7 @@ from writ_host.governor.core.pool import WANTED_EACH_MAX
 from writ_host.governor.proposals import messages
 from writ_host.governor.proposals.messages import CAPSULES, PROPOSE
 from writ_host.governor.proposals.proposal import CERTIFIED, REFUSED
-from writ_host.governor.proposals.statement import RENEW, REVOKE, Statement
+from writ_host.governor.proposals.statement import RENEW, REVOKE
 from writ_host.scope import issuance
 from writ_host.scope.folder import now_s
 from writ_host.scope.issuance import Draft, LocalSigner
@@ -176,15 +176,15 @@ def test_a_device_revokes_itself_while_operators_are_asked_for_it(cluster: Clust
     """The same payloads need two operators without the device's statement, and none with it."""
     cluster.propose(2, cluster.revocation(cluster.soil.member.node_id))
     seconds(cluster, 1)
-    statement = Statement.make(cluster.soil.private, REVOKE, "opened", issued=now_s()).raw
+    statement = cluster.statement(REVOKE, "opened")
     cluster.ask(1, statement)
     cluster.run(lambda: cluster.all_at(2))
 
 
 def test_a_batch_with_other_payloads_does_not_block_a_payload(cluster: Cluster) -> None:
-    statement = Statement.make(cluster.soil.private, RENEW, issued=now_s())
+    statement = cluster.statement(RENEW)
     cluster.lose = lambda sender, to, data: True
-    cluster.ask(2, statement.raw)
+    cluster.ask(2, statement)
     (renewal,) = cluster.cores[2].pending()
     renewal_payload = cluster.cores[2].pool.proposals.get(renewal.id).payloads[0]
     cluster.restart(2)
@@ -193,8 +193,8 @@ def test_a_batch_with_other_payloads_does_not_block_a_payload(cluster: Cluster) 
     payloads, (request,) = (both := admission("tank", 101))[0], codec.load(both[1])
     cluster.propose(4, [renewal_payload, *payloads], evidence_of(b"", request))
     seconds(cluster, 1)
-    cluster.ask(2, statement.raw)
-    cluster.run(lambda: cluster.ask(2, statement.raw)[0] == coap.CHANGED)
+    cluster.ask(2, statement)
+    cluster.run(lambda: cluster.ask(2, statement)[0] == coap.CHANGED)
 
 
 def test_a_byzantine_governor_takes_no_room_from_the_proposals_of_another(cluster: Cluster) -> None:
@@ -258,7 +258,7 @@ def test_one_bad_item_does_not_stop_a_batch_while_a_governor_is_offline(cluster:
 def test_no_governor_busy_loops_while_too_few_are_online(cluster: Cluster) -> None:
     seconds(cluster, 3)
     cluster.down |= {3, 4}
-    statement = Statement.make(cluster.soil.private, RENEW, issued=now_s()).raw
+    statement = cluster.statement(RENEW)
     cluster.ask(1, statement)
     busy = 0
     for _ in range(20 * 180):

@@ -20,7 +20,7 @@ from writ_host.consensus.value import body_of
 from writ_host.governor.core.context import Outgoing
 from writ_host.governor.proposals import messages
 from writ_host.governor.proposals.proposal import UNKNOWN
-from writ_host.governor.proposals.statement import RENEW, Statement
+from writ_host.governor.proposals.statement import RENEW
 from writ_host.scope.folder import now_s
 
 
@@ -37,7 +37,7 @@ def test_governors_certify_a_beacon_without_a_request(cluster: Cluster) -> None:
 
 
 def test_another_governor_takes_over_from_one_that_went_offline(cluster: Cluster) -> None:
-    statement = Statement.make(cluster.soil.private, RENEW, issued=now_s()).raw
+    statement = cluster.statement(RENEW)
     cluster.lose = lambda sender, to, data: sender == 1 and data[1:3] == b"\x18\x10"
     cluster.ask(1, statement)
     cluster.step()
@@ -46,7 +46,7 @@ def test_another_governor_takes_over_from_one_that_went_offline(cluster: Cluster
 
 
 def test_a_lost_proposal_is_sent_again(cluster: Cluster) -> None:
-    statement = Statement.make(cluster.soil.private, RENEW, issued=now_s()).raw
+    statement = cluster.statement(RENEW)
     # all governors are asked to sign a proposal that none received
     cluster.lose = lambda sender, to, data: messages.type_of(data) == messages.PROPOSE
     cluster.ask(1, statement)
@@ -66,7 +66,7 @@ def test_no_governor_takes_over_from_one_that_still_asks(cluster: Cluster) -> No
         return sender == 1 and messages.type_of(data) == PICK
 
     cluster.lose = lose
-    statement = Statement.make(cluster.soil.private, RENEW, issued=now_s()).raw
+    statement = cluster.statement(RENEW)
     cluster.ask(1, statement)
     cluster.run(lambda: cluster.now_ms > 25000)
     assert asked == {1}

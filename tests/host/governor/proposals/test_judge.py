@@ -26,13 +26,14 @@ from judge_rig import (
     whole,
 )
 
-from writ import cbor
+from writ import cbor, crypto
 from writ.authority import capsule
 from writ.authority.capsule import AMENDMENT, POLICY
 from writ.authority.policy import OP_GRANT, OP_SET
 from writ.limits import GOVERNORS_MAX
 from writ_host import codec
-from writ_host.governor.proposals.judge import ACTION_S, STATEMENT_AGE_MAX_S, judge
+from writ_host.governor.proposals.judge import ACTION_S, judge
+from writ_host.governor.proposals.origin import STATEMENT_AGE_MAX_S
 from writ_host.governor.proposals.statement import RENEW, REVOKE
 from writ_host.policy.source import PolicyFile
 
@@ -305,20 +306,30 @@ def test_an_action_must_match_the_statement_of_its_requester(scope: Scope) -> No
     assert scope.allows(payload, evidence=[asked.raw]) == 2
     found = scope.judge(payload, evidence=[asked.raw])
     assert "gw1 requests it" in found.lines and "PUT gate on sluice1" in found.lines[0]
-    # operators may propose an action without a statement
-    assert scope.allows(action()) == 2
+    assert 'payload: "open" (4 bytes)' in found.lines
+
+
+def test_an_action_whose_payload_no_operator_can_see_is_refused(scope: Scope) -> None:
+    """Operators approved a digest."""
+    assert "with the payload" in scope.refuses(action())
+    assert "with the payload" in scope.refuses(action(), evidence=[b""])
 
 
 def test_an_action_for_a_non_member_or_for_too_long_is_refused(scope: Scope) -> None:
     for target in ("stranger", "gone"):
-        assert "is not a valid member" in scope.refuses(action(target))
-    assert scope.allows(action(exp=NOW + DAY)) == 2
+        asked = asks(target=node_of(target))
+        payload = action(target, nonce=asked.nonce)
+        assert "is not a valid member" in scope.refuses(payload, evidence=[asked.raw])
+    asked = asks()
     for exp in (NOW + DAY + 1, NOW, NOW - 1):
-        assert scope.refuses(action(exp=exp))
+        payload = action(nonce=asked.nonce, exp=exp)
+        assert "for longer than a day" in scope.refuses(payload, evidence=[asked.raw])
     for changes in ({"method": 0}, {"method": 8}, {"path": ""}, {"nonce": b"short"}):
-        assert scope.refuses(action(**changes))
+        payload = action(**{"nonce": asked.nonce, **changes})
+        assert "BadShape" in scope.refuses(payload, evidence=[asked.raw])
     scope.revoke("sluice1")
-    assert scope.refuses(action())
+    payload = action(nonce=asked.nonce)
+    assert "is not a valid member" in scope.refuses(payload, evidence=[asked.raw])
 
 
 def test_an_action_that_differs_from_its_statement_is_refused(scope: Scope) -> None:
@@ -352,11 +363,9 @@ def test_an_action_that_differs_from_its_statement_is_refused(scope: Scope) -> N
 def test_an_action_that_no_rule_allows_is_refused(open_scope: Scope) -> None:
     scope, asked = open_scope, asks()
     assert scope.allows(action(nonce=asked.nonce), evidence=[asked.raw]) == 0
-    # without a statement one operator must approve it, even if the rules ask for none
-    assert scope.allows(action()) == 1
     for statement in (asks("soil1"), asks(path="other"), asks(target=node_of("soil1"))):
-        target, method, path, digest = statement.arguments
-        nonce = statement.nonce
+        target, method, path, asked_payload = statement.command
+        digest, nonce = bytes(crypto.sha256(asked_payload)), statement.nonce
         payload = action(target=target, method=method, path=path, digest=digest, nonce=nonce)
         assert "no rule allows" in scope.refuses(payload, evidence=[statement.raw])
 

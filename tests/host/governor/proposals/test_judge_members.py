@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import signer
 from judge_rig import (
     DAY,
     GATEWAY,
@@ -26,7 +27,8 @@ from writ import cbor, crypto
 from writ.authority import capsule
 from writ.authority.capsule import SUCCESSION
 from writ_host import codec
-from writ_host.governor.proposals.judge import RENEWAL_S_MAX, STATEMENT_AGE_MAX_S, judge
+from writ_host.governor.proposals.judge import RENEWAL_S_MAX, judge
+from writ_host.governor.proposals.origin import STATEMENT_AGE_MAX_S
 from writ_host.governor.proposals.statement import ADMIT, RENEW
 
 
@@ -122,7 +124,7 @@ def test_a_statement_signed_by_another_member_is_refused(scope: Scope) -> None:
     assert scope.refuses(renewal(), evidence=[says("soil2", RENEW)])
     # signed by soil2, in the name of soil1
     theirs = cbor.decode(says("soil2", RENEW))
-    claims = cbor.encode({6: NOW - 5, -65537: [RENEW, node_of("soil1")]})
+    claims = cbor.encode({6: NOW - 5, -65537: [RENEW, node_of("soil1"), signer.scope(), 1]})
     signature = crypto.es256_sign(private("soil2"), capsule.signing_input(claims, capsule.ES256))
     forged = capsule.assemble(claims, signature, capsule.ES256)
     assert "BadSignature" in scope.refuses(renewal(), evidence=[forged])
