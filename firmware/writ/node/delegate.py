@@ -79,6 +79,11 @@ _STRIKES_MAX = const(8)
 _STRIKES_WRONG = const(3)
 
 
+def _check_size(part, most):
+    if len(part) > most:
+        raise UsageError("longer than %d bytes" % most)
+
+
 class Delegate:
     """Asks host peers on behalf of one node. node: an `agent.Node`, whose config names the peers.
 
@@ -106,8 +111,7 @@ class Delegate:
 
         A peer that has already applied the revocation answers 4.03 `30 Revoked` without a capsule.
         """
-        if len(reason.encode()) > _REASON_BYTES_MAX:
-            raise UsageError("a reason of 40 bytes at most")
+        _check_size(reason.encode(), _REASON_BYTES_MAX)
         self._state(REVOKE_ME, self._me(), [reason], on_done, timeout_s)
 
     def admit(self, request, voucher=b"", on_done=None, timeout_s=600):
@@ -116,8 +120,7 @@ class Delegate:
         voucher: the evidence for it, 64 bytes at most. The caller hands over the capsule, with
         `welcome`. Raises a `Rejection` for bytes that are no request.
         """
-        if len(voucher) > _VOUCHER_BYTES_MAX:
-            raise UsageError("a voucher of 64 bytes at most")
+        _check_size(voucher, _VOUCHER_BYTES_MAX)
         if len(request) > _REQUEST_BYTES_MAX:
             raise TooLarge()
         outer = cbor.decode(request)
@@ -150,8 +153,7 @@ class Delegate:
         target: node id or name of that node; payload: 512 bytes at most, which operators see.
         Raises `UsageError` for a larger one, or for a name unknown to this node.
         """
-        if len(payload) > ACTION_PAYLOAD_BYTES_MAX:
-            raise UsageError("a payload of 512 bytes at most")
+        _check_size(payload, ACTION_PAYLOAD_BYTES_MAX)
         if isinstance(target, str):
             member = self._node.authority.peer_by(name=target)
             if member is None:
