@@ -40,7 +40,7 @@ from writ_host.governor.peering import (
     session,
 )
 from writ_host.governor.peering.transport import PeerTransport
-from writ_host.governor.proposals import judge, proposal
+from writ_host.governor.proposals import judge, origin, proposal
 from writ_host.governor.proposals import messages as core_messages
 from writ_host.keys import dkg, identity
 from writ_host.policy import approvals as approvalrules
@@ -142,7 +142,7 @@ def test_numbers_of_the_guide() -> None:
     assert f"At most {approvalrules.APPROVAL_RULES_MAX} rules" in PROSE
     assert f"newest {ledger.LOG_KEPT:,} lines" in PROSE
     assert f"bound ({invitation.CLOCK_SKEW_MAX_S // 60} minutes)" in PROSE
-    assert judge.STATEMENT_AGE_MAX_S == 86400 and "not older than a day" in PROSE
+    assert origin.STATEMENT_AGE_MAX_S == 86400 and "not older than a day" in PROSE
     assert judge.RENEWAL_S_MAX == 365 * 86400 and "for a year at most" in PROSE
     assert judge.GOVERNORS_OPERATORS == 2 and "need at least two operators" in PROSE
     limits = " ".join(LIMITS.split())

@@ -32,7 +32,7 @@ from writ_host.governor.core.reservations import NEW_SINCE
 from writ_host.governor.proposals import messages
 from writ_host.governor.proposals.judge import judge
 from writ_host.governor.proposals.messages import ASK_RESERVATIONS, PROPOSE, RESERVATIONS, WANT
-from writ_host.governor.proposals.statement import ACT, ADMIT, RENEW, REVOKE, Statement
+from writ_host.governor.proposals.statement import ACT, ADMIT, RENEW, REVOKE
 from writ_host.scope.folder import now_s
 
 # Of each type of message, so many messages are changed: others have the same nodes.
@@ -162,16 +162,15 @@ class AttackedCluster(Cluster):
 
 def work(cluster: AttackedCluster) -> None:
     """Everything that governors do together, so that each type of message is sent."""
-    soil = cluster.soil.private
     private = crypto.p256_generate()
     payload = member_payload(private, "tank", 101)
     evidence = evidence_of(member_request(private, "tank"))
     id = cluster.propose(1, [payload], evidence)
     cluster.step()
     cluster.approve(2, id)
-    cluster.ask(2, Statement.make(soil, RENEW, issued=now_s()).raw)
-    asked = [cluster.soil.member.node_id, 3, "sluice", bytes(32)]
-    cluster.ask(3, Statement.make(soil, ACT, *asked, issued=now_s()).raw)
+    cluster.ask(2, cluster.statement(RENEW))
+    asked = [cluster.soil.member.node_id, 3, "sluice", b"open", bytes(8)]
+    cluster.ask(3, cluster.statement(ACT, *asked))
     for _ in range(40):
         cluster.step()
     cluster.down.add(4)
