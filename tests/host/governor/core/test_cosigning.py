@@ -156,7 +156,7 @@ def test_both_sides_of_a_clock_skew_warn_their_operators(cluster: Cluster) -> No
 
 def test_a_refusal_is_understood_by_its_code_not_by_its_text(cluster: Cluster) -> None:
     """Another version may word it in another way."""
-    statement = Statement.make(cluster.soil.private, RENEW, issued=now_s()).raw
+    statement = cluster.statement(RENEW)
     cluster.ask(1, statement)
     core = cluster.cores[1]
     (view,) = core.pending()
