@@ -104,7 +104,10 @@ class Forked(Rejection):
 
 
 class Expired(Rejection):
-    """The capsule has expired."""
+    """The capsule has expired.
+
+    Its text: the time of this node in Unix seconds, and what certified that time.
+    """
 
     code = 27
 

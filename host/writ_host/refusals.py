@@ -1,8 +1,12 @@
 """The meaning of each rejection, and advice for the operator."""
 
+import re
+
 from writ import errors
 from writ.errors import Rejection
 from writ.wire import edhoc_codec
+
+from .humanize import utc_minute
 
 _BY_CODE: dict[int, type[Rejection]] = {
     kind.code: kind
@@ -15,7 +19,8 @@ _ADVICE: dict[str, str] = {
     "BadMac": "Another node answers at this address: check the address and the name.",
     "BadSignature": "The group key did not sign this: it was altered, or belongs to another scope.",
     "EpochGap": "Deliver the whole policy of the newest epoch instead of the amendment.",
-    "Expired": "Renew the member: writ member admit with a later --expires.",
+    "Expired": "If that time is right, renew the member: writ member admit with a later --expires."
+    " If it is wrong, see docs/limits.md, Time.",
     "Forked": "Stop: two policies are certified for one epoch. Contact the governors.",
     "NeedsAction": "The rule requires a certified action: ask the governors to certify one.",
     "NoPolicy": "The node has no policy yet: deliver charter, policy and its member capsule.",
@@ -51,7 +56,16 @@ def parse_reason(payload: bytes) -> type[Rejection] | None:
     if not number.isascii() or not number.isdigit():
         return _edhoc_reason(payload)
     kind = kind_of(int(number))
-    return kind if kind and kind.__name__ == name else None
+    return kind if kind and kind.__name__ == name.split(" ")[0] else None
+
+
+def parse_rejection(payload: bytes) -> Rejection | None:
+    """The rejection in a refusal, with what it says about the time; None if unknown."""
+    kind = parse_reason(payload)
+    if kind is None:
+        return None
+    words = payload.decode("utf-8", "replace").partition(kind.__name__)[2].strip()
+    return kind(words) if kind is errors.Expired and words else kind()
 
 
 def _edhoc_reason(payload: bytes) -> type[Rejection] | None:
@@ -61,7 +75,8 @@ def _edhoc_reason(payload: bytes) -> type[Rejection] | None:
         return None
     if code == 3:
         return errors.UnknownCredential
-    return next((kind for kind in _BY_CODE.values() if kind.__name__ == info), None)
+    name = str(info).split(" ")[0]
+    return next((kind for kind in _BY_CODE.values() if kind.__name__ == name), None)
 
 
 def meaning(kind: type[BaseException]) -> str:
@@ -73,8 +88,16 @@ def rejection_text(error: BaseException) -> str:
     """`BadSignature (29): the signature does not verify`, and the error's own message."""
     kind = type(error)
     text = meaning(kind)
-    message = f" ({error})" if str(error) else ""
+    message = f" ({_time_text(error) or error})" if str(error) else ""
     return f"{kind.__name__} ({getattr(kind, 'code', 0)}): {text[:1].lower()}{text[1:]}{message}"
+
+
+def _time_text(error: BaseException) -> str:
+    found = re.fullmatch(r"(\d{1,10}) (charter|policy|beacon)", str(error))
+    if not isinstance(error, errors.Expired) or not found:
+        return ""
+    moment = utc_minute(int(found[1]))
+    return f"it takes the time for {moment} or later, from the newest {found[2]}"
 
 
 def advice_for(error: BaseException | type[BaseException]) -> str:

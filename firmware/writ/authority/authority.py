@@ -68,6 +68,7 @@ class Authority:
         # a stranger can change its address at will, and must not use up the members' limit
         self._stranger_limiter = RateLimiter(SIGNATURE_BURST, SIGNATURE_REFILL_MS)
         self._time_s = 0
+        self._time_from = "charter"  # what certified it
         self._time_ms = None
         self._load()
 
@@ -113,7 +114,7 @@ class Authority:
             raise Revoked()
         now_s = self.now_s(now_ms)
         if member.expires <= now_s:
-            raise Expired()
+            raise Expired("%d %s" % (now_s, self._time_from))
         if member.not_before > now_s:
             raise NotYetValid()
 
@@ -406,12 +407,18 @@ class Authority:
         self.store.save("beacon", beacon.raw)
         self.beacon = beacon
         self._beacon_ms = now_ms
-        self._advance(beacon.time, now_ms)
+        self._advance(beacon.time, now_ms, "beacon")
 
-    def _advance(self, time_s, now_ms):
+    def _advance(self, time_s, now_ms, source="policy"):
         # a delayed beacon never sets the clock back
-        self._time_s = max(self.now_s(now_ms), time_s)
+        self._time_s = self.now_s(now_ms)
         self._time_ms = now_ms
+        self._time(time_s, source)
+
+    def _time(self, time_s, source):
+        if time_s > self._time_s:
+            self._time_s = time_s
+            self._time_from = source
 
     def _save_policy(self, payload, base, amendments):
         self.store.save("policy", cbor.encode([payload, base, amendments]))
@@ -442,7 +449,7 @@ class Authority:
         if payload or base:
             payload = payload or capsules.parse(base).payload
             self._set_policy(Policy(capsules.parse_claims(payload)), payload)
-            self._time_s = max(self._time_s, self.policy.issued)
+            self._time(self.policy.issued, "policy")
         if self.store.load("keys"):
             from .succession import restore
 
@@ -466,4 +473,4 @@ class Authority:
         raw = self.store.load("beacon")
         if raw:
             self.beacon = Beacon(capsules.parse(raw))
-            self._time_s = max(self._time_s, self.beacon.time)
+            self._time(self.beacon.time, "beacon")

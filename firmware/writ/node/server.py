@@ -76,6 +76,7 @@ class Resource:
 def refusal(rejection):
     """The response that names a rejection: code and name as text, 4.03 "40 NotAllowed".
 
+    After Expired follow the time that this node believes, and what certified it.
     A stranger gets the same as a member.
     """
     code = rejection.code
@@ -88,7 +89,7 @@ def refusal(rejection):
         # what fits: blocks of 512 bytes, and a body of so many (RFC 7959, section 2.9.3)
         response.add(coap.BLOCK1, 5)
         response.add(coap.SIZE1, BODY_BYTES_MAX)
-    response.payload = ("%d %s" % (code, type(rejection).__name__)).encode()
+    response.payload = ("%d %s" % (code, edhoc_codec.text_of(rejection))).encode()
     return response
 
 

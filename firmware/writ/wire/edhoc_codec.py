@@ -167,6 +167,11 @@ def parse_error(data):
     return code, info
 
 
+def text_of(rejection):
+    """The name of a rejection, and its text if it has one."""
+    return (type(rejection).__name__ + " " + str(rejection)).strip()
+
+
 def to_error(rejection):
     """The error message (bytes) that reports `rejection` to the peer.
 
@@ -179,7 +184,7 @@ def to_error(rejection):
         return error_message(2, SUITE)
     if isinstance(rejection, UnknownCredential):
         return error_message(3, True)
-    return error_message(1, type(rejection).__name__)
+    return error_message(1, text_of(rejection))
 
 
 def read_body(data):

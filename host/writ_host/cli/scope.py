@@ -24,6 +24,7 @@ from ..keys.dkg import fingerprint_digits
 from ..policy.source import PolicyFile
 from ..policy.template import template
 from ..scope import founding, issuance, policyfile
+from ..scope.clock import CLOCK_JUMP_S_MAX
 from ..scope.delivery import beacon_sender, find_targets
 from ..scope.folder import ScopeFolder, now_s
 from .delivery import deliver, deliver_option, documents, finish
@@ -283,22 +284,36 @@ def _show(out: Output, document: dict[str, Any]) -> None:
 @signing_options
 @deliver_option
 @timeout_option
+@click.option(
+    "--time-jump",
+    is_flag=True,
+    help=f"Certify a time that is more than {humanize.duration(CLOCK_JUMP_S_MAX)} from the newest"
+    " certified one.",
+)
 def beacon(
     out: Output,
     scope: Path,
     signing: SigningOptions,
     targets: tuple[str, ...],
     timeout_s: float,
+    time_jump: bool,
 ) -> None:
     """Certify a beacon: the current time, and the epoch in force.
 
     Devices have no clock of their own; rules marked `fresh` deny when the beacon is too old.
+
+    Nodes never set their time back, so a wrong clock does lasting damage. With --time-jump an
+    earlier beacon also replaces one of a wrong clock here; docs/limits.md says what nodes need.
     """
     folder = open_scope(out, scope, signing)
-    with issuing(out, folder, signing):
+    with issuing(out, folder, signing, time_jump):
         found = find_targets(folder, targets)
         signer = open_signer(out, folder, signing)
-        issuance.issue(folder, [issuance.beacon_draft(folder)], signer)
+        newest = folder.beacon.time if folder.beacon else 0
+        goes_back = time_jump and newest > now_s() + CLOCK_JUMP_S_MAX
+        draft = issuance.beacon_draft(folder, goes_back)
+        before = folder.drop_beacon if goes_back else None
+        issuance.issue(folder, [draft], signer, before_keeping=before)
     made = folder.beacon
     assert made is not None
     out.ok(f"certified: epoch {made.epoch} at {humanize.moment(made.time)}, {len(made.raw)} bytes")

@@ -24,6 +24,7 @@ from ..errors import Stalled
 from ..governor.client.connection import connect, read_daemon, sync
 from ..governor.client.issuer import GovernorIssuer, StillPending, resume
 from ..keys.roster import Roster
+from ..scope.clock import check_clock
 from ..scope.folder import ScopeFolder
 from ..scope.issuance import CeremonySigner, Draft, GroupSigner, Issuer, LocalSigner
 from ..scope.review import review
@@ -175,14 +176,20 @@ def open_scope(out: Output, scope: Path, signing: SigningOptions) -> ScopeFolder
 
 
 @contextlib.contextmanager
-def issuing(out: Output, folder: ScopeFolder, signing: SigningOptions) -> Iterator[None]:
+def issuing(
+    out: Output, folder: ScopeFolder, signing: SigningOptions, time_jump: bool = False
+) -> Iterator[None]:
     """The part of a command that certifies: holds the folder's lock unless a daemon certifies.
 
     Without a daemon the folder's state alone prevents two policies for one epoch. With a daemon the
     governors do, and the folder stays free. With --no-wait the command ends here while its
     proposals are pending. Once something is certified, signals wait until the end of this part:
     what must follow a certificate (files of the scope, policy.toml, a node's folder) is done here.
+
+    Raises `ClockJump` where this clock is far from the certified time, unless `time_jump`.
     """
+    if not time_jump:
+        check_clock(folder)
     daemon = signing.daemon_for(folder.path)
     if daemon is None:
         with folder.lock(), signals.deferrable():

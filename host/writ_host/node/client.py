@@ -26,7 +26,7 @@ from writ.node.resolve import resolve
 from writ.wire import coap
 
 from ..errors import HostError, NoNode, NotReachable, RefusedByNode, UnknownNode
-from ..refusals import advice_for, parse_reason, rejection_text
+from ..refusals import advice_for, parse_reason, parse_rejection, rejection_text
 from ..target import Target
 from . import addressbook
 from .folder import NodeFolder
@@ -297,10 +297,10 @@ def _to_error(rejection: Rejection, target: Target, address: str) -> Exception:
     if isinstance(rejection, TimedOut):
         return NotReachable(f"no answer from {where}")
     if isinstance(rejection, PeerFailed):
-        kind = parse_reason(getattr(rejection, "text", b""))
-        if kind:
-            message = f"{where} refused: {rejection_text(kind())}"
-            return RefusedByNode(message, advice_for(kind), kind.__name__, kind.code)
+        found = parse_rejection(getattr(rejection, "text", b""))
+        if found:
+            message = f"{where} refused: {rejection_text(found)}"
+            return RefusedByNode(message, advice_for(found), type(found).__name__, found.code)
         return HostError(f"{where} refused the handshake", "See its log, or its writ status.")
     if isinstance(rejection, EchoRequired | UsageError):
         return HostError(f"{where} is busy", "Wait a few seconds and try again.")

@@ -2,6 +2,7 @@
 
 from writ.authority.policy import ROLE_MEMBER
 from writ.errors import (
+    Expired,
     NeedsAction,
     NoPolicy,
     NotAllowed,
@@ -18,7 +19,7 @@ from writ.wire.coap import METHOD_NAMES
 
 from ..errors import RefusedByNode
 from ..policy.text import explain, role_text
-from ..refusals import advice_for, meaning
+from ..refusals import advice_for, meaning, parse_rejection, rejection_text
 from ..target import Target
 from .client import NodeClient, Reply
 
@@ -65,6 +66,9 @@ def _because(
     authority = client.node.authority
     policy = authority.policy
     request = f"{METHOD_NAMES[method]} {target.path}"
+    if reason is Expired:
+        found = parse_rejection(bytes(reply.payload)) or Expired()
+        return rejection_text(found).split(": ", 1)[1]
     if reason is Revoked:
         return f"{client.node.name} is revoked"
     if reason is NotMember:

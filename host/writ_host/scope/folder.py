@@ -239,6 +239,11 @@ class ScopeFolder:
         beacon = self.beacon
         return [beacon.raw] if beacon and beacon.epoch >= self.epoch else []
 
+    def drop_beacon(self) -> None:
+        """Forget the newest beacon, to replace it by an earlier one."""
+        self._records.drop_beacon()
+        self._reload()
+
     # --- receiving --------------------------------------------------------------------------------
 
     def receive(self, raw: bytes) -> Capsule:

@@ -152,17 +152,24 @@ def sign(drafts: Sequence[Draft], signer: GroupSigner | Issuer, title: str = "")
 
 
 def issue(
-    folder: ScopeFolder, drafts: Sequence[Draft], signer: GroupSigner | Issuer, title: str = ""
+    folder: ScopeFolder,
+    drafts: Sequence[Draft],
+    signer: GroupSigner | Issuer,
+    title: str = "",
+    before_keeping: Callable[[], None] | None = None,
 ) -> list[bytes]:
     """The drafts as capsules, each checked as a device does and kept in the folder.
 
-    Raises `WrongGovernors`, what the signer raises, or a `Rejection` of a capsule.
+    before_keeping: called between both. Raises `WrongGovernors`, what the signer raises, or a
+    `Rejection` of a capsule.
     """
     check_signer(folder, signer.group_key)
     signals.allow()
     raws = sign(drafts, signer, title)
     # what is certified is stored, and files follow it, before a signal ends the command
     signals.defer()
+    if before_keeping is not None:
+        before_keeping()
     for raw in raws:
         try:
             folder.take(raw)
@@ -225,9 +232,12 @@ def founding_drafts(charter: Draft, file: PolicyFile) -> list[Draft]:
     return [charter, policy_draft(policy), state_beacon_draft(1, policy.head(), now_s())]
 
 
-def beacon_draft(folder: ScopeFolder) -> Draft:
-    """A beacon for the epoch in force, with the present time."""
-    newest = folder.beacon.time if folder.beacon else 0
+def beacon_draft(folder: ScopeFolder, replaces: bool = False) -> Draft:
+    """A beacon for the epoch in force, with the present time.
+
+    replaces: also where the newest beacon is later, which devices that have it do not forget.
+    """
+    newest = folder.beacon.time if folder.beacon and not replaces else 0
     # later than the newest beacon even if this clock is slow: devices accept only newer ones
     return state_beacon_draft(folder.epoch, folder.head, max(now_s(), newest + 1))
 

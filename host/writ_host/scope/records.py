@@ -116,8 +116,12 @@ class ScopeRecords:
 
     def write_succession(self, epoch: int, raw: bytes) -> None:
         """Keep a succession. The beacon is removed first: the former group key signed it."""
-        (self.path / BEACON_FILE).unlink(missing_ok=True)
+        self.drop_beacon()
         self.write(_numbered(_SUCCESSIONS, epoch), raw)
+
+    def drop_beacon(self) -> None:
+        """Remove the beacon."""
+        (self.path / BEACON_FILE).unlink(missing_ok=True)
 
     def _read(self, name: str) -> bytes | None:
         file = self.path / name

@@ -132,7 +132,7 @@ def test_a_revoked_key_is_not_admitted_again(rig: Rig) -> None:
     rig.ok("member", "revoke", "t1", "--yes")
     ran = rig.run("member", "admit", "t1", "--expires", "2y", "--yes", "--json")
     assert ran.code == 1 and "is revoked" in ran.error["message"]
-    assert "policy.toml" in ran.error["advice"]
+    assert "writ member restore t1" in ran.error["advice"]
 
 
 def test_a_request_signed_by_another_key_is_refused(rig: Rig) -> None:

@@ -187,7 +187,10 @@ def test_an_expired_member_is_refused_by_name():
     beacon = signer.certify(signer.beacon_payload(1, head_of(policy()), signer.FOUNDED + 1001))
     soil.authority.receive(beacon, net.now_ms)
     answer = net.ask("late", "soil", "temp")
-    assert (code(answer), answer.payload) == ("4.03", b"27 Expired")
+    assert (code(answer), answer.payload) == (
+        "4.03",
+        b"27 Expired %d beacon" % (signer.FOUNDED + 1001),
+    )
     for session in list(late.sessions):
         late.sessions.drop(session)
     assert b"Expired" in net.ask("late", "soil", "temp").rejection.text
