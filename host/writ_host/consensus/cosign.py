@@ -4,7 +4,7 @@
     offer  = [ 17, job, [+ commitment] ]                              ; one a payload
     refuse = [ 18, job, code: uint, text: tstr ]    ; code 1: the proposal is unknown here; 0: other
     pick   = [ 19, job, [+ [number, [+ commitment]]] ]                ; a signing session
-    answer = [ 20, job, session: bstr .size 32, [+ share], [+ commitment] ]
+    answer = [ 20, job, session: bstr .size 32, [+ signature-share], [+ commitment] ]
 
  1. The coordinator asks all governors, and opens signing sessions (roast.py) with those that
     offer commitments. Its own governor is one of those that it asks.

@@ -12,17 +12,14 @@ import pytest
 from docs_rig import DOCS, FENCE, rows, ticked
 from governor_rig import Cluster
 
-from writ import crypto
-from writ_host.ceremony import plan
 from writ_host.cli import main
-from writ_host.consensus import cosign, messages
 from writ_host.consensus.committee import tolerance
 from writ_host.consensus.fastpath import ALL_TO_ALL_MAX
 from writ_host.consensus.state import Timing
-from writ_host.consensus.value import BATCH_MAX, PAYLOADS_MAX
+from writ_host.consensus.value import BATCH_MAX
 from writ_host.governor import folder as governor_folder
 from writ_host.governor import metrics
-from writ_host.governor.ceremonies import gossip, invitation, manager
+from writ_host.governor.ceremonies import invitation
 from writ_host.governor.core import (
     catchup,
     context,
@@ -35,14 +32,9 @@ from writ_host.governor.ledger import ledger
 from writ_host.governor.peering import (
     endpoint,
     fairqueue,
-    frames,
-    handshake,
-    session,
 )
-from writ_host.governor.peering.transport import PeerTransport
 from writ_host.governor.proposals import judge, origin, proposal
 from writ_host.governor.proposals import messages as core_messages
-from writ_host.keys import dkg, identity
 from writ_host.policy import approvals as approvalrules
 from writ_host.policy.source import PolicyFile
 
@@ -51,7 +43,6 @@ GOVERNORS, CONSENSUS = ((DOCS / name).read_text() for name in ("governors.md", "
 LIMITS, README = (DOCS / "limits.md").read_text(), (ROOT / "README.md").read_text()
 BLOCKS = FENCE.findall(GOVERNORS)
 PROSE = " ".join(FENCE.sub("", GOVERNORS).split())
-CDDL = "".join(text for language, _, text in BLOCKS if language == "cddl")
 
 
 def commands(text: str) -> list[str]:
@@ -228,121 +219,3 @@ to = "sensor"
 resource = "*"
 methods = ["GET"]
 """
-
-
-# --- protocol between governors -------------------------------------------------------------------
-
-
-def plain(text: str) -> str:
-    """CDDL without comments, with spaces only between words."""
-    text = " ".join(line.split(";")[0] for line in text.splitlines())
-    return re.sub(
-        r"([\[\]{},+*?/:=])\s+", r"\1", re.sub(r"\s+([\[\]{},/:=])", r"\1", " ".join(text.split()))
-    )
-
-
-def rules(text: str) -> dict[str, str]:
-    """The rules `name = [...]` of a text, by name."""
-    found = {}
-    for match in re.finditer(r"^ *([\w-]+) *= (?=\[)", text, re.M):
-        depth, end = 0, match.end()
-        while end == match.end() or depth:
-            depth += {"[": 1, "]": -1}.get(text[end], 0)
-            end += 1
-        found[match[1]] = plain(text[match.end() : end])
-    return found
-
-
-DOCUMENTED = rules(CDDL)
-SOURCES = {
-    cosign: ("ask", "offer", "refuse", "pick", "answer"),
-    core_messages: ("propose", "approve", "capsules", "pull", "want", "summary"),
-    gossip: ("have", "file", "version"),
-    manager: ("change",),
-    invitation: ("invitation", "predecessor"),
-    identity: ("envelope",),
-}
-
-
-@pytest.mark.parametrize("module", SOURCES, ids=lambda one: one.__name__.rpartition(".")[2])
-def test_messages_are_those_of_the_code(module: Any) -> None:
-    said = rules(module.__doc__)
-    for name in SOURCES[module]:
-        # two message types are named `want`
-        written = [plain(text) for text in re.findall(rf"^{name} +(?== )= (.*)", CDDL, re.M)]
-        assert said[name] == DOCUMENTED[name] or said[name] in written, name
-
-
-def test_consensus_messages_have_these_fields() -> None:
-    for kind, cls in messages._CLASSES.items():
-        text = DOCUMENTED[re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower()]
-        depth = commas = 0
-        for letter in text:
-            depth += {"[": 1, "]": -1}.get(letter, 0)
-            commas += letter == "," and depth == 1
-        assert text.startswith(f"[{kind},") and commas == len(cls.DECODERS), cls.__name__
-
-
-def test_types_of_messages() -> None:
-    listed = rows(GOVERNORS, "types", "what", "of")
-    ranges = [tuple(map(int, re.findall(r"\d+", row[0]))) for row in listed]
-    consensus, unordered, proposed, told, files, changes = [(one[0], one[-1]) for one in ranges]
-    assert consensus == (min(messages._CLASSES), max(messages._CLASSES))
-    assert unordered == (cosign.ASK, cosign.ANSWER)
-    assert proposed == (core_messages.PROPOSE, core_messages.SUMMARY)
-    assert told == (core_messages.ASK_RESERVATIONS, core_messages.RESERVATIONS)
-    assert files == (gossip.HAVE, gossip.FILE) and changes == (manager.CHANGE,) * 2
-    for row in listed:
-        assert (ROOT / "host/writ_host" / ticked(row[2])[0]).is_file()
-
-
-def test_numbers_of_peering() -> None:
-    for words in (
-        f"Connection ids have {handshake.CONNECTION_ID_BYTES} bytes",
-        f"at most {frames.DATAGRAM_BYTES_MAX:,} bytes",
-        f"({handshake.ECHO_BYTES} bytes, good for {handshake.ECHO_MS // 1000} to"
-        f" {handshake.ECHO_MS // 500} s",
-        "repeats after 250, 500, 1,000 and 2,000 ms",
-        f"as many as fit {frames.PAYLOAD_BYTES_MAX:,} bytes",
-        f"due {session.KEEPALIVE_MS // 1000} s after",
-        f"received nothing for {session.SILENCE_MS // 1000} s",
-        f"Q-Block1 (option {frames.Q_BLOCK1}, RFC 9177) with SZX {frames._SZX}",
-        f"Request-Tag (option {frames.REQUEST_TAG}, RFC 9175) of {frames.TAG_BYTES} bytes",
-        f"and {frames.FRAGMENT_BYTES:,} bytes of a longer message",
-        f"at most {frames.MESSAGE_BYTES_MAX:,} bytes",
-        f"the list of payloads, 1 to {PAYLOADS_MAX}",
-    ):
-        assert words in PROSE, words
-    assert handshake.RETRY_MS == (250, 500, 1000, 2000) and session.REKEY_MS == 3_600_000
-
-
-def test_datagrams_of_a_new_session() -> None:
-    private = [crypto.sha256(name) for name in (b"anna", b"ben")]
-    sides = [PeerTransport(one) for one in private]
-    sides[0].set_peers({sides[1].key: "10.0.0.2:5685"})
-    sides[1].set_peers({sides[0].key: "10.0.0.1:5685"})
-    sides[0].send(sides[1].key, b"\x81\x00")
-    addresses = ("10.0.0.1:5685", "10.0.0.2:5685")
-    heads, arrived = [], []
-    for step in range(8):
-        me = step % 2
-        for _, datagram in sides[me].flush(1000 + step):
-            if me and b"edhoc" in datagram:
-                # only one side starts a handshake here
-                continue
-            # the type NON, then the code
-            assert datagram[0] & 0xF0 == 0x50
-            heads.append(datagram[1])
-            arrived += sides[1 - me].receive(datagram, addresses[me], 1000 + step)
-    # POST, 4.01 with Echo, POST, 2.04, message_3, then OSCORE only
-    assert heads[:5] == [2, 0x81, 2, 0x44, 2] and set(heads[5:]) == {2}
-    assert arrived == [(sides[0].key, b"\x81\x00")]
-
-
-def test_the_format_of_fingerprints() -> None:
-    assert dkg.fingerprint_digits(bytes(31) + b"\x07").split() == ["00000"] * 7 + ["00007"]
-    assert "modulo 10^40, in eight groups of five digits" in PROSE
-
-
-def test_the_format_of_a_plan() -> None:
-    assert rules(plan.__doc__ or "")["plan"] == DOCUMENTED["plan"]

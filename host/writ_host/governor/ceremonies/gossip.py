@@ -1,9 +1,9 @@
 """A ceremony's folder without a shared disk: the daemons keep its files and exchange them.
 
     have = [ 48, ceremony: bstr .size 32, reply: bool, [ * [ * version ] ] ]
-    want = [ 49, ceremony, [ * version ] ]
-    file = [ 50, ceremony, name, data: bstr ]
-    version = [ name: tstr, digest: bstr .size 16 ]
+    want-files = [ 49, ceremony, [ * version ] ]
+    file = [ 50, ceremony, file-name, data: bstr ]
+    version = [ file-name, digest: bstr .size 16 ]
 
 The possible files, and the author of each, are known beforehand. A daemon keeps a file only if its
 author's signature is valid, so an outsider cannot fill or poison a folder. An author that signs two

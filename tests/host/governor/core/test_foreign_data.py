@@ -40,7 +40,7 @@ MESSAGES_EACH = 3
 QUICK_JUDGED, QUICK_EACH = 1500, 40
 sizes = pytest.mark.parametrize("is_slow", [False, pytest.param(True, marks=pytest.mark.slow)])
 
-# {6: 0, -65537: [0]}: a charter without a body, signed by nobody
+# {6: 0, -65537: [0]}: an unsigned charter without a body
 EMPTY_CHARTER = bytes.fromhex("8443a10127a04aa206003a0001000081005840") + bytes(64)
 
 
