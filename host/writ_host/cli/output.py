@@ -203,7 +203,7 @@ class Output:
     def event(self, document: Mapping[str, object], text: str) -> None:
         """One event of a stream, as a line of JSON or of text. Flushed at once.
 
-        Raises `OutputClosed` when nobody reads the stream any more.
+        Raises `OutputClosed` when the stream has no reader any more.
         """
         with self._writing():
             if self.as_json:

@@ -56,7 +56,7 @@ def test_a_void_member_is_refused_until_it_has_a_newer_capsule():
     raises(NotMember, rig.authority.authorise, old, 1, "temp", 0)
     # capsules are open to it, as they are after a change of the group key
     rig.authority.check_member(old, 0, True)
-    # nobody accepts the old capsule, or one that names no epoch, again
+    # the old capsule, or one that names no epoch, is not accepted again
     rig.authority.forget()
     rig.refuses(NotMember, old.raw)
     rig.refuses(NotMember, members_raw(exp=signer.EXPIRES + 1))

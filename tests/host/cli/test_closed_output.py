@@ -80,7 +80,7 @@ def test_a_revocation_reaches_policy_toml(
     assert done.code == code, done.errors
     assert code == 0 or "No space left" in done.errors or extra
     assert ScopeFolder.open(rig.scope).revoked_names() == ["w2"]
-    # so that the next certification restores nobody
+    # so that the next certification restores no member
     assert rig.ok("policy", "certify", "--yes")["epoch"] == 2
     assert rig.ok("member", "show", "w2")["state"] == "revoked"
 

@@ -1,4 +1,4 @@
-"""policy.toml names the policy that it was made from; it restores nobody."""
+"""policy.toml names the policy that it was made from; it restores no member."""
 
 from pathlib import Path
 

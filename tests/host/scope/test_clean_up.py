@@ -136,7 +136,7 @@ def test_a_thousand_lost_devices_a_year(tmp_path: Path) -> None:
         assert records <= RECORD_BYTES_MAX
     assert 10 < len(cleaned) < 40 and max(cleaned) < 400
     print(f"policy {largest} B, record {records} B, cleaned {len(cleaned)} times, {max(cleaned)} B")
-    # nobody that was lost is a member, whatever was cleaned, and nobody else lost a membership
+    # no lost device is a member, whatever was cleaned, and all others still are
     assert {scope.verdict(scope.find(name)) for name in lost} <= {Revoked, NotMember}
     assert {scope.verdict(scope.find(name)) for name in kept} == {None}
     assert all(scope.folder.is_living(scope.find(name), now_s()) for name in kept)
