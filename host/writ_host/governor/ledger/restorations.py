@@ -45,7 +45,7 @@ class RestorationStore:
     def start(self, epoch: int) -> None:
         """Note the first epoch that this ledger knows: restorations before it are unknown here."""
         if self._read(_KEY) is None:
-            # in the first policy nobody is restored
+            # the first policy restores no member
             self._save([(ALL_NODES, epoch, self._clock_s())] if epoch > 1 else [])
 
     def add(self, old_epoch: int, old: Any, epoch: int, new: Any) -> None:

@@ -346,7 +346,7 @@ class _Case:
     def _action(self, capsule: Capsule, evidence: bytes) -> int:
         action: Any = self.validation.action(capsule)
         if not evidence:
-            # nobody approves a command of which only a digest is known
+            # no operator can approve a command of which only a digest is known
             raise Malformed("an action needs the statement of its requester, with the payload")
         statement = self._statement(evidence, ACT)
         by: Any = self._signer(statement)

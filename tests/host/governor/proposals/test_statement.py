@@ -151,7 +151,7 @@ def test_the_other_signature_of_a_statement_is_refused() -> None:
     assert crypto.es256_verify(*key_of("gw1"), signed, other.signature)
     with pytest.raises(BadSignature):
         other.check_signature(*key_of("gw1"))
-    # whoever accepted it would still execute the command once
+    # a device that accepted it would still execute the command once
     assert other.nonce == made.nonce
 
 
