@@ -100,6 +100,12 @@ REQUESTS_MAX = 8
 OBSERVERS_MAX = 4
 # A notification in so many is confirmable, so that a vanished observer is noticed (RFC 7641, 4.5).
 OBSERVE_CON_EVERY = 8
+# And at least once in 24 hours (RFC 7641, 4.5); an hour is left for a peer with an open exchange.
+OBSERVE_CON_MS = 82800000
+# An observer registers again if it has heard nothing for so long beyond the resource's period, or
+# beyond this time if the resource has none: the server may have restarted.
+OBSERVE_SLACK_S = 30
+OBSERVE_IDLE_S = 600
 
 # Records in flash: the largest is a policy's payload with an amendment, each as long as a capsule
 # may be. Writing one takes about five times as much of the heap.

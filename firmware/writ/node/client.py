@@ -7,6 +7,7 @@ a reset or a message that could not be sent. Sans-IO: every method returns [(add
 the answer goes to the caller's function. The called node judges the request by its policy.
 """
 
+from .. import crypto
 from ..errors import (
     BadMac,
     BadSignature,
@@ -210,7 +211,13 @@ class ProtectedRequest:
             call.observation = None
             client.finish(call, peer=session.peer, rejection=rejection)
             return out
-        context.exchanges.end(address, message.token, observe)
+        until_ms = None
+        if observe:
+            # then the value is stale, and 5 s to 15 s later it is asked for (RFC 7641, 3.3.1)
+            age_s = inner.option_uint(coap.MAX_AGE)
+            until_ms = now_ms + 1000 * (60 if age_s is None else age_s) + 5000
+            until_ms += 40 * crypto.random_bytes(1)[0]
+        context.exchanges.end(address, message.token, until_ms)
         if observe:
             call.observation = (address, message.token)
             # the first one may share the request's nonce (RFC 8613, section 8.3)
@@ -294,10 +301,12 @@ class ProtectedRequest:
         return []
 
     def failed(self, rejection, now_ms):
-        """End the call."""
+        """End the call, but register an observation again: the server may have restarted."""
         if not self._session.is_proven:
             # the peer may have no such session
             self._client.context.sessions.drop(self._session)
+        if self._call.observe and self._call.number is not None:
+            return self._client.retry(self._call, rejection, now_ms)
         self._client.finish(self._call, rejection=rejection)
         return []
 

@@ -21,7 +21,7 @@ from ..errors import (
     UnknownContext,
     WrongMethod,
 )
-from ..limits import BLOCK_SZX, BODY_BYTES_MAX
+from ..limits import BLOCK_SZX, BODY_BYTES_MAX, OBSERVE_IDLE_S, OBSERVE_SLACK_S
 from ..wire import coap, edhoc_codec, oscore
 from ..wire.blockwise import Assembler, block_decode, slice_response
 from ..wire.coap import Message
@@ -367,8 +367,16 @@ class Server:
             request.path, session.peer.node_id, source, message.token, (session, binding)
         )
         if observer is not None:
-            response.add(coap.OBSERVE, observer.next()[0])
+            observer.confirmed_ms = self._context.now_ms
+            self._mark(response, request.path, observer.next(0)[0])
         return observer
+
+    def _mark(self, response, path, number):
+        # a notification's number, and how long its value may be believed
+        response.add(coap.OBSERVE, number)
+        period_ms = self.resources[path].period_ms
+        age_s = OBSERVE_IDLE_S if period_ms is None else period_ms // 1000
+        response.add(coap.MAX_AGE, age_s + OBSERVE_SLACK_S)
 
     def notify(self, path, now_ms):
         """Send the present value of `path` to its observers. [(address, datagram)]."""
@@ -389,14 +397,17 @@ class Server:
             except Rejection as rejection:
                 context.count(rejection)
                 response = refusal(rejection)
-            number, confirm = observer.next()
+            number, confirm = observer.next(now_ms)
             # a silent observer must not fill the queue of messages that wait for an answer
             confirm = confirm and not context.exchanges.is_waiting(observer.address)
-            response.type = coap.CON if confirm else coap.NON
+            response.type = coap.NON
+            if confirm:
+                response.type = coap.CON
+                observer.confirmed_ms = now_ms
             response.mid = None
             response.token = observer.token
             if response.code == coap.CONTENT:
-                response.add(coap.OBSERVE, number)
+                self._mark(response, path, number)
             else:
                 self.observers.cancel(observer.address, observer.token)
             response.add(coap.EPOCH, context.authority.epoch)
@@ -415,6 +426,11 @@ class Server:
             if resource.period_ms and now_ms >= resource.due_ms:
                 resource.due_ms = now_ms + resource.period_ms
                 out += self.notify(path, now_ms)
+        for observer in self.observers.entries:
+            is_waiting = self._context.exchanges.is_waiting(observer.address)
+            if now_ms >= observer.due_ms() and not is_waiting:
+                out += self.notify(observer.path, now_ms)
+                break
         return out
 
     def due_ms(self):
@@ -422,7 +438,7 @@ class Server:
         if not self.observers.entries:
             return None
         times = [r.due_ms for r in self.resources.values() if r.period_ms]
-        return min(times) if times else None
+        return min(times + [observer.due_ms() for observer in self.observers.entries])
 
     # --- status -------------------------------------------------------------------------------
 

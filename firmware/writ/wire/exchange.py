@@ -81,18 +81,18 @@ class Exchanges:
         entry = self._pending.get((address, response.token))
         return entry[0] if entry else None
 
-    def end(self, address, token, keep=False):
+    def end(self, address, token, until_ms=None):
         """End a request that has a verified answer or needs none: it is not sent again.
 
-        keep: for an observation, which stays open for more answers until `end` without keep.
+        until_ms: for an observation, which stays open for more answers and fails at this time.
         """
         for sent in self._confirmable:
             if sent.is_request and sent.address == address and sent.token == token:
                 self._confirmable.remove(sent)
                 break
         entry = self._pending.pop((address, token), None)
-        if keep and entry:
-            entry[1] = None
+        if until_ms and entry:
+            entry[1] = until_ms
             self._pending[(address, token)] = entry
 
     # --- sending

@@ -4,7 +4,7 @@ The caller judges each notification by the policy, and cancels the observer if i
 """
 
 from ..compat import const
-from ..limits import OBSERVE_CON_EVERY, OBSERVERS_MAX
+from ..limits import OBSERVE_CON_EVERY, OBSERVE_CON_MS, OBSERVERS_MAX
 
 _SEQUENCE_MASK = const(0xFFFFFF)
 
@@ -17,15 +17,20 @@ class Observer:
         self.path = path
         self.peer = peer
         self.address = self.token = self.context = None
+        self.confirmed_ms = 0  # of the registration, or the last confirmable notification
         self._sequence = 0
 
-    def next(self):
+    def next(self, now_ms):
         """(Observe value, whether to send it as CON) of the next notification.
 
         The registering response takes the first.
         """
         self._sequence = (self._sequence + 1) & _SEQUENCE_MASK
-        return self._sequence, self._sequence % OBSERVE_CON_EVERY == 0
+        return self._sequence, self._sequence % OBSERVE_CON_EVERY == 0 or now_ms >= self.due_ms()
+
+    def due_ms(self):
+        """When the next notification must be confirmable, with a new value or not."""
+        return self.confirmed_ms + OBSERVE_CON_MS
 
 
 class Observers:

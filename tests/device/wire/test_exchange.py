@@ -164,17 +164,22 @@ def test_observation_stays_open():
     message = request(exchanges)
     exchanges.send(message, "peer", 0)
     exchanges.receive(Message(ACK, CONTENT, message.mid, message.token), "peer", 1)
-    exchanges.end("peer", message.token, keep=True)
-    assert exchanges.next_ms(1) is None
+    exchanges.end("peer", message.token, 20000000)
+    assert exchanges.next_ms(1) == 20000000 - 1
     assert exchanges.tick(10000000) == ([], [])
     later = Message(NON, CONTENT, 9, message.token)
     assert exchanges.receive(later, "peer", 10000000) == ("new", [])
     assert exchanges.match(later, "peer") == "context"
+    assert exchanges.tick(19999999) == ([], [])
     # deregistering takes the same token again (RFC 7641, section 3.6)
     cancel = Message(CON, GET, None, message.token)
     exchanges.begin(cancel, "peer", "cancelled")
     assert cancel.token == message.token
     assert exchanges.match(later, "peer") == "cancelled"
+    # without a notification in time the observation has failed
+    exchanges.end("peer", cancel.token, 20000000)
+    assert exchanges.tick(20000000) == ([], [("peer", cancel.token, "cancelled")])
+    assert exchanges.match(later, "peer") is None
 
 
 def test_requests_are_limited():
