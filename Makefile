@@ -65,7 +65,7 @@ mpy: venv ## the device's modules, compiled into build/mpy
 bench: mpy ## measure speed, bytes and memory; CHECK=1 fails if a goal is missed
 	@$(BIN)/python tools/bench.py $(if $(CHECK),--check) $(ARGS)
 
-lists: venv ## rewrite firmware/manifest.py and package.json after you add or remove a module
+lists: venv ## rewrite firmware/manifest.py after you add or remove a module
 	@$(BIN)/python tools/device_files.py
 
 lock: ## rewrite requirements.lock with the newest versions (needs uv)

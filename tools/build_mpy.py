@@ -1,4 +1,4 @@
-"""Compile the device's modules to build/mpy/writ/**.mpy and print the size of each.
+"""Compile the device's modules to build/mpy/writ/**.mpy, for mip too, and print the size of each.
 
 The build takes less than a second, so nothing is cached. Each file is replaced atomically, so that
 concurrent runs are safe.
@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from device_files import FIRMWARE, HOST_ONLY, ROOT, device_files
+from device_files import FIRMWARE, HOST_ONLY, ROOT, device_files, package_text
 from shrink import Linker
 
 OPTIMISATION = 3
@@ -90,6 +90,8 @@ def build(output: Path, optimisation: int = OPTIMISATION) -> dict[str, int]:
     wanted = {(output / name).with_suffix(".mpy") for name in flat}
     for stale in set((output / "writ").rglob("*.mpy")) - wanted:
         stale.unlink()
+    listed = [path.relative_to(output).as_posix() for path in wanted]
+    (output / "package.json").write_text(package_text(listed))
     return sizes
 
 

@@ -1,12 +1,13 @@
-"""The files of firmware/writ that a device gets, and the two lists of them.
+"""The files of firmware/writ that a device gets, and the lists of them.
 
 `python tools/device_files.py` rewrites firmware/manifest.py (for freezing into a MicroPython image)
-and firmware/package.json (for mip) after a module was added or removed. A test
-(tests/host/tree/test_layout.py) compares them with the tree.
+after a module was added or removed. A test (tests/host/tree/test_layout.py) compares it with the
+tree. `build_mpy.py` writes the list for mip beside the .mpy files.
 """
 
 import json
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,18 +50,20 @@ def manifest_text() -> str:
     )
 
 
-def package_text() -> str:
-    """firmware/package.json, as `mip install` takes it; its addresses are relative to itself."""
-    urls = ",\n".join(f"    {json.dumps([name, name])}" for name in device_files())
+def package_text(names: Iterable[str]) -> str:
+    """package.json of compiled files, as `mip install` takes it, with addresses relative to it.
+
+    mip gets .mpy files only: a source that is compiled on the device leaves more in its heap.
+    """
+    urls = ",\n".join(f"    {json.dumps([name, name])}" for name in sorted(names))
     return (
         f'{{\n  "version": {json.dumps(version())},\n  "deps": [],\n  "urls": [\n{urls}\n  ]\n}}\n'
     )
 
 
 def main() -> None:
-    """Rewrite both lists."""
+    """Rewrite the list."""
     (FIRMWARE / "manifest.py").write_text(manifest_text())
-    (FIRMWARE / "package.json").write_text(package_text())
     print(f"{len(device_files())} device files listed")
 
 

@@ -1,4 +1,6 @@
-"""A device that reports its heap: `micropython heap_device.py FOLDER`.
+"""A device that reports its heap: `micropython heap_device.py FOLDER [IMAGE]`.
+
+IMAGE: a file with a ROMFS image, from which the core is loaded. It is in the heap, unlike a chip's.
 
 `peak` is the most heap in use, without garbage, at the calls of the crypto primitives.
 """
@@ -6,6 +8,13 @@
 import gc
 import json
 import sys
+
+if len(sys.argv) > 2:
+    import vfs
+
+    with open(sys.argv[2], "rb") as handle:
+        vfs.mount(vfs.VfsRom(handle.read()), "/rom")
+    sys.path[:] = ["/rom", ".frozen"]
 
 import writ
 

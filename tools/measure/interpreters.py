@@ -18,7 +18,7 @@ from writ.authority.store import FileFlash, Store
 from writ.wire import coap
 from writ_host.demo.loopback import free_ports
 
-from . import delegating
+from . import delegating, romfs
 from .row import Row
 from .scope import TestScope
 
@@ -140,8 +140,13 @@ def measure_times(tree: Path) -> list[Row]:
     return rows
 
 
-def try_heap(tree: Path, heap: int, seconds: float = 8.0) -> dict[str, int] | None:
+def try_heap(
+    tree: Path, heap: int, seconds: float = 8.0, rom: bytes = b""
+) -> dict[str, int] | None:
     """The figures of a device with a heap of `heap` bytes, or None if the heap is too small.
+
+    rom: the ROMFS image to load the core from, in place of `tree`. Its bytes are added to the heap,
+    since the unix port can mount an image only there.
 
     The device is a process with a socket. It must complete a handshake with this process, answer a
     request, notice the newer epoch, pull and apply that policy, and answer again in that epoch.
@@ -155,8 +160,12 @@ def try_heap(tree: Path, heap: int, seconds: float = 8.0) -> dict[str, int] | No
         for node, port in ports.items():
             config = {"name": node, "listen": f"127.0.0.1:{port}"}
             (folder / node / "config.json").write_text(json.dumps(config))
+        words = [str(HERE / "heap_device.py"), f"{name}/soil"]
+        if rom:
+            (folder / "rom").write_bytes(rom)
+            words.append(f"{name}/rom")
         device = subprocess.Popen(
-            [micropython, "-X", f"heapsize={heap}", str(HERE / "heap_device.py"), f"{name}/soil"],
+            [micropython, "-X", f"heapsize={heap + len(rom)}", *words],
             env={**os.environ, "MICROPYPATH": f"{tree}:.frozen"},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -198,6 +207,28 @@ def _exercise(
     return None
 
 
+def _smallest(tree: Path, low: int, rom: bytes = b"") -> int:
+    # in kB; low: a heap that is too small
+    high = 256
+    while high - low > 1:
+        middle = (low + high) // 2
+        if try_heap(tree, middle * 1024, 4.0, rom):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _smallest_romfs(tree: Path) -> int | None:
+    # None for a MicroPython that cannot mount an image
+    with tempfile.TemporaryDirectory() as name:
+        build_mpy.build(Path(name))
+        rom = romfs.image(Path(name))
+    if try_heap(tree, 256 * 1024, rom=rom) is None:
+        return None
+    return 1024 * _smallest(tree, 32, rom)
+
+
 def measure_heap(tree: Path) -> list[Row]:
     """The heap in use when idle and at the peak of a handshake, and the smallest heap."""
     micropython = find_micropython()
@@ -206,16 +237,12 @@ def measure_heap(tree: Path) -> list[Row]:
     figures = try_heap(tree, 256 * 1024)
     assert figures is not None, "the agent does not run in 256 kB"
     step = 1024
-    low, high = figures["idle"] // step, 256
-    while high - low > 1:
-        middle = (low + high) // 2
-        if try_heap(tree, middle * step, 4.0):
-            high = middle
-        else:
-            low = middle
+    high = _smallest(tree, figures["idle"] // step)
+    low = high - 1
     return [
         Row("bytes.heap_idle", figures["idle"], "B", interpreter="micropython"),
         Row("bytes.heap_peak", figures["peak"], "B", interpreter="micropython"),
         Row("bytes.heap_smallest", high * step, "B", GOAL_HEAP, interpreter="micropython"),
+        Row("bytes.heap_smallest_romfs", _smallest_romfs(tree), "B", interpreter="micropython"),
         *delegating.measure(micropython, tree, low * step),
     ]

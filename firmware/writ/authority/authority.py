@@ -165,8 +165,8 @@ class Authority:
     def peer_by(self, address=None, name=None, x=None, raw=None):
         """The cached `Member` with this short address, name, key or capsule, or None.
 
-        The member whose capsule ends last is found, and a revoked one only if there is no other: a
-        node with a new key has the name and the address of the expired or revoked one before it.
+        The one whose capsule ends last is found, a revoked or outdated one only if there is no
+        other: a node with a new key has the name and address of the one before it.
         """
         found = None
         best = -1
@@ -177,7 +177,8 @@ class Authority:
                 or member.x == x
                 or member.raw == raw
             ):
-                end = 0 if self._is_revoked(member.node_id) else member.expires
+                is_past = self._is_revoked(member.node_id) or self.is_outdated(member)
+                end = 0 if is_past else member.expires
                 if end > best:
                     best = end
                     found = member.node_id

@@ -46,6 +46,8 @@ def _found(node, name, answer, via):
     if member is None or member.name != name:
         # a valid capsule perhaps, but not of this name
         raise NotMember()
+    # a capsule that is known here already may have ended since
+    node.authority.check_member(member, node.now_ms, True)
     if answer.peer.node_id == member.node_id:
         return member, via
     if not isinstance(address, str) or not 0 < len(address) <= ADDRESS_BYTES_MAX:

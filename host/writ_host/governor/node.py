@@ -58,8 +58,8 @@ class CapsuleSource(Protocol):
     def find(self, digest: bytes) -> bytes | None:
         """The capsule whose SHA-256 begins with these 16 bytes."""
 
-    def member_named(self, name: str) -> bytes | None:
-        """The newest capsule of the member that has this name."""
+    def named(self, name: str) -> list[Any]:
+        """The `Member`s that have or had this name, the latest to expire first."""
 
     def policy_after(self, epoch: int) -> bytes | None:
         """The next capsule for a node in this epoch: succession, amendment or whole policy."""
@@ -176,10 +176,14 @@ class LedgerSync(Sync):
 
     def _ledger_member(self, name: str) -> bytes | None:
         # [capsule, last known address or null], as devices answer
-        raw = self._capsule_source.member_named(name) if name else None
-        if raw is None:
+        found = self._capsule_source.named(name) if name else []
+        if not found:
             return None
-        member = self._context.authority.peer_by(raw=raw)
+        authority = self._context.authority
+        revoked = authority.policy.revoked if authority.policy else ()
+        # a node with a new key has the name of the revoked one before it
+        raw = bytes(next((one for one in found if one.node_id not in revoked), found[0]).raw)
+        member = authority.peer_by(raw=raw)
         address = self._context.address_of(member.node_id) if member else None
         return bytes(cbor.encode([raw, address]))
 

@@ -8,6 +8,7 @@ import signer
 from fakeflash import MemoryFlash
 from ledger_rig import member
 
+from writ import cbor
 from writ.authority import capsule
 from writ.authority.store import Store
 from writ.wire import coap
@@ -101,3 +102,25 @@ def test_policies_of_the_ledger_are_written_to_flash_later(tmp_path: Path) -> No
     assert started().authority.epoch == 10
     node.write_deferred()
     assert started().authority.epoch == 12
+
+
+def test_a_name_is_not_resolved_to_its_revoked_holder(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger.db")
+    config = {"name": "anna", "scope": signer.scope().hex()}
+    private = bytes(31) + b"\x07"
+    node = ScopeNode(
+        Store(MemoryFlash()), config, lambda *_: None, private, ledger.capsules, lambda *_: (0, b"")
+    )
+    # the thief's capsule ends later than that of the node which replaces it
+    thief, soil = (bytes(signer.certify(signer.member_payload(x * 32, "soil", 1, exp=exp)))
+                   for x, exp in ((b"1", signer.EXPIRES + 1), (b"2", signer.EXPIRES)))  # fmt: skip
+    ledger.capsules.add([bytes(signer.charter()), thief, soil])
+    node.catch_up()
+    found = node.sync._ledger_member("soil")
+    assert found is not None and cbor.decode(found)[0] == thief
+    revoked = [capsule.Member(capsule.parse(thief)).node_id]
+    payload = signer.policy_payload(1, signer.charter_head(), revoked=revoked)
+    node.authority.receive(bytes(signer.certify(payload)), 0)
+    found = node.sync._ledger_member("soil")
+    assert found is not None and cbor.decode(found)[0] == soil
+    assert node.sync._ledger_member("tank") is None

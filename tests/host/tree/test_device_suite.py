@@ -1,10 +1,13 @@
 """The device suite on MicroPython, with the .mpy files that ship and a device's heap."""
 
+import functools
+import http.server
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import build_mpy
@@ -135,6 +138,25 @@ def test_an_app_from_source_finds_the_api(device_tree: Path, tmp_path: Path) -> 
     (device_tree / "app.py").write_text(f"FOLDER = {str(tmp_path)!r}\n{APP}")
     code, output = run_on_device(device_tree, "app")
     assert code == 0 and "2 passed, 0 failed" in output, output
+
+
+def test_mip_installs_the_compiled_files(tmp_path: Path) -> None:
+    build_mpy.build(tmp_path / "served")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "served")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        script = f"import mip; mip.install({url!r}, target={str(tmp_path / 'lib')!r}, mpy=True)"
+        done = subprocess.run(
+            [str(MICROPYTHON), "-c", script], capture_output=True, text=True, check=False
+        )
+        server.shutdown()
+    made = [path for path in (tmp_path / "lib").rglob("*") if path.is_file()]
+    built = list((tmp_path / "served").rglob("*.mpy"))
+    assert len(made) == len(built) > 40, done.stdout + done.stderr
+    for path in built:
+        other = tmp_path / "lib" / path.relative_to(tmp_path / "served")
+        assert other.read_bytes() == path.read_bytes()
 
 
 def test_the_device_runs_compiled_code(device_tree: Path) -> None:

@@ -1,7 +1,6 @@
 """The tree's own rules: who may import whom, what a device can run, stable codes, short files."""
 
 import ast
-import json
 from inspect import signature
 from pathlib import Path
 
@@ -224,7 +223,6 @@ def test_device_lists_match_the_tree() -> None:
     advice = "a module was added or removed: run `make lists`"
     firmware = device_files.FIRMWARE
     assert (firmware / "manifest.py").read_text() == device_files.manifest_text(), advice
-    assert (firmware / "package.json").read_text() == device_files.package_text(), advice
 
 
 def test_device_lists_say_what_their_readers_expect() -> None:
@@ -235,8 +233,7 @@ def test_device_lists_say_what_their_readers_expect() -> None:
 
     source = (device_files.FIRMWARE / "manifest.py").read_text()
     exec(source, {"metadata": lambda version: None, "package": package})
-    urls = json.loads((device_files.FIRMWARE / "package.json").read_text())["urls"]
-    assert frozen == [target for target, _ in urls] == [origin for _, origin in urls]
+    assert frozen == device_files.device_files()
     assert "writ/cbor.py" in frozen
     for name in device_files.HOST_ONLY:
         assert (device_files.FIRMWARE / "writ" / name).is_file()

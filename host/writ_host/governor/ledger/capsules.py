@@ -296,11 +296,6 @@ class CapsuleStore:
         rows = "SELECT raw FROM capsules WHERE name = ? ORDER BY time DESC, seq DESC"
         return [_member(raw) for raw in self._all(rows, name)]
 
-    def member_named(self, name: str) -> bytes | None:
-        """The capsule of the member with this name that expires last."""
-        found = self.named(name)
-        return bytes(found[0].raw) if found else None
-
     def addressed(self, address: int) -> list[Member]:
         """The members that have or had this short address, the latest to expire first."""
         rows = "SELECT raw FROM capsules WHERE address = ? ORDER BY time DESC, seq DESC"

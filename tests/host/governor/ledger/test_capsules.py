@@ -60,9 +60,8 @@ def test_a_renewal_replaces_the_older_capsule(ledger: Ledger) -> None:
         ledger.capsules.member_count() == 2
         and ledger.capsules.named("soil") == ledger.capsules.addressed(1) == []
     )
-    assert (
-        ledger.capsules.member(node_of("soil")).raw == new == ledger.capsules.member_named("soil-2")
-    )
+    (named,) = ledger.capsules.named("soil-2")
+    assert ledger.capsules.member(node_of("soil")).raw == new == named.raw
     assert [one.name for one in ledger.capsules.members()] == ["rain", "soil-2"]
     assert ledger.reservations.highest_address() == 3
     assert ledger.capsules.known(node_of("stranger")) is None

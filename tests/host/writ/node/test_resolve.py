@@ -1,7 +1,7 @@
 """Names, credentials by kid and by value, and how long the messages are."""
 
 import signer
-from node_rig import GATEWAY, SENSOR, Net, code, make, member, node_id, policy, serve
+from node_rig import EXPIRES, GATEWAY, SENSOR, Net, code, make, member, node_id, policy, serve
 
 from writ import cbor, crypto
 from writ.agent import Node as Agent
@@ -308,6 +308,43 @@ def test_the_agent_asks_a_gateway_for_names_it_does_not_know():
     agent.ask("stranger", coap.GET, "hello", on_answer=found.append)
     net.run()
     assert len(found) == 3
+
+
+def test_a_replaced_device_is_reached_by_its_name_at_once():
+    # the known holder of the name is revoked, or its capsule has ended; a gateway knows the new one
+    for case in ("revoked", "expired"):
+        exp = signer.FOUNDED + 600 if case == "expired" else EXPIRES
+        old = make("old", 7, SENSOR)
+        valve = make("new", 8, SENSOR)
+        for node, raw in (
+            (old, member("valve", 7, SENSOR, exp, key="old")),
+            (valve, member("valve", 8, SENSOR, EXPIRES + 1, key="new")),
+        ):
+            node.store.reset("member")
+            node.authority.me = None
+            node.authority.receive(raw, 0)
+            serve(node)
+        store = make("soil", 2, SENSOR).store
+        store.save("key", crypto.sha256(b"soil"))
+        agent = Agent(store, {"name": "soil", "gateways": ["gw"]})
+        net = Net(gw=make("gw", 1, GATEWAY), soil=agent, old=old, new=valve)
+        agent.link = Wire(net, "soil")
+        net.ask("soil", "old", "hello")
+        assert agent.authority.peer_by(name="valve").node_id == node_id("old")
+        net.run(700000)
+        net.ask("new", "gw", "writ/beacon")
+        if case == "revoked":
+            second = policy(2, policy(), revoked=[node_id("old")])
+            agent.authority.receive(second, net.now_ms)
+            net.nodes["gw"].authority.receive(second, net.now_ms)
+        found = []
+        del net.log[:]
+        agent.tick(net.now_ms)
+        agent.ask("valve", coap.GET, "hello", on_answer=found.append)
+        net.run(10000)
+        assert [code(answer) for answer in found] == ["2.05"], case
+        assert found[0].peer.node_id == node_id("new")
+        assert "old" not in [target for _, target, _ in net.log]
 
 
 def test_a_handshake_by_kid_without_ead_has_the_sizes_of_the_design():
