@@ -22,7 +22,7 @@ _ADVICE: dict[str, str] = {
     "Expired": "If that time is right, renew the member: writ member admit with a later --expires."
     " If it is wrong, see docs/limits.md, Time.",
     "Forked": "Stop: two policies are certified for one epoch. Contact the governors.",
-    "NeedsAction": "The rule requires a certified action: ask the governors to certify one.",
+    "NeedsAction": "The rule requires a certified action: writ act NODE/PATH VALUE asks for one.",
     "NoPolicy": "The node has no policy yet: deliver charter, policy and its member capsule.",
     "NoScope": "The node has no charter yet: deliver charter, policy and its member capsule.",
     "NotAllowed": "Change the policy (writ policy diff, then writ policy certify) or the roles.",

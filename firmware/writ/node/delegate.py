@@ -243,7 +243,9 @@ class Delegate:
             self._set_back(operation.peer, TimedOut(), 1)
             operation.peer = None
         if now_ms >= operation.end_ms:
-            self._finish(operation, Answer(operation.code, operation.text, rejection=TimedOut()))
+            # "pending" is a success of the request, and none of the operation
+            code = 0 if operation.code == coap.VALID else operation.code
+            self._finish(operation, Answer(code, operation.text, rejection=TimedOut()))
             return []
         address = operation.next_peer or self._pick(operation, now_ms)
         operation.next_peer = None

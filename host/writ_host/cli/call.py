@@ -70,12 +70,13 @@ def _sending_command(name: str, method: int, help: str) -> click.Command:
         scope: Path,
         timeout_s: float,
     ) -> None:
-        _call(out, node, scope, target, method, _body(payload, is_hex, file), timeout_s)
+        _call(out, node, scope, target, method, payload_of(payload, is_hex, file), timeout_s)
 
     return run
 
 
-def _body(payload: str, is_hex: bool, file: Any) -> bytes:
+def payload_of(payload: str, is_hex: bool, file: Any) -> bytes:
+    """The payload that the arguments of a command name. Raises `UsageError`."""
     if file:
         if payload:
             raise UsageError("give PAYLOAD or --file, not both")

@@ -56,6 +56,12 @@ def group() -> None:
     metavar="HOST:PORT",
     help="A gateway where the node looks up names and newer policies; may be repeated.",
 )
+@click.option(
+    "--governors",
+    metavar="HOST:PORT,...",
+    default="",
+    help="Governors that the node asks for renewals and actions: one more than may fail.",
+)
 @scope_option
 @timeout_option
 def request(
@@ -65,6 +71,7 @@ def request(
     address: str | None,
     listen: str | None,
     gateways: tuple[str, ...],
+    governors: str,
     scope: Path,
     timeout_s: float,
 ) -> None:
@@ -87,7 +94,8 @@ def request(
         scope_id = folder.charter.scope if folder else None
         has_config = (directory / "config.json").exists()
         chosen = name if name or has_config else _name_of(directory)
-        raw = provision.make_node(directory, chosen, scope_id, listen, gateways)
+        peers = [one.strip() for one in governors.split(",") if one.strip()]
+        raw = provision.make_node(directory, chosen, scope_id, listen, gateways, peers)
     found = _parse(raw, address or str(directory))
     if problem := name_problem(name or found.name):
         raise click.UsageError(f"{found.name!r} {problem}, with --name NAME")

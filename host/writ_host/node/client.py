@@ -169,6 +169,16 @@ class NodeClient:
         asked = f" (asked {', '.join(gateways)})" if gateways else ""
         raise UnknownNode(f"no address is known for {name}{asked}")
 
+    def identify(self, target: Target, deadline: float) -> bytes:
+        """The node id (8 B) of the target. Raises as `call`."""
+        self._check_member()
+        address, node_id = self.locate(target, deadline)
+        if node_id is not None:
+            return node_id
+        public = Target(None, address, "writ/beacon")
+        answer = self._wait(self._begin(public, address, None, GET, b""), public, deadline)
+        return bytes(answer.peer.node_id)
+
     def _check_member(self) -> None:
         if self.node.authority.me is None:
             message = f"{self.node.name} ({self.folder.path}) is not a member yet"
@@ -192,10 +202,10 @@ class NodeClient:
 
     def _ask_gateway(self, name: str, gateway: str, until: float) -> tuple[str, bytes] | None:
         found: list[tuple[Member | None, str | None]] = []
-        self._update_clock()
+        self.update_clock()
         self.node.send(resolve(self.node, name, gateway, lambda *what: found.append(what)))
         while not found and time.monotonic() < until:
-            self._step(until)
+            self.step(until)
         member, address = found[0] if found else (None, None)
         if session := self.node.sessions.by_address(gateway):
             peer = session.peer
@@ -204,11 +214,12 @@ class NodeClient:
 
     # --- one exchange -----------------------------------------------------------------------------
 
-    def _update_clock(self) -> None:
-        # a call is judged by, and timed from, this moment
+    def update_clock(self) -> None:
+        """Set the node's time: a call is judged by, and timed from, this moment."""
         self.node.now_ms = self.node.clock.now_ms()
 
-    def _step(self, until: float) -> None:
+    def step(self, until: float) -> None:
+        """Let the node work for at most a second, or until this monotonic time."""
         wait_ms = int(1000 * min(1.0, max(0.0, until - time.monotonic()))) + 1
         self.node.step(wait_ms)
 
@@ -224,7 +235,7 @@ class NodeClient:
         answers: list[Answer] = []
         query = list(target.query)
         call = Call(address, node_id, method, target.path, query, payload, observe, answers.append)
-        self._update_clock()
+        self.update_clock()
         session = self.node.sessions.by_peer(node_id) if node_id else None
         if session:
             # the node may have moved since
@@ -236,7 +247,7 @@ class NodeClient:
         while not pending.answers:
             if time.monotonic() >= deadline:
                 raise NotReachable(f"no answer from {_where(target, pending.call.address)}")
-            self._step(deadline)
+            self.step(deadline)
         answer = pending.answers[0]
         if answer.rejection:
             raise _to_error(answer.rejection, target, pending.call.address)
@@ -248,7 +259,7 @@ class NodeClient:
         while not pending.answers:
             if time.monotonic() >= until:
                 return None
-            self._step(until)
+            self.step(until)
         answer = pending.answers[0]
         if answer.rejection:
             raise answer.rejection
@@ -261,11 +272,11 @@ class NodeClient:
             return
         pending.answers.clear()
         call.observe = False
-        self._update_clock()
+        self.update_clock()
         self.node.send(self.node.client.call(call, self.node.now_ms))
         until = time.monotonic() + _CANCEL_TIMEOUT_S
         while not pending.answers and time.monotonic() < until:
-            self._step(until)
+            self.step(until)
 
     def _reply(self, answer: Answer, started: float) -> Reply:
         peer: Member = answer.peer
@@ -285,7 +296,7 @@ class NodeClient:
             # this peer gives us nothing any more, or takes no part in governance
             return
         while epochs[peer] != self.node.authority.epoch and time.monotonic() < until:
-            self._step(until)
+            self.step(until)
 
 
 def _where(target: Target, address: str) -> str:

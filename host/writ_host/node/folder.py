@@ -25,6 +25,12 @@ class HostNode(agent.Node):
         self.peer_epochs: dict[bytes, int] = {}
         super().__init__(store, config)
 
+    @property
+    def operations(self) -> list[Any]:
+        """The operations under way at host peers (writ.node.operation)."""
+        found: list[Any] = self._delegate_state[1]
+        return found
+
     def notice(self, session: Any, epoch: int, now_ms: int) -> list[tuple[str, bytes]]:
         """As the core does; an authentic message announced the peer's epoch."""
         self.peer_epochs[session.peer.node_id] = epoch

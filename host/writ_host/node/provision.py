@@ -29,6 +29,7 @@ def make_node(
     scope: bytes | None = None,
     listen: str | None = None,
     gateways: Sequence[str] = (),
+    governors: Sequence[str] = (),
 ) -> bytes:
     """Make or complete the folder; the node's request for membership (bytes).
 
@@ -55,8 +56,9 @@ def make_node(
     if listen or "listen" not in config:
         config["listen"] = listen or "0.0.0.0:5683"
         nodeconfig.check_listen(config["listen"])
-    if gateways:
-        config["gateways"] = [target.check_address(address) for address in gateways]
+    for key, addresses in (("gateways", gateways), ("governors", governors)):
+        if addresses:
+            config[key] = [target.check_address(address) for address in addresses]
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_config(directory, config)
     private = load_key(Store(FileFlash(str(directory))))

@@ -140,7 +140,8 @@ def test_a_device_renews_itself_with_one_peer_offline_and_one_byzantine(field: F
         # the same statement for each peer
         statements = {*liar.statements, *gate.statements}
         assert len(statements) == 1 and len(gate.statements) == 2
-        assert answers[0] == [16, Member(capsule.parse(mine(device.path))).node_id]
+        node_id = Member(capsule.parse(mine(device.path))).node_id
+        assert answers[0] == [16, node_id, gate.authority.scope, gate.authority.epoch]
         counted = refused(field, device)
         assert counted["TimedOut"] >= 1 and counted["WrongAnswer"] == 1
         # it is not asked for again
