@@ -48,8 +48,8 @@ def request(
 ) -> bytes:
     """Ask the host peers for an action, and wait until it is certified; the capsule.
 
-    announce(text): called when the request waits for something else. Raises `NeedsPerson` if nobody
-    approved it in `wait_s`, `NotReachable`, `Interrupted`, or `HostError` if it was refused.
+    announce(text): called when the request waits for something else. Raises `NeedsPerson` without
+    approval in `wait_s`, `NotReachable`, `Interrupted`, or `HostError` if it was refused.
     """
     check(target, payload)
     node, deadline = client.node, time.monotonic() + wait_s
