@@ -453,6 +453,7 @@ class Server:
             "head": authority.head,
             "time": authority.now_s(now_ms),
             "policy": authority.policy.issued if authority.policy else None,
+            "amended": bool(authority.policy_record()[0]),
             "beacon": authority.beacon.time if authority.beacon else None,
             "beacon_age_s": authority.beacon_age_s(now_ms),
             "sessions": len(context.sessions),

@@ -3,6 +3,7 @@
 from writ.wire import coap
 
 from ..humanize import duration
+from ..node.status import policy_age
 from .proofs import Report
 from .rollout import PROPAGATION_S
 from .scenario import GATE, PRIVATE, PUMP, READING, SOIL
@@ -42,8 +43,8 @@ def isolate(bed: Testbed, report: Report) -> None:
     )
     ages = {spec.name: bed.status(spec) for spec in (SOIL, PUMP)}
     reports = [
-        f"{name}: epoch {one['epoch']}, policy certified"
-        f" {duration(one['time'] - one['policy'])} ago, confirmed by a beacon"
+        f"{name}: epoch {one['epoch']}, policy"
+        f" {policy_age(one['time'] - one['policy'], one['amended'])}, confirmed by a beacon"
         f" {duration(one['beacon_age_s'])} ago"
         for name, one in ages.items()
         if isinstance(one["policy"], int) and isinstance(one["beacon_age_s"], int)

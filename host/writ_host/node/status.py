@@ -26,7 +26,7 @@ def describe_status(status: dict[str, Any], own_epoch: int) -> dict[str, object]
         "name": status.get("name"),
         "scope": status.get("scope"),
         "epoch": f"{epoch} ({compared}), head {_hex(status.get('head'))}",
-        "policy": _age(now, status.get("policy")),
+        "policy": _age(now, status.get("policy"), status.get("amended") is True),
         "beacon": _beacon(status),
         "sessions": status.get("sessions"),
         "running": _seconds(status.get("uptime_s"), "{}"),
@@ -42,11 +42,20 @@ def _seconds(value: object, text: str) -> str | None:
     return text.format(duration(value)) if isinstance(value, int) else None
 
 
-def _age(now: object, then: object) -> str:
+def policy_age(age_s: int, is_amended: bool) -> str:
+    """The age of the policy in force, as far as a node knows it: amendments carry no time."""
+    if is_amended:
+        return f"amended since the whole policy of {duration(age_s)} ago"
+    return f"certified {duration(age_s)} ago"
+
+
+def _age(now: object, then: object, is_amended: bool) -> str:
     # a node's clock is the newest certified time plus the seconds counted since: a lower bound
-    if isinstance(now, int) and isinstance(then, int):
-        return f"of {moment(then)}, at least {duration(now - then)} old"
-    return "none"
+    if not isinstance(now, int) or not isinstance(then, int):
+        return "none"
+    if is_amended:
+        return f"amended since the whole policy of {moment(then)}"
+    return f"of {moment(then)}, at least {duration(now - then)} old"
 
 
 def _beacon(status: dict[str, Any]) -> str:
@@ -67,7 +76,10 @@ def _counts(rejected: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class FolderStatus:
-    """The content of a node's folder. Times in Unix seconds; None for what is missing."""
+    """The content of a node's folder. Times in Unix seconds; None for what is missing.
+
+    policy: the time of the last whole policy; is_amended: amendments have changed it since.
+    """
 
     name: str
     node: bytes
@@ -81,6 +93,7 @@ class FolderStatus:
     policy: int | None
     beacon: int | None
     is_revoked: bool
+    is_amended: bool
     gateways: list[str]
 
 
@@ -115,8 +128,16 @@ def read_folder_status(path: Path) -> FolderStatus:
         policy=policy.issued if policy else None,
         beacon=authority.beacon.time if authority.beacon else None,
         is_revoked=bool(policy and identity in policy.revoked),
+        is_amended=bool(authority.policy_record()[0]),
         gateways=config.get("gateways", []),
     )
+
+
+def _policy(status: FolderStatus) -> str | None:
+    if not status.policy:
+        return None
+    since = "amended since the whole policy of " if status.is_amended else ""
+    return since + moment(status.policy)
 
 
 def describe_folder(status: FolderStatus) -> dict[str, object]:
@@ -133,7 +154,7 @@ def describe_folder(status: FolderStatus) -> dict[str, object]:
         "member": member,
         "roles": status.roles,
         "epoch": f"{status.epoch}, head {_hex(status.head)}" if status.epoch else "none",
-        "policy": moment(status.policy) if status.policy else None,
+        "policy": _policy(status),
         "beacon": moment(status.beacon) if status.beacon else "none",
         "gateways": status.gateways or "none",
     }

@@ -164,7 +164,12 @@ def _access_changes(old: Policy, new: Policy) -> list[AccessChange]:
         for key, pairs in grouped.items()
         for subjects, objects, methods in _blocks(pairs)
     ]
-    return sorted(found_changes, key=lambda change: (change.path, change.subjects, change.objects))
+    # all of it: `grouped` comes from sets, whose order differs from run to run
+    return sorted(found_changes, key=_order)
+
+
+def _order(change: AccessChange) -> tuple[Any, ...]:
+    return tuple(vars(change)[name] for name in ("path", "subjects", "objects", "methods", "text"))
 
 
 def _rules_between(policy: Policy, subject: int, target: int) -> _Rules:

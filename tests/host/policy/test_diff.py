@@ -1,5 +1,8 @@
 """The difference between two policies states exactly what changes, no more and no less."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -184,3 +187,24 @@ def test_verdicts_are_the_four_circumstances() -> None:
         (change,) = diff(policy(), new).allowed
         assert (change.before, change.after) == (NEVER, value)
         assert change.methods == 1 and METHODS[change.methods] == "GET"
+
+
+ORDER = r"""
+from writ.authority.capsule import POLICY, build, parse_claims
+from writ.authority.policy import Policy
+from writ_host.policy.diff import diff
+
+def policy(rules):
+    return Policy(parse_claims(build(POLICY, [1, bytes(6), rules, [], [], {}], iat=7)))
+
+rules = [[2, 4, "a/*", 1], [2, 4, "a/b", 2, 1], [2, 4, "a/b", 4, 2], [2, 4, "a/b", 8, 3]]
+print(*diff(policy([[2, 4, "a/b", 16]]), policy([*rules, [4, 2, "*", 3, 1]])).lines(), sep="\n")
+"""
+
+
+def test_the_order_of_lines_is_the_same_in_every_process() -> None:
+    found = set()
+    for seed in ("0", "1", "2", "3", "4", "5"):
+        env = {**os.environ, "PYTHONHASHSEED": seed}
+        found.add(subprocess.check_output([sys.executable, "-c", ORDER], env=env))
+    assert len(found) == 1
