@@ -35,6 +35,7 @@ from .signers import (
     resume_drafts,
     signing_options,
 )
+from .view import View, open_view
 
 _folder = click.Path(file_okay=False, path_type=Path)
 
@@ -250,7 +251,7 @@ def _issue(
         pairs = zip(admissions, drafts, strict=True)
         admissions = [one.resume_draft(draft) for one, draft in pairs]
     out.table(
-        ("name", "node id", "address", "roles", "until", ""),
+        ("name", "node id", "short address", "roles", "until", ""),
         [_row(folder, one) for one in admissions],
     )
     out.confirm("Admit these nodes, and have you compared their node ids?", yes)
@@ -330,25 +331,51 @@ def _state(folder: ScopeFolder, member: Member) -> str:
 @scope_option
 @click.option("--all", "all_", is_flag=True, help="Include members whose name has a newer key.")
 def list_(out: Output, scope: Path, all_: bool) -> None:
-    """List the members, and the requests that wait for admission."""
-    folder = ScopeFolder.open(scope)
+    """List the members, and the requests that wait for admission.
+
+    With a governor's daemon the list is refreshed first. Epoch, IP address and the time of the last
+    message are those that this governor's node has heard; else the address is that of book.toml.
+    """
+    view = open_view(scope)
+    folder = view.folder
     members = folder.members.all() if all_ else folder.members.newest()
-    book = addressbook.read(folder.path)
-    rows, documents = [], []
-    for one in members:
-        state, address = _state(folder, one), book.get(one.name)
-        roles = folder.policy.roles_of(one) & ~1 if folder.policy else one.roles
-        left = humanize.duration(one.expires - now_s()) if state == "ok" else ""
-        rows.append(
-            (one.name, one.address, _roles(folder, roles), state, left, one.node_id, address)
-        )
-        documents.append({**_document(folder, one), "state": state, "address": address})
-    columns = ("name", "short address", "roles", "state", "expires in", "node id", "address")
-    out.table(columns, rows)
+    documents = [_seen_document(view, one) for one in members]
+    rows = [_member_row(folder, one, two) for one, two in zip(members, documents, strict=True)]
+    out.table(_COLUMNS, rows)
+    view.say(out)
     waiting = [path.stem for path in folder.requests() if _is_open(folder, path)]
     if waiting:
         out.note(f"requested, not admitted: {', '.join(waiting)}")
-    out.json({"members": documents, "requests": waiting})
+    out.json({"members": documents, "requests": waiting, **view.document()})
+
+
+_COLUMNS = (
+    *("name", "roles", "state", "expires in", "epoch", "last heard", "IP address"),
+    *("short address", "node id"),
+)
+
+
+def _seen_document(view: View, one: Member) -> dict[str, Any]:
+    heard = view.of(one.node_id)
+    address = heard.get("address") or addressbook.read(view.folder.path).get(one.name)
+    return {
+        **_document(view.folder, one),
+        "state": _state(view.folder, one),
+        "address": address,
+        "epoch": heard.get("epoch"),
+        "last_heard": heard.get("heard"),
+    }
+
+
+def _member_row(folder: ScopeFolder, one: Member, document: dict[str, Any]) -> tuple[object, ...]:
+    roles = folder.policy.roles_of(one) & ~1 if folder.policy else one.roles
+    left = humanize.duration(one.expires - now_s()) if document["state"] == "ok" else ""
+    heard = document["last_heard"]
+    ago = "" if heard is None else f"{humanize.duration(max(0, now_s() - heard))} ago"
+    return (
+        *(one.name, _roles(folder, roles), document["state"], left, document["epoch"], ago),
+        *(document["address"], one.address, one.node_id),
+    )
 
 
 def _is_open(folder: ScopeFolder, path: Path) -> bool:
@@ -364,19 +391,20 @@ def _is_open(folder: ScopeFolder, path: Path) -> bool:
 @scope_option
 def show(out: Output, name: str, scope: Path) -> None:
     """Show one member: NAME, or its node id."""
-    folder = ScopeFolder.open(scope)
-    member = find_member(folder, name)
-    document = {
-        **_document(folder, member),
-        "state": _state(folder, member),
-        "address": addressbook.read(folder.path).get(member.name),
-        "key": member.x,
-        "capsule": member.raw,
+    view = open_view(scope)
+    member = find_member(view.folder, name)
+    document = {**_seen_document(view, member), "key": member.x, "capsule": member.raw}
+    heard = document["last_heard"]
+    shown = {
+        **document,
+        "roles": _roles(view.folder, member.roles),
+        "expires": humanize.moment(member.expires),
+        "last_heard": heard and humanize.moment(heard),
     }
-    roles = _roles(folder, member.roles)
-    shown = {**document, "roles": roles, "expires": humanize.moment(member.expires)}
-    out.fields({label.replace("_", " "): value for label, value in shown.items()})
-    out.json(document)
+    names = {"address": "IP address"}
+    out.fields({names.get(key, key.replace("_", " ")): value for key, value in shown.items()})
+    view.say(out)
+    out.json({**document, **view.document()})
 
 
 # --- commands of other files ----------------------------------------------------------------------

@@ -38,6 +38,7 @@ from .signers import (
     resume_drafts,
     signing_options,
 )
+from .view import open_view
 
 _file_argument = click.argument(
     "file", required=False, type=click.Path(dir_okay=False, path_type=Path)
@@ -94,7 +95,8 @@ def check(out: Output, file: Path | None, scope: Path) -> None:
 @scope_option
 def diff_(out: Output, file: Path | None, scope: Path) -> None:
     """Show what a policy file would newly allow and forbid."""
-    folder = ScopeFolder.open(scope)
+    view = open_view(scope)
+    folder = view.folder
     written = PolicyFile.load(file or folder.policy_file)
     change = policy_change(folder, written, is_preview=True)
     _show_change(out, folder, change)
@@ -106,7 +108,8 @@ def diff_(out: Output, file: Path | None, scope: Path) -> None:
             refusal = str(error)
             out.warn(f"writ policy certify refuses this file: {error}")
             out.note(error.advice)
-    out.json({**_document(folder, change), "refused": refusal})
+    view.say(out)
+    out.json({**_document(folder, change), "refused": refusal, **view.document()})
 
 
 def _show_change(out: Output, folder: ScopeFolder, change: PolicyChange) -> None:
@@ -276,7 +279,8 @@ def rebase(out: Output, file: Path | None, scope: Path) -> None:
     Revoked members that the file does not list are added to `revoked`. Everything else stays as it
     is: writ policy diff shows what the file would change now.
     """
-    folder = ScopeFolder.open(scope)
+    view = open_view(scope)
+    folder = view.folder
     path = file or folder.policy_file
     written = PolicyFile.load(path)
     members = folder.members.all()
@@ -289,6 +293,7 @@ def rebase(out: Output, file: Path | None, scope: Path) -> None:
     out.ok(f"{path} starts from epoch {folder.epoch} (head {folder.head.hex()})")
     for node in missing:
         out.line(f"  revoked: {names.get(node, node.hex())}")
+    view.say(out)
     out.note("see what it would change:  writ policy diff")
     out.json({"file": path, "epoch": folder.epoch, "head": folder.head, "revoked": missing})
 
@@ -357,8 +362,9 @@ def _tidy(folder: ScopeFolder, text: str) -> str | None:
 @command(group)
 @scope_option
 def show(out: Output, scope: Path) -> None:
-    """Show the policy in force as text."""
-    folder = ScopeFolder.open(scope)
+    """Show the policy in force as text. With a governor's daemon it is refreshed first."""
+    view = open_view(scope)
+    folder = view.folder
     if folder.policy is None:
         raise HostError("there is no policy yet", "Certify one first: writ policy certify.")
     found = decompile(folder.policy, folder.members.names())
@@ -377,6 +383,7 @@ def show(out: Output, scope: Path) -> None:
             "void": found.void_before and f"memberships from before epoch {found.void_before}",
         }
     )
+    view.say(out)
     keys = ("number", "from", "methods", "resource", "to", "condition")
     out.json(
         {
@@ -391,5 +398,6 @@ def show(out: Output, scope: Path) -> None:
             "approvals": found.approvals,
             "committee": found.committee,
             "void_before": found.void_before,
+            **view.document(),
         }
     )

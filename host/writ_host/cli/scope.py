@@ -19,7 +19,6 @@ from ..consensus.committee import (
 from ..governor.ceremonies.invitation import CeremonyStatus, Invitation
 from ..governor.ceremonies.record import Record
 from ..governor.client import founding as daemonfounding
-from ..governor.client.connection import read_daemon
 from ..keys.dkg import fingerprint_digits
 from ..policy.source import PolicyFile
 from ..policy.template import template
@@ -42,6 +41,7 @@ from .signers import (
     signing_options,
     wait_option,
 )
+from .view import open_view
 
 
 @click.group()
@@ -213,13 +213,11 @@ def _page(invitation: Invitation, states: Mapping[str, daemonfounding.State]) ->
 @scope_option
 def show(out: Output, scope: Path) -> None:
     """Show a scope: its governors, and the age of its policy and beacon."""
-    document = describe(ScopeFolder.open(scope))
+    view = open_view(scope)
+    document = describe(view.folder)
     _show(out, document)
-    if (daemon := read_daemon(scope)) is not None:
-        out.note(
-            f"this is the folder's state; for the state in force:  writ governor status {daemon}"
-        )
-    out.json(document)
+    view.say(out)
+    out.json({**document, **view.document()})
 
 
 def describe(folder: ScopeFolder) -> dict[str, Any]:

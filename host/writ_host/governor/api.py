@@ -3,7 +3,7 @@
     status   pending   log {last}   find {id, lines}   decide {id, yes, reason}
     propose {payloads, title, evidence}      capsules {cursor}      state      beacon      backup
     change {add, remove, threshold, dry_run} refresh {dry_run}
-    succeed {governors, threshold, dry_run}  in_force {seat_id}
+    succeed {governors, threshold, dry_run}  in_force {seat_id}              heard
 
 The first digits of an id are enough. Bytes are in hex.
 """
@@ -44,6 +44,7 @@ class Api:
             "capsules": self._capsules,
             "state": self._state,
             "beacon": self._beacon,
+            "heard": self._heard,
             "change": self._change,
             "refresh": self._change,
             "succeed": self._change,
@@ -109,6 +110,11 @@ class Api:
         cursor = field(request, "cursor", int)
         following, raws = self._governor.ledger.capsules.since(cursor, _PAGE_CAPSULES, _PAGE_BYTES)
         return {"cursor": following, "capsules": raws}
+
+    def _heard(self, _: Document) -> Document:
+        """What this governor's node has heard of members."""
+        node = self._governor.node
+        return {"members": node.heard() if node is not None else {}}
 
     def _state(self, _: Document) -> Document:
         core = self._governor.require_core()

@@ -6,6 +6,7 @@ members. Its key is the governor's node key, which never reaches the disk unencr
 """
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, cast
@@ -14,6 +15,7 @@ from writ import cbor
 from writ.authority import capsule as capsules
 from writ.authority.store import Store
 from writ.errors import NotFound, Rejection, UsageError
+from writ.limits import ADDRESSES_MAX
 from writ.node.context import PREFIX
 from writ.node.sync import Sync
 from writ.wire import coap
@@ -214,6 +216,7 @@ class ScopeNode(ReportingNode):
         self.queue: deque[bytes] = deque()
         self._capsule_source = capsule_source
         self._policy_push = PolicyPush(self, capsule_source)
+        self._heard: dict[bytes, int] = {}  # node id -> Unix seconds of its last authentic message
         self._has_changed = True  # since the last turn
         self._due_ms: int | None = None  # when `turn` has work, by the node's own clock
 
@@ -250,6 +253,27 @@ class ScopeNode(ReportingNode):
         if self._has_changed:
             return 0
         return None if self._due_ms is None else max(0, self._due_ms - self.clock.now_ms())
+
+    # --- what was heard of members ----------------------------------------------------------------
+
+    def mark_seen(self, session: Any, address: str) -> None:
+        """As `NodeContext.mark_seen`; notes the time, too."""
+        super().mark_seen(session, address)
+        node_id = session.peer.node_id
+        self._heard.pop(node_id, None)
+        self._heard[node_id] = int(time.time())
+        if len(self._heard) > ADDRESSES_MAX:
+            del self._heard[next(iter(self._heard))]
+
+    def heard(self) -> dict[str, dict[str, object]]:
+        """{node id (hex): address, epoch if known, and Unix seconds of its last message}."""
+        found: dict[str, dict[str, object]] = {}
+        for node_id, heard in self._heard.items():
+            session = self.sessions.by_peer(node_id)
+            epoch = session.seen_epoch if session else 0
+            address = self.address_of(node_id)
+            found[node_id.hex()] = {"address": address, "epoch": epoch or None, "heard": heard}
+        return found
 
     # --- capsules from the ledger -----------------------------------------------------------------
 

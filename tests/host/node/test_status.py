@@ -52,12 +52,12 @@ def test_a_folder_and_a_node_say_that_their_policy_was_amended(tmp_path: Path) -
     assert not read_folder_status(rig.path / "gw").is_amended
     rig.ok("member", "revoke", "w1", "--yes")
     node = Node.load(str(rig.path / "gw"))
-    assert node.status(0)["amended"] is False
+    assert node.server.status(0)["amended"] is False
     node.authority.receive((rig.scope / "amendments/00002.cbor").read_bytes(), 0)
-    assert node.status(0)["amended"] is True
+    assert node.server.status(0)["amended"] is True
     found = read_folder_status(rig.path / "gw")
     assert found.is_amended and found.epoch == 2
     assert str(describe_folder(found)["policy"]).startswith("amended since the whole policy of 20")
     whole = (rig.scope / "policies/00002.cbor").read_bytes()
     node.authority.receive(whole, 0)
-    assert node.status(0)["amended"] is False
+    assert node.server.status(0)["amended"] is False
