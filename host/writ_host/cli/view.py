@@ -1,6 +1,6 @@
 """What commands that show a scope begin with: a folder that is refreshed first, and its age.
 
-Without a daemon the folder is the scope's state: whoever certifies here writes it here.
+Without a daemon the folder is the scope's state: commands that certify write it here.
 """
 
 import time
