@@ -23,9 +23,9 @@ from ..keys.dkg import fingerprint_digits
 from ..policy.source import PolicyFile
 from ..policy.template import template
 from ..scope import founding, issuance, policyfile
-from ..scope.clock import CLOCK_JUMP_S_MAX
 from ..scope.delivery import beacon_sender, find_targets
 from ..scope.folder import ScopeFolder, now_s
+from ..scope.validation import CLOCK_JUMP_S_MAX
 from .delivery import deliver, deliver_option, documents, finish
 from .governorview import table
 from .livepage import live_page

@@ -11,6 +11,8 @@ The first digits of an id are enough. Bytes are in hex.
 import dataclasses
 from collections.abc import Sequence
 
+from writ.authority.capsule import BEACON, KIND_NAMES
+
 from ..consensus.committee import UnsafeThreshold, check_threshold
 from ..errors import HostError
 from . import backup, snapshot
@@ -18,6 +20,7 @@ from .activation import names_seat
 from .ceremonies.record import Record
 from .ceremonies.views import CeremonyView
 from .control import Document, field
+from .core.core import Core
 from .governor import LEARNING, RETIRED, Governor
 from .proposals import messages
 from .proposals.proposal import OPEN, ProposalView
@@ -156,13 +159,29 @@ class Api:
         return _proposal(view, has_summary=False)
 
     def _beacon(self, request: Document) -> Document:
-        """Have a beacon signed now, as if this governor's turn had come; returns the old state."""
+        """Have a beacon signed now, as if this governor's turn had come; returns the old state.
+
+        `proposal`: where operators must approve the time, else null.
+        """
         found = self._state(request)
-        # there is no proposal: each governor signs a beacon that its own clock and head confirm
         core, now_ms = self._governor.require_core(), self._governor.now_ms()
+        payload, needs_operators = core.cosigning.next_beacon()
+        if needs_operators:
+            return {**found, "proposal": self._propose_beacon(core, payload)}
+        found["proposal"] = None
+        # there is no proposal: each governor signs a beacon that its own clock and head confirm
         core.cosigning.beacon_due_ms = now_ms
         self._governor.handle_outputs(core.tick(now_ms))
         return found
+
+    def _propose_beacon(self, core: Core, payload: bytes) -> Document:
+        """Propose a beacon that operators must approve, unless such a proposal is open."""
+        kind = KIND_NAMES[BEACON]
+        found = [view for view in core.pending() if view.kind == kind and not view.verdict.reason]
+        if not found:
+            id = self._governor.propose([payload], "a beacon after a long time without one", b"")
+            found = self._proposals_with(id.hex())
+        return _proposal(found[0])
 
     def _backup(self, _: Document) -> Document:
         """Write a backup into the daemon's folder; the command fetches and removes it."""

@@ -7,9 +7,7 @@ would stay with every node that receives it.
 from ..errors import HostError
 from ..humanize import duration, utc_minute
 from .folder import ScopeFolder, now_s
-
-# A scope without daemons certifies nothing for weeks; a clock that was reset is off by years.
-CLOCK_JUMP_S_MAX = 30 * 86400
+from .validation import CLOCK_JUMP_S_MAX
 
 
 class ClockJump(HostError):

@@ -27,13 +27,25 @@ from .revocation import spent_ids
 ACTION_LIFETIME_S = 86400
 
 
+# A certified time never goes back on a device. One that is so long after the newest certified one
+# may be that of a wrong clock, so operators decide, also after a winter without governors.
+CLOCK_JUMP_S_MAX = 30 * 86400
+# The time that operators have to approve such a beacon.
+TIME_JUMP_AGE_S_MAX = 86400
+
+
 def beacon_objection(
-    payload: bytes, clock_s: int, clock_skew_max_s: int, epoch: int, head: bytes
+    payload: bytes,
+    clock_s: int,
+    clock_skew_max_s: int,
+    epoch: int,
+    head: bytes,
+    age_max_s: int = 0,
 ) -> str | None:
     """Why a governor must not sign this beacon payload, None if it may.
 
-    clock_s, epoch, head: the governor's own; clock_skew_max_s: the charter's bound. Raises
-    `Malformed`.
+    clock_s, epoch, head: the governor's own; clock_skew_max_s: the charter's bound; age_max_s: how
+    old it may be, if that is more. Raises `Malformed`.
     """
     claims = codec.a_map(codec.load(payload))
     body = codec.a_list(claims.get(WRIT))
@@ -42,7 +54,8 @@ def beacon_objection(
     if body[1:] != [epoch, head]:
         return "it does not name the newest policy that this governor has"
     time_s = codec.an_int(claims.get(IAT), 0, TIME_MAX)
-    if abs(time_s - clock_s) > clock_skew_max_s:
+    age_s = clock_s - time_s
+    if not -clock_skew_max_s <= age_s <= max(clock_skew_max_s, age_max_s):
         return f"its time is more than {clock_skew_max_s} s from this governor's clock"
     return None
 
@@ -343,13 +356,13 @@ class Validation:
         self.epoch, self.head, self.amended = found.epoch, found.head, None
         return found
 
-    def beacon(self, capsule: Capsule) -> Beacon:
-        """A beacon: the time and the newest epoch."""
+    def beacon(self, capsule: Capsule, age_max_s: int = 0) -> Beacon:
+        """A beacon: the time and the newest epoch. age_max_s: as in `beacon_objection`."""
         beacon: Any = Beacon(capsule)
         self.add_line(f"beacon: epoch {beacon.epoch}, {utc_minute(beacon.time)}")
         head = self.head or b""
-        skew_max_s = self.clock_skew_max_s
-        reason = beacon_objection(capsule.payload, self.clock_s, skew_max_s, self.epoch, head)
+        bounds = self.clock_s, self.clock_skew_max_s
+        reason = beacon_objection(capsule.payload, *bounds, self.epoch, head, age_max_s)
         if reason is not None:
             self.add_problem(
                 f"the beacon of epoch {beacon.epoch}, {utc_minute(beacon.time)}: {reason}"

@@ -34,6 +34,7 @@ class Driven:
         if not self.folder.toml.exists():
             self.folder.create(self.identity.name, *free_ports(2))
         self.store = MemoryStore(self.seat.to_bytes() if has_seat else None)
+        self.clock_s = now_s
         self.events: list[tuple[str, str, dict[str, object]]] = []
 
     def write_genesis(self) -> list[bytes]:
@@ -50,7 +51,15 @@ class Driven:
 
     def start(self) -> Daemon:
         """Open the daemon and handle its first turn."""
-        self.daemon = Daemon(self.folder, self.folder.read(), self.identity, self.store, self._keep)
+        self.daemon = Daemon(
+            self.folder,
+            self.folder.read(),
+            self.identity,
+            self.store,
+            self._keep,
+            None,
+            self.clock_s,
+        )
         try:
             self.daemon._start()
             self.turn()

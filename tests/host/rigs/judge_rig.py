@@ -14,7 +14,8 @@ from writ.limits import GOVERNORS_MAX
 from writ.node.statement import member_request
 from writ_host import codec
 from writ_host.governor.ledger.ledger import Ledger
-from writ_host.governor.proposals.judge import RENEWAL_S_MAX, ScopeView, Verdict, judge
+from writ_host.governor.proposals.judge import RENEWAL_S_MAX, Verdict, judge
+from writ_host.governor.proposals.scopeview import ScopeView
 from writ_host.governor.proposals.statement import ACT, Statement
 from writ_host.policy.source import PolicyFile
 

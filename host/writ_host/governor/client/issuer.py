@@ -91,7 +91,8 @@ class GovernorIssuer(Issuer):
     def issue(self, drafts: Sequence[Draft], title: str) -> list[bytes]:
         """The capsules: ordered drafts are one proposal, members and actions are others.
 
-        A beacon needs no proposal: the governors certify one of their own at once.
+        A beacon needs no proposal: the governors certify one of their own at once, unless its time
+        is so far after the newest certified one that operators must approve it.
         """
         proposals = [part for part in _parts(drafts) if _sort(part[0]) != _BEACON]
         known = {draft.payload: self._find_taken(draft) for part in proposals for draft in part}
@@ -197,6 +198,9 @@ class GovernorIssuer(Issuer):
 
     def _beacon(self, client: ControlClient) -> bytes:
         before = state = client.ask("beacon")
+        if before["proposal"] is not None:
+            (done,) = self._wait(client, [before["proposal"]])
+            return bytes.fromhex(done["capsules"][0])
         while state["beacon"] in ("", before["beacon"]):
             state = client.ask_anew("state", state, self._left_s([]))
         return bytes.fromhex(state["beacon"])

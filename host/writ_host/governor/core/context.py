@@ -10,7 +10,7 @@ from ...keys.identity import Identity
 from ...keys.roster import Seat
 from ..ledger.capsules import read_capsule
 from ..ledger.ledger import Ledger
-from ..proposals.judge import ScopeView
+from ..proposals.scopeview import ScopeView
 from .chain import ChainState
 
 
@@ -114,6 +114,7 @@ class CoreContext:
             committees=self.next_seats,
             governors=self.count,
             void_before=self.ledger.restorations.void_before,
+            threshold=self.seat.public.threshold,
         )
 
     def newest_beacon(self) -> tuple[int, int]:

@@ -21,7 +21,8 @@ from ...consensus.cosign import ASK, JOBS_MAX, RESEND_MS, Cosigner
 from ...consensus.effects import UNKNOWN_PROPOSAL, Effect, Objection, Received, Tick
 from ...consensus.signer import Signer
 from ...consensus.value import BATCH_MAX, body_of
-from ...scope.validation import beacon_objection
+from ...humanize import utc_minute
+from ...scope.validation import CLOCK_JUMP_S_MAX, beacon_objection
 from ..proposals.proposal import OPEN, UNKNOWN, Proposal
 from .clockskew import ClockSkew
 from .context import CoreContext
@@ -68,6 +69,7 @@ class CosigningScheduler:
         self._resend_due_ms = 0
         self.beacon_due_ms = 0  # when this governor's turn for a beacon comes
         self._new_epoch_beacon_ms = 0  # when the beacon of a new epoch is due, 0 for none
+        self._has_reported_jump = False
         self._beacon_asked_ms = -SETTLE_MS  # when any governor last asked for a beacon
 
     # --- objections -------------------------------------------------------------------------------
@@ -76,7 +78,7 @@ class CosigningScheduler:
         """Why this governor does not sign these payloads, None if it does."""
         for payload in payloads:
             if body_of(payload)[0] == BEACON:
-                objection = _objection(self._objection_to_beacon(payload))
+                objection = self._objection_to_beacon(payload)
             else:
                 objection = self._objection_to_one(payload)
                 objection = objection or _objection(self.reservations.objection(payload))
@@ -94,17 +96,24 @@ class CosigningScheduler:
                 break
         return objection
 
-    def _objection_to_beacon(self, payload: bytes) -> str | None:
+    def _objection_to_beacon(self, payload: bytes) -> Objection | None:
         context = self._context
         self._beacon_asked_ms = context.now_ms
         chain = context.chain
-        skew = chain.charter.clock_skew_max_s
-        objection = beacon_objection(payload, context.clock_s(), skew, chain.epoch, chain.head)
         time_s = int(capsules.parse_claims(payload)[capsules.IAT])
         self._judged_time_s = time_s
+        if self.is_time_jump(time_s):
+            # judged with the operators' answers
+            return self._objection_to_one(payload)
+        skew = chain.charter.clock_skew_max_s
+        objection = beacon_objection(payload, context.clock_s(), skew, chain.epoch, chain.head)
         if objection is None and time_s <= context.newest_beacon()[0]:
-            return "a newer beacon is certified already"
-        return objection
+            objection = "a newer beacon is certified already"
+        return _objection(objection)
+
+    def is_time_jump(self, time_s: int) -> bool:
+        """Whether operators must approve this time, so far after the newest certified one."""
+        return time_s - self._context.view().certified_s > CLOCK_JUMP_S_MAX
 
     # --- messages and time ------------------------------------------------------------------------
 
@@ -234,10 +243,22 @@ class CosigningScheduler:
         rank = (context.me - 1 - context.chain.epoch - time_s // interval_s) % context.count
         self.beacon_due_ms = due_ms + rank * BEACON_TURN_MS
 
+    def next_beacon(self) -> tuple[bytes, bool]:
+        """The payload of a beacon with the present time, and whether operators must approve it."""
+        context = self._context
+        time_s = max(context.clock_s(), context.newest_beacon()[0] + 1)
+        body = [context.chain.epoch, context.chain.head]
+        return capsules.build(BEACON, body, iat=time_s), self.is_time_jump(time_s)
+
     def _start_beacon(self) -> None:
         context = self._context
         if context.chain.policy is None:
             return
-        time_s = max(context.clock_s(), context.newest_beacon()[0] + 1)
-        body = [context.chain.epoch, context.chain.head]
-        self._start((capsules.build(BEACON, body, iat=time_s),))
+        payload, needs_operators = self.next_beacon()
+        if not needs_operators:
+            self._start((payload,))
+        elif not self._has_reported_jump:
+            self._has_reported_jump = True
+            since = utc_minute(context.view().certified_s)
+            text = f"no time is certified since {since}: operators must approve the next beacon"
+            context.record("time-jump", f"{text}, see writ scope beacon --help")

@@ -84,6 +84,8 @@ class ProposalPool:
         mine = proposal.approvals.get(self._context.me)
         if verdict.operators and mine is not None and not mine.yes:
             return "this governor's operator denied it"
+        if verdict.needs_own_operator and mine is None:
+            return "this governor's operator has not approved it"
         if proposal.yes < verdict.operators:
             return f"{proposal.yes} of {verdict.operators} operators approved"
         return None

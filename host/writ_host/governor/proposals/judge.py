@@ -13,7 +13,7 @@ and what the device concerned has signed.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from writ import crypto
 from writ.authority import capsule as capsules
@@ -29,23 +29,29 @@ from writ.authority.capsule import (
     Capsule,
     Charter,
 )
-from writ.authority.policy import Policy, decide
+from writ.authority.policy import decide
 from writ.errors import Rejection
 from writ.limits import CAPSULE_BYTES_MAX, GOVERNORS_MAX
 
 from ... import codec
 from ...consensus.value import BATCH_MAX, body_of
 from ...errors import Malformed
-from ...humanize import utc_minute
+from ...humanize import duration, utc_minute
 from ...keys.frost import is_valid
 from ...policy.approvals import Approvals
 from ...policy.text import approvals_of
 from ...refusals import rejection_text
 from ...scope.admission import MembershipRequest, is_request, read_request
-from ...scope.validation import KnownMember, Registry, Validation
+from ...scope.validation import (
+    CLOCK_JUMP_S_MAX,
+    TIME_JUMP_AGE_S_MAX,
+    KnownMember,
+    Validation,
+)
 from .command import Command
 from .messages import EVIDENCE_BYTES_MAX
 from .origin import STATEMENT_WAIT_MAX_S, age_problem
+from .scopeview import ScopeView
 from .statement import ACT, ADMIT, RENEW, REVOKE, Statement
 
 # The longest membership without an operator's approval, from the statement or from now on.
@@ -57,34 +63,6 @@ GOVERNORS_OPERATORS = 2
 TITLE_CHARS_MAX = 80
 
 
-class JudgeLedger(Registry, Protocol):
-    """The part of the ledger that the judge reads."""
-
-    def beacon(self) -> bytes | None:
-        """The newest beacon."""
-
-
-@dataclass(frozen=True)
-class ScopeView:
-    """The state of the scope as this governor knows it.
-
-    policy, epoch, head (6 B): in force; clock_s: its own clock, Unix seconds; committees: what
-    ceremonies that it took part in have made, committee digests (8 B) and new group keys (32 B);
-    governors: their number, 0 for the charter's; void_before(node id): the epoch before which no
-    statement of this node counts, since the node was restored in it.
-    """
-
-    charter: Charter
-    policy: Policy | None
-    epoch: int
-    head: bytes
-    clock_s: int
-    ledger: JudgeLedger
-    committees: frozenset[bytes] = frozenset()
-    governors: int = 0
-    void_before: Callable[[bytes], int] = lambda _: 0
-
-
 @dataclass(frozen=True)
 class Verdict:
     """The judgement of one governor on a proposal.
@@ -93,7 +71,7 @@ class Verdict:
     operators: how many must approve (0: none); title: one line of text; validation: what the
     payloads mean; kind: a capsule's, or "several"; malformed: the name of the rejection of a
     payload or of evidence that no honest governor proposes, "" for none; commands: what its
-    actions do.
+    actions do; needs_own_operator: whether each governor that signs also needs its own operator.
     """
 
     reason: str | None
@@ -103,6 +81,7 @@ class Verdict:
     kind: str
     malformed: str = ""
     commands: tuple[Command, ...] = ()
+    needs_own_operator: bool = False
 
     @property
     def lines(self) -> list[str]:
@@ -131,6 +110,7 @@ def judge(payloads: Sequence[bytes], evidence: bytes, view: ScopeView) -> Verdic
         case.kinds.pop() if len(case.kinds) == 1 else "several",
         malformed,
         tuple(case.commands),
+        case.is_time_jump,
     )
 
 
@@ -165,6 +145,7 @@ class _Case:
         unknown = Approvals(operators=self.governors)
         self.approvals = (approvals_of(policy) or unknown) if policy else Approvals()
         self.operators = 0  # how many must approve
+        self.is_time_jump = False
         self.titles: list[str] = []
         self.kinds: set[str] = set()
         self.commands: list[Command] = []
@@ -189,6 +170,20 @@ class _Case:
         else:
             raise Malformed("capsules of these kinds are not certified, or not together")
 
+    def _check_time(self, time_s: int) -> None:
+        """Require the operator of each governor that signs, if the certified time jumps."""
+        newest_s = self.view.certified_s
+        self.is_time_jump |= time_s - newest_s > CLOCK_JUMP_S_MAX
+        if not self.is_time_jump:
+            return
+        threshold = self.view.threshold or int(self.view.charter.threshold)
+        self.operators = max(self.operators, threshold)
+        self.validation.add_line(
+            f"its time is {duration(time_s - newest_s)} after the newest certified time, and"
+            " devices never go back: each governor that signs it needs the approval of its own"
+            " operator, who compares it with another clock"
+        )
+
     # --- ordered kinds ----------------------------------------------------------------------------
 
     def _policy(self, parsed: list[Capsule], evidence: list[bytes]) -> None:
@@ -208,6 +203,7 @@ class _Case:
         elif new.committee != (old.committee if old else None):
             self._require_two_operators()
             self.titles.append("other governors")
+        self._check_time(int(new.issued))
         if not self.titles:
             self.titles.append(f"policy of epoch {new.epoch}")
 
@@ -246,6 +242,7 @@ class _Case:
         self.validation.add_line(
             f"{staying} of the {len(new.governors)} new governors are in the charter now in force"
         )
+        self._check_time(int(found.issued))
         if found.group_key not in self.view.committees:
             self.validation.add_problem("this governor took no part in making the new group key")
         self.titles.append(f"succession to another group key in epoch {found.epoch}")
@@ -334,14 +331,16 @@ class _Case:
         return statement.request
 
     def _beacon(self, capsule: Capsule, evidence: bytes) -> int:
-        beacon: Any = self.validation.beacon(capsule)
+        is_jump = Beacon(capsule).time - self.view.certified_s > CLOCK_JUMP_S_MAX
+        beacon: Any = self.validation.beacon(capsule, TIME_JUMP_AGE_S_MAX if is_jump else 0)
         newest = self.view.ledger.beacon()
         if newest is not None and beacon.time <= Beacon(capsules.parse(newest)).time:
             self.validation.add_problem("a newer beacon is certified already")
         if evidence:
             raise Malformed("a beacon takes no evidence")
-        self.titles.append(f"beacon of epoch {beacon.epoch}")
-        return self.approvals.operators_for("beacon")
+        self.titles.append(f"beacon of epoch {beacon.epoch}, {utc_minute(beacon.time)}")
+        self._check_time(int(beacon.time))
+        return max(self.operators, self.approvals.operators_for("beacon"))
 
     def _action(self, capsule: Capsule, evidence: bytes) -> int:
         action: Any = self.validation.action(capsule)
