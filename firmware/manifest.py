@@ -5,6 +5,7 @@ package(  # noqa: F821
     "writ",
     files=(
         "__init__.py",
+        "aes.py",
         "agent.py",
         "authority/__init__.py",
         "authority/actions.py",

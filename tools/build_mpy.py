@@ -17,7 +17,14 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from device_files import FIRMWARE, HOST_ONLY, ROOT, device_files, package_text
+from device_files import (
+    FIRMWARE,
+    HOST_ONLY,
+    ROOT,
+    SOURCES_ONLY,
+    device_files,
+    package_text,
+)
 from shrink import Linker
 
 OPTIMISATION = 3
@@ -66,7 +73,7 @@ def linker() -> Linker:
     unlinked += (
         ROOT / f"tools/measure/{name}_device.py" for name in ("heap", "delegating", "flooding")
     )
-    host_only = [Linker.module(Path("writ", name)) for name in HOST_ONLY]
+    host_only = [Linker.module(Path("writ", name)) for name in HOST_ONLY | SOURCES_ONLY]
     return Linker(FIRMWARE, callers, unlinked, host_only=host_only)
 
 

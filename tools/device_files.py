@@ -14,16 +14,22 @@ ROOT = Path(__file__).resolve().parent.parent
 FIRMWARE = ROOT / "firmware"
 
 # Modules of writ that only CPython ever imports, relative to firmware/writ.
-HOST_ONLY = frozenset(
-    {"aes.py", "crypto/openssl.py", "crypto/p256_verify.py", "crypto/pycryptodome.py"}
-)
+HOST_ONLY = frozenset({"crypto/openssl.py", "crypto/p256_verify.py", "crypto/pycryptodome.py"})
+# Modules for firmware without `cryptolib`, which has to be built with the sources. The linked
+# modules are for firmware that has it.
+SOURCES_ONLY = frozenset({"aes.py"})
 
 
-def device_files() -> list[str]:
+def source_files() -> list[str]:
     """The device's modules, relative to firmware/, sorted: ["writ/__init__.py", ...]."""
     package = FIRMWARE / "writ"
     names = (path.relative_to(package).as_posix() for path in package.rglob("*.py"))
     return sorted(f"writ/{name}" for name in names if name not in HOST_ONLY)
+
+
+def device_files() -> list[str]:
+    """The modules of `source_files` that the linker takes."""
+    return [name for name in source_files() if name.removeprefix("writ/") not in SOURCES_ONLY]
 
 
 def version() -> str:
@@ -34,7 +40,7 @@ def version() -> str:
 
 def manifest_text() -> str:
     """firmware/manifest.py, as MicroPython's `FROZEN_MANIFEST` takes it."""
-    names = (name.removeprefix("writ/") for name in device_files())
+    names = (name.removeprefix("writ/") for name in source_files())
     lines = "".join(f'        "{name}",\n' for name in names)
     return (
         '"""Freeze manifest: FROZEN_MANIFEST of a MicroPython build. '
@@ -64,7 +70,7 @@ def package_text(names: Iterable[str]) -> str:
 def main() -> None:
     """Rewrite the list."""
     (FIRMWARE / "manifest.py").write_text(manifest_text())
-    print(f"{len(device_files())} device files listed")
+    print(f"{len(source_files())} device files listed")
 
 
 if __name__ == "__main__":

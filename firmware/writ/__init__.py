@@ -3,7 +3,7 @@
 The API for an app is `writ.Node`, `writ.coap` (methods, codes, `code_text`) and `writ.errors`.
 """
 
-from .compat import save_heap
+from .compat import MICROPYTHON, save_heap
 
 
 class Node:
@@ -26,4 +26,10 @@ def __getattr__(name):
         from .wire import coap
 
         return coap
+    if MICROPYTHON:
+        # there an AttributeError ends `from .. import cbor`; the submodule is not looked for
+        import sys
+
+        __import__(__name__ + "." + name)
+        return sys.modules[__name__ + "." + name]
     raise AttributeError(name)

@@ -1,7 +1,8 @@
 """AES-128 encryption, ECB and CBC, in plain Python (FIPS 197, SP 800-38A).
 
-Only for a CPython without `cryptolib`; devices have it in their firmware. Table lookups by key
-and data: not constant-time. Imports nothing, since `compat` imports it.
+For CPython, and for a firmware that was built without `cryptolib`: it takes the sources then
+(firmware/manifest.py). Table lookups by key and data: not constant-time. Imports nothing, since
+`compat` imports it.
 """
 
 
