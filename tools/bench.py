@@ -15,7 +15,7 @@ from pathlib import Path
 
 import build_mpy
 from device_files import ROOT
-from measure import flooding, governing, groupkey, interpreters, sizes
+from measure import flooding, fragmenting, governing, groupkey, interpreters, sizes
 from measure.row import Row
 from rich import box
 from rich.console import Console
@@ -72,7 +72,7 @@ def main() -> None:
         parts: dict[str, Callable[[], list[Row]]] = {
             "bytes": sizes.measure,
             "times": lambda: interpreters.measure_times(tree),
-            "heap": lambda: interpreters.measure_heap(tree),
+            "heap": lambda: [*interpreters.measure_heap(tree), *fragmenting.measure(tree)],
             "floods": lambda: flooding.measure(interpreters.find_micropython(), tree),
             "group": groupkey.measure,
             "governors": lambda: governing.measure(tree),

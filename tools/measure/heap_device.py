@@ -2,7 +2,8 @@
 
 IMAGE: a file with a ROMFS image, from which the core is loaded. It is in the heap, unlike a chip's.
 
-`peak` is the most heap in use, without garbage, at the calls of the crypto primitives.
+`peak` is the most heap in use, without garbage, at the calls of the crypto primitives; `free` is
+the free heap and `largest` its largest piece, if the request has a payload.
 """
 
 import gc
@@ -43,9 +44,28 @@ gc.collect()
 idle = gc.mem_alloc()
 
 
+def largest():
+    """The largest piece that can be allocated, in bytes, within 64."""
+    low, high = 0, gc.mem_free()
+    while high - low > 64:
+        size = (low + high) // 2
+        try:
+            bytearray(size)
+            low = size
+        except MemoryError:
+            high = size
+        gc.collect()
+    return low
+
+
 @node.resource("temp")
 def temp(request):
-    return json.dumps({"idle": idle, "peak": peak, "epoch": node.authority.epoch})
+    figures = {"idle": idle, "peak": peak, "epoch": node.authority.epoch}
+    if request.payload:
+        gc.collect()
+        figures["free"] = gc.mem_free()
+        figures["largest"] = largest()
+    return json.dumps(figures)
 
 
 print("ready")

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import build_mpy
@@ -140,16 +142,15 @@ def measure_times(tree: Path) -> list[Row]:
     return rows
 
 
-def try_heap(
-    tree: Path, heap: int, seconds: float = 8.0, rom: bytes = b""
-) -> dict[str, int] | None:
-    """The figures of a device with a heap of `heap` bytes, or None if the heap is too small.
+Process = subprocess.Popen[str]
+
+
+@contextmanager
+def running_device(tree: Path, heap: int, rom: bytes = b"") -> Iterator[tuple[Node, str, Process]]:
+    """A device with a heap of `heap` bytes: (gateway of its scope, its address, its process).
 
     rom: the ROMFS image to load the core from, in place of `tree`. Its bytes are added to the heap,
     since the unix port can mount an image only there.
-
-    The device is a process with a socket. It must complete a handshake with this process, answer a
-    request, notice the newer epoch, pull and apply that policy, and answer again in that epoch.
     """
     micropython = find_micropython()
     assert micropython is not None
@@ -174,7 +175,7 @@ def try_heap(
         gateway = Node.load(f"{name}/gateway")
         gateway.open()
         try:
-            return _exercise(gateway, f"127.0.0.1:{ports['soil']}", device, seconds)
+            yield gateway, f"127.0.0.1:{ports['soil']}", device
         finally:
             gateway.link.close()
             device.kill()
@@ -183,8 +184,20 @@ def try_heap(
                 device.stdout.close()
 
 
+def try_heap(
+    tree: Path, heap: int, seconds: float = 8.0, rom: bytes = b""
+) -> dict[str, int] | None:
+    """The figures of a device with a heap of `heap` bytes, or None if the heap is too small.
+
+    rom: as in `running_device`. The device is a process with a socket. It must complete a handshake with this process, answer a
+    request, notice the newer epoch, pull and apply that policy, and answer again in that epoch.
+    """
+    with running_device(tree, heap, rom) as (gateway, address, device):
+        return _exercise(gateway, address, device, seconds)
+
+
 def _exercise(
-    gateway: Node, address: str, device: "subprocess.Popen[str]", seconds: float
+    gateway: Node, address: str, device: Process, seconds: float
 ) -> dict[str, int] | None:
     deadline = time.monotonic() + seconds
     assert device.stdout is not None

@@ -12,7 +12,7 @@ The scalars are read through combs of four teeth, 64 columns each: 64 doublings 
 The comb of the last key is kept (864 bytes), since a device always verifies with one group key.
 """
 
-from ..compat import const
+from ..compat import compute, const
 from .hashes import sha512
 
 _P = 2**255 - 19
@@ -117,6 +117,15 @@ def _comb(encoded):
     Entry i of 8 is P3 + P2 + P1 + P0 with a minus before Pj where bit j of i is 0; Pj is
     2**(64 * j) times the point. The ninth entry is the point itself.
     """
+    entries = compute(_entries, encoded)
+    # packed: as integers in tuples the two combs would hold 7 kB of heap
+    return entries and [
+        b"".join([(number % _P).to_bytes(32, "little") for number in entry]) for entry in entries
+    ]
+
+
+def _entries(encoded):
+    # the entries of `_comb`, not packed
     point = _decode(encoded)
     if point is None:
         return None
@@ -132,11 +141,7 @@ def _comb(encoded):
         entries = [_add(entry, tooth, True) for entry in entries] + [
             _add(entry, tooth, False) for entry in entries
         ]
-    # packed: as integers in tuples the two combs would hold 7 kB of heap
-    return [
-        b"".join([(number % _P).to_bytes(32, "little") for number in entry])
-        for entry in _affine(entries) + teeth[:1]
-    ]
+    return _affine(entries) + teeth[:1]
 
 
 def _entry(packed):
@@ -202,7 +207,7 @@ def ed25519_verify(public, message, signature):
         comb = _comb(public)
         if comb:
             # y = 1 for the neutral point alone, so [L]A is another one if A's order is not L
-            _, y, z, _ = _combine(0, comb, _L, comb)
+            _, y, z, _ = compute(_combine, 0, comb, _L, comb)
             if (y - z) % _P:
                 comb = None
         _last = (bytes(public), comb)
@@ -210,8 +215,13 @@ def ed25519_verify(public, message, signature):
         return False
     if _base is None:
         _base = _comb(_BASE)
+    return compute(_r, s, public, message, signature, comb) == signature[:32]
+
+
+def _r(s, public, message, signature, comb):
+    # the encoding of the only R that fits
     k = int.from_bytes(sha512(signature[:32] + public + message), "little") % _L
     x, y, z, _ = _combine(s, _base, k, comb)
     z = pow(z % _P, _P - 2, _P)
     y = y * z % _P | (x * z % _P & 1) << 255
-    return y.to_bytes(32, "little") == signature[:32]
+    return y.to_bytes(32, "little")

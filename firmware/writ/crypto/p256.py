@@ -8,7 +8,7 @@ instead of this one removes it. Devices only sign: p256_verify.py is for hosts.
 Points are Jacobian (X, Y, Z), x = X/Z**2, y = Y/Z**3; Z = 0 is the point at infinity.
 """
 
-from ..compat import const, sha256
+from ..compat import compute, const, sha256
 from ..errors import BadPoint, UsageError
 from .hashes import hmac_sha256
 
@@ -55,7 +55,12 @@ def _add(one, two):
 
 
 def _multiply(scalar, point):
-    """scalar * point, both Jacobian; 0 <= scalar < 2**257. The scalar may be a secret.
+    # scalar * point, Jacobian; 0 <= scalar < 2**256; the scalar may be a secret
+    return compute(_product, scalar, point)
+
+
+def _product(scalar, point):
+    """The steps of `_multiply`.
 
     The steps do not depend on the scalar: 64 windows of four doublings and one addition. For that
     it is made odd by adding the order, and written in odd digits -15..15 (Joye and Tunstall, 2009).
