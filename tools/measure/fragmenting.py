@@ -31,7 +31,7 @@ def ask(gateway: Node, address: str, payload: bytes = b"") -> dict[str, int]:
             gateway.step(100)
         if answers[0].code == coap.CONTENT:
             return {key: int(value) for key, value in json.loads(answers[0].payload).items()}
-        # the device rations handshakes
+        # the device limits the rate of handshakes
         time.sleep(0.5)
     raise AssertionError("the device does not answer")
 

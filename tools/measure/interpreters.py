@@ -189,7 +189,7 @@ def try_heap(
 ) -> dict[str, int] | None:
     """The figures of a device with a heap of `heap` bytes, or None if the heap is too small.
 
-    rom: as in `running_device`. The device is a process with a socket. It must complete a handshake with this process, answer a
+    rom: as in `running_device`. The device must complete a handshake with this process, answer a
     request, notice the newer epoch, pull and apply that policy, and answer again in that epoch.
     """
     with running_device(tree, heap, rom) as (gateway, address, device):
