@@ -11,6 +11,7 @@ package(  # noqa: F821
         "authority/actions.py",
         "authority/authority.py",
         "authority/capsule.py",
+        "authority/loading.py",
         "authority/lookup.py",
         "authority/policy.py",
         "authority/ratelimit.py",

@@ -6,6 +6,7 @@ then the state in memory changes. Sans-IO: the caller passes the store and the t
 """
 
 from .. import cbor, crypto
+from ..compat import unload
 from ..errors import (
     AlreadyKnown,
     BadSignature,
@@ -16,12 +17,10 @@ from ..errors import (
     NoPolicy,
     NoScope,
     NotMember,
-    NotOurs,
     NotYetValid,
     RateLimited,
     Revoked,
     RolledBack,
-    StoreDamaged,
     UnknownKind,
     WrongPrevious,
     WrongScope,
@@ -70,7 +69,11 @@ class Authority:
         self._time_s = 0
         self._time_from = "charter"  # what certified it
         self._time_ms = None
-        self._load()
+        from .loading import load
+
+        load(self)
+        # its code is needed once
+        unload("authority.loading")
 
     # --- what is in force -------------------------------------------------------------------
 
@@ -434,44 +437,3 @@ class Authority:
         self.group_key = charter.group_key
         self.scope = charter.scope
         self._time_s = max(self._time_s, charter.founded)
-
-    # --- start ------------------------------------------------------------------------------
-
-    def _load(self):
-        # the capsules on flash were verified before they were written
-        raw = self.store.load("charter")
-        if not raw:
-            return
-        charter = Charter(capsules.parse(raw))
-        if self.scope is not None and self.scope != charter.scope:
-            raise WrongScope()
-        self._set_charter(charter)
-        payload, base, _ = self.policy_record()
-        if payload or base:
-            payload = payload or capsules.parse(base).payload
-            self._set_policy(Policy(capsules.parse_claims(payload)), payload)
-            self._time(self.policy.issued, "policy")
-        if self.store.load("keys"):
-            from .succession import restore
-
-            restore(self)
-        try:
-            raw = self.store.load("member")
-        except StoreDamaged:
-            # any node that has this capsule can hand it over again
-            self.store.reset("member")
-            self.is_member_lost = True
-            raw = None
-        if raw:
-            member = Member(capsules.parse(raw))
-            if member.x != self.own_x:
-                raise NotOurs()
-            self.me = member
-            if self.key_epoch:
-                from .succession import vouch
-
-                vouch(self, member)
-        raw = self.store.load("beacon")
-        if raw:
-            self.beacon = Beacon(capsules.parse(raw))
-            self._time(self.beacon.time, "beacon")
