@@ -38,6 +38,8 @@ class Flash(FileFlash):
 
 def main(directory, lines):
     """Serve until `lines` end; without `lines`, serve for ever."""
+    # MicroPython creates files that all users can read: the folder keeps them out
+    os.system("chmod 700 '" + directory + "'")
     flash = Flash(directory)
     with open(directory + "/config.json") as handle:
         config = json.load(handle)
