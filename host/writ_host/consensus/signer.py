@@ -25,8 +25,6 @@ SHARE_BYTES = 32
 SIGNATURE_BYTES = 64
 # Own signatures come back in the sessions and proofs of others.
 SIGNED_KEPT = 64
-# Nonces made in advance: for the vote and the share about an amendment and its policy.
-PREPARED_NONCES = 4
 # A commitment comes as an offer and in sessions: a batch of 13 governors, twice.
 COMMITMENTS_KEPT = 1024
 # A coordinator is mostly also a signer, and needs the same packages twice.
@@ -106,7 +104,6 @@ class FrostSigner:
         self._seat = seat
         self._random = random
         self._signed: _Cache[bytes, bytes] = _Cache(SIGNED_KEPT)
-        self._prepared: list[tuple[bytes, Nonce]] = []
         self._points: _Cache[bytes, tuple[bytes, bytes]] = _Cache(COMMITMENTS_KEPT)
         # `Nonces` objects are emptied when they are spent, so these hold no spent secrets
         self._own: _Cache[bytes, Nonces] = _Cache(COMMITMENTS_KEPT)
@@ -125,15 +122,8 @@ class FrostSigner:
             data, signature
         )
 
-    def prepare(self) -> None:
-        """Make some nonces in advance, while the governor is idle."""
-        while len(self._prepared) < PREPARED_NONCES:
-            self._prepared.append(self._fresh())
-
     def commit(self) -> tuple[bytes, Nonce]:
-        return self._prepared.pop() if self._prepared else self._fresh()
-
-    def _fresh(self) -> tuple[bytes, Nonce]:
+        # never ahead of its use: a copy of this process's memory would repeat it
         nonces = frost_commit(self._seat.key, self._random)
         points = nonces.commitment.hiding, nonces.commitment.binding
         commitment = b"".join(points)

@@ -194,7 +194,7 @@ class Daemon:
         self._announce()
         node = self.governor.node
         if not ready and not self.governor.is_deciding:
-            self.governor.precompute()
+            self.governor.take_next_capsule()
         elif node is not None and len(node.queue) > NODE_QUEUE_MAX:
             node.take_next()
         self.governor.change_seat()

@@ -165,10 +165,8 @@ class Governor:
         """Advance the ceremonies."""
         self.handle_ceremony_outputs(self.ceremonies.tick(self.now_ms()))
 
-    def precompute(self) -> None:
-        """Use idle time: make nonces, and give one new capsule to the scope node."""
-        if self.core is not None:
-            self.core.precompute()
+    def take_next_capsule(self) -> None:
+        """Use idle time: give one new capsule to the scope node."""
         if self.node is not None:
             self.node.take_next()
 

@@ -42,7 +42,7 @@ UNCLEAR = {
     "(?-i:Desk)": "Api",
     "certifiers?|(?-i:Certifying)": "cosigner, cosigning",
     "timedledger": "failstop",
-    "has_time|keep_house|use_pause": "deferrable, housekeeping, precompute",
+    "has_time|keep_house|use_pause": "deferrable, housekeeping",
     "calm": "fast path",
     "spoken": "fingerprint_digits; supported",
     "decide_on": "approve_or_deny",

@@ -85,7 +85,7 @@ class Core:
         self._deferred: list[Proposal] = []  # to submit once no effects are being applied
         context.is_seated = self._is_in_force()
         self.committee = Committee(committee_scope(seat), context.count, seat.public.threshold)
-        signer = self._signer = FrostSigner(identity, seat, random)
+        signer = FrostSigner(identity, seat, random)
         self.pool = ProposalPool(context, self._submit)
         self.cosigning = CosigningScheduler(
             context, self.pool, self.committee, signer, self._apply_effects
@@ -249,11 +249,6 @@ class Core:
         if self.is_seated:
             times += [self._pool_due_ms, self._replica_due_ms, self.cosigning.next_ms()]
         return max(0, min(at_ms for at_ms in times if at_ms is not None) - now_ms)
-
-    def precompute(self) -> None:
-        """Prepare nonces for later signatures; call it while no governor waits for this one."""
-        if self.is_seated:
-            self._signer.prepare()
 
     # --- requests of operators and devices --------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Cosigning: which governor collects signatures and when, beacons, and clock skew."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from writ.authority import capsule as capsules
 from writ.authority.capsule import MEMBER, Beacon
 from writ.wire import coap
 from writ_host import codec
-from writ_host.consensus.cosign import ANSWER, ASK, PICK
+from writ_host.consensus.cosign import ANSWER, ASK, OFFER, PICK
 from writ_host.consensus.effects import (
     OTHER_OBJECTION,
     UNKNOWN_PROPOSAL,
@@ -18,6 +19,8 @@ from writ_host.consensus.effects import (
 )
 from writ_host.consensus.value import body_of
 from writ_host.governor.core.context import Outgoing
+from writ_host.governor.core.core import Core
+from writ_host.governor.ledger.ledger import Ledger
 from writ_host.governor.proposals import messages
 from writ_host.governor.proposals.proposal import UNKNOWN
 from writ_host.governor.proposals.statement import RENEW
@@ -171,3 +174,23 @@ def test_a_refusal_is_understood_by_its_code_not_by_its_text(cluster: Cluster) -
 
     assert sends_again(Objection("in other words", UNKNOWN_PROPOSAL))
     assert not sends_again(Objection(UNKNOWN.text, OTHER_OBJECTION))
+
+
+def test_two_copies_of_a_folder_make_no_nonce_twice(tmp_path: Path) -> None:
+    """A cloned machine runs a governor twice. Nonces are made when they are used, never ahead."""
+    cluster = Cluster(tmp_path)
+    one = cluster.local[1]
+    cluster.ledgers[2].close()
+    shutil.copy(tmp_path / "2.db", tmp_path / "copy.db")
+    made = []
+    for name in ("2.db", "copy.db"):
+        ledger = Ledger.open(tmp_path / name)
+        core = Core(one.identity, one.seat, ledger, now_s)
+        core.start(1000)
+        for _ in range(3):
+            core.tick(1000)
+        beacon = capsules.build(capsules.BEACON, [1, core.head], iat=now_s())
+        outs = core.receive(1, codec.dump([ASK, bytes(16), [beacon]]), 1000)
+        offers = [codec.load(out.data) for out in outs if isinstance(out, Outgoing)]
+        made += [one for items in offers if items[0] == OFFER for one in items[2]]
+    assert len(made) == len(set(made)) == 2
