@@ -13,7 +13,7 @@ No governor has to trust the coordinator: a wrong choice of signers makes no sig
 signs twice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -160,10 +160,14 @@ class SigningSessions(Generic[T]):
             return
         for package, share in zip(packages, session.shares[number], strict=True):
             if not self._signer.share_is_valid(package, number, share):
-                self.cheaters.add(number)
+                self._exclude([number])
                 return
         session.valid.add(number)
         self._free_again(number)
+
+    def _exclude(self, numbers: Iterable[int]) -> None:
+        """Let governors whose shares are proven wrong sign in no later session."""
+        self.cheaters.update(numbers)
 
     def _free_again(self, number: int) -> None:
         if number not in self._next_offers:
@@ -242,7 +246,7 @@ class SigningSessions(Generic[T]):
                 listed = {number: shares[i] for number, shares in session.shares.items()}
                 signatures.append(self._signer.aggregate(package, listed))
             except CheatingGovernor as error:
-                self.cheaters.update(error.identifiers)
+                self._exclude(error.identifiers)
         if len(signatures) == len(self._payloads):
             self.signatures = tuple(signatures)
             return

@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attack_council import POLICY, CommitteeField, StolenGovernor, counters, decide, is_up, known
+from attack_council import (
+    POLICY,
+    CommitteeField,
+    StolenGovernor,
+    accusations,
+    counters,
+    decide,
+    is_up,
+    known,
+    propose,
+)
 from attack_rig import node_id, post, sealed, wait
 from field_rig import build_tree
 from interop_rig import PlainKey
@@ -29,6 +39,7 @@ from writ_host.governor.proposals.proposal import Proposal
 ANNA, BEN, CARL, DORA = range(4)
 YEAR_S = 365 * 86400
 EVERYTHING = [1, 1, "*", 127]
+WRONG_SHARE = "dora sent a wrong signature share"
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +147,18 @@ def test_no_node_believes_a_byzantine_governor(field: CommitteeField, committee:
     assert found["state"] == "certified"
     honest = committee.governors[:DORA]
     wait(lambda: {one.ask("state")["head"] for one in honest} == {committee.policy.head().hex()})
+    # while an honest governor is offline, its share is needed: it is wrong, and it is excluded
+    down(committee, CARL)
+    anna, ben = honest[:CARL]
+    id = propose(committee, committee.revocation(bytes(7) + b"1"), ANNA, BEN)
+    wait(lambda: WRONG_SHARE in accusations(anna) | accusations(ben), seconds=60)
+    assert known(anna, id)["state"] == known(ben, id)["state"] == "open"
+    # the honest ones decide as soon as they are a quorum, and accuse no other governor
+    committee.start(committee.governors[CARL])
+    wait(lambda: known(anna, id)["state"] == known(ben, id)["state"] == "certified", seconds=60)
+    accused = accusations(anna) | accusations(ben) | accusations(committee.governors[CARL])
+    assert {text.partition(" ")[0] for text in accused} == {"dora"}
+    assert "dora voted twice in a round" in accused
 
 
 def test_a_malformed_message_ends_no_governor(committee: Committee) -> None:

@@ -6,7 +6,7 @@ from consensus_rig import payload
 from writ.authority.capsule import MEMBER, POLICY
 from writ_host import codec
 from writ_host.consensus.committee import Committee
-from writ_host.consensus.cosign import Cosigner
+from writ_host.consensus.cosign import ANSWER, REFUSE, Cosigner
 from writ_host.consensus.effects import (
     Accuse,
     Cosign,
@@ -106,3 +106,53 @@ def test_only_silent_governors_are_asked_again_and_ever_more_rarely(signers):
     again = [group[2].step(Tick(), 400 * tick) for tick in range(17, 25)][-1]
     said = sorted((effect.to, codec.load(effect.data)[0]) for effect in again)
     assert said == [(1, 16), (1, 19), (3, 16), (3, 19), (4, 16)]
+
+
+def picked(group):
+    """The pick that governor 2, the coordinator, sends to signer 1."""
+    begun = group[2].step(Cosign(MEMBERS), 0)
+    (ask,) = [effect.data for effect in begun if isinstance(effect, Send)]
+    sent = []
+    for number in (1, 3):
+        (offer,) = group[number].step(Received(2, ask), 0)
+        sent = group[2].step(Received(number, offer.data), 0)
+    return next(effect.data for effect in sent if effect.to == 1)
+
+
+def test_a_signer_judges_again_between_its_offer_and_its_share(signers):
+    group = cosigners(signers)
+    pick = picked(group)
+    group[1].accept = lambda _: Objection("revoked meanwhile", 30)
+    (reply,) = group[1].step(Received(2, pick), 0)
+    assert codec.load(reply.data)[0::2] == [REFUSE, 30]
+    # the nonces are not spent, and it signs once nothing is against it
+    group[1].accept = lambda _: None
+    (reply,) = group[1].step(Received(2, pick), 0)
+    assert codec.load(reply.data)[0] == ANSWER
+
+
+def test_a_lost_answer_is_repeated_for_a_repeated_pick(signers):
+    group = cosigners(signers)
+    pick = picked(group)
+    (first,) = group[1].step(Received(2, pick), 0)
+    (again,) = group[1].step(Received(2, pick), 400)
+    assert codec.load(first.data)[0] == ANSWER and again == first
+
+
+def test_a_job_ends_with_the_first_signers_though_an_answer_is_lost(signers):
+    group, lost, mail, found = cosigners(signers), [], [(2, Cosign(MEMBERS))], []
+    # no other governor could replace the signer
+    offline = {4}
+    for tick in range(6):
+        while mail:
+            to, event = mail.pop(0)
+            for effect in group[to].step(event, tick * 1000):
+                if not isinstance(effect, Send):
+                    found.append(type(effect))
+                elif effect.data[1] == ANSWER and not lost:
+                    lost.append(effect.data)
+                else:
+                    targets = [effect.to] if effect.to else [n for n in group if n != to]
+                    mail += [(n, Received(to, effect.data)) for n in targets if n not in offline]
+        mail = [(2, Tick())]
+    assert lost and found == [Cosigned]

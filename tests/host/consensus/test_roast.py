@@ -45,3 +45,45 @@ def test_a_session_of_other_governors_with_invalid_commitments_ends_without_accu
     assert sessions.signatures is None and not sessions.cheaters
     # a member itself does not take such a session
     assert not SigningSessions(signers[0], 3, (b"payload",)).add(b"name", members)
+
+
+def session_with_a_wrong_share(signers):
+    """Governor 1's sessions: 1 and 2 have answered, with new offers, 2 wrongly; 3 is silent."""
+    sessions = SigningSessions(signers[0], 3, (b"payload",))
+    made = {n: signers[n - 1].commit() for n in (1, 2, 3)}
+    members = {n: (commitment,) for n, (commitment, _) in made.items()}
+    for number, commitments in members.items():
+        sessions.offer(number, commitments, number)
+    sessions.choose()
+    assert sessions.add(b"name", members)
+    package = signers[0].package(b"payload", {n: one for n, (one, _) in made.items()})
+    for number in (1, 2):
+        share = signers[number - 1].share(package, made[number][1])
+        if number == 2:
+            share = bytes((share[0] ^ 1,)) + share[1:]
+        following = (signers[number - 1].commit()[0],)
+        sessions.offer_next(number, b"name", following, number)
+        sessions.add_shares(b"name", number, (share,))
+    return sessions
+
+
+def test_a_wrong_share_in_an_unfinished_session_excludes_its_signer(signers):
+    sessions = session_with_a_wrong_share(signers)
+    assert not sessions.cheaters
+    sessions.check_unfinished()
+    assert sessions.cheaters == {2}
+    # only the member with the valid share is free for the next session
+    sessions.offer(4, (signers[3].commit()[0],), 4)
+    assert sessions.choose() is None
+    # it may not offer again either
+    sessions.offer(2, (signers[1].commit()[0],), 2)
+    assert sessions.choose() is None
+
+
+def test_a_known_cheater_is_in_no_new_session(signers):
+    sessions = session_with_a_wrong_share(signers)
+    sessions.check_unfinished()
+    members = {n: (signers[n - 1].commit()[0],) for n in (1, 2, 4)}
+    assert not sessions.add(b"with the cheater", members)
+    members[3] = members.pop(2)
+    assert sessions.add(b"without it", members)

@@ -122,13 +122,21 @@ class CommitteeField(AttackedField):
 def decide(committee: Committee, payloads: Sequence[bytes], *approving: int) -> Document:
     """Propose at the first governor of `approving`, approve at all; the closed proposal."""
     first = committee.governors[approving[0]]
+    id = propose(committee, payloads, *approving)
+    wait(lambda: known(first, id)["state"] != "open")
+    return known(first, id)
+
+
+def propose(committee: Committee, payloads: Sequence[bytes], *approving: int) -> str:
+    """Propose at the first governor of `approving`, approve at all; the proposal's id."""
+    first = committee.governors[approving[0]]
     made = first.ask("propose", payloads=list(payloads), title="a change", evidence=b"")
     for index in approving:
         one = committee.governors[index]
         wait(lambda one=one: known(one, made["id"]))
         one.ask("decide", id=made["id"], yes=True, reason="seen")
-    wait(lambda: known(first, made["id"])["state"] != "open")
-    return known(first, made["id"])
+    id: str = made["id"]
+    return id
 
 
 def known(one: Process, id: str) -> Document:
@@ -151,6 +159,12 @@ def counters(one: Process) -> dict[str, int]:
     """What a governor's core has counted."""
     found: dict[str, int] = one.ask("status")["counters"]
     return found
+
+
+def accusations(one: Process) -> set[str]:
+    """The accusations in a governor's log: "NAME what it did"."""
+    entries = one.ask("log", last=1000)["entries"]
+    return {entry["text"] for entry in entries if entry["event"] == "accused"}
 
 
 # --- a thief --------------------------------------------------------------------------------------

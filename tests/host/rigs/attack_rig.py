@@ -151,10 +151,14 @@ def post(address: str, *raws: bytes) -> list[str]:
     return [one.reason.__name__ if one.reason else one.text or one.state for one in outcomes]
 
 
-def send(address: str, datagram: bytes, wait_s: float = 5.0) -> coap.Message | None:
-    """Send one datagram from a new address; the answer, None for none."""
+def send(
+    address: str, datagram: bytes, wait_s: float = 5.0, link: socket.socket | None = None
+) -> coap.Message | None:
+    """Send one datagram from `link` or from a new address; the answer, None for none."""
     host, _, port = address.rpartition(":")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+    with contextlib.ExitStack() as stack:
+        if link is None:
+            link = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         link.settimeout(wait_s)
         link.sendto(datagram, (host, int(port)))
         with contextlib.suppress(TimeoutError):

@@ -9,8 +9,11 @@ from writ import crypto
 from writ.authority import capsule as capsules
 from writ.authority.capsule import Beacon, Member
 from writ.node.statement import member_request
+from writ_host import codec
 from writ_host.consensus.messages import Decided
 from writ_host.governor.core.pool import NotAccepted
+from writ_host.governor.proposals.approval import Approval
+from writ_host.governor.proposals.messages import APPROVE
 from writ_host.governor.proposals.proposal import CERTIFIED, OPEN, REFUSED, STALE
 from writ_host.policy.source import PolicyFile
 from writ_host.scope.folder import now_s
@@ -120,6 +123,23 @@ def test_an_approval_counts_once_after_its_governor_changed_numbers(cluster: Clu
     assert cluster.view(2, id).proposer == "ben" and cluster.view(2, id).state == OPEN
     cluster.approve(2, id)
     cluster.run(lambda: cluster.all_at(2))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_first_answer_of_an_operator_counts_in_memory_and_on_disk(
+    cluster: Cluster, first: bool
+) -> None:
+    """A second answer replaced the first in memory, and the ledger kept the first."""
+    id = cluster.propose(1, cluster.revocation(cluster.soil.member.node_id))
+    cluster.step()
+    identity, key = cluster.local[3].identity, cluster.group_key
+    for yes in (first, not first):
+        answer = Approval.make(identity, key, 4, id, yes, "", now_s())
+        data = codec.dump([APPROVE, [answer.to_item(id)]])
+        cluster.handle(2, cluster.cores[2].receive(4, data, cluster.now_ms))
+        assert [said[:2] for said in cluster.view(2, id).approvals] == [("dora", first)]
+    cluster.restart(2)
+    assert [said[:2] for said in cluster.view(2, id).approvals] == [("dora", first)]
 
 
 def test_a_proposal_is_refused_once_a_quorum_is_impossible(cluster: Cluster) -> None:

@@ -6,7 +6,9 @@ import pytest
 from governor_rig import DAY_S, Cluster, evidence_of, member_payload
 
 from writ import crypto
+from writ.authority.capsule import EXP, parse_claims
 from writ.node.statement import member_request
+from writ_host import codec
 from writ_host.ceremony.plan import BadPlan
 from writ_host.errors import HostError
 from writ_host.governor.core.reservations import (
@@ -164,6 +166,59 @@ def test_a_byzantine_governor_reserves_no_name_of_a_member(cluster: Cluster) -> 
     for number in range(2 * REPORTED_EACH_MAX):
         reservations.receive(1, [RESERVATIONS, f"n/{number:06}", [[f"n/{number}", other, until]]])
     assert ledger.reservations.count() <= REPORTED_EACH_MAX + 4
+
+
+def reported(cluster: Cluster, number: int) -> list[list[object]]:
+    """The rows that a governor reports to a new governor."""
+    core = cluster.cores[number]
+    core.cosigning.reservations.answer(4, "")
+    sent = [codec.a_list(codec.load(out.data)) for out in core.context.drain()]
+    (rows,) = [items[2] for items in sent if items[0] == RESERVATIONS]
+    return rows
+
+
+def test_a_reservation_that_outlives_the_certificate_is_reported(cluster: Cluster) -> None:
+    soil, node = cluster.soil, cluster.soil.member.node_id
+    reservations = cluster.ledgers[1].reservations
+    assert reservations.reserve([member_payload(soil.private, "soil", 100, days=29)]) is None
+    assert reported(cluster, 1) == []
+    # a share for a longer capsule was given, and a Byzantine governor may complete it later
+    longer = member_payload(soil.private, "soil", 100, days=60)
+    assert reservations.reserve([longer]) is None
+    until = parse_claims(longer)[EXP]
+    assert reported(cluster, 1) == [["a/100", node, until], ["n/soil", node, until]]
+
+
+def test_a_newcomer_signs_a_renewal_only_if_name_and_address_stay(cluster: Cluster) -> None:
+    replace_dora(cluster)
+    reservations, ledger = cluster.cores[4].cosigning.reservations, cluster.ledgers[4]
+    ledger.set_meta(NEW_SINCE, b"")
+    private = cluster.soil.private
+    assert ledger.capsules.member(cluster.soil.member.node_id)
+    assert reservations.objection(member_payload(private, "soil", 100, days=60)) is None
+    for moved in (member_payload(private, "pump", 100), member_payload(private, "soil", 300)):
+        assert reservations.objection(moved) == UNSYNCED
+    # nor does it renew an expired member, whose name may be another's by now
+    cluster.cores[4].context.clock_s = lambda: now_s() + 31 * DAY_S
+    assert reservations.objection(member_payload(private, "soil", 100, days=90)) == UNSYNCED
+
+
+def test_a_governor_that_is_new_itself_does_not_count_as_one_that_has_reported(
+    cluster: Cluster,
+) -> None:
+    reserve(cluster, "pump", 300, 1)
+    # anna has lost her reservations, and waits for those of the others
+    cluster.lose = lambda sender, to, data: type_(data) == RESERVATIONS
+    replace_dora(cluster)
+    cluster.ledgers[1].set_meta(NEW_SINCE, b"")
+    cluster.lose = lambda sender, to, data: type_(data) == RESERVATIONS and to == 1
+    for _ in range(200):
+        cluster.step()
+    assert not has_learnt(cluster)
+    cluster.ledgers[1].set_meta(NEW_SINCE, None)
+    cluster.run(lambda: has_learnt(cluster))
+    rival = member_payload(crypto.p256_generate(), "pump", 301)
+    assert "may be reserved" in (cluster.ledgers[4].reservations.reserve([rival]) or "")
 
 
 def test_enough_governors_stay_that_one_knows_each_reservation(cluster: Cluster) -> None:

@@ -1,0 +1,107 @@
+"""Durable replacement: the data is synced before the rename, and the folder after it, everywhere.
+
+Without the first, a power cut may leave an empty file under the name; without the second, the old
+one, after messages that depend on the new one have left.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from writ_host import files
+from writ_host.governor import backup
+from writ_host.governor.folder import GovernorFolder
+from writ_host.governor.ledger.database import Database
+from writ_host.governor.ledger.ledger import Ledger
+from writ_host.keys import keyfile
+from writ_host.keys.keyfile import KeyFile
+
+
+class Disk:
+    """The syncs and renames of one folder, in order: ("sync", name), ("rename", name)."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[str, str]] = []
+        fsync, replace, rename = os.fsync, os.replace, os.rename
+
+        def synced(handle: int) -> None:
+            self.calls.append(("sync", str(os.fstat(handle).st_ino)))
+            fsync(handle)
+
+        def moved(move: Callable[..., None], source: Path | str, target: Path | str) -> None:
+            self.calls.append(("rename", str(os.stat(source).st_ino)))
+            move(source, target)
+
+        monkeypatch.setattr(os, "fsync", synced)
+        monkeypatch.setattr(os, "replace", lambda *names: moved(replace, *names))
+        monkeypatch.setattr(os, "rename", lambda *names: moved(rename, *names))
+
+    def check_replaced(self, path: Path) -> None:
+        """The content of `path` was synced, then it was renamed, then its folder was synced."""
+        file, folder = (str(one.stat().st_ino) for one in (path, path.parent))
+        calls = [call for call in self.calls if call[1] in (file, folder)]
+        assert ("rename", file) in calls
+        at = calls.index(("rename", file))
+        assert ("sync", file) in calls[:at], "the content is not synced before the rename"
+        assert ("sync", folder) in calls[at:], "the folder is not synced after the rename"
+
+    def check_made(self, path: Path) -> None:
+        """The content of a new file was synced, and its folder after it was made."""
+        file, folder = (str(one.stat().st_ino) for one in (path, path.parent))
+        assert ("sync", file) in self.calls and ("sync", folder) in self.calls
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
+
+
+def test_a_replaced_file_is_durable(disk: Disk, tmp_path: Path) -> None:
+    for data in (b"old", b"new"):
+        files.write_atomically(tmp_path / "file", data)
+        disk.check_replaced(tmp_path / "file")
+        disk.calls.clear()
+
+
+def test_an_encrypted_file_is_durable(disk: Disk, tmp_path: Path) -> None:
+    keyfile.write(tmp_path / "seat", "seat", b"a key share", KeyFile(bytes(32)))
+    disk.check_replaced(tmp_path / "seat")
+
+
+def test_a_new_key_file_is_durable(disk: Disk, tmp_path: Path) -> None:
+    KeyFile.create(tmp_path / "key")
+    disk.check_made(tmp_path / "key")
+
+
+def test_the_copy_of_a_ledger_is_durable(disk: Disk, tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "ledger.db")
+    for _ in range(2):
+        database.backup(tmp_path / "copy.db")
+        disk.check_replaced(tmp_path / "copy.db")
+        disk.calls.clear()
+    database.close()
+
+
+def test_a_new_ledger_stays_after_a_power_cut(disk: Disk, tmp_path: Path) -> None:
+    Ledger.open(tmp_path / "ledger.db").close()
+    assert ("sync", str(tmp_path.stat().st_ino)) in disk.calls
+
+
+def test_a_backup_and_what_is_restored_of_it_are_durable(disk: Disk, tmp_path: Path) -> None:
+    folder = GovernorFolder(tmp_path / "anna")
+    folder.create("anna", "127.0.0.1:5685", "127.0.0.1:5683")
+    keyfile.write(folder.path / "anna.key", "identity", b"an identity", KeyFile(bytes(32)))
+    ledger = Ledger.open(folder.ledger)
+    backup.make(folder, "anna", ledger, tmp_path / "backup.tar")
+    ledger.close()
+    disk.check_replaced(tmp_path / "backup.tar")
+    disk.calls.clear()
+    restored = GovernorFolder(tmp_path / "again")
+    backup.restore(tmp_path / "backup.tar", restored)
+    inodes = [name for kind, name in disk.calls if kind == "rename"]
+    assert inodes[-1] == str(restored.path.stat().st_ino)
+    for name in ("governor.toml", "anna.key", "ledger.db"):
+        disk.check_replaced(restored.path / name)
+    assert disk.calls[-1] == ("sync", str(tmp_path.stat().st_ino))
