@@ -11,7 +11,7 @@ import click
 
 from .. import files
 from ..ceremony import keyring
-from ..errors import NotReachable
+from ..errors import Disagreement, NotReachable
 from ..governor import folder as folders
 from ..governor.ceremonies.record import Record
 from ..governor.client.change import ChangeFollower
@@ -227,13 +227,16 @@ def log(out: Output, directory: Path, last: int, watch: bool) -> None:
 @what_argument
 @reason_option
 @yes_option
-def approve(out: Output, what: tuple[Path, str], reason: str, yes: bool) -> None:
+@click.option("--fingerprint", help="The one that the others read out, in place of the question.")
+def approve(
+    out: Output, what: tuple[Path, str], reason: str, yes: bool, fingerprint: str | None
+) -> None:
     """Approve a proposal or a ceremony.
 
     `pending` shows its ID; the first digits suffice. The approval is signed, logged, and final. You
     can approve a ceremony once its fingerprint is shown.
     """
-    _decide(out, *what, reason, yes, True)
+    _decide(out, what, reason, yes, True, fingerprint)
 
 
 @command(group)
@@ -245,15 +248,22 @@ def deny(out: Output, what: tuple[Path, str], reason: str, yes: bool) -> None:
 
     `pending` shows its ID; the first digits suffice. The denial is signed, logged, and final.
     """
-    _decide(out, *what, reason, yes, False)
+    _decide(out, what, reason, yes, False, None)
 
 
-def _decide(out: Output, directory: Path, id: str, reason: str, yes: bool, is_yes: bool) -> None:
+def _decide(
+    out: Output, what: tuple[Path, str], reason: str, yes: bool, is_yes: bool, told: str | None
+) -> None:
+    directory, id = what
     with connect(directory) as client:
         found = client.ask("find", id=id)
         for line in view.item(found):
             out.line(line)
-        out.confirm(_question(found, is_yes), yes)
+        if told is not None:
+            own = found.get("fingerprint") or ""
+            if "".join(told.split()) != "".join(own.split()):
+                raise Disagreement(f"the fingerprint here is {own or 'not known yet'}")
+        out.confirm(_question(found, is_yes), yes or told is not None)
         after = client.ask("decide", id=found["id"], yes=is_yes, reason=reason)
     word = "approved" if is_yes else "denied"
     out.ok(f"{word}: {found['title']}")
