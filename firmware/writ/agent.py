@@ -73,6 +73,7 @@ class Node(Core):
             self._renew_s = 0
         self._renew_ms = 0
         self._is_flooded = False  # whether the last step has left datagrams waiting
+        self._shortages = 0  # how often the heap was full
         self._is_full = False  # whether the last step had no room to receive
         self._running = False
 
@@ -154,14 +155,20 @@ class Node(Core):
             if self._renew_s and now_ms >= self._renew_ms and self._expires_soon(now_ms):
                 self._renew_ms = now_ms + _RENEW_AGAIN_MS
                 self.delegate.renew()
+            self._greet()
         except MemoryError as error:
             # the message is lost and its sender repeats it; the device keeps running
             self.count(error)
             self._is_full = not found
-            # free memory: otherwise the node might never receive a message again
-            self.sessions.give_way()
+            # garbage may have been in the way. If not, free memory: otherwise the node might never
+            # receive a message again
+            self._shortages += 1
+            if not (found and self._shortages & 1):
+                self.sessions.give_way()
         # collect now, while little is in use, rather than in the middle of a handshake
         tidy()
+
+    def _greet(self):
         if self._gateways and self.authority.charter and self.now_ms >= self._hello_ms:
             self._hello_ms = self.now_ms + _HELLO_MS
             # any traffic carries the epoch; this also shows the gateways our address

@@ -396,9 +396,10 @@ class Authority:
         if member.node_id in self.peers:
             self._recent.remove(member.node_id)
         elif len(self._recent) >= PEERS_MAX:
-            del self.peers[self._recent.pop(0)]
-        self.peers[member.node_id] = member
+            self.peers.pop(self._recent.pop(0), None)
+        # first what may need memory: each peer must be among the recent ones
         self._recent.append(member.node_id)
+        self.peers[member.node_id] = member
 
     def _apply_amendment(self, policy, raw):
         _, base, amendments = self.policy_record()
@@ -428,9 +429,9 @@ class Authority:
         self.store.save("policy", cbor.encode([payload, base, amendments]))
 
     def _set_policy(self, policy, payload):
+        self.head = capsules.head(payload)
         self.policy = policy
         self.epoch = policy.epoch
-        self.head = capsules.head(payload)
 
     def _set_charter(self, charter):
         self.charter = charter

@@ -224,7 +224,7 @@ class ProtectedRequest:
             call.number = -1 if number is None else number
             call.download = Download()
         echo = inner.option(coap.ECHO)
-        if inner.code == coap.UNAUTHORIZED and echo and call.tries < _TRIES_MAX:
+        if inner.code == coap.UNAUTHORIZED and echo and call.tries <= _TRIES_MAX:
             # the peer has restarted and wants a proof that this is no replay (RFC 8613, B.1.2)
             call.tries += 1
             call.echo = echo
@@ -397,6 +397,9 @@ class Client:
             exchanges.end(address, message.token)
             # too long for a datagram: the caller's error, which is known only here
             return handler.failed(error if isinstance(error, TableFull) else TooLarge(), now_ms)
+        except MemoryError:
+            exchanges.end(address, message.token)
+            raise
 
     def send(self, call, session, now_ms, message_3=None):
         """Send the next request of a call in `session`, with message_3 in front if given."""

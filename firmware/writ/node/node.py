@@ -85,7 +85,7 @@ class Node(NodeContext):
         if len(datagram) > DATAGRAM_BYTES_MAX:
             return self._too_large(datagram, source)
         exchanges = self.exchanges
-        message = None
+        message = handler = None
         try:
             message = coap.decode(datagram)
             verdict, out = exchanges.receive(message, source, now_ms, datagram)
@@ -106,6 +106,9 @@ class Node(NodeContext):
             # no answer: the sender repeats the message, which is then a new one
             if message:
                 exchanges.forget(message)
+            if handler and exchanges.match(message, source) is None:
+                # its answer will not be repeated, and the caller must not wait for ever
+                handler.failed(TimedOut(), now_ms)
             raise
 
     def _too_large(self, datagram, source):
@@ -125,14 +128,20 @@ class Node(NodeContext):
         self.now_ms = now_ms
         self.authority.now_s(now_ms)
         out, failed = self.exchanges.tick(now_ms)
-        for address, token, handler in failed:
-            if handler is None:
-                self.server.observers.cancel(address, token)
-            else:
-                out += handler.failed(TimedOut(), now_ms)
-        deferred = self._deferred
-        self._deferred = []
-        for function, args in deferred:
+        try:
+            while failed:
+                address, token, handler = failed[0]
+                if handler is None:
+                    self.server.observers.cancel(address, token)
+                else:
+                    out += handler.failed(TimedOut(), now_ms)
+                del failed[0]
+        except MemoryError:
+            # the callers of the others are told in the next tick
+            self.exchanges.failed += failed[1:]
+            raise
+        for _ in range(len(self._deferred)):
+            function, args = self._deferred.pop(0)
             out += function(*args, now_ms)
         return out + self.server.tick(now_ms)
 

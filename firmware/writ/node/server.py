@@ -6,6 +6,7 @@ Sans-IO: methods return [(address, datagram)].
 
 from .. import cbor
 from ..authority.policy import decide
+from ..compat import const
 from ..errors import (
     BadOption,
     EchoRequired,
@@ -39,6 +40,8 @@ _KNOWN_OPTIONS = (
     coap.BLOCK1,
     coap.BLOCK2,
 )
+# Bytes of heap that must be free before a resource is called: an answer is made of copies
+_ANSWER_ROOM = const(512)
 _CORE = ".well-known/core"
 # Methods whose answer may be fetched block by block: they change nothing
 _SAFE = (coap.GET, coap.FETCH)
@@ -131,6 +134,13 @@ class Server:
         except Rejection as rejection:
             self._context.count(rejection)
             return self._answer(message, refusal(rejection), source)
+        except MemoryError:
+            self.uploads.restore()
+            self.stranger_uploads.restore()
+            raise
+        finally:
+            self.uploads.forget()
+            self.stranger_uploads.forget()
 
     def _answer(self, request, response, source):
         context = self._context
@@ -224,6 +234,16 @@ class Server:
         session = context.sessions.by_kid(kid, kid_context) if kid is not None else None
         if session is None:
             raise UnknownContext()
+        window = session.context.window, session.context.window_valid
+        try:
+            return out + self._serve_protected(session, message, source, now_ms)
+        except MemoryError:
+            # a request that was not answered is no replay when it is repeated
+            session.context.window, session.context.window_valid = window
+            raise
+
+    def _serve_protected(self, session, message, source, now_ms):
+        context = self._context
         oscore_context = session.context
         inner, binding, number = oscore_context.unprotect_request(message)
         oscore_context.accept(number)
@@ -242,8 +262,12 @@ class Server:
         response, observer = self._judge(session, inner, source, binding, now_ms)
         response.add(coap.EPOCH, context.authority.epoch)
         sealed = oscore_context.protect_response(response, binding, own_piv=observer is not None)
-        out += self._answer(message, sealed, source)
-        return out + context.notice_option(session, inner, now_ms)
+        out = self._answer(message, sealed, source)
+        try:
+            return out + context.notice_option(session, inner, now_ms)
+        except MemoryError:
+            # the request is answered, and the next one tells the epoch again
+            return out
 
     def _combined(self, message, kid, source, now_ms):
         # message_3 in front of the request (RFC 9668, section 3.3)
@@ -315,6 +339,8 @@ class Server:
         if found:
             return found
         authority = context.authority
+        # a request that is carried out is answered: the room for that is there before
+        room = bytearray(_ANSWER_ROOM)
         if request.has_action:
             # on flash when this returns: what follows is done once or, if power fails now, never
             authority.actions.spend(request, authority.now_s(now_ms))
@@ -328,6 +354,7 @@ class Server:
             raise NotFound()
         if request.method not in resource.methods:
             raise WrongMethod()
+        room = None  # noqa: F841
         code, body = self._call(resource, request)
         if len(body) > 16 << BLOCK_SZX and request.method not in _SAFE:
             context.count(TooLarge())
@@ -344,6 +371,9 @@ class Server:
                 result = result.encode()
             # a result that cannot be sent is found out here
             return coap.check_response(code), bytes(memoryview(b"" if result is None else result))
+        except MemoryError:
+            # no answer: the request is repeated when there is room
+            raise
         except Exception as error:  # noqa: BLE001
             # the boundary to a sensor author's code: whatever it raises, the node goes on
             self._context.count(error)

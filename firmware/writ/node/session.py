@@ -86,7 +86,7 @@ class Sessions:
         # before the first answer, whose nonce may be that of a repeated request
         try:
             self._save(session, SEQUENCE_RESERVE)
-        except (StoreDamaged, StoreFailed):
+        except (MemoryError, StoreDamaged, StoreFailed):
             # a session that is not on flash must not be used
             self._sessions.remove(session)
             raise

@@ -189,7 +189,11 @@ class Sync:
                 context.later(self._pull_beacon, session)
 
         query = ["e=%d" % epoch] if epoch else []
-        return self._get("/policy", session.address, peer, query, arrived)
+        try:
+            return self._get("/policy", session.address, peer, query, arrived)
+        except MemoryError:
+            self._busy_ms = self._next_pull_ms[peer] = 0
+            raise
 
     def _get(self, path, address, wanted, query, on_answer):
         context = self._context
@@ -220,4 +224,9 @@ class Sync:
                 except Rejection as rejection:
                     context.count(rejection)
 
-        return self._get("/beacon", address, wanted, (), arrived)
+        try:
+            return self._get("/beacon", address, wanted, (), arrived)
+        except MemoryError:
+            # no request is open: ask again
+            self._beacon_requests.remove(address)
+            raise

@@ -74,6 +74,7 @@ class Assembler:
     def __init__(self):
         # key: [bytearray, expires_ms]
         self._transfers = {}
+        self._last = None  # (key, transfer) of the last block, for `restore`
 
     def receive(self, peer, request, now_ms):
         """(body, None) when the body of `request` is complete, else (None, 2.31 to send).
@@ -97,6 +98,7 @@ class Assembler:
         query = "&".join(request.query())
         key = (peer, request.code, request.path(), query, request.option(CONTENT_FORMAT))
         known = table.pop(key, None)
+        self._last = key, known
         body = known[0] if known else bytearray()
         if offset > len(body):
             raise BlockMismatch()
@@ -116,6 +118,15 @@ class Assembler:
         response = Message(0, CONTINUE)
         response.add(BLOCK1, value)
         return None, response
+
+    def forget(self):
+        """The last block was answered: its upload cannot be restored any more."""
+        self._last = None
+
+    def restore(self):
+        """The last block could not be handled: it is expected again."""
+        if self._last and self._last[1]:
+            self._transfers[self._last[0]] = self._last[1]
 
 
 class Download:

@@ -53,7 +53,7 @@ class Exchanges:
         self._seen = ([], [])
         # (address, token): [handler, expires_ms or None]
         self._pending = {}
-        self._failed = []
+        self.failed = []  # (address, token, handler): reported by the next `tick`
 
     # --- requests and their answers
 
@@ -238,7 +238,7 @@ class Exchanges:
             if entry is None:
                 return
             handler = entry[0]
-        self._failed.append((sent.address, sent.token, handler))
+        self.failed.append((sent.address, sent.token, handler))
 
     def tick(self, now_ms):
         """([(address, datagram)] to send, [(address, token, handler)] of failed messages).
@@ -259,9 +259,9 @@ class Exchanges:
             handler, expires_ms = self._pending[(address, token)]
             if expires_ms is not None and expires_ms <= now_ms:
                 self.end(address, token)
-                self._failed.append((address, token, handler))
-        failed = self._failed
-        self._failed = []
+                self.failed.append((address, token, handler))
+        failed = self.failed
+        self.failed = []
         return datagrams, failed
 
     def _heads(self):
@@ -274,7 +274,7 @@ class Exchanges:
 
     def next_ms(self, now_ms):
         """Milliseconds until `tick` has something to do, or None for never."""
-        if self._failed:
+        if self.failed:
             return 0
         times = [sent.due_ms for sent in self._heads()]
         times += [entry[1] for entry in self._pending.values() if entry[1] is not None]

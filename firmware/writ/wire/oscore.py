@@ -84,8 +84,8 @@ class Context:
         self.limit = sequence
         self.reserve = reserve
         self.window_valid = True
-        self._window_top = -1
-        self._window = 0
+        # (newest number, bits of those seen up to it): one value, so that it can be put back
+        self.window = (-1, 0)
 
     def _derive(self, prk, identity, kind, length):
         # RFC 8613, section 3.2.1; 10 is AES-CCM-16-64-128
@@ -117,25 +117,25 @@ class Context:
 
     def check_replay(self, number):
         """Raises `Replayed` if this sequence number was seen or is older than the window."""
-        behind = self._window_top - number
-        if behind >= REPLAY_WINDOW_BITS or (behind >= 0 and self._window >> behind & 1):
+        top, seen = self.window
+        behind = top - number
+        if behind >= REPLAY_WINDOW_BITS or (behind >= 0 and seen >> behind & 1):
             raise Replayed()
 
     def accept(self, number):
         """Mark a sequence number as seen; only after its message was authenticated."""
-        ahead = number - self._window_top
+        top, seen = self.window
+        ahead = number - top
         if ahead > 0:
             # a far jump empties the window; shifting by it would ask for 2**40 bits
             ahead = min(ahead, REPLAY_WINDOW_BITS)
-            self._window = (self._window << ahead | 1) & ((1 << REPLAY_WINDOW_BITS) - 1)
-            self._window_top = number
+            self.window = number, (seen << ahead | 1) & ((1 << REPLAY_WINDOW_BITS) - 1)
         else:
-            self._window |= 1 << -ahead
+            self.window = top, seen | 1 << -ahead
 
     def restart_window(self, number):
         """After a reboot: nothing up to this proven-fresh number is accepted (B.1.2)."""
-        self._window_top = number
-        self._window = (1 << REPLAY_WINDOW_BITS) - 1
+        self.window = number, (1 << REPLAY_WINDOW_BITS) - 1
         self.window_valid = True
 
     # --- protection -------------------------------------------------------------------------------
