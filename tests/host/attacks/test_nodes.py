@@ -188,6 +188,9 @@ def test_an_action_allows_one_command_once(field: AttackedField) -> None:
     assert post(device.address, action) == ["taken"]
     # an action is for one method, one path and one payload
     assert operator.say(device.address, "note", coap.POST, b"dose ") == "NeedsAction"
+    # with nothing in a query, which no operator has seen
+    more = {"query": ("angle=90",)}
+    assert operator.say(device.address, "note", coap.POST, b"dose", **more) == "NeedsAction"
     # and only for a node that a rule allows
     guest = field.member("guest", SENSOR)
     assert guest.say(device.address, "note", coap.POST, b"dose") == "NotAllowed"
