@@ -99,6 +99,17 @@ def test_an_action_with_another_signature_is_known():
         assert counter.count == 0
 
 
+def test_a_member_or_beacon_with_another_signature_is_known():
+    # it was RolledBack: an operator took a delivery of the same capsule for a refusal
+    rig = ready()
+    beacon = beacon_raw(1, rig.authority.head, 60)
+    rig.receive(beacon)
+    with Counter() as counter:
+        for raw in (members_raw(OWN_X, name="me"), members_raw(), beacon):
+            rig.refuses(AlreadyKnown, signer.forge(raw))
+        assert counter.count == 0
+
+
 def test_each_wrong_action_has_its_name():
     rig = ready()
     rig.refuses(WrongTarget, action_raw(target=capsule.node_id(PEER_X)))
