@@ -3,7 +3,14 @@
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach it,/usr/bin/python3 python3,\
   $(shell $(it) -c '$(USABLE)' 2>/dev/null && echo $(it))) python3)
+VERSION = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 VENV := .venv
+# `make test PYTHON=python3.13` leaves a .venv of another Python as it is, and uses .venv-3.13
+ifeq ($(origin PYTHON),command line)
+  ifneq ($(filter-out $(call VERSION,$(PYTHON)),$(call VERSION,.venv/bin/python)),)
+    VENV := .venv-$(call VERSION,$(PYTHON))
+  endif
+endif
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CHECKED := boards firmware host tests tools
@@ -74,5 +81,5 @@ lock: ## rewrite requirements.lock with the newest versions (needs uv)
 	  --output-file requirements.lock >/dev/null
 
 clean: ## remove all that make created
-	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .hypothesis .ruff_cache *.egg-info
+	@rm -rf .venv .venv-* build dist .mypy_cache .pytest_cache .hypothesis .ruff_cache *.egg-info
 	@find $(CHECKED) -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
