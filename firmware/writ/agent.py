@@ -221,7 +221,10 @@ class Node(Core):
 
     def run(self):
         """Announce this node, and serve until `stop` is called."""
-        self.open()
+        try:
+            self.open()
+        except OSError as error:
+            raise SystemExit("cannot listen at %s: %s" % (self._listen, error)) from None
         self.announce()
         self._running = True
         while self._running:

@@ -30,9 +30,12 @@ class DamagedFile(HostError):
 
 
 class WrongPassphrase(HostError):
-    """This passphrase or key file does not decrypt the file, which is intact."""
+    """This passphrase or key file does not decrypt the file: it, or the file, is wrong."""
 
-    advice = "Try again: the file is intact. A lost passphrase cannot be recovered."
+    advice = (
+        "Try again. If you are sure of it, the file is damaged: restore it from a backup. A lost"
+        " passphrase cannot be recovered."
+    )
 
 
 class WeakPassphrase(HostError):

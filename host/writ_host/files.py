@@ -8,6 +8,7 @@ import glob
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,6 +45,22 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
 
     The temporary file begins with a dot and stands beside `path`.
     """
+    with naming(path):
+        _write_atomically(path, data, mode)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Inside, an `OSError` that names no file, such as that of a full disk, gets this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
+
+
+def _write_atomically(path: Path, data: bytes, mode: int) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -84,8 +84,19 @@ def meaning(kind: type[BaseException]) -> str:
     return (kind.__doc__ or kind.__name__).strip().splitlines()[0].rstrip(".")
 
 
+def peer_rejection(error: BaseException) -> Rejection | None:
+    """The rejection that a peer reported to end a handshake or a request; None if unknown."""
+    if not isinstance(error, errors.PeerFailed):
+        return None
+    _, info = getattr(error, "error", None) or (0, None)
+    named = next((kind for kind in _BY_CODE.values() if kind.__name__ == info), None)
+    return named() if named else parse_rejection(bytes(getattr(error, "text", b"")))
+
+
 def rejection_text(error: BaseException) -> str:
     """`BadSignature (29): the signature does not verify`, and the error's own message."""
+    if reported := peer_rejection(error):
+        return f"the peer refused: {rejection_text(reported)}"
     kind = type(error)
     text = meaning(kind)
     message = f" ({_time_text(error) or error})" if str(error) else ""
@@ -102,5 +113,5 @@ def _time_text(error: BaseException) -> str:
 
 def advice_for(error: BaseException | type[BaseException]) -> str:
     """The advice for a rejection."""
-    kind = error if isinstance(error, type) else type(error)
+    kind = error if isinstance(error, type) else type(peer_rejection(error) or error)
     return _ADVICE.get(kind.__name__, "Report it to the sender: the message is malformed.")

@@ -8,10 +8,13 @@ import contextlib
 import errno
 import json
 import os
+import re
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -88,6 +91,10 @@ def run_guarded(run: Callable[[], Any], as_json: bool) -> int:
         if sys.stdout is not stdout:
             return 0
         raise
+    except click.exceptions.NoArgsIsHelpError as error:
+        # its message is the whole help
+        print(error.format_message(), file=sys.stderr)
+        return USAGE
     except (click.Abort, KeyboardInterrupt):
         report(ErrorReport("Interrupted", "interrupted", "", INTERRUPTED), as_json)
         return INTERRUPTED
@@ -127,9 +134,20 @@ def explain(error: Exception) -> ErrorReport:
 def _usage(error: click.ClickException) -> ErrorReport:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "writ"
-    return ErrorReport(
-        type(error).__name__, error.format_message(), f"See {path} --help.", error.exit_code
-    )
+    # Click lists choices on lines of their own
+    message = " ".join(error.format_message().split())
+    advice = f"{_command_meant(context, message)}See {path} --help."
+    return ErrorReport(type(error).__name__, message, advice, error.exit_code)
+
+
+def _command_meant(context: click.Context | None, message: str) -> str:
+    """ "Did you mean 'status'? " for a mistyped command, else ""."""
+    found = re.match(r"No such command '(.*)'\.$", message)
+    group = context.command if context else None
+    if not found or context is None or not isinstance(group, click.Group):
+        return ""
+    close = get_close_matches(found[1], group.list_commands(context), 1)
+    return f"Did you mean '{close[0]}'? " if close else ""
 
 
 def _os_text(error: OSError) -> str:
@@ -142,6 +160,8 @@ def _os_advice(error: OSError) -> str:
         return "Check the file's owner and mode, and the user that runs writ."
     if error.errno == errno.ENOENT:
         return "Check the path; --scope and --node choose the folder."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Free some space on that disk, and run the command again."
     if error.errno == errno.EADDRINUSE:
         return 'Another program uses that port: change "listen" in config.json, or stop it.'
     return "Fix the problem, and run the command again."
@@ -160,9 +180,14 @@ def report(found: ErrorReport, as_json: bool) -> None:
         with contextlib.suppress(OSError):
             click.echo(json.dumps({"error": error}))
         return
-    from .output import printable  # slow to import
+    # slow to import
+    from .layout import wrapped
+    from .output import printable
 
-    with contextlib.suppress(OSError):
-        print(f"writ: {printable(found.message)}", file=sys.stderr)
-        if found.advice:
-            print(f"      {printable(found.advice)}", file=sys.stderr)
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+    # a text of another node may have several lines
+    for start, text in (("writ: ", found.message), ("      ", found.advice)):
+        line = start + printable(text).replace("\n", "\\n")
+        with contextlib.suppress(OSError):
+            for part in wrapped(line, width, 6) if text else ():
+                print(part, file=sys.stderr)

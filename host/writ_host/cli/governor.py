@@ -110,7 +110,8 @@ def init(
     listen = check_address(listen or f"{folders.own_host()}:{folders.LISTEN_PORT}")
     if peers == listen:
         raise click.UsageError("--peers and --listen need two different ports")
-    folder.check_new()
+    # before a person is asked for a passphrase, and before a key file is made
+    folder.make()
     key = unlock(out, passphrase_file, key_file, is_new=True)
     identity = keyring.new_identity(directory, name, key)
     record = Record(identity.public, peers, listen)
@@ -432,18 +433,18 @@ def _show(
     out: Output,
     directory: Path,
     do: str,
-    lines: Callable[[Document], list[str]],
+    lines: Callable[[Document, int | None], list[str]],
     watch: bool,
 ) -> None:
     with connect(directory) as client:
         if not watch:
             document = client.ask(do)
-            for line in lines(document):
+            for line in lines(document, out.width):
                 out.line(line)
             out.json(document)
             return
         with live_page(out) as draw:
             while True:
                 document = client.ask(do)
-                draw(document, lines(document))
+                draw(document, lines(document, out.width))
                 time.sleep(WATCH_S)

@@ -8,12 +8,13 @@ from ..governor.ceremonies.views import state_text
 from ..governor.client.summary import awaited
 from ..governor.control import Document
 from ..governor.core import clockskew
+from .layout import field_lines, table_lines
 
 _DECISIONS_SHOWN = 5
 
 
-def status(found: Document) -> list[str]:
-    """The lines of `writ governor status`."""
+def status(found: Document, width: int | None = None) -> list[str]:
+    """The lines of `writ governor status`. width: as in layout.py."""
     rows = [
         ("governor", f"{found['name']} ({found['state']})"),
         ("peers", found["peers"]),
@@ -27,9 +28,9 @@ def status(found: Document) -> list[str]:
         rows.append(("retired", "other governors are in force; its node still serves devices"))
     waiting = found["pending"] + found["ceremonies"]
     rows.append(("pending", f"{waiting}: writ governor pending" if waiting else "none"))
-    lines = _aligned(rows)
+    lines = field_lines(dict(rows), width)
     if found.get("governors") and found["state"] != "retired":
-        lines += ["", *_governors(found["governors"])]
+        lines += ["", *_governors(found["governors"], width)]
     if found.get("decisions"):
         lines += ["", "last decisions"]
         lines += [f"  {log_line(one)}" for one in found["decisions"][-_DECISIONS_SHOWN:]]
@@ -66,7 +67,7 @@ def _seated(found: Document) -> list[tuple[str, str]]:
     ]
 
 
-def _governors(listed: Sequence[Document]) -> list[str]:
+def _governors(listed: Sequence[Document], width: int | None) -> list[str]:
     cells = []
     for one in listed:
         last_seen_s = one["last_seen_s"]
@@ -82,11 +83,11 @@ def _governors(listed: Sequence[Document]) -> list[str]:
         if one.get("accused"):
             state += f"; {one['accused']}"
         cells.append((str(one["number"]), one["name"], state))
-    return table(("", "governor", "state"), cells)
+    return table_lines(("", "governor", "state"), cells, width)
 
 
-def pending(found: Document) -> list[str]:
-    """The lines of `writ governor pending`."""
+def pending(found: Document, width: int | None = None) -> list[str]:
+    """The lines of `writ governor pending`. width: as in layout.py."""
     listed = [*found["ceremonies"], *found["proposals"]]
     if not listed:
         return ["nothing is pending"]
@@ -124,18 +125,3 @@ def log_line(entry: Document) -> str:
 def event_line(event: Document) -> str:
     """One event of the daemon as a line."""
     return f"{event.get('time', humanize.moment(int(time.time())))}  {event.get('text', '')}"
-
-
-def _aligned(rows: Sequence[tuple[str, str]]) -> list[str]:
-    width = max(len(label) for label, _ in rows)
-    return [f"{label.ljust(width)}  {value}" for label, value in rows]
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table's lines, with columns two spaces apart."""
-    lines = [list(columns), *[list(row) for row in rows]]
-    widths = [max(len(row[i]) for row in lines) for i in range(len(columns))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in lines
-    ]

@@ -1,12 +1,12 @@
 """A page of text that is redrawn while it changes."""
 
 import contextlib
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
 
 from rich.live import Live
 from rich.text import Text
 
+from .layout import wrapped
 from .output import Output, printable
 
 Draw = Callable[[Mapping[str, object], list[str]], None]
@@ -31,15 +31,7 @@ def live_page(out: Output) -> Iterator[Draw]:
     with Live(console=out.console, auto_refresh=False) as live:
 
         def draw(_: Mapping[str, object], lines: list[str]) -> None:
-            shown = [part for line in lines for part in wrapped(line, out.console.width)]
+            shown = [part for line in lines for part in wrapped(printable(line), out.console.width)]
             live.update(Text("\n".join(shown)), refresh=True)
 
         yield draw
-
-
-def wrapped(line: str, width: int) -> list[str]:
-    """The line in parts that fit the terminal's width, with all but the first indented."""
-    line = printable(line)
-    indent = " " * min(len(line) - len(line.lstrip()) + 2, width // 2)
-    found = textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)
-    return found or [""]

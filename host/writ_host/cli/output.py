@@ -22,15 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
 from rich.text import Text
 
 from ..errors import NeedsPerson
 from .boundary import OutputClosed, discard_stdout
+from .layout import field_lines, is_in_blocks, table_lines, wrapped
 
 
 def command(
@@ -94,7 +93,10 @@ class Output:
         self.as_json = as_json
         self.console = _Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self.errors = _Console(stderr=True, highlight=False, markup=False, emoji=False)
-        self.is_live = self.console.is_terminal and not as_json
+        is_terminal = self.console.is_terminal and not self.console.is_dumb_terminal
+        self.is_live = is_terminal and not as_json
+        # columns to fit, None for no limit (layout.py)
+        self.width = self.console.width if self.is_live else None
         self._failure: OSError | None = None  # why stdout takes no more output
 
     @contextlib.contextmanager
@@ -116,7 +118,11 @@ class Output:
         """One line (or several) of prose."""
         with self._writing():
             if self.is_live:
-                self.console.print(printable(text), style=style)
+                for one in printable(text).split("\n"):
+                    # a command to copy stays in one piece
+                    is_command = one.startswith("  writ ")
+                    for part in [one] if is_command else wrapped(one, self.width):
+                        self.console.print(part, style=style)
             elif not self.as_json:
                 # a log of a busy governor: plain print is far cheaper than the console's layout
                 print(printable(text), file=self.console.file, flush=True)
@@ -132,47 +138,54 @@ class Output:
     def warn(self, text: str) -> None:
         """A warning, on stderr."""
         if not self.as_json:
+            width = self.errors.width if self.errors.is_terminal else None
             with contextlib.suppress(OSError):
-                self.errors.print(f"warning: {printable(text)}", style="yellow", soft_wrap=True)
+                for part in wrapped(f"warning: {printable(text)}", width, 9):
+                    self.errors.print(part, style="yellow", soft_wrap=True)
 
     def fields(self, values: Mapping[str, object]) -> None:
         """Labels and values, one a line, with aligned values. A value of None is omitted."""
-        rows = {label: value for label, value in values.items() if value is not None}
-        width = max((len(label) for label in rows), default=0)
-        for label, value in rows.items():
-            if not self.as_json:
-                text = Text(label.ljust(width), style="bold" if self.is_live else "")
-                with self._writing():
-                    self.console.print(text.append("  " + _cell(value), style="not bold"))
+        rows = {label: _cell(value) for label, value in values.items() if value is not None}
+        if not self.as_json:
+            self._print_fields(rows, field_lines(rows, self.width))
+
+    def _print_fields(self, labels: Iterable[str], lines: Iterable[str]) -> None:
+        """Print lines of `field_lines`, each label in bold."""
+        for line in lines:
+            text = Text(line)
+            label = next((one for one in labels if f"{line} ".startswith(f"{one} ")), "")
+            if self.is_live and label:
+                text.stylize("bold", 0, len(label))
+            with self._writing():
+                self.console.print(text)
 
     def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = ""
     ) -> None:
-        """A table: drawn on a terminal; elsewhere columns two spaces apart, never truncated."""
+        """A table, never truncated: a block a row on a terminal that is too narrow for it."""
         if self.as_json:
             return
         cells = [[_cell(value) for value in row] for row in rows]
-        if self.is_live:
-            table = Table(title=printable(title) or None, box=SIMPLE_HEAD, title_justify="left")
-            for column in columns:
-                table.add_column(column, overflow="fold")
-            for row in cells:
-                table.add_row(*[Text(cell) for cell in row])
-            with self._writing():
-                self.console.print(table, soft_wrap=False)
-            return
         if title:
             self.line(title)
-        lines = [list(columns), *cells]
-        widths = [max(len(row[i]) for row in lines) for i in range(len(columns))]
-        for row in lines:
-            padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            self.line("  ".join(padded).rstrip())
+        lines = table_lines(columns, cells, self.width)
+        if is_in_blocks(columns, cells, self.width):
+            self._print_fields(columns, lines)
+            return
+        with self._writing():
+            self.console.print(Text(lines[0], style="bold" if self.is_live else ""))
+            for line in lines[1:]:
+                self.console.print(Text(line))
 
     @contextlib.contextmanager
     def progress(self, label: str, total: int | None = None) -> Iterator[Bar]:
         """A progress bar on stderr around long work; nothing without a terminal."""
         if self.as_json or not self.errors.is_terminal:
+            yield Bar(None)
+            return
+        if self.errors.is_dumb_terminal:
+            # no bar can be drawn, but a long silence looks like a hang
+            self.errors.print(f"{printable(label)} ...")
             yield Bar(None)
             return
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())

@@ -27,7 +27,7 @@ from ..scope.delivery import beacon_sender, find_targets
 from ..scope.folder import ScopeFolder, now_s
 from ..scope.validation import CLOCK_JUMP_S_MAX
 from .delivery import deliver, deliver_option, documents, finish
-from .governorview import table
+from .layout import table_lines
 from .livepage import live_page
 from .names import governor_names, record_files, scope_name
 from .options import scope_option, timeout_option
@@ -180,7 +180,7 @@ def _found_with_daemons(
 
         def show(invitation: Invitation, states: Mapping[str, daemonfounding.State]) -> None:
             if not out.as_json:
-                draw({}, _page(invitation, states))
+                draw({}, _page(invitation, states, out.width))
 
         scope = made.run(show, wait_s)
     directory = daemonfounding.use_daemon(scope, [path.parent for path in paths])
@@ -192,10 +192,12 @@ def _found_with_daemons(
     return scope
 
 
-def _page(invitation: Invitation, states: Mapping[str, daemonfounding.State]) -> list[str]:
+def _page(
+    invitation: Invitation, states: Mapping[str, daemonfounding.State], width: int | None
+) -> list[str]:
     rows = [(name, daemonfounding.state_text(one)) for name, one in states.items()]
     lines = [f"{invitation.title}: {invitation.roster.threshold} of {len(rows)} certify"]
-    lines += table(("governor", "state"), rows)
+    lines += table_lines(("governor", "state"), rows, width)
     known = [one for one in states.values() if isinstance(one, CeremonyStatus)]
     # the fingerprint has a line of its own: a narrow terminal must not cut what people compare
     fingerprints = {one.fingerprint for one in known} - {""}

@@ -51,8 +51,9 @@ def unlock(
         raise click.UsageError("--passphrase-file and --key-file exclude each other")
     if key_file:
         if is_new and not key_file.exists():
+            made = keyfile.KeyFile.create(key_file)
             out.note(f"made {key_file}: this file opens the key shares, so keep it apart from them")
-            return keyfile.KeyFile.create(key_file)
+            return made
         return keyfile.KeyFile.load(_existing(key_file))
     if passphrase_file:
         with files.open_secret(_existing(passphrase_file)) as file:

@@ -11,6 +11,7 @@ control.sock          the daemon's control socket (control.py)
 
 import errno
 import socket
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -200,10 +201,16 @@ class GovernorFolder:
         if files.exists(self.path):
             self.check_private()
 
-    def create(self, name: str, peers: str, listen: str) -> Settings:
-        """Create the folder and its settings. Raises as `check_new`."""
+    def make(self) -> None:
+        """Make the folder, in which files can be written. Raises as `check_new`, or `OSError`."""
         self.check_new()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self.path):
+            pass
+
+    def create(self, name: str, peers: str, listen: str) -> Settings:
+        """Create the folder and its settings. Raises as `make`."""
+        self.make()
         text = _TEMPLATE.format(name=name, peers=peers, listen=listen)
         files.write_atomically(self.toml, text.encode(), 0o644)
         return self.read()

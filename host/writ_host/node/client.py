@@ -26,7 +26,7 @@ from writ.node.resolve import resolve
 from writ.wire import coap
 
 from ..errors import HostError, NoNode, NotReachable, RefusedByNode, UnknownNode
-from ..refusals import advice_for, parse_reason, parse_rejection, rejection_text
+from ..refusals import advice_for, parse_reason, peer_rejection, rejection_text
 from ..target import Target
 from . import addressbook
 from .folder import NodeFolder
@@ -262,7 +262,7 @@ class NodeClient:
             self.step(until)
         answer = pending.answers[0]
         if answer.rejection:
-            raise answer.rejection
+            raise _to_error(answer.rejection, None, pending.call.address)
         return answer
 
     def _cancel(self, pending: _PendingCall) -> None:
@@ -299,16 +299,16 @@ class NodeClient:
             self.step(until)
 
 
-def _where(target: Target, address: str) -> str:
-    return f"{target.name} at {address}" if target.name else address
+def _where(target: Target | None, address: str) -> str:
+    return f"{target.name} at {address}" if target and target.name else address
 
 
-def _to_error(rejection: Rejection, target: Target, address: str) -> Exception:
+def _to_error(rejection: Rejection, target: Target | None, address: str) -> Exception:
     where = _where(target, address)
     if isinstance(rejection, TimedOut):
         return NotReachable(f"no answer from {where}")
     if isinstance(rejection, PeerFailed):
-        found = parse_rejection(getattr(rejection, "text", b""))
+        found = peer_rejection(rejection)
         if found:
             message = f"{where} refused: {rejection_text(found)}"
             return RefusedByNode(message, advice_for(found), type(found).__name__, found.code)

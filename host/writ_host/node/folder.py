@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from writ import agent, compat
 from writ.authority.store import FileFlash, Store
 
+from .. import files
 from ..errors import NodeInUse
 from . import addressbook
 from . import config as nodeconfig
@@ -92,7 +93,8 @@ class NodeFolder:
                 config["renew_days"] = 0
             self.node = make(Store(FileFlash(str(path))), config)
             self._restore_addresses()
-            self.node.open()
+            with files.naming(Path(config["listen"])):
+                self.node.open()
         except BaseException:
             self._lock.release()
             raise

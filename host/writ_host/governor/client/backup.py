@@ -39,7 +39,8 @@ def save(directory: Path, file: Path, replace: bool = False) -> tuple[Manifest, 
         with _locked(folder), contextlib.closing(Ledger.open(folder.ledger)) as ledger:
             manifest = backup.make(folder, settings.name, ledger, made)
     try:
-        return manifest, _move(made, file, replace)
+        with files.naming(file):
+            return manifest, _move(made, file, replace)
     finally:
         made.unlink(missing_ok=True)
 
