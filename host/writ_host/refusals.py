@@ -6,6 +6,7 @@ from writ import errors
 from writ.errors import Rejection
 from writ.wire import edhoc_codec
 
+from .errors import HostError
 from .humanize import utc_minute
 
 _BY_CODE: dict[int, type[Rejection]] = {
@@ -109,6 +110,13 @@ def _time_text(error: BaseException) -> str:
         return ""
     moment = utc_minute(int(found[1]))
     return f"it takes the time for {moment} or later, from the newest {found[2]}"
+
+
+def problem_text(error: Exception) -> str:
+    """What happened and what to do next, in one line for a log."""
+    if isinstance(error, HostError):
+        return f"{error}. {error.advice}"
+    return f"{rejection_text(error)}. {advice_for(error)}"
 
 
 def advice_for(error: BaseException | type[BaseException]) -> str:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,27 +10,27 @@ import click
 
 from .. import files
 from ..ceremony import keyring
-from ..errors import Disagreement, NotReachable
+from ..errors import Disagreement, HostError
 from ..governor import folder as folders
 from ..governor.ceremonies.record import Record
 from ..governor.client.change import ChangeFollower
 from ..governor.client.connection import connect
+from ..governor.client.following import Following
 from ..governor.client.issuer import StillPending
 from ..governor.client.summary import awaited
 from ..governor.control import Document
 from ..governor.folder import GovernorFolder
+from ..governor.proposals.proposal import OPEN
 from ..keys.dkg import fingerprint_digits
 from ..node import provision
 from ..target import check_address
 from . import governorview as view
-from .livepage import live_page
+from .governorwatch import follow_log, show
 from .names import governor_name, record_files
 from .options import yes_option
 from .output import Output, command
 from .secret import secret_options, unlock
 from .signers import wait_option
-
-WATCH_S = 1.0
 
 directory_argument = click.argument(
     "directory",
@@ -185,7 +184,7 @@ def run(
 @watch_option
 def status(out: Output, directory: Path, watch: bool) -> None:
     """Show the scope, the governors online, and what is pending."""
-    _show(out, directory, "status", view.status, watch)
+    show(out, directory, "status", view.status, watch)
 
 
 @command(group)
@@ -193,7 +192,7 @@ def status(out: Output, directory: Path, watch: bool) -> None:
 @watch_option
 def pending(out: Output, directory: Path, watch: bool) -> None:
     """Show the open proposals and ceremonies, and what they wait for."""
-    _show(out, directory, "pending", view.pending, watch)
+    show(out, directory, "pending", view.pending, watch)
 
 
 @command(group)
@@ -205,7 +204,9 @@ def pending(out: Output, directory: Path, watch: bool) -> None:
     show_default=True,
     help="The number of entries.",
 )
-@watch_option
+@click.option(
+    "--follow", "-f", "--watch", "watch", is_flag=True, help="Print new entries until Ctrl-C."
+)
 def log(out: Output, directory: Path, last: int, watch: bool) -> None:
     """Show this governor's log of decisions, approvals and denials."""
     with connect(directory) as client:
@@ -215,13 +216,7 @@ def log(out: Output, directory: Path, last: int, watch: bool) -> None:
                 out.line(view.log_line(entry))
             out.json({"entries": entries})
             return
-        for entry in entries:
-            out.event(entry, view.log_line(entry))
-        for event in client.watch():
-            out.event(event, view.event_line(event))
-    raise NotReachable(
-        f"the daemon has stopped in {directory}", f"Start it: writ governor run {directory}"
-    )
+    follow_log(out, directory, entries)
 
 
 @command(group)
@@ -258,6 +253,12 @@ def _decide(
     directory, id = what
     with connect(directory) as client:
         found = client.ask("find", id=id)
+        if found["what"] == "proposal" and found["state"] != OPEN:
+            because = f" ({found['reason']})" if found["reason"] else ""
+            raise HostError(
+                f"{found['title']}: {found['state']} already{because}",
+                f"Nothing is left to decide. See: writ governor log {directory}",
+            )
         for line in view.item(found):
             out.line(line)
         if told is not None:
@@ -386,7 +387,8 @@ def _propose(
         if made["fingerprint"]:
             out.line(f"ceremony fingerprint  {made['fingerprint']}")
         out.note(f"each operator that it waits for:  writ governor approve DIR {id}")
-        follower = ChangeFollower(out.note, client, directory, wait_s, not no_wait)
+    with Following(directory, out.note) as following:
+        follower = ChangeFollower(out.note, following, directory, wait_s, not no_wait)
         try:
             found = follower.follow(made)
             out.ok(f"in force: {found['title']}")
@@ -424,27 +426,3 @@ def restore(out: Output, file: Path, directory: Path) -> None:
     from .backup import load
 
     load(out, file, directory)
-
-
-# --- showing --------------------------------------------------------------------------------------
-
-
-def _show(
-    out: Output,
-    directory: Path,
-    do: str,
-    lines: Callable[[Document, int | None], list[str]],
-    watch: bool,
-) -> None:
-    with connect(directory) as client:
-        if not watch:
-            document = client.ask(do)
-            for line in lines(document, out.width):
-                out.line(line)
-            out.json(document)
-            return
-        with live_page(out) as draw:
-            while True:
-                document = client.ask(do)
-                draw(document, lines(document, out.width))
-                time.sleep(WATCH_S)

@@ -20,6 +20,8 @@ def status(found: Document, width: int | None = None) -> list[str]:
         ("peers", found["peers"]),
         ("listen", found["listen"]),
     ]
+    if found.get("problem"):
+        rows.append(("problem", found["problem"]))
     if found["state"] == "seated":
         rows += _seated(found)
     elif found["state"] == "learning":
@@ -76,7 +78,7 @@ def _governors(listed: Sequence[Document], width: int | None) -> list[str]:
         elif last_seen_s is None:
             state = "not seen yet"
         else:
-            state = "online" if one["online"] else "offline"
+            state = "silent" if one["silent"] else "online" if one["online"] else "offline"
             state += f", last seen {humanize.duration(last_seen_s)} ago"
         if one.get("clock_off_s"):
             state += f"; its clock is {clockskew.describe(one['clock_off_s'])}"
@@ -89,12 +91,23 @@ def _governors(listed: Sequence[Document], width: int | None) -> list[str]:
 def pending(found: Document, width: int | None = None) -> list[str]:
     """The lines of `writ governor pending`. width: as in layout.py."""
     listed = [*found["ceremonies"], *found["proposals"]]
+    lines = [line for line in [_missing(found)] if line]
     if not listed:
-        return ["nothing is pending"]
-    lines: list[str] = []
+        return [*lines, "nothing is pending"]
     for one in listed:
         lines += [*([""] if lines else []), *item(one)]
     return lines
+
+
+def _missing(found: Document) -> str:
+    """That too few governors are online to certify anything, "" if they suffice."""
+    quorum = found.get("quorum")
+    if not quorum or quorum["online"] >= quorum["threshold"]:
+        return ""
+    return (
+        f"no quorum: {quorum['online']} of {quorum['count']} governors are online, and"
+        f" {quorum['threshold']} certify; proposals wait, whatever operators approve"
+    )
 
 
 def item(one: Document) -> list[str]:

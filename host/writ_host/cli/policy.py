@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ..errors import HostError
+from ..governor.proposals.messages import TITLE_BYTES_MAX
 from ..policy.diff import Diff
 from ..policy.edit import add_revoked, remove_revoked
 from ..policy.lint import warnings
@@ -29,7 +30,7 @@ from . import delivery
 from .boundary import REFUSED
 from .delivery import deliver_option
 from .options import scope_option, timeout_option, yes_option
-from .output import Output, command
+from .output import Output, command, printable
 from .signers import (
     SigningOptions,
     issuing,
@@ -232,13 +233,18 @@ def issue_change(
     change: PolicyChange,
     signing: SigningOptions,
     intent: str,
+    title: str = "",
 ) -> list[bytes]:
     """Certify a change of policy; the capsules. intent: as in scope/pending.py.
+
+    title: what operators read first, by default the epoch.
 
     The caller changes its files before it prints: a closed pipe must not keep them from it.
     """
     signer = open_signer(out, folder, signing, intent)
-    return issuance.issue(folder, change.drafts, signer, f"policy of epoch {change.new.epoch}")
+    title = printable(" ".join(title.split())).encode()[:TITLE_BYTES_MAX].decode(errors="ignore")
+    title = title or f"policy of epoch {change.new.epoch}"
+    return issuance.issue(folder, change.drafts, signer, title)
 
 
 def warn_of_room(out: Output, folder: ScopeFolder) -> None:

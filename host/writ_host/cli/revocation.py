@@ -140,7 +140,9 @@ def _run(
             out.confirm(way.question.format(listed, change.new.epoch), yes)
             if signing.no_wait:
                 out.note(f"{path} is changed when this command runs again")
-            raws = issue_change(out, folder, change, signing, intent)
+            names_text = ", ".join(one.name for one in members)
+            title = f"{way.verb} {names_text}" + (f": {reason}" if reason else "")
+            raws = issue_change(out, folder, change, signing, intent, title)
         # before any word about it: what is certified is in the file, whatever becomes of the output
         is_noted = policyfile.follow(folder, path, before, way.edit(members))
     if change is None:

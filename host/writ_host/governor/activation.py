@@ -16,6 +16,7 @@ from writ.errors import Rejection
 
 from .. import codec
 from ..errors import HostError
+from ..refusals import problem_text
 from .ceremonies.views import SeatReady
 from .core.core import Core
 from .ledger.database import LEDGER_ERRORS
@@ -26,6 +27,9 @@ _TITLE = "putting in force: "
 
 # Takes payloads, title and evidence; returns the proposal's id.
 Propose = Callable[[Sequence[bytes], str, bytes], bytes]
+
+_NO_POLICY = "cannot propose the policy under the new group key"
+_NO_SHARES = "cannot propose to put the new shares in force"
 
 
 @dataclass
@@ -72,7 +76,7 @@ class Activation:
             except LEDGER_ERRORS:
                 raise
             except (HostError, Rejection) as error:
-                problems.append(f"cannot propose the policy under the new group key: {error!r}")
+                problems.append(f"{_NO_POLICY}: {problem_text(error)}")
         for digest, one in list(self._shares.items()):
             view = core.proposal(one.proposal_id) if one.proposal_id else None
             if view is not None and view.state == REFUSED:
@@ -87,7 +91,7 @@ class Activation:
             except LEDGER_ERRORS:
                 raise
             except (HostError, Rejection) as error:
-                problems.append(f"cannot propose to put the new shares in force: {error!r}")
+                problems.append(f"{_NO_SHARES}: {problem_text(error)}")
         new = [one for one in problems if one not in self._problems]
         self._problems = set(problems)
         return new

@@ -72,6 +72,7 @@ class Api:
         views = core.pending() if core is not None and core.is_seated else []
         return {
             "proposals": [_proposal(view) for view in views],
+            "quorum": snapshot.quorum(self._governor),
             "ceremonies": [_ceremony(view) for view in self._governor.ceremonies.pending()],
         }
 
@@ -107,7 +108,12 @@ class Api:
             except ValueError:
                 view = None
             return [view] if view else []
-        return [view for view in core.pending() if view.id.hex().startswith(prefix)]
+        found = [view for view in core.pending() if view.id.hex().startswith(prefix)]
+        if not found:
+            # an operator may answer a proposal that was decided meanwhile
+            closed = core.pool.proposals.closed
+            found = [core.pool.view(one) for one in closed if one.id.hex().startswith(prefix)]
+        return found
 
     def _capsules(self, request: Document) -> Document:
         cursor = field(request, "cursor", int)
@@ -215,7 +221,7 @@ class Api:
             request.get("threshold"),
             field(request, "dry_run", bool),
             governor.now_ms(),
-            dealers=self._dealers([*remove, *(one.governor.name for one in records)]),
+            dealers=self._dealers(remove, [one.governor.name for one in records]),
             charter=core.context.chain.charter if kind == "succeed" else None,
         )
         governor.handle_ceremony_outputs(outputs)
@@ -247,12 +253,26 @@ class Api:
                 " use a succession: writ governor succeed.",
             ) from None
 
-    def _dealers(self, without: Sequence[str]) -> list[str] | None:
-        """The dealers: governors that are online, this one first. None if they are too few."""
+    def _dealers(self, remove: Sequence[str], renewed: Sequence[str]) -> list[str] | None:
+        """The dealers, in this order: this governor, those that were heard last, those that leave.
+
+        remove, renewed: governors that leave, or come with new keys. None if one is needed that
+        was not heard since the start. Raises `HostError` if too few are online.
+        """
         threshold = self._governor.require_core().committee.threshold
-        listed = sorted(snapshot.list_governors(self._governor), key=lambda one: not one["me"])
-        online = [str(one["name"]) for one in listed if one["online"]]
-        found = [name for name in online if name not in without]
+        listed = snapshot.list_governors(self._governor)
+        offline = [str(one["name"]) for one in listed if snapshot.is_offline(one)]
+        if len(listed) - len(offline) < threshold:
+            raise HostError(
+                f"a re-sharing needs {threshold} governors of the present ones online;"
+                f" offline: {', '.join(offline)}",
+                "Start their daemons, or wait for them; then run the same command again.",
+            )
+        heard = [one for one in listed if one["me"] or one["online"]]
+        heard.sort(key=lambda one: -1 if one["me"] else one["last_seen_s"])
+        names = [str(one["name"]) for one in heard]
+        found = [name for name in names if name not in (*remove, *renewed)]
+        found += [name for name in names if name in remove and name not in renewed]
         return found[:threshold] if len(found) >= threshold else None
 
     def _in_force(self, request: Document) -> Document:

@@ -24,6 +24,7 @@ from ..keys.identity import Identity, PublicIdentity
 from ..keys.roster import Seat, committee_digest
 from ..node.folder import NodeFolder
 from .activation import Activation
+from .addresscheck import AddressCheck
 from .announcements import Announcements, News
 from .ceremonies.gossip import CeremonySend
 from .ceremonies.manager import Ceremonies
@@ -93,6 +94,7 @@ class Governor:
         self._has_ticked = False
         self._is_retired = False
         self._problem = ""  # the newest one that was logged
+        self.address_check = AddressCheck(endpoint.socket.getsockname()[0])
 
     # --- state ------------------------------------------------------------------------------------
 
@@ -173,6 +175,8 @@ class Governor:
     def do_housekeeping(self) -> None:
         """The work of each second: addresses, joining, activation, renewal, the node's files."""
         self.ledger.database.failstop.check_file()
+        if news := self.address_check.tick(self.now_ms()):
+            self._emit("address", news)
         self.endpoint.learn([*self._others(), *self._former.listed()])
         self._set_peers()
         if self.core is None:
@@ -199,8 +203,10 @@ class Governor:
             if raw is not None:
                 self.handle_outputs(core.add_capsule(bytes(raw), self.now_ms()))
 
-    def _log_problem(self, problem: str) -> None:
+    def _log_problem(self, problem: str | None) -> None:
         # a problem that each retry meets again is logged once
+        if problem is None:
+            return
         if problem and problem != self._problem:
             self._emit("problem", problem)
         self._problem = problem

@@ -18,6 +18,7 @@ from .. import codec
 from ..consensus.value import BATCH_MAX
 from ..errors import HostError
 from ..keys.identity import Identity
+from ..refusals import problem_text
 from ..scope.revocation import member_body
 from .core.core import Core
 from .ledger.database import LEDGER_ERRORS
@@ -57,10 +58,10 @@ class Renewal:
         self._admission = b""  # id of the proposal that admits the own node, b"" before it
         self._statement: Statement | None = None  # that asks for the renewal
 
-    def tick(self, core: Core, now_ms: int) -> str:
-        """Propose what is due; returns a problem as text, "" for none."""
+    def tick(self, core: Core, now_ms: int) -> str | None:
+        """Propose what is due; returns a problem as text, "" for none, None if nothing was due."""
         if now_ms < self._check_ms or not core.is_seated or core.policy is None:
-            return ""
+            return None
         self._check_ms = now_ms + CHECK_MS
         try:
             known = self._ledger.capsules.known(
@@ -74,7 +75,7 @@ class Renewal:
         except LEDGER_ERRORS:
             raise
         except (HostError, Rejection) as error:
-            return f"cannot renew a member capsule: {error!r}"
+            return f"cannot renew a member capsule: {problem_text(error)}"
         return ""
 
     def _admit(self, core: Core) -> None:

@@ -6,7 +6,9 @@ from .core.core import Core
 from .governor import Governor
 from .metrics import Samples
 
-# A governor that has sent nothing for so long counts as offline.
+# Each governor sends a summary every five seconds. A governor that missed one is silent; it is
+# offline when it has missed three.
+SILENT_S = 7
 OFFLINE_S = 15
 LOG_MAX = 1000
 _DECISIONS_MAX = 10
@@ -19,6 +21,7 @@ def status(governor: Governor) -> Document:
         "state": governor.state,
         "peers": governor.settings.peers,
         "listen": governor.settings.listen,
+        "problem": governor.address_check.problem or None,
         "pending": 0,
         "ceremonies": len(governor.ceremonies.pending()),
         "decisions": _decisions(governor),
@@ -28,7 +31,7 @@ def status(governor: Governor) -> Document:
         return found
     committee = list_governors(governor)
     of_core = core.status()
-    online = sum(1 for one in committee if one["online"])
+    online = sum(1 for one in committee if one["online"] and not one["silent"])
     threshold = core.committee.threshold
     group_key = core.context.chain.group_key
     return {
@@ -70,11 +73,27 @@ def list_governors(governor: Governor) -> list[Document]:
                 "address": governor.settings.peers if is_me else address,
                 "last_seen_s": seen_s,
                 "online": is_me or (seen_s is not None and seen_s < OFFLINE_S),
+                "silent": not is_me and seen_s is not None and SILENT_S <= seen_s < OFFLINE_S,
                 "accused": core.accusations.get(number, ""),
                 "clock_off_s": clock_skews.get(number),
             }
         )
     return listed
+
+
+def is_offline(one: Document) -> bool:
+    """Whether a governor of the list was heard since the start, and is not any more."""
+    return not one["online"] and one["last_seen_s"] is not None
+
+
+def quorum(governor: Governor) -> Document | None:
+    """The governors that are online, and how many certify; None without a seat in force."""
+    core = governor.core
+    if core is None or not core.is_seated:
+        return None
+    listed = list_governors(governor)
+    online = sum(1 for one in listed if one["online"])
+    return {"online": online, "count": len(listed), "threshold": core.committee.threshold}
 
 
 def samples(governor: Governor) -> Samples:

@@ -19,9 +19,7 @@ from ..humanize import moment
 from ..refusals import meaning
 from . import sensors as hostsensors
 from .folder import HostNode
-
-# More refusals than this in one second are counted, but not reported one by one.
-_REFUSALS_PER_S_MAX = 5
+from .refusallog import RefusalLog
 
 OnEvent = Callable[[dict[str, object], str], None]
 
@@ -38,8 +36,7 @@ class ReportingNode(HostNode):
         self._counted = dict(self.counters)
         # the sender of the datagram that is being handled, None outside `receive`
         self._source: str | None = None
-        self._window_ms = 0
-        self._window_count = 0
+        self._refusals = RefusalLog(self.report)
         # every authorisation passes here: who requested what, and which rule decided
         self._authorise_silently = self.authority.authorise
         self.authority.authorise = self._authorise  # type: ignore[method-assign]
@@ -87,6 +84,11 @@ class ReportingNode(HostNode):
             self._source = None
         return out
 
+    def next_ms(self, now_ms: int) -> int | None:
+        """As the core does; includes the time of the next count of refusals."""
+        times = [super().next_ms(now_ms), self._refusals.next_ms(now_ms)]
+        return min((one for one in times if one is not None), default=None)
+
     def step(self, wait_ms: int = 1000) -> None:
         """As the agent does; reports what changed in its authority."""
         super().step(wait_ms)
@@ -95,6 +97,7 @@ class ReportingNode(HostNode):
     def report_changes(self) -> None:
         """Report what has changed since the last call."""
         self._report_rejections(self.now_ms)
+        self._refusals.tick(self.now_ms)
         facts = self._facts()
         if facts != self._reported:
             self._report_facts(facts)
@@ -133,9 +136,8 @@ class ReportingNode(HostNode):
             rule = int(self._authorise_silently(member, method, path, now_ms, has_action))
         except Rejection as rejection:
             name = type(rejection).__name__
-            if self._may_report(now_ms):
-                text = f"{member.name}: {request} refused: {name}"
-                self.report("refused", text, **facts, reason=name)
+            text = f"{member.name}: {request} refused: {name}"
+            self._refusals.add("refused", name, member.name, text, now_ms, **facts)
             # this event says more than the counter's would
             self._counted[name] = self._counted.get(name, 0) + 1
             raise
@@ -147,19 +149,14 @@ class ReportingNode(HostNode):
             new = count - self._counted.get(name, 0)
             self._counted[name] = count
             # a request for an Echo option is a precaution, not a refusal
-            if new > 0 and name != "EchoRequired" and self._may_report(now_ms):
-                self._report_rejection(name)
+            if name != "EchoRequired":
+                for _ in range(new):
+                    self._report_rejection(name, now_ms)
 
-    def _may_report(self, now_ms: int) -> bool:
-        # a flood must not fill the disk; the counters count all of it
-        if now_ms - self._window_ms >= 1000:
-            self._window_ms = now_ms
-            self._window_count = 0
-        self._window_count += 1
-        return self._window_count <= _REFUSALS_PER_S_MAX
-
-    def _report_rejection(self, name: str) -> None:
+    def _report_rejection(self, name: str, now_ms: int) -> None:
         kind = getattr(errors, name, None)
         what = f"{name} ({meaning(kind)})" if kind else f"{name} in the code of a resource"
         where = f" from {self._source}" if self._source else ""
-        self.report("rejected", f"rejected{where}: {what}", reason=name, address=self._source)
+        source = (self._source or "").rpartition(":")[0]
+        text = f"rejected{where}: {what}"
+        self._refusals.add("rejected", name, source, text, now_ms, address=self._source)

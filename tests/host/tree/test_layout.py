@@ -63,6 +63,7 @@ HOST_LAYERS = (
     *("governor.control", "governor.push", "governor.folder", "governor.service"),
     *("governor.metrics", "governor.proposals", "governor.ledger", "governor.core"),
     *("governor.ceremonies", "governor.peering", "governor.activation", "governor.join"),
+    "governor.addresscheck",
     *(
         "governor.renewal",
         "governor.backup",

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from writ.authority.capsule import Charter
+from writ.wire import coap
 
 from ... import codec
 from ...ceremony.plan import Plan
@@ -73,6 +74,13 @@ class InvitationRefused(HostError):
     advice = "See writ governor pending at that governor; deny unwanted ceremonies there."
 
 
+class HasSeat(InvitationRefused):
+    """An invitation that this daemon will never accept: it governs a scope."""
+
+    advice = "A governor has one scope: make another governor for a second scope."
+    coap_code = coap.FORBIDDEN
+
+
 class Ceremonies:
     """The ceremonies of one daemon.
 
@@ -129,7 +137,7 @@ class Ceremonies:
         if id not in self._runs:
             if self.seat is not None:
                 scope = self.seat.roster.scope
-                raise InvitationRefused(f"{self.identity.name} has a seat in {scope}")
+                raise HasSeat(f"{self.identity.name} has a seat in {scope}")
             if id in self._secrets.dropped:
                 raise InvitationRefused("this invitation was dropped before", "Make a new one.")
             run = self._build(is_founding, body)
@@ -394,7 +402,7 @@ class Ceremonies:
             invitation = Invitation.from_bytes(body)
             is_first = invitation.predecessor is None
             if is_first and self.seat is not None and self.seat.roster != invitation.roster:
-                raise InvitationRefused(f"{self.identity.name} has a seat already")
+                raise HasSeat(f"{self.identity.name} has a seat already")
             return FoundingRun(
                 invitation,
                 self.identity,

@@ -4,7 +4,8 @@ import time
 from pathlib import Path
 
 from ...errors import Interrupted, NeedsPerson
-from ..control import ControlClient, ControlFailed, Document
+from ..control import ControlFailed, Document
+from .following import Following
 from .issuer import Announce, StillPending
 from .summary import awaited, ceremony_line
 
@@ -26,7 +27,7 @@ class ChangeFollower:
     def __init__(
         self,
         announce: Announce,
-        client: ControlClient,
+        client: Following,
         folder: Path,
         wait_s: float | None,
         waits: bool,

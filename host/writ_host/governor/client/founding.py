@@ -180,6 +180,12 @@ def _ask(record: Record, invitation: Invitation, before: State | None) -> State:
         return "no answer" if before is None or isinstance(before, str) else before
     if answer.code >> 5 != 2:
         text = bytes(answer.payload).decode("utf-8", "replace")
+        if answer.code == coap.FORBIDDEN:
+            raise CeremonyFailed(
+                f"{record.governor.name} cannot take part: {text}",
+                "Found the scope with another governor: writ governor init makes one. Remove"
+                f" {KEPT} from the new folder first.",
+            )
         return text or f"{answer.code >> 5}.{answer.code & 31:02d}"
     return CeremonyStatus.from_bytes(bytes(answer.payload))
 

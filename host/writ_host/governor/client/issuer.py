@@ -22,6 +22,7 @@ from ...scope.pending import Pending
 from ..control import WAIT_S_MAX, ControlClient, ControlFailed, Document
 from ..proposals.proposal import proposal_id
 from .connection import connect, sync
+from .following import Following
 from .summary import awaited, needs_operators
 
 Announce = Callable[[str], None]
@@ -76,6 +77,7 @@ class GovernorIssuer(Issuer):
         self._daemon = daemon
         self._waits = waits
         self._intent = intent
+        self._documents: list[Document] = []  # the proposals that are waited for
         self._end = None if wait_s is None else time.monotonic() + wait_s
         with connect(daemon) as client:
             state = client.ask("state")
@@ -97,7 +99,7 @@ class GovernorIssuer(Issuer):
         proposals = [part for part in _parts(drafts) if _sort(part[0]) != _BEACON]
         known = {draft.payload: self._find_taken(draft) for part in proposals for draft in part}
         missing = [part for part in proposals if not all(known[one.payload] for one in part)]
-        with connect(self._daemon) as client:
+        with Following(self._daemon, self._announce, self._check_time) as client:
             if missing:
                 self._remember(drafts, title or _title(drafts))
             with self._forget_on_failure():
@@ -106,7 +108,8 @@ class GovernorIssuer(Issuer):
                     for raw in map(bytes.fromhex, after["capsules"]):
                         known[bytes(capsules.parse(raw).payload)] = raw
             beacons = [self._beacon(client) for one in drafts if _sort(one) == _BEACON]
-            sync(self._folder, client)
+        with connect(self._daemon) as client_now:
+            sync(self._folder, client_now)
         self._forget()
         return [
             beacons.pop(0) if _sort(one) == _BEACON else known[one.payload] or self._taken(one)
@@ -147,7 +150,7 @@ class GovernorIssuer(Issuer):
 
     # --- the daemon -------------------------------------------------------------------------------
 
-    def _propose(self, client: ControlClient, drafts: list[Draft], title: str) -> Document:
+    def _propose(self, client: Following, drafts: list[Draft], title: str) -> Document:
         evidence = [draft.evidence for draft in drafts]
         return client.ask(
             "propose",
@@ -156,11 +159,16 @@ class GovernorIssuer(Issuer):
             evidence=codec.dump(evidence) if any(evidence) else b"",
         )
 
-    def _wait(self, client: ControlClient, documents: list[Document]) -> list[Document]:
+    def _check_time(self) -> None:
+        """Raises as `_left_s` when the time is over, while the daemon is offline."""
+        self._left_s(self._documents)
+
+    def _wait(self, client: Following, documents: list[Document]) -> list[Document]:
         """The proposals once all are certified; announces meanwhile what they wait for."""
         announced = ""
         try:
             while waiting := [one for one in documents if one["state"] == "open"]:
+                self._documents = documents
                 line = self._awaited(waiting)
                 # signatures take a moment, which needs no line
                 is_news = line != announced and any(map(needs_operators, waiting))
@@ -181,7 +189,7 @@ class GovernorIssuer(Issuer):
                 raise Denied(f"{one['title']}: {one['reason'] or one['state']}")
         return documents
 
-    def _look(self, client: ControlClient, one: Document) -> Document:
+    def _look(self, client: Following, one: Document) -> Document:
         if one["state"] != "open":
             return one
         return client.ask("find", id=one["id"], lines=False)
@@ -196,7 +204,7 @@ class GovernorIssuer(Issuer):
         again = "Run the same command again to continue; " if self._intent else ""
         return f"The proposal stays open without this command. {again}{deny}"
 
-    def _beacon(self, client: ControlClient) -> bytes:
+    def _beacon(self, client: Following) -> bytes:
         before = state = client.ask("beacon")
         if before["proposal"] is not None:
             (done,) = self._wait(client, [before["proposal"]])

@@ -84,7 +84,9 @@ class FoundingServer:
         except HostError as error:
             # cut to fit one message
             text = str(error).encode()[:200].decode(errors="ignore")
-            return Message(coap.ACK, coap.BAD_REQUEST, payload=text.encode())
+            # an error that stays so says it by its code
+            code = getattr(error, "coap_code", coap.BAD_REQUEST)
+            return Message(coap.ACK, code, payload=text.encode())
 
     def _upload(self, message: Message, source: str, now_ms: int) -> tuple[bytes, Message | None]:
         value = message.option(coap.BLOCK1)
