@@ -31,7 +31,7 @@ def find_member(folder: ScopeFolder, name: str) -> Member:
 
 @command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--reason", help="A comment for policy.toml, which is not certified.")
+@click.option("--reason", help="Why: in the proposal and its log, and a comment in policy.toml.")
 @scope_option
 @signing_options
 @deliver_option
@@ -141,6 +141,7 @@ def _run(
             if signing.no_wait:
                 out.note(f"{path} is changed when this command runs again")
             names_text = ", ".join(one.name for one in members)
+            reason = document.get("reason")
             title = f"{way.verb} {names_text}" + (f": {reason}" if reason else "")
             raws = issue_change(out, folder, change, signing, intent, title)
         # before any word about it: what is certified is in the file, whatever becomes of the output
