@@ -28,7 +28,7 @@ def setup(node):
                 return coap.BAD_REQUEST, b"open or closed"
             moved[0] = request.payload.decode()
             moved[1] += 1
-        return "%s, moved %d times" % (moved[0], moved[1])
+        return "%s, moves: %d" % (moved[0], moved[1])
 
     for path in node.config.get("serve", all_paths):
         if path == "pump":

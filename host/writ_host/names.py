@@ -12,11 +12,10 @@ from writ.limits import NAME_BYTES_MAX
 
 # Commands, and words that arguments and policies use in place of a name.
 RESERVED = frozenset(
-    """all any here local none
-    act add admit approve backup beacon book capsule ceremony certify change check completion create
-    demo deny diff found get governor identity init inspect list log member node observe pending
-    ping policy post put refresh remove rename request restore revoke roster run scope show sign
-    status succeed use""".split()  # noqa: SIM905
+    """all any here local none act add admit approve backup beacon book capsule ceremony
+    certify change check clean completion create demo deny diff found get governor identity
+    init inspect list log member node observe pending ping policy post put rebase refresh
+    remove rename request restore revoke roster run scope show sign status succeed use""".split()  # noqa: SIM905
 )
 RULE = f"a name begins with a letter and has 1 to {NAME_BYTES_MAX} of a-z, 0-9, '-', '_' and '.'"
 _NODE_ID = re.compile(f"[0-9a-f]{{{2 * NODE_ID_BYTES}}}")

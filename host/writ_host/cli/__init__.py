@@ -16,6 +16,7 @@ _SECTIONS = {
         "capsule": ("capsule:group", "Explain a capsule byte by byte."),
     },
     "Nodes": {
+        "book": ("book:group", "Show and change address books: where members are."),
         "node": ("node:group", "Run this machine as a node."),
         "get": ("call:get", "Read a resource of a node."),
         "put": ("call:put", "Write a resource of a node."),
@@ -30,6 +31,7 @@ _SECTIONS = {
             "..demo.command:demo",
             "Run a scope on this machine, and prove what it does.",
         ),
+        "use": ("use:use", "Choose the scope, node and governor that commands use by default."),
         "completion": ("completion:completion", "Print shell completion for bash, zsh or fish."),
     },
 }
@@ -46,7 +48,7 @@ Exit codes:
   130  interrupted
 
 Every command has --json. Environment variables set defaults: WRIT_SCOPE, WRIT_NODE,
-WRIT_GOVERNOR, WRIT_PASSPHRASE_FILE, WRIT_KEY_FILE.
+WRIT_GOVERNOR, WRIT_PASSPHRASE_FILE, WRIT_KEY_FILE. So does writ use, without them.
 """
 
 main = Main(

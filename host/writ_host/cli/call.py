@@ -14,10 +14,11 @@ from writ.limits import BODY_BYTES_MAX
 from writ.wire import coap
 
 from .. import humanize
-from ..node import addressbook, denial
+from ..node import denial
 from ..node.client import GET, POST, PUT, RENEW_S, NodeClient, Reply
 from ..node.folder import NodeFolder
 from ..target import parse
+from .complete import node_names
 from .options import node_option, scope_option, timeout_option
 from .output import Output, command, plain
 
@@ -26,14 +27,6 @@ EXAMPLES = """\
 TARGET is NODE/PATH, such as pump1/temp, or coap://HOST:PORT/PATH for any node at that address.
 The address of NODE comes from book.toml, from a gateway of this node, or from an earlier call.
 """
-
-
-def complete_node(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """The names of nodes that this node knows, for shell completion."""
-    node = Path(ctx.params.get("node") or ".")
-    scope = Path(ctx.params.get("scope") or ".")
-    names = {*addressbook.read(node), *addressbook.read_last_seen(node), *addressbook.read(scope)}
-    return sorted(name for name in names if name.startswith(incomplete))
 
 
 def open_client(node: Path, scope: Path) -> NodeClient:
@@ -46,7 +39,7 @@ def _call_options(function: Callable[..., None]) -> Callable[..., None]:
         timeout_option,
         scope_option,
         node_option,
-        click.argument("target", metavar="TARGET", shell_complete=complete_node),
+        click.argument("target", metavar="TARGET", shell_complete=node_names),
     ):
         function = option(function)
     return function

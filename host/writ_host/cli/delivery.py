@@ -7,6 +7,7 @@ import click
 
 from ..scope.delivery import Delivery, Outcome, deliver_to_all
 from .boundary import REFUSED, UNREACHABLE
+from .complete import delivery_targets
 from .output import Output
 
 deliver_option = click.option(
@@ -14,6 +15,7 @@ deliver_option = click.option(
     "targets",
     multiple=True,
     metavar="TARGET",
+    shell_complete=delivery_targets,
     help="Deliver to a NAME of book.toml, to HOST:PORT, or to `all` of book.toml; may be repeated.",
 )
 

@@ -1,7 +1,6 @@
 """`writ governor`: make a governor, run its daemon, show its state, approve and deny."""
 
 import dataclasses
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,9 @@ from ..governor.proposals.proposal import OPEN
 from ..keys.dkg import fingerprint_digits
 from ..node import provision
 from ..target import check_address
+from . import defaults
 from . import governorview as view
+from .complete import pending_ids
 from .governorwatch import follow_log, show
 from .names import governor_name, record_files
 from .options import yes_option
@@ -32,11 +33,21 @@ from .output import Output, command
 from .secret import secret_options, unlock
 from .signers import wait_option
 
+
+def _needed(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path:
+    # a default of None counts as given
+    if value is None:
+        raise click.MissingParameter(ctx=ctx, param=param)
+    return value
+
+
 directory_argument = click.argument(
     "directory",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
     envvar="WRIT_GOVERNOR",
+    default=defaults.governor,
+    callback=_needed,
 )
 watch_option = click.option("--watch", is_flag=True, help="Update the output until Ctrl-C.")
 reason_option = click.option(
@@ -45,11 +56,13 @@ reason_option = click.option(
 
 
 def _split(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[Path, str]:
-    """(the governor's folder, the other argument); the folder's default is WRIT_GOVERNOR."""
-    if len(given) == 1 and os.environ.get("WRIT_GOVERNOR"):
-        given = (os.environ["WRIT_GOVERNOR"], *given)
+    """(the governor's folder, the other argument); the folder has a default (defaults.py)."""
+    folder = defaults.governor() if len(given) == 1 else None
+    if folder is not None:
+        return folder, given[0]
     if len(given) != 2:
-        raise click.UsageError(f"give {param.metavar}; the default of DIR is WRIT_GOVERNOR", ctx)
+        message = f"give {param.metavar}; for a default of DIR: writ use, or WRIT_GOVERNOR"
+        raise click.UsageError(message, ctx)
     return Path(given[0]), given[1]
 
 
@@ -60,7 +73,13 @@ def follow_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 what_argument = click.argument(
-    "what", metavar="[DIR] ID", nargs=-1, required=True, callback=_split, type=str
+    "what",
+    metavar="[DIR] ID",
+    nargs=-1,
+    required=True,
+    callback=_split,
+    type=str,
+    shell_complete=pending_ids,
 )
 
 
@@ -73,7 +92,7 @@ def group() -> None:
     One of them:     writ scope create SCOPE --governors a.toml,b.toml,...
     Each:            writ governor pending DIR, then  writ governor approve DIR ID
 
-    The default of DIR is WRIT_GOVERNOR.
+    The default of DIR is WRIT_GOVERNOR, or that of  writ use --governor DIR.
     """
 
 

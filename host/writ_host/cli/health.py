@@ -11,11 +11,12 @@ from ..node import denial
 from ..node import status as nodestatus
 from ..node.client import GET, NodeClient, Reply
 from ..target import Target, parse
-from .call import complete_node, open_client
+from .call import open_client
+from .complete import node_names
 from .options import node_option, scope_option, timeout_option
 from .output import Output, command
 
-_target = click.argument("target", metavar="NODE", shell_complete=complete_node)
+_target = click.argument("target", metavar="NODE", shell_complete=node_names)
 
 
 @command()
@@ -91,7 +92,7 @@ def _print_answer(out: Output, client: NodeClient, reply: Reply) -> None:
 
 
 @command()
-@click.argument("target", metavar="[NODE]", required=False, shell_complete=complete_node)
+@click.argument("target", metavar="[NODE]", required=False, shell_complete=node_names)
 @node_option
 @scope_option
 @timeout_option

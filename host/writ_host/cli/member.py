@@ -22,10 +22,12 @@ from ..scope.delivery import Delivery, fetch_request, find_targets, full_sender
 from ..scope.folder import ScopeFolder, now_s
 from ..target import check_address
 from . import delivery
+from .complete import member_names, request_names, role_names
 from .delivery import deliver_option
 from .names import node_name
 from .options import scope_option, timeout_option, yes_option
 from .output import Output, command
+from .rename import rename
 from .revocation import find_member, restore, revoke
 from .signers import (
     SigningOptions,
@@ -149,8 +151,16 @@ def _save(
 
 
 @command(group)
-@click.argument("requests", nargs=-1, required=True, metavar="REQUEST...")
-@click.option("--role", "roles", multiple=True, help="A certified role; may be repeated.")
+@click.argument(
+    "requests", nargs=-1, required=True, metavar="REQUEST...", shell_complete=request_names
+)
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    help="A certified role; may be repeated.",
+    shell_complete=role_names,
+)
 @click.option("--no-role", is_flag=True, help="Admit without any role.")
 @click.option(
     "--name", callback=node_name, help="A name in place of the requested one; with one REQUEST."
@@ -387,7 +397,7 @@ def _is_open(folder: ScopeFolder, path: Path) -> bool:
 
 
 @command(group)
-@click.argument("name")
+@click.argument("name", shell_complete=member_names)
 @scope_option
 def show(out: Output, name: str, scope: Path) -> None:
     """Show one member: NAME, or its node id."""
@@ -411,3 +421,4 @@ def show(out: Output, name: str, scope: Path) -> None:
 
 group.add_command(revoke)
 group.add_command(restore)
+group.add_command(rename)

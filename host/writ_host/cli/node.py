@@ -14,6 +14,7 @@ from ..node import sensors
 from ..node.agent import ReportingNode
 from ..node.folder import NodeFolder
 from ..target import check_address
+from . import defaults
 from .output import Output, command
 
 
@@ -28,7 +29,7 @@ def group() -> None:
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
     envvar="WRIT_NODE",
-    default=Path("."),
+    default=lambda: defaults.folder("node"),
 )
 @click.option(
     "--listen",

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import click
 
+from . import defaults
+
 scope_option = click.option(
     "--scope",
     "scope",
     type=click.Path(file_okay=False, path_type=Path),
     envvar="WRIT_SCOPE",
-    default=Path("."),
-    show_default="current folder",
+    default=lambda: defaults.folder("scope"),
+    show_default="that of writ use, or the current folder",
     help="The scope's folder [WRIT_SCOPE].",
 )
 node_option = click.option(
@@ -18,8 +20,8 @@ node_option = click.option(
     "node",
     type=click.Path(file_okay=False, path_type=Path),
     envvar="WRIT_NODE",
-    default=Path("."),
-    show_default="current folder",
+    default=lambda: defaults.folder("node"),
+    show_default="that of writ use, or the current folder",
     help="The node's folder, with its key and config.json [WRIT_NODE].",
 )
 yes_option = click.option("--yes", "-y", is_flag=True, help="Confirm without a question.")

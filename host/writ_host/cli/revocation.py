@@ -14,6 +14,7 @@ from ..scope import pending, policyfile
 from ..scope.change import PolicyChange, restoration, revocation
 from ..scope.delivery import find_targets
 from ..scope.folder import ScopeFolder
+from .complete import member_names
 from .delivery import deliver_option
 from .options import scope_option, timeout_option, yes_option
 from .output import Output, command
@@ -30,7 +31,7 @@ def find_member(folder: ScopeFolder, name: str) -> Member:
 
 
 @command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=member_names)
 @click.option("--reason", help="Why: in the proposal and its log, and a comment in policy.toml.")
 @scope_option
 @signing_options
@@ -66,7 +67,7 @@ def revoke(
 
 
 @command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=member_names)
 @scope_option
 @signing_options
 @deliver_option

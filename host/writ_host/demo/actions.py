@@ -99,5 +99,5 @@ def _says(gate: Board) -> str:
 
 
 def _moved(gate: Board) -> int:
-    """The number of moves since the sluice started, from its state "open, moved 1 times"."""
+    """The number of moves since the sluice started, from its state "open, moves: 1"."""
     return int(_state(gate).split()[2])

@@ -130,7 +130,8 @@ class LiveView:
         table = Table(box=None, expand=True, show_header=False, padding=(0, 1))
         for _ in range(3):
             table.add_column(no_wrap=True)
-        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        # the last event may take two lines rather than be cut
+        table.add_column(ratio=1, overflow="fold")
         with self._lock:
             for name in _GOVERNORS:
                 table.add_row(*self._governor(name, self._nodes[name]))

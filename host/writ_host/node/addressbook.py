@@ -64,6 +64,18 @@ def write(folder: Path, name: str, address: str) -> None:
     files.write_atomically(path, (top + rest).encode(), 0o644)
 
 
+def remove(folder: Path, name: str) -> bool:
+    """Remove one member's address from book.toml; returns whether there was one."""
+    if name not in read(folder):
+        return False
+    path = folder / BOOK_FILE
+    escaped = re.escape(name)
+    pattern = re.compile(rf'^[ \t]*(?:{escaped}|"{escaped}")[ \t]*=.*\n?', re.MULTILINE)
+    text = pattern.sub("", textfile.read(path), count=1)
+    files.write_atomically(path, text.encode(), 0o644)
+    return name not in read(folder)
+
+
 @dataclass(frozen=True)
 class LastSeen:
     """The address at which a member last answered, and its node id (8 bytes)."""

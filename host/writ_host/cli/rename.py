@@ -1,0 +1,128 @@
+"""`writ member rename`: a member's new name, certified like a renewal."""
+
+from pathlib import Path
+
+import click
+
+from ..errors import HostError
+from ..node import addressbook
+from ..scope import admission as admitting
+from ..scope import issuance, pending
+from ..scope.admission import Admission, read_request
+from ..scope.delivery import find_targets, full_sender
+from ..scope.folder import ScopeFolder
+from . import delivery
+from .complete import member_names
+from .delivery import deliver_option
+from .names import node_name
+from .options import scope_option, timeout_option, yes_option
+from .output import Output, command
+from .revocation import find_member
+from .signers import (
+    SigningOptions,
+    issuing,
+    open_scope,
+    open_signer,
+    resume_drafts,
+    signing_options,
+)
+
+
+@command()
+@click.argument("name", shell_complete=member_names)
+@click.argument("new_name", metavar="NEW", callback=node_name)
+@scope_option
+@signing_options
+@deliver_option
+@timeout_option
+@yes_option
+def rename(
+    out: Output,
+    name: str,
+    new_name: str,
+    scope: Path,
+    signing: SigningOptions,
+    targets: tuple[str, ...],
+    timeout_s: float,
+    yes: bool,
+) -> None:
+    """Give a member another name. Its key, address and roles stay.
+
+    NAME is a name, or a node id. The member's certificate is certified anew with the name NEW, and
+    expires one second later, by which nodes know the newer one. It is delivered to the member's
+    address in book.toml, whose entry is renamed, too. Other nodes learn the name when the member
+    talks to them. policy.toml is not changed: its tests may use the old name.
+    """
+    folder = open_scope(out, scope, signing)
+    with issuing(out, folder, signing):
+        found = find_targets(folder, targets)
+        member = find_member(folder, name)
+        if member.name == new_name:
+            raise HostError(f"{member.name} has that name already", "Give another one.")
+        request = _request(folder, member.name)
+        if request is None or request.node_id != member.node_id:
+            raise HostError(
+                f"the scope's folder has no request of {member.name}",
+                f"Fetch it: writ member request --from HOST:PORT --name {member.name}",
+            )
+        wanted = admitting.prepare_admission(
+            folder, request, int(member.roles), int(member.expires) + 1, new_name
+        )
+        wanted, raw = _certify(out, folder, wanted, member.name, signing, yes)
+    _move_files(folder, member.name, new_name)
+    out.ok(f"{member.name} is {new_name} now: certified, {len(raw)} bytes")
+    book = addressbook.read(folder.path)
+    goals = [(new_name, at) for _, at in found]
+    if not goals and new_name in book:
+        goals = [(new_name, book[new_name])]
+    done = delivery.deliver(out, goals, full_sender(folder, timeout_s))
+    if not done:
+        out.note("not delivered yet: run  writ member admit " + new_name + " --deliver HOST:PORT")
+    out.json(
+        {
+            "name": new_name,
+            "before": member.name,
+            "node_id": member.node_id,
+            "capsule": raw,
+            "delivered": delivery.documents(done),
+        }
+    )
+    delivery.finish(out, done)
+
+
+def _request(folder: ScopeFolder, name: str) -> admitting.MembershipRequest | None:
+    path = folder.path / "requests" / f"{name}.cbor"
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return read_request(file.read(admitting.REQUEST_BYTES_MAX + 1))
+
+
+def _certify(
+    out: Output,
+    folder: ScopeFolder,
+    wanted: Admission,
+    before: str,
+    signing: SigningOptions,
+    yes: bool,
+) -> tuple[Admission, bytes]:
+    intent = pending.intent_key("rename", [wanted.request.node_id, wanted.name], "")
+    drafts = resume_drafts(out, folder, signing, intent)
+    if drafts is not None:
+        wanted = wanted.resume_draft(drafts[0])
+    out.confirm(f"Rename {before} ({wanted.request.node_id.hex()}) to {wanted.name}?", yes)
+    signer = open_signer(out, folder, signing, intent)
+    title = f"rename {before} to {wanted.name}"
+    (raw,) = issuance.issue(folder, [wanted.draft], signer, title)
+    return wanted, raw
+
+
+def _move_files(folder: ScopeFolder, before: str, after: str) -> None:
+    """Rename the request and the address of a member; each step may be repeated."""
+    requests = folder.path / "requests"
+    if (requests / f"{before}.cbor").is_file():
+        (requests / f"{before}.cbor").rename(requests / f"{after}.cbor")
+    address = addressbook.read(folder.path).get(before)
+    if address is not None:
+        addressbook.write(folder.path, after, address)
+        addressbook.remove(folder.path, before)

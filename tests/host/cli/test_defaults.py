@@ -1,0 +1,171 @@
+"""Defaults, address books, renaming and completion: what saves people from typing paths and ids."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_rig import Ran, Rig
+from click.testing import CliRunner
+
+from writ_host.cli import main
+from writ_host.scope.folder import ScopeFolder
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    made = Rig(tmp_path)
+    made.create()
+    made.admit("soil", "sensor", "--out", tmp_path / "soil")
+    return made
+
+
+def run(rig: Rig, *words: object) -> Ran:
+    """A command without any variable, whose user has the home `rig.path`."""
+    base = {"HOME": str(rig.path), "XDG_CONFIG_HOME": "", "WRIT_KEY_FILE": str(rig.key_file)}
+    gone = dict.fromkeys(("WRIT_SCOPE", "WRIT_NODE", "WRIT_GOVERNOR"), "")
+    result = CliRunner().invoke(main, [str(word) for word in words], env={**base, **gone})
+    return Ran(result.exit_code, result.stdout, result.stderr)
+
+
+def complete(rig: Rig, words: str, **more: str) -> list[str]:
+    """What bash is offered for the last word."""
+    environment = {
+        "_WRIT_COMPLETE": "bash_complete",
+        "COMP_WORDS": f"writ {words}",
+        "COMP_CWORD": str(len(words.split(" "))),
+        "WRIT_SCOPE": str(rig.scope),
+        **more,
+    }
+    done = CliRunner().invoke(main, [], env=environment, prog_name="writ")
+    return [line.removeprefix("plain,") for line in done.stdout.split()]
+
+
+# --- writ use -------------------------------------------------------------------------------------
+
+
+def test_chosen_folders_are_used_without_options(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    assert run(rig, "scope", "show").code == 1 and run(rig, "status").code == 1
+    assert run(rig, "use", "--scope", tmp_path).code == 1
+    shown = run(rig, "use", "--scope", rig.scope, "--node", tmp_path / "soil")
+    assert shown.code == 0 and str(rig.scope) in shown.out
+    assert run(rig, "scope", "show").code == 0 and "soil" in run(rig, "status").out
+    # an option has priority
+    assert run(rig, "scope", "show", "--scope", tmp_path).code == 1
+    run(rig, "governor", "init", tmp_path / "anna", "--name", "anna")
+    assert run(rig, "governor", "status").code == 2
+    run(rig, "use", "--governor", tmp_path / "anna")
+    assert "no daemon runs in" in run(rig, "governor", "status").err
+    assert "no daemon runs in" in run(rig, "governor", "approve", "12345678").err
+    assert run(rig, "use").out.count(str(tmp_path)) == 3
+    assert run(rig, "use", "--forget").out.count("not chosen") == 3
+    assert run(rig, "scope", "show").code == 1
+
+
+def test_a_broken_file_of_defaults_is_named(rig: Rig) -> None:
+    file = rig.path / ".config/writ/defaults.toml"
+    file.parent.mkdir(parents=True)
+    for text in ("scope = 7\n", "x = 'y'\n", "scope = \n", "\ufeff"):
+        file.write_text(text)
+        ran = run(rig, "scope", "show")
+        assert ran.code == 1 and str(file) in ran.err, ran.err
+    assert run(rig, "use", "--forget").code == 0
+
+
+# --- address books --------------------------------------------------------------------------------
+
+
+def test_addresses_are_added_listed_and_removed(rig: Rig, tmp_path: Path) -> None:
+    rig.ok("book", "add", "soil", "10.0.0.7")
+    rig.ok("book", "add", "pump.2", "10.0.0.8:7")
+    rig.ok("book", "add", "soil", "10.0.0.9:5683", "--node", tmp_path / "soil")
+    assert (rig.scope / "book.toml").read_text().count("\n") == 3
+    listed = rig.ok("book", "list", "--node", tmp_path / "soil")["addresses"]
+    assert [(one["name"], one["address"], one["from"]) for one in listed] == [
+        ("pump.2", "10.0.0.8:7", "scope"),
+        ("soil", "10.0.0.7:5683", "scope"),
+        ("soil", "10.0.0.9:5683", "node"),
+    ]
+    rig.ok("book", "remove", "pump.2")
+    assert rig.run("book", "remove", "pump.2").code == 1
+    assert rig.run("book", "add", "soil", "1:2:3").code == 2
+    assert rig.run("book", "add", "soil", "10.0.0.7", "--scope", tmp_path).code == 1
+    assert "pump" not in (rig.scope / "book.toml").read_text()
+
+
+# --- renaming -------------------------------------------------------------------------------------
+
+
+def test_a_renamed_member_keeps_key_address_and_roles(rig: Rig) -> None:
+    (before,) = rig.ok("member", "list")["members"]
+    rig.ok("book", "add", "soil", "127.0.0.1:9")
+    ran = rig.run("member", "rename", "soil", "field-1", "--yes", "--timeout", "0.2")
+    # certified, but nothing answers at its address
+    assert ran.code == 3 and "soil is field-1 now" in ran.out
+    (after,) = rig.ok("member", "list")["members"]
+    assert (after["name"], after["address"]) == ("field-1", "127.0.0.1:9")
+    assert after["expires"] == before["expires"] + 1
+    for key in ("node_id", "short_address", "roles"):
+        assert after[key] == before[key]
+    folder = ScopeFolder.open(rig.scope)
+    assert [path.stem for path in folder.requests()] == ["field-1"]
+    assert rig.run("member", "rename", "soil", "x", "--yes").code == 1
+    assert rig.run("member", "rename", "field-1", "field-1", "--yes").code == 1
+    assert rig.run("member", "rename", "field-1", "all", "--yes").code == 2
+    # the renamed member is renewed by its new name
+    rig.ok("member", "admit", "field-1", "--yes", "--expires", "2y", "--no-deliver")
+
+
+# --- completion -----------------------------------------------------------------------------------
+
+
+def test_completion_offers_names_roles_and_requests(rig: Rig, tmp_path: Path) -> None:
+    rig.ok("member", "request", tmp_path / "spare", "--name", "spare")
+    assert complete(rig, "member show ") == ["soil"]
+    assert complete(rig, "member revoke s") == ["soil"]
+    assert complete(rig, "member rename s") == ["soil"]
+    assert "spare" in complete(rig, "member admit s")
+    assert "sensor" in complete(rig, "member admit spare --role s")
+    assert complete(rig, "ping so") == ["soil"]
+    # a broken folder offers nothing, and prints nothing
+    (rig.scope / "charter.cbor").write_bytes(b"x")
+    assert complete(rig, "member show ") == []
+
+
+def test_completion_offers_pending_ids(council: Any) -> None:
+    council.writ("member", "request", "spare", "--name", "spare")
+    command = council.begin("member", "admit", "spare", "--no-role", "--yes", "--no-deliver")
+    try:
+        from council_rig import wait_for
+
+        wait_for(lambda: council.waiting("b"))
+        id = council.waiting("b")[:8]
+        offered = council_words(council, "governor approve b ", 4)
+        assert offered == [id]
+        assert council_words(council, "governor deny ", 3, "b") == [id]
+    finally:
+        command.kill()
+        command.communicate()
+
+
+def council_words(council: Any, words: str, count: int, governor: str = "") -> list[str]:
+    environment = {
+        "_WRIT_COMPLETE": "bash_complete",
+        "COMP_WORDS": f"writ {words}",
+        "COMP_CWORD": str(count),
+        "WRIT_GOVERNOR": str(council.path(governor)) if governor else "",
+    }
+    before = os.getcwd()
+    os.chdir(council.root)
+    try:
+        done = CliRunner().invoke(main, [], env=environment, prog_name="writ")
+    finally:
+        os.chdir(before)
+    return [
+        line.removeprefix("plain,")
+        for line in done.stdout.splitlines()
+        if line.startswith("plain,")
+    ]
