@@ -34,15 +34,22 @@ def is_in_blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], width: i
 
 def _blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
     found: list[str] = []
+    column = max(map(cell_len, columns))
     for row in rows:
         values = {label: value for label, value in zip(columns, row, strict=True) if value}
-        found += [*([""] if found else []), *field_lines(values, width)]
+        found += [*([""] if found else []), *field_lines(values, width, column)]
     return found
 
 
-def field_lines(values: Mapping[str, str], width: int | None) -> list[str]:
-    """The lines of labels with their values: aligned, and wrapped below their own column."""
-    column = max((cell_len(label) for label in values), default=0)
+def field_lines(
+    values: Mapping[str, str], width: int | None, column: int | None = None
+) -> list[str]:
+    """The lines of labels with their values: aligned, and wrapped below their own column.
+
+    column: the width of the labels, by default that of the longest one.
+    """
+    if column is None:
+        column = max((cell_len(label) for label in values), default=0)
     found = []
     for label, value in values.items():
         if width is not None and width <= PLAIN_COLUMNS:

@@ -170,7 +170,8 @@ class Output:
             self.line(title)
         lines = table_lines(columns, cells, self.width)
         if is_in_blocks(columns, cells, self.width):
-            self._print_fields(columns, lines)
+            # what follows is no part of the last block
+            self._print_fields(columns, [*lines, ""])
             return
         with self._writing():
             self.console.print(Text(lines[0], style="bold" if self.is_live else ""))
