@@ -10,7 +10,8 @@ from writ.authority import capsule as capsules
 from .. import humanize
 from ..node import action, denial
 from ..target import parse
-from .call import complete_node, facts, open_client, payload_of, shown
+from .call import facts, open_client, payload_of, shown
+from .complete import node_names
 from .options import node_option, scope_option
 from .output import Output, command
 
@@ -24,7 +25,7 @@ whole command in  writ governor pending  and approve it; the action then counts 
 hour from the request. VALUE must be readable for them: 512 bytes at most.
 """
 )
-@click.argument("target", metavar="NODE/PATH", shell_complete=complete_node)
+@click.argument("target", metavar="NODE/PATH", shell_complete=node_names)
 @click.argument("payload", metavar="VALUE", required=False, default="")
 @click.option("--hex", "is_hex", is_flag=True, help="VALUE is hexadecimal.")
 @click.option("--file", type=click.File("rb"), help="Send a file; - is standard input.")

@@ -254,7 +254,7 @@ class Api:
             ) from None
 
     def _dealers(self, remove: Sequence[str], renewed: Sequence[str]) -> list[str] | None:
-        """The dealers, in this order: this governor, those that were heard last, those that leave.
+        """The dealers, in this order: this governor, those that are not silent, those that leave.
 
         remove, renewed: governors that leave, or come with new keys. None if one is needed that
         was not heard since the start. Raises `HostError` if too few are online.
@@ -269,7 +269,7 @@ class Api:
                 "Start their daemons, or wait for them; then run the same command again.",
             )
         heard = [one for one in listed if one["me"] or one["online"]]
-        heard.sort(key=lambda one: -1 if one["me"] else one["last_seen_s"])
+        heard.sort(key=lambda one: (not one["me"], one["silent"]))
         names = [str(one["name"]) for one in heard]
         found = [name for name in names if name not in (*remove, *renewed)]
         found += [name for name in names if name in remove and name not in renewed]

@@ -57,7 +57,7 @@ def test_pending_says_that_there_is_no_quorum(council: Council) -> None:
     assert council.ask("a", "pending")["quorum"] == {"online": 4, "count": 4, "threshold": 3}
 
 
-def test_dealers_are_those_that_were_heard_last(council: Council) -> None:
+def test_dealers_are_those_that_are_online(council: Council) -> None:
     wait_for(lambda: council.ask("a", "status")["online_count"] == 4, timeout_s=40)
     council.kill("b")
     try:
