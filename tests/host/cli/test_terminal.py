@@ -98,8 +98,8 @@ def test_no_name_and_no_id_is_cut(rig: Rig, terminals: list[Terminal], columns: 
 
 
 def test_prose_is_wrapped_between_words(rig: Rig, terminals: list[Terminal]) -> None:
-    text = start(rig, terminals, 50, "member", "show", "nobody").finish()
-    assert text == "writ: no member is called nobody\n      See the members: writ member list.\n"
+    text = start(rig, terminals, 50, "member", "show", "ghost").finish()
+    assert text == "writ: no member is called ghost\n      See the members: writ member list.\n"
     text = start(rig, terminals, 40, "get", "10.0.0.7/temperature").finish()
     assert all(len(line) <= 40 for line in text.split("\n")), text
     assert "coap://10.0.0.7/temperature" in text and len(text.split("\n")) > 3

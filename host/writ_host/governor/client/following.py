@@ -2,7 +2,7 @@
 
 A daemon restarts after an update or a power failure, and what it does lives in its ledger. So a
 command that follows it says "governor offline, waiting", connects again, and goes on. The first
-connection is not waited for: its folder may be the wrong one.
+connection fails without a daemon: its folder may be the wrong one.
 """
 
 import contextlib

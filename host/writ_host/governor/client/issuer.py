@@ -77,7 +77,7 @@ class GovernorIssuer(Issuer):
         self._daemon = daemon
         self._waits = waits
         self._intent = intent
-        self._documents: list[Document] = []  # the proposals that are waited for
+        self._documents: list[Document] = []  # the open proposals
         self._end = None if wait_s is None else time.monotonic() + wait_s
         with connect(daemon) as client:
             state = client.ask("state")
