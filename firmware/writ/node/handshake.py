@@ -185,6 +185,7 @@ class Handshaker:
 
         epoch: the peer's, or None for a stock peer.
         """
+        self._expire(now_ms)
         entry = self.pending.get(c_r)
         # an id of one byte is easily guessed: a message from another address ends no handshake
         if entry is None or entry[1] != address:

@@ -208,3 +208,23 @@ def test_a_restart_gives_new_ephemeral_keys_though_the_random_generator_repeats_
     finally:
         crypto.random_bytes = plain
     assert len(made) == 3
+
+
+def test_the_newest_capsule_of_a_peer_counts_after_a_restart():
+    def capsule_of(exp):
+        payload = signer.member_payload(bytes(32), name="n", address=1, exp=exp)
+        return capsule.Member(capsule.parse(capsule.assemble(payload, bytes(64))))
+
+    old, new = capsule_of(signer.EXPIRES), capsule_of(signer.EXPIRES + 1)
+    for first, second in ((old, new), (new, old)):
+        flash = MemoryFlash()
+        boot(flash).receive(signer.charter(), 0)
+        sessions = Sessions(Store(flash), boot(flash))
+        sessions.open(first, keys(1), "a")
+        sessions.open(second, keys(2), "a")
+        authority = boot(flash)
+        restored = list(Sessions(Store(flash), authority))
+        assert len(restored) == 2
+        # whichever record came first
+        assert authority.peer(new.node_id).raw == new.raw
+        assert restored[1].peer.raw == new.raw

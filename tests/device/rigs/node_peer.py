@@ -53,6 +53,7 @@ class Call:
         self.node = node
         self.raw = raw
         self.mid = 0
+        self.now_ms = 1000
         self.message_3 = b""
         self.payload = None
 
@@ -62,7 +63,7 @@ class Call:
         message.mid = self.mid
         self.payload = message.encode()
         tidy()
-        return [coap.decode(data) for _, data in self.node.receive(self.payload, "g", 1000)]
+        return [coap.decode(data) for _, data in self.node.receive(self.payload, "g", self.now_ms)]
 
     def start(self, epoch=1):
         """A handshake by value; message_3 goes with the next request."""

@@ -2,7 +2,7 @@
 
 from harness import raises
 
-from writ.errors import DecryptionFailed, Replayed, SequenceExhausted
+from writ.errors import DecryptionFailed, Replayed, SequenceExhausted, StoreFailed
 from writ.limits import REPLAY_WINDOW_BITS, SEQUENCE_MAX, SEQUENCE_RESERVE
 from writ.wire import coap
 from writ.wire.coap import Message
@@ -162,3 +162,26 @@ def test_numbers_have_one_form():
     for number, piv in ((0, "00"), (1, "01"), (255, "ff"), (256, "0100"), (65536, "010000")):
         client, _ = pair(number)
         assert client.next_piv().hex() == piv
+
+
+def test_a_reservation_that_failed_gives_no_number():
+    written = []
+    is_broken = True
+
+    def reserve(limit):
+        if is_broken:
+            raise StoreFailed()
+        written.append(limit)
+
+    context = Context(SECRET, b"", b"\x01", b"\x02", None, 64, reserve)
+    for _ in range(2):
+        # the second time too: nothing of a failed reservation may count
+        raises(StoreFailed, context.next_piv)
+    assert (context.sequence, context.limit) == (64, 64)
+    is_broken = False
+    assert context.next_piv() == b"\x40" and written == [64 + SEQUENCE_RESERVE]
+    is_broken = True
+    for number in range(1, SEQUENCE_RESERVE):
+        assert context.next_piv() == bytes((64 + number,))
+    raises(StoreFailed, context.next_piv)
+    raises(StoreFailed, context.next_piv)
