@@ -80,7 +80,9 @@ def test_a_governor_resolves_names_again_after_a_sleep(
 def test_a_governor_counts_the_time_of_sleep(
     tmp_path: Path, sleep_ms: Callable[[int], None]
 ) -> None:
-    daemon = Driven(tmp_path / "anna", found(("anna",), 1)).start()
+    driven = Driven(tmp_path / "anna", found(("anna",), 1))
+    driven.write_genesis()
+    daemon = driven.start()
     try:
         before = daemon.now_ms()
         sleep_ms(HOUR_MS)

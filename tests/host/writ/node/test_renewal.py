@@ -123,7 +123,7 @@ def test_an_expired_member_may_hand_over_its_capsule_and_no_more() -> None:
     pass_the_end(net)
     for path in ("temp", "writ/beacon", "writ/policy", "writ/member", ".well-known/core"):
         answer = net.ask("gw", "soil", path)
-        assert answer.payload.startswith(b"27 Expired"), path
+        assert answer.payload.startswith(b"27 Expired "), path
 
 
 def test_an_expired_peer_that_was_not_renewed_ends_the_call() -> None:
