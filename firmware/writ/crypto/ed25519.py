@@ -70,24 +70,14 @@ def _add(point, other, minus):
     return _times(e, f), _times(g, h), _times(f, g), _times(e, h)
 
 
-def _affine(points):
-    # extended to affine (y - x, y + x, 2dxy), all with one inversion (Montgomery's trick)
-    product = 1
-    before = []
-    for point in points:
-        before.append(product)
-        product = product * point[2] % _P
-    inverse = pow(product, _P - 2, _P)
-    result = []
-    for i in range(len(points) - 1, -1, -1):
-        x, y, z, _ = points[i]
-        here = inverse * before[i] % _P
-        inverse = inverse * z % _P
-        x = x * here % _P
-        y = y * here % _P
-        result.append((y - x, y + x, 2 * x * y * _D % _P))
-    result.reverse()
-    return result
+def _pack(point):
+    # extended to affine (y - x, y + x, 2dxy), 32 bytes each: as integers in tuples the two combs
+    # would hold 7 kB of heap
+    x, y, z, _ = point
+    z = pow(z % _P, _P - 2, _P)
+    x = x * z % _P
+    y = y * z % _P
+    return b"".join([(n % _P).to_bytes(32, "little") for n in (y - x, y + x, 2 * x * y * _D)])
 
 
 def _decode(encoded):
@@ -117,31 +107,22 @@ def _comb(encoded):
     Entry i of 8 is P3 + P2 + P1 + P0 with a minus before Pj where bit j of i is 0; Pj is
     2**(64 * j) times the point. The ninth entry is the point itself.
     """
-    entries = compute(_entries, encoded)
-    # packed: as integers in tuples the two combs would hold 7 kB of heap
-    return entries and [
-        b"".join([(number % _P).to_bytes(32, "little") for number in entry]) for entry in entries
-    ]
-
-
-def _entries(encoded):
-    # the entries of `_comb`, not packed
     point = _decode(encoded)
     if point is None:
         return None
     teeth = []
-    for j in range(4):
-        teeth.append(point)
-        if j < 3:
-            for _ in range(64):
-                point = _double(point)
-    entries = [teeth.pop()]
-    teeth = _affine(teeth)
-    for tooth in teeth:
-        entries = [_add(entry, tooth, True) for entry in entries] + [
-            _add(entry, tooth, False) for entry in entries
-        ]
-    return _affine(entries) + teeth[:1]
+    for _ in range(3):
+        teeth.append(_pack(point))
+        for _ in range(64):
+            point = _double(point)
+    # one after the other, and an inversion for each: eight points at once would take 7 kB
+    entries = []
+    for i in range(8):
+        entry = point
+        for j in range(3):
+            entry = _add(entry, _entry(teeth[j]), not i >> j & 1)
+        entries.append(_pack(entry))
+    return entries + teeth[:1]
 
 
 def _entry(packed):
@@ -204,7 +185,7 @@ def ed25519_verify(public, message, signature):
     # one read and one write of the cache, so that threads cannot mix a key with another's comb
     known, comb = _last
     if public != known:
-        comb = _comb(public)
+        comb = compute(_comb, public)
         if comb:
             # y = 1 for the neutral point alone, so [L]A is another one if A's order is not L
             _, y, z, _ = compute(_combine, 0, comb, _L, comb)
@@ -214,7 +195,7 @@ def ed25519_verify(public, message, signature):
     if comb is None:
         return False
     if _base is None:
-        _base = _comb(_BASE)
+        _base = compute(_comb, _BASE)
     return compute(_r, s, public, message, signature, comb) == signature[:32]
 
 
