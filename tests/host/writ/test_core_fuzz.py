@@ -73,7 +73,7 @@ VALID: dict[int, dict[int, Any]] = {
             [[1, 1, "temp", 1], [2, 1, "*", 127, 3]],
             [[1, 1, 1, 1, 1, 1, 1]],
             [b"n" * 8],
-            {1: ["sensor"], 2: {b"m" * 8: 4}},
+            {1: ["sensor"], 2: {b"m" * 8: 4}, 5: 2},
         ],
     },
     AMENDMENT: {WRIT: [AMENDMENT, 4, HEAD, b"o" * 8, [1, b"p" * 8, 6]]},
@@ -215,7 +215,7 @@ def test_any_confirmation_key_is_one_or_rejected(cnf: Any) -> None:
 
 
 roles = st.integers(1, policy.ROLES_MASK)
-names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_.", min_size=1, max_size=24)
+names = st.from_regex("[a-z][a-z0-9_.-]{0,23}", fullmatch=True)
 nodes = st.binary(min_size=8, max_size=8)
 paths = st.text("abc/", min_size=1, max_size=20) | st.sampled_from(["*", "pump/*", "a/b/*"])
 rules = st.builds(
@@ -224,7 +224,7 @@ rules = st.builds(
     st.integers(0, 3),
 )
 policies = st.builds(
-    lambda epoch, rules, revoked, names, grants: {
+    lambda epoch, rules, revoked, names, grants, void: {
         IAT: 1,
         WRIT: [
             POLICY,
@@ -233,7 +233,11 @@ policies = st.builds(
             rules,
             [],
             sorted(revoked),
-            {**({1: names} if names else {}), **({2: grants} if grants else {})},
+            {
+                **({1: names} if names else {}),
+                **({2: grants} if grants else {}),
+                **({5: min(void, epoch)} if void else {}),
+            },
         ],
     },
     st.integers(1, 1 << 31),
@@ -241,6 +245,7 @@ policies = st.builds(
     st.sets(nodes, max_size=6),
     st.lists(names, max_size=5, unique=True),
     st.dictionaries(nodes, roles, max_size=4),
+    st.integers(0, 1 << 31),
 )
 
 
@@ -257,6 +262,7 @@ ops = (
     | st.tuples(st.just(0), nodes).map(list)
     | st.tuples(st.just(1), nodes, roles | st.just(0)).map(list)
     | st.tuples(st.sampled_from([2, 3]), rules).map(list)
+    | st.tuples(st.just(4), st.just(5), st.none() | st.integers(1, 1 << 31)).map(list)
 )
 
 
