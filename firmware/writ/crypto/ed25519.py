@@ -70,14 +70,36 @@ def _add(point, other, minus):
     return _times(e, f), _times(g, h), _times(f, g), _times(e, h)
 
 
-def _pack(point):
-    # extended to affine (y - x, y + x, 2dxy), 32 bytes each: as integers in tuples the two combs
-    # would hold 7 kB of heap
-    x, y, z, _ = point
-    z = pow(z % _P, _P - 2, _P)
-    x = x * z % _P
-    y = y * z % _P
-    return b"".join([(n % _P).to_bytes(32, "little") for n in (y - x, y + x, 2 * x * y * _D)])
+def _pack(numbers):
+    # three numbers in 96 bytes: as integers in tuples the two combs would hold 7 kB of heap
+    return b"".join([(number % _P).to_bytes(32, "little") for number in numbers])
+
+
+def _unpack(packed):
+    return (
+        int.from_bytes(packed[:32], "little"),
+        int.from_bytes(packed[32:64], "little"),
+        int.from_bytes(packed[64:], "little"),
+    )
+
+
+def _affine(points):
+    # turns each packed (X, Y, Z) into affine (y - x, y + x, 2dxy), all with one inversion
+    # (Montgomery's trick)
+    product = 1
+    before = []
+    for point in points:
+        before.append(product)
+        product = product * _unpack(point)[2] % _P
+    inverse = pow(product, _P - 2, _P)
+    for i in range(len(points) - 1, -1, -1):
+        x, y, z = _unpack(points[i])
+        here = inverse * before.pop() % _P
+        inverse = inverse * z % _P
+        x = x * here % _P
+        y = y * here % _P
+        points[i] = _pack((y - x, y + x, 2 * x * y * _D))
+    return points
 
 
 def _decode(encoded):
@@ -112,26 +134,18 @@ def _comb(encoded):
         return None
     teeth = []
     for _ in range(3):
-        teeth.append(_pack(point))
+        teeth.append(_pack(point[:3]))
         for _ in range(64):
             point = _double(point)
-    # one after the other, and an inversion for each: eight points at once would take 7 kB
+    _affine(teeth)
+    # one after the other: eight points that are not packed would be the peak of the heap
     entries = []
     for i in range(8):
         entry = point
         for j in range(3):
-            entry = _add(entry, _entry(teeth[j]), not i >> j & 1)
-        entries.append(_pack(entry))
-    return entries + teeth[:1]
-
-
-def _entry(packed):
-    # (y - x, y + x, 2dxy) of an entry of a comb
-    return (
-        int.from_bytes(packed[:32], "little"),
-        int.from_bytes(packed[32:64], "little"),
-        int.from_bytes(packed[64:], "little"),
-    )
+            entry = _add(entry, _unpack(teeth[j]), not i >> j & 1)
+        entries.append(_pack(entry[:3]))
+    return _affine(entries) + teeth[:1]
 
 
 def _column(scalar, i):
@@ -153,13 +167,13 @@ def _combine(s, base, k, other):
     for i in range(63, -1, -1):
         point = _double(point)
         index, minus = _column(s_digits, i)
-        point = _add(point, _entry(base[index]), minus)
+        point = _add(point, _unpack(base[index]), minus)
         index, minus = _column(k_digits, i)
-        point = _add(point, _entry(other[index]), not minus)
+        point = _add(point, _unpack(other[index]), not minus)
     if s & 1 == 0:
-        point = _add(point, _entry(base[8]), True)
+        point = _add(point, _unpack(base[8]), True)
     if k & 1 == 0:
-        point = _add(point, _entry(other[8]), False)
+        point = _add(point, _unpack(other[8]), False)
     return point
 
 
