@@ -75,11 +75,13 @@ def _pack(numbers):
     return b"".join([(number % _P).to_bytes(32, "little") for number in numbers])
 
 
-def _unpack(packed):
+def _unpack(packed, index=0):
+    # the three numbers of one entry
+    at = 96 * index
     return (
-        int.from_bytes(packed[:32], "little"),
-        int.from_bytes(packed[32:64], "little"),
-        int.from_bytes(packed[64:], "little"),
+        int.from_bytes(packed[at : at + 32], "little"),
+        int.from_bytes(packed[at + 32 : at + 64], "little"),
+        int.from_bytes(packed[at + 64 : at + 96], "little"),
     )
 
 
@@ -145,7 +147,7 @@ def _comb(encoded):
         for j in range(3):
             entry = _add(entry, _unpack(teeth[j]), not i >> j & 1)
         entries.append(_pack(entry[:3]))
-    return _affine(entries) + teeth[:1]
+    return b"".join(_affine(entries) + teeth[:1])
 
 
 def _column(scalar, i):
@@ -167,13 +169,13 @@ def _combine(s, base, k, other):
     for i in range(63, -1, -1):
         point = _double(point)
         index, minus = _column(s_digits, i)
-        point = _add(point, _unpack(base[index]), minus)
+        point = _add(point, _unpack(base, index), minus)
         index, minus = _column(k_digits, i)
-        point = _add(point, _unpack(other[index]), not minus)
+        point = _add(point, _unpack(other, index), not minus)
     if s & 1 == 0:
-        point = _add(point, _unpack(base[8]), True)
+        point = _add(point, _unpack(base, 8), True)
     if k & 1 == 0:
-        point = _add(point, _unpack(other[8]), False)
+        point = _add(point, _unpack(other, 8), False)
     return point
 
 

@@ -2,12 +2,14 @@
 
 Between Writ nodes CRED_x is the member capsule: by value (kcwt) on first contact, by kid after. A
 stock peer sends no Writ EAD. It gets a CCS of this node's key, and is identified as the member
-whose capsule names the peer's key. Sans-IO.
+whose capsule names the peer's key. The code of EDHOC is loaded while a handshake is under way.
+Sans-IO.
 """
 
 from .. import cbor, crypto
 from ..authority.capsule import TIME_MAX, Member, check, check_bytes, check_uint, parse
 from ..authority.ratelimit import RateLimiter, TokenBucket
+from ..compat import unload
 from ..errors import (
     AlreadyKnown,
     EchoRequired,
@@ -28,7 +30,6 @@ from ..limits import (
     HANDSHAKES_MAX,
     HEAD_BYTES,
 )
-from ..wire.edhoc import Initiator, Responder
 
 # EAD label of Writ: private use (RFC 9528, section 10.5)
 EAD_LABEL = 65000
@@ -61,6 +62,13 @@ def _read_epoch(ead):
     epoch, end = cbor.decode_item(value)
     check_bytes(value[end:], HEAD_BYTES)
     return check_uint(epoch, TIME_MAX)
+
+
+def _edhoc():
+    # loaded for a handshake, after its rate limit; `Handshaker.tick` unloads it
+    from ..wire import edhoc
+
+    return edhoc
 
 
 def _ccs():
@@ -159,7 +167,7 @@ class Handshaker:
         """message_2 (bytes) for a message_1. Raises a `Rejection`."""
         self._own()
         self._expire(now_ms)
-        responder = Responder(self.private, b"", (EAD_LABEL, _STOCK_BY_VALUE))
+        responder = _edhoc().Responder(self.private, b"", (EAD_LABEL, _STOCK_BY_VALUE))
         responder.read_1(message_1)
         hint = _find(responder.ead_1, EAD_LABEL)
         if hint is None:
@@ -202,6 +210,12 @@ class Handshaker:
         session = self.sessions.open(member, keys, address, is_writ)
         return session, responder, epoch
 
+    def tick(self, now_ms):
+        """Forget handshakes that have timed out, and the code when none is under way."""
+        self._expire(now_ms)
+        if not (self.pending or self._started):
+            unload("wire.edhoc")
+
     def _expire(self, now_ms):
         for c_r in list(self.pending):
             if now_ms - self.pending[c_r][3] > HANDSHAKE_TIMEOUT_MS:
@@ -221,7 +235,7 @@ class Handshaker:
         self._own()
         c_i = self._new_id([])
         self._started.append(c_i)
-        initiator = Initiator(self.private, c_i, (EAD_LABEL,))
+        initiator = _edhoc().Initiator(self.private, c_i, (EAD_LABEL,))
         hint = self.authority.scope[:_SCOPE_HINT_BYTES]
         if not know_peer:
             hint += _BY_VALUE

@@ -143,6 +143,7 @@ class Node(NodeContext):
         for _ in range(len(self._deferred)):
             function, args = self._deferred.pop(0)
             out += function(*args, now_ms)
+        self.handshaker.tick(now_ms)
         return out + self.server.tick(now_ms)
 
     def next_ms(self, now_ms):
