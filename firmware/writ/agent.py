@@ -9,8 +9,9 @@ import json
 from . import compat, crypto
 from .authority.capsule import check_name, node_id
 from .authority.store import FileFlash, Store
-from .compat import MICROPYTHON, Clock, const, open_private, tidy, unload
+from .compat import MICROPYTHON, Clock, open_private, tidy, unload
 from .errors import RateLimited, Rejection, StoreDamaged, UsageError
+from .limits import DATAGRAMS_A_STEP, SHARE_OF_STRANGERS
 from .link.udp import UdpLink
 from .node.node import Node as Core
 from .wire.coap import is_plain
@@ -18,10 +19,6 @@ from .wire.coap import is_plain
 # how often a gateway is asked for its beacon
 _HELLO_MS = 30000
 _HELLO_AGAIN_MS = 4000
-# datagrams that are received in one step. If the last step has left more waiting, the node is too
-# slow for all, and drops those of strangers but one in so many
-_DATAGRAMS_A_STEP = const(16)
-_SHARE_OF_STRANGERS = const(8)
 # how often the node asks for its renewal when its membership is about to expire
 _RENEW_AGAIN_MS = 3600000
 
@@ -136,13 +133,13 @@ class Node(Core):
             # needs. In a flood, several datagrams share the cost of a step
             is_flooded = self._is_flooded
             self._is_flooded = not self._is_full
-            for number in range(0 if self._is_full else _DATAGRAMS_A_STEP):
+            for number in range(0 if self._is_full else DATAGRAMS_A_STEP):
                 found = self.link.receive(wait_ms)
                 if not found:
                     self._is_flooded = False
                     break
                 wait_ms = 0
-                if is_flooded and number % _SHARE_OF_STRANGERS and is_plain(found[0]):
+                if is_flooded and number % SHARE_OF_STRANGERS and is_plain(found[0]):
                     self.count(RateLimited())
                 else:
                     self.send(self.receive(found[0], found[1], self.clock.now_ms()))

@@ -1,4 +1,6 @@
-"""Every limit of the device core, with its reason. No other file defines limits.
+"""Every limit of the device core, with its reason: what bounds a table, a queue, a size or a number
+of tries. No other file defines limits. Pauses and timings of a protocol are in the module of that
+protocol.
 
 A microcontroller with 110 kB of heap sets most of them. Units are in the names. A host serves many
 devices and has larger tables, at the end, unless the environment has WRIT_LIMITS=device. A device
@@ -26,6 +28,11 @@ REVOKED_MAX = 64
 # Role bits 0..29: the largest set that is a small integer on a 32-bit MicroPython.
 ROLES_MAX = 30
 PATH_BYTES_MAX = 48
+# Parts of a member's statement: a reason is a word or two, a voucher a signature, a request for
+# membership a key and a name. With these a statement has 768 bytes at most.
+REASON_BYTES_MAX = 40
+VOUCHER_BYTES_MAX = 64
+REQUEST_BYTES_MAX = 256
 # Amendments kept after the last whole policy; beyond it a node asks for the whole one.
 AMENDMENTS_MAX = 4
 AMENDMENT_OPS_MAX = 16
@@ -47,6 +54,8 @@ KNOWN_BAD_MAX = 8
 PEERS_MAX = 16
 # Open OSCORE sessions (about 700 bytes of RAM each); the least recently used is dropped first.
 SESSIONS_MAX = 6
+# A peer that has lost its session in a restart makes a second one; more would displace others.
+SESSIONS_A_PEER_MAX = 2
 # Sessions with keys from the operator are never dropped, so others need room beside them.
 PRESHARED_MAX = 4
 # Handshakes under way: each holds an ephemeral key and two digests.
@@ -87,16 +96,40 @@ TOKEN_BYTES_MAX = 8
 ADDRESS_BYTES_MAX = 64
 # Members whose address is remembered: more than sessions, since a member without one is dropped.
 ADDRESSES_MAX = 16
+# Members that have this node's capsule, so that its kid is enough: as many as capsules of others.
+INTRODUCED_MAX = 16
+# Members that have claimed a newer epoch, and wait until they are asked for it again.
+CLAIMANTS_MAX = 16
+# Addresses for which the link keeps the form that a socket takes.
+LINK_ADDRESSES_MAX = 16
 OPTIONS_MAX = 24
 OPTION_BYTES_MAX = 270
 # Blocks of 2**(4 + 4) = 256 bytes by default: three fit the frames of slow links with headers.
 BLOCK_SZX = 4
 BODY_BYTES_MAX = 2048
 TRANSFERS_MAX = 2
+# A client that sends no next block for so long has given up, and others need the room.
+TRANSFER_TIMEOUT_MS = 60000
 # Messages remembered for deduplication, so many of members and of others, and requests under way at
 # one time.
 DEDUP_MAX = 12
 REQUESTS_MAX = 8
+# RFC 7252, section 4.8: MAX_RETRANSMIT and the first transmission.
+TRANSMISSIONS_MAX = 5
+# New sessions, and observations that are registered again, of one call: it ends within minutes.
+TRIES_MAX = 4
+# Datagrams that are received in one step. If the last step has left more waiting, the node is too
+# slow for all, and drops those of strangers but one in so many.
+DATAGRAMS_A_STEP = 16
+SHARE_OF_STRANGERS = 8
+# Operations under way at host peers, one of each kind.
+OPERATIONS_MAX = 4
+# After so many "pending" answers in a row the next peer is asked: a peer may withhold in this way.
+PENDING_MAX = 4
+# Doublings of a back-off: from host peers to 34 minutes, from a peer that claims epochs and does
+# not deliver them to 32.
+STRIKES_MAX = 8
+PULL_TRIES_MAX = 7
 OBSERVERS_MAX = 4
 # A notification in so many is confirmable, so that a vanished observer is noticed (RFC 7641, 4.5).
 OBSERVE_CON_EVERY = 8
@@ -124,6 +157,9 @@ if not MICROPYTHON and os.getenv("WRIT_LIMITS") != "device":
     SIGNATURE_REFILL_MS = 50
     RATE_LIMIT_SOURCES_MAX = 512
     ADDRESSES_MAX = 1024
+    INTRODUCED_MAX = 1024
+    CLAIMANTS_MAX = 1024
+    LINK_ADDRESSES_MAX = 1024
     TRANSFERS_MAX = 64
     DEDUP_MAX = 512
     REQUESTS_MAX = 64

@@ -3,7 +3,7 @@
 import select
 import socket
 
-from ..limits import DATAGRAM_BYTES_MAX
+from ..limits import DATAGRAM_BYTES_MAX, LINK_ADDRESSES_MAX
 
 
 def split(address):
@@ -45,7 +45,7 @@ class UdpLink:
 
     def _remember(self, address, sockaddr):
         if address not in self._cache:
-            if len(self._cache) >= 16:
+            if len(self._cache) >= LINK_ADDRESSES_MAX:
                 self._cache.clear()
             self._cache[address] = sockaddr
 

@@ -25,13 +25,11 @@ from ..errors import (
     UnknownCredential,
     UsageError,
 )
-from ..limits import BLOCK_SZX, REQUESTS_MAX
+from ..limits import BLOCK_SZX, REQUESTS_MAX, TRIES_MAX
 from ..wire import coap, edhoc_codec
 from ..wire.blockwise import Download, Upload, block_encode
 from ..wire.coap import Message
 from .context import EDHOC_PATH, FORMAT_EDHOC, PREFIX
-
-_TRIES_MAX = 4
 
 
 class Answer:
@@ -224,7 +222,7 @@ class ProtectedRequest:
             call.number = -1 if number is None else number
             call.download = Download()
         echo = inner.option(coap.ECHO)
-        if inner.code == coap.UNAUTHORIZED and echo and call.tries <= _TRIES_MAX:
+        if inner.code == coap.UNAUTHORIZED and echo and call.tries <= TRIES_MAX:
             # the peer has restarted and wants a proof that this is no replay (RFC 8613, B.1.2)
             call.tries += 1
             call.echo = echo
@@ -353,7 +351,7 @@ class Client:
         if call.observation:
             self.context.exchanges.end(call.observation[0], call.observation[1])
             call.observation = None
-        if call.tries > _TRIES_MAX:
+        if call.tries > TRIES_MAX:
             self.finish(call, rejection=rejection)
             return []
         call.begin()
@@ -438,7 +436,7 @@ class Client:
             return []
         except Rejection as rejection:
             context.count(rejection)
-            if isinstance(rejection, NotMember) and call.tries < _TRIES_MAX:
+            if isinstance(rejection, NotMember) and call.tries < TRIES_MAX:
                 # certified by the key before the last succession. A handshake shows whether it has
                 # a newer capsule; until then this session serves for capsules, which need no trust
                 call.tries += 1

@@ -7,7 +7,7 @@ context together with these three parts. Sans-IO.
 from .. import crypto
 from ..authority.authority import Authority
 from ..errors import StoreDamaged
-from ..limits import ADDRESSES_MAX
+from ..limits import ADDRESSES_MAX, INTRODUCED_MAX
 from ..wire import coap
 from ..wire.exchange import Exchanges
 from .handshake import Handshaker
@@ -67,7 +67,7 @@ class NodeContext:
         node_id = self.renewed_peer(session).node_id
         if node_id not in self.introduced:
             # the peer has our capsule: our kid is enough from now on
-            self.introduced = self.introduced[-15:] + [node_id]
+            self.introduced = self.introduced[1 - INTRODUCED_MAX :] + [node_id]
         if node_id not in self.addresses and len(self.addresses) >= ADDRESSES_MAX:
             # there are more addresses than sessions, so one member has no session
             for known in list(self.addresses):

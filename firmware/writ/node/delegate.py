@@ -42,7 +42,15 @@ from ..errors import (
     WrongAnswer,
     WrongPrevious,
 )
-from ..limits import ACTION_PAYLOAD_BYTES_MAX
+from ..limits import (
+    ACTION_PAYLOAD_BYTES_MAX,
+    OPERATIONS_MAX,
+    PENDING_MAX,
+    REASON_BYTES_MAX,
+    REQUEST_BYTES_MAX,
+    STRIKES_MAX,
+    VOUCHER_BYTES_MAX,
+)
 from ..wire import coap
 from .client import Answer
 from .context import PREFIX
@@ -58,23 +66,14 @@ ASK_ACTION = 19
 _FETCH = const(1)
 _NEWEST = const(2)
 
-# Parts of a statement; with a request for membership it has 768 bytes at most
-_REASON_BYTES_MAX = const(40)
-_VOUCHER_BYTES_MAX = const(64)
-_REQUEST_BYTES_MAX = const(256)
-# Operations under way, one of each kind
-_OPERATIONS_MAX = const(4)
 # How long a node that may be behind asks for the time
 _BEACON_S = const(30)
 # The next peer is asked after so long without an answer: three transmissions (RFC 7252, 4.2)
 _PATIENCE_MS = const(10000)
 # The longest pause before a peer that answered "pending" is asked again
-_PAUSE_MS_MAX = const(64000)
-# After so many "pending" answers in a row the next peer is asked: a peer may withhold in this way
-_PENDING_MAX = const(4)
+_LONGEST_PAUSE_MS = const(64000)
 # How long the device backs off from a peer, doubled for each strike
 _SET_BACK_MS = const(8000)
-_STRIKES_MAX = const(8)
 # Strikes for a wrong answer; a time-out is one strike
 _STRIKES_WRONG = const(3)
 
@@ -111,7 +110,7 @@ class Delegate:
 
         A peer that has already applied the revocation answers 4.03 `30 Revoked` without a capsule.
         """
-        _check_size(reason.encode(), _REASON_BYTES_MAX)
+        _check_size(reason.encode(), REASON_BYTES_MAX)
         self._state(REVOKE_ME, self._me(), [reason], on_done, timeout_s)
 
     def admit(self, request, voucher=b"", on_done=None, timeout_s=600):
@@ -120,8 +119,8 @@ class Delegate:
         voucher: the evidence for it, 64 bytes at most. The caller hands over the capsule, with
         `welcome`. Raises a `Rejection` for bytes that are no request.
         """
-        _check_size(voucher, _VOUCHER_BYTES_MAX)
-        if len(request) > _REQUEST_BYTES_MAX:
+        _check_size(voucher, VOUCHER_BYTES_MAX)
+        if len(request) > REQUEST_BYTES_MAX:
             raise TooLarge()
         outer = cbor.decode(request)
         check(isinstance(outer, list) and len(outer) == 4 and isinstance(outer[2], bytes))
@@ -218,7 +217,7 @@ class Delegate:
         operation = Operation(
             kind, want, payload, on_done, node.now_ms + 1000 * timeout_s, statement
         )
-        if len(self._operations) >= _OPERATIONS_MAX or kind in [
+        if len(self._operations) >= OPERATIONS_MAX or kind in [
             other.kind for other in self._operations
         ]:
             self._finish(operation, Answer(0, rejection=TableFull()))
@@ -292,7 +291,7 @@ class Delegate:
     def _set_back(self, address, rejection, strikes):
         node = self._node
         node.count(rejection)
-        strikes = min(strikes + self._standing.get(address, (0, 0))[0], _STRIKES_MAX)
+        strikes = min(strikes + self._standing.get(address, (0, 0))[0], STRIKES_MAX)
         self._standing[address] = (strikes, node.now_ms + (_SET_BACK_MS << strikes))
 
     def _finish(self, operation, answer):
@@ -343,7 +342,7 @@ class Delegate:
 
     def _pause(self, operation):
         operation.due_ms = self._node.now_ms + operation.pause_ms
-        operation.pause_ms = min(2 * operation.pause_ms, _PAUSE_MS_MAX)
+        operation.pause_ms = min(2 * operation.pause_ms, _LONGEST_PAUSE_MS)
 
     def _judge(self, operation, address, answer, is_late):
         # end the operation or continue it; raises the rejection that makes it back off
@@ -365,7 +364,7 @@ class Delegate:
         elif not is_late:
             self._pause(operation)
             operation.pending_count += 1
-            if code == coap.VALID and operation.pending_count % _PENDING_MAX:
+            if code == coap.VALID and operation.pending_count % PENDING_MAX:
                 operation.next_peer = address
 
     def _accept(self, operation, address, answer, is_late):

@@ -9,13 +9,11 @@ from .. import cbor, crypto
 from ..authority import capsule as capsules
 from ..authority.capsule import Member
 from ..errors import StoreDamaged, StoreFailed, UnknownContext, WritError
-from ..limits import SEQUENCE_RESERVE, SESSIONS_MAX
+from ..limits import SEQUENCE_RESERVE, SESSIONS_A_PEER_MAX, SESSIONS_MAX
 from ..wire.oscore import Context
 
 # Ids that EDHOC carries in one byte: CBOR integers -24..23 (RFC 9528, section 3.3.2)
 _ONE_BYTE_IDS = bytes(range(24)) + bytes(range(32, 56))
-# A peer that has lost its session in a restart makes a second one; more would displace others
-_SESSIONS_A_PEER = 2
 
 
 def _names():
@@ -73,7 +71,7 @@ class Sessions:
         keys: (master secret, master salt, sender id, recipient id, id context or None).
         """
         mine = self._replaceable(peer.node_id)
-        if len(mine) >= _SESSIONS_A_PEER:
+        if len(mine) >= SESSIONS_A_PEER_MAX:
             self.drop(mine[0])
         self._make_room()
         used = {s.record for s in self._sessions}

@@ -8,14 +8,14 @@ from .. import cbor
 from ..authority import capsule
 from ..compat import const
 from ..errors import AlreadyKnown, EpochGap, Forked, NotFound, Rejection, WrongPrevious
+from ..limits import CLAIMANTS_MAX, PULL_TRIES_MAX
 from ..wire import coap
 from .client import Call
 from .context import PREFIX
 
-# A peer that claimed an epoch and did not deliver it is asked again after so long
+# A peer that claimed an epoch and did not deliver it is asked again after so long, and after twice
+# as long each time that its answer brought nothing new (limits.PULL_TRIES_MAX)
 _PULL_AGAIN_MS = const(15000)
-# And twice as long each time that its answer brought nothing new, up to 2**7 times
-_PULL_TRIES_MAX = const(7)
 # While a pull is younger than this, no other peer is asked
 _PULL_PATIENCE_MS = const(5000)
 # No call lasts longer
@@ -145,22 +145,30 @@ class Sync:
             return []
         return self._pull(session, self._context.authority.epoch, now_ms)
 
+    def _wait(self, peer, until_ms):
+        # ask `peer` again at that time; where too many wait, forget the one whose time is next
+        now_ms = self._context.now_ms
+        waiting = self._next_pull_ms
+        waiting = {key: waiting[key] for key in waiting if key != peer and waiting[key] > now_ms}
+        while len(waiting) >= CLAIMANTS_MAX:
+            del waiting[min(waiting, key=waiting.get)]
+        waiting[peer] = until_ms
+        self._next_pull_ms = waiting
+
     def _pull(self, session, epoch, now_ms):
         context = self._context
         peer = session.peer.node_id
         self._busy_ms = now_ms + _PULL_PATIENCE_MS
-        waiting = self._next_pull_ms
-        self._next_pull_ms = {key: waiting[key] for key in waiting if waiting[key] > now_ms}
         # the call ends before that; until it ends, the peer is not asked again
-        self._next_pull_ms[peer] = now_ms + _PULL_TIMEOUT_MS
+        self._wait(peer, now_ms + _PULL_TIMEOUT_MS)
 
         def arrived(answer):
             self._busy_ms = 0
-            self._next_pull_ms[peer] = context.now_ms + (_PULL_AGAIN_MS << session.tries)
+            self._wait(peer, context.now_ms + (_PULL_AGAIN_MS << session.tries))
             if answer.code:
                 # a peer that has nothing, or keeps serving old capsules, is asked at growing
                 # intervals; an answer that was lost says nothing about the peer
-                session.tries = min(session.tries + 1, _PULL_TRIES_MAX)
+                session.tries = min(session.tries + 1, PULL_TRIES_MAX)
             if answer.code != coap.CONTENT:
                 return
             before = context.authority.epoch

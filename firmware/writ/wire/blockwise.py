@@ -6,7 +6,7 @@ Sans-IO. A server keeps nothing for Block2 and one `Assembler` for Block1; a cli
 
 from .. import crypto
 from ..errors import BadMessage, BlockMismatch, TableFull, TooLarge
-from ..limits import BLOCK_SZX, BODY_BYTES_MAX, TRANSFERS_MAX
+from ..limits import BLOCK_SZX, BODY_BYTES_MAX, TRANSFER_TIMEOUT_MS, TRANSFERS_MAX
 from .coap import (
     BLOCK1,
     BLOCK2,
@@ -17,8 +17,6 @@ from .coap import (
     Message,
     uint,
 )
-
-TRANSFER_TIMEOUT_MS = 60000
 
 
 def block_decode(value):

@@ -8,12 +8,11 @@ requests have our tokens, our notifications have the peer's. This module keeps t
 from .. import crypto
 from ..compat import const
 from ..errors import TableFull
-from ..limits import DEDUP_MAX, OBSERVERS_MAX, REQUESTS_MAX
+from ..limits import DEDUP_MAX, OBSERVERS_MAX, REQUESTS_MAX, TRANSMISSIONS_MAX
 from .coap import ACK, CON, EMPTY, NON, OBSERVE, RST, Message
 
 # RFC 7252, section 4.8; the first timeout is drawn from ACK_TIMEOUT to 1.5 times as much
 _ACK_TIMEOUT_MS = const(2000)
-_TRANSMISSIONS_MAX = const(5)
 _EXCHANGE_LIFETIME_MS = const(247000)
 _NON_LIFETIME_MS = const(145000)
 
@@ -250,7 +249,7 @@ class Exchanges:
         for sent in self._heads():
             if sent.due_ms > now_ms:
                 continue
-            if sent.count < _TRANSMISSIONS_MAX:
+            if sent.count < TRANSMISSIONS_MAX:
                 datagrams.append(self._transmit(sent, now_ms))
             else:
                 self._confirmable.remove(sent)

@@ -3,10 +3,9 @@
 from harness import raises
 
 from writ.errors import BadMessage, BlockMismatch, Rejection, TableFull, TooLarge
-from writ.limits import BODY_BYTES_MAX, TRANSFERS_MAX
+from writ.limits import BODY_BYTES_MAX, TRANSFER_TIMEOUT_MS, TRANSFERS_MAX
 from writ.wire import coap
 from writ.wire.blockwise import (
-    TRANSFER_TIMEOUT_MS,
     Assembler,
     Download,
     Upload,

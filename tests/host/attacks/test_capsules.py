@@ -30,9 +30,15 @@ from writ.agent import load_key
 from writ.authority import capsule
 from writ.authority.policy import OP_ADD_RULE
 from writ.authority.store import FileFlash, Store
-from writ.limits import BODY_BYTES_MAX, CAPSULE_BYTES_MAX, HANDSHAKE_BURST, TRANSFERS_MAX
+from writ.limits import (
+    BODY_BYTES_MAX,
+    CAPSULE_BYTES_MAX,
+    HANDSHAKE_BURST,
+    TRANSFER_TIMEOUT_MS,
+    TRANSFERS_MAX,
+)
 from writ.wire import coap
-from writ.wire.blockwise import TRANSFER_TIMEOUT_MS, block_encode
+from writ.wire.blockwise import block_encode
 from writ_host.node.plainclient import PlainClient
 
 STATE = ("epoch", "head", "policy", "beacon")

@@ -17,9 +17,9 @@ from writ import agent, cbor, crypto, limits
 from writ.authority import capsule
 from writ.authority.authority import Authority
 from writ.authority.store import Store
-from writ.node import client, delegate, operation, preshared, session, sync
+from writ.node import delegate, operation, preshared, sync
 from writ.node.session import Sessions
-from writ.wire import blockwise, coap, exchange
+from writ.wire import coap, exchange
 
 # --- resources ------------------------------------------------------------------------------------
 
@@ -163,21 +163,21 @@ def test_times_in_the_text() -> None:
         (f"sooner than {sync._PULL_AGAIN_MS // 1000} s after", 1),
         (f"gives one peer {sync._PULL_PATIENCE_MS // 1000} s before", 1),
         (f"asked for its beacon every {agent._HELLO_MS // 1000} s", 1),
-        (f"forgotten after {blockwise.TRANSFER_TIMEOUT_MS // 1000} s", 1),
+        (f"forgotten after {limits.TRANSFER_TIMEOUT_MS // 1000} s", 1),
         (f"{exchange._ACK_TIMEOUT_MS // 1000} s to 3 s for the first", 1),
-        ("doubled four times", exchange._TRANSMISSIONS_MAX == 5),
-        ("four times at most", client._TRIES_MAX == 4),
+        ("doubled four times", limits.TRANSMISSIONS_MAX == 5),
+        ("four times at most", limits.TRIES_MAX == 4),
         (f"silent for {delegate._PATIENCE_MS // 1000} s,", 1),
         (f"off for {(delegate._SET_BACK_MS << 1) // 1000} s; if", 1),
         (f"wrong, for {(delegate._SET_BACK_MS << delegate._STRIKES_WRONG) // 1000} s; and", 1),
         (f"first, for {delegate._BEACON_S} s at most", 1),
-        ("34 minutes", delegate._SET_BACK_MS << delegate._STRIKES_MAX == 2048000),
+        ("34 minutes", delegate._SET_BACK_MS << limits.STRIKES_MAX == 2048000),
         (f"after {operation._PAUSE_MS // 1000} s, 4 s and so on", 1),
-        (f"on to {delegate._PAUSE_MS_MAX // 1000} s;", 1),
-        ("every fourth time another peer", delegate._PENDING_MAX == 4),
-        ("32 minutes at most", sync._PULL_AGAIN_MS << sync._PULL_TRIES_MAX == 1920000),
+        (f"on to {delegate._LONGEST_PAUSE_MS // 1000} s;", 1),
+        ("every fourth time another peer", limits.PENDING_MAX == 4),
+        ("32 minutes at most", sync._PULL_AGAIN_MS << limits.PULL_TRIES_MAX == 1920000),
         ("asked once an hour", agent._RENEW_AGAIN_MS == 3600000),
-        ("at most two from handshakes", session._SESSIONS_A_PEER == 2),
+        ("at most two from handshakes", limits.SESSIONS_A_PEER_MAX == 2),
     )
     for sentence, is_true in sentences:
         assert sentence in text and is_true, sentence

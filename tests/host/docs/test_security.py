@@ -7,9 +7,8 @@ import mutants
 import pytest
 from docs_rig import DOCS, rows, ticked
 
-from writ import errors
+from writ import errors, limits
 from writ.node import delegate, sync
-from writ.wire import blockwise
 from writ_host.cli.governor import group
 
 SECURITY = (DOCS / "security.md").read_text()
@@ -100,4 +99,4 @@ def test_other_pages_link_here() -> None:
 
 def test_numbers_of_the_text() -> None:
     assert "after 5 s" in SECURITY and sync._PULL_PATIENCE_MS == 5000
-    assert "after a minute" in SECURITY and blockwise.TRANSFER_TIMEOUT_MS == 60000
+    assert "after a minute" in SECURITY and limits.TRANSFER_TIMEOUT_MS == 60000

@@ -12,6 +12,8 @@ from writ import crypto, errors
 ROOT = device_files.ROOT
 PACKAGES = {"writ": ROOT / "firmware", "writ_host": ROOT / "host"}
 LINES_MAX = 500
+# What a field of a format can hold, which is no limit of this implementation.
+FORMAT_MAXIMA = {("writ/authority/capsule.py", "TIME_MAX"), ("writ/crypto/aead.py", "_SIZE_MAX")}
 FUNCTION_LINES_MAX = 60
 
 # What MicroPython's boards bring along, as far as Writ uses it.
@@ -240,6 +242,17 @@ def test_device_lists_say_what_their_readers_expect() -> None:
     for name in device_files.HOST_ONLY:
         assert (device_files.FIRMWARE / "writ" / name).is_file()
         assert f"writ/{name}" not in frozen
+
+
+def test_limits_are_in_one_file() -> None:
+    found = {
+        (path.relative_to(device_files.FIRMWARE).as_posix(), name.id)
+        for path in device_files.FIRMWARE.rglob("*.py")
+        for name in ast.walk(ast.parse(path.read_text()))
+        if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
+        if name.id.endswith("_MAX") and path.name != "limits.py"
+    }
+    assert found == FORMAT_MAXIMA
 
 
 def test_rejections_have_a_code_of_their_own() -> None:

@@ -19,6 +19,7 @@ from node_rig import (
 from writ import cbor
 from writ.authority import capsule
 from writ.authority.policy import Policy
+from writ.node import sync
 from writ.wire import coap
 
 LAW_2 = policy(2, policy(), RULES[1:])
@@ -142,6 +143,22 @@ def test_a_peer_that_claims_a_false_epoch_is_rarely_asked():
         assert {name: after[name] for name in before if name[0] != "s"} == {
             name: before[name] for name in before if name[0] != "s"
         }
+
+
+def test_the_record_of_peers_that_claim_epochs_is_bounded(monkeypatch):
+    monkeypatch.setattr(sync, "CLAIMANTS_MAX", 2)
+    soil = make("soil", 2, SENSOR)
+    serve(soil)
+    liars = {f"liar{number}": make(f"liar{number}", number, GATEWAY) for number in range(3, 8)}
+    net = Net(soil=soil, **liars)
+    counts = requests_for(net, "writ/policy")
+    for name, liar in liars.items():
+        lie(liar, 1000, None)
+        net.ask(name, "soil", "hello")
+        net.run(5000)
+        assert len(soil.sync._next_pull_ms) <= 2
+    # each was asked: a full record stops no pull
+    assert counts["writ/policy"] == len(liars)
 
 
 def test_a_new_handshake_does_not_reset_the_pull_limit():
