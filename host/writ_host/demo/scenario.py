@@ -156,16 +156,21 @@ def first_policy() -> str:
     return _policy('"*"', (READING,), "", "allow", "deny")
 
 
-def second_policy(asked: Sequence[str] = (READING,)) -> str:
+def second_policy() -> str:
     """policy.toml of epoch 2: visitors may read READING, the gateway may not read PRIVATE."""
     read = [path for path in (*_MACHINE, "pump", "sluice", "writ/status") if path != PRIVATE]
-    return _policy(_toml_list(read), asked, _VISITORS, "deny", "allow")
+    return _policy(_toml_list(read), (READING,), _VISITORS, "deny", "allow")
 
 
 def other_policy(text: str) -> str:
-    """policy.toml of later epochs: allows actuators to read OTHER of sensors, or ends that."""
-    with_other = second_policy((READING, OTHER))
-    return second_policy() if text == with_other else with_other
+    """The policy file for a later epoch: allows actuators to read OTHER of sensors, or ends that.
+
+    All else stays as it is in `text`, above all the list of revoked nodes.
+    """
+    without, with_other = f"= {_toml_list((READING,))}\n", f"= {_toml_list((READING, OTHER))}\n"
+    if with_other in text:
+        return text.replace(with_other, without)
+    return text.replace(without, with_other)
 
 
 def _policy(read: str, asked: Sequence[str], visitors: str, gateway: str, visitor: str) -> str:
