@@ -13,6 +13,7 @@ from .compat import MICROPYTHON, Clock, open_private, tidy, unload
 from .errors import RateLimited, Rejection, StoreDamaged, UsageError
 from .limits import DATAGRAMS_A_STEP, SHARE_OF_STRANGERS
 from .link.udp import UdpLink
+from .node.client import Answer
 from .node.node import Node as Core
 from .wire.coap import is_plain
 
@@ -148,7 +149,13 @@ class Node(Core):
             now_ms = self.clock.now_ms()
             self.send(self.tick(now_ms))
             for call in self._due_calls(now_ms):
-                self.send(self.request(*call))
+                try:
+                    self.send(self.request(*call))
+                except MemoryError as error:
+                    # nothing was sent: the operation asks again
+                    self.count(error)
+                    self.sessions.give_way()
+                    call[-1](Answer(0, rejection=RateLimited()))
             if self._renew_s and now_ms >= self._renew_ms and self._expires_soon(now_ms):
                 self._renew_ms = now_ms + _RENEW_AGAIN_MS
                 self.delegate.renew()

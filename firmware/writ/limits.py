@@ -60,7 +60,8 @@ SESSIONS_A_PEER_MAX = 2
 PRESHARED_MAX = 4
 # Handshakes under way: each holds an ephemeral key and two digests.
 HANDSHAKES_MAX = 2
-HANDSHAKE_TIMEOUT_MS = 30000
+# Until then a peer may repeat message_1 and then message_3 (MAX_TRANSMIT_WAIT, RFC 7252, 4.8.2).
+HANDSHAKE_TIMEOUT_MS = 93000
 # Connection identifiers become OSCORE ids: nonce length (13) less 6 (RFC 8613, section 3.3).
 CONNECTION_ID_BYTES_MAX = 7
 # Stock peers take 4 EAD items a message; twice that leaves room without letting one fill the heap.

@@ -111,7 +111,8 @@ class Handshake:
         message.payload = b"\xf5" + self._message_1
         return self._client.submit(message, self.key[0], self, now_ms)
 
-    def _end(self):
+    def close(self):
+        """Forget the handshake; its calls are the caller's."""
         self._client.handshakes.pop(self.key, None)
         self._client.context.handshaker.end(self._initiator)
 
@@ -125,7 +126,7 @@ class Handshake:
             # the peer is busy and wants a proof that this address is ours
             self._has_echoed = True
             return self.send_1(now_ms, echo)
-        self._end()
+        self.close()
         calls = self.calls
         try:
             if message.code != coap.CHANGED:
@@ -161,7 +162,7 @@ class Handshake:
 
     def failed(self, rejection, now_ms):
         """End the handshake and its calls."""
-        self._end()
+        self.close()
         for call in self.calls:
             self._client.finish(call, rejection=rejection)
         return []
@@ -377,7 +378,12 @@ class Client:
             self.finish(call, rejection=rejection)
             return []
         self.handshakes[handshake.key] = handshake
-        return handshake.send_1(now_ms)
+        try:
+            return handshake.send_1(now_ms)
+        except MemoryError:
+            # nothing was sent: no later call may wait for this handshake
+            handshake.close()
+            raise
 
     def catch_up(self, address, calls, rejection, now_ms):
         """Follow the changes of the group key at `address`, then retry `calls`."""

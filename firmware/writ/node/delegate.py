@@ -202,15 +202,19 @@ class Delegate:
             # governors refuse an old statement: ask for the time first
             self._begin(_NEWEST, None, None, None, _BEACON_S, statement)
 
-    def _sign(self, op, want, facts, on_done, timeout_s):
-        # signed once: every peer gets the same statement
+    def _sign(self, op, want, facts, on_done, timeout_s, before=None):
+        # signed once: every peer gets the same statement. before: the operation that it replaces
         node = self._node
         authority = node.authority
         claims = {
             IAT: authority.now_s(node.now_ms),
             WRIT: [op, authority.me.node_id, authority.scope, authority.epoch] + facts,
         }
-        self._begin(op, want, signed(node.private, claims), on_done, timeout_s)
+        payload = signed(node.private, claims)
+        if before in self._operations:
+            # not earlier: a full heap leaves it, and it is tried again
+            self._operations.remove(before)
+        self._begin(op, want, payload, on_done, timeout_s)
 
     def _begin(self, kind, want, payload, on_done, timeout_s, statement=None):
         node = self._node
@@ -233,8 +237,17 @@ class Delegate:
             self._arrived(*self._answers.pop(0))
         for operation in list(self._operations):
             if now_ms >= min(operation.due_ms, operation.end_ms):
-                calls += self._go(operation, now_ms)
+                try:
+                    calls += self._go(operation, now_ms)
+                except MemoryError as error:
+                    self._make_room(operation, error)
         return calls
+
+    def _make_room(self, operation, error):
+        # the operation goes on with more room
+        self._node.count(error)
+        self._node.sessions.give_way()
+        self._pause(operation)
 
     def _go(self, operation, now_ms):
         if operation.peer and now_ms >= operation.due_ms:
@@ -250,6 +263,8 @@ class Delegate:
         operation.next_peer = None
         if address is None:
             return []
+        # first what needs memory
+        on_answer = listener(self._answers, operation, address)
         operation.peer = address
         operation.attempts[address] = operation.attempts.get(address, 0) + 1
         operation.unanswered.append(address)
@@ -260,7 +275,6 @@ class Delegate:
             query = (operation.payload,)
         elif operation.kind != _NEWEST:
             method, path, payload = coap.POST, PREFIX + "/propose", operation.payload
-        on_answer = listener(self._answers, operation, address)
         return [(method, path, payload, address, None, query, None, on_answer)]
 
     def _pick(self, operation, now_ms):
@@ -295,10 +309,10 @@ class Delegate:
         self._standing[address] = (strikes, node.now_ms + (_SET_BACK_MS << strikes))
 
     def _finish(self, operation, answer):
+        if operation.statement:
+            self._sign(*operation.statement, operation)
         if operation in self._operations:
             self._operations.remove(operation)
-        if operation.statement:
-            self._sign(*operation.statement)
         if operation.on_done:
             try:
                 operation.on_done(answer)
@@ -309,7 +323,6 @@ class Delegate:
     # --- answers ----------------------------------------------------------------------------------
 
     def _arrived(self, operation, address, answer):
-        node = self._node
         if operation not in self._operations:
             return
         operation.unanswered.remove(address)
@@ -325,9 +338,7 @@ class Delegate:
                 rejection = found
             except MemoryError as error:
                 # not the peer's fault: it is asked again, with more room
-                node.count(error)
-                node.sessions.give_way()
-                self._pause(operation)
+                self._make_room(operation, error)
                 operation.next_peer = address
                 return
         if isinstance(rejection, (TableFull, RateLimited, StoreFailed)):

@@ -233,13 +233,13 @@ class Handshaker:
         The initiator's connection id stays in use until `end`.
         """
         self._own()
-        c_i = self._new_id([])
-        self._started.append(c_i)
-        initiator = _edhoc().Initiator(self.private, c_i, (EAD_LABEL,))
+        initiator = _edhoc().Initiator(self.private, self._new_id([]), (EAD_LABEL,))
         hint = self.authority.scope[:_SCOPE_HINT_BYTES]
         if not know_peer:
             hint += _BY_VALUE
-        return initiator, initiator.message_1([(EAD_LABEL, False, hint)])
+        message_1 = initiator.message_1([(EAD_LABEL, False, hint)])
+        self._started.append(initiator.c_i)
+        return initiator, message_1
 
     def end(self, initiator):
         """End a handshake of `start`, complete or not: its connection id is free again."""

@@ -232,26 +232,6 @@ def test_not_a_host_peer():
     assert done[0].payload == member_raw() and rig.counters == {"PeerFailed": 1}
 
 
-def test_no_room_for_an_answer():
-    rig = Rig(a=[given(member_raw())], b=[PENDING])
-    gone = []
-    rig.sessions.give_way = lambda: gone.append(1)
-    receive = rig.authority.receive
-
-    def full(*arguments):
-        rig.authority.receive = receive
-        raise MemoryError()
-
-    rig.authority.receive = full
-    answers = []
-    rig.delegate.renew(answers.append)
-    rig.run(1)
-    # the peer is asked again, without a back-off
-    assert gone == [1] and rig.counters == {"MemoryError": 1} and answers == []
-    rig.run(2)
-    assert rig.addresses() == ["a", "a"] and answers[0].payload == member_raw()
-
-
 def test_the_module_is_unloaded_and_loaded_again():
     # the next delegate and the previous one share the operations and the standings
     rig = Rig(a=None, b=[PENDING])

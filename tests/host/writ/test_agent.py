@@ -105,6 +105,29 @@ def test_a_flood_does_not_keep_a_member_waiting(tmp_path: Path) -> None:
     assert handled[-1] == plain.encode()
 
 
+def test_a_full_heap_at_a_request_costs_an_operation_one_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the peer counted as asked, and was never asked again
+    node = node_in(tmp_path, governors=["a:1"])
+    node.clock = Clock()
+    done: list[Any] = []
+    node.delegate.fetch(bytes(32), done.append)
+    asked = []
+
+    def request(*words: object) -> list[tuple[str, bytes]]:
+        asked.append(words)
+        if len(asked) == 1:
+            raise MemoryError
+        return []
+
+    monkeypatch.setattr(node, "request", request)
+    for now in (0, 0, 1000, 2000):
+        node.clock.now = now
+        node.step(0)
+    assert len(asked) == 2 and done == [] and node.counters == {"MemoryError": 1}
+
+
 class Clock:
     """A clock that is set."""
 

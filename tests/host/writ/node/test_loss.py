@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from node_rig import Net, code, field, make, serve
 
 from writ.wire import coap
@@ -189,3 +190,21 @@ def test_the_net_of_the_tests_loses_what_it_should():
     for number in range(1000):
         net.send("a", [("b", bytes((number & 255,)))])
     assert 600 < len(net.queue) < 900
+
+
+def test_a_call_without_memory_for_message_1_holds_up_no_later_call():
+    net, calls = field()
+    client = net.nodes["gw"]
+    plain = client.exchanges.send
+
+    def full(*arguments):
+        client.exchanges.send = plain
+        raise MemoryError
+
+    client.exchanges.send = full
+    with pytest.raises(MemoryError):
+        net.call("gw", "soil", "temp", coap.POST, b"on")
+    assert client.client.handshakes == {}
+    # the second call waited for the handshake of the first one, for ever
+    assert code(net.ask("gw", "soil", "temp", coap.POST, b"on", ms=1000)) == "2.04"
+    assert len(calls) == 1
