@@ -293,7 +293,7 @@ def test_a_command_with_a_long_answer_is_executed_once():
         calls.append(1) or b"x" * 700
     )
     assert code(net.ask("gw", "soil", "temp", coap.POST, b"on")) == "5.00"
-    assert calls == [1] and net.nodes["soil"].counters == {"TooLarge": 1}
+    assert calls == [1] and net.nodes["soil"].counters == {"TooLarge": 1, "ResourceFailed": 1}
     assert len(net.ask("gw", "soil", "temp").payload) == 700
 
 
