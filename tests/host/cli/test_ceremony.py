@@ -65,7 +65,7 @@ class Governors(Rig):
         """Make identities and roster, and found step by step, as with files on a USB stick."""
         self.scope.mkdir()
         for name in NAMES:
-            (self.path / f"{name}.kf").write_bytes(os.urandom(32))
+            KeyFile.create(self.path / f"{name}.kf")
             self.ok("ceremony", "identity", name, *self.mine(name))
         self.ok("ceremony", "roster", "plant", "--threshold", "2", "--yes")
         for _ in range(4):
@@ -166,7 +166,7 @@ def test_a_wrong_fingerprint_stops_the_founding(tmp_path: Path) -> None:
     governors = Governors(tmp_path)
     governors.scope.mkdir()
     for name in NAMES:
-        (tmp_path / f"{name}.kf").write_bytes(os.urandom(32))
+        KeyFile.create(tmp_path / f"{name}.kf")
         governors.ok("ceremony", "identity", name, *governors.mine(name))
     governors.ok("ceremony", "roster", "plant", "--yes")
     words = ("ceremony", "found", "--wait", "0", "--json", "--fingerprint", "1 2 3")

@@ -177,6 +177,10 @@ def test_a_passphrase_is_asked_at_a_terminal_only(rig: Rig) -> None:
     assert ran.code == 4 and "passphrase" in ran.error["message"]
     wrong = rig.path / "wrong"
     wrong.write_text("wrong\n")
+    wrong.chmod(0o644)
+    ran = rig.run("scope", "beacon", "--passphrase-file", wrong, "--json", env=none)
+    assert ran.code == 1 and f"other users can read {wrong}" in ran.error["message"]
+    wrong.chmod(0o600)
     ran = rig.run("scope", "beacon", "--passphrase-file", wrong, "--json", env=none)
     assert ran.code == 4 and ran.error["name"] == "WrongPassphrase"
 
@@ -185,6 +189,7 @@ def test_a_scope_locked_with_a_passphrase(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     secret = tmp_path / "pass"
     secret.write_text("correct horse\n")
+    secret.chmod(0o600)
     env = {"WRIT_KEY_FILE": "", "WRIT_PASSPHRASE_FILE": str(secret)}
     words = ("scope", "create", "farm", "--local", "--governors", "1", "--folder", rig.scope)
     made = rig.ok(*words, env=env)
