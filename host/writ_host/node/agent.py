@@ -36,6 +36,8 @@ class ReportingNode(HostNode):
         self._counted = dict(self.counters)
         # the sender of the datagram that is being handled, None outside `receive`
         self._source: str | None = None
+        # whether that datagram has asked for more than capsules
+        self._has_request = False
         self._refusals = RefusalLog(self.report)
         # every authorisation passes here: who requested what, and which rule decided
         self._authorise_silently = self.authority.authorise
@@ -69,7 +71,7 @@ class ReportingNode(HostNode):
 
     def receive(self, datagram: bytes, source: str, now_ms: int) -> list[tuple[str, bytes]]:
         """As the core does; reports rejections with their source."""
-        self._source = source
+        self._source, self._has_request = source, False
         out: list[tuple[str, bytes]] = []
         try:
             out = super().receive(datagram, source, now_ms)
@@ -130,6 +132,7 @@ class ReportingNode(HostNode):
         # notifications are authorised too, outside `receive`: too many to report each
         if self._source is None:
             return int(self._authorise_silently(member, method, path, now_ms, has_action))
+        self._has_request = True
         request = f"{METHOD_NAMES[method] if method < len(METHOD_NAMES) else method} {path}"
         facts = {"peer": member.name, "address": self._source, "request": request}
         try:
@@ -148,8 +151,9 @@ class ReportingNode(HostNode):
         for name, count in self.counters.items():
             new = count - self._counted.get(name, 0)
             self._counted[name] = count
-            # a request for an Echo option is a precaution, not a refusal
-            if name != "EchoRequired":
+            # a request for an Echo option is a precaution, and peers ask for capsules that may not
+            # exist: neither is a refusal
+            if name != "EchoRequired" and (name != "NotFound" or self._has_request):
                 for _ in range(new):
                     self._report_rejection(name, now_ms)
 

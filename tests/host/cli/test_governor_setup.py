@@ -1,7 +1,6 @@
 """`writ governor init` and `run` without a scope, and foundings that fail."""
 
 import json
-import os
 import socket
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from council_rig import Council, finish, free_ports, wait_for
 
 from writ_host.governor.ceremonies.record import Record
 from writ_host.keys.dkg import fingerprint_digits
+from writ_host.keys.keyfile import KeyFile
 
 
 def test_init_makes_a_record_and_refuses_to_overwrite(tmp_path: Path) -> None:
@@ -75,12 +75,13 @@ def test_systemd_is_notified_and_a_signal_ends_the_daemon(tmp_path: Path) -> Non
 def test_a_wrong_key_does_not_start_the_daemon(tmp_path: Path) -> None:
     council = Council(tmp_path, "")
     council.writ("governor", "init", "a", "--name", "a")
-    (tmp_path / "other").write_bytes(os.urandom(32))
+    KeyFile.create(tmp_path / "other")
     error = council.writ("governor", "run", "a", "--key-file", "other", code=4)["error"]
     assert error["name"] == "WrongPassphrase" and "a/a.key" in error["message"]
     error = council.writ("governor", "run", "a", "--key-file", "none", code=1)["error"]
     assert "none: no such file" in error["message"] and "made with" in error["advice"]
     (tmp_path / "words").write_text("a passphrase\n")
+    (tmp_path / "words").chmod(0o600)
     del council.environment["WRIT_KEY_FILE"]
     run = ("governor", "run", "a")
     error = council.writ(*run, "--passphrase-file", "words", code=4)["error"]
@@ -104,7 +105,7 @@ def test_invalid_settings_are_reported_before_the_passphrase(tmp_path: Path) -> 
         return str(error["message"] + error["advice"])
 
     assert "not UTF-8" in said(b"\xff\xfe")
-    assert "line 1" in said(b"name = \n")
+    assert "governor.toml:1: " in said(b"name = \n")
     other = said(text.replace('name = "a"', 'name = "b"').encode())
     assert "no b.key" in other and "a.key" in other
     assert "Cannot overwrite" in said((text + 'peers = "127.0.0.1:1"\n').encode())
