@@ -26,7 +26,7 @@ _APP_CLASSES = {
     "writ": {"Node"},
     "writ.agent": {"Node"},
     "writ.authority.capsule": {"Member"},
-    "writ.node.client": {"Answer"},
+    "writ.node.call": {"Answer"},
     "writ.node.delegate": {"Delegate"},
     "writ.node.context": {"NodeContext"},
     "writ.node.node": {"Node"},

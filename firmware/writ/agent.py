@@ -13,7 +13,7 @@ from .compat import MICROPYTHON, Clock, open_private, tidy, unload
 from .errors import RateLimited, Rejection, StoreDamaged, UsageError
 from .limits import DATAGRAMS_A_STEP, SHARE_OF_STRANGERS
 from .link.udp import UdpLink
-from .node.client import Answer
+from .node.call import Answer
 from .node.node import Node as Core
 from .wire.coap import is_plain
 

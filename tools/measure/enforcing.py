@@ -16,7 +16,7 @@ import build_mpy
 from device_files import ROOT
 
 from writ.errors import Revoked
-from writ.node.client import Answer
+from writ.node.call import Answer
 from writ.wire import coap
 from writ_host.demo.board import Board
 from writ_host.demo.loopback import HOST, clean_environment, free_ports

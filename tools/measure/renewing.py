@@ -10,7 +10,7 @@ import select
 import time
 from collections.abc import Callable, Sequence
 
-from writ.node.client import Answer
+from writ.node.call import Answer
 from writ.wire import coap
 from writ_host.demo.loopback import HOST, free_ports
 from writ_host.governor.node import PROPOSE

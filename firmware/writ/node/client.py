@@ -1,171 +1,31 @@
 """The client half of a node: calls to other nodes, from the handshake to the last block.
 
-A `Call` is one request and its answer. Under way, it waits in a `Handshake` or is a
-`ProtectedRequest`. These two are what `Exchanges` remembers for a token, and each has
-`answered(message, address, now_ms)` for a response and `failed(rejection, now_ms)` for a time-out,
-a reset or a message that could not be sent. Sans-IO: every method returns [(address, datagram)];
-the answer goes to the caller's function. The called node judges the request by its policy.
+A `Call` (call.py) is one request and its answer. Under way, it waits in a `Handshake`
+(connecting.py) or is a `ProtectedRequest`. These two are what `Exchanges` remembers for a token.
+Each has `answered(message, address, now_ms)` for a response and `failed(rejection, now_ms)` for a
+time-out, a reset or a message that could not be sent. Sans-IO: every method returns
+[(address, datagram)]; the answer goes to the caller's function. The called node judges the request
+by its policy.
 """
 
 from .. import crypto
 from ..errors import (
-    BadMac,
-    BadSignature,
     BlockMismatch,
     DecryptionFailed,
     Expired,
-    KnownBad,
     NotMember,
-    PeerFailed,
     Rejection,
     Replayed,
     TableFull,
     TooLarge,
     UnknownContext,
-    UnknownCredential,
     UsageError,
 )
 from ..limits import BLOCK_SZX, REQUESTS_MAX, TRIES_MAX
-from ..wire import coap, edhoc_codec
-from ..wire.blockwise import Download, Upload, block_encode
+from ..wire import coap
+from ..wire.blockwise import Download, block_encode
 from ..wire.coap import Message
-from .context import EDHOC_PATH, FORMAT_EDHOC, PREFIX
-
-
-class Answer:
-    """The result of a call. code: CoAP code, or 0 with `rejection` set where no answer came.
-
-    payload: bytes; peer: `Member` who answered; observe: notification number or None.
-    """
-
-    def __init__(self, code, payload=b"", peer=None, observe=None, rejection=None):
-        self.code = code
-        self.payload = payload
-        self.peer = peer
-        self.observe = observe
-        self.rejection = rejection
-
-    def is_success(self):
-        """Whether the answer's class is 2.xx."""
-        return self.code >> 5 == 2
-
-
-class Call:
-    """One request under way. `on_answer(answer)` is called once, or for each notification."""
-
-    def __init__(self, address, wanted, method, path, query, payload, observe, on_answer):
-        self.address = address
-        self.wanted = wanted  # node id that must answer, or None
-        self.method = method
-        self.path = path
-        self.query = query
-        self.observe = observe  # None, True while observing, False to deregister
-        self.on_answer = on_answer
-        self.payload = payload
-        self.tries = 0
-        self.echo = None  # the Echo value that the peer wants to see, or None
-        self.by_value = False  # whether its session began with our capsule by value
-        self.by_kid = True  # whether a known peer may identify itself by its kid
-        # of an established observation: (address, token), and the newest notification's number
-        self.observation = None
-        self.number = None
-        self.begin()
-
-    def begin(self):
-        """Begin the transfer anew, in blocks or not."""
-        self.upload = Upload(self.payload)
-        self.download = Download()
-
-    def may_repeat(self):
-        """Whether the last message may be sent again in another session.
-
-        An unprotected refusal may be forged, and the request may have been executed: a POST or
-        PATCH is then repeated by the caller alone. A block that is not the last one has no effect
-        yet; a capsule or a statement has the same effect twice as once.
-        """
-        block1, _ = self.upload.next()
-        more = block1 is not None and block1[-1:] and block1[-1] & 8
-        is_same = self.method not in (coap.POST, coap.PATCH, coap.IPATCH)
-        return more or is_same or (self.path + "/").startswith(PREFIX + "/")
-
-
-class Handshake:
-    """A handshake under way as initiator, and the calls that wait for its session."""
-
-    def __init__(self, client, call, by_value, by_kid):
-        self._client = client
-        self.key = (call.address, call.wanted)
-        self.calls = [call]
-        self._by_value = by_value  # whether our capsule is sent by value
-        self._by_kid = by_kid  # whether the peer may identify itself by its kid
-        self._has_echoed = False
-        self._initiator, self._message_1 = client.context.handshaker.start(by_kid)
-
-    def send_1(self, now_ms, echo=None):
-        """Send message_1, with an Echo option if the peer has asked for one."""
-        message = Message(coap.CON, coap.POST)
-        message.add_path(EDHOC_PATH)
-        message.add(coap.CONTENT_FORMAT, FORMAT_EDHOC + 1)
-        if echo:
-            message.add(coap.ECHO, echo)
-        message.payload = b"\xf5" + self._message_1
-        return self._client.submit(message, self.key[0], self, now_ms)
-
-    def close(self):
-        """Forget the handshake; its calls are the caller's."""
-        self._client.handshakes.pop(self.key, None)
-        self._client.context.handshaker.end(self._initiator)
-
-    def answered(self, message, address, now_ms):
-        """Take message_2 or an error."""
-        client = self._client
-        context = client.context
-        context.exchanges.end(address, message.token)
-        echo = message.option(coap.ECHO)
-        if message.code == coap.UNAUTHORIZED and echo and not self._has_echoed:
-            # the peer is busy and wants a proof that this address is ours
-            self._has_echoed = True
-            return self.send_1(now_ms, echo)
-        self.close()
-        calls = self.calls
-        try:
-            if message.code != coap.CHANGED:
-                raise peer_error(message)
-            session, message_3, epoch = context.handshaker.answer_2(
-                self._initiator, message.payload, self._by_value, address, now_ms, calls[0].wanted
-            )
-        except Rejection as rejection:
-            return self._refused(rejection, now_ms)
-        # what the peer has sent until now is not authenticated (RFC 9528, section 5.4.2)
-        session.is_proven = False
-        calls[0].by_value = self._by_value
-        out = client.send(calls[0], session, now_ms, message_3)
-        for call in calls[1:]:
-            out += client.send(call, session, now_ms)
-        return out if epoch is None else out + context.notice(session, epoch, now_ms)
-
-    def _refused(self, rejection, now_ms):
-        client = self._client
-        if isinstance(rejection, (BadSignature, KnownBad)):
-            # a group key that is newer than ours may have certified the peer
-            return client.catch_up(self.key[0], self.calls, rejection, now_ms)
-        # the peer's kid stood for the capsule known here, and the peer may have a newer one
-        again = self._by_kid and isinstance(rejection, BadMac)
-        out = []
-        for call in self.calls:
-            if again:
-                call.by_kid = False
-                out += client.retry(call, rejection, now_ms)
-            else:
-                client.finish(call, rejection=rejection)
-        return out
-
-    def failed(self, rejection, now_ms):
-        """End the handshake and its calls."""
-        self.close()
-        for call in self.calls:
-            self._client.finish(call, rejection=rejection)
-        return []
+from .call import Answer
 
 
 class ProtectedRequest:
@@ -269,6 +129,8 @@ class ProtectedRequest:
 
     def _refused(self, message, address, now_ms):
         # an unprotected error: the peer has no such session (any more), or the handshake failed
+        from .connecting import peer_error
+
         client, call, session = self._client, self._call, self._session
         context = client.context
         if message.code >> 5 == 2:
@@ -372,6 +234,8 @@ class Client:
         peer = context.authority.peer(call.wanted)
         # a peer whose capsule here has ended may have a new one, which its kid would not show
         by_kid = call.by_kid and peer and peer.expires > context.authority.now_s(now_ms)
+        from .connecting import Handshake
+
         try:
             handshake = Handshake(self, call, by_value, by_kid)
         except Rejection as rejection:
@@ -462,17 +326,3 @@ class Client:
         """Raise unless the peer is a member now. A capsule in its answer needs no such trust."""
         if not self.context.sync.is_open(call):
             self.context.authority.check_member(session.peer, now_ms)
-
-
-def peer_error(message):
-    """The rejection that an unprotected error means. It is not authenticated."""
-    if message.option_uint(coap.CONTENT_FORMAT) == FORMAT_EDHOC:
-        try:
-            code, _ = edhoc_codec.parse_error(message.payload)
-            if code == 3:
-                return UnknownCredential()
-        except Rejection as rejection:
-            return rejection
-    error = PeerFailed()
-    error.text = message.payload
-    return error

@@ -52,7 +52,7 @@ from ..limits import (
     VOUCHER_BYTES_MAX,
 )
 from ..wire import coap
-from .client import Answer
+from .call import Answer
 from .context import PREFIX
 from .operation import Operation, listener
 from .statement import signed

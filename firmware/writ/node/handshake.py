@@ -215,6 +215,7 @@ class Handshaker:
         self._expire(now_ms)
         if not (self.pending or self._started):
             unload("wire.edhoc")
+            unload("node.connecting")
 
     def _expire(self, now_ms):
         for c_r in list(self.pending):

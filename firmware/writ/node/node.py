@@ -7,7 +7,8 @@ moment, then the resource. Addresses are strings ("192.0.2.7:5683"); the links g
 from ..errors import Rejection, TimedOut, TooLarge, UsageError
 from ..limits import DATAGRAM_BYTES_MAX
 from ..wire import coap
-from .client import Call, Client
+from .call import Call
+from .client import Client
 from .context import PREFIX, NodeContext
 from .server import Resource, Server, refusal
 from .sync import Sync

@@ -7,7 +7,7 @@ of delegate.py in a file of its own: a function that is called at the end keeps 
 from ..errors import Rejection
 from ..wire import coap
 from ..wire.coap import Message
-from .client import Call
+from .call import Call
 from .context import PREFIX
 
 

@@ -9,7 +9,7 @@ from ..authority.capsule import check
 from ..errors import AlreadyKnown, NotMember, Rejection
 from ..limits import ADDRESS_BYTES_MAX
 from ..wire import coap
-from .client import Answer
+from .call import Answer
 from .context import PREFIX
 
 

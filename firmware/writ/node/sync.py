@@ -10,7 +10,7 @@ from ..compat import const
 from ..errors import AlreadyKnown, EpochGap, Forked, NotFound, Rejection, WrongPrevious
 from ..limits import CLAIMANTS_MAX, PULL_TRIES_MAX
 from ..wire import coap
-from .client import Call
+from .call import Call
 from .context import PREFIX
 
 # A peer that claimed an epoch and did not deliver it is asked again after so long, and after twice

@@ -16,7 +16,7 @@ from writ.authority.policy import Policy
 from writ.authority.store import Store
 from writ.errors import Rejection
 from writ.limits import HANDSHAKE_REFILL_MS
-from writ.node.client import Answer
+from writ.node.call import Answer
 from writ.wire import coap, edhoc_codec
 
 from ..node.plainclient import PlainClient

@@ -21,7 +21,7 @@ from writ.errors import (
     UnknownCredential,
     UsageError,
 )
-from writ.node.client import Answer, Call
+from writ.node.call import Answer, Call
 from writ.node.resolve import resolve
 from writ.wire import coap
 

@@ -17,7 +17,7 @@ from writ.errors import (
     TooLarge,
     UsageError,
 )
-from writ.node.client import Answer
+from writ.node.call import Answer
 from writ.node.delegate import Delegate
 from writ.node.statement import member_request
 from writ.wire import coap

@@ -7,7 +7,7 @@ from harness import raises
 from writ import crypto
 from writ.authority import capsule
 from writ.errors import BadShape, TimedOut, UsageError
-from writ.node.client import Answer
+from writ.node.call import Answer
 from writ.wire import coap
 
 TARGET = b"sluice-1"

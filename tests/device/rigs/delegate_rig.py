@@ -8,7 +8,7 @@ from writ.authority import capsule
 from writ.authority.authority import Authority
 from writ.authority.store import Store
 from writ.node import operation
-from writ.node.client import Answer
+from writ.node.call import Answer
 from writ.node.delegate import Delegate
 from writ.wire import coap
 

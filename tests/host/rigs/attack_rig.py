@@ -23,7 +23,7 @@ from writ.authority import capsule
 from writ.authority.capsule import ACTION, AMENDMENT, BEACON, POLICY, SUCCESSION
 from writ.authority.policy import FRESH, QUORUM, Policy, check_amendment
 from writ.authority.store import FileFlash, Store
-from writ.node.client import Answer
+from writ.node.call import Answer
 from writ.node.server import Request, Server
 from writ.node.sync import Sync
 from writ.wire import coap

@@ -7,7 +7,8 @@ from node_rig import EXPIRES, SENSOR, member, policy, private
 from writ.authority.store import Store
 from writ.errors import TableFull, TimedOut
 from writ.limits import REQUESTS_MAX
-from writ.node.client import Call, Client
+from writ.node.call import Call
+from writ.node.client import Client
 from writ.node.context import PREFIX, NodeContext
 from writ.node.server import Request, Server
 from writ.node.sync import Sync
