@@ -62,6 +62,7 @@ class Node(Core):
             preshare_all(self, entries)
         self._gateways = list(config.get("gateways", []))
         self._hello_ms = 0
+        self._was_member = False
         self._delegate = None
         # the delegate's state: peers' standings, operations, answers that came
         self._delegate_state = ({}, [], [])
@@ -173,11 +174,16 @@ class Node(Core):
         tidy()
 
     def _greet(self):
+        is_member = self.authority.me is not None
+        if is_member != self._was_member:
+            # admitted: the gateways learn the address at once, and others ask them for it
+            self._was_member = is_member
+            self._hello_ms = 0
         if self._gateways and self.authority.charter and self.now_ms >= self._hello_ms:
             self._hello_ms = self.now_ms + _HELLO_MS
             # any traffic carries the epoch; this also shows the gateways our address
             for address in self._gateways:
-                if not self.authority.me:
+                if not is_member:
                     # lost by the flash, or certified meanwhile
                     self.send(self.client.catch_up(address, [], None, self.now_ms))
                     continue

@@ -236,6 +236,24 @@ def test_a_gateway_is_asked_again_soon_until_there_is_a_session(
     assert greeted == [0, 4000, 8000, 12000, 42000, 72000]
 
 
+def test_a_gateway_is_greeted_as_soon_as_the_node_is_a_member(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # charter and membership come in two messages: 30 s went by before the gateway knew the node
+    node = node_in(tmp_path, gateways=["gate:1"], renew_days=0)
+    node.authority.charter = object()
+    node.clock = Clock()
+    did = []
+    monkeypatch.setattr(node.client, "catch_up", lambda *words: did.append("catch up") or [])
+    monkeypatch.setattr(node.sync, "ask_beacon", lambda address: did.append("greet") or [])
+    node.step(0)
+    node.authority.me = object()
+    for now in (100, 200):
+        node.clock.now = now
+        node.step(0)
+    assert did == ["catch up", "greet"]
+
+
 def test_a_node_says_who_it_is_when_it_starts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
