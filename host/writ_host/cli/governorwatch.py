@@ -7,14 +7,12 @@ from pathlib import Path
 
 from ..governor.client.connection import connect
 from ..governor.client.following import Following
-from ..governor.control import Document
+from ..governor.control import LOG_MAX, Document
 from . import governorview as view
 from .livepage import live_page
 from .output import Output
 
 WATCH_S = 1.0
-# Entries of the log that a command reads after the daemon was offline.
-LOG_MAX = 1000
 
 
 def show(

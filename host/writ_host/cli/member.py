@@ -8,6 +8,7 @@ import click
 
 from writ.authority.capsule import Member
 from writ.errors import Rejection
+from writ.limits import REQUEST_BYTES_MAX
 
 from .. import files, humanize
 from ..errors import HostError
@@ -238,7 +239,7 @@ def _admissions(
         if not path.is_file():
             raise HostError(f"no request {text}", "Make it first: writ member request.")
         with open(path, "rb") as file:
-            asked = _parse(file.read(admitting.REQUEST_BYTES_MAX + 1), str(path))
+            asked = _parse(file.read(REQUEST_BYTES_MAX + 1), str(path))
         # the file's name is the name that was chosen when the request was fetched
         kept = path.stem if path.parent == folder.path / "requests" else None
         found.append(admitting.prepare_admission(folder, asked, mask, until, name or kept, found))

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from writ.limits import REQUEST_BYTES_MAX
+
 from ..errors import HostError
 from ..node import addressbook
 from ..scope import admission as admitting
@@ -95,7 +97,7 @@ def _request(folder: ScopeFolder, name: str) -> admitting.MembershipRequest | No
     if not path.is_file():
         return None
     with path.open("rb") as file:
-        return read_request(file.read(admitting.REQUEST_BYTES_MAX + 1))
+        return read_request(file.read(REQUEST_BYTES_MAX + 1))
 
 
 def _certify(

@@ -19,7 +19,7 @@ from . import backup, snapshot
 from .activation import names_seat
 from .ceremonies.record import Record
 from .ceremonies.views import CeremonyView
-from .control import Document, field
+from .control import LOG_MAX, Document, field
 from .core.core import Core
 from .governor import LEARNING, RETIRED, Governor
 from .proposals import messages
@@ -77,7 +77,7 @@ class Api:
         }
 
     def _log(self, request: Document) -> Document:
-        last = min(field(request, "last", int, 20), snapshot.LOG_MAX)
+        last = min(field(request, "last", int, 20), LOG_MAX)
         return {"entries": self._governor.ledger.log_entries(last)}
 
     def _find(self, prefix: str, has_summary: bool = True) -> Document:

@@ -40,6 +40,8 @@ _PATH_BYTES_MAX = 100
 TIMEOUT_S = 15.0
 # The longest wait of a request for another answer.
 WAIT_S_MAX = 10.0
+# The most entries of the log in one answer.
+LOG_MAX = 1000
 
 Document = dict[str, Any]
 Handle = Callable[[Document], Document]

@@ -1,7 +1,7 @@
 """The state of a governor at one moment: its status for operators, and samples for Prometheus."""
 
 from ..keys.dkg import fingerprint_digits
-from .control import Document
+from .control import LOG_MAX, Document
 from .core.core import Core
 from .governor import Governor
 from .metrics import Samples
@@ -10,7 +10,6 @@ from .metrics import Samples
 # offline when it has missed three.
 SILENT_S = 7
 OFFLINE_S = 15
-LOG_MAX = 1000
 _DECISIONS_MAX = 10
 
 

@@ -31,7 +31,7 @@ NODE_KEY_BYTES = 33
 STEP_BYTES_MAX = 24
 _TAG = "writ-envelope"
 # FIPS 186-5: the order of P-256's group
-_P256_ORDER = 2**256 - 2**224 + 2**192 - 0x4319055258E8617B0C46353D039CDAAF
+P256_ORDER = 2**256 - 2**224 + 2**192 - 0x4319055258E8617B0C46353D039CDAAF
 # Lower case only: names become file names, and some file systems ignore case.
 NAME_RULE = "it begins with a letter and has 1 to 24 of a-z, 0-9 and inner hyphens"
 _NAME = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
@@ -72,7 +72,7 @@ def _node_private(random: Random) -> bytes:
 
 
 def _is_node_private(private: bytes) -> bool:
-    return 0 < int.from_bytes(private, "big") < _P256_ORDER
+    return 0 < int.from_bytes(private, "big") < P256_ORDER
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from ..refusals import parse_reason, rejection_text
 from ..target import Target
 from .client import POST, NodeClient, Reply
 
-# An action counts for so long from the time of its request (governor/proposals/judge.py).
+# How long an action is valid, from the time of the statement that requests it. Governors refuse
+# another expiry.
 ACTION_S = 3600
 # How long the target has for one answer, and the pause before an unreachable one is tried again.
 _TRY_S = 15.0

@@ -14,8 +14,10 @@ from writ import cbor, crypto
 from writ.authority import capsule as capsules
 from writ.authority.capsule import CNF, ES256, EXP, MEMBER, ROLES_MASK, SUB, TIME_MAX, WRIT, Member
 from writ.errors import BadShape, BadSignature, Rejection, TooLarge
+from writ.limits import REQUEST_BYTES_MAX
 
 from ..errors import HostError
+from ..keys.identity import P256_ORDER
 from ..names import name_problem
 from ..policy.strict_toml import listing, suggestion
 from . import pending
@@ -23,9 +25,7 @@ from .folder import ScopeFolder, now_s
 from .issuance import Draft
 from .revocation import member_body
 
-REQUEST_BYTES_MAX = 256
 DEFAULT_VALIDITY = "365d"
-P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _UNITS_S = {"h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 
 

@@ -29,7 +29,7 @@ from .folder import ScopeFolder, now_s
 from .validation import KnownMember, Validation
 
 # Files are passed on by hand: a clock that differs by more than this deserves a question.
-CLOCK_SKEW_MAX_S = 600
+FILES_CLOCK_SKEW_MAX_S = 600
 
 
 @dataclass
@@ -67,7 +67,7 @@ def review(seat: Seat, folder: ScopeFolder | None, items: Iterable[Item]) -> Rev
         folder.epoch if folder else 0,
         folder.head if folder else None,
         now_s(),
-        CLOCK_SKEW_MAX_S,
+        FILES_CLOCK_SKEW_MAX_S,
         governors=len(seat.roster.governors),
     )
     for item in items:

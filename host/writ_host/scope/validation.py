@@ -26,12 +26,16 @@ from .revocation import spent_ids
 # The longest validity of an action.
 ACTION_LIFETIME_S = 86400
 
-
 # A certified time never goes back on a device. One that is so long after the newest certified one
 # may be that of a wrong clock, so operators decide, also after a winter without governors.
 CLOCK_JUMP_S_MAX = 30 * 86400
 # The time that operators have to approve such a beacon.
 TIME_JUMP_AGE_S_MAX = 86400
+
+
+def is_time_jump(time_s: int, certified_s: int) -> bool:
+    """Whether operators must approve `time_s`: it is far after the newest certified time."""
+    return time_s - certified_s > CLOCK_JUMP_S_MAX
 
 
 def beacon_objection(

@@ -7,11 +7,9 @@ from ...errors import Interrupted, NeedsPerson
 from ..control import ControlFailed, Document
 from .following import Following
 from .issuer import Announce, StillPending
-from .summary import awaited, ceremony_line
+from .summary import FAILED_STATES, awaited, ceremony_line
 
 POLL_S = 0.5
-# The states of a ceremony that has failed.
-_FAILED = ("failed", "refused")
 
 
 class ChangeFailed(ControlFailed):
@@ -60,7 +58,7 @@ class ChangeFollower:
     def _follow_ceremony(self, found: Document) -> Document:
         while found["state"] != "done":
             self._show(ceremony_line(found, self._folder))
-            if found["state"] in _FAILED:
+            if found["state"] in FAILED_STATES:
                 raise ChangeFailed(
                     "CeremonyFailed",
                     f"{found['title']}: {found['problem'] or found['state']}",

@@ -33,6 +33,7 @@ from ..folder import GovernorFolder
 from ..peering.bootstrap import PATH
 from .connection import connect, sync, write_daemon
 from .issuer import Announce
+from .summary import FAILED_STATES
 
 POLL_S = 1.0
 # A daemon that is online answers in milliseconds.
@@ -41,7 +42,6 @@ ANSWER_S = 3.0
 ROLE = "governor"
 KEPT = "invitation.cbor"
 _CAPSULES_MAX = 64
-_FAILED = ("failed", "refused")
 
 # A governor's last status, or why there is none.
 State = CeremonyStatus | str
@@ -149,7 +149,7 @@ class DaemonFounding:
         """Whether all daemons are done. Raises `CeremonyFailed`, `Disagreement`."""
         states = [one for one in self.states.values() if isinstance(one, CeremonyStatus)]
         for one in states:
-            if one.state in _FAILED:
+            if one.state in FAILED_STATES:
                 raise CeremonyFailed(f"{invitation.title}: {one.state}: {one.problem}")
         if len({one.fingerprint for one in states if one.fingerprint}) > 1:
             raise Disagreement("the governors show different fingerprints")

@@ -3,7 +3,8 @@
 from ..ceremonies.views import state_text
 from ..control import Document
 
-# The states of a ceremony in which operators must approve.
+# The states of a ceremony that has failed, and those in which operators must approve.
+FAILED_STATES = ("failed", "refused")
 _APPROVAL_STATES = ("approve", "compare")
 _SIGNATURES = "waiting for the other governors' signatures"
 

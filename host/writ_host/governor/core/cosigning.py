@@ -22,7 +22,7 @@ from ...consensus.effects import UNKNOWN_PROPOSAL, Effect, Objection, Received, 
 from ...consensus.signer import Signer
 from ...consensus.value import BATCH_MAX, body_of
 from ...humanize import utc_minute
-from ...scope.validation import CLOCK_JUMP_S_MAX, beacon_objection
+from ...scope.validation import beacon_objection, is_time_jump
 from ..proposals.proposal import OPEN, UNKNOWN, Proposal
 from .clockskew import ClockSkew
 from .context import CoreContext
@@ -113,7 +113,7 @@ class CosigningScheduler:
 
     def is_time_jump(self, time_s: int) -> bool:
         """Whether operators must approve this time, so far after the newest certified one."""
-        return time_s - self._context.view().certified_s > CLOCK_JUMP_S_MAX
+        return is_time_jump(time_s, self._context.view().certified_s)
 
     # --- messages and time ------------------------------------------------------------------------
 

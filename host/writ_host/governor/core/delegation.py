@@ -15,9 +15,11 @@ from writ.wire import coap
 
 from ... import codec
 from ...errors import HostError
+from ...node.action import ACTION_S
+from ...scope.members import ADDRESS_MAX
 from ...scope.revocation import member_body
 from ..ledger.database import LEDGER_ERRORS
-from ..proposals.judge import ACTION_S, RENEWAL_S_MAX
+from ..proposals.judge import RENEWAL_S_MAX
 from ..proposals.origin import age_problem
 from ..proposals.proposal import CERTIFIED, OPEN, Proposal
 from ..proposals.statement import ADMIT, RENEW, REVOKE, Statement
@@ -27,7 +29,6 @@ from .pool import ProposalPool
 # A member renewed this recently gets the same capsule again: the answer may have been lost.
 RENEWED_LATELY_S = 86400
 TEXT_BYTES_MAX = 200
-ADDRESS_MAX = 65534
 
 
 def answer(context: CoreContext, pool: ProposalPool, raw: bytes) -> tuple[int, bytes]:

@@ -9,6 +9,7 @@ say how many must approve (policy/approvals.py).
 
 from dataclasses import dataclass
 
+from writ.authority.capsule import TIME_MAX
 from writ.limits import GOVERNORS_MAX
 
 from ... import codec
@@ -17,7 +18,6 @@ from ...keys.identity import Identity, PublicIdentity
 
 # It must fit a line in the log of each governor.
 REASON_BYTES_MAX = 120
-TIME_MAX = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)

@@ -38,16 +38,12 @@ from ...consensus.value import BATCH_MAX, body_of
 from ...errors import Malformed
 from ...humanize import duration, utc_minute
 from ...keys.frost import is_valid
+from ...node.action import ACTION_S
 from ...policy.approvals import Approvals
 from ...policy.text import approvals_of
 from ...refusals import rejection_text
 from ...scope.admission import MembershipRequest, is_request, read_request
-from ...scope.validation import (
-    CLOCK_JUMP_S_MAX,
-    TIME_JUMP_AGE_S_MAX,
-    KnownMember,
-    Validation,
-)
+from ...scope.validation import TIME_JUMP_AGE_S_MAX, KnownMember, Validation, is_time_jump
 from .command import Command
 from .messages import EVIDENCE_BYTES_MAX
 from .origin import STATEMENT_WAIT_MAX_S, age_problem
@@ -56,8 +52,6 @@ from .statement import ACT, ADMIT, RENEW, REVOKE, Statement
 
 # The longest membership without an operator's approval, from the statement or from now on.
 RENEWAL_S_MAX = 365 * 86400
-# How long an action is valid, from the time of the statement that requests it.
-ACTION_S = 3600
 # A change of governors needs two operators at least, if there are two governors.
 GOVERNORS_OPERATORS = 2
 TITLE_CHARS_MAX = 80
@@ -173,7 +167,7 @@ class _Case:
     def _check_time(self, time_s: int) -> None:
         """Require the operator of each governor that signs, if the certified time jumps."""
         newest_s = self.view.certified_s
-        self.is_time_jump |= time_s - newest_s > CLOCK_JUMP_S_MAX
+        self.is_time_jump |= is_time_jump(time_s, newest_s)
         if not self.is_time_jump:
             return
         threshold = self.view.threshold or int(self.view.charter.threshold)
@@ -331,7 +325,7 @@ class _Case:
         return statement.request
 
     def _beacon(self, capsule: Capsule, evidence: bytes) -> int:
-        is_jump = Beacon(capsule).time - self.view.certified_s > CLOCK_JUMP_S_MAX
+        is_jump = is_time_jump(Beacon(capsule).time, self.view.certified_s)
         beacon: Any = self.validation.beacon(capsule, TIME_JUMP_AGE_S_MAX if is_jump else 0)
         newest = self.view.ledger.beacon()
         if newest is not None and beacon.time <= Beacon(capsules.parse(newest)).time:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from writ.authority.capsule import AMENDMENT, POLICY, SUCCESSION
+from writ.authority.capsule import AMENDMENT, POLICY, SUCCESSION, TIME_MAX
 
 from ... import codec
 from ...consensus.effects import UNKNOWN_PROPOSAL, Objection
@@ -25,7 +25,6 @@ FOR_OPERATORS_EACH_MAX = 32
 CLOSED_MAX = 2048
 # A proposal that is not certified in this time becomes stale.
 LIFETIME_S = STATEMENT_WAIT_MAX_S
-CREATED_MAX = 0xFFFFFFFF
 # The proposal may have been lost on its way here.
 UNKNOWN = Objection("this governor has not received the proposal", UNKNOWN_PROPOSAL)
 
@@ -102,7 +101,7 @@ class Proposal:
             codec.a_text(title, TITLE_BYTES_MAX),
             codec.some_bytes(evidence, size_max=EVIDENCE_BYTES_MAX),
             proposer,
-            codec.an_int(created_s, 0, CREATED_MAX),
+            codec.an_int(created_s, 0, TIME_MAX),
         )
 
 

@@ -32,15 +32,18 @@ from writ.authority.capsule import (
     check_uint,
 )
 from writ.errors import BadShape, BadSignature, TooLarge, UnknownKind
-from writ.limits import ACTION_PAYLOAD_BYTES_MAX, PATH_BYTES_MAX
+from writ.limits import (
+    ACTION_PAYLOAD_BYTES_MAX,
+    PATH_BYTES_MAX,
+    REASON_BYTES_MAX,
+    VOUCHER_BYTES_MAX,
+)
 
 from ...scope.admission import MembershipRequest, is_signed, read_request
 
 RENEW, REVOKE, ADMIT, ACT = range(16, 20)
 # An action with a payload of 512 bytes and a path of 48 has 698.
 STATEMENT_BYTES_MAX = 768
-REASON_BYTES_MAX = 40
-VOUCHER_BYTES_MAX = 64
 METHOD_MAX = 7
 NONCE_BYTES = 8
 RANDOM_BYTES = 8

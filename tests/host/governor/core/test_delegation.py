@@ -13,7 +13,7 @@ from writ.node.statement import member_request
 from writ.wire import coap
 from writ_host.governor.proposals.proposal import CERTIFIED
 from writ_host.governor.proposals.statement import ACT, ADMIT, RENEW, REVOKE, Statement
-from writ_host.scope.admission import P256_ORDER
+from writ_host.keys.identity import P256_ORDER
 from writ_host.scope.folder import now_s
 
 

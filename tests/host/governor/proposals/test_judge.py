@@ -32,9 +32,10 @@ from writ.authority.capsule import AMENDMENT, POLICY
 from writ.authority.policy import OP_GRANT, OP_SET
 from writ.limits import GOVERNORS_MAX
 from writ_host import codec
-from writ_host.governor.proposals.judge import ACTION_S, judge
+from writ_host.governor.proposals.judge import judge
 from writ_host.governor.proposals.origin import STATEMENT_AGE_MAX_S
 from writ_host.governor.proposals.statement import RENEW, REVOKE
+from writ_host.node.action import ACTION_S
 from writ_host.policy.source import PolicyFile
 
 

@@ -19,7 +19,8 @@ from writ_host.governor.proposals.statement import (
     STATEMENT_BYTES_MAX,
     Statement,
 )
-from writ_host.scope.admission import P256_ORDER, read_request
+from writ_host.keys.identity import P256_ORDER
+from writ_host.scope.admission import read_request
 
 
 @pytest.fixture
