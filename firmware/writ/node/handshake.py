@@ -199,6 +199,8 @@ class Handshaker:
         if entry is None or entry[1] != address:
             raise OutOfOrder()
         del self.pending[c_r]
+        # now, since the next datagram may bring a policy before `tick`
+        self._unload()
         responder, _, is_writ, _ = entry
         id_cred = responder.read_3(message_3)
         cred, member = self._resolve(id_cred, is_writ, now_ms)
@@ -213,6 +215,9 @@ class Handshaker:
     def tick(self, now_ms):
         """Forget handshakes that have timed out, and the code when none is under way."""
         self._expire(now_ms)
+        self._unload()
+
+    def _unload(self):
         if not (self.pending or self._started):
             unload("wire.edhoc")
             unload("node.connecting")
@@ -246,6 +251,7 @@ class Handshaker:
         """End a handshake of `start`, complete or not: its connection id is free again."""
         if initiator.c_i in self._started:
             self._started.remove(initiator.c_i)
+        self._unload()
 
     def answer_2(self, initiator, message_2, by_value, address, now_ms, wanted=None):
         """(session, message_3, epoch) for a message_2. Raises a `Rejection`.
