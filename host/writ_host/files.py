@@ -14,17 +14,69 @@ from typing import BinaryIO
 
 from .errors import HostError, Malformed
 
+# The errors that mean absence. All others, such as EIO, EACCES and ELOOP, are errors of the disk,
+# and the methods of `Path` (exists, is_file, is_dir, glob) take some or all of them for absence.
+ABSENT = (FileNotFoundError, NotADirectoryError)
+
 
 def exists(path: Path) -> bool:
-    """Whether there is a file or folder. Raises `OSError` for an error of the disk.
+    """Whether there is a file or folder. Raises `OSError` for an error of the disk."""
+    return _mode(path) is not None
 
-    Such an error is no absence. `Path.exists` hides it since Python 3.14.
+
+def is_taken(path: Path) -> bool:
+    """Whether there is a directory entry, also a link to nothing. Raises as `exists`."""
+    return _mode(path, follow=False) is not None
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file. Raises as `exists`."""
+    mode = _mode(path)
+    return mode is not None and stat.S_ISREG(mode)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder. Raises as `exists`."""
+    mode = _mode(path)
+    return mode is not None and stat.S_ISDIR(mode)
+
+
+def _mode(path: Path, follow: bool = True) -> int | None:
+    try:
+        return path.stat(follow_symlinks=follow).st_mode
+    except ABSENT:
+        return None
+
+
+def in_folder(folder: Path, suffix: str) -> list[Path]:
+    """The files with this suffix (".cbor"), without hidden ones, by name; [] without the folder.
+
+    Raises `OSError` for an error of the disk.
     """
     try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
+        names = sorted(os.listdir(folder))
+    except ABSENT:
+        return []
+    return [folder / name for name in names if name.endswith(suffix) and name[0] != "."]
+
+
+def check_parent(path: Path) -> None:
+    """Check that `path` can be made: its parent must exist. Raises `HostError`.
+
+    A folder made in place of one that is not mounted would be on another disk.
+    """
+    parent = path.absolute().parent
+    if not is_folder(parent):
+        raise HostError(
+            f"there is no folder {parent}",
+            "Mount the disk that it is on, or make the folder; then run the command again.",
+        )
+
+
+def make_folder(path: Path, mode: int = 0o777) -> None:
+    """Make a folder where there is none. Raises as `check_parent`, or `OSError`."""
+    check_parent(path)
+    path.mkdir(mode=mode, exist_ok=True)
 
 
 def open_secret(path: Path) -> BinaryIO:

@@ -39,12 +39,12 @@ def seat_store(keys: Path, name: str, key: keyfile.Unlock) -> KeyfileStore:
 
 def names_in(keys: Path, suffix: str = ".seat") -> list[str]:
     """The names of the governors whose keys are in the folder."""
-    return sorted(path.stem for path in keys.glob(f"*{suffix}") if path.name[0] != ".")
+    return [path.stem for path in files.in_folder(keys, suffix)]
 
 
 def new_identity(keys: Path, name: str, key: keyfile.Unlock) -> Identity:
     """Create an identity in the folder. Raises `FileInTheWay`."""
-    keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.make_folder(keys, 0o700)
     return create_identity(identity_path(keys, name), name, key)
 
 
@@ -116,7 +116,7 @@ def save_seats(
     saved: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Encrypt all seats into the folder. Raises `FileInTheWay` instead of replacing a file."""
-    keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.make_folder(keys, 0o700)
     for one in governors:
         paths = identity_path(keys, one.seat.name), keys / f"{one.seat.name}.seat"
         for path in paths:

@@ -100,7 +100,8 @@ def found_local(
     elif key is None:
         raise UsageError("files on disk need a key")
     else:
-        (directory / "ceremony").mkdir(parents=True, exist_ok=True)
+        files.make_folder(directory)
+        files.make_folder(directory / "ceremony")
         folder = DirectoryFolder(directory / "ceremony")
         identities = [_local_identity(directory / name, name, key, random) for name in names]
         stores = [KeyfileStore(directory / name / "seat.key", key) for name in names]

@@ -78,7 +78,7 @@ class DirectoryFolder:
     def read(self, name: str) -> bytes | None:
         path = self.path / name
         # Reading anything but a plain file (a pipe, say) might block.
-        if not path.is_file():
+        if not files.is_file(path):
             return None
         return files.read_bounded(path, FILE_BYTES_MAX)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from .. import files
 from ..errors import HostError
 from ..node import addressbook
 from ..target import check_address
@@ -28,7 +29,7 @@ def _chosen(scope: Path, node: Path) -> Path:
     source = click.get_current_context().get_parameter_source("node")
     is_node = source is ParameterSource.COMMANDLINE
     folder, mark = (node, "config.json") if is_node else (scope, "charter.cbor")
-    if not (folder / mark).is_file():
+    if not files.is_file(folder / mark):
         kind = "node" if is_node else "scope"
         raise HostError(
             f"{folder} is not a {kind}'s folder (no {mark})",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from .. import files
 from ..errors import HostError
 from ..scope.folder import ScopeFolder
 from ..scope.inspection import Inspection, inspect_capsule
@@ -64,7 +65,7 @@ def _read(source: str) -> bytes:
 
 def _is_file(source: str) -> bool:
     try:
-        return Path(source).is_file()
+        return files.is_file(Path(source))
     except (OSError, ValueError):
         # hex digits may be too long for a file name
         return False

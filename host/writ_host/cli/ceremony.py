@@ -84,8 +84,12 @@ def identity(
     The record is published in the shared folder.
     """
     folder = SigningOptions(None, keys, None, None, None).keys_folder()
+    if keys is None:
+        files.make_folder(folder.parent)
+    for needed in (folder, scope):
+        files.check_parent(needed)
     key = unlock(out, passphrase_file, key_file, is_new=True)
-    if keyring.identity_path(folder, name).exists():
+    if files.exists(keyring.identity_path(folder, name)):
         made = load_identity(keyring.identity_path(folder, name), key)
     else:
         made = keyring.new_identity(folder, name, key)
@@ -113,7 +117,7 @@ def roster(out: Output, name: str, threshold: int | None, scope: Path, yes: bool
 
     It lists all governors whose records are in the shared folder. NAME is the scope's name.
     """
-    if (scope / "roster.cbor").exists():
+    if files.exists(scope / "roster.cbor"):
         raise FileInTheWay(
             f"{scope / 'roster.cbor'} exists already", "Continue with writ ceremony found."
         )
@@ -225,9 +229,9 @@ def request_(
     path = policy_path or scope / "policy.toml"
     made_from: tuple[int, bytes] | None = None
     if what == "charter":
-        if (scope / "charter.cbor").exists():
+        if files.exists(scope / "charter.cbor"):
             raise FileInTheWay(f"{scope} has its charter already", "There is nothing to request.")
-        if not path.exists():
+        if not files.exists(path):
             files.write_atomically(path, template(local.seat.roster.scope).encode(), 0o644)
             out.note(f"wrote a first policy: {path}")
         charter = issuance.charter_draft(local.seat)
@@ -364,7 +368,7 @@ def status(out: Output, scope: Path) -> None:
         {
             "scope": listed.scope,
             "threshold": listed.threshold,
-            "has_charter": (scope / "charter.cbor").exists(),
+            "has_charter": files.exists(scope / "charter.cbor"),
             "founding": states,
             "requests": requests,
         }

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from click.shell_completion import split_arg_string
 
+from .. import files
 from ..errors import HostError
 from ..node import addressbook
 from ..scope.folder import ScopeFolder
@@ -67,7 +68,7 @@ def _pending(ctx: click.Context) -> Iterable[str]:
 
     # DIR is a word of the same argument, so that Click has not parsed it yet
     words = split_arg_string(os.environ.get("COMP_WORDS", ""))
-    folders = [Path(word) for word in words[3:] if (Path(word) / "governor.toml").is_file()]
+    folders = [Path(word) for word in words[3:] if files.is_file(Path(word) / "governor.toml")]
     folder = folders[0] if folders else defaults.governor()
     if folder is None:
         return []

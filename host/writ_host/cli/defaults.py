@@ -38,7 +38,8 @@ def read() -> dict[str, Path]:
 def write(chosen: dict[str, Path]) -> None:
     """Replace the file."""
     file = path()
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for made in (file.parent.parent, file.parent):
+        files.make_folder(made, 0o700)
     lines = [f"{name} = {json.dumps(str(folder))}\n" for name, folder in sorted(chosen.items())]
     text = "# The folders that writ uses without an option (writ use).\n" + "".join(lines)
     files.write_atomically(file, text.encode(), 0o644)

@@ -96,7 +96,7 @@ def request(
     else:
         assert directory is not None
         scope_id = folder.charter.scope if folder else None
-        has_config = (directory / "config.json").exists()
+        has_config = files.exists(directory / "config.json")
         chosen = name if name or has_config else _name_of(directory)
         peers = [one.strip() for one in governors.split(",") if one.strip()]
         raw = provision.make_node(directory, chosen, scope_id, listen, gateways, peers)
@@ -234,9 +234,10 @@ def _admissions(
     found: list[Admission] = []
     for text in requests:
         path = Path(text)
-        if not path.is_file() and (folder.path / "requests" / f"{text}.cbor").is_file():
-            path = folder.path / "requests" / f"{text}.cbor"
-        if not path.is_file():
+        kept_file = folder.path / "requests" / f"{text}.cbor"
+        if not files.is_file(path) and files.is_file(kept_file):
+            path = kept_file
+        if not files.is_file(path):
             raise HostError(f"no request {text}", "Make it first: writ member request.")
         with open(path, "rb") as file:
             asked = _parse(file.read(REQUEST_BYTES_MAX + 1), str(path))

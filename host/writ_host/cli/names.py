@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from .. import files
 from ..errors import Malformed
 from ..keys import identity
 from ..names import name_problem
@@ -47,7 +48,7 @@ def record_files(ctx: click.Context, param: click.Parameter, value: str) -> list
     """A comma-separated list of existing files."""
     paths = [Path(word.strip()) for word in value.split(",") if word.strip()]
     for path in paths:
-        if not path.is_file():
+        if not files.is_file(path):
             raise click.BadParameter(f"there is no file {path}", ctx, param)
     if len(set(paths)) < len(paths):
         raise click.BadParameter("a file is given twice", ctx, param)

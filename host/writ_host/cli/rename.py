@@ -4,13 +4,16 @@ from pathlib import Path
 
 import click
 
+from writ.authority import capsule as capsules
+from writ.authority.capsule import Member
 from writ.limits import REQUEST_BYTES_MAX
 
+from .. import files
 from ..errors import HostError
 from ..node import addressbook
 from ..scope import admission as admitting
 from ..scope import issuance, pending
-from ..scope.admission import Admission, read_request
+from ..scope.admission import read_request
 from ..scope.delivery import find_targets, full_sender
 from ..scope.folder import ScopeFolder
 from . import delivery
@@ -58,21 +61,11 @@ def rename(
     folder = open_scope(out, scope, signing)
     with issuing(out, folder, signing):
         found = find_targets(folder, targets)
-        member = find_member(folder, name)
-        if member.name == new_name:
-            raise HostError(f"{member.name} has that name already", "Give another one.")
-        request = _request(folder, member.name)
-        if request is None or request.node_id != member.node_id:
-            raise HostError(
-                f"the scope's folder has no request of {member.name}",
-                f"Fetch it: writ member request --from HOST:PORT --name {member.name}",
-            )
-        wanted = admitting.prepare_admission(
-            folder, request, int(member.roles), int(member.expires) + 1, new_name
-        )
-        wanted, raw = _certify(out, folder, wanted, member.name, signing, yes)
-    _move_files(folder, member.name, new_name)
-    out.ok(f"{member.name} is {new_name} now: certified, {len(raw)} bytes")
+        unfinished = _find_unfinished(folder, name, new_name)
+        before, member = unfinished or _certify(out, folder, name, new_name, signing, yes)
+        _move_files(folder, before, new_name)
+    raw = member.raw
+    out.ok(f"{before} is {new_name} now: certified, {len(raw)} bytes")
     book = addressbook.read(folder.path)
     goals = [(new_name, at) for _, at in found]
     if not goals and new_name in book:
@@ -83,7 +76,7 @@ def rename(
     out.json(
         {
             "name": new_name,
-            "before": member.name,
+            "before": before,
             "node_id": member.node_id,
             "capsule": raw,
             "delivered": delivery.documents(done),
@@ -93,38 +86,69 @@ def rename(
 
 
 def _request(folder: ScopeFolder, name: str) -> admitting.MembershipRequest | None:
-    path = folder.path / "requests" / f"{name}.cbor"
-    if not path.is_file():
+    try:
+        raw = files.read_bounded(folder.path / "requests" / f"{name}.cbor", REQUEST_BYTES_MAX)
+    except files.ABSENT:
         return None
-    with path.open("rb") as file:
-        return read_request(file.read(REQUEST_BYTES_MAX + 1))
+    return read_request(raw)
+
+
+def _find_unfinished(folder: ScopeFolder, name: str, new_name: str) -> tuple[str, Member] | None:
+    """(former name, member) if a crash has ended the command between certificate and files.
+
+    Its request is the last file that is renamed. name: as given, perhaps a node id.
+    """
+    member = folder.members.find(new_name)
+    if member is None or member.name != new_name:
+        return None
+    for before in (path.stem for path in folder.requests()):
+        if before == new_name or name not in (before, member.node_id.hex()):
+            continue
+        request = _request(folder, before)
+        if request is not None and request.node_id == member.node_id:
+            return before, member
+    return None
 
 
 def _certify(
     out: Output,
     folder: ScopeFolder,
-    wanted: Admission,
-    before: str,
+    name: str,
+    new_name: str,
     signing: SigningOptions,
     yes: bool,
-) -> tuple[Admission, bytes]:
+) -> tuple[str, Member]:
+    """(former name, the member as certified)."""
+    member = find_member(folder, name)
+    before = str(member.name)
+    if before == new_name:
+        raise HostError(f"{before} has that name already", "Give another one.")
+    request = _request(folder, before)
+    if request is None or request.node_id != member.node_id:
+        raise HostError(
+            f"the scope's folder has no request of {before}",
+            f"Fetch it: writ member request --from HOST:PORT --name {before}",
+        )
+    wanted = admitting.prepare_admission(
+        folder, request, int(member.roles), int(member.expires) + 1, new_name
+    )
     intent = pending.intent_key("rename", [wanted.request.node_id, wanted.name], "")
     drafts = resume_drafts(out, folder, signing, intent)
     if drafts is not None:
         wanted = wanted.resume_draft(drafts[0])
     out.confirm(f"Rename {before} ({wanted.request.node_id.hex()}) to {wanted.name}?", yes)
     signer = open_signer(out, folder, signing, intent)
-    title = f"rename {before} to {wanted.name}"
-    (raw,) = issuance.issue(folder, [wanted.draft], signer, title)
-    return wanted, raw
+    (raw,) = issuance.issue(folder, [wanted.draft], signer, f"rename {before} to {wanted.name}")
+    return before, Member(capsules.parse(raw))
 
 
 def _move_files(folder: ScopeFolder, before: str, after: str) -> None:
-    """Rename the request and the address of a member; each step may be repeated."""
-    requests = folder.path / "requests"
-    if (requests / f"{before}.cbor").is_file():
-        (requests / f"{before}.cbor").rename(requests / f"{after}.cbor")
+    """Rename the address and the request of a member; each step may be repeated."""
     address = addressbook.read(folder.path).get(before)
     if address is not None:
         addressbook.write(folder.path, after, address)
         addressbook.remove(folder.path, before)
+    requests = folder.path / "requests"
+    # last: under its former name it tells the next run that the files are not renamed yet
+    (requests / f"{before}.cbor").rename(requests / f"{after}.cbor")
+    files.sync_directory(requests)

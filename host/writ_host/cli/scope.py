@@ -125,7 +125,7 @@ def create(
         limit = _threshold(len(records), threshold)
         policy = PolicyFile.parse(text, policy_source)
         scope = _found_with_daemons(out, name, records, limit, policy, path, wait_s)
-    if local or not scope.policy_file.exists():
+    if local or not files.exists(scope.policy_file):
         files.write_atomically(scope.policy_file, text.encode(), 0o644)
     policyfile.rebase(scope, scope.policy_file)
     out.ok(f"founded {scope.charter.name} in {scope.path}")

@@ -34,7 +34,7 @@ def secret_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _existing(path: Path) -> Path:
-    if not path.is_file():
+    if not files.is_file(path):
         advice = "Give the file that the keys were made with: no other one opens them."
         raise HostError(f"{path}: no such file", advice)
     return path
@@ -50,7 +50,7 @@ def unlock(
     if passphrase_file and key_file:
         raise click.UsageError("--passphrase-file and --key-file exclude each other")
     if key_file:
-        if is_new and not key_file.exists():
+        if is_new and not files.exists(key_file):
             made = keyfile.KeyFile.create(key_file)
             out.note(f"made {key_file}: this file opens the key shares, so keep it apart from them")
             return made

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from .. import signals
+from .. import files, signals
 from ..ceremony import keyring
 from ..ceremony.local import LocalGovernor
 from ..ceremony.progress import Progress
@@ -158,7 +158,8 @@ class Waiter:
 def ceremony_folder(scope: Path) -> DirectoryFolder:
     """The shared folder of a scope's ceremonies, made where it does not exist."""
     path = scope / "ceremony"
-    path.mkdir(parents=True, exist_ok=True)
+    files.make_folder(scope)
+    files.make_folder(path)
     return DirectoryFolder(path)
 
 
@@ -277,6 +278,6 @@ def sign_guard(keys: Path, name: str) -> SignGuard:
 def read_roster(scope: Path) -> Roster:
     """The roster in a scope's folder. Raises `HostError`."""
     path = scope / "roster.cbor"
-    if not path.is_file():
+    if not files.is_file(path):
         raise keyring.NoSeat(f"no roster in {scope}", "Make one: writ ceremony roster NAME.")
     return Roster.from_bytes(path.read_bytes()[:65537])

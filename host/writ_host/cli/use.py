@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from .. import files
 from ..errors import HostError
 from . import defaults
 from .output import Output, command
@@ -31,7 +32,7 @@ def use(
     for name, folder in given.items():
         if folder is None:
             continue
-        if not (folder / _MARKS[name]).is_file():
+        if not files.is_file(folder / _MARKS[name]):
             raise HostError(
                 f"{folder} is not a {name}'s folder (no {_MARKS[name]})", "Check the path."
             )

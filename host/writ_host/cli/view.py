@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import humanize
+from .. import files, humanize
 from ..errors import HostError
 from ..governor.client.connection import connect, read_daemon, sync
 from ..governor.control import ControlFailed
@@ -81,7 +81,7 @@ def open_view(scope: Path) -> View:
         mark.touch()
     except (HostError, OSError) as error:
         unreached = str(error)
-    as_of = int(mark.stat().st_mtime) if mark.exists() else None
+    as_of = int(mark.stat().st_mtime) if files.exists(mark) else None
     return View(folder, daemon, unreached, as_of, heard)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from writ.errors import RateLimited
 from writ.limits import HANDSHAKE_REFILL_MS
 
+from .. import files
 from .process import ANSWER_S, START_S, Event, Process, Program
 
 # The answer of a node whose handshake rate limit is used up.
@@ -32,8 +33,8 @@ class Board(Process):
     def configure(self, **settings: Any) -> None:
         """Write these settings into the node's config.json; None removes one."""
         path = self.folder / "config.json"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        config = json.loads(path.read_text()) if path.exists() else {"name": self.name}
+        self.folder.mkdir(exist_ok=True)
+        config = json.loads(path.read_text()) if files.exists(path) else {"name": self.name}
         config.update(settings)
         config = {key: value for key, value in config.items() if value is not None}
         path.write_text(json.dumps(config, indent=2) + "\n")

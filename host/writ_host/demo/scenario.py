@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import files
+
 SCOPE = "farm"
 GOVERNORS = ("anna", "ben", "carl", "dora")
 ANNA, BEN, CARL, DORA = GOVERNORS
@@ -12,7 +14,7 @@ THRESHOLD = 3
 
 # Live values of this machine (boards/unix/sensors.py): one that many nodes read, one that the
 # second policy makes private, and one more.
-_LINUX = Path("/proc/net/dev").exists()
+_LINUX = files.exists(Path("/proc/net/dev"))
 READING = "load" if _LINUX else "uptime"
 PRIVATE = "network" if _LINUX else "heap"
 OTHER = "memory" if _LINUX else "load"

@@ -12,6 +12,7 @@ from typing import Any
 from writ import cbor
 from writ.wire import coap
 
+from .. import files
 from ..errors import HostError
 from ..keys.keyfile import KeyFile
 from ..node import provision
@@ -41,7 +42,7 @@ class Testbed:
     def __init__(
         self, on_event: Callable[[Process, Event], None] = lambda process, event: None
     ) -> None:
-        if not (_BOARD / "main.py").is_file():
+        if not files.is_file(_BOARD / "main.py"):
             raise HostError(
                 "the demonstration needs the source tree: boards/unix is not there",
                 "Clone the repository and run: make demo",
@@ -50,6 +51,8 @@ class Testbed:
         self._scope: ScopeFolder | None = None
         self._desk: NodeClient | None = None
         try:
+            for name in ("nodes", "governors"):
+                files.make_folder(self.path / name, 0o700)
             self.device, self.host = self._programs()
             KeyFile.create(self.key_file)
             self._governor = program(_ROOT, self.key_file)
@@ -206,4 +209,4 @@ class Testbed:
 def _beside(name: str) -> str | None:
     # beside this interpreter, else on PATH
     beside = Path(sys.executable).with_name(name)
-    return str(beside) if beside.exists() else shutil.which(name)
+    return str(beside) if files.exists(beside) else shutil.which(name)

@@ -98,13 +98,14 @@ def restore(file: Path, folder: GovernorFolder) -> Manifest:
 
     Raises `NoBackup`, `FileInTheWay` if the folder is not empty, and as `Ledger.open`.
     """
-    if files.exists(folder.path) and (not folder.path.is_dir() or any(folder.path.iterdir())):
+    path = folder.path
+    if files.exists(path) and (not files.is_folder(path) or any(path.iterdir())):
         raise FileInTheWay(
             f"{folder.path} exists already",
             "Choose a new folder, or move this one away: it may be newer than the backup.",
         )
     parent = folder.path.absolute().parent
-    parent.mkdir(parents=True, exist_ok=True)
+    files.check_parent(folder.path)
     unpacked = Path(tempfile.mkdtemp(prefix=f".{folder.path.name}.", dir=parent))
     try:
         manifest = _unpack(file, GovernorFolder(unpacked))

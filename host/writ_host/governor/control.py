@@ -61,7 +61,7 @@ def _reachable(path: Path) -> Iterator[str]:
     if len(os.fsencode(path)) <= _PATH_BYTES_MAX:
         yield str(path)
         return
-    if not Path("/proc/self/fd").is_dir():
+    if not files.is_folder(Path("/proc/self/fd")):
         raise HostError(f"{path}: too long for a socket path", "Use a folder with a shorter path.")
     folder = os.open(path.parent, os.O_RDONLY)
     try:

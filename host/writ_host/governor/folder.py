@@ -202,9 +202,12 @@ class GovernorFolder:
             self.check_private()
 
     def make(self) -> None:
-        """Make the folder, in which files can be written. Raises as `check_new`, or `OSError`."""
+        """Make the folder, and check that files can be written in it.
+
+        Raises as `check_new` and `files.make_folder`.
+        """
         self.check_new()
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.make_folder(self.path, 0o700)
         with tempfile.TemporaryFile(dir=self.path):
             pass
 

@@ -93,7 +93,11 @@ class KeyFile:
 
     @classmethod
     def create(cls, path: Path) -> "KeyFile":
-        """A new key file of 32 random bytes at `path`, mode 0600. Never overwrites one."""
+        """A new key file of 32 random bytes at `path`, mode 0600. Never overwrites one.
+
+        Raises as `files.check_parent`, or `OSError`.
+        """
+        files.check_parent(path)
         content = os.urandom(32)
         with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             file.write(content)

@@ -20,6 +20,7 @@ from ..textfile import BadText
 BOOK_FILE = "book.toml"
 SEEN_FILE = "seen.json"
 SEEN_MAX = 256
+_SEEN_ADVICE = "Remove the file: the addresses are learned again."
 _NEW_BOOK = "# Where members are: name, host:port\n"
 
 
@@ -85,26 +86,41 @@ class LastSeen:
 
 
 def read_last_seen(folder: Path) -> dict[str, LastSeen]:
-    """{name: `LastSeen`}, the newest last; {} for a damaged file."""
+    """{name: `LastSeen`}, the newest last; {} if there is no file.
+
+    Raises `BadText` for a damaged file, `OSError` for one that cannot be read.
+    """
+    path = folder / SEEN_FILE
     try:
-        entries = textfile.read_json(folder / SEEN_FILE)
+        entries = textfile.read_json(path)
         return {
             name: LastSeen(target.check_address(address), bytes.fromhex(node_id))
             for name, (address, node_id) in entries.items()
         }
-    except (AttributeError, BadText, OSError, TypeError, UsageError, ValueError):
+    except files.ABSENT:
         return {}
+    except BadText as error:
+        raise BadText(str(error), _SEEN_ADVICE) from None
+    except (AttributeError, TypeError, UsageError, ValueError):
+        # another shape
+        raise BadText(f"{path}: not a list of addresses", _SEEN_ADVICE) from None
 
 
 def save_last_seen(folder: Path, name: str, address: str, node_id: bytes) -> None:
-    """Remember where a member answered; the oldest entry is dropped when the file is full."""
-    seen = read_last_seen(folder)
+    """Remember where a member answered; the oldest entry is dropped when the file is full.
+
+    Raises nothing for a file that cannot be read or written: the call that succeeded must not fail.
+    """
+    try:
+        seen = read_last_seen(folder)
+    except (BadText, OSError):
+        return
     entry = LastSeen(address, node_id)
     if seen.get(name) == entry:
         return
     seen.pop(name, None)
     kept = [*seen.items(), (name, entry)][-SEEN_MAX:]
     text = json.dumps({name: [one.address, one.node_id.hex()] for name, one in kept}, indent=1)
-    # only a cache: a full or read-only disk must not fail the call that succeeded
+    # a full or read-only disk
     with contextlib.suppress(OSError):
         files.write_atomically(folder / SEEN_FILE, text.encode(), 0o600)

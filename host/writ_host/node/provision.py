@@ -59,7 +59,7 @@ def make_node(
     for key, addresses in (("gateways", gateways), ("governors", governors)):
         if addresses:
             config[key] = [target.check_address(address) for address in addresses]
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.make_folder(directory, 0o700)
     write_config(directory, config)
     private = load_key(Store(FileFlash(str(directory))))
     request: bytes = member_request(private, config["name"])

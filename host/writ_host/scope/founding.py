@@ -13,10 +13,14 @@ from .folder import ScopeFolder
 
 
 def check_new(path: Path) -> None:
-    """Raises `FileInTheWay` where the folder holds a scope or governors' keys already."""
+    """Raises `FileInTheWay` where the folder holds a scope or governors' keys already.
+
+    Raises as `files.check_parent` where it cannot be made.
+    """
     for taken in ("charter.cbor", "roster.cbor", "governors"):
         if files.exists(path / taken):
             raise FileInTheWay(f"{path / taken} exists already", "Choose another --folder.")
+    files.check_parent(path)
 
 
 def found_local(
@@ -40,6 +44,7 @@ def found_local(
     raws = issuance.sign(issuance.founding_drafts(charter, policy), signer, f"scope {name}")
     progress("encrypting key shares")
     # the key shares are saved first: without them the charter could never have a successor
+    files.make_folder(path)
     keyring.save_seats(path / "governors", made, key, lambda _: progress("encrypting key shares"))
     files.write_atomically(path / "roster.cbor", made[0].seat.roster.to_bytes(), 0o644)
     scope = ScopeFolder.create(path, raws[0])

@@ -29,7 +29,7 @@ class ScopeMembers:
 
     @cached_property
     def _by_node_id(self) -> dict[bytes, tuple[Path, Member]]:
-        found = {}
+        found: dict[bytes, tuple[Path, Member]] = {}
         keys = self._records.group_keys(self._charter_key)
         former = self._records.in_folder("members/old")
         for file in [*former, *self._records.in_folder("members")]:
@@ -38,6 +38,10 @@ class ScopeMembers:
                 if not any(is_signed(capsule, key) for key in keys):
                     raise BadSignature()
                 member = Member(capsule)
+                known = found.get(member.node_id)
+                # a crash while a member was renamed leaves the capsules of both names
+                if known and known[0].parent == file.parent and known[1].expires > member.expires:
+                    continue
                 found[member.node_id] = (file, member)
         return found
 

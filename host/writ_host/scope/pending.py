@@ -101,7 +101,7 @@ def _path(folder: ScopeFolder, key: str) -> Path:
 def _files(folder: ScopeFolder) -> list[Path]:
     """Oldest first."""
     dated = []
-    for path in (folder.path / _FOLDER).glob("*.json"):
+    for path in files.in_folder(folder.path / _FOLDER, ".json"):
         try:
             dated.append((path.stat().st_mtime_ns, path))
         except FileNotFoundError:

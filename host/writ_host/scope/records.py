@@ -61,12 +61,12 @@ class ScopeRecords:
 
     def in_folder(self, name: str) -> list[Path]:
         """The capsule files of a subfolder, sorted by name."""
-        return sorted((self.path / name).glob("*.cbor"))
+        return files.in_folder(self.path / name, ".cbor")
 
     def write(self, name: str, data: bytes) -> None:
         """Replace one file atomically; everyone may read it."""
         path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(path.parent)
         files.write_atomically(path, data, 0o644)
 
     def chain(self) -> list[tuple[str, bytes]]:

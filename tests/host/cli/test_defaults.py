@@ -9,6 +9,7 @@ from cli_rig import Ran, Rig
 from click.testing import CliRunner
 
 from writ_host.cli import main
+from writ_host.cli import rename as cli_rename
 from writ_host.scope.folder import ScopeFolder
 
 
@@ -117,6 +118,51 @@ def test_a_renamed_member_keeps_key_address_and_roles(rig: Rig) -> None:
     assert rig.run("member", "rename", "field-1", "all", "--yes").code == 2
     # the renamed member is renewed by its new name
     rig.ok("member", "admit", "field-1", "--yes", "--expires", "2y", "--no-deliver")
+
+
+def test_a_rename_that_ended_before_its_files_is_finished_by_the_next_run(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.ok("book", "add", "soil", "127.0.0.1:9")
+    words = ("member", "rename", "soil", "zebra", "--yes", "--timeout", "0.2")
+    with monkeypatch.context() as broken:
+        # after the certificate, before the first file
+        broken.setattr(cli_rename, "_move_files", lambda *_: os.close(-1))
+        assert rig.run(*words).code == 1
+    folder = ScopeFolder.open(rig.scope)
+    certified = folder.members.find("zebra")
+    assert certified is not None and [path.stem for path in folder.requests()] == ["soil"]
+    ran = rig.run(*words)
+    assert ran.code == 3 and "soil is zebra now" in ran.out, ran.err
+    folder = ScopeFolder.open(rig.scope)
+    assert [path.stem for path in folder.requests()] == ["zebra"]
+    # nothing was certified once more
+    assert folder.members.find("zebra").raw == certified.raw  # type: ignore[union-attr]
+    (after,) = rig.ok("member", "list")["members"]
+    assert (after["name"], after["address"]) == ("zebra", "127.0.0.1:9")
+    assert rig.run(*words).code == 1
+
+
+def test_a_rename_is_finished_by_node_id_from_its_last_file(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node_id = rig.ok("member", "list")["members"][0]["node_id"]
+    rig.ok("book", "add", "soil", "127.0.0.1:9")
+    words = ("member", "rename", node_id, "field-1", "--yes", "--timeout", "0.2")
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "rename", lambda *_: os.close(-1))
+        assert rig.run(*words).code == 1
+    assert rig.run(*words).code == 3
+    assert [path.stem for path in ScopeFolder.open(rig.scope).requests()] == ["field-1"]
+
+
+def test_of_two_capsules_that_a_crash_left_the_newer_names_the_member(rig: Rig) -> None:
+    former = rig.scope / "members/soil.cbor"
+    raw = former.read_bytes()
+    rig.ok("member", "rename", "soil", "field-1", "--yes")
+    former.write_bytes(raw)
+    (found,) = rig.ok("member", "list")["members"]
+    assert found["name"] == "field-1"
 
 
 # --- completion -----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ def test_an_address_book_is_read_strictly(tmp_path: Path) -> None:
         addressbook.read(tmp_path)
 
 
-def test_last_seen_addresses_are_bounded_and_damage_is_ignored(tmp_path: Path) -> None:
+def test_last_seen_addresses_are_bounded_and_damage_is_named(tmp_path: Path) -> None:
     for number in range(addressbook.SEEN_MAX + 5):
         addressbook.save_last_seen(tmp_path, f"n{number}", "10.0.0.1:1", bytes(8))
     addressbook.save_last_seen(tmp_path, "n9", "10.0.0.2:1", bytes(8))
@@ -27,4 +27,18 @@ def test_last_seen_addresses_are_bounded_and_damage_is_ignored(tmp_path: Path) -
     assert list(seen)[-1] == "n9"
     for damage in ("", "[]", "{", '{"a": 1}', '{"a": ["::", ""]}', '{"a": ["h:1", "zz"]}'):
         (tmp_path / "seen.json").write_text(damage)
-        assert addressbook.read_last_seen(tmp_path) == {}
+        with pytest.raises(HostError, match=r"seen\.json") as found:
+            addressbook.read_last_seen(tmp_path)
+        assert "Remove the file" in found.value.advice
+        # a call that succeeded does not fail afterwards, and the file stays as it is
+        addressbook.save_last_seen(tmp_path, "n1", "10.0.0.1:1", bytes(8))
+        assert (tmp_path / "seen.json").read_text() == damage
+
+
+def test_last_seen_addresses_that_cannot_be_read_are_not_none_seen(tmp_path: Path) -> None:
+    assert addressbook.read_last_seen(tmp_path) == {}
+    (tmp_path / "seen.json").symlink_to("seen.json")
+    with pytest.raises(OSError, match=r"seen\.json"):
+        addressbook.read_last_seen(tmp_path)
+    addressbook.save_last_seen(tmp_path, "n1", "10.0.0.1:1", bytes(8))
+    assert (tmp_path / "seen.json").is_symlink()

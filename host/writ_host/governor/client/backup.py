@@ -46,21 +46,16 @@ def save(directory: Path, file: Path, replace: bool = False) -> tuple[Manifest, 
 
 
 def _check_target(file: Path, name: str, replace: bool) -> None:
-    if file.is_dir():
+    if files.is_folder(file):
         raise HostError(f"{file} is a folder", f"Name a file: {file / name}.backup")
-    if not file.parent.is_dir():
-        # a folder made here would be on this disk, in place of the disk that is not mounted
-        raise HostError(
-            f"there is no folder {file.parent}",
-            "Mount the disk that it is on, or make the folder; then run the command again.",
-        )
+    files.check_parent(file)
     if not replace:
         _check_free(file)
 
 
 def _check_free(file: Path) -> None:
     # also a dangling link, which is not followed
-    if os.path.lexists(file):
+    if files.is_taken(file):
         raise FileInTheWay(
             f"{file} exists already", "Name another file, or give --force to replace it."
         )

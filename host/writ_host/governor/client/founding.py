@@ -98,7 +98,7 @@ class DaemonFounding:
         policy = self.policy.policy(1, bytes(6), issued)
         roles = 2 << policy.role_names.index(ROLE) if ROLE in policy.role_names else 0
         made = Invitation.create(self.name, self.threshold, self.records, policy, issued, roles)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(self.folder)
         files.write_atomically(kept, made.to_bytes(), 0o644)
         return made
 
