@@ -30,7 +30,7 @@ TABLES = ROOT / "tests" / "mutants"
 # Folders of the tree that hold nothing that a test reads.
 _LEFT_OUT = (
     ".git",
-    ".venv",
+    ".venv*",
     "build",
     "dist",
     "*.egg-info",

@@ -49,6 +49,13 @@ def mutant(
     return Mutant("a row", path, original, mutated, f"test_it.py::{test}", "table")
 
 
+def test_a_copy_has_no_environment(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    for name in (".venv", ".venv-3.13"):
+        (tree / name / "bin").mkdir(parents=True)
+    copy = mutants.copy_tree(tree, tmp_path_factory.mktemp("copies") / "copy")
+    assert {path.name for path in copy.iterdir()} == {"code_under_test.py", "test_it.py"}
+
+
 @pytest.mark.parametrize(
     "bad",
     [
