@@ -164,7 +164,9 @@ class Device:
         """Start the process."""
         config = {"name": self.peer.name, "scope": self.scope.id.hex(), **self.config}
         config["listen"] = f"{HOST}:{self.port}"
-        (self.directory / "config.json").write_text(json.dumps(config))
+        path = self.directory / "config.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(config))
         with (self.directory / "output").open("ab") as output:
             self.process = subprocess.Popen(
                 [*self.command, str(self.directory)],

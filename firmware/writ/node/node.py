@@ -120,6 +120,9 @@ class Node(NodeContext):
         if datagram[0] >> 4 != 4 or start > 12 or not 0 < datagram[1] < 32:
             return []
         answer = refusal(rejection)
+        if not coap.is_plain(datagram):
+            # outside OSCORE it would speak of outer blocks (RFC 8613, section 4.1.3.4.2)
+            answer.options = []
         answer.mid = datagram[2] << 8 | datagram[3]
         answer.token = datagram[4:start]
         return [(source, answer.encode())]

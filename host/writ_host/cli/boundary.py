@@ -75,6 +75,7 @@ class ErrorReport:
     advice: str
     exit_code: int
     code: int | None = None  # the code of a rejection (writ.errors)
+    details: tuple[str, ...] = ()  # lines that follow the message
 
 
 def run_guarded(run: Callable[[], Any], as_json: bool) -> int:
@@ -123,7 +124,8 @@ def explain(error: Exception) -> ErrorReport:
     if isinstance(error, RefusedByNode):
         return ErrorReport(error.name or name, str(error), error.advice, exit_code, error.code)
     if isinstance(error, HostError):
-        return ErrorReport(name, str(error), error.advice, exit_code)
+        details = getattr(error, "details", ())
+        return ErrorReport(name, str(error), error.advice, exit_code, details=details)
     if isinstance(error, OSError):
         return ErrorReport(name, _os_text(error), _os_advice(error), exit_code)
     return ErrorReport(
@@ -170,13 +172,15 @@ def _os_advice(error: OSError) -> str:
 def report(found: ErrorReport, as_json: bool) -> None:
     """Print the report: two lines on stderr, or one document on stdout."""
     if as_json:
-        error = {
+        error: dict[str, object] = {
             "name": found.name,
             "code": found.code,
             "message": found.message,
             "advice": found.advice,
             "exit_code": found.exit_code,
         }
+        if found.details:
+            error["details"] = list(found.details)
         with contextlib.suppress(OSError):
             click.echo(json.dumps({"error": error}))
         return
@@ -186,7 +190,8 @@ def report(found: ErrorReport, as_json: bool) -> None:
 
     width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
     # a text of another node may have several lines
-    for start, text in (("writ: ", found.message), ("      ", found.advice)):
+    details = [("        ", line) for line in found.details]
+    for start, text in (("writ: ", found.message), *details, ("      ", found.advice)):
         line = start + printable(text).replace("\n", "\\n")
         with contextlib.suppress(OSError):
             for part in wrapped(line, width, 6) if text else ():

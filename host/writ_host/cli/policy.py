@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ..errors import HostError
+from ..governor.client.connection import read_daemon
 from ..governor.proposals.messages import TITLE_BYTES_MAX
 from ..policy.diff import Diff
 from ..policy.edit import add_revoked, remove_revoked
@@ -108,6 +109,8 @@ def diff_(out: Output, file: Path | None, scope: Path) -> None:
         except (StalePolicyFile, RestoresMembers) as error:
             refusal = str(error)
             out.warn(f"writ policy certify refuses this file: {error}")
+            for line in getattr(error, "details", ()):
+                out.line(f"  {line}")
             out.note(error.advice)
     view.say(out)
     out.json({**_document(folder, change), "refused": refusal, **view.document()})
@@ -262,6 +265,8 @@ def finish_change(
 ) -> None:
     """Deliver the policy in force, and end the command with its document."""
     done = delivery.deliver(out, targets, policy_sender(folder, timeout_s))
+    if not done and read_daemon(folder.path) is None:
+        out.note("not delivered yet: run this again with --deliver HOST:PORT of any node")
     document.update(
         epoch=folder.epoch,
         head=folder.head,
@@ -329,7 +334,8 @@ def clean(
         found = find_targets(folder, targets)
         renewed = to_renew(folder)
         change = cleaning(folder)
-        out.line(f"{len(renewed)} members are renewed first")
+        what = "1 member is" if len(renewed) == 1 else f"{len(renewed)} members are"
+        out.line(f"{what} renewed first")
         _show_change(out, folder, change)
         out.confirm(f"Renew them, and certify this as epoch {change.new.epoch}?", yes)
         if renewed:

@@ -26,12 +26,19 @@ from .revocation import REVOKED_WARN, member_body, replaced, spent_ids
 
 
 class StalePolicyFile(HostError):
-    """A policy file that was made from another policy than the one in force."""
+    """A policy file that was made from another policy than the one in force.
+
+    details: what has changed since, a line each.
+    """
 
     advice = (
         "See what it would change: writ policy diff. To make it start from the policy in force:"
         " writ policy rebase"
     )
+
+    def __init__(self, message: str, details: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.details = tuple(details)
 
 
 class RestoresMembers(HostError):
@@ -156,10 +163,10 @@ def check_base(folder: ScopeFolder, file: PolicyFile) -> None:
     if then is not None and _content(then) == _content(now):
         return
     lines = diff(then, now, folder.members.names()).lines() if then else ["unknown here"]
-    since = "".join(f"\n  {line}" for line in lines)
     raise StalePolicyFile(
         f"{name} was made from epoch {file.base[0]} (head {file.base[1].hex()}); epoch"
-        f" {folder.epoch} (head {folder.head.hex()}) is in force, and has changed since:{since}"
+        f" {folder.epoch} (head {folder.head.hex()}) is in force, and has changed since:",
+        details=lines,
     )
 
 

@@ -79,6 +79,12 @@ def test_too_large_says_what_fits():
     ((_, reply),) = soil.receive(data, "stock", net.now_ms)
     plain = coap.decode(reply)
     assert (plain.code, plain.token, plain.mid) == (coap.TOO_LARGE, b"\x77", 9)
+    protected = datagram(coap.CON, coap.POST, b"", 10, b"\x78", [(coap.OSCORE, b"\x09\x00\x24")])
+    ((_, reply),) = soil.receive(
+        protected + b"\xff" + bytes(DATAGRAM_BYTES_MAX), "stock", net.now_ms
+    )
+    outer = coap.decode(reply)
+    assert (outer.code, outer.payload, outer.options) == (coap.TOO_LARGE, b"10 TooLarge", [])
     for num in range(BODY_BYTES_MAX // 256):
         block = [(coap.BLOCK1, block_encode(num, True, 4))]
         assert raw_request(net, coap.POST, "big", BLOCK, block, num).code == coap.CONTINUE
