@@ -72,8 +72,7 @@ class Node(Core):
             self._renew_s = 0
         self._renew_ms = 0
         self._is_flooded = False  # whether the last step has left datagrams waiting
-        self._shortages = 0  # how often the heap was full
-        self._is_full = False  # whether the last step had no room to receive
+        self._is_full = False  # whether the last step had no room for its own work
         self._running = False
 
     @classmethod
@@ -129,7 +128,6 @@ class Node(Core):
             wait_ms = min(wait_ms, due_ms)
         if self._has_operation_due(self.clock.now_ms()):
             wait_ms = 0
-        found = None
         try:
             # a heap that is full does what is due first: time-outs free the memory that a datagram
             # needs. In a flood, several datagrams share the cost of a step
@@ -144,8 +142,7 @@ class Node(Core):
                 if is_flooded and number % SHARE_OF_STRANGERS and is_plain(found[0]):
                     self.count(RateLimited())
                 else:
-                    self.send(self.receive(found[0], found[1], self.clock.now_ms()))
-                found = None
+                    self._handle(found[0], found[1])
             self._is_full = False
             now_ms = self.clock.now_ms()
             self.send(self.tick(now_ms))
@@ -154,24 +151,34 @@ class Node(Core):
                     self.send(self.request(*call))
                 except MemoryError as error:
                     # nothing was sent: the operation asks again
-                    self.count(error)
-                    self.sessions.give_way()
+                    self.make_room(error)
                     call[-1](Answer(0, rejection=RateLimited()))
             if self._renew_s and now_ms >= self._renew_ms and self._expires_soon(now_ms):
                 self._renew_ms = now_ms + _RENEW_AGAIN_MS
                 self.delegate.renew()
             self._greet()
         except MemoryError as error:
-            # the message is lost and its sender repeats it; the device keeps running
-            self.count(error)
-            self._is_full = not found
-            # garbage may have been in the way. If not, free memory: otherwise the node might never
-            # receive a message again
-            self._shortages += 1
-            if not (found and self._shortages & 1):
-                self.sessions.give_way()
+            # otherwise the node might never receive a message again
+            self.make_room(error)
+            self._is_full = True
         # collect now, while little is in use, rather than in the middle of a handshake
         tidy()
+
+    def _handle(self, data, address):
+        # handle a datagram and send the answer. If the heap is full, what strangers left here is
+        # forgotten. A stranger must repeat its message, and that of a member is handled again.
+        # If there is no room even then, the least recently used session ends
+        for _ in range(2):
+            try:
+                return self.send(self.receive(data, address, self.clock.now_ms()))
+            except MemoryError as error:
+                self.count(error)
+            # this may be the end of a handshake under way
+            self.forget_strangers(is_plain(data))
+            tidy()
+            if is_plain(data):
+                return None
+        return self.sessions.give_way()
 
     def _greet(self):
         is_member = self.authority.me is not None

@@ -245,8 +245,7 @@ class Delegate:
 
     def _make_room(self, operation, error):
         # the operation goes on with more room
-        self._node.count(error)
-        self._node.sessions.give_way()
+        self._node.make_room(error)
         self._pause(operation)
 
     def _go(self, operation, now_ms):

@@ -112,6 +112,21 @@ class Node(NodeContext):
                 handler.failed(TimedOut(), now_ms)
             raise
 
+    def forget_strangers(self, and_handshakes=True):
+        """Forget what strangers left: handshakes, uploads and answers. Whether there was any."""
+        handshakes, found = self.handshaker.pending, False
+        for table in (handshakes, self.server.stranger_uploads.transfers, self.exchanges.seen[0]):
+            if and_handshakes or table is not handshakes:
+                found = found or len(table) > 0
+                table.clear()
+        return found
+
+    def make_room(self, error):
+        """After a MemoryError of the node's own work: free what strangers have, or a session."""
+        self.count(error)
+        if not self.forget_strangers():
+            self.sessions.give_way()
+
     def _too_large(self, datagram, source):
         # a request is answered from its first bytes, so that a stock client tries smaller blocks
         rejection = TooLarge()

@@ -71,7 +71,7 @@ class Assembler:
 
     def __init__(self):
         # key: [bytearray, expires_ms]
-        self._transfers = {}
+        self.transfers = {}
         self._last = None  # (key, transfer) of the last block, for `restore`
 
     def receive(self, peer, request, now_ms):
@@ -88,7 +88,7 @@ class Assembler:
         if value is None:
             return request.payload, None
         offset, more, _ = _place(value, request.payload)
-        table = self._transfers
+        table = self.transfers
         for key in list(table):
             if table[key][1] <= now_ms:
                 del table[key]
@@ -124,7 +124,7 @@ class Assembler:
     def restore(self):
         """The last block could not be handled: it is expected again."""
         if self._last and self._last[1]:
-            self._transfers[self._last[0]] = self._last[1]
+            self.transfers[self._last[0]] = self._last[1]
 
 
 class Download:

@@ -49,7 +49,7 @@ class Exchanges:
         # [address, digest, expires_ms, datagram that answered or None]: received, least recent
         # first. Those of members, in the second list, are displaced by members only. The digest is
         # of the whole datagram: a forged message with the id of a true one is another message
-        self._seen = ([], [])
+        self.seen = ([], [])
         # (address, token): [handler, expires_ms or None]
         self._pending = {}
         self.failed = []  # (address, token, handler): reported by the next `tick`
@@ -184,7 +184,7 @@ class Exchanges:
             # a ping (RFC 7252, section 4.3)
             return "done", [(address, Message(RST, EMPTY, message.mid).encode())]
         digest = crypto.sha256(datagram or message.encode())[:8]
-        for table in self._seen:
+        for table in self.seen:
             for seen in table:
                 if seen[1] == digest and seen[0] == address and seen[2] > now_ms:
                     table.remove(seen)
@@ -196,18 +196,18 @@ class Exchanges:
         return "new", []
 
     def _remember(self, which, entry, now_ms):
-        fresh = [seen for seen in self._seen[which] if seen[2] > now_ms]
-        self._seen[which][:] = fresh[1 - DEDUP_MAX :] + [entry]
+        fresh = [seen for seen in self.seen[which] if seen[2] > now_ms]
+        self.seen[which][:] = fresh[1 - DEDUP_MAX :] + [entry]
 
     def trust(self, message, now_ms):
         """Remember a received message as a member's: no stranger displaces it or its answer."""
-        if message.seen in self._seen[0]:
+        if message.seen in self.seen[0]:
             self._remember(1, message.seen, now_ms)
-            self._seen[0].remove(message.seen)
+            self.seen[0].remove(message.seen)
 
     def forget(self, message):
         """Forget a message that could not be handled: a retransmission is a new one."""
-        for table in self._seen:
+        for table in self.seen:
             if message.seen in table:
                 table.remove(message.seen)
 

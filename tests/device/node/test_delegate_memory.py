@@ -28,7 +28,7 @@ class Full:
 def test_no_room_for_an_answer():
     rig = Rig(a=[given(member_raw())], b=[PENDING])
     gone = []
-    rig.sessions.give_way = lambda: gone.append(1)
+    rig.make_room = lambda error: rig.count(error) or gone.append(1)
     receive = rig.authority.receive
 
     def full(*arguments):
@@ -48,7 +48,7 @@ def test_no_room_for_an_answer():
 def test_no_room_to_sign_when_no_peer_has_the_time():
     rig = Rig(a=[(coap.NOT_FOUND, b""), given(member_raw())], b=(coap.NOT_FOUND, b""))
     gone = []
-    rig.sessions.give_way = lambda: gone.append(1)
+    rig.make_room = lambda error: rig.count(error) or gone.append(1)
     rig.now_ms += 4000 * 1000
     answers = []
     rig.delegate.renew(answers.append)

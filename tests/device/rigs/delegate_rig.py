@@ -94,6 +94,9 @@ class Rig:
         name = type(rejection).__name__
         self.counters[name] = self.counters.get(name, 0) + 1
 
+    def make_room(self, error):
+        self.count(error)
+
     def address_of(self, node_id):
         return "at " + node_id.hex()
 

@@ -10,7 +10,8 @@ import pytest
 from writ import agent, crypto
 from writ.authority.capsule import node_id
 from writ.node import delegate
-from writ.wire.coap import CON, GET, OSCORE, Message, decode
+from writ.wire.blockwise import block_encode
+from writ.wire.coap import BLOCK1, CON, GET, OSCORE, POST, Message, decode
 
 
 class Link:
@@ -39,7 +40,7 @@ def test_a_full_heap_loses_a_message_and_the_device_goes_on(
 ) -> None:
     message = Message(CON, GET, 7, b"t")
     message.add_path("writ/request")
-    node = node_in(tmp_path, message.encode(), message.encode())
+    node = node_in(tmp_path, message.encode())
 
     def full(*_: object) -> None:
         raise MemoryError
@@ -49,6 +50,7 @@ def test_a_full_heap_loses_a_message_and_the_device_goes_on(
         node.step(0)
     assert node.counters == {"MemoryError": 1} and node.link.sent == []
     # the sender repeats it, and it is not treated as a duplicate
+    node.link.datagrams.append(message.encode())
     node.step(0)
     ((_, data),) = node.link.sent
     assert decode(data).mid == 7 and decode(data).payload
@@ -81,6 +83,73 @@ def test_a_heap_without_room_to_receive_does_not_stop_the_ticks(tmp_path: Path) 
         node.step(0)
     # each second step does the ticks, whose time-outs free memory
     assert node.now_ms == 4000 and node.counters == {"MemoryError": 2}
+
+
+class Rare:
+    """`receive` of a node whose heap is full for so many datagrams."""
+
+    def __init__(self, node: agent.Node, count: int) -> None:
+        self._receive, self._count = node.receive, count
+        node.receive = self
+
+    def __call__(self, *datagram: Any) -> object:
+        self._count -= 1
+        if self._count >= 0:
+            raise MemoryError
+        return self._receive(*datagram)
+
+
+def node_with_strangers(path: Path, *datagrams: bytes) -> tuple[agent.Node, list[str]]:
+    """A node with an upload of a stranger, and which sessions it has evicted."""
+    begun = Message(CON, POST, 5, b"u", bytes(256))
+    begun.add_path("writ")
+    begun.add(BLOCK1, block_encode(0, True, 4))
+    node = node_in(path, begun.encode())
+    node.step(0)
+    assert node.server.stranger_uploads.transfers and node.exchanges.seen[0]
+    node.link.datagrams.extend(datagrams)
+    gone: list[str] = []
+    node.sessions.give_way = lambda: gone.append("oldest")
+    return node, gone
+
+
+def has_strangers(node: agent.Node) -> bool:
+    return bool(node.server.stranger_uploads.transfers or node.exchanges.seen[0])
+
+
+def test_a_stranger_whose_datagrams_fill_the_heap_evicts_no_session(tmp_path: Path) -> None:
+    plain = Message(CON, GET, 7, b"t")
+    plain.add_path("writ/request")
+    node, gone = node_with_strangers(tmp_path, *[plain.encode()] * 5)
+    Rare(node, 5)
+    for _ in range(5):
+        node.step(0)
+    assert node.counters["MemoryError"] >= 2 and gone == [] and not has_strangers(node)
+
+
+def test_a_member_that_finds_a_full_heap_displaces_strangers_first(tmp_path: Path) -> None:
+    member = Message(CON, GET, 8, b"t", bytes(9))
+    member.add(OSCORE, b"\x09\x00\x05")
+    node, gone = node_with_strangers(tmp_path, member.encode())
+    Rare(node, 1)
+    node.step(0)
+    # it is served at once, without a retransmission
+    assert node.counters == {"MemoryError": 1, "UnknownContext": 1} and gone == []
+    assert not node.server.stranger_uploads.transfers
+    # only if there is no room even then, the least recently used session ends
+    node.link.datagrams.append(member.encode()[:-1])
+    Rare(node, 2)
+    node.step(0)
+    assert node.counters["MemoryError"] == 3 and gone == ["oldest"]
+
+
+def test_work_that_finds_a_full_heap_displaces_strangers_first(tmp_path: Path) -> None:
+    node, gone = node_with_strangers(tmp_path)
+    node.tick = lambda now_ms: bytearray(1 << 60)
+    node.step(0)
+    assert node.counters == {"MemoryError": 1} and gone == [] and not has_strangers(node)
+    node.step(0)
+    assert gone == ["oldest"]
 
 
 def test_a_flood_does_not_keep_a_member_waiting(tmp_path: Path) -> None:

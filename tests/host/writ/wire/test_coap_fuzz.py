@@ -239,8 +239,8 @@ def test_any_blocks_raise_rejections_only(
         ):
             with suppress(Rejection):
                 step()
-        assert len(assembler._transfers) <= limits.TRANSFERS_MAX
-        held = [entry[0] for entry in assembler._transfers.values()]
+        assert len(assembler.transfers) <= limits.TRANSFERS_MAX
+        held = [entry[0] for entry in assembler.transfers.values()]
         assert all(len(body) <= limits.BODY_BYTES_MAX for body in [*held, download._body])
         value, payload = upload.next()
         assert value is None or block_decode(value)[0] * (16 << block_decode(value)[2]) < size
@@ -328,7 +328,7 @@ def test_exchanges_stay_within_limits(sequence: list[tuple[Any, ...]]) -> None:
                 exchanges.end(address, message.token)
         except Rejection:
             pass
-        assert len(exchanges._seen) <= limits.DEDUP_MAX
+        assert max(map(len, exchanges.seen)) <= limits.DEDUP_MAX
         assert len(exchanges._loose) <= limits.DEDUP_MAX
         assert len(exchanges._pending) <= limits.REQUESTS_MAX
         assert len(exchanges._confirmable) <= limits.REQUESTS_MAX + limits.OBSERVERS_MAX
