@@ -7,12 +7,14 @@ once: these go on from each other, in one process and in their order.
 import os
 import re
 import signal
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import reaper
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 # before anything imports writ, and for every process that a test starts
@@ -20,6 +22,10 @@ os.environ.setdefault("WRIT_LIMITS", "device")
 
 # A killed run leaves no process behind.
 reaper.start()
+
+# No test depends on the speed of the machine, and the machine may be busy.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that; commands under test
 # are to end on SIGINT.
@@ -30,6 +36,18 @@ _SLOW_FOLDERS = ("faults", "host/attacks", "host/cli", "host/demo", "interop", "
 
 # A fixture of the module's, here or in tests/host/conftest.py.
 _MADE_ONCE = re.compile(r'scope="module"|def test_\w+\([^)]*\b(council|signers)\b')
+
+
+@pytest.fixture(params=["openssl", "pycryptodome", "pure"])
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """One of the crypto backends, in force for the test."""
+    # not before WRIT_LIMITS is set
+    from writ import crypto
+
+    before = crypto.backend
+    crypto.use(request.param)
+    yield request.param
+    crypto.use(before)
 
 
 @cache

@@ -73,7 +73,7 @@ def main() -> None:
             "bytes": sizes.measure,
             "times": lambda: interpreters.measure_times(tree),
             "heap": lambda: [*interpreters.measure_heap(tree), *fragmenting.measure(tree)],
-            "floods": lambda: flooding.measure(interpreters.find_micropython(), tree),
+            "floods": lambda: flooding.measure(build_mpy.find_micropython(), tree),
             "group": groupkey.measure,
             "governors": lambda: governing.measure(tree),
         }

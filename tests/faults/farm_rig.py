@@ -14,7 +14,6 @@ from typing import Any
 
 import build_mpy
 from device_files import ROOT
-from interop_rig import find_micropython
 from measure.committee import Committee, Governor
 from netns_rig import Network
 from witness import Witness
@@ -163,7 +162,7 @@ class Field:
             for name in names
         }
         tree = council.path / "firmware"
-        has_micropython = find_micropython() and build_mpy.find_compiler()
+        has_micropython = build_mpy.find_micropython() and build_mpy.find_compiler()
         if has_micropython:
             build_mpy.build(tree)
             build_mpy.build_programs(PROGRAM.parent, tree, [PROGRAM.name])
@@ -254,7 +253,7 @@ def _program(on: list[str], tree: Path | None) -> Program:
         # with the limits of a device
         paths = {"PYTHONPATH": str(ROOT / "firmware"), "WRIT_LIMITS": "device"}
         return Program([*on, sys.executable, str(PROGRAM)], clean_environment(**paths), "CPython")
-    micropython = find_micropython()
+    micropython = build_mpy.find_micropython()
     assert micropython is not None
     command = [*on, micropython, "-X", f"heapsize={HEAP}", "-m", PROGRAM.stem]
     return Program(command, clean_environment(MICROPYPATH=":.frozen"), "MicroPython", tree)

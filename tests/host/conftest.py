@@ -1,11 +1,12 @@
-"""What several files of tests begin with: an empty ledger, a council that has been founded."""
+"""What several files of tests begin with: an empty ledger, a founded council, device code."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from consensus_rig import make_signers
-from council_rig import Council
+from council_rig import Council, founded
+from field_rig import build_tree
 from ledger_rig import Clock
 
 from writ_host.consensus.signer import FrostSigner
@@ -24,14 +25,16 @@ def ledger(tmp_path: Path, clock: Clock):
     found.close()
 
 
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The device core, for both interpreters."""
+    return build_tree(tmp_path_factory.mktemp("tree"))
+
+
 @pytest.fixture(scope="module")
 def council(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Council]:
-    council = Council(tmp_path_factory.mktemp("council"))
-    try:
-        council.found()
+    with founded(tmp_path_factory.mktemp("council")) as council:
         yield council
-    finally:
-        council.stop_all()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ The group key is a plain Ed25519 key of pycryptodome here; a verifier cannot tel
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import build_mpy
 from Crypto.PublicKey import ECC
 from Crypto.Signature import eddsa
 
@@ -42,12 +42,6 @@ RULES: list[list[Any]] = [
     [READER, SENSOR, "writ/status", GET],
     [OTHER, SENSOR, "other", GET],
 ]
-
-
-def find_micropython() -> str | None:
-    """MicroPython's unix port: beside this interpreter, else on PATH."""
-    beside = Path(sys.executable).with_name("micropython")
-    return str(beside) if beside.exists() else shutil.which("micropython")
 
 
 def free_port() -> int:
@@ -294,7 +288,7 @@ def commands(tree: Path) -> dict[str, tuple[list[str], dict[str, str]]]:
             {**os.environ, "PYTHONPATH": str(FIRMWARE), "WRIT_CRYPTO": "pure"},
         )
     }
-    micropython = find_micropython()
+    micropython = build_mpy.find_micropython()
     if micropython:
         found["micropython"] = (
             [micropython, "-X", f"heapsize={HEAP}"],

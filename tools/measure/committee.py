@@ -46,6 +46,7 @@ from writ_host.keys.group import (
     scalar_to_bytes,
 )
 from writ_host.node import provision
+from writ_host.node.folder import NodeFolder
 from writ_host.policy.source import PolicyFile
 
 NAMES = (
@@ -216,6 +217,12 @@ class Committee:
         provision.write_config(path, config)
         Store(FileFlash(str(path))).save("key", device.private)
         provision.install(path, [*self.genesis[:2], device.raw], scope)
+
+    def node_folder(self, device: Device) -> NodeFolder:
+        """Provision `device` as a node of this host, at a free port of the loopback interface."""
+        path = self.path / device.name
+        self.provision(device, path, f"{HOST}:{free_ports(1)[0]}")
+        return NodeFolder(path)
 
     # --- processes --------------------------------------------------------------------------------
 

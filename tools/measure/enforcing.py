@@ -27,7 +27,6 @@ from writ_host.refusals import parse_reason
 from writ_host.scope.delivery import post_capsules
 
 from .committee import Committee, Device, Watch
-from .interpreters import find_micropython
 from .row import Row
 from .times import Times
 
@@ -42,7 +41,7 @@ WAIT_S = 30.0
 def measure(tree: Path) -> list[Row]:
     """The median latency. tree: the folder of the device's compiled modules."""
     name = "ms.enforce_4_p50"
-    micropython = find_micropython()
+    micropython = build_mpy.find_micropython()
     if micropython is None:
         return [Row(name, None, "ms", peer="MicroPython is not installed")]
     with Committee(4, [*BOARDS, *GUESTS]) as committee, contextlib.ExitStack() as stack:
@@ -52,7 +51,7 @@ def measure(tree: Path) -> list[Row]:
             stack.callback(board.stop)
             board.start()
         members = committee.devices[len(BOARDS) :]
-        guests = [stack.enter_context(_guest(committee, one)) for one in members]
+        guests = [stack.enter_context(committee.node_folder(one)) for one in members]
         for guest in guests:
             _meet(guest, boards)
         seconds = [
@@ -77,12 +76,6 @@ def _board(committee: Committee, device: Device, program: Program) -> Board:
     committee.provision(device, path, address)
     board.configure(serve=[PATH])
     return board
-
-
-def _guest(committee: Committee, device: Device) -> NodeFolder:
-    path = committee.path / device.name
-    committee.provision(device, path, f"{HOST}:{free_ports(1)[0]}")
-    return NodeFolder(path)
 
 
 def _meet(guest: NodeFolder, boards: Sequence[Board]) -> None:

@@ -4,10 +4,12 @@ import json
 import time
 from pathlib import Path
 
+import build_mpy
+
 from writ.agent import Node
 from writ.wire import coap
 
-from .interpreters import find_micropython, running_device
+from .interpreters import running_device
 from .row import Row
 
 HEAP = 192 * 1024
@@ -53,7 +55,7 @@ def figures(tree: Path, requests: int = REQUESTS) -> list[dict[str, int]]:
 
 def measure(tree: Path) -> list[Row]:
     """The largest free piece of the heap after the requests, and before them."""
-    if find_micropython() is None:
+    if build_mpy.find_micropython() is None:
         return []
     before, after = figures(tree)
     return [

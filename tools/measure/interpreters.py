@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,12 +25,6 @@ from .scope import TestScope
 
 HERE = Path(__file__).resolve().parent
 GOAL_HEAP = 160 * 1024
-
-
-def find_micropython() -> str | None:
-    """MicroPython's unix port: beside this interpreter, else on PATH."""
-    beside = Path(sys.executable).with_name("micropython")
-    return str(beside) if beside.exists() else shutil.which("micropython")
 
 
 def reticulum_for_micropython(folder: Path) -> bool:
@@ -102,7 +95,7 @@ def _figures(command: list[str], environment: dict[str, str]) -> dict[str, float
 def measure_times(tree: Path) -> list[Row]:
     """Times on MicroPython, and CPython with each crypto backend."""
     firmware = str(FIRMWARE)
-    micropython = find_micropython()
+    micropython = build_mpy.find_micropython()
     runs: list[tuple[str, list[str], dict[str, str]]] = []
     script = HERE / "on_device.py"
     build_mpy.build_programs(HERE, tree, [script.name])
@@ -152,7 +145,7 @@ def running_device(tree: Path, heap: int, rom: bytes = b"") -> Iterator[tuple[No
     rom: the ROMFS image to load the core from, in place of `tree`. Its bytes are added to the heap,
     since the unix port can mount an image only there.
     """
-    micropython = find_micropython()
+    micropython = build_mpy.find_micropython()
     assert micropython is not None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -244,7 +237,7 @@ def _smallest_romfs(tree: Path) -> int | None:
 
 def measure_heap(tree: Path) -> list[Row]:
     """The heap in use when idle and at the peak of a handshake, and the smallest heap."""
-    micropython = find_micropython()
+    micropython = build_mpy.find_micropython()
     if micropython is None:
         return []
     figures = try_heap(tree, 256 * 1024)

@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 
 from writ.node.call import Answer
 from writ.wire import coap
-from writ_host.demo.loopback import HOST, free_ports
 from writ_host.governor.node import PROPOSE
 from writ_host.governor.proposals.statement import RENEW, Statement
-from writ_host.node.folder import HostNode, NodeFolder
+from writ_host.node.folder import HostNode
 
-from .committee import Committee, Device, Governor
+from .committee import Committee, Governor
 from .row import Row
 
 DEVICES = 1000
@@ -32,7 +31,7 @@ def measure() -> list[Row]:
     with Committee(4, [*GATEWAYS, *names]) as committee, contextlib.ExitStack() as stack:
         gateways, devices = committee.devices[: len(GATEWAYS)], committee.devices[len(GATEWAYS) :]
         now_s = int(time.time())
-        nodes = [stack.enter_context(_gateway(committee, one)).node for one in gateways]
+        nodes = [stack.enter_context(committee.node_folder(one)).node for one in gateways]
         asking = _Asking(nodes, [one.listen for one in committee.governors])
         asking.meet()
         place = {"scope": nodes[0].authority.scope, "epoch": 1, "issued": now_s}
@@ -44,12 +43,6 @@ def measure() -> list[Row]:
         _await(watched, cursor)
         took_s = time.perf_counter() - since
     return [Row("per_s.renew_1000", round(DEVICES / took_s, 1), "1/s")]
-
-
-def _gateway(committee: Committee, device: Device) -> NodeFolder:
-    path = committee.path / device.name
-    committee.provision(device, path, f"{HOST}:{free_ports(1)[0]}")
-    return NodeFolder(path)
 
 
 class _Asking:

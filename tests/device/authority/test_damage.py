@@ -2,7 +2,7 @@
 
 import signer
 from authority_rig import OWN_X, Rig, beacon_raw, members_raw, policy_raw
-from fakeflash import MemoryFlash
+from fakeflash import FailingFlash, MemoryFlash
 from harness import raises
 
 from writ.agent import load_key
@@ -12,22 +12,10 @@ from writ.errors import AlreadyKnown, StoreDamaged
 THIEF = b"thief..."
 
 
-class Flash(MemoryFlash):
-    """A flash on which reading some files fails (EIO)."""
-
-    bad = ()
-
-    def read(self, name):
-        """The bytes of the slot, or None, or an error of the medium."""
-        if name in self.bad:
-            raise OSError(5)
-        return MemoryFlash.read(self, name)
-
-
 def ready():
     """A Rig at epoch 2, which revokes the thief, with a key, a beacon and its membership."""
     rig = Rig(charter=False)
-    rig.flash = Flash()
+    rig.flash = FailingFlash()
     rig.boot()
     assert len(load_key(rig.authority.store)) == 32
     rig.receive(signer.charter())

@@ -1,6 +1,6 @@
 """Records on flash: after a power failure at any byte there is the old record or the new one."""
 
-from fakeflash import TAILS, MemoryFlash, PowerCut, TornFlash, garbage
+from fakeflash import TAILS, FailingFlash, MemoryFlash, PowerCut, TornFlash, garbage
 from harness import raises
 
 from writ.authority.store import FileFlash, Store
@@ -130,21 +130,9 @@ def test_two_empty_slots_are_no_record_that_was_never_saved():
     raises(StoreDamaged, Store(MemoryFlash({"a.a": b"", "a.b": b""})).load, "a")
 
 
-class Failing(MemoryFlash):
-    """A flash whose reads of the slots in `bad` fail once or for ever."""
-
-    bad = ()
-
-    def read(self, name):
-        """The bytes of the slot, or None, or an error of the medium."""
-        if name in self.bad:
-            raise OSError(5)
-        return MemoryFlash.read(self, name)
-
-
 def test_an_error_of_the_medium_is_no_absent_record():
     # the slot that cannot be read may have the newest record
-    flash = Failing()
+    flash = FailingFlash()
     store = Store(flash)
     for data in (b"old", b"new"):
         store.save("policy", data)
@@ -154,7 +142,7 @@ def test_an_error_of_the_medium_is_no_absent_record():
         assert str(error).startswith("policy: ") and "5" in str(error)
         raises(StoreDamaged, Store(flash).save, "policy", b"newer")
     # an empty flash that fails is not empty
-    empty = Failing()
+    empty = FailingFlash()
     empty.bad = ("policy.a",)
     raises(StoreDamaged, Store(empty).load, "policy")
     flash.bad = ()

@@ -22,6 +22,18 @@ class MemoryFlash:
         self.files[name] = bytes(data)
 
 
+class FailingFlash(MemoryFlash):
+    """A flash on which reading the files in `bad` fails (EIO): "name.slot"."""
+
+    bad = ()
+
+    def read(self, name):
+        """The bytes of the slot, or None, or an error of the medium."""
+        if name in self.bad:
+            raise OSError(5)
+        return MemoryFlash.read(self, name)
+
+
 def same_tail(data, cut, old):
     """A write in place: beyond the cut stands what stood there before."""
     return data[:cut] + old[cut:]

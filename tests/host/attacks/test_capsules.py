@@ -3,11 +3,9 @@
 import itertools
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from attack_rig import (
     FOUNDED,
     RULES,
@@ -20,7 +18,7 @@ from attack_rig import (
     send,
     wait,
 )
-from field_rig import GUEST, OPERATOR, SENSOR, build_tree
+from field_rig import GUEST, OPERATOR, SENSOR
 from interop_rig import HOST, PlainKey, ping
 from node_hostile import FIRST_MESSAGES, capsule_post, message_1
 
@@ -54,18 +52,6 @@ class Later:
     def now_ms(self) -> int:
         now_ms: int = self._clock.now_ms() + self._ahead_ms
         return now_ms
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tree(tmp_path_factory.mktemp("tree"))
-
-
-@pytest.fixture
-def field(tmp_path: Path, tree: Path) -> Iterator[AttackedField]:
-    field = AttackedField(tmp_path, tree)
-    yield field
-    field.stop()
 
 
 def test_an_arbitrary_capsule_is_not_believed(field: AttackedField) -> None:

@@ -18,8 +18,7 @@ from attack_council import (
     known,
     propose,
 )
-from attack_rig import node_id, post, sealed, wait
-from field_rig import build_tree
+from attack_rig import node_id, own_member, post, sealed, wait
 from interop_rig import PlainKey
 from measure.committee import Committee
 
@@ -27,7 +26,6 @@ from writ import crypto
 from writ.authority import capsule
 from writ.authority.capsule import BEACON, SUCCESSION
 from writ.authority.policy import Policy
-from writ.authority.store import FileFlash, Store
 from writ.node.statement import member_request
 from writ.wire import coap
 from writ_host import codec
@@ -40,11 +38,6 @@ ANNA, BEN, CARL, DORA = range(4)
 YEAR_S = 365 * 86400
 EVERYTHING = [1, 1, "*", 127]
 WRONG_SHARE = "dora sent a wrong signature share"
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tree(tmp_path_factory.mktemp("tree"))
 
 
 @pytest.fixture
@@ -139,11 +132,11 @@ def test_no_node_believes_a_byzantine_governor(field: CommitteeField, committee:
     wait(lambda: is_up(dora))
     peers = [dora.listen, committee.governors[ANNA].listen]
     device = field.device("soil", governors=peers, renew_days=365)
-    before = _mine(device.path).expires
-    wait(lambda: _mine(device.path).expires > before)
+    before = own_member(device.path).expires
+    wait(lambda: own_member(device.path).expires > before)
     # the device refused the renewal that the Byzantine governor signed alone, and took a valid one
     assert field.refused(device)["BadSignature"] >= 1
-    assert _mine(device.path).expires < time.time() + YEAR_S + 60
+    assert own_member(device.path).expires < time.time() + YEAR_S + 60
     # its wrong shares, double votes and second proposals do not stop the others
     found = decide(committee, committee.revocation(bytes(8)), ANNA, BEN)
     assert found["state"] == "certified"
@@ -210,10 +203,6 @@ def test_a_flooding_governor_does_not_delay_the_others(committee: Committee) -> 
             assert unread == {"dora"} and 'peering_total{name="RateLimited"}' in text
 
 
-def _mine(path: Path) -> capsule.Member:
-    return capsule.Member(capsule.parse(Store(FileFlash(str(path))).load("member")))
-
-
 def test_stolen_threshold_shares_control_the_scope_until_a_succession(
     field: CommitteeField, committee: Committee
 ) -> None:
@@ -259,7 +248,8 @@ def test_stolen_threshold_shares_control_the_scope_until_a_succession(
         for device in (early, late):
             assert post(device.address, node.authority.me.raw) == ["taken"]
     for device in (early, late):
-        assert post(device.address, sealed(true, again(_mine(device.path), until))) == ["taken"]
+        renewed = again(own_member(device.path), until)
+        assert post(device.address, sealed(true, renewed)) == ["taken"]
     assert field.operator.say(early.address, "temp").startswith("21.")
     assert guest.say(early.address, "temp") == "NotAllowed"
     # a device that took the thief's policy keeps it until the first policy of the new key

@@ -3,32 +3,27 @@
 import contextlib
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import interop_rig
 import pytest
-from attack_rig import FOUNDED, AttackedField, Member, flipped, node_id, post, send, wait
+from attack_rig import (
+    FOUNDED,
+    AttackedField,
+    Member,
+    flipped,
+    node_id,
+    own_member,
+    post,
+    send,
+    wait,
+)
 from attack_wire import Wire, later
-from field_rig import GET, OPERATOR, POST, PUT, SENSOR, build_tree
+from field_rig import GET, OPERATOR, POST, PUT, SENSOR
 
 from writ import crypto
 from writ.authority import capsule
-from writ.authority.store import FileFlash, Store
 from writ.wire import coap
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tree(tmp_path_factory.mktemp("tree"))
-
-
-@pytest.fixture
-def field(tmp_path: Path, tree: Path) -> Iterator[AttackedField]:
-    field = AttackedField(tmp_path, tree)
-    yield field
-    field.stop()
-
 
 # --- stolen keys ----------------------------------------------------------------------------------
 
@@ -250,8 +245,8 @@ def test_a_malicious_host_peer_gains_nothing_from_a_delegation(
             running.enter_context(peer.background())
         where = [peer.address for peer in peers.values()]
         device = field.device("soil", governors=where)
-        wait(lambda: _mine(device.path).expires == until)
-    assert _mine(device.path).roles == SENSOR
+        wait(lambda: own_member(device.path).expires == until)
+    assert own_member(device.path).roles == SENSOR
     assert {name for name, _ in statements} == {"forger", "fool", "honest"}
     counted = field.refused(device)
     assert all(counted[name] >= 1 for name in ("StalePeer", "BadSignature", "WrongAnswer"))
@@ -259,10 +254,6 @@ def test_a_malicious_host_peer_gains_nothing_from_a_delegation(
     (said,) = {raw for _, raw in statements}
     assert post(device.address, said) == ["UnknownKind"]
     assert field.status(device)["epoch"] == 2
-
-
-def _mine(path: Path) -> capsule.Member:
-    return capsule.Member(capsule.parse(Store(FileFlash(str(path))).load("member")))
 
 
 def test_a_host_peer_cannot_turn_one_action_into_another(field: AttackedField) -> None:

@@ -359,7 +359,7 @@ def test_roster_and_seat_round_trip(governors):
 
 
 @given(st.binary(max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_readers_raise_only_host_errors(data):
     for read in (Roster.from_bytes, Seat.from_bytes):
         with pytest.raises(Malformed):
@@ -381,7 +381,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES, st.sampled_from(["round1", "complaint"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_signed_malformed_files_raise_only_host_errors(body, step):
     founders = FUZZED
     founders.folder.files = {}

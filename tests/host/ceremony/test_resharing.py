@@ -152,7 +152,7 @@ def test_plans_round_trip_and_inconsistent_ones_are_refused():
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_changed_byte_changes_the_plans_id_or_is_refused(data):
     raw = bytearray(RAW)
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))

@@ -14,7 +14,6 @@ from field_rig import (
     RULES,
     SENSOR,
     Field,
-    build_tree,
     writ,
     writ_json,
 )
@@ -28,11 +27,6 @@ from writ_host.node.client import PUT, NodeClient
 from writ_host.node.folder import NodeFolder
 from writ_host.node.plainclient import PlainClient
 from writ_host.target import Target, parse
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tree(tmp_path_factory.mktemp("tree"))
 
 
 @pytest.fixture

@@ -224,7 +224,7 @@ def test_random_bytes_as_a_request_raise_a_rejection(raw: bytes) -> None:
         read_request(raw)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 123), st.integers(1, 255))
 def test_no_altered_request_is_taken(place: int, flip: int) -> None:
     raw = bytearray(member_request(crypto.sha256(b"t1"), "t1"))

@@ -34,7 +34,7 @@ def test_a_value_is_of_one_epoch_and_of_ordered_kinds():
             Value(payloads)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=80))
 def test_random_bytes_raise_only_malformed(data):
     for read in (messages.decode, HardState.from_bytes):

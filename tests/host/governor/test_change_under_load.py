@@ -4,9 +4,10 @@ import threading
 import time
 from collections.abc import Iterator
 from itertools import combinations, count, product
+from pathlib import Path
 
 import pytest
-from council_rig import Council, finish, wait_for
+from council_rig import Council, finish, founded, wait_for
 
 from writ import crypto
 from writ.authority import capsule as capsules
@@ -108,14 +109,9 @@ class Load(threading.Thread):
 
 
 @pytest.fixture
-def council(tmp_path: pytest.TempPathFactory) -> Iterator[Council]:
-    council = Council(tmp_path)
-    try:
-        (council.root / "first.toml").write_text(POLICY)
-        council.found("abcd", "--policy", "first.toml")
+def council(tmp_path: Path) -> Iterator[Council]:
+    with founded(tmp_path, POLICY) as council:
         yield council
-    finally:
-        council.stop_all()
 
 
 def shares(council: Council, names: str) -> dict[int, KeyPackage]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from ceremonies_rig import Network
-from council_rig import Council, finish, wait_for
+from council_rig import Council, finish, founded, wait_for
 from daemon_rig import Driven, found
 from measure.committee import POLICY
 
@@ -64,14 +64,8 @@ def test_a_founding_that_is_not_done_needs_no_ledger_of_a_scope() -> None:
 
 @pytest.fixture(scope="module")
 def council(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Council]:
-    root: Path = tmp_path_factory.mktemp("council")
-    council = Council(root)
-    (root / "policy.toml").write_text(POLICY)
-    try:
-        council.found("abcd", "--policy", "policy.toml")
+    with founded(tmp_path_factory.mktemp("council"), POLICY) as council:
         yield council
-    finally:
-        council.stop_all()
 
 
 @pytest.mark.slow

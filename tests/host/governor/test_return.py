@@ -2,11 +2,10 @@
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from attack_rig import post
-from council_rig import Council, finish, wait_for
+from council_rig import Council, finish, founded, wait_for
 from measure.committee import POLICY
 
 from writ import crypto
@@ -22,14 +21,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def council(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Council]:
-    root: Path = tmp_path_factory.mktemp("council")
-    council = Council(root)
-    (root / "policy.toml").write_text(POLICY)
-    try:
-        council.found("abcd", "--policy", "policy.toml")
+    with founded(tmp_path_factory.mktemp("council"), POLICY) as council:
         yield council
-    finally:
-        council.stop_all()
 
 
 def newest(council: Council) -> bytes:

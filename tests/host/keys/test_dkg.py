@@ -245,7 +245,7 @@ ITEMS = st.recursive(
 
 
 @given(ITEMS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_round1_decoder_raises_only_malformed(item):
     with pytest.raises(Malformed):
         Round1.from_item(item, 2)
@@ -255,7 +255,7 @@ STATE = begin(1, 1)[0].to_bytes()
 
 
 @given(st.integers(0, len(STATE) - 1), st.integers(1, 255))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_flipped_byte_raises_only_malformed(position, change):
     data = bytearray(STATE)
     data[position] ^= change

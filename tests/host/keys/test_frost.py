@@ -262,7 +262,7 @@ def test_encodings_that_are_not_canonical(y, sign_bit):
 
 
 @given(st.integers(0, group.ORDER - 1), st.integers(0, group.ORDER - 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_group_matches_another_library(a, b):
     generator = eddsa.import_public_key(group.GENERATOR).pointQ
 
@@ -317,7 +317,7 @@ def test_lagrange_needs_distinct_identifiers():
 
 
 @given(st.binary(max_size=40) | st.binary(min_size=32, max_size=32))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_decoders_raise_only_malformed(data):
     for decode, encode in (
         (group.point_from_bytes, group.point_to_bytes),

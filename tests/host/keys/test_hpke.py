@@ -33,7 +33,7 @@ def test_only_the_receiver_can_decrypt():
 
 
 @given(st.binary(max_size=100))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_unseal_raises_only_decryption_failed(data):
     with pytest.raises(HpkeOpenError):
         BEN.unseal(b"info", data)

@@ -113,7 +113,7 @@ def test_an_envelope_names_its_sender_ceremony_and_step():
 
 
 @given(st.integers(min_value=0), st.integers(1, 255))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_an_altered_envelope_is_refused(position, change):
     data = bytearray(envelope(ANNA, b"1" * 32, "round1", b"body"))
     data[position % len(data)] ^= change
@@ -122,7 +122,7 @@ def test_an_altered_envelope_is_refused(position, change):
 
 
 @given(st.binary(max_size=120))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_decoders_raise_only_malformed(data):
     for read in (Identity.from_bytes, PublicIdentity.from_bytes):
         with pytest.raises(Malformed):

@@ -54,7 +54,7 @@ def test_composed_and_decomposed_accents_are_equal():
 
 
 @given(st.integers(min_value=0), st.integers(1, 255))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_changed_byte_is_damage(position, change):
     data = bytearray(LOCKED)
     data[position % len(data)] ^= change
@@ -72,7 +72,7 @@ def test_a_torn_file_is_damage(size):
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_bytes_are_damage(data):
     with pytest.raises(DamagedFile):
         keyfile.unlock("seat", data, KEY)

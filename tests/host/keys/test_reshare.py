@@ -78,7 +78,7 @@ def test_the_new_governors_sign_under_the_same_key(count, dealers, receivers):
 
 
 @given(st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_threshold_and_any_dealers(data):
     threshold = data.draw(st.integers(1, 5))
     count = data.draw(st.integers(threshold, 6))
@@ -347,7 +347,7 @@ STATE = complete(1, 1).to_bytes()
 
 
 @given(st.integers(0, len(STATE) - 1), st.integers(1, 255))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_flipped_byte_raises_only_malformed(position, change):
     data = bytearray(STATE)
     data[position] ^= change

@@ -1,7 +1,5 @@
 """One rule for Ed25519 signatures: hosts and devices, whatever library is underneath."""
 
-from collections.abc import Iterator
-
 import cctv
 import ed25519_reference
 import pytest
@@ -11,14 +9,6 @@ from writ_host.keys.frost import is_valid
 from writ_host.keys.identity import Identity, PublicIdentity
 
 ANNA = Identity.generate("anna").public
-
-
-@pytest.fixture(params=["openssl", "pycryptodome", "pure"])
-def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = crypto.backend
-    crypto.use(request.param)
-    yield request.param
-    crypto.use(before)
 
 
 def governor(key: bytes) -> PublicIdentity:

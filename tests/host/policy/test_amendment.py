@@ -32,7 +32,7 @@ def follow(old: Policy, ops: list[Any]) -> Policy:
 
 
 @pytest.mark.slow
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(OPS)
 def test_an_amendment_is_found_for_every_change_that_one_can_make(ops: list[Any]) -> None:
     old = policy(LONG, revoked=[NODE], grants={NODE: 2})
@@ -50,7 +50,7 @@ def test_an_amendment_is_found_for_every_change_that_one_can_make(ops: list[Any]
         assert follow(old, found).payload() == new.payload()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs(), st.sets(st.sampled_from([NODE, OTHER])), st.booleans())
 def test_a_found_amendment_is_never_wrong(
     rules: tuple[list[Any], list[Any]], revoked: set[bytes], granted: bool

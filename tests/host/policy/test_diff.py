@@ -27,7 +27,7 @@ def verdict(state: Policy, subject: int, target: int, method: int, path: str) ->
 
 
 @pytest.mark.slow
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(pairs())
 def test_diff_is_exactly_what_decide_changes(rules: tuple[list[Any], list[Any]]) -> None:
     old, new = policy(rules[0]), policy(rules[1])
@@ -62,7 +62,7 @@ def check_one(
             assert any([change.before, change.after] == states for change in said)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs(), st.integers(0, 15), st.integers(0, 15), st.integers(1, 7), st.sampled_from(PATHS))
 def test_every_gain_of_a_member_with_several_roles_is_stated(
     rules: tuple[list[Any], list[Any]], subject: int, target: int, method: int, path: str

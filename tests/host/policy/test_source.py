@@ -213,7 +213,7 @@ def naive(
     return verdict
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(RULES, st.sets(st.sampled_from(ROLES)), st.sets(st.sampled_from(ROLES)), st.data())
 def test_devices_decide_as_the_file_says(
     rules: list[dict[str, Any]], subject: set[str], target: set[str], data: st.DataObject
@@ -332,7 +332,7 @@ def test_load_reports_missing_and_unreadable_files(tmp_path: Path) -> None:
     assert PolicyFile.load(path).source.where(3) == f"{path}:3"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=40), st.integers(0, len(FARM)), st.integers(0, 60))
 def test_no_text_raises_anything_but_a_policy_error(text: str, at: int, length: int) -> None:
     for broken in (text, FARM[:at] + text + FARM[at + length :]):

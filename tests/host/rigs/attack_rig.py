@@ -373,3 +373,8 @@ def node_id(path: Path) -> bytes:
     x, _ = crypto.p256_public(load_key(Store(FileFlash(str(path)))))
     found: bytes = capsule.node_id(x)
     return found
+
+
+def own_member(path: Path) -> capsule.Member:
+    """The member capsule of the node with this folder."""
+    return capsule.Member(capsule.parse(Store(FileFlash(str(path))).load("member")))

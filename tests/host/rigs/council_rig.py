@@ -1,12 +1,13 @@
 """A council: governor processes on the loopback interface, driven by `writ` commands."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,21 @@ class Council:
         command = self.begin(*words, "--wait", "30", "--json")
         self.approve(*by)
         return finish(command)
+
+
+@contextlib.contextmanager
+def founded(root: Path, policy: str = "") -> Iterator[Council]:
+    """A council of four that has founded its scope; policy: the text of its policy file."""
+    council = Council(root)
+    options: tuple[str, ...] = ()
+    if policy:
+        (root / "first.toml").write_text(policy)
+        options = ("--policy", "first.toml")
+    try:
+        council.found("abcd", *options)
+        yield council
+    finally:
+        council.stop_all()
 
 
 def finish(command: "subprocess.Popen[str]", code: int = 0) -> Any:

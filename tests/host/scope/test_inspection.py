@@ -46,7 +46,7 @@ def test_every_byte_has_a_meaning(raw: bytes) -> None:
     assert covered == set(range(len(raw)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(SAMPLES), st.data())
 def test_damage_is_explained(raw: bytes, data: st.DataObject) -> None:
     damaged = bytearray(raw)
@@ -62,7 +62,6 @@ def test_damage_is_explained(raw: bytes, data: st.DataObject) -> None:
                 assert found.problem and type(error).__name__ in found.problem
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_explained(raw: bytes) -> None:
     found = inspect_capsule(raw)

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -20,13 +19,7 @@ HEAP = "160k"
 TIMEOUT_S = 240
 
 
-def find_micropython() -> str | None:
-    """MicroPython's unix port: beside this interpreter, else on PATH."""
-    beside = Path(sys.executable).with_name("micropython")
-    return str(beside) if beside.exists() else shutil.which("micropython")
-
-
-MICROPYTHON = find_micropython()
+MICROPYTHON = build_mpy.find_micropython()
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(

@@ -5,12 +5,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import build_mpy
 import device_files
 import pytest
 from Crypto.Cipher import AES
-from measure.interpreters import find_micropython
 
-MICROPYTHON = find_micropython()
+MICROPYTHON = build_mpy.find_micropython()
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(MICROPYTHON is None, reason="no micropython here"),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import build_mpy
 import pytest
-from interop_rig import find_micropython, free_port
+from interop_rig import free_port
 
-MICROPYTHON = find_micropython()
+MICROPYTHON = build_mpy.find_micropython()
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(

@@ -152,7 +152,7 @@ def test_invitations_of_others_and_of_other_keys_are_refused():
 
 
 @given(st.binary(max_size=80))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_junk_raises_only_host_errors(data):
     process = JUNK["anna"].process
     for junk in (
@@ -169,7 +169,7 @@ JUNK = Network(("anna", "ben"))
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_changed_byte_changes_the_invitations_id_or_is_refused(data):
     raw = bytearray(RAW)
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))

@@ -99,7 +99,7 @@ def test_oversized_and_missing_files_are_refused(tmp_path):
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_text_is_refused_with_advice(text):
     for whole in (text, TEXT + text.replace("#", ""), TEXT.replace("anna", text)):
         try:

@@ -428,7 +428,7 @@ TAPE = tape()
 
 
 @given(st.data())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_damaged_datagrams_neither_raise_nor_deliver(data):
     to, datagram, source = data.draw(st.sampled_from(TAPE.taped))
     raw = bytearray(datagram)
@@ -452,14 +452,14 @@ def test_damaged_datagrams_neither_raise_nor_deliver(data):
 
 
 @given(st.binary(max_size=100))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_random_bytes_are_rejected_without_an_error(raw):
     for head in (b"", b"\x50\x02\x00\x00", b"\x58\x44\x00\x00" + bytes(8), b"\x50\x02\0\0\x98\x09"):
         assert TAPE.ends[0].receive(head + raw, address(1), TAPE.now_ms) == []
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_damaged_handshakes_only_delay_the_session(seed):
     """The first datagrams may be altered; after that the peers establish a session."""
     net = Net(2, seed)

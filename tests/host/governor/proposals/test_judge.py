@@ -1,7 +1,5 @@
 """The judge on policies, successions, beacons and actions: most proposals here are malicious."""
 
-from pathlib import Path
-
 import pytest
 import signer
 from hypothesis import given, settings
@@ -37,21 +35,6 @@ from writ_host.governor.proposals.origin import STATEMENT_AGE_MAX_S
 from writ_host.governor.proposals.statement import RENEW, REVOKE
 from writ_host.node.action import ACTION_S
 from writ_host.policy.source import PolicyFile
-
-
-@pytest.fixture
-def scope(tmp_path: Path):
-    found = Scope(tmp_path / "ledger.db")
-    yield found
-    found.ledger.close()
-
-
-@pytest.fixture
-def open_scope(tmp_path: Path):
-    found = Scope(tmp_path / "open.db", OPEN)
-    yield found
-    found.ledger.close()
-
 
 # --- policies -------------------------------------------------------------------------------------
 
@@ -391,7 +374,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_no_altered_proposal_raises_an_error(shared: Scope, data: st.DataObject) -> None:
     scope = shared

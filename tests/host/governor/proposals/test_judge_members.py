@@ -1,14 +1,10 @@
 """The judge on admissions and renewals of members: most proposals here are malicious."""
 
-from pathlib import Path
-
-import pytest
 import signer
 from judge_rig import (
     DAY,
     GATEWAY,
     NOW,
-    OPEN,
     SENSOR,
     SKEW,
     SLUICE,
@@ -30,21 +26,6 @@ from writ_host import codec
 from writ_host.governor.proposals.judge import RENEWAL_S_MAX, judge
 from writ_host.governor.proposals.origin import STATEMENT_AGE_MAX_S
 from writ_host.governor.proposals.statement import ADMIT, RENEW
-
-
-@pytest.fixture
-def scope(tmp_path: Path):
-    found = Scope(tmp_path / "ledger.db")
-    yield found
-    found.ledger.close()
-
-
-@pytest.fixture
-def open_scope(tmp_path: Path):
-    found = Scope(tmp_path / "open.db", OPEN)
-    yield found
-    found.ledger.close()
-
 
 # --- renewals -------------------------------------------------------------------------------------
 

@@ -1,21 +1,10 @@
 """The judge on memberships that a policy voids, and on the policy that voids them."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from judge_rig import DAY, NOW, SENSOR, Scope, member, node_of, raw, renewal, says, whole
 
 from writ_host.governor.proposals.statement import RENEW
 
 EXP = NOW + 30 * DAY
-
-
-@pytest.fixture
-def scope(tmp_path: Path) -> Iterator[Scope]:
-    found = Scope(tmp_path / "ledger.db")
-    yield found
-    found.ledger.close()
 
 
 def cleaned(scope: Scope) -> None:

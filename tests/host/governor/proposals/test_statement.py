@@ -1,11 +1,10 @@
 """Statements of members: strict parsing, and signatures."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import signer
-from judge_rig import NOW, OPEN, Scope, key_of, node_of, private, request, says
+from judge_rig import NOW, Scope, key_of, node_of, private, request, says
 
 from writ import cbor, crypto
 from writ.authority import capsule
@@ -21,21 +20,6 @@ from writ_host.governor.proposals.statement import (
 )
 from writ_host.keys.identity import P256_ORDER
 from writ_host.scope.admission import read_request
-
-
-@pytest.fixture
-def scope(tmp_path: Path):
-    found = Scope(tmp_path / "ledger.db")
-    yield found
-    found.ledger.close()
-
-
-@pytest.fixture
-def open_scope(tmp_path: Path):
-    found = Scope(tmp_path / "open.db", OPEN)
-    yield found
-    found.ledger.close()
-
 
 # --- statements -----------------------------------------------------------------------------------
 

@@ -139,13 +139,13 @@ def test_s_above_the_order(multiple: int) -> None:
     assert verdicts(made[:32], b"m", made[32:]) == {True}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.binary(min_size=32, max_size=32), st.binary(min_size=64, max_size=64))
 def test_any_bytes_as_key_and_signature(public: bytes, signature: bytes) -> None:
     assert verdicts(public, b"", signature) == {False}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(1, ed.L - 1),
     st.integers(1, ed.L - 1),

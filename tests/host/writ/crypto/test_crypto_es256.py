@@ -1,21 +1,13 @@
 """ES256 verification, which hosts do and devices do not: every backend."""
 
-from collections.abc import Iterator
-
 import pytest
 from vectors_p256 import BAD_X, ES256, RFC6979, RFC6979_KEY
 
 from writ import crypto
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 _N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-
-
-@pytest.fixture(autouse=True, params=["openssl", "pycryptodome", "pure"])
-def backend(request: pytest.FixtureRequest) -> Iterator[None]:
-    before = crypto.backend
-    crypto.use(request.param)
-    yield
-    crypto.use(before)
 
 
 def _odd(y):

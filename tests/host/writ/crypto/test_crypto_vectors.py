@@ -30,15 +30,6 @@ ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 Record = dict[str, str]
 
 
-@pytest.fixture(params=["openssl", "pycryptodome", "pure"])
-def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    """One of the backends, in force for the test."""
-    before = crypto.backend
-    crypto.use(request.param)
-    yield request.param
-    crypto.use(before)
-
-
 def records(path: str, last_field: str) -> Iterator[Record]:
     """Records of a CAVS-like file: fields so far, given out at each `last_field`."""
     fields: Record = {}
@@ -352,7 +343,7 @@ scalars = st.one_of(
 ).map(lambda value: value.to_bytes(32, "big"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=400), st.binary(max_size=100), st.integers(0, 200))
 def test_hashes_agree(data: bytes, key: bytes, length: int) -> None:
     same("sha512", data)
@@ -360,7 +351,7 @@ def test_hashes_agree(data: bytes, key: bytes, length: int) -> None:
     same("hkdf_expand", same("hkdf_extract", key, data), key, length)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.binary(min_size=16, max_size=16),
     st.binary(min_size=13, max_size=13),
@@ -386,7 +377,7 @@ def test_ccm_agrees_at_the_limits() -> None:
     assert same("aes_ccm_decrypt", key, nonce, b"", bytes(65544)) is DecryptionFailed
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(scalars, scalars, st.binary(max_size=80))
 def test_p256_agrees(one: bytes, two: bytes, message: bytes) -> None:
     public = same("p256_public", one)
@@ -400,13 +391,13 @@ def test_p256_agrees(one: bytes, two: bytes, message: bytes) -> None:
     same("p256_ecdh", two, x)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(min_size=30, max_size=34), st.booleans())
 def test_p256_points_agree(x: bytes, odd: bool) -> None:
     same("p256_y", x, odd)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scalars, scalars, st.binary(min_size=1, max_size=4))
 def test_es256_verdicts_on_chosen_r_and_s_agree(r: bytes, s: bytes, message: bytes) -> None:
     x = bytes.fromhex("60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6")

@@ -263,6 +263,14 @@ def test_a_spoofed_refusal_costs_at_most_one_handshake():
         assert len(calls) == 2
 
 
+def refused_by_a_stranger(source, target, data):
+    """A change of the net: plain refusals replace the protected answers of soil."""
+    message = coap.decode(data)
+    if source == "soil" and message.option(coap.OSCORE) is not None:
+        return [datagram(coap.ACK, coap.UNAUTHORIZED, b"", message.mid, message.token)]
+    return [data]
+
+
 def test_a_spoofed_refusal_does_not_repeat_a_command():
     # the true answer is lost and replaced by a refusal: only the caller can decide
     for proven in (True, False):
@@ -273,13 +281,7 @@ def test_a_spoofed_refusal_does_not_repeat_a_command():
                 net.nodes["gw"].sessions.drop(session)
         del calls[:]
 
-        def change(source, target, data):
-            message = coap.decode(data)
-            if source == "soil" and message.option(coap.OSCORE) is not None:
-                return [datagram(coap.ACK, coap.UNAUTHORIZED, b"", message.mid, message.token)]
-            return [data]
-
-        net.change = change
+        net.change = refused_by_a_stranger
         answer = net.ask("gw", "soil", "temp", coap.POST, b"dose")
         assert code(answer) == "PeerFailed"
         assert calls == [("temp", coap.POST, b"dose")]
@@ -301,13 +303,7 @@ def test_refusals_without_end_end_the_call():
     net, _ = field()
     net.ask("gw", "soil", "temp")
 
-    def change(source, target, data):
-        message = coap.decode(data)
-        if source == "soil" and message.option(coap.OSCORE) is not None:
-            return [datagram(coap.ACK, coap.UNAUTHORIZED, b"", message.mid, message.token)]
-        return [data]
-
-    net.change = change
+    net.change = refused_by_a_stranger
     answer = net.ask("gw", "soil", "temp", ms=400000)
     assert answer.rejection is not None
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from field_rig import OPERATOR, SENSOR, Field, build_tree, writ_json
+from field_rig import OPERATOR, SENSOR, Field, writ_json
 from interop_rig import FOUNDED, HOST, free_port
 
 from writ import cbor, crypto
@@ -55,11 +55,6 @@ class Peer(Node):
         super().__init__(Store(FileFlash(str(path))), config)
         self.sync = _Sync(self, ask)
         self.statements: list[bytes] = []
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tree(tmp_path_factory.mktemp("tree"))
 
 
 @pytest.fixture

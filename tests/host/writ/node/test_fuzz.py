@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 LAW_2 = policy(2, policy(), RULES)
 STEP_2 = amendment(2, head_of(policy()), node_id("gone"))
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 
 
 def bounded(node):

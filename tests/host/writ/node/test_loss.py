@@ -148,20 +148,25 @@ def test_an_observation_of_a_large_body_goes_on():
     assert len(soil.server.observers.entries) == 1
 
 
+def close_at_the_third_datagram(net, side):
+    """Let the node `side` lose its sessions when the third datagram from now on is on its way."""
+    count = [0]
+
+    def change(source, target, data):
+        count[0] += 1
+        if count[0] == 3:
+            for session in list(net.nodes[side].sessions):
+                net.nodes[side].sessions.drop(session)
+        return [data]
+
+    net.change = change
+
+
 def test_a_session_that_closes_in_the_middle_of_a_download_is_made_anew():
     for side in ("gw", "soil"):
         net, _ = field()
         net.ask("gw", "soil", "hello")
-        count = [0]
-
-        def change(source, target, data, side=side, net=net, count=count):
-            count[0] += 1
-            if count[0] == 3:
-                for session in list(net.nodes[side].sessions):
-                    net.nodes[side].sessions.drop(session)
-            return [data]
-
-        net.change = change
+        close_at_the_third_datagram(net, side)
         answer = net.ask("gw", "soil", "big")
         assert code(answer) == "2.05" and len(answer.payload) == 800
 
@@ -170,16 +175,7 @@ def test_a_session_that_closes_in_the_middle_of_an_upload_is_made_anew():
     for side in ("gw", "soil"):
         net, calls = field()
         net.ask("gw", "soil", "hello")
-        count = [0]
-
-        def change(source, target, data, side=side, net=net, count=count):
-            count[0] += 1
-            if count[0] == 3:
-                for session in list(net.nodes[side].sessions):
-                    net.nodes[side].sessions.drop(session)
-            return [data]
-
-        net.change = change
+        close_at_the_third_datagram(net, side)
         answer = net.ask("gw", "soil", "big", coap.POST, b"x" * 1000)
         assert code(answer) == "2.04" and calls[-1][2] == b"x" * 1000
 

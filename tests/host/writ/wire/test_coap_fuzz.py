@@ -110,7 +110,7 @@ def aiocoap_fields(theirs: aiocoap.Message) -> tuple[Any, ...]:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(messages())
 def test_round_trip_and_same_bytes_as_aiocoap(message: coap.Message) -> None:
     data = message.encode()
@@ -151,7 +151,7 @@ def minimal(number: int, value: bytes) -> bytes:
     return value
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(datagrams())
 def test_what_is_accepted_means_the_same_to_aiocoap(data: bytes) -> None:
     try:
@@ -176,7 +176,7 @@ def test_what_is_accepted_means_the_same_to_aiocoap(data: bytes) -> None:
     assert fields(coap.decode(message.encode())) == fields(message)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=80), st.integers(0, 4))
 def test_inner_messages_raise_rejections_only(data: bytes, start: int) -> None:
     try:
@@ -189,7 +189,7 @@ def test_inner_messages_raise_rejections_only(data: bytes, start: int) -> None:
     assert coap.decode_options(again) == (found, payload)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(datagrams())
 def test_requests_raise_rejections_only(data: bytes) -> None:
     try:
@@ -219,7 +219,7 @@ blocks = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(blocks, max_size=12), st.integers(0, 6), st.integers(0, 3000))
 def test_any_blocks_raise_rejections_only(
     sequence: list[tuple[Any, ...]], szx: int, size: int
@@ -247,7 +247,7 @@ def test_any_blocks_raise_rejections_only(
         assert bytes(size)[: len(payload)] == payload
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.binary(max_size=limits.BODY_BYTES_MAX),
     st.integers(0, 6),
@@ -298,7 +298,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps)
 def test_exchanges_stay_within_limits(sequence: list[tuple[Any, ...]]) -> None:
     exchanges = Exchanges(bytes)
@@ -341,7 +341,7 @@ def test_exchanges_stay_within_limits(sequence: list[tuple[Any, ...]]) -> None:
     assert not exchanges._pending and not exchanges._confirmable
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.sampled_from(["ok", "lost", "twice", "late"]), min_size=8, max_size=40),
     st.lists(st.booleans(), min_size=1, max_size=3),

@@ -23,7 +23,7 @@ EPHEMERAL_I = bytes(31) + b"\x09"
 EPHEMERAL_R = bytes(31) + b"\x0a"
 LABELS = (7,)
 
-fuzz = settings(max_examples=150, deadline=None)
+fuzz = settings(max_examples=150)
 
 
 class Forger:
