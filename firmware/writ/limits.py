@@ -127,6 +127,10 @@ SHARE_OF_STRANGERS = 8
 OPERATIONS_MAX = 4
 # After so many "pending" answers in a row the next peer is asked: a peer may withhold in this way.
 PENDING_MAX = 4
+# The first pause before a peer is asked again for what it could not do yet; it doubles up to the
+# second one.
+PAUSE_MS = 2000
+PAUSE_MS_MAX = 64000
 # Doublings of a back-off: from host peers to 34 minutes, from a peer that claims epochs and does
 # not deliver them to 32.
 STRIKES_MAX = 8

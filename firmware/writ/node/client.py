@@ -64,8 +64,8 @@ class ProtectedRequest:
             client.check_peer(call, session, now_ms)
         except Rejection as rejection:
             context.exchanges.end(address, message.token)
-            if isinstance(rejection, Expired) and call.may_repeat():
-                context.sessions.drop(session)
+            if isinstance(rejection, (Expired, NotMember)) and call.may_repeat():
+                # it may be renewed: `send` finds out
                 return out + client.retry(call, rejection, now_ms)
             call.observation = None
             client.finish(call, peer=session.peer, rejection=rejection)
@@ -92,7 +92,8 @@ class ProtectedRequest:
 
     def _collect(self, inner, now_ms):
         client, call, session = self._client, self._call, self._session
-        if inner.code >> 5 == 4 and session.shown is not client.context.authority.me:
+        is_shown = session.shown is client.context.authority.me
+        if inner.code >> 5 == 4 and not is_shown and now_ms >= session.show_ms:
             from .renewal import is_outdated, show
 
             if is_outdated(inner.payload):
@@ -148,8 +149,7 @@ class ProtectedRequest:
             is_lost = is_lost or message.code == coap.BAD_REQUEST
         elif not call.by_value:
             # our kid stands for no capsule there, or for another one
-            if session.peer.node_id in context.introduced:
-                context.introduced.remove(session.peer.node_id)
+            context.introduced.pop(session.peer.node_id, None)
             is_lost = True
         if is_lost or not session.is_proven:
             context.sessions.drop(session)
@@ -230,10 +230,13 @@ class Client:
             else:
                 handshake.calls.append(call)
             return []
-        by_value = call.wanted not in context.introduced
-        peer = context.authority.peer(call.wanted)
-        # a peer whose capsule here has ended may have a new one, which its kid would not show
-        by_kid = call.by_kid and peer and peer.expires > context.authority.now_s(now_ms)
+        authority = context.authority
+        by_value = context.introduced.get(call.wanted) is not authority.me
+        peer = authority.peer(call.wanted)
+        # a peer whose capsule here has expired or is void may have a new one, which its kid would
+        # not show
+        is_past = peer and (peer.expires <= authority.now_s(now_ms) or authority.is_outdated(peer))
+        by_kid = call.by_kid and peer and not is_past
         from .connecting import Handshake
 
         try:

@@ -3,7 +3,7 @@
 A part of client.py. It is loaded when a handshake begins, and unloaded when none is under way.
 """
 
-from ..errors import BadMac, BadSignature, KnownBad, PeerFailed, Rejection, UnknownCredential
+from ..errors import BadSignature, KnownBad, PeerFailed, Rejection, UnknownCredential
 from ..wire import coap, edhoc_codec
 from ..wire.coap import Message
 from .context import EDHOC_PATH, FORMAT_EDHOC
@@ -48,14 +48,14 @@ class Handshake:
             return self.send_1(now_ms, echo)
         self.close()
         calls = self.calls
+        if message.code != coap.CHANGED:
+            return self._refused(peer_error(message), now_ms, False)
         try:
-            if message.code != coap.CHANGED:
-                raise peer_error(message)
             session, message_3, epoch = context.handshaker.answer_2(
                 self._initiator, message.payload, self._by_value, address, now_ms, calls[0].wanted
             )
         except Rejection as rejection:
-            return self._refused(rejection, now_ms)
+            return self._refused(rejection, now_ms, self._by_kid)
         # what the peer has sent until now is not authenticated (RFC 9528, section 5.4.2)
         session.is_proven = False
         calls[0].by_value = self._by_value
@@ -64,16 +64,16 @@ class Handshake:
             out += client.send(call, session, now_ms)
         return out if epoch is None else out + context.notice(session, epoch, now_ms)
 
-    def _refused(self, rejection, now_ms):
+    def _refused(self, rejection, now_ms, by_kid):
         client = self._client
         if isinstance(rejection, (BadSignature, KnownBad)):
             # a group key that is newer than ours may have certified the peer
             return client.catch_up(self.key[0], self.calls, rejection, now_ms)
-        # the peer's kid stood for the capsule known here, and the peer may have a newer one
-        again = self._by_kid and isinstance(rejection, BadMac)
         out = []
         for call in self.calls:
-            if again:
+            if by_kid:
+                # the kid stood for a capsule known here: an older one of the peer, or of another
+                # node that has the peer's short address
                 call.by_kid = False
                 out += client.retry(call, rejection, now_ms)
             else:

@@ -39,7 +39,7 @@ class NodeContext:
         self.handshaker = Handshaker(self.authority, self.sessions, private)
         self.exchanges = Exchanges()
         self.addresses = {}  # node id -> address of the member's last authentic message
-        self.introduced = []  # ids of the nodes that have this node's member capsule
+        self.introduced = {}  # node id -> the own `Member` that this node has
         self._deferred = []  # (function, arguments) of `later`
 
     def join(self, client, sync):
@@ -65,9 +65,11 @@ class NodeContext:
         session.address = address
         session.is_proven = True
         node_id = self.renewed_peer(session).node_id
-        if node_id not in self.introduced:
-            # the peer has our capsule: our kid is enough from now on
-            self.introduced = self.introduced[1 - INTRODUCED_MAX :] + [node_id]
+        if session.shown:
+            # the peer has our capsule: our kid is enough until we are renewed
+            if len(self.introduced) >= INTRODUCED_MAX and node_id not in self.introduced:
+                self.introduced.clear()
+            self.introduced[node_id] = session.shown
         if node_id not in self.addresses and len(self.addresses) >= ADDRESSES_MAX:
             # there are more addresses than sessions, so one member has no session
             for known in list(self.addresses):

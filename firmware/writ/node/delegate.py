@@ -45,6 +45,7 @@ from ..errors import (
 from ..limits import (
     ACTION_PAYLOAD_BYTES_MAX,
     OPERATIONS_MAX,
+    PAUSE_MS_MAX,
     PENDING_MAX,
     REASON_BYTES_MAX,
     REQUEST_BYTES_MAX,
@@ -70,8 +71,6 @@ _NEWEST = const(2)
 _BEACON_S = const(30)
 # The next peer is asked after so long without an answer: three transmissions (RFC 7252, 4.2)
 _PATIENCE_MS = const(10000)
-# The longest pause before a peer that answered "pending" is asked again
-_LONGEST_PAUSE_MS = const(64000)
 # How long the device backs off from a peer, doubled for each strike
 _SET_BACK_MS = const(8000)
 # Strikes for a wrong answer; a time-out is one strike
@@ -352,7 +351,7 @@ class Delegate:
 
     def _pause(self, operation):
         operation.due_ms = self._node.now_ms + operation.pause_ms
-        operation.pause_ms = min(2 * operation.pause_ms, _LONGEST_PAUSE_MS)
+        operation.pause_ms = min(2 * operation.pause_ms, PAUSE_MS_MAX)
 
     def _judge(self, operation, address, answer, is_late):
         # end the operation or continue it; raises the rejection that makes it back off

@@ -86,7 +86,8 @@ class Handshaker:
         self.sessions = sessions
         self.private = private
         self._own_ccs = None  # (own member, its CCS), after the first stock peer
-        self.pending = {}  # own connection id -> (Responder, address, is_writ, started_ms)
+        # own connection id -> (Responder, address, the own Member that a Writ peer has got, start)
+        self.pending = {}
         self._started = []  # own connection ids of handshakes that this node began
         self._limit = TokenBucket(HANDSHAKE_BURST, HANDSHAKE_REFILL_MS)
         # one source gets a quarter of what all get, so that a flood from it leaves room for others
@@ -185,7 +186,8 @@ class Handshaker:
             # the oldest is dropped: the rate limit leaves the others seconds for their answer
             _, oldest = min([(self.pending[c_r][3], c_r) for c_r in self.pending])
             del self.pending[oldest]
-        self.pending[responder.c_r] = (responder, address, hint is not None, now_ms)
+        shown = None if hint is None else self.authority.me
+        self.pending[responder.c_r] = (responder, address, shown, now_ms)
         return message_2
 
     def answer_3(self, c_r, message_3, address, now_ms):
@@ -201,7 +203,8 @@ class Handshaker:
         del self.pending[c_r]
         # now, since the next datagram may bring a policy before `tick`
         self._unload()
-        responder, _, is_writ, _ = entry
+        responder, _, shown, _ = entry
+        is_writ = shown is not None
         id_cred = responder.read_3(message_3)
         cred, member = self._resolve(id_cred, is_writ, now_ms)
         self.authority.check_member(member, now_ms)
@@ -210,6 +213,8 @@ class Handshaker:
         secret, salt = responder.oscore()
         keys = (secret, salt, responder.c_i, c_r, None)
         session = self.sessions.open(member, keys, address, is_writ)
+        # this node may be renewed since message_2
+        session.shown = shown
         return session, responder, epoch
 
     def tick(self, now_ms):

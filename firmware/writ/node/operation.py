@@ -4,10 +4,7 @@
 there is something to decide. It is unloaded while the node waits for an answer or does a handshake.
 """
 
-from ..compat import const
-
-# The first pause before a peer that answered "pending" is asked again; it doubles each time
-_PAUSE_MS = const(2000)
+from ..limits import PAUSE_MS
 
 
 class Operation:
@@ -25,7 +22,7 @@ class Operation:
         self.end_ms = end_ms
         self.statement = statement
         self.due_ms = 0  # when there is something to do next
-        self.pause_ms = _PAUSE_MS
+        self.pause_ms = PAUSE_MS
         self.peer = None  # address whose answer is awaited, or None
         self.next_peer = None  # address that has answered "pending" and is asked again, or None
         self.pending_count = 0  # "pending" answers in a row

@@ -5,6 +5,7 @@ request. A part of client.py that is loaded when that happens.
 """
 
 from ..errors import PeerFailed
+from ..limits import PAUSE_MS, PAUSE_MS_MAX
 from ..wire import coap
 from .context import PREFIX
 
@@ -20,13 +21,19 @@ def is_outdated(refusal):
 def show(client, call, session, now_ms):
     """Hand the own capsule to the peer, then retry `call`. [(address, datagram)].
 
-    The refused call had no effect. It is done once for each own capsule in a session.
+    The refused call had no effect. The capsule counts as shown when the peer has accepted it; until
+    then it is handed over again at a later refusal, after pauses of PAUSE_MS to
+    PAUSE_MS_MAX.
     """
+    me = client.context.authority.me
 
     def shown(answer):
+        if answer.is_success():
+            session.shown = me
+            session.show_pause_ms = PAUSE_MS
         client.context.later(client.retry, call, answer.rejection or PeerFailed())
 
-    session.shown = client.context.authority.me
-    raw = session.shown.raw
-    handing = type(call)(session.address, None, coap.POST, PREFIX, (), raw, None, shown)
+    session.show_ms = now_ms + session.show_pause_ms
+    session.show_pause_ms = min(2 * session.show_pause_ms, PAUSE_MS_MAX)
+    handing = type(call)(session.address, None, coap.POST, PREFIX, (), me.raw, None, shown)
     return client.send(handing, session, now_ms)

@@ -202,6 +202,8 @@ class Server:
                 session, responder, epoch = context.handshaker.answer_3(
                     c_r, payload[end:], source, now_ms
                 )
+                # its sender is a member: no stranger displaces the answer
+                context.exchanges.trust(message, now_ms)
                 context.mark_seen(session, source)
                 if epoch is not None:
                     context.later(context.notice, session, epoch)

@@ -9,7 +9,7 @@ from .. import cbor, crypto
 from ..authority import capsule as capsules
 from ..authority.capsule import Member
 from ..errors import StoreDamaged, StoreFailed, UnknownContext, WritError
-from ..limits import SEQUENCE_RESERVE, SESSIONS_A_PEER_MAX, SESSIONS_MAX
+from ..limits import PAUSE_MS, SEQUENCE_RESERVE, SESSIONS_A_PEER_MAX, SESSIONS_MAX
 from ..wire.oscore import Context
 
 # Ids that EDHOC carries in one byte: CBOR integers -24..23 (RFC 9528, section 3.3.2)
@@ -30,8 +30,13 @@ class Session:
     brought nothing new; is_proven: whether the peer has shown that it has the keys;
     is_writ: False for a stock peer, which authenticates by a CCS and knows no epochs;
     shown: the own `Member` that the peer has, or None where this is not known;
+    show_ms, show_pause_ms: when the own capsule may be handed over again, and the pause after that;
     record: name of its record; is_preshared: the operator gave its keys, and it is never dropped.
     """
+
+    # of the class, since few sessions need others
+    show_ms = 0
+    show_pause_ms = PAUSE_MS
 
     def __init__(self, record, peer, context, address, is_writ):
         self.record = record

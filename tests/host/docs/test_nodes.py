@@ -17,7 +17,7 @@ from writ import agent, cbor, crypto, limits
 from writ.authority import capsule
 from writ.authority.authority import Authority
 from writ.authority.store import Store
-from writ.node import delegate, operation, preshared, sync
+from writ.node import delegate, preshared, sync
 from writ.node.session import Sessions
 from writ.wire import coap, exchange
 
@@ -172,8 +172,8 @@ def test_times_in_the_text() -> None:
         (f"wrong, for {(delegate._SET_BACK_MS << delegate._STRIKES_WRONG) // 1000} s; and", 1),
         (f"first, for {delegate._BEACON_S} s at most", 1),
         ("34 minutes", delegate._SET_BACK_MS << limits.STRIKES_MAX == 2048000),
-        (f"after {operation._PAUSE_MS // 1000} s, 4 s and so on", 1),
-        (f"on to {delegate._LONGEST_PAUSE_MS // 1000} s;", 1),
+        (f"after {limits.PAUSE_MS // 1000} s, 4 s and so on", 1),
+        (f"on to {limits.PAUSE_MS_MAX // 1000} s;", 1),
         ("every fourth time another peer", limits.PENDING_MAX == 4),
         ("32 minutes at most", sync._PULL_AGAIN_MS << limits.PULL_TRIES_MAX == 1920000),
         ("asked once an hour", agent._RENEW_AGAIN_MS == 3600000),

@@ -1,5 +1,6 @@
 """Floods: expensive operations have rate limits, and tables have sizes."""
 
+import pytest
 from node_hostile import FIRST_MESSAGES, Work, capsule_post, message_1, only_rejections, remid
 from node_rig import GATEWAY, SENSOR, code, datagram, field, make, policy, serve
 
@@ -292,6 +293,40 @@ def test_strangers_do_not_evict_the_answer_to_a_member():
             soil.receive(forged, (f"x{number}", "gw")[number % 2], net.now_ms)
     assert soil.receive(data, "gw", net.now_ms) == first
     assert len(calls) == 2 and "Replayed" not in soil.counters
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_strangers_do_not_evict_the_answer_to_message_3(is_alone):
+    net, _ = field()
+    soil = net.nodes["soil"]
+    if is_alone:
+        # as stock peers may send it (RFC 9528, appendix A.2)
+        initiator, message_1 = net.nodes["gw"].handshaker.start(False)
+        options = ((coap.URI_PATH, b".well-known"), (coap.URI_PATH, b"edhoc"))
+
+        def edhoc(raw, mid):
+            return datagram(coap.CON, coap.POST, raw, mid, b"\x01", options)
+
+        ((_, reply),) = net.inject("gw", "soil", edhoc(b"\xf5" + message_1, 1))
+        message_2 = coap.decode(reply).payload
+        _, message_3, _ = net.nodes["gw"].handshaker.answer_2(
+            initiator, message_2, True, "soil", net.now_ms
+        )
+        data = edhoc(initiator.c_r + message_3, 2)
+    else:
+        net.call("gw", "soil", "temp", coap.POST, b"on")
+        while not net.nodes["gw"].sessions:
+            source, target, data = net.queue.pop(0)
+            net.inject(source, target, data)
+        ((_, _, data),) = net.queue
+    net.queue.clear()
+    first = soil.receive(data, "gw", net.now_ms)
+    assert len(first) == 1 and coap.decode(first[0][1]).code == coap.CHANGED
+    for number in range(3 * DEDUP_MAX):
+        for source in (f"x{number}", "gw"):
+            soil.receive(datagram(coap.CON, coap.GET, b"", number + 9), source, net.now_ms)
+    assert soil.receive(data, "gw", net.now_ms) == first
+    assert len(soil.sessions) == 1 and "OutOfOrder" not in soil.counters
 
 
 def test_a_spoofed_answer_does_not_cancel_an_observation():

@@ -1,9 +1,14 @@
 """Renewed nodes and their peers: sessions that began with the old capsules go on working."""
 
+import itertools
+
+import pytest
 import signer
 from fakeflash import MemoryFlash
 from node_rig import EXPIRES, GATEWAY, GUEST, SENSOR, Net, code, make, member, node_id, serve, start
 
+from writ.errors import RateLimited, StoreFailed
+from writ.limits import PAUSE_MS, PAUSE_MS_MAX
 from writ.wire import coap
 
 # The first membership of both nodes ends 600 s after the founding; the clocks pass it
@@ -140,3 +145,94 @@ def test_the_first_contact_with_a_renewed_peer_is_by_value() -> None:
     for session in list(net.nodes["gw"].sessions):
         net.nodes["gw"].sessions.drop(session)
     assert code(net.ask("gw", "soil", "temp", wanted=node_id("soil"))) == "2.05"
+
+
+# --- a hand-over that fails -----------------------------------------------------------------------
+
+
+def hinder(net, monkeypatch, how):
+    """Let the next hand-over of a capsule to the sensor fail; a function that ends this."""
+    authority = net.nodes["soil"].authority
+    if how == "loss":
+        sent = []
+
+        def lose(source, target, data):
+            # the refused request arrives; what follows does not
+            sent.append(data)
+            return [] if len(sent) > 2 else [data]
+
+        net.change = lose
+        return lambda: setattr(net, "change", None)
+    receive = authority.receive
+
+    def refuse(raw, *arguments):
+        raise {"limit": RateLimited, "flash": StoreFailed}[how]()
+
+    monkeypatch.setattr(authority, "receive", refuse)
+    return lambda: monkeypatch.setattr(authority, "receive", receive)
+
+
+@pytest.mark.parametrize("how", ["limit", "flash", "loss"])
+def test_a_hand_over_that_failed_is_repeated_in_the_session(monkeypatch, how) -> None:
+    net, calls = field(soil_exp=EXPIRES)
+    renew(net, "gw", 1, GATEWAY)
+    pass_the_end(net)
+    relieve = hinder(net, monkeypatch, how)
+    answer = net.ask("gw", "soil", "temp", coap.POST, b"1", ms=400000)
+    assert code(answer) == ("TimedOut" if how == "loss" else "4.03")
+    assert [call for call in calls if call[1] == coap.POST] == []
+    relieve()
+    net.now_ms += PAUSE_MS
+    assert code(net.ask("gw", "soil", "temp", coap.POST, b"2")) == "2.04"
+    # in the same session, and carried out once
+    assert handshakes(net) == 1
+    assert [call[2] for call in calls if call[1] == coap.POST] == [b"2"]
+    # it is shown now
+    net.log.clear()
+    assert code(net.ask("gw", "soil", "temp")) == "2.05" and len(net.log) == 2
+
+
+def test_a_hand_over_refused_for_the_rate_limit_of_the_peer_is_repeated() -> None:
+    net, _ = field(soil_exp=EXPIRES)
+    renew(net, "gw", 1, GATEWAY)
+    pass_the_end(net)
+    limiter = net.nodes["soil"].authority._member_limiter
+    while limiter.take(node_id("gw"), net.now_ms):
+        pass
+    assert net.ask("gw", "soil", "temp").payload.startswith(b"27 Expired ")
+    assert net.nodes["soil"].counters["RateLimited"] == 1
+    net.now_ms += PAUSE_MS
+    assert code(net.ask("gw", "soil", "temp")) == "2.05"
+
+
+def test_hand_overs_that_fail_become_rare(monkeypatch) -> None:
+    net, _ = field(soil_exp=EXPIRES)
+    renew(net, "gw", 1, GATEWAY)
+    pass_the_end(net)
+    hinder(net, monkeypatch, "limit")
+    times = []
+    start_ms = net.now_ms
+    while net.now_ms < start_ms + 10 * PAUSE_MS_MAX:
+        before = net.nodes["soil"].counters.get("RateLimited", 0)
+        assert code(net.ask("gw", "soil", "temp")) == "4.03"
+        if net.nodes["soil"].counters.get("RateLimited", 0) > before:
+            times.append(net.now_ms)
+        net.now_ms += 500
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert pauses[0] < 2 * PAUSE_MS and pauses == sorted(pauses)
+    assert PAUSE_MS_MAX <= pauses[-1] < PAUSE_MS_MAX + 1000 and len(times) < 17
+
+
+def test_a_node_that_is_renewed_during_a_handshake_shows_its_new_capsule() -> None:
+    # the peer has got the old one in message_2
+    net = Net(gw=make("gw", 1, GATEWAY), soil=make("soil", 2, SENSOR, exp=SOON))
+    serve(net.nodes["soil"])
+    serve(net.nodes["gw"])
+    net.call("gw", "soil", "hello")
+    while not net.nodes["soil"].handshaker.pending:
+        source, target, data = net.queue.pop(0)
+        net.inject(source, target, data)
+    renew(net, "soil", 2, SENSOR)
+    net.run()
+    pass_the_end(net)
+    assert code(net.ask("soil", "gw", "hello")) == "2.05"
