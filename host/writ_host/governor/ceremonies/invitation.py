@@ -43,7 +43,7 @@ from ...keys.group import Random, point_from_bytes
 from ...keys.identity import PublicIdentity
 from ...keys.roster import Roster
 from ...policy.approvals import Approvals
-from ...policy.text import role_text, rule_text
+from ...policy.text import approval_rows, role_text, rule_text
 from ...scope.issuance import BEACON_AGE_MAX_S, CLOCK_SKEW_MAX_S
 from .record import Record, check_address
 
@@ -286,11 +286,9 @@ class Invitation:
             f"governors' roles: {role_text(policy, self.roles, 'and') if self.roles else 'none'},"
             f" until {humanize.moment(self.expires_s)}"
         )
-        approvals = Approvals.from_wire(policy.approvals)
-        lines.append(
-            f"operators who must approve a change: {approvals.operators}, with"
-            f" {len(approvals.rules)} rules for the rest"
-        )
+        lines += [
+            f"to certify {subject}: {operators}" for subject, operators in approval_rows(policy)
+        ]
         lines += [f"rule: {rule_text(policy, i)}" for i in range(len(policy.rules))]
         return lines
 

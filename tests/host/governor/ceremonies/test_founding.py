@@ -170,6 +170,12 @@ def test_no_share_is_sent_before_the_operator_approves():
     assert view.needs_decision and view.waiting_for == ("dora",)
     assert network["anna"].process.pending()[0].waiting_for == ("dora",)
     assert any("3 of 4 governors certify" in line for line in view.lines)
+    # every approval rule is shown: the operator founds with it
+    shown = [line for line in view.lines if line.startswith("to certify ")]
+    assert shown == [
+        "to certify renewing a member with only the roles keeper or sensor: no operator",
+        "to certify anything else: 2 operators",
+    ]
     assert not any(network.seats().values())
     network["dora"].operator = agree
     network.run(network.founded)
