@@ -23,7 +23,8 @@ def live_page(out: Output) -> Iterator[Draw]:
 
         def print_changes(document: Mapping[str, object], lines: list[str]) -> None:
             if lines != before[0]:
-                before[0] = lines
+                # a copy: the caller may change its list for the next page
+                before[0] = list(lines)
                 out.event(document, "\n".join(lines) + "\n")
 
         yield print_changes
