@@ -51,6 +51,11 @@ def kind_of(code: int) -> type[Rejection] | None:
     return _BY_CODE.get(code)
 
 
+def kind_named(name: str) -> type[Rejection]:
+    """The rejection with this name; `Rejection` if there is none."""
+    return next((kind for kind in _BY_CODE.values() if kind.__name__ == name), Rejection)
+
+
 def parse_reason(payload: bytes) -> type[Rejection] | None:
     """The rejection in a refusal (b"40 NotAllowed", or an EDHOC error message); None if unknown."""
     number, _, name = payload.decode("utf-8", "replace").partition(" ")

@@ -18,6 +18,8 @@ from ..errors import HostError, NodeInUse
 from ..humanize import moment
 from ..keys.identity import Identity
 from ..node.folder import FolderLock, NodeFolder
+from ..node.refusallog import RefusalLog
+from ..refusals import kind_named, meaning
 from ..scope.folder import now_s
 from . import node as scopenode
 from . import snapshot
@@ -68,6 +70,7 @@ class Daemon:
         self.folder, self.settings, self.identity = folder, settings, identity
         self.metrics = Metrics()
         self._on_event = on_event
+        self._refusals = RefusalLog(self._emit)
         self._clock = Clock()
         self._is_running = True
         self._housekeeping_ms = 0  # when it is due
@@ -124,6 +127,7 @@ class Daemon:
             self.now_ms,
             lambda *message: self.governor.receive(*message),
             lambda *request: self._founding.serve(*request),
+            self._report_refusal,
             lambda *defect: self.governor.defects.report(*defect),
         )
         self.selector.register(found.socket, selectors.EVENT_READ, found.on_readable)
@@ -151,6 +155,15 @@ class Daemon:
         """Write an event to the log, and send it to operators who watch."""
         self._on_event(facts, text)
         self.control.publish({**facts, "text": text})
+
+    def _report_refusal(self, name: str, source: str) -> None:
+        """Log a refusal by the founding endpoint, or count it for the line of this minute."""
+        # every founding asks first for a ceremony that is not there yet
+        if name != "NotFound":
+            kind = kind_named(name)
+            text = f"rejected from {source}, without a session: {name} ({meaning(kind)})"
+            host = source.rpartition(":")[0]
+            self._refusals.add("rejected", name, host, text, self.now_ms(), address=source)
 
     # --- the loop ---------------------------------------------------------------------------------
 
@@ -189,6 +202,7 @@ class Daemon:
         if now_ms >= self._housekeeping_ms:
             self._housekeeping_ms = now_ms + HOUSEKEEPING_MS
             self.governor.do_housekeeping()
+            self._refusals.tick(now_ms)
             self.metrics.publish(snapshot.samples(self.governor))
         self.endpoint.flush()
         self._announce()

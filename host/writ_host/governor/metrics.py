@@ -56,6 +56,7 @@ _HELP = {
     "accused": "Governors with proven Byzantine behaviour, 1 each.",
     "rejections": "Rejected messages of devices, by name.",
     "peering": "Rejections in the transport between governors, by name.",
+    "founding": "Rejections of plain CoAP at the peering address, without a session, by name.",
     "datagrams_sent": "Datagrams sent, by governor.",
     "datagrams_received": "Datagrams received, by governor.",
     "datagrams_unread": "Datagrams dropped unread because of that governor's backlog.",

@@ -24,6 +24,7 @@ def status(governor: Governor) -> Document:
         "pending": 0,
         "ceremonies": len(governor.ceremonies.pending()),
         "decisions": _decisions(governor),
+        "rejected": rejected(governor),
     }
     core = governor.core
     if core is None:
@@ -44,6 +45,19 @@ def status(governor: Governor) -> Document:
         "online_count": online,
         "tolerates_offline_now": max(0, online - threshold),
         "has_quorum": online >= threshold,
+    }
+
+
+def rejected(governor: Governor) -> dict[str, dict[str, float]]:
+    """The refusals since the start, by name.
+
+    peering: of governors; founding: of parties without a session; devices: at the scope node.
+    """
+    node = governor.node
+    return {
+        "peering": dict(governor.endpoint.transport.counters),
+        "founding": dict(governor.endpoint.refused),
+        "devices": dict(node.counters) if node else {},
     }
 
 
@@ -102,12 +116,14 @@ def samples(governor: Governor) -> Samples:
     online = [at_ms for _, at_ms in transport.last_seen.values() if at_ms > since_ms]
     names = {one.node_key: one.name for one in seat.roster.governors} if seat else {}
     stats = {names.get(key, key.hex()[:16]): one for key, one in transport.stats.items()}
+    refused = rejected(governor)
     found = Samples(
         {"peers_heard": len(online)},
         {"defects": governor.defects.count + (node.defects.count if node else 0)},
         {
-            ("peering", "name"): dict(transport.counters),
-            ("rejections", "name"): dict(node.counters) if node else {},
+            ("peering", "name"): refused["peering"],
+            ("founding", "name"): refused["founding"],
+            ("rejections", "name"): refused["devices"],
             **{
                 (metric, "governor"): {name: getattr(one, field) for name, one in stats.items()}
                 for metric, field in _TRAFFIC.items()

@@ -5,8 +5,12 @@ peering/bootstrap.py describes the requests and carries them as plain CoAP.
 
 from collections.abc import Callable
 
+from writ.errors import BadShape, NotFound, WrongMethod
 from writ.wire import coap
 
+from ...errors import HostError
+from ..ledger.database import LEDGER_ERRORS
+from .errors import InvitationRefused
 from .manager import Ceremonies
 
 
@@ -20,18 +24,33 @@ class FoundingEndpoint:
     def serve(
         self, method: int, path: tuple[str, ...], body: bytes, source: str
     ) -> tuple[int, bytes]:
-        """The answer: (CoAP code, body). Raises `HostError`, `Rejection`.
+        """The answer: (CoAP code, body). method: GET or POST; path: below `founding`; source:
+        "host:port".
 
-        path: below `founding`; source: "host:port".
+        Raises `NotFound`, `WrongMethod`, or another `Rejection` with a text for an invitation that
+        is refused; `HostError` when the ledger fails.
         """
         if method == coap.POST:
             if path:
-                return coap.METHOD_NOT_ALLOWED, b""
-            status = self._ceremonies.accept_invitation(body, source)
+                raise WrongMethod()
+            status = self._accept(body, source)
             self._on_invitation()
             return coap.CHANGED, status
         found = self._find(path)
-        return (coap.NOT_FOUND, b"") if found is None else (coap.CONTENT, found)
+        if found is None:
+            raise NotFound()
+        return coap.CONTENT, found
+
+    def _accept(self, body: bytes, source: str) -> bytes:
+        try:
+            return self._ceremonies.accept_invitation(body, source)
+        except LEDGER_ERRORS:
+            # of this machine: no text of it is for a stranger
+            raise
+        except InvitationRefused as error:
+            raise error.rejection(str(error)) from None
+        except HostError as error:
+            raise BadShape(str(error)) from None
 
     def _find(self, path: tuple[str, ...]) -> bytes | None:
         """The status of a ceremony (ID), or one of the capsules it made (ID/N)."""

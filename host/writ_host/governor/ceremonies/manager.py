@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from writ.authority.capsule import Charter
-from writ.wire import coap
 
 from ... import codec
 from ...ceremony.plan import Plan
@@ -25,6 +24,7 @@ from ...keys.group import Random
 from ...keys.identity import Identity, envelope, open_envelope
 from ...keys.roster import Seat, committee_digest
 from ..ledger.database import LEDGER_ERRORS
+from .errors import HasSeat, InvitationDropped, InvitationRefused, NoDecisionDue, TooManyInvitations
 from .founding import FoundingRun
 from .gossip import CeremonySend, Files, ceremony_of
 from .invitation import INVITATION_BYTES_MAX, Invitation
@@ -60,25 +60,6 @@ ANNOUNCE_MAX_MS = 60000
 REPORT_PAUSE_MS = 60000
 # An invitation or a plan, and the envelope around it.
 RAW_BYTES_MAX = INVITATION_BYTES_MAX + 256
-
-
-class NoDecisionDue(HostError):
-    """A decision that this governor's operator cannot make now."""
-
-    advice = "See writ governor pending: you can approve once the fingerprint is shown."
-
-
-class InvitationRefused(HostError):
-    """An invitation that this daemon does not accept."""
-
-    advice = "See writ governor pending at that governor; deny unwanted ceremonies there."
-
-
-class HasSeat(InvitationRefused):
-    """An invitation that this daemon will never accept: it governs a scope."""
-
-    advice = "A governor has one scope: make another governor for a second scope."
-    coap_code = coap.FORBIDDEN
 
 
 class Ceremonies:
@@ -139,7 +120,8 @@ class Ceremonies:
                 scope = self.seat.roster.scope
                 raise HasSeat(f"{self.identity.name} has a seat in {scope}")
             if id in self._secrets.dropped:
-                raise InvitationRefused("this invitation was dropped before", "Make a new one.")
+                raise InvitationDropped("this invitation was dropped before")
+            self._check_pause()
             run = self._build(is_founding, body)
             host = source.rpartition(":")[0] or source or "?"
             self._make_room(host)
@@ -379,12 +361,14 @@ class Ceremonies:
         elif len(open_ones) >= CHANGES_MAX:
             raise CeremonyFailed("too many changes are under way", "Deny the unwanted ones.")
 
+    def _check_pause(self) -> None:
+        """Raises `TooManyInvitations` soon after another one, before anything is computed."""
+        last = self._last_invitation_s
+        if last is not None and 0 <= self.clock_s() - last < INVITATION_PAUSE_S:
+            raise TooManyInvitations("too many invitations at one time")
+
     def _make_room(self, host: str) -> None:
         """Make room for one more invitation. Raises `InvitationRefused`."""
-        now = self.clock_s()
-        last = self._last_invitation_s
-        if last is not None and 0 <= now - last < INVITATION_PAUSE_S:
-            raise InvitationRefused("too many invitations at one time", "Try again in a moment.")
         self._table.drop(set(self._table.ended()))
         replaced = [
             id for id, run in self._runs.items()
@@ -395,7 +379,7 @@ class Ceremonies:
         elif len(self._runs) >= INVITATIONS_MAX:
             count, name = len(self._runs), self.identity.name
             raise InvitationRefused(f"{count} invitations are pending at {name}")
-        self._last_invitation_s = now
+        self._last_invitation_s = self.clock_s()
 
     def _build(self, is_founding: bool, body: bytes) -> CeremonyRun:
         if is_founding:

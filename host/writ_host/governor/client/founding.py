@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from writ.authority import capsule as capsules
-from writ.errors import Rejection, TimedOut
+from writ.errors import NotAllowed, Rejection, TimedOut, WrongScope
 from writ.wire import coap
+from writ.wire.coap import Message
 
-from ... import codec, files, humanize
+from ... import codec, files, humanize, refusals
 from ...errors import (
     CeremonyFailed,
     Disagreement,
@@ -42,6 +43,13 @@ ANSWER_S = 3.0
 ROLE = "governor"
 KEPT = "invitation.cbor"
 _CAPSULES_MAX = 64
+
+# The refusals that no repetition changes, and what to do then.
+_FOR_GOOD = {
+    WrongScope: "Found the scope with another governor: writ governor init makes one. Remove"
+    f" {KEPT} from the new folder first.",
+    NotAllowed: f"Ask its operator. To begin anew, remove {KEPT} from the new folder.",
+}
 
 # A governor's last status, or why there is none.
 State = CeremonyStatus | str
@@ -179,15 +187,21 @@ def _ask(record: Record, invitation: Invitation, before: State | None) -> State:
     except (NotReachable, TimedOut):
         return "no answer" if before is None or isinstance(before, str) else before
     if answer.code >> 5 != 2:
-        text = bytes(answer.payload).decode("utf-8", "replace")
-        if answer.code == coap.FORBIDDEN:
-            raise CeremonyFailed(
-                f"{record.governor.name} cannot take part: {text}",
-                "Found the scope with another governor: writ governor init makes one. Remove"
-                f" {KEPT} from the new folder first.",
-            )
-        return text or f"{answer.code >> 5}.{answer.code & 31:02d}"
+        return _refusal(record.governor.name, answer)
     return CeremonyStatus.from_bytes(bytes(answer.payload))
+
+
+def _refusal(name: str, answer: Message) -> str:
+    """Why a governor refuses for now. Raises `CeremonyFailed` if it refuses for good."""
+    payload = bytes(answer.payload)
+    text = payload.decode("utf-8", "replace")
+    kind = refusals.parse_reason(payload)
+    if kind is None:
+        return text or f"{answer.code >> 5}.{answer.code & 31:02d}"
+    text = text.partition(kind.__name__)[2].strip() or refusals.meaning(kind)
+    if kind in _FOR_GOOD:
+        raise CeremonyFailed(f"{name} cannot take part: {text}", _FOR_GOOD[kind])
+    return f"{kind.__name__}: {text}"
 
 
 # --- the capsules ---------------------------------------------------------------------------------

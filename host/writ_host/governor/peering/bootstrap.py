@@ -12,13 +12,21 @@ ask. ceremonies/endpoint.py answers. Sans-IO.
 from collections.abc import Callable
 
 from writ.authority.ratelimit import TokenBucket
-from writ.errors import Rejection
+from writ.errors import (
+    BadMessage,
+    BlockMismatch,
+    NotFound,
+    RateLimited,
+    Rejection,
+    TableFull,
+    TooLarge,
+    WrongMethod,
+)
+from writ.node.server import refusal
 from writ.wire import coap
-from writ.wire.blockwise import Upload, block_decode, block_encode, slice_response
+from writ.wire.blockwise import Upload, block_decode, slice_response
 from writ.wire.coap import Message
 from writ.wire.exchange import Exchanges
-
-from ...errors import HostError
 
 PATH = "founding"
 # 13 records, a policy, and the signatures on them.
@@ -28,10 +36,15 @@ TRANSFER_MS = 60000
 # Requests of all unauthenticated senders together: 100 a second.
 REQUESTS_BURST = 200
 REQUEST_REFILL_MS = 10
+# The code, the name and the text of a refusal fit one message.
+REFUSAL_BYTES_MAX = 250
 _OPTIONS = (coap.URI_HOST, coap.URI_PORT, coap.URI_PATH, coap.BLOCK1, coap.BLOCK2)
 
-# Takes the method, the path below `founding`, the body and its source; returns code and body.
+# Takes the method, the path below `founding`, the body and its source; returns code and body, or
+# raises a `Rejection`, whose text the sender gets.
 Serve = Callable[[int, tuple[str, ...], bytes, str], tuple[int, bytes]]
+# Counts a refused datagram. Its source: "host:port".
+Count = Callable[[Rejection, str], None]
 
 
 def is_plain_request(datagram: bytes) -> bool:
@@ -45,73 +58,96 @@ def is_plain_response(datagram: bytes) -> bool:
 
 
 class FoundingServer:
-    """The server of `founding`. serve: answers whole requests."""
+    """The server of `founding`. serve: answers whole requests; count: takes each refusal."""
 
-    def __init__(self, serve: Serve) -> None:
+    def __init__(self, serve: Serve, count: Count) -> None:
         self._serve = serve
+        self._count = count
         self._exchanges = Exchanges()
         self._rate_limit = TokenBucket(REQUESTS_BURST, REQUEST_REFILL_MS)
         # by address: the body so far, and when the upload expires
         self._uploads: dict[str, tuple[bytes, int]] = {}
 
     def receive(self, datagram: bytes, source: str, now_ms: int) -> list[tuple[str, bytes]]:
-        """Answer a datagram for which `is_plain_request` is true: [(address, datagram)]."""
-        if not self._rate_limit.take(now_ms):
-            return []
+        """Answer a datagram for which `is_plain_request` is true: [(address, datagram)].
+
+        There is no answer to what is not CoAP, and none beyond the rate limit: an answer would
+        double a flood.
+        """
         try:
+            if not self._rate_limit.take(now_ms):
+                raise RateLimited()
             message = coap.decode(datagram)
-            verdict, out = self._exchanges.receive(message, source, now_ms)
-            if verdict != "new" or not message.is_request():
+            verdict, out = self._exchanges.receive(message, source, now_ms, datagram)
+            if verdict != "new":
                 return list(out)
-            response = self._answer(message, source, now_ms)
-        except Rejection:
+            if not message.is_request():
+                raise BadMessage()
+        except Rejection as rejection:
+            self._count(rejection, source)
             return []
+        response = self._answer(message, source, now_ms)
         return list(self._exchanges.answer(message, response, source, now_ms))
 
     def _answer(self, message: Message, source: str, now_ms: int) -> Message:
         try:
             coap.check_critical(message.options, _OPTIONS)
             path = tuple(message.path().split("/"))
-            if path[0] != PATH or message.code not in (coap.GET, coap.POST):
-                return Message(coap.ACK, coap.NOT_FOUND)
+            if path[0] != PATH:
+                raise NotFound()
+            if message.code not in (coap.GET, coap.POST):
+                raise WrongMethod()
             body, early = self._upload(message, source, now_ms)
             if early:
                 return early
             code, found = self._serve(message.code, path[1:], body, source)
             return _respond(message, code, found)
         except Rejection as rejection:
-            return Message(coap.ACK, coap.BAD_REQUEST, payload=type(rejection).__name__.encode())
-        except HostError as error:
-            # cut to fit one message
-            text = str(error).encode()[:200].decode(errors="ignore")
-            # an error that stays so says it by its code
-            code = getattr(error, "coap_code", coap.BAD_REQUEST)
-            return Message(coap.ACK, code, payload=text.encode())
+            self._count(rejection, source)
+            return _refuse(rejection)
 
     def _upload(self, message: Message, source: str, now_ms: int) -> tuple[bytes, Message | None]:
+        """(whole body, None), or (b"", 2.31) for a block before the last one.
+
+        A block that is here already, such as one whose 2.31 was lost, changes nothing. Raises
+        `BadMessage`, `BlockMismatch`, `TooLarge` or `TableFull`.
+        """
         value = message.option(coap.BLOCK1)
         if value is None:
             return message.payload, None
         number, more, szx = block_decode(value)
+        offset, size = number << (szx + 4), 16 << szx
+        if len(message.payload) > size or (more and len(message.payload) != size):
+            raise BadMessage()
         for key in [key for key, (_, end_ms) in self._uploads.items() if end_ms <= now_ms]:
             del self._uploads[key]
-        known, _ = self._uploads.pop(source, (b"", 0))
-        body = known if number else b""
-        code = coap.CONTINUE
-        if len(body) != number << (szx + 4) or (more and len(message.payload) != 16 << szx):
-            code = coap.INCOMPLETE
-        elif len(body) + len(message.payload) > BODY_BYTES_MAX:
-            code = coap.TOO_LARGE
-        elif len(self._uploads) >= TRANSFERS_MAX:
-            code = coap.UNAVAILABLE
-        body += message.payload
-        if code == coap.CONTINUE and not more:
+        body, _ = self._uploads.pop(source, (b"", 0))
+        if offset > len(body):
+            raise BlockMismatch()
+        if not more or body[offset : offset + len(message.payload)] != message.payload:
+            body = body[:offset] + message.payload
+        if len(body) > BODY_BYTES_MAX:
+            raise TooLarge()
+        if not more:
             return body, None
-        if code == coap.CONTINUE:
-            self._uploads[source] = (body, now_ms + TRANSFER_MS)
-        response = Message(coap.ACK, code)
-        response.add(coap.BLOCK1, block_encode(number, more, szx))
+        if len(self._uploads) >= TRANSFERS_MAX:
+            raise TableFull()
+        self._uploads[source] = (body, now_ms + TRANSFER_MS)
+        response = Message(coap.ACK, coap.CONTINUE)
+        response.add(coap.BLOCK1, value)
         return b"", response
+
+
+def _refuse(rejection: Rejection) -> Message:
+    """The answer that names a rejection, as a node's: "82 BlockMismatch", and its text if any."""
+    response: Message = refusal(rejection)
+    # cut to fit one message
+    response.payload = response.payload[:REFUSAL_BYTES_MAX].decode(errors="ignore").encode()
+    if isinstance(rejection, TooLarge):
+        # what fits here, which is more than fits a node (RFC 7959, section 2.9.3)
+        response.options = []
+        response.add(coap.SIZE1, BODY_BYTES_MAX)
+    return response
 
 
 def _respond(request: Message, code: int, body: bytes) -> Message:
@@ -126,9 +162,13 @@ def _respond(request: Message, code: int, body: bytes) -> Message:
 
 
 class InvitationClient:
-    """The client: uploads of invitations to `founding` at other daemons."""
+    """The client: uploads of invitations to `founding` at other daemons.
 
-    def __init__(self) -> None:
+    count: takes each answer that is refused.
+    """
+
+    def __init__(self, count: Count) -> None:
+        self._count = count
         self._exchanges = Exchanges()
         # by address
         self._uploads: dict[str, Upload] = {}
@@ -154,7 +194,8 @@ class InvitationClient:
             if upload.feed(message):
                 del self._uploads[source]
                 return []
-        except Rejection:
+        except Rejection as rejection:
+            self._count(rejection, source)
             self._uploads.pop(source, None)
             return []
         return self._next(source, now_ms)
@@ -182,7 +223,8 @@ class InvitationClient:
         try:
             self._exchanges.begin(message, address, message)
             return list(self._exchanges.send(message, address, now_ms))
-        except Rejection:
+        except Rejection as rejection:
             # the table is full: the caller invites again later
+            self._count(rejection, address)
             self._uploads.pop(address, None)
             return []

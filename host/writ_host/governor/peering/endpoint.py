@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
-from writ.errors import UsageError
+from writ.errors import Rejection, UsageError
 from writ.link import udp
 
 from ...errors import HostError
@@ -36,6 +36,8 @@ DEFER_MS = 2
 # A burst of catch-up answers from twelve peers; the kernel may grant less.
 SOCKET_BYTES = 1 << 20
 
+# The name of the rejection of a datagram from a party without a session, and its source.
+OnRefused = Callable[[str, str], None]
 # An exception that no datagram should raise, the datagram's source, the datagram.
 OnDefect = Callable[[Exception, str, bytes], None]
 # Node key of the sender (33 B), message, time in ms.
@@ -63,8 +65,9 @@ class PeerEndpoint:
     """The socket, bound to `bound` ("host:port"). Raises `OSError`.
 
     address_file: peers.toml; store: the ledger; now_ms: the clock, milliseconds that only grow;
-    on_message: takes the messages of peers; serve: answers plain requests; on_defect: takes what a
-    datagram raised that no datagram should raise.
+    on_message: takes the messages of peers; serve: answers plain requests; on_refused: takes the
+    refusals of plain CoAP, which `refused` counts by name; on_defect: takes what a datagram raised
+    that no datagram should raise.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class PeerEndpoint:
         now_ms: Callable[[], int],
         on_message: OnMessage,
         serve: Serve,
+        on_refused: OnRefused,
         on_defect: OnDefect,
     ) -> None:
         self.transport = PeerTransport(identity.node_private)
@@ -89,8 +93,10 @@ class PeerEndpoint:
         self._now_ms = now_ms
         self._on_message = on_message
         self._on_defect = on_defect
-        self._founding_server = FoundingServer(serve)
-        self._invitations = InvitationClient()
+        self.refused: dict[str, int] = {}
+        self._on_refused = on_refused
+        self._founding_server = FoundingServer(serve, self._count)
+        self._invitations = InvitationClient(self._count)
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with contextlib.suppress(OSError):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
@@ -168,6 +174,11 @@ class PeerEndpoint:
         for sender, message in self.transport.receive(datagram, source, now_ms):
             self._inbox.add(sender, message)
         return []
+
+    def _count(self, rejection: Rejection, source: str) -> None:
+        name = type(rejection).__name__
+        self.refused[name] = self.refused.get(name, 0) + 1
+        self._on_refused(name, source)
 
     # --- outgoing ---------------------------------------------------------------------------------
 

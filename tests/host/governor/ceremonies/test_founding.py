@@ -14,10 +14,10 @@ from writ_host import codec
 from writ_host.ceremony.local import create_identity, load_identity, load_seat
 from writ_host.ceremony.signing import Signing
 from writ_host.ceremony.storage import KeyfileStore
+from writ_host.governor.ceremonies.errors import NoDecisionDue
 from writ_host.governor.ceremonies.founding import FoundingRun
 from writ_host.governor.ceremonies.gossip import FILE
 from writ_host.governor.ceremonies.invitation import CeremonyStatus, Invitation
-from writ_host.governor.ceremonies.manager import NoDecisionDue
 from writ_host.governor.ledger.ledger import Ledger
 from writ_host.keys.dkg import Dkg
 from writ_host.keys.identity import envelope

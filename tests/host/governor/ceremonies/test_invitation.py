@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from writ_host import codec
 from writ_host.consensus.committee import UnsafeThreshold
 from writ_host.errors import HostError, Malformed
+from writ_host.governor.ceremonies.errors import InvitationRefused
 from writ_host.governor.ceremonies.gossip import FILE, HAVE, WANT
 from writ_host.governor.ceremonies.invitation import CeremonyStatus, Invitation
-from writ_host.governor.ceremonies.manager import InvitationRefused
 from writ_host.keys.dkg import Dkg
 from writ_host.keys.identity import Identity, envelope
 from writ_host.keys.roster import Roster

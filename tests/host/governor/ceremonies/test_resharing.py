@@ -15,8 +15,10 @@ from writ_host.ceremony.plan import BadPlan, Plan
 from writ_host.ceremony.resharing import Resharing
 from writ_host.ceremony.storage import MemoryFolder, MemoryStore
 from writ_host.errors import HostError, Malformed, UnknownGovernor
+from writ_host.governor.ceremonies.errors import NoDecisionDue
 from writ_host.governor.ceremonies.gossip import FILE
-from writ_host.governor.ceremonies.manager import CHANGE, NoDecisionDue, NoSuchSeat
+from writ_host.governor.ceremonies.manager import CHANGE
+from writ_host.governor.ceremonies.seats import NoSuchSeat
 from writ_host.keys.identity import Identity, envelope
 from writ_host.keys.roster import committee_digest
 

@@ -1,14 +1,62 @@
 """Plain CoAP for foundings: blocks, damaged requests and the rate limit."""
 
+import itertools
 import threading
+from collections.abc import Sequence
+from typing import cast
 
+import pytest
+
+from writ.errors import BadShape, Rejection
 from writ.link.udp import UdpLink
 from writ.wire import coap
+from writ.wire.blockwise import block_encode
 from writ.wire.coap import Message
-from writ_host.errors import HostError
 from writ_host.governor.peering import bootstrap
-from writ_host.governor.peering.bootstrap import FoundingServer, is_plain_request
+from writ_host.governor.peering.bootstrap import (
+    FoundingServer,
+    InvitationClient,
+    Serve,
+    is_plain_request,
+)
 from writ_host.node.plainclient import PlainClient
+
+SOURCE = "1.2.3.4:5"
+
+
+class Rig:
+    """A server. refused: its refusals by name."""
+
+    def __init__(self, serve: Serve = lambda *_: (coap.CONTENT, b"")) -> None:
+        self.refused: dict[str, int] = {}
+        self.server = FoundingServer(serve, self._count)
+        self._mids = itertools.count()
+
+    def _count(self, rejection: Rejection, _: str) -> None:
+        name = type(rejection).__name__
+        self.refused[name] = self.refused.get(name, 0) + 1
+
+    def ask(
+        self,
+        method: int,
+        path: str,
+        body: bytes = b"",
+        options: Sequence[tuple[int, bytes]] = (),
+        source: str = SOURCE,
+    ) -> Message:
+        """The answer to one request."""
+        message = Message(coap.CON, method, next(self._mids), b"t", body)
+        message.add_path(path)
+        for number, value in options:
+            message.add(number, value)
+        ((to, datagram),) = self.server.receive(message.encode(), source, 0)
+        assert to == source
+        return cast(Message, coap.decode(datagram))
+
+    def block(self, number: int, more: bool, body: bytes, source: str = SOURCE) -> Message:
+        """The answer to a block of 16 bytes of an invitation."""
+        option = (coap.BLOCK1, block_encode(number, more, 0))
+        return self.ask(coap.POST, "founding", body, [option], source)
 
 
 def test_bodies_go_in_and_out_in_blocks() -> None:
@@ -17,17 +65,17 @@ def test_bodies_go_in_and_out_in_blocks() -> None:
     def serve(method: int, path: tuple[str, ...], body: bytes, _: str) -> tuple[int, bytes]:
         got.append((method, path, len(body)))
         if path == ("bad",):
-            raise HostError("not this one")
+            raise BadShape("not this one")
         return (coap.CHANGED, b"") if method == coap.POST else (coap.CONTENT, b"y" * 1000)
 
-    link, server, stop = UdpLink("127.0.0.1:0"), FoundingServer(serve), threading.Event()
+    link, rig, stop = UdpLink("127.0.0.1:0"), Rig(serve), threading.Event()
 
     def loop() -> None:
         while not stop.is_set():
             found = link.receive(10)
             if found:
                 assert is_plain_request(found[0])
-                for address, datagram in server.receive(*found, 1000):
+                for address, datagram in rig.server.receive(*found, 1000):
                     link.send(address, datagram)
 
     thread = threading.Thread(target=loop)
@@ -39,8 +87,14 @@ def test_bodies_go_in_and_out_in_blocks() -> None:
             assert (answer.code, answer.payload) == (coap.CONTENT, b"y" * 1000)
             assert client.get("other").code == coap.NOT_FOUND
             refused = client.get("founding/bad")
-            assert (refused.code, refused.payload) == (coap.BAD_REQUEST, b"not this one")
-            assert client.post("founding", b"x" * 20000).code == coap.TOO_LARGE
+            assert (refused.code, refused.payload) == (
+                coap.BAD_REQUEST,
+                b"20 BadShape not this one",
+            )
+            refused = client.post("founding", b"x" * 20000)
+            assert (refused.code, refused.payload) == (coap.TOO_LARGE, b"10 TooLarge")
+            # what fits here, not what fits a device
+            assert refused.option_uint(coap.SIZE1) == bootstrap.BODY_BYTES_MAX
     finally:
         stop.set()
         thread.join()
@@ -48,25 +102,102 @@ def test_bodies_go_in_and_out_in_blocks() -> None:
     # the client fetches the blocks of an answer one by one
     assert got[0] == (coap.POST, (), 8000)
     assert set(got[1:]) == {(coap.GET, ("12", "3"), 0), (coap.GET, ("bad",), 0)}
+    assert rig.refused == {"NotFound": 1, "BadShape": 1, "TooLarge": 1}
 
 
 def test_only_requests_are_answered() -> None:
-    server = FoundingServer(lambda *_: (coap.CONTENT, b""))
+    rig = Rig()
     assert not is_plain_request(b"")
     assert not is_plain_request(b"\x50\x02\x00\x01")
-    assert server.receive(b"\x40\x02\x00", "1.2.3.4:5", 0) == []
-    assert server.receive(b"\x40\x45\x00\x01", "1.2.3.4:5", 0) == []
+    assert rig.server.receive(b"\x40\x02\x00", SOURCE, 0) == []
+    # a response that is confirmable
+    assert rig.server.receive(b"\x40\x45\x00\x01", SOURCE, 0) == []
     # a path that is not UTF-8
     message = Message(coap.CON, coap.GET, 7)
     message.add(coap.URI_PATH, b"\xff")
-    assert server.receive(message.encode(), "1.2.3.4:5", 0) == []
+    assert rig.server.receive(message.encode(), SOURCE, 0) == []
+    assert rig.refused == {"BadMessage": 3}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code", "payload"),
+    [
+        (coap.GET, "other", coap.NOT_FOUND, b"85 NotFound"),
+        (coap.DELETE, "founding", coap.METHOD_NOT_ALLOWED, b"86 WrongMethod"),
+        (coap.FETCH, "founding/12", coap.METHOD_NOT_ALLOWED, b"86 WrongMethod"),
+    ],
+)
+def test_a_refusal_has_a_name_a_code_and_a_counter(
+    method: int, path: str, code: int, payload: bytes
+) -> None:
+    rig = Rig()
+    answer = rig.ask(method, path)
+    assert (answer.code, answer.payload) == (code, payload)
+    assert rig.refused == {payload.split()[1].decode(): 1}
+
+
+def test_an_unknown_critical_option_is_refused_by_name() -> None:
+    rig = Rig()
+    answer = rig.ask(coap.GET, "founding/12", options=[(coap.OSCORE, b"")])
+    assert (answer.code, answer.payload) == (coap.BAD_OPTION, b"81 BadOption")
+
+
+def test_blocks_that_do_not_fit_are_refused_by_name() -> None:
+    rig = Rig()
+    for number, more, body, code, payload in [
+        (1, True, 16, coap.INCOMPLETE, b"82 BlockMismatch"),
+        (0, True, 15, coap.BAD_REQUEST, b"80 BadMessage"),
+    ]:
+        answer = rig.block(number, more, b"x" * body)
+        assert (answer.code, answer.payload) == (code, payload)
+    for source in range(bootstrap.TRANSFERS_MAX):
+        assert rig.block(0, True, b"x" * 16, f"5.6.7.{source}:8").code == coap.CONTINUE
+    answer = rig.block(0, True, b"x" * 16)
+    assert (answer.code, answer.payload) == (coap.UNAVAILABLE, b"83 TableFull")
+    assert rig.refused == {"BlockMismatch": 1, "BadMessage": 1, "TableFull": 1}
+
+
+def test_a_repeated_block_under_a_new_message_id_keeps_the_upload() -> None:
+    rig = Rig(lambda _method, _path, body, _source: (coap.CONTENT, body))
+    for number, body in ((0, b"a" * 16), (1, b"b" * 16), (1, b"b" * 16), (0, b"a" * 16)):
+        assert rig.block(number, True, body).code == coap.CONTINUE
+    assert rig.block(2, False, b"c").payload == b"a" * 16 + b"b" * 16 + b"c"
+
+
+def test_an_upload_that_begins_anew_replaces_the_earlier_one() -> None:
+    rig = Rig(lambda _method, _path, body, _source: (coap.CONTENT, body))
+    for number, body in ((0, b"a" * 16), (1, b"b" * 16), (0, b"c" * 16)):
+        assert rig.block(number, True, body).code == coap.CONTINUE
+    assert rig.block(2, False, b"d").code == coap.INCOMPLETE
 
 
 def test_unauthenticated_requests_have_a_rate_limit() -> None:
-    server = FoundingServer(lambda *_: (coap.CONTENT, b""))
+    rig = Rig()
     answers = 0
     for number in range(2 * bootstrap.REQUESTS_BURST):
         message = Message(coap.CON, coap.GET, number)
         message.add_path("founding/x")
-        answers += len(server.receive(message.encode(), "1.2.3.4:5", 0))
+        answers += len(rig.server.receive(message.encode(), SOURCE, 0))
     assert answers == bootstrap.REQUESTS_BURST
+    # no answer, which would double a flood
+    assert rig.refused == {"RateLimited": bootstrap.REQUESTS_BURST}
+
+
+def test_a_long_text_of_a_refusal_fits_one_message() -> None:
+    def refuse(*_: object) -> tuple[int, bytes]:
+        raise BadShape("\u20ac" * 1000)
+
+    payload = bytes(Rig(refuse).ask(coap.GET, "founding/1").payload)
+    assert len(payload) <= bootstrap.REFUSAL_BYTES_MAX
+    assert payload.decode().startswith("20 BadShape \u20ac")
+
+
+def test_a_wrong_answer_to_an_invitation_is_counted() -> None:
+    refused: list[str] = []
+    client = InvitationClient(lambda rejection, _: refused.append(type(rejection).__name__))
+    ((_, datagram),) = client.invite(SOURCE, b"x" * 1000, 0)
+    sent = coap.decode(datagram)
+    # 2.31 without the block that it continues
+    answer = Message(coap.ACK, coap.CONTINUE, sent.mid, sent.token)
+    assert client.receive(answer.encode(), SOURCE, 1) == []
+    assert refused == ["BlockMismatch"]
