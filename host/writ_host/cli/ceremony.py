@@ -135,7 +135,9 @@ def roster(out: Output, name: str, threshold: int | None, scope: Path, yes: bool
     rows = [(one.name, fingerprint_digits(one.verify_key)) for one in made.governors]
     out.table(("governor", "fingerprint"), rows)
     out.line(f"{limit} of {len(rows)} certify; tolerates {tolerance_text(offline, byzantine)}")
-    out.confirm("Are these all governors, and did each read out its fingerprint?", yes)
+    listed = ", ".join(f"{governor} {fingerprint}" for governor, fingerprint in rows)
+    question = "Are these all governors, and did each read out its fingerprint?"
+    out.confirm_fingerprint(question, listed, yes)
     files.write_atomically(scope / "roster.cbor", made.to_bytes(), 0o644)
     out.ok(f"roster of {name}: {fingerprint_digits(made.id)}")
     out.note("next, each governor:  writ ceremony found --as NAME")
@@ -174,7 +176,8 @@ def found(
 
     Each governor runs this command, and runs it again after an interruption. Once all governors
     have sent their first messages, the command shows a fingerprint, which must be the same at all
-    governors: compare it by voice. --yes skips the comparison.
+    governors: compare it by voice. --yes skips the
+    comparison, and a warning on stderr says so.
     """
     folder = SigningOptions(governor, keys, passphrase_file, key_file, wait_s).keys_folder()
     listed = read_roster(scope)
@@ -186,7 +189,7 @@ def found(
         if fingerprint is not None:
             return "".join(fingerprint.split()) == "".join(own.split())
         out.line(f"fingerprint: {own}", "bold")
-        out.confirm("Do all governors read out the same fingerprint?", yes)
+        out.confirm_fingerprint("Do all governors read out the same fingerprint?", own, yes)
         return True
 
     store = keyring.seat_store(folder, name, key)

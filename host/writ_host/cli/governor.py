@@ -249,7 +249,8 @@ def approve(
     """Approve a proposal or a ceremony.
 
     `pending` shows its ID; the first digits suffice. The approval is signed, logged, and final. You
-    can approve a ceremony once its fingerprint is shown.
+    can approve a ceremony once its fingerprint is shown. --yes skips the comparison of it, and a
+    warning on stderr says so.
     """
     _decide(out, what, reason, yes, True, fingerprint)
 
@@ -280,11 +281,14 @@ def _decide(
             )
         for line in view.item(found):
             out.line(line)
+        own, question = found.get("fingerprint") or "", _question(found, is_yes)
         if told is not None:
-            own = found.get("fingerprint") or ""
             if "".join(told.split()) != "".join(own.split()):
                 raise Disagreement(f"the fingerprint here is {own or 'not known yet'}")
-        out.confirm(_question(found, is_yes), yes or told is not None)
+        elif own and is_yes:
+            out.confirm_fingerprint(question, own, yes)
+        else:
+            out.confirm(question, yes)
         after = client.ask("decide", id=found["id"], yes=is_yes, reason=reason)
     word = "approved" if is_yes else "denied"
     out.ok(f"{word}: {found['title']}")

@@ -135,9 +135,9 @@ class Output:
         """A next step, or background information."""
         self.line(text, "dim")
 
-    def warn(self, text: str) -> None:
-        """A warning, on stderr."""
-        if not self.as_json:
+    def warn(self, text: str, with_json: bool = False) -> None:
+        """A warning, on stderr; with --json only if `with_json`."""
+        if with_json or not self.as_json:
             width = self.errors.width if self.errors.is_terminal else None
             with contextlib.suppress(OSError):
                 for part in wrapped(f"warning: {printable(text)}", width, 9):
@@ -205,6 +205,15 @@ class Output:
             )
         if not click.confirm(printable(question)):
             raise NeedsPerson("not confirmed; nothing was done")
+
+    def confirm_fingerprint(self, question: str, fingerprints: str, yes: bool) -> None:
+        """Continue only if a person has compared the fingerprints. Raises `NeedsPerson`.
+
+        yes: --yes skips the comparison. Then a warning says so, with --json too.
+        """
+        self.confirm(question, yes)
+        if yes:
+            self.warn(f"--yes: the fingerprint was not compared: {fingerprints}", with_json=True)
 
     # --- for programs -----------------------------------------------------------------------------
 

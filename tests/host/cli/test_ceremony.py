@@ -175,6 +175,29 @@ def test_a_wrong_fingerprint_stops_the_founding(tmp_path: Path) -> None:
     assert not any(one.code == 0 for one in rans)
 
 
+def test_a_skipped_comparison_of_fingerprints_is_reported(tmp_path: Path) -> None:
+    """With --yes the warning is on stderr, and the document on stdout stays whole."""
+    governors = Governors(tmp_path)
+    governors.scope.mkdir()
+    own = {}
+    for name in NAMES:
+        KeyFile.create(tmp_path / f"{name}.kf")
+        made = governors.ok("ceremony", "identity", name, *governors.mine(name))
+        own[name] = made["fingerprint"]
+    roster = governors.run("ceremony", "roster", "plant", "--yes", "--json")
+    assert roster.document["governors"] == own
+    assert roster.err.startswith("warning: --yes: the fingerprint was not compared: ada ")
+    assert all(f"{name} {fingerprint}" in roster.err for name, fingerprint in own.items())
+    words = ("ceremony", "found", "--wait", "0", "--yes")
+    first = [governors.run(*words, *governors.as_(name)) for name in NAMES][-1]
+    text = "warning: --yes: the fingerprint was not compared: "
+    (shown,) = (line for line in first.out.splitlines() if line.startswith("fingerprint: "))
+    fingerprint = shown.removeprefix("fingerprint: ")
+    assert f"{text}{fingerprint}\n" in first.err
+    again = [governors.run(*words, *governors.as_(name), "--json") for name in NAMES]
+    assert all(one.err.startswith(f"{text}{fingerprint}\n") for one in again[:-1])
+
+
 def test_the_label_of_a_byzantine_proposer_is_not_trusted(governors: Governors) -> None:
     governors.charter()
     folder = ScopeFolder.open(governors.scope)

@@ -1,5 +1,6 @@
 """A script compares the fingerprint of a ceremony, too."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,12 @@ def test_an_approval_names_the_fingerprint_that_was_read_out(tmp_path: Path) -> 
         assert own in error["message"] and council.waiting("a")
         # no other confirmation is needed
         assert council.writ(*approve, own)["decided"] == "approved"
-        council.approve(*"bcd")
+        # a skipped comparison is reported, with the fingerprint
+        wait_for(lambda: council.waiting("b"), council.log("b"))
+        skipped = council.run("governor", "approve", "b", id[:12], "--yes", "--json")
+        assert f"warning: --yes: the fingerprint was not compared: {own}\n" in skipped.stderr
+        assert json.loads(skipped.stdout)["decided"] == "approved"
+        council.approve(*"cd")
         assert finish(command)["epoch"] == 1
     finally:
         council.stop_all()
