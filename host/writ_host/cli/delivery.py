@@ -1,14 +1,27 @@
-"""The option and the output of commands that deliver capsules to nodes."""
+"""The option and the output of commands that deliver capsules, and `writ member deliver`."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-from ..scope.delivery import Delivery, Outcome, deliver_to_all
+from ..errors import UnknownNode
+from ..node import addressbook, provision
+from ..scope.delivery import ALL, Delivery, Outcome, deliver_to_all, find_targets, full_sender
+from ..scope.folder import ScopeFolder
+from ..target import check_address
 from .boundary import REFUSED, UNREACHABLE
-from .complete import delivery_targets
-from .output import Output
+from .complete import delivery_targets, member_names
+from .options import scope_option, timeout_option
+from .output import Output, command
+from .view import open_view
+
+# What `finish` says, with the names or addresses of those without an answer.
+AGAIN = "certified, but not delivered to {names}: run this again later with --deliver"
+DELIVER_MEMBERS = "certified, but not delivered to {names}: run later  writ member deliver NAME"
+
+_folder = click.Path(file_okay=False, path_type=Path)
 
 deliver_option = click.option(
     "--deliver",
@@ -35,6 +48,15 @@ def deliver(
     return found
 
 
+def not_yet(names: Sequence[str]) -> str:
+    """The note on members that were certified and not delivered: it certifies nothing again."""
+    name = names[0] if len(names) == 1 else "NAME"
+    return (
+        f"not delivered yet: run  writ member deliver {name} --deliver HOST:PORT  (or --out DIR for"
+        " a node of this machine)"
+    )
+
+
 def documents(found: Sequence[Delivery]) -> list[dict[str, Any]]:
     """The deliveries for --json."""
     return [
@@ -56,12 +78,66 @@ def documents(found: Sequence[Delivery]) -> list[dict[str, Any]]:
     ]
 
 
-def finish(out: Output, found: Sequence[Delivery]) -> None:
+def finish(out: Output, found: Sequence[Delivery], warning: str = AGAIN) -> None:
     """Exit with a code for failed deliveries; the certified capsules stay in the folder."""
     failed = [one for one in found if not one.is_good]
     if not failed:
         return
-    names = ", ".join(one.name for one in failed)
-    out.warn(f"certified, but not delivered to {names}: run this again later with --deliver")
+    out.warn(warning.format(names=", ".join(one.name for one in failed)))
     is_unreachable = all(one.is_unreachable for one in failed)
     click.get_current_context().exit(UNREACHABLE if is_unreachable else REFUSED)
+
+
+def remember(folder: ScopeFolder, found: Sequence[Delivery]) -> None:
+    """Keep the addresses at which members have taken their capsules in the scope's book.toml."""
+    for one in found:
+        if one.is_good:
+            addressbook.write(folder.path, one.name, one.address)
+
+
+@command(name="deliver")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=member_names)
+@click.option("--deliver", "address", metavar="HOST:PORT", help="The address; with one NAME.")
+@click.option("--out", "node", type=_folder, help="Install in this node's folder; with one NAME.")
+@scope_option
+@timeout_option
+def deliver_members(
+    out: Output,
+    names: tuple[str, ...],
+    address: str | None,
+    node: Path | None,
+    scope: Path,
+    timeout_s: float,
+) -> None:
+    """Deliver to members what they need: charter, policy, their certificates and the beacon.
+
+    NAME is a name, or `all` of book.toml. Nothing is certified. The address of a member is that of
+    book.toml, or of --deliver, which is then kept in book.toml.
+    """
+    if (address or node) and (len(names) > 1 or ALL in names):
+        raise click.UsageError("--deliver and --out go with one NAME")
+    folder = open_view(scope).folder
+    for name in names:
+        if name != ALL and folder.members.find(name) is None:
+            raise UnknownNode(f"no member is called {name}", "See the members: writ member list.")
+    installed: list[str] = []
+    if node is not None:
+        member = folder.members.find(names[0])
+        installed = provision.install(node, folder.capsules(member), folder.charter.scope)
+        out.ok(f"installed in {node}: {', '.join(installed) or 'nothing new'}")
+    goals = [] if node and not address else _goals(folder, names, address)
+    done = deliver(out, goals, full_sender(folder, timeout_s))
+    remember(folder, done)
+    out.json({"delivered": documents(done), "installed": installed})
+    finish(out, done, "not delivered to {names}: run this again later")
+
+
+def _goals(folder: ScopeFolder, names: Sequence[str], address: str | None) -> list[tuple[str, str]]:
+    """[(name, "host:port")] of members. Raises `UnknownNode` for one without an address."""
+    if address:
+        return [(names[0], check_address(address))]
+    try:
+        return find_targets(folder, names)
+    except UnknownNode as error:
+        advice = "Give it: --deliver HOST:PORT, or writ book add NAME HOST:PORT."
+        raise UnknownNode(str(error), advice) from None

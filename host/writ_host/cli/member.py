@@ -28,7 +28,7 @@ from .delivery import deliver_option
 from .names import node_name
 from .options import scope_option, timeout_option, yes_option
 from .output import Output, command
-from .rename import rename
+from .rename import keep_request, rename
 from .revocation import find_member, restore, revoke
 from .signers import (
     SigningOptions,
@@ -210,6 +210,8 @@ def admit(
         until = admitting.parse_expiry(expires, now_s())
         admissions = _admissions(folder, requests, mask, until, name)
         admissions, raws = _issue(out, folder, admissions, expires, signing, yes)
+        for one in admissions:
+            keep_request(folder, one.name, one.request.raw, one.request.node_id)
         if node is not None:
             member = folder.members.find(admissions[0].name)
             taken = provision.install(node, folder.capsules(member), folder.charter.scope)
@@ -218,13 +220,13 @@ def admit(
         out.ok(f"installed in {node}: {', '.join(taken) or 'nothing new'}")
     done = _deliver(out, folder, admissions, not (no_deliver or node), targets, timeout_s)
     if not (node or no_deliver or done):
-        out.note("not delivered yet: run this again with --out DIR or --deliver HOST:PORT")
+        out.note(delivery.not_yet([one.name for one in admissions]))
     admitted = [
         {**_document(folder, one), "capsule": raw}
         for one, raw in zip(admissions, raws, strict=True)
     ]
     out.json({"admitted": admitted, "delivered": delivery.documents(done)})
-    delivery.finish(out, done)
+    delivery.finish(out, done, delivery.DELIVER_MEMBERS)
 
 
 def _admissions(
@@ -285,9 +287,7 @@ def _deliver(
     if targets:
         found = [(admissions[0].name, address) for _, address in find_targets(folder, targets)]
     done = delivery.deliver(out, found, full_sender(folder, timeout_s))
-    for one in done:
-        if one.is_good:
-            addressbook.write(folder.path, one.name, one.address)
+    delivery.remember(folder, done)
     return done
 
 
@@ -312,8 +312,17 @@ def _row(folder: ScopeFolder, one: Admission) -> tuple[object, ...]:
         one.address,
         _roles(folder, one.roles),
         humanize.moment(one.expires),
-        "renewed" if one.renewed else "",
+        _before(folder, one),
     )
+
+
+def _before(folder: ScopeFolder, one: Admission) -> str:
+    """What an admission is to a member that has the key: a renewal, or more than that."""
+    if one.renewed is None:
+        return ""
+    state = folder.state_of(one.renewed, now_s())
+    renamed = "" if one.renewed.name == one.name else f", was {one.renewed.name}"
+    return ("renewed" if state in ("ok", "old key") else f"was {state}") + renamed
 
 
 def _document(folder: ScopeFolder, one: Admission | Member) -> dict[str, Any]:
@@ -327,16 +336,6 @@ def _document(folder: ScopeFolder, one: Admission | Member) -> dict[str, Any]:
         "roles": roles,
         "expires": one.expires,
     }
-
-
-def _state(folder: ScopeFolder, member: Member) -> str:
-    if folder.is_revoked(member):
-        return "revoked"
-    if member.expires <= now_s():
-        return "expired"
-    if folder.is_void(member):
-        return "void"
-    return "old key" if folder.is_outdated(member) else "ok"
 
 
 @command(group, "list")
@@ -372,7 +371,7 @@ def _seen_document(view: View, one: Member) -> dict[str, Any]:
     address = heard.get("address") or addressbook.read(view.folder.path).get(one.name)
     return {
         **_document(view.folder, one),
-        "state": _state(view.folder, one),
+        "state": view.folder.state_of(one, now_s()),
         "address": address,
         "epoch": heard.get("epoch"),
         "last_heard": heard.get("heard"),
@@ -424,3 +423,4 @@ def show(out: Output, name: str, scope: Path) -> None:
 group.add_command(revoke)
 group.add_command(restore)
 group.add_command(rename)
+group.add_command(delivery.deliver_members)

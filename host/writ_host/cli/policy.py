@@ -358,7 +358,7 @@ def clean(
             "delivered": delivery.documents(done),
         }
     )
-    delivery.finish(out, done)
+    delivery.finish(out, done, delivery.DELIVER_MEMBERS)
 
 
 def _tidy(folder: ScopeFolder, text: str) -> str | None:

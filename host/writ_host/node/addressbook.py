@@ -49,17 +49,10 @@ def write(folder: Path, name: str, address: str) -> None:
     if read(folder).get(name) == address:
         return
     path = folder / BOOK_FILE
-    text = textfile.read(path) if files.exists(path) else _NEW_BOOK
-    key = json.dumps(name) if "." in name else name
-    line = f'{key} = "{address}"\n'
-    # names stand above the first table
-    table = re.search(r"^\s*\[", text, re.MULTILINE)
-    place = table.start() if table else len(text)
-    top, rest = text[:place], text[place:]
-    escaped = re.escape(name)
-    pattern = re.compile(rf'^(?:{escaped}|"{escaped}")[ \t]*=.*\n?', re.MULTILINE)
-    if pattern.search(top):
-        top = pattern.sub(lambda _: line, top, count=1)
+    top, rest = _split(textfile.read(path) if files.exists(path) else _NEW_BOOK)
+    line = f'{_key(name)} = "{address}"\n'
+    if _line_of(name).search(top):
+        top = _line_of(name).sub(lambda _: line, top, count=1)
     else:
         top += ("" if not top or top.endswith("\n") else "\n") + line
     files.write_atomically(path, (top + rest).encode(), 0o644)
@@ -70,11 +63,42 @@ def remove(folder: Path, name: str) -> bool:
     if name not in read(folder):
         return False
     path = folder / BOOK_FILE
-    escaped = re.escape(name)
-    pattern = re.compile(rf'^[ \t]*(?:{escaped}|"{escaped}")[ \t]*=.*\n?', re.MULTILINE)
-    text = pattern.sub("", textfile.read(path), count=1)
-    files.write_atomically(path, text.encode(), 0o644)
+    top, rest = _split(textfile.read(path))
+    top = _line_of(name).sub("", top, count=1)
+    files.write_atomically(path, (top + rest).encode(), 0o644)
     return name not in read(folder)
+
+
+def rename(folder: Path, before: str, after: str) -> bool:
+    """Give an entry of book.toml another name, in place of an entry that had it, in one write.
+
+    Returns whether there was an entry `before`.
+    """
+    if before not in read(folder):
+        return False
+    path = folder / BOOK_FILE
+    top, rest = _split(textfile.read(path))
+    top = _line_of(after).sub("", top, count=1)
+    top = _line_of(before).sub(lambda found: _key(after) + found["value"], top, count=1)
+    files.write_atomically(path, (top + rest).encode(), 0o644)
+    return after in read(folder)
+
+
+def _key(name: str) -> str:
+    # a dot in a bare key would make a table of it
+    return json.dumps(name) if "." in name else name
+
+
+def _line_of(name: str) -> re.Pattern[str]:
+    quoted = f"""["']?{re.escape(name)}["']?"""
+    return re.compile(rf"^[ \t]*{quoted}(?P<value>[ \t]*=.*\n?)", re.MULTILINE)
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The lines of names, which stand above the first table, and the rest."""
+    table = re.search(r"^\s*\[", text, re.MULTILINE)
+    place = table.start() if table else len(text)
+    return text[:place], text[place:]
 
 
 @dataclass(frozen=True)
@@ -109,6 +133,8 @@ def read_last_seen(folder: Path) -> dict[str, LastSeen]:
 def save_last_seen(folder: Path, name: str, address: str, node_id: bytes) -> None:
     """Remember where a member answered; the oldest entry is dropped when the file is full.
 
+    A former name of the same node is forgotten.
+
     Raises nothing for a file that cannot be read or written: the call that succeeded must not fail.
     """
     try:
@@ -116,10 +142,10 @@ def save_last_seen(folder: Path, name: str, address: str, node_id: bytes) -> Non
     except (BadText, OSError):
         return
     entry = LastSeen(address, node_id)
-    if seen.get(name) == entry:
+    others = [item for item in seen.items() if item[0] != name and item[1].node_id != node_id]
+    if seen.get(name) == entry and len(others) == len(seen) - 1:
         return
-    seen.pop(name, None)
-    kept = [*seen.items(), (name, entry)][-SEEN_MAX:]
+    kept = [*others, (name, entry)][-SEEN_MAX:]
     text = json.dumps({name: [one.address, one.node_id.hex()] for name, one in kept}, indent=1)
     # a full or read-only disk
     with contextlib.suppress(OSError):

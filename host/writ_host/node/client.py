@@ -175,9 +175,12 @@ class NodeClient:
         address, node_id = self.locate(target, deadline)
         if node_id is not None:
             return node_id
+        return bytes(self._ask_public(address, deadline).peer.node_id)
+
+    def _ask_public(self, address: str, deadline: float) -> Answer:
+        """The answer of the node at an address to a request that every member may make."""
         public = Target(None, address, "writ/beacon")
-        answer = self._wait(self._begin(public, address, None, GET, b""), public, deadline)
-        return bytes(answer.peer.node_id)
+        return self._wait(self._begin(public, address, None, GET, b""), public, deadline)
 
     def _check_member(self) -> None:
         if self.node.authority.me is None:
@@ -191,8 +194,12 @@ class NodeClient:
 
     def _identify(self, name: str, address: str, deadline: float) -> bytes:
         # ask for a public resource first: the call itself must reach no other node
-        target = Target(None, address, "writ/beacon")
-        answer = self._wait(self._begin(target, address, None, GET, b""), target, deadline)
+        answer = self._ask_public(address, deadline)
+        session = self.node.sessions.by_peer(answer.peer.node_id)
+        if answer.peer.name != name and session:
+            # renamed, perhaps: a new handshake shows the peer's capsule of today
+            self.node.sessions.drop(session)
+            answer = self._ask_public(address, deadline)
         if answer.peer.name != name:
             raise HostError(
                 f"{answer.peer.name} answers at {address}, not {name}",

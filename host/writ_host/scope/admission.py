@@ -174,15 +174,16 @@ def prepare_admission(
     """
     others = list(batch)
     name = name or request.name
+    known = {member.node_id: member for member in folder.members.all()}
+    renewed = known.get(request.node_id)
     if folder.policy and request.node_id in folder.policy.revoked:
+        who = str(renewed.name if renewed else name)
         raise HostError(
-            f"{name} ({request.node_id.hex()}) is revoked",
-            f"Restore it (writ member restore {name}), or give it a new key.",
+            f"{who} ({request.node_id.hex()}) is revoked",
+            f"Restore it (writ member restore {request.node_id.hex()}), or give it a new key.",
         )
     if any(request.node_id == other.request.node_id for other in others):
         raise HostError(f"{name}: two requests have the same key", "Give each request once.")
-    known = {member.node_id: member for member in folder.members.all()}
-    renewed = known.get(request.node_id)
     if (renewed is None or renewed.name != name) and (problem := name_problem(name)):
         raise HostError(f"{name!r} {problem}", "Give another one: --name NAME.")
     holder = folder.members.find(name)

@@ -181,7 +181,20 @@ class ScopeFolder:
         keys = self._records.group_keys(self.charter.group_key)
         return any(is_signed(capsule, key) for key in keys)
 
-    def is_outdated(self, member: Member) -> bool:
+    def state_of(self, member: Member, time_s: int) -> str:
+        """The state of a member's capsule at that time (Unix seconds).
+
+        "ok", or why nodes refuse it: "revoked", "expired", "void" or "old key".
+        """
+        if self.is_revoked(member):
+            return "revoked"
+        if member.expires <= time_s:
+            return "expired"
+        if self.is_void(member):
+            return "void"
+        return "old key" if self.is_of_former_key(member) else "ok"
+
+    def is_of_former_key(self, member: Member) -> bool:
         """Whether only a former group key signed this member's capsule: nodes refuse it."""
         return not is_signed(capsules.parse(member.raw), self.group_key)
 

@@ -127,7 +127,7 @@ def test_a_rename_that_ended_before_its_files_is_finished_by_the_next_run(
     words = ("member", "rename", "soil", "zebra", "--yes", "--timeout", "0.2")
     with monkeypatch.context() as broken:
         # after the certificate, before the first file
-        broken.setattr(cli_rename, "_move_files", lambda *_: os.close(-1))
+        broken.setattr(cli_rename, "move_files", lambda *_: os.close(-1))
         assert rig.run(*words).code == 1
     folder = ScopeFolder.open(rig.scope)
     certified = folder.members.find("zebra")

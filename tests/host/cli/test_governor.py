@@ -340,6 +340,6 @@ def test_a_succession_replaces_the_group_key(council: Council) -> None:
         council.writ("scope", "beacon", "--wait", "20")
         folder = ScopeFolder.open(council.scope)
         members = [one for one in folder.members.newest() if not folder.is_revoked(one)]
-        return [one.name for one in members if folder.is_outdated(one)]
+        return [one.name for one in members if folder.is_of_former_key(one)]
 
     wait_for(lambda: not outdated(), lambda: str(outdated()), 150)
