@@ -34,7 +34,7 @@ _ADVICE: dict[str, str] = {
     "RateLimited": "The node limits the rate of such requests: wait a few seconds and try again.",
     "Replayed": "Nothing to do: the message was received before.",
     "ResourceFailed": "See the log of that node: the code of the resource has failed.",
-    "Revoked": "The policy revokes this node: see writ policy show.",
+    "Revoked": "To restore the node: writ member restore NAME. writ policy show lists the revoked.",
     "RolledBack": "Nothing to do: a newer capsule is in force.",
     "StoreDamaged": "Restore the folder from a backup, or make a new key and request membership.",
     "TableFull": "Too many calls at once: try again.",

@@ -122,6 +122,10 @@ class NodeClient:
             answer = self._wait(pending, target, deadline)
         reply = self._reply(answer, started)
         self._sync_policy(reply)
+        if reply.reason is Revoked and self._is_restored(reply):
+            # refused by an older policy, and so without effect; the peer has pulled this node's now
+            pending = self._begin(target, address, node_id, method, payload)
+            reply = self._reply(self._wait(pending, target, deadline), started)
         return reply
 
     def observe(
@@ -257,7 +261,7 @@ class NodeClient:
             self.step(deadline)
         answer = pending.answers[0]
         if answer.rejection:
-            raise _to_error(answer.rejection, target, pending.call.address)
+            raise self._error(answer, target, pending.call.address)
         return answer
 
     def _next(self, pending: _PendingCall, wait_s: float) -> Answer | None:
@@ -269,7 +273,7 @@ class NodeClient:
             self.step(until)
         answer = pending.answers[0]
         if answer.rejection:
-            raise _to_error(answer.rejection, None, pending.call.address)
+            raise self._error(answer, None, pending.call.address)
         return answer
 
     def _cancel(self, pending: _PendingCall) -> None:
@@ -299,11 +303,41 @@ class NodeClient:
         # the side with the older policy pulls the newer one from the other now
         until = time.monotonic() + _SYNC_TIMEOUT_S
         epochs, peer = self.node.peer_epochs, reply.peer.node_id
-        if reply.reason in (Expired, Revoked) or peer not in epochs:
-            # this peer gives us nothing any more, or takes no part in governance
+        if peer not in epochs:
+            # it takes no part in governance
+            return
+        is_behind = epochs[peer] < self.node.authority.epoch
+        if reply.reason is Expired or (reply.reason is Revoked and not is_behind):
+            # this peer gives us nothing any more
             return
         while epochs[peer] != self.node.authority.epoch and time.monotonic() < until:
             self.step(until)
+
+    def _is_restored(self, reply: Reply) -> bool:
+        """Whether the policy in force here and at the peer does not revoke this node."""
+        known = self.node.peer_epochs.get(reply.peer.node_id)
+        return known == self.node.authority.epoch and not self.is_revoked
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether the policy in force on this node revokes the node itself."""
+        policy, me = self.node.authority.policy, self.node.authority.me
+        return bool(policy and me and me.node_id in policy.revoked)
+
+    def _error(self, answer: Answer, target: Target | None, address: str) -> Exception:
+        """The error for a call that ended without an answer."""
+        if isinstance(answer.rejection, Revoked):
+            # on this side: a peer's refusal is an answer, or PeerFailed
+            own = self.node.authority.epoch
+            name = answer.peer.name if answer.peer else target and target.name
+            return RefusedByNode(
+                f"Revoked ({Revoked.code}): {name or address} is revoked by the policy of epoch"
+                f" {own}, which {self.node.name} has",
+                f"To restore it: writ member restore {name or 'NAME'}",
+                Revoked.__name__,
+                Revoked.code,
+            )
+        return _to_error(answer.rejection, target, address)
 
 
 def _where(target: Target | None, address: str) -> str:

@@ -44,9 +44,10 @@ def refusal(client: NodeClient, target: Target, reply: Reply, method: int) -> Re
     reason = reply.reason
     if reason and reason not in _OF_RESOURCES:
         because = _because(client, reply, reason, method, target)
-        at = f"; {peer} is at epoch {reply.epoch}" if reply.epoch else ""
+        at = _epochs(client, reply)
         message = f"{peer} refused: {reason.__name__} ({reason.code}): {because}{at}"
-        return RefusedByNode(message, advice_for(reason), reason.__name__, reason.code)
+        advice = _advice(client, reply, reason)
+        return RefusedByNode(message, advice, reason.__name__, reason.code)
     message, advice = _PLAIN.get(reply.code, ("answered {code} {text}", "See writ status {node}."))
     facts = {
         "path": target.path,
@@ -60,6 +61,27 @@ def refusal(client: NodeClient, target: Target, reply: Reply, method: int) -> Re
     return RefusedByNode(message, advice.format_map(facts), name, code)
 
 
+def _epochs(client: NodeClient, reply: Reply) -> str:
+    """The epoch of the peer, and that of this node where it is another one."""
+    own = client.node.authority.epoch
+    if not reply.epoch:
+        return ""
+    text = f"; {reply.peer.name} is at epoch {reply.epoch}"
+    return text if own == reply.epoch else f"{text}, {client.node.name} at epoch {own}"
+
+
+def _advice(client: NodeClient, reply: Reply, reason: type[Rejection]) -> str:
+    """What to do about a refusal, by whose policy is the older one."""
+    authority, peer = client.node.authority, reply.peer.name
+    if reply.epoch and reply.epoch < authority.epoch:
+        return f"{peer} has an older policy. To bring it up to date: writ member deliver {peer}"
+    if reason is not Revoked:
+        return advice_for(reason)
+    if not client.is_revoked and reply.epoch == authority.epoch:
+        return "The policy of that epoch does not revoke this node: run the command again."
+    return f"To restore it: writ member restore {client.node.name}"
+
+
 def _because(
     client: NodeClient, reply: Reply, reason: type[Rejection], method: int, target: Target
 ) -> str:
@@ -70,7 +92,8 @@ def _because(
         found = parse_rejection(bytes(reply.payload)) or Expired()
         return rejection_text(found).split(": ", 1)[1]
     if reason is Revoked:
-        return f"{client.node.name} is revoked"
+        epoch = f" of epoch {reply.epoch}" if reply.epoch else ""
+        return f"the policy{epoch} there revokes {client.node.name}"
     if reason is NotMember:
         return f"{client.node.name} is not a member there"
     if reason is NoPolicy or not policy:

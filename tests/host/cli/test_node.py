@@ -186,6 +186,37 @@ def test_a_revoked_node_is_refused_at_once(field: Field) -> None:
             assert (error["name"], error["code"]) == ("Revoked", Revoked.code)
 
 
+def test_a_refusal_says_which_side_has_which_epoch(field: Field) -> None:
+    pump, guest = field.device("pump"), field.folder("guest", GUEST)
+    write_book(guest, pump=pump.address)
+    writ("status", "pump", "--node", guest)
+    id = status.read_folder_status(guest).node
+    with PlainClient(pump.address) as client:
+        client.post("writ", field.scope.enact(RULES, (id,)))
+    error = writ_json("status", "pump", "--node", guest, code=1)["error"]
+    assert "the policy of epoch 2 there revokes guest" in error["message"]
+    assert "pump is at epoch 2, guest at epoch 1" in error["message"]
+    assert error["advice"] == "To restore it: writ member restore guest"
+    # restored; the device learns of it from the request that it refuses
+    field.scope.hand(guest, field.scope.policies[-1], field.scope.enact(RULES))
+    told = writ_json("status", "pump", "--node", guest)
+    assert told["epoch"] == 3
+
+
+def test_a_node_with_an_older_policy_is_named(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pump, guest = field.device("pump"), field.folder("guest", GUEST)
+    write_book(guest, pump=pump.address)
+    writ("status", "pump", "--node", guest)
+    field.scope.hand(guest, field.scope.enact([*RULES, [GUEST, SENSOR, "temp", GET]]))
+    # without the time in which the device would pull the newer one
+    monkeypatch.setattr(NodeClient, "_sync_policy", lambda *_: None)
+    error = writ_json("get", "pump/temp", "--node", guest, code=1)["error"]
+    assert "pump is at epoch 1, guest at epoch 2" in error["message"]
+    assert error["advice"].endswith("writ member deliver pump")
+
+
 def test_a_revoked_node_is_not_trusted_as_a_server(field: Field) -> None:
     pump = field.device("pump")
     node, other = field.folder("laptop", OPERATOR), field.folder("other", OPERATOR)
@@ -200,6 +231,8 @@ def test_a_revoked_node_is_not_trusted_as_a_server(field: Field) -> None:
     for _ in range(2):
         error = writ_json("get", "pump/temp", "--node", other, code=1)["error"]
         assert (error["name"], error["code"]) == ("Revoked", Revoked.code)
+        assert "pump is revoked by the policy of epoch 2, which other has" in error["message"]
+        assert error["advice"] == "To restore it: writ member restore pump"
     # capsules are signed, so even the revoked device may deliver its revocation
     with PlainClient(pump.address) as client:
         client.post("writ", revoked)
