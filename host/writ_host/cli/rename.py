@@ -148,9 +148,7 @@ def _check_state(folder: ScopeFolder, member: Member, new_name: str) -> None:
     state = folder.state_of(member, now_s())
     if state in _REFUSALS:
         why, advice = _REFUSALS[state]
-        # its name may be that of a newer member
-        is_newest = folder.members.find(str(member.name)) is member
-        name = member.name if is_newest else member.node_id.hex()
+        name = folder.members.handle(member.node_id)
         raise HostError(
             f"{member.name} ({member.node_id.hex()}) {why}",
             advice.format(name=name, new_name=new_name),

@@ -177,10 +177,10 @@ def prepare_admission(
     known = {member.node_id: member for member in folder.members.all()}
     renewed = known.get(request.node_id)
     if folder.policy and request.node_id in folder.policy.revoked:
-        who = str(renewed.name if renewed else name)
         raise HostError(
-            f"{who} ({request.node_id.hex()}) is revoked",
-            f"Restore it (writ member restore {request.node_id.hex()}), or give it a new key.",
+            f"{renewed.name if renewed else name} ({request.node_id.hex()}) is revoked",
+            f"Restore it (writ member restore {folder.members.handle(request.node_id)}), or give it"
+            " a new key.",
         )
     if any(request.node_id == other.request.node_id for other in others):
         raise HostError(f"{name}: two requests have the same key", "Give each request once.")

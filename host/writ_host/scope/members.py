@@ -71,6 +71,13 @@ class ScopeMembers:
                 return member
         return None
 
+    def handle(self, node_id: bytes) -> str:
+        """What `find` takes for it: its name, or its node id (hex) where another has the name."""
+        member = self.with_node_id(node_id)
+        if member is not None and self.find(str(member.name)) is member:
+            return str(member.name)
+        return node_id.hex()
+
     def names(self) -> dict[bytes, str]:
         """{node id: name} of all members."""
         return {member.node_id: member.name for member in self.all()}
