@@ -325,9 +325,10 @@ def clean(
 ) -> None:
     """Make room in the list of revoked nodes.
 
-    All living members are renewed. Then a policy voids every membership from before the present
-    epoch, those of the revoked nodes too, and their ids leave the list. Renewals are delivered with
-    --deliver; other nodes get theirs from gateways. A node that has none yet is refused until then.
+    All living members are renewed first. Then a new policy voids every membership from earlier
+    epochs. So the memberships of revoked nodes are void too, and their ids leave the list. With
+    --deliver the command hands over policy and renewals; other nodes get them from gateways. A node
+    without its renewal is refused until it has it.
     """
     folder = open_scope(out, scope, signing)
     with issuing(out, folder, signing):
