@@ -1,4 +1,4 @@
-"""Hands a certified action to its target, then makes the request that the action allows."""
+"""Invocation: hands an action to its target, then makes the request that the action allows."""
 
 from ..authority import capsule
 from ..wire import coap

@@ -22,7 +22,7 @@ waiting_for, fingerprint, attempt, cheaters) and sleeps. Instead of `run`, a cal
     storage     the shared folder, and each governor's own store
     founding    the group key of a new scope
     request     what governors are asked to sign; signing: the signatures
-    plan        a change of governors; resharing: its new key shares
+    plan        a change of governors; re-sharing: its new key shares
     signguard   one policy state for each epoch
     keyring     the governors' keys on this machine
     progress    what a step reports; status: the same from the files alone

@@ -1,4 +1,4 @@
-"""The plan of a resharing (resharing.py): the old and new governors, and the dealers.
+"""The plan of a re-sharing (resharing.py): the old and new governors, and the dealers.
 
     plan = [ "writ-resharing", [scope, threshold, nonce, [+ governor / place]], group key,
              [+ verifying share], new roster, [+ peers: tstr], [+ dealer: uint] ]
@@ -32,9 +32,9 @@ _TAG = "writ-resharing"
 
 
 class BadPlan(HostError):
-    """A change of governors that a resharing cannot make."""
+    """A change of governors that a re-sharing cannot make."""
 
-    advice = "A resharing keeps scope and threshold; for another threshold, found a successor."
+    advice = "A re-sharing keeps scope and threshold; for another threshold, found a successor."
 
 
 @dataclass(frozen=True)

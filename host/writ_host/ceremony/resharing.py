@@ -1,4 +1,4 @@
-"""The resharing ceremony: new shares of the same group key for a new list of governors.
+"""The re-sharing ceremony: new shares of the same group key for a new list of governors.
 
 One protocol refreshes the shares, adds or removes a governor, and replaces a lost share:
 `threshold` of the old governors deal, and all new governors receive (keys/reshare.py). Devices
@@ -52,7 +52,7 @@ def _sealing_info(ceremony: bytes, dealer: int, receiver: int) -> bytes:
 
 
 class Resharing:
-    """One governor's part of a resharing: old, new or both.
+    """One governor's part of a re-sharing: old, new or both.
 
     `seat` is the seat in force, None for a governor without one. `decide()` asks the operator of a
     dealer, and of a governor without a seat: True, False, or None for "not answered yet". The

@@ -1,4 +1,4 @@
-"""Runs the demonstration's steps, and keeps the testbed running afterwards on request."""
+"""The runner of the demonstration: all steps, and on request the testbed goes on afterwards."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""Shows the demonstration as it runs: a live view on a terminal, lines elsewhere."""
+"""The view of the demonstration while it runs: a live view on a terminal, lines elsewhere."""
 
 import threading
 import time

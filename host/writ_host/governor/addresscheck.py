@@ -1,4 +1,4 @@
-"""Whether this machine still has the address that a governor's sockets are bound to.
+"""The address check: whether this machine still has the address of a governor's sockets.
 
 A lease of DHCP that ends takes the address away. The socket stays bound to it, nothing arrives any
 more, and no system call fails.

@@ -1,1 +1,1 @@
-"""The ceremonies of a daemon: founding, resharing and succession, and the gossip of their files."""
+"""Ceremonies of a daemon: founding, re-sharing and succession, and the gossip of their files."""

@@ -231,7 +231,7 @@ class Ceremonies:
         kind: "change" (records: new governors, and those with a new address; remove: names),
         "refresh", or "succeed" (records: all governors then; charter: the one in force). dealers:
         names of governors that are online; by default this governor and others that stay. The
-        proposer of a resharing approves it by proposing. Raises `HostError`.
+        proposer of a re-sharing approves it by proposing. Raises `HostError`.
         """
         if self.seat is None:
             raise NoSuchSeat("this governor has no seat", "Ask a governor that has one.")

@@ -1,4 +1,4 @@
-"""Builds the plan or invitation for a change of governors that an operator requests."""
+"""The plan or invitation for a change of governors that an operator requests."""
 
 from collections.abc import Mapping, Sequence
 
@@ -51,14 +51,14 @@ def plan_change(
     addresses: Mapping[bytes, str],
     random: Random,
 ) -> Plan:
-    """The plan of a resharing that adds the owners of `records` and removes those in `remove`.
+    """The plan of a re-sharing that adds the owners of `records` and removes those in `remove`.
 
     addresses: of the governors that stay, by node key; dealers: names, by default this governor and
     others that stay; governors in `records` come last, since they may have lost their share. Raises
     `UnknownGovernor`, `Malformed`, `BadPlan`.
     """
     if threshold not in (None, seat.roster.threshold):
-        raise Malformed("a resharing keeps the threshold", "Found a successor for another one.")
+        raise Malformed("a re-sharing keeps the threshold", "Found a successor for another one.")
     governors = _new_list(seat.roster, records, remove)
     known = {**addresses, **{one.governor.node_key: one.peers for one in records}}
     for one in governors:

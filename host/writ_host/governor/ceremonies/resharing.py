@@ -1,4 +1,4 @@
-"""A resharing between daemons.
+"""A re-sharing between daemons.
 
 States, in their order: "new", "approve" (the operator decides), "deal", "confirm", and "done",
 "failed" or "refused".
@@ -15,7 +15,7 @@ from .run import DONE, CeremonyRun, digest_of_public
 
 
 class ResharingRun(CeremonyRun):
-    """A resharing; `seat` is the one in force, None for a governor without one."""
+    """A re-sharing; `seat` is the one in force, None for a governor without one."""
 
     steps = ("deal", "confirm", "complaint", "refuse")
 

@@ -1,6 +1,6 @@
 """One ceremony in one daemon: its state machine, its gossip, and its operator's decision.
 
-This is the common part of a founding (founding.py) and a resharing (resharing.py).
+This is the common part of a founding (founding.py) and a re-sharing (resharing.py).
 """
 
 from abc import ABC, abstractmethod

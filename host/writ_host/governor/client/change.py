@@ -1,4 +1,4 @@
-"""Follows a change of governors until it is in force: first its ceremony, then a proposal."""
+"""A change of governors, followed until it is in force: first its ceremony, then a proposal."""
 
 import time
 from pathlib import Path

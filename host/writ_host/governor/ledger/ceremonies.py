@@ -3,7 +3,7 @@
 from ... import codec
 from .database import Database, LedgerFull
 
-# Founding, resharing and succession among 13 governors leave some 60 files each, or 300 if attempt
+# Founding, re-sharing and succession among 13 governors leave some 60 files each, or 300 if attempt
 # after attempt fails.
 FILES_MAX = 512
 NAME_CHARS_MAX = 128
