@@ -254,7 +254,8 @@ class Governor:
 
     def _set_peers(self) -> None:
         governors = [*self._others(), *self._former.listed()]
-        self.endpoint.set_peers(governors, self.ceremonies.peers())
+        ceremonies = self.ceremonies
+        self.endpoint.set_peers(governors, ceremonies.peers(), ceremonies.trusted())
 
     # --- the core ---------------------------------------------------------------------------------
 

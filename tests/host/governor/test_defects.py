@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from daemon_rig import Driven, found
+from dns_rig import until
 
 from writ.authority import capsule as capsules
 from writ.errors import ResourceFailed
@@ -158,6 +159,8 @@ def test_no_name_and_no_key_in_an_invitation_ends_a_daemon(tmp_path: Path) -> No
         record = Record(one, "10.0.0.3:5685", "10.0.0.3:5683")
         ceremonies.accept_invitation(invitation(anna, [record]), source)
     driven.turn(3)
+    until(lambda: not driven.daemon.endpoint.address_book._resolver_for_strangers._threads)
+    driven.turn()
     assert carl.public.node_key in driven.daemon.endpoint.peers
     assert negative.node_key not in driven.daemon.endpoint.peers
     driven.daemon.close()

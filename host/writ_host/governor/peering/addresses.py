@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from writ.authority.ratelimit import TokenBucket
 from writ.compat import Clock
 from writ.errors import UsageError
 from writ.link import udp
@@ -15,11 +16,18 @@ from writ.link import udp
 from ... import files, target, textfile
 from ...errors import Malformed
 from ...keys.identity import PublicIdentity
+from ...node.resolver import Resolver
 from ...textfile import BadText
 
 _HEAD = "# Addresses of the other governors: name, host:port\n"
-# A host name is resolved again after so long, seldom because the look-up blocks.
-_RESOLVE_AGAIN_MS = 300000
+# Look-ups of names in invitations that no operator has approved. A founding by names has 13 at
+# most; beyond two foundings strangers make this governor ask for six names a minute. They have a
+# table and threads of their own, so that they delay no name of a known governor.
+STRANGERS_BURST = 26
+STRANGERS_REFILL_MS = 10_000
+STRANGERS_AT_ONCE = 2
+STRANGERS_THREADS_MAX = 4
+STRANGERS_NAMES_MAX = 32
 
 
 class BadAddresses(Malformed):
@@ -34,8 +42,15 @@ class AddressBook:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._by_name = _read(path)
-        self._clock = Clock()
-        self._resolved: dict[str, tuple[str, int]] = {}  # numeric address, and when it expires, ms
+        clock = Clock()
+        self._resolver = Resolver(lambda: int(clock.now_ms()))
+        self._resolver_for_strangers = Resolver(
+            lambda: int(clock.now_ms()),
+            TokenBucket(STRANGERS_BURST, STRANGERS_REFILL_MS),
+            STRANGERS_AT_ONCE,
+            STRANGERS_THREADS_MAX,
+            STRANGERS_NAMES_MAX,
+        )
 
     def set(self, found: Mapping[str, str]) -> None:
         """Store {name: "host:port"}, durably if anything changes."""
@@ -67,22 +82,18 @@ class AddressBook:
                 found[governor.node_key] = address
         return found
 
-    def resolve(self, address: str) -> str:
-        """The address with a numeric host; "" if it cannot be resolved."""
+    def resolve(self, address: str, is_trusted: bool = True) -> str:
+        """The address with a numeric host; "" if it is not known now: ask again later.
+
+        Never waits for a name server. is_trusted: False for an address that a stranger may have
+        chosen, whose look-ups are limited.
+        """
         if not address or is_numeric(address):
             return address
-        known, until = self._resolved.get(address, ("", 0))
-        if self._clock.now_ms() < until:
-            return known
         host, port = udp.split(address)
-        try:
-            listed = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)
-            known = f"{listed[0][4][0]}:{port}"
-        except (OSError, UnicodeError):
-            # the address of before is the best guess; a name may have a label of over 63 letters
-            pass
-        self._resolved[address] = known, self._clock.now_ms() + _RESOLVE_AGAIN_MS
-        return known
+        resolver = self._resolver if is_trusted else self._resolver_for_strangers
+        found = resolver.resolve(host)
+        return f"{found}:{port}" if found else ""
 
 
 def is_numeric(address: str) -> bool:

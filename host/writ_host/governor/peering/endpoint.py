@@ -8,7 +8,7 @@ is said that a crash could undo. Messages to one peer share datagrams.
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 from typing import Protocol
 
@@ -246,18 +246,20 @@ class PeerEndpoint:
 
     # --- peers ------------------------------------------------------------------------------------
 
-    def set_peers(self, governors: Iterable[PublicIdentity], others: dict[bytes, str]) -> None:
+    def set_peers(
+        self, governors: Iterable[PublicIdentity], others: dict[bytes, str], trusted: Set[bytes]
+    ) -> None:
         """Replace the peers: the governors, and `others` by node key with their addresses.
 
-        `others` may come from invitations of strangers. A key and its negative have the same node
-        id: of such keys the first counts, and none that is our own.
+        `others` that are not in `trusted` may come from invitations of strangers. A key and its
+        negative have the same node id: of such keys the first counts, and none that is our own.
         """
         found = self.address_book.of(governors)
         taken = {key[1:] for key in (*found, self.transport.key)}
         for key, address in others.items():
             if key[1:] in taken:
                 continue
-            resolved = self.address_book.resolve(address)
+            resolved = self.address_book.resolve(address, key in trusted)
             if resolved:
                 found[key] = resolved
                 taken.add(key[1:])
