@@ -48,6 +48,7 @@ package(  # noqa: F821
         "node/session.py",
         "node/statement.py",
         "node/sync.py",
+        "startup.py",
         "wire/__init__.py",
         "wire/blockwise.py",
         "wire/coap.py",

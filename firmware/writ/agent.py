@@ -4,13 +4,11 @@ node = writ.Node.load("/node")      # config.json and the records of store.py ar
 node.run()
 """
 
-import json
-
-from . import compat, crypto
+from . import crypto
 from .authority.capsule import check_name, node_id
 from .authority.store import FileFlash, Store
-from .compat import MICROPYTHON, Clock, open_private, tidy, unload
-from .errors import RateLimited, Rejection, StoreDamaged, UsageError
+from .compat import Clock, tidy, unload
+from .errors import RateLimited, Rejection, UsageError
 from .limits import DATAGRAMS_A_STEP, SHARE_OF_STRANGERS
 from .link.udp import UdpLink
 from .node.call import Answer
@@ -24,25 +22,12 @@ _HELLO_AGAIN_MS = 4000
 _RENEW_AGAIN_MS = 3600000
 
 
-def load_key(store):
-    """The node's P-256 private key (32 bytes) from its store; made on the first start.
-
-    Raises `StoreDamaged` if the key is lost: a store with other records had one.
-    """
-    private = store.load("key")
-    if not private:
-        for name in ("charter", "policy", "member"):
-            if store.load(name):
-                raise StoreDamaged("key")
-        private = crypto.p256_generate()
-        store.save("key", private)
-    return private
-
-
 class Node(Core):
     """A node with a clock and a link. config: dict as in config.json (docs/wire.md)."""
 
     def __init__(self, store, config):
+        from .startup import load_key, mend
+
         scope = config.get("scope")
         Core.__init__(
             self,
@@ -51,6 +36,7 @@ class Node(Core):
             check_name(config.get("name", "node")),
             bytes.fromhex(scope) if scope else None,
         )
+        mend(self)
         self.config = config
         self.clock = Clock()
         self.link = None
@@ -74,6 +60,7 @@ class Node(Core):
         self._is_flooded = False  # whether the last step has left datagrams waiting
         self._is_full = False  # whether the last step had no room for its own work
         self._running = False
+        self._lock = None  # of the folder
 
     @classmethod
     def load(cls, directory="/node"):
@@ -82,24 +69,13 @@ class Node(Core):
         Raises `UsageError`, also for a directory that another process uses (on CPython only), and
         `StoreDamaged`.
         """
-        try:
-            with open_private(directory + "/config.json", "r") as handle:
-                config = json.load(handle)
-                if not MICROPYTHON and config.get("oscore") and not compat.is_private(handle):
-                    raise UsageError("other users can read config.json: chmod 600 it")
-        except OSError as error:
-            raise UsageError("no config.json in " + directory + ": " + str(error)) from None
-        except ValueError:
-            raise UsageError("no JSON: config.json in " + directory) from None
-        if not MICROPYTHON:
-            # two processes on one folder would use AEAD nonces twice
-            try:
-                lock = compat.lock_folder(directory)
-            except OSError as error:
-                raise UsageError(directory + " is in use: " + str(error)) from None
+        from .startup import read_config
+
+        config, lock = read_config(directory)
         node = cls(Store(FileFlash(directory)), config)
-        if not MICROPYTHON:
-            node._lock = lock  # type: ignore[attr-defined]
+        node._lock = lock
+        # its code is needed once
+        unload("startup")
         return node
 
     @property

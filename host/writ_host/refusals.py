@@ -36,7 +36,8 @@ _ADVICE: dict[str, str] = {
     "ResourceFailed": "See the log of that node: the code of the resource has failed.",
     "Revoked": "To restore the node: writ member restore NAME. writ policy show lists the revoked.",
     "RolledBack": "Nothing to do: a newer capsule is in force.",
-    "StoreDamaged": "Restore the folder from a backup, or make a new key and request membership.",
+    "StoreDamaged": "Restore the folder from a backup without its sessions (s*), or make a new key"
+    " and request membership.",
     "TableFull": "Too many calls at once: try again.",
     "TimedOut": "Check that the node runs, its address, and the network between.",
     "UnknownContext": "The node has lost this session: try again.",

@@ -20,10 +20,10 @@ from Crypto.PublicKey import ECC
 from Crypto.Signature import eddsa
 
 from writ import crypto
-from writ.agent import load_key
 from writ.authority import capsule
 from writ.authority.authority import Authority
 from writ.authority.store import FileFlash, Store
+from writ.startup import load_key
 from writ_host.demo import loopback
 
 HERE = Path(__file__).parent

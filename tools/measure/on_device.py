@@ -12,10 +12,10 @@ import sys
 import time
 
 from writ import crypto
-from writ.agent import load_key
 from writ.authority import capsule as capsules
 from writ.authority.store import FileFlash, Store
 from writ.node.node import Node
+from writ.startup import load_key
 from writ.wire import coap
 
 _RUNS = 2

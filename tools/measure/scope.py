@@ -6,11 +6,11 @@ from Crypto.PublicKey import ECC
 from Crypto.Signature import eddsa
 
 from writ import crypto
-from writ.agent import load_key
 from writ.authority import capsule
 from writ.authority.authority import Authority
 from writ.authority.capsule import AMENDMENT, BEACON, CHARTER, MEMBER, POLICY, build, head
 from writ.authority.store import Store
+from writ.startup import load_key
 
 FOUNDED = 1_790_000_000
 RULES = [

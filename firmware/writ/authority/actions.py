@@ -18,6 +18,7 @@ class Actions:
     def __init__(self, store):
         self._store = store
         record = store.load("acts")
+        store.mend("acts")
         # an action that expires at `floor` or before is refused, since its nonce may be forgotten
         self._floor, self._spent = cbor.decode(record) if record else (0, [])
         self._waiting = []  # oldest first

@@ -14,6 +14,9 @@ def load(authority):
     # the capsules on flash were verified before they were written
     raw = authority.store.load("charter")
     if not raw:
+        for name in ("policy", "member", "beacon"):
+            if authority.store.load(name):
+                raise StoreDamaged("charter is missing")
         return
     charter = Charter(capsules.parse(raw))
     if authority.scope is not None and authority.scope != charter.scope:

@@ -1,9 +1,11 @@
 """Crash-safe records on flash: two slots each, with a sequence number and a checksum.
 
-A record is written into the older slot, so that power may fail at each byte: the next start finds
-either the old record or the new one. The first save writes both slots. The files belong to a
-`flash` object with two methods: `read(name)` gives bytes, or None only where no file is;
-`write(name, data)` returns when the data is on the medium. Both raise `OSError`.
+A save writes the slot that is not the newest, then the other one with the same content, so that
+power may fail at each byte: the next start finds either the old record or the new one, and each
+slot alone is the newest one afterwards. The record "names" lists the saved ones: a record that is
+lost is no record that was never saved. The files belong to a `flash` object with two methods:
+`read(name)` gives bytes, or None only where no file is; `write(name, data)` returns when the data
+is on the medium. Both raise `OSError`.
 """
 
 import os
@@ -17,6 +19,8 @@ from ..limits import RECORD_BYTES_MAX
 _HEADER_BYTES = const(7)
 _CHECK_BYTES = const(8)
 _ENOENT = const(2)
+# The list of records; longer names than its record holds are not listed
+_LIST = "names"
 
 
 def _frame(sequence, data):
@@ -41,55 +45,104 @@ class Store:
 
     def __init__(self, flash):
         self._flash = flash
-        self._newest = {}  # name -> (sequence, slot "a" or "b")
+        # name -> (sequence, newest slot, whether the other slot has the same sequence); None for
+        # the latter after `reset`
+        self._newest = {}
+        self._names = None  # the list of records, once it was needed
+
+    def _find(self, name):
+        # ((sequence, slot, is_double), content, slots there, error): of the newest whole slot
+        newest = (0, "b", False)
+        data = None
+        seen = error = ""
+        for slot in "ab":
+            try:
+                raw = self._flash.read(name + "." + slot)
+            except OSError as reason:
+                error = name + ": " + str(reason)
+                continue
+            if raw is not None:
+                seen += slot
+            found = _unframe(raw)
+            if found and found[0] >= newest[0]:
+                newest = (found[0], slot, found[0] == newest[0])
+                data = found[1]
+        return newest, data, seen, error
 
     def load(self, name):
         """The newest whole record (bytes), or None if it was never saved.
 
-        Raises `StoreDamaged` if a slot cannot be read, or if there are slots and none is whole: the
-        node rather stops than continues from an unknown state.
+        Raises `StoreDamaged` for what no power failure leaves: a slot that cannot be read, slots of
+        which none is whole, or a missing slot. The node rather stops than continues from an unknown
+        state.
         """
-        best = None
-        seen = ""
-        for slot in "ab":
-            try:
-                raw = self._flash.read(name + "." + slot)
-            except OSError as error:
-                # this slot may have the newest record: the other one is no replacement
-                raise StoreDamaged(name + ": " + str(error)) from None
-            if raw is not None:
-                seen += slot
-            found = _unframe(raw)
-            if found and (best is None or found[0] > best[0]):
-                best = (found[0], found[1], slot)
-        if best is None:
-            # a first save cut short leaves slot a alone
-            if seen not in ("", "a"):
-                raise StoreDamaged(name)
-            return None
-        self._newest[name] = (best[0], best[2])
-        return best[1]
+        newest, data, seen, error = self._find(name)
+        # this slot may have the newest record: the other one is no replacement
+        if not error:
+            # slot a alone is a first save that was cut short
+            if seen == "b" or (seen == "a" and newest[0] > 1):
+                error = name + "." + "ba"[seen == "b"] + " is missing"
+            elif data is None and (seen == "ab" or (name != _LIST and name in self._listed())):
+                error = name if seen else name + " is missing"
+        if error:
+            raise StoreDamaged(error)
+        if data is not None:
+            self._newest[name] = newest
+        return data
 
-    def save(self, name, data):
-        """Replace the record by `data` (RECORD_BYTES_MAX at most). Power may fail at any time."""
+    def _listed(self):
+        if self._names is None:
+            self._names = (self.load(_LIST) or b"").decode().split()
+        return self._names
+
+    def save(self, name, data, is_kept=True):
+        """Replace the record by `data` (RECORD_BYTES_MAX at most). Power may fail at any time.
+
+        is_kept: False for a record that may go back by one save, or be lost: only its first save
+        writes both slots, and it is not listed.
+        """
         if len(data) > RECORD_BYTES_MAX:
             raise UsageError("record over RECORD_BYTES_MAX")
         if name not in self._newest:
             self.load(name)
-        sequence, slot = self._newest.get(name, (0, "b"))
-        framed = _frame(sequence + 1, data)
+        sequence, slot, is_double = self._newest.get(name, (0, "b", None))
+        sequence += 1
+        framed = _frame(sequence, data)
+        targets = "ab" if slot == "b" else "ba"
+        if not is_kept and is_double is not None:
+            targets = targets[0]
         try:
-            # the first record goes into both: in one slot only it would be lost with that slot
-            for target in "ab" if not sequence else "a" if slot == "b" else "b":
+            for target in targets:
                 self._flash.write(name + "." + target, framed)
+                # one slot is whole now, and the next save does not begin with it
+                self._newest[name] = (sequence, target, target != targets[0])
         except OSError as error:
-            # the other slot is whole, and the next save writes this one again
             raise StoreFailed(name + ": " + str(error)) from None
-        self._newest[name] = (sequence + 1, target)
+        if is_kept and name != _LIST:
+            self._list(name)
+
+    def _list(self, name):
+        names = self._listed()
+        if name not in names:
+            text = " ".join(names + [name]).encode()
+            if len(text) <= RECORD_BYTES_MAX:
+                self.save(_LIST, text)
+                names.append(name)
+
+    def mend(self, name):
+        """Complete the save of a loaded record that a power failure has cut between the slots."""
+        found = self._newest.get(name)
+        if found and found[2] is False:
+            self.save(name, self.load(name))
+        elif found and found[2]:
+            self._list(name)
 
     def reset(self, name):
         """Give up a damaged record: the next `save` overwrites it."""
-        self._newest[name] = (0, "b")
+        sequence, slot, _ = self._find(name)[0]
+        # first the slot that is whole, with a sequence above that of the other one
+        slot = "ba"[slot == "b"] if sequence else slot
+        self._newest[name] = (sequence + 1 if sequence else 0, slot, None)
 
 
 class FileFlash:

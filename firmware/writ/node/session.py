@@ -148,7 +148,8 @@ class Sessions:
             # another session may have its record by now
             raise UnknownContext()
         saved = [session.peer.raw, list(session.keys), session.is_writ, limit]
-        self._store.save(session.record, cbor.encode(saved))
+        # a session that goes back by one save skips the numbers that it may have used
+        self._store.save(session.record, cbor.encode(saved), session.is_preshared)
 
     def _restore(self, record):
         try:

@@ -91,7 +91,7 @@ def _first_boot(bed: Testbed, report: Report) -> None:
         made[spec.name] = boot(bed, spec)
     report.prove(
         "every node generated its own key at its first boot",
-        all(files == ["key.a", "key.b"] for files in made.values()),
+        all(files == ["key.a", "key.b", "names.a", "names.b"] for files in made.values()),
         f"{len(DEVICES)} devices ({bed.device.description}) and a gateway ({bed.host.description})"
         " were configured with a name and the scope's id, without any secret",
     )

@@ -98,7 +98,7 @@ class _ScopeNodeStore:
             return self._private
         return self._deferred.get(name) or self._store.load(name)
 
-    def save(self, name: str, data: bytes) -> None:
+    def save(self, name: str, data: bytes, is_kept: bool = True) -> None:
         """As `Store.save`. Raises `UsageError` for the key."""
         if name == "key":
             raise UsageError("the key stays in memory")
@@ -106,7 +106,7 @@ class _ScopeNodeStore:
             self._deferred[name] = data
         else:
             self._deferred.pop(name, None)
-            self._store.save(name, data)
+            self._store.save(name, data, is_kept)
 
     def write_deferred(self) -> None:
         """Write the deferred records. After a `StoreFailed` the rest is kept for the next call."""
@@ -114,6 +114,10 @@ class _ScopeNodeStore:
             name, data = next(iter(self._deferred.items()))
             self._store.save(name, data)
             del self._deferred[name]
+
+    def mend(self, name: str) -> None:
+        """As `Store.mend`."""
+        self._store.mend(name)
 
     def reset(self, name: str) -> None:
         """As `Store.reset`."""

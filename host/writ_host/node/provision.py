@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from writ import crypto
-from writ.agent import load_key
 from writ.authority import capsule as capsules
 from writ.authority.authority import Authority
 from writ.authority.store import FileFlash, Store
 from writ.compat import Clock
 from writ.errors import AlreadyKnown
 from writ.node.statement import member_request
+from writ.startup import load_key
 
 from .. import files, target
 from ..errors import HostError

@@ -5,9 +5,9 @@ from authority_rig import OWN_X, Rig, beacon_raw, members_raw, policy_raw
 from fakeflash import FailingFlash, MemoryFlash
 from harness import raises
 
-from writ.agent import load_key
 from writ.authority.store import Store
 from writ.errors import AlreadyKnown, StoreDamaged
+from writ.startup import load_key
 
 THIEF = b"thief..."
 
@@ -47,17 +47,18 @@ def test_empty_or_broken_slots_are_damage_and_no_first_start():
             assert str(error) == record
 
 
-def test_one_broken_slot_of_the_newest_policy_costs_no_epoch_it_was_not_saved_with():
-    # the first save of each record wrote both slots
-    rig = Rig()
-    rig.with_policy(revoked=[THIEF])
-    for slot in ("policy.a", "policy.b"):
-        files = dict(rig.flash.files)
-        files[slot] = b""
-        again = Rig(charter=False)
-        again.flash = MemoryFlash(files)
-        again.boot()
-        assert again.authority.epoch == 1 and THIEF in again.authority.policy.revoked
+def test_one_broken_slot_takes_no_record_back():
+    rig = ready()
+    for slot in rig.flash.files:
+        for rest in (b"", b"rotten", rig.flash.files[slot][:-1]):
+            again = Rig(charter=False)
+            again.flash = MemoryFlash(dict(rig.flash.files))
+            again.flash.files[slot] = rest
+            again.boot()
+            assert again.authority.epoch == 2 and THIEF in again.authority.policy.revoked
+            assert again.authority.me.raw == rig.authority.me.raw
+            assert again.authority.beacon.raw == rig.authority.beacon.raw
+            assert len(load_key(Store(again.flash))) == 32
 
 
 def test_a_node_that_lost_its_own_capsule_starts_and_takes_it_again():
@@ -100,7 +101,7 @@ def test_a_key_is_made_in_a_folder_without_other_records_only():
             flash.files[slot] = rest
         before = dict(flash.files)
         error = raises(StoreDamaged, load_key, Store(flash))
-        assert str(error) == "key" and flash.files == before
+        assert str(error)[:3] == "key" and flash.files == before
     # a first start that lost power makes its key
     for files in ({}, {"key.a": b""}, {"key.a": b"W\x00"}):
         assert len(load_key(Store(MemoryFlash(files)))) == 32

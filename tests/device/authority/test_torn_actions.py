@@ -51,9 +51,10 @@ def test_an_action_is_executed_at_most_once_wherever_power_fails():
         for raw in raws:
             whole = MemoryFlash(dict(files))
             attempt(whole, raw, [])
-            # the first save writes both slots
-            assert whole.writes in (1, 2)
+            # the first save lists the record in another
+            assert whole.writes in (2, 4)
             changed = [name for name in whole.files if whole.files[name] != files.get(name)]
+            changed.sort(key=lambda name: name[:5] == "names")
             size = len(whole.files[changed[0]])
             for at, byte in [(at, byte) for at in range(whole.writes) for byte in cuts(size)]:
                 number += 1

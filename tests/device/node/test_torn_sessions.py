@@ -118,8 +118,8 @@ def test_preshared_keys_never_count_from_0_again():
         files = {}
         boot(MemoryFlash(files)).receive(signer.charter(), 0)
         used = Used()
-        for i in range(60):
-            torn = TornFlash(files, i % 3, i % 50 if i % 5 else None, TAILS[i % 4])
+        for i in range(80):
+            torn = TornFlash(files, i % 5, i % 50 if i % 5 else None, TAILS[i % 4])
             try:
                 session = Sessions(Store(torn), boot(torn)).preshare(raw, keys(1))
                 used.send(session, (i * 37) % 200)

@@ -23,7 +23,6 @@ from interop_rig import HOST, PlainKey, ping
 from node_hostile import FIRST_MESSAGES, capsule_post, message_1
 
 from writ import cbor, crypto
-from writ.agent import load_key
 from writ.authority import capsule
 from writ.authority.policy import OP_ADD_RULE
 from writ.authority.store import FileFlash, Store
@@ -34,6 +33,7 @@ from writ.limits import (
     TRANSFER_TIMEOUT_MS,
     TRANSFERS_MAX,
 )
+from writ.startup import load_key
 from writ.wire import coap
 from writ.wire.blockwise import block_encode
 from writ_host.node.plainclient import PlainClient

@@ -13,7 +13,7 @@ import succession_rig
 from docs_rig import FENCE, HUB, PUMP, WIRE, groups, raw, rows, rule, ticked
 from fakeflash import MemoryFlash
 
-from writ import agent, cbor, crypto, limits
+from writ import agent, cbor, crypto, limits, startup
 from writ.authority import capsule
 from writ.authority.authority import Authority
 from writ.authority.store import Store
@@ -189,7 +189,7 @@ def test_times_in_the_text() -> None:
 def test_records_are_those_of_the_table() -> None:
     flash = MemoryFlash()
     store = Store(flash)
-    private = agent.load_key(store)
+    private = startup.load_key(store)
     x, odd = crypto.p256_public(private)
     authority = Authority(store, x, signer.scope())
     authority.receive(signer.charter(), 0)
@@ -223,6 +223,7 @@ def test_records_are_those_of_the_table() -> None:
     assert cbor.decode(store.load("s0")) == [raw("hub"), list(keys), True, limits.SEQUENCE_RESERVE]
     assert (store.load("charter"), store.load("beacon")) == (raw("charter"), raw("beacon"))
     assert store.load("key") == private and len(private) == 32
+    assert set(store.load("names").decode().split()) == found - {"names", "s0"}
     for name in ("policy-record", "session-record", "keys-record", "acts-record"):
         assert rule(name).startswith("[")
 
@@ -252,7 +253,7 @@ def test_the_config_of_the_example_starts_a_node() -> None:
         {"member": raw("hub").hex(), "secret": "00" * 16, "salt": "", "id": "01", "peer_id": "02"}
     ]
     flash = MemoryFlash()
-    agent.load_key(Store(flash))
+    startup.load_key(Store(flash))
     Store(flash).save("charter", raw("charter"))
     started = agent.Node(Store(flash), config)
     assert (started.name, started.authority.scope.hex()) == (PUMP, config["scope"])

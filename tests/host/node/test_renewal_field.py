@@ -15,10 +15,11 @@ import pytest
 from field_rig import OPERATOR, SENSOR, FieldScope, build_tree
 from interop_rig import HOST, commands, free_port, ping
 
-from writ.agent import Node, load_key
+from writ.agent import Node
 from writ.authority import capsule
 from writ.authority.store import FileFlash, Store
 from writ.errors import Rejection
+from writ.startup import load_key
 from writ.wire import coap
 
 pytestmark = pytest.mark.slow

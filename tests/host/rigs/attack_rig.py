@@ -18,7 +18,7 @@ from field_rig import GET, GUEST, OPERATOR, POST, PUT, SENSOR, Field, FieldScope
 from interop_rig import HOST, PlainKey, commands, free_port
 
 from writ import cbor, crypto
-from writ.agent import Node, load_key
+from writ.agent import Node
 from writ.authority import capsule
 from writ.authority.capsule import ACTION, AMENDMENT, BEACON, POLICY, SUCCESSION
 from writ.authority.policy import FRESH, QUORUM, Policy, check_amendment
@@ -26,6 +26,7 @@ from writ.authority.store import FileFlash, Store
 from writ.node.call import Answer
 from writ.node.server import Request, Server
 from writ.node.sync import Sync
+from writ.startup import load_key
 from writ.wire import coap
 from writ.wire.blockwise import slice_response
 from writ_host.refusals import parse_reason

@@ -15,10 +15,10 @@ from click.testing import CliRunner, Result
 from interop_rig import FIRMWARE, HOST, Scope, commands, free_port, ping
 
 from writ import crypto
-from writ.agent import load_key
 from writ.authority import capsule
 from writ.authority.authority import Authority
 from writ.authority.store import FileFlash, Store
+from writ.startup import load_key
 from writ_host.cli import main
 
 # Role bits: 0 is every member's

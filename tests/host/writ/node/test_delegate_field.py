@@ -14,12 +14,13 @@ from field_rig import OPERATOR, SENSOR, Field, writ_json
 from interop_rig import FOUNDED, HOST, free_port
 
 from writ import cbor, crypto
-from writ.agent import Node, load_key
+from writ.agent import Node
 from writ.authority import capsule
 from writ.authority.capsule import Member
 from writ.authority.store import FileFlash, Store
 from writ.node.context import PREFIX
 from writ.node.sync import Sync
+from writ.startup import load_key
 from writ.wire import coap
 
 pytestmark = pytest.mark.slow
