@@ -10,13 +10,18 @@ from writ.authority.capsule import NODE_ID_BYTES, check_name
 from writ.errors import Rejection
 from writ.limits import NAME_BYTES_MAX
 
-# Commands, and words that arguments and policies use in place of a name.
+# Commands, the program itself, and words that arguments and policies use in place of a name.
 RESERVED = frozenset(
-    """all any here local none act add admit approve backup beacon book capsule ceremony
-    certify change check clean completion create demo deny diff found get governor identity
-    init inspect list log member node observe pending ping policy post put rebase refresh
-    remove rename request restore revoke roster run scope show sign status succeed use""".split()  # noqa: SIM905
+    """act add admit all any approve backup beacon book capsule ceremony certify change check
+    clean completion create demo deny diff found get governor help here identity init
+    inspect list local log member node none observe pending ping policy post put rebase
+    refresh remove rename request restore revoke roster run scope show sign status succeed
+    use version writ""".split()  # noqa: SIM905
 )
+# Names that resolvers of the system answer by themselves, without a question to the network, and
+# endings of such names (RFC 6761 and 6762, nss-myhostname, /etc/hosts of Debian and macOS).
+RESOLVED = frozenset("broadcasthost ip6-localhost ip6-loopback ip6-allnodes ip6-allrouters".split())  # noqa: SIM905
+RESOLVED_ENDINGS = frozenset("internal invalid local localdomain localhost onion".split())  # noqa: SIM905
 RULE = f"a name begins with a letter and has 1 to {NAME_BYTES_MAX} of a-z, 0-9, '-', '_' and '.'"
 _NODE_ID = re.compile(f"[0-9a-f]{{{2 * NODE_ID_BYTES}}}")
 
@@ -29,6 +34,8 @@ def name_problem(name: object) -> str:
         return f"is not a valid name: {RULE}"
     if text in RESERVED:
         return "is a word of the command line: choose another name"
+    if text in RESOLVED or text.rstrip(".").rpartition(".")[2] in RESOLVED_ENDINGS:
+        return "is a name that resolvers treat specially: choose another name"
     if _NODE_ID.fullmatch(text):
         return "has the form of a node id: choose another name"
     return ""

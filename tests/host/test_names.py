@@ -16,7 +16,14 @@ from writ_host.scope.admission import prepare_admission, read_request
 from writ_host.scope.folder import ScopeFolder
 from writ_host.scope.validation import Validation
 
-UNCLEAR = (".", "..", "-x", "--json", "_x", "all", "status", "127.0.0.1", "7", "0123456789abcdef")
+UNCLEAR = (
+    *(".", "..", "-x", "--json", "_x", "all", "status", "127.0.0.1", "7", "0123456789abcdef"),
+    *("localhost", "writ", "help"),
+)
+RESOLVED = (
+    *("localhost", "localhost.", "localdomain", "broadcasthost", "ip6-localhost", "internal"),
+    *("pump.local", "pump.localhost", "a.b.internal", "invalid"),
+)
 NODE_ID = "abcdef0123456789"
 PRIVATE = b"\1" * 32
 
@@ -32,7 +39,14 @@ def commands(group: click.Group, path: str = "") -> list[str]:
 
 
 def test_every_word_of_the_command_line_is_reserved() -> None:
-    assert set(commands(main)) - RESERVED == set()
+    words = {str(main.name), *commands(main), *main.get_help_option_names(click.Context(main))}
+    assert {word.lstrip("-") for word in words} - RESERVED == set()
+    assert {"writ", "help", "status"} < RESERVED
+
+
+@pytest.mark.parametrize("name", RESOLVED)
+def test_a_name_that_resolvers_answer_by_themselves_is_refused(name: str) -> None:
+    assert "resolvers" in name_problem(name)
 
 
 @pytest.mark.parametrize("name", [*UNCLEAR, NODE_ID, "", "A", "a b", "x" * 25, None, 7])
@@ -65,6 +79,9 @@ def test_no_command_takes_an_unclear_name(rig: Rig, name: str) -> None:
         ("member", "request", rig.path / name) if name.isalnum() else (),
         ("governor", "init", rig.path / "governor", f"--name={name}"),
         ("scope", "create", "other", "--local", f"--names={name},b,c,d"),
+        ("scope", "create", "--local", "--", name),
+        ("ceremony", "identity", "--", name),
+        ("ceremony", "roster", "--", name),
     ):
         if words:
             ran = rig.run(*words)

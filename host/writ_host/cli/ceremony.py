@@ -31,7 +31,7 @@ from ..scope import issuance
 from ..scope.change import policy_change
 from ..scope.folder import ScopeFolder
 from ..scope.review import Review, review
-from .names import scope_name
+from .names import new_name
 from .options import scope_option, yes_option
 from .output import Output, command
 from .scope import tolerance_text
@@ -62,7 +62,7 @@ def group() -> None:
 
 
 @command(group)
-@click.argument("name", callback=scope_name)
+@click.argument("name", callback=new_name)
 @scope_option
 @click.option(
     "--keys",
@@ -104,7 +104,7 @@ def identity(
 
 
 @command(group)
-@click.argument("name", callback=scope_name)
+@click.argument("name", callback=new_name)
 @click.option(
     "--threshold",
     type=click.IntRange(1, 13),

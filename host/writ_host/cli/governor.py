@@ -27,7 +27,7 @@ from . import defaults
 from . import governorview as view
 from .complete import pending_ids
 from .governorwatch import follow_log, show
-from .names import governor_name, record_files
+from .names import new_name, record_files
 from .options import yes_option
 from .output import Output, command
 from .secret import secret_options, unlock
@@ -98,7 +98,7 @@ def group() -> None:
 
 @command(group)
 @directory_argument
-@click.option("--name", required=True, callback=governor_name, help="The governor's name.")
+@click.option("--name", required=True, callback=new_name, help="The governor's name.")
 @click.option(
     "--peers",
     metavar="HOST:PORT",

@@ -17,14 +17,9 @@ def node_name(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     return value
 
 
-def governor_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """A governor's new name, which its node has, too."""
+def new_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """A new name of a governor or scope (writ_host.keys.identity.check_name), clear as a node's."""
     node_name(ctx, param, value)
-    return scope_name(ctx, param, value)
-
-
-def scope_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """A scope's new name (writ_host.keys.identity.check_name)."""
     try:
         return identity.check_name(value)
     except Malformed:
@@ -38,7 +33,7 @@ def governor_names(
     """A comma-separated list of governors' names."""
     if value is None:
         return None
-    found = [governor_name(ctx, param, word.strip()) for word in value.split(",")]
+    found = [new_name(ctx, param, word.strip()) for word in value.split(",")]
     if len(set(found)) < len(found):
         raise click.BadParameter("a name is given twice", ctx, param)
     return found

@@ -29,7 +29,7 @@ from ..scope.validation import CLOCK_JUMP_S_MAX
 from .delivery import deliver, deliver_option, documents, finish
 from .layout import table_lines
 from .livepage import live_page
-from .names import governor_names, record_files, scope_name
+from .names import governor_names, new_name, record_files
 from .options import scope_option, timeout_option
 from .output import Output, command
 from .secret import secret_options, unlock
@@ -50,7 +50,7 @@ def group() -> None:
 
 
 @command(group)
-@click.argument("name", callback=scope_name)
+@click.argument("name", callback=new_name)
 @click.option(
     "--governors",
     metavar="A.toml,B.toml,...|N",
