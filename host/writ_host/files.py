@@ -95,7 +95,7 @@ def open_secret(path: Path) -> BinaryIO:
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace `path` by `data`: after a crash there is the old file or the new one, whole.
 
-    The temporary file begins with a dot and stands beside `path`.
+    The temporary file begins with a dot and stands beside `path`; an `OSError` names `path`.
     """
     with naming(path):
         _write_atomically(path, data, mode)
@@ -103,13 +103,18 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Inside, an `OSError` that names no file, such as that of a full disk, gets this one."""
+    """Inside, an `OSError` that names no file, such as that of a full disk, gets this one.
+
+    So does one that names a temporary file of `path`, which no operator knows.
+    """
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno is not None:
-            error.filename = str(path)
-        raise
+        name = error.filename
+        is_temporary = isinstance(name, str) and Path(name).name.startswith(f".{path.name}.")
+        if error.errno is None or not (name is None or is_temporary):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _write_atomically(path: Path, data: bytes, mode: int) -> None:

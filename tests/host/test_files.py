@@ -4,7 +4,10 @@ Without the first, a power cut may leave an empty file under the name; without t
 one, after messages that depend on the new one have left.
 """
 
+import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,3 +108,70 @@ def test_a_backup_and_what_is_restored_of_it_are_durable(disk: Disk, tmp_path: P
     for name in ("governor.toml", "anna.key", "ledger.db"):
         disk.check_replaced(restored.path / name)
     assert disk.calls[-1] == ("sync", str(tmp_path.stat().st_ino))
+
+
+STEPS = ("fchmod", "fsync", "replace")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("step", [*STEPS, "open"])
+def test_an_error_of_a_replacement_names_the_file_that_the_operator_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, step: str
+) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_bytes(b"old")
+
+    def fail(*names: object, **_: object) -> None:
+        named = [name for name in names if isinstance(name, str)]
+        raise OSError(number, os.strerror(number), *named[:1])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step, fail)
+        with pytest.raises(OSError, match="policy") as caught:
+            files.write_atomically(path, b"new")
+    assert (caught.value.errno, caught.value.filename) == (number, str(path))
+    assert str(caught.value) == f"[Errno {number}] {os.strerror(number)}: {str(path)!r}"
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["policy.toml"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("none/file", FileNotFoundError),
+        ("plain/file", NotADirectoryError),
+        ("folder", IsADirectoryError),
+    ],
+)
+def test_a_place_that_takes_no_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: type[OSError]
+) -> None:
+    (tmp_path / "plain").touch()
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for path in (Path(name), tmp_path / name):
+        with pytest.raises(kind) as caught:
+            files.write_atomically(path, b"new")
+        assert caught.value.filename == str(path) and caught.value.filename2 is None
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    # the limit of a process, as that of a disk, strikes inside a write
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from writ_host import files\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"
+        "files.write_atomically(Path(sys.argv[1]), bytes(20000))\n"
+    )
+    path = tmp_path / "roster.cbor"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
+    )
+    assert ran.stderr.rstrip().endswith(f"File too large: {str(path)!r}"), ran.stderr
+    assert not os.listdir(tmp_path)
+
+
+def test_an_error_of_another_file_keeps_its_name(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    with pytest.raises(FileNotFoundError) as caught, files.naming(tmp_path / "archive"):
+        other.read_bytes()
+    assert caught.value.filename == str(other)

@@ -90,6 +90,10 @@ class DirectoryFolder:
             raise FileInTheWay(f"{name} in the folder differs from what this governor wrote")
 
     def publish_first(self, name: str, data: bytes) -> None:
+        with files.naming(self.path / name):
+            self._publish_first(name, data)
+
+    def _publish_first(self, name: str, data: bytes) -> None:
         handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=self.path)
         try:
             with os.fdopen(handle, "wb") as file:

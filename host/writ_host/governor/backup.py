@@ -66,6 +66,11 @@ def make(folder: GovernorFolder, name: str, ledger: Ledger, path: Path) -> Manif
     Nothing else may change the folder meanwhile, so the daemon does this between two messages.
     Raises `HostError`, `OSError`.
     """
+    with files.naming(path):
+        return _write(folder, name, ledger, path)
+
+
+def _write(folder: GovernorFolder, name: str, ledger: Ledger, path: Path) -> Manifest:
     charter = ledger.capsules.charter()
     scope = "" if charter is None else str(Charter(parse(charter)).name)
     manifest = Manifest(name, ledger.clock_s(), scope, ledger.height - 1)
@@ -104,8 +109,13 @@ def restore(file: Path, folder: GovernorFolder) -> Manifest:
             f"{folder.path} exists already",
             "Choose a new folder, or move this one away: it may be newer than the backup.",
         )
-    parent = folder.path.absolute().parent
     files.check_parent(folder.path)
+    with files.naming(folder.path):
+        return _restore(file, folder)
+
+
+def _restore(file: Path, folder: GovernorFolder) -> Manifest:
+    parent = folder.path.absolute().parent
     unpacked = Path(tempfile.mkdtemp(prefix=f".{folder.path.name}.", dir=parent))
     try:
         manifest = _unpack(file, GovernorFolder(unpacked))

@@ -76,6 +76,11 @@ def _locked(folder: GovernorFolder) -> Iterator[None]:
 
 def _move(made: Path, file: Path, replace: bool) -> int:
     """Move the archive to `file`, perhaps on another file system, atomically; returns its size."""
+    with files.naming(file):
+        return _copy(made, file, replace)
+
+
+def _copy(made: Path, file: Path, replace: bool) -> int:
     temporary = file.with_name(f".{file.name}.new")
     temporary.unlink(missing_ok=True)
     handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
