@@ -1,15 +1,13 @@
 """Runs the command lines of README.md, as a reader types them, in real shells."""
 
-import os
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import build_mpy
 import pytest
 from docs_rig import DOCS, FENCE
-from readme_rig import Shell
+from readme_rig import BIN, Shell, shell_environment
 
 from writ_host.demo import loopback
 
@@ -17,7 +15,6 @@ pytestmark = pytest.mark.slow
 
 ROOT = DOCS.parent
 README = (ROOT / "README.md").read_text()
-BIN = Path(sys.executable).parent
 NewShell = Callable[[], Shell]
 
 
@@ -43,10 +40,9 @@ def shells(tmp_path: Path) -> Iterator[NewShell]:
     """Makes shells in the folder of this repository, with an empty home."""
     home, made = tmp_path / "home", []
     home.mkdir()
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
 
     def make() -> Shell:
-        made.append(Shell(tmp_path / "checkout", {**kept, "HOME": str(home)}))
+        made.append(Shell(tmp_path / "checkout", shell_environment(home)))
         return made[-1]
 
     checkout = tmp_path / "checkout"

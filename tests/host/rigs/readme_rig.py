@@ -4,10 +4,13 @@ import os
 import pty
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
+# where `writ` and `python` are
+BIN = Path(sys.executable).parent
 PASSPHRASE = "correct horse battery staple"
 # bash prints it before each line that it reads
 _READY = "<ready>"
@@ -81,6 +84,12 @@ class Shell:
         """End the shell, and with its terminal all that it runs."""
         os.close(self._master)
         self.process.wait(30)
+
+
+def shell_environment(home: Path) -> dict[str, str]:
+    """The environment of a user who has set nothing, with this home."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+    return {**kept, "HOME": str(home)}
 
 
 def _take_terminal() -> None:
