@@ -7,6 +7,7 @@ import pytest
 import signer as rig
 from Crypto.PublicKey import ECC
 from Crypto.Signature import eddsa
+from docs_rig import DOCS
 from fakeflash import MemoryFlash
 
 from writ import crypto
@@ -146,7 +147,10 @@ def test_a_full_list_says_so_and_names_the_next_step(tmp_path: Path) -> None:
     scope = Scope(tmp_path / "farm", REVOKED_MAX + 1, 1)
     lost = [scope.find(name) for name in scope.names[0]]
     for at in range(0, REVOKED_MAX, 16):
-        scope.make(change.revocation(scope.folder, lost[at : at + 16]))
+        whole = scope.make(change.revocation(scope.folder, lost[at : at + 16]))
+        if at + 16 == 48:
+            page = " ".join((DOCS / "limits.md").read_text().split())
+            assert f"48 revoked nodes beside the template's rules make {len(whole)} to" in page
         text = revocation.room_warning(scope.folder.policy)
         assert (text is not None) == (at + 16 >= revocation.REVOKED_WARN), text
         assert text is None or "writ policy clean" in text
