@@ -47,7 +47,7 @@ Exit codes:
   5    a bug in writ
   130  interrupted
 
-Every command has --json. Environment variables set defaults: WRIT_SCOPE, WRIT_NODE,
+Every command but completion has --json. Environment variables set defaults: WRIT_SCOPE, WRIT_NODE,
 WRIT_GOVERNOR, WRIT_PASSPHRASE_FILE, WRIT_KEY_FILE. So does writ use, without them.
 """
 
