@@ -79,6 +79,17 @@ def make_folder(path: Path, mode: int = 0o777) -> None:
     path.mkdir(mode=mode, exist_ok=True)
 
 
+def check_writable(folder: Path) -> None:
+    """Check that files can be made in `folder`. Raises `HostError`, also where it is no folder."""
+    if not is_folder(folder):
+        raise HostError(f"there is no folder {folder}", "Make it first, or mount its disk.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise HostError(
+            f"no file can be written in {folder}",
+            "Check its owner and mode, and whether its disk is mounted read-only.",
+        )
+
+
 def open_secret(path: Path) -> BinaryIO:
     """Open a key or passphrase file. Raises `HostError` if other users can read or replace it."""
     # where others may write, they could put a link in the file's place

@@ -209,6 +209,9 @@ def admit(
         mask = 0 if no_role else admitting.role_mask(folder, roles) if roles else None
         until = admitting.parse_expiry(expires, now_s())
         admissions = _admissions(folder, requests, mask, until, name)
+        if node is not None:
+            node_id = admissions[0].request.node_id
+            provision.check_install(node, folder.charter.scope, node_id)
         admissions, raws = _issue(out, folder, admissions, expires, signing, yes)
         for one in admissions:
             keep_request(folder, one.name, one.request.raw, one.request.node_id)

@@ -187,10 +187,13 @@ def issuing(
     proposals are pending. Once something is certified, signals wait until the end of this part:
     what must follow a certificate (files of the scope, policy.toml, a node's folder) is done here.
 
-    Raises `ClockJump` where this clock is far from the certified time, unless `time_jump`.
+    Raises `HostError` where the scope's folder cannot be written, and `ClockJump` where this clock
+    is far from the certified time, unless `time_jump`.
     """
     if not time_jump:
         check_clock(folder)
+    # what is certified is kept there
+    files.check_writable(folder.path)
     daemon = signing.daemon_for(folder.path)
     if daemon is None:
         with folder.lock(), signals.deferrable():

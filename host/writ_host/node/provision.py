@@ -45,11 +45,8 @@ def make_node(
         raise HostError(
             f"{directory} belongs to the node {known}", "Omit --name, or use another DIR."
         )
-    if scope is not None and config.get("scope") not in (None, scope.hex()):
-        raise HostError(
-            f"{directory} trusts scope {config['scope']}, not {scope.hex()}",
-            "A node cannot change its scope: use another folder.",
-        )
+    if scope is not None:
+        _check_scope(directory, config, scope)
     config["name"] = capsules.check_name(name or known)
     if scope is not None:
         config["scope"] = scope.hex()
@@ -66,10 +63,41 @@ def make_node(
     return request
 
 
+def _check_scope(directory: Path, config: dict[str, Any], scope: bytes) -> None:
+    if config.get("scope") not in (None, scope.hex()):
+        raise HostError(
+            f"{directory} trusts scope {config['scope']}, not {scope.hex()}",
+            "A node cannot change its scope: use another folder.",
+        )
+
+
 def write_config(directory: Path, config: dict[str, Any]) -> None:
     """Replace config.json, which may hold OSCORE secrets."""
     text = json.dumps(config, indent=2) + "\n"
     files.write_atomically(directory / "config.json", text.encode())
+
+
+def check_install(directory: Path, scope: bytes, node_id: bytes) -> None:
+    """Check, before a certification, that `install` can follow it.
+
+    scope: the scope's id; node_id: of the new member. Raises `HostError`: there is no such folder,
+    it cannot be written, it belongs to another node or scope, or its node runs (`NodeInUse`).
+    """
+    config = nodeconfig.read(directory)
+    files.check_writable(directory)
+    _check_scope(directory, config, scope)
+    lock = FolderLock(directory)
+    try:
+        private = Store(FileFlash(str(directory))).load("key")
+    finally:
+        lock.release()
+    own = bytes(capsules.node_id(crypto.p256_public(private)[0])) if private else b""
+    if own != node_id:
+        whose = f"belongs to the node {own.hex()}" if own else "has no key"
+        raise HostError(
+            f"{directory} {whose}; the request is of {node_id.hex()}",
+            "Give the folder in which this request was made.",
+        )
 
 
 def install(directory: Path, raws: Iterable[bytes], scope: bytes) -> list[str]:

@@ -1,4 +1,4 @@
-"""A name server that does not answer holds up no daemon, whoever chose the names."""
+"""A name server that does not answer holds up no daemon: names of strangers and of peers."""
 
 from collections.abc import Iterator
 from pathlib import Path
