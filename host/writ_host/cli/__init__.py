@@ -11,7 +11,7 @@ _SECTIONS = {
         "scope": ("scope:group", "Found a scope, show it, certify a beacon."),
         "governor": ("governor:group", "Run a governor, approve and deny proposals."),
         "ceremony": ("ceremony:group", "Found and certify without a network between governors."),
-        "policy": ("policy:group", "Check, compare, certify and show the policy."),
+        "policy": ("policy:group", "Check, compare, certify, clean up and show the policy."),
         "member": ("member:group", "Request membership, admit, list, show, revoke and restore."),
         "capsule": ("capsule:group", "Explain a capsule byte by byte."),
     },

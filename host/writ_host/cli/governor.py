@@ -68,7 +68,7 @@ def _split(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -
 
 def follow_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: how long to wait until a change is in force."""
-    no_wait = click.option("--no-wait", is_flag=True, help="Exit once it is proposed.")
+    no_wait = click.option("--no-wait", is_flag=True, help="Exit once the change is proposed.")
     return wait_option(no_wait(function))
 
 
@@ -242,7 +242,7 @@ def log(out: Output, directory: Path, last: int, watch: bool) -> None:
 @what_argument
 @reason_option
 @yes_option
-@click.option("--fingerprint", help="The one that the others read out, in place of the question.")
+@click.option("--fingerprint", help="The fingerprint that you heard, in place of the question.")
 def approve(
     out: Output, what: tuple[Path, str], reason: str, yes: bool, fingerprint: str | None
 ) -> None:

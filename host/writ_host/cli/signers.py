@@ -123,7 +123,7 @@ def signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     no_wait = click.option(
         "--no-wait",
         is_flag=True,
-        help="Exit once it is proposed; the same command, run again, takes the result.",
+        help="Exit once the capsules are proposed; run the same command again for the result.",
     )
     return daemon(local(keys_options(wait_option(no_wait(run)))))
 
