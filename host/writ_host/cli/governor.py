@@ -249,8 +249,7 @@ def approve(
     """Approve a proposal or a ceremony.
 
     `pending` shows its ID; the first digits suffice. The approval is signed, logged, and final. You
-    can approve a ceremony once its fingerprint is shown. --yes skips the comparison of it, and a
-    warning on stderr says so.
+    can approve a ceremony once its fingerprint is shown; --yes skips the comparison, and warns.
     """
     _decide(out, what, reason, yes, True, fingerprint)
 

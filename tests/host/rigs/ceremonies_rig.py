@@ -2,11 +2,13 @@
 
 import contextlib
 import random as randoms
+from itertools import combinations
 from operator import attrgetter
 from types import SimpleNamespace
 
 from ceremony_rig import Failing, PowerCut
 
+from writ import crypto
 from writ.authority import capsule
 from writ.authority.policy import Policy
 from writ_host.ceremony.storage import MemoryStore
@@ -23,6 +25,7 @@ from writ_host.governor.ceremonies.views import (
 from writ_host.keys.frost import SigningPackage, aggregate, commit
 from writ_host.keys.frost import sign as frost_sign
 from writ_host.keys.identity import Identity
+from writ_host.keys.roster import committee_digest
 
 NOW_S = 1_800_000_000
 STEP_MS = 50
@@ -306,3 +309,28 @@ def found(names=("anna", "ben", "carl", "dora"), seed=1, loss=0.0):
     network.invite(network.invitation())
     network.run(network.founded)
     return network
+
+
+def complete(network, *names):
+    """Whether these governors have their new shares."""
+    return all(network[name].process is not None and network[name].nexts for name in names)
+
+
+def check_reshared(network, before, names):
+    """They have new seats of the same key: any threshold of them can sign, old shares cannot."""
+    seats = [network[name].nexts[-1].seat for name in names]
+    assert {committee_digest(seat) for seat in seats} == {network[names[0]].nexts[-1].digest}
+    assert [seat.name for seat in seats] == list(names)
+    old = [seat for seat in before.values() if seat is not None]
+    key = old[0].public.group_key
+    assert {seat.public.group_key for seat in seats} == {key}
+    threshold = old[0].public.threshold
+    for chosen in combinations(seats, threshold):
+        assert crypto.ed25519_verify(key, b"message", sign(chosen))
+    for number in range(1, threshold):
+        mixed = {seat.key.identifier: seat for seat in old[:number]}
+        for seat in seats:
+            if len(mixed) < threshold:
+                mixed.setdefault(seat.key.identifier, seat)
+        assert len(mixed) == threshold and sign(list(mixed.values())) is None
+    return seats
