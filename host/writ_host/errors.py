@@ -39,7 +39,7 @@ class WrongPassphrase(HostError):
 
 
 class WeakPassphrase(HostError):
-    """An empty passphrase, or a key file that is too short."""
+    """An empty passphrase, a new one that is too short, or a key file that is too short."""
 
     advice = "Give a passphrase, or a key file of at least 32 random bytes."
 

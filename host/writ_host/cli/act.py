@@ -8,6 +8,9 @@ import click
 from writ.authority import capsule as capsules
 
 from .. import humanize
+from ..ceremony import keyring
+from ..errors import HostError
+from ..governor.client.connection import read_daemon
 from ..node import action, denial
 from ..target import parse
 from .call import facts, open_client, payload_of, shown
@@ -64,7 +67,11 @@ def act(
     """
     goal, body, code = parse(target), payload_of(payload, is_hex, file), action.method_named(method)
     with open_client(node, scope) as client:
-        raw = action.request(client, goal, code, body, wait_s, out.note)
+        try:
+            raw = action.request(client, goal, code, body, wait_s, out.note)
+        except action.NoGovernors:
+            _check_daemons(scope)
+            raise
         expires = capsules.Action(capsules.parse(raw)).expires
         out.note(f"certified; it counts until {humanize.moment(expires)}")
         reply = action.carry_out(client, goal, code, body, raw, out.note)
@@ -72,3 +79,14 @@ def act(
             raise denial.refusal(client, goal, reply, code)
     out.ok(f"{reply.peer.name}: done" + (f": {shown(reply.payload)}" if reply.payload else ""))
     out.json({**facts(reply, goal.path), "action": raw, "expires": humanize.moment(expires)})
+
+
+def _check_daemons(scope: Path) -> None:
+    """Raise `HostError` if the governors of this scope are no daemons, which certify no action."""
+    if keyring.names_in(scope / "governors") and read_daemon(scope) is None:
+        raise HostError(
+            f"the governors of {scope} are no daemons (scope create --local), and operators approve"
+            " actions at daemons",
+            "Found a scope with daemons: writ scope create NAME --governors (docs/governors.md). Or"
+            " remove `quorum` from the rule in policy.toml, and certify it.",
+        )

@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from .. import files
 from ..errors import HostError
 from ..node import addressbook
 from ..target import check_address
+from . import defaults
 from .complete import book_names, member_names
 from .options import node_option, scope_option
 from .output import Output, command
@@ -28,13 +28,9 @@ def _chosen(scope: Path, node: Path) -> Path:
     """The folder whose book is meant: --node if it is given, else the scope's."""
     source = click.get_current_context().get_parameter_source("node")
     is_node = source is ParameterSource.COMMANDLINE
-    folder, mark = (node, "config.json") if is_node else (scope, "charter.cbor")
-    if not files.is_file(folder / mark):
-        kind = "node" if is_node else "scope"
-        raise HostError(
-            f"{folder} is not a {kind}'s folder (no {mark})",
-            "Name one with --scope or --node, or choose a default: writ use.",
-        )
+    kind, folder = ("node", node) if is_node else ("scope", scope)
+    advice = "Name one with --scope or --node, or choose a default: writ use."
+    defaults.check_folder(kind, folder, advice)
     return folder
 
 

@@ -138,7 +138,8 @@ def _usage(error: click.ClickException) -> ErrorReport:
     path = context.command_path if context else "writ"
     # Click lists choices on lines of their own
     message = " ".join(error.format_message().split())
-    advice = f"{_command_meant(context, message)}See {path} --help."
+    meant = _command_meant(context, message) or _order_meant(context, error)
+    advice = f"{meant}See {path} --help."
     return ErrorReport(type(error).__name__, message, advice, error.exit_code)
 
 
@@ -150,6 +151,15 @@ def _command_meant(context: click.Context | None, message: str) -> str:
         return ""
     close = get_close_matches(found[1], group.list_commands(context), 1)
     return f"Did you mean '{close[0]}'? " if close else ""
+
+
+def _order_meant(context: click.Context | None, error: click.ClickException) -> str:
+    """ "Options follow a command ..." where a group was given one, such as --json, else ""."""
+    group = context.command if context else None
+    if not isinstance(error, click.NoSuchOption) or not isinstance(group, click.Group):
+        return ""
+    assert context is not None
+    return f"Options follow a command: {context.command_path} COMMAND {error.option_name}. "
 
 
 def _os_text(error: OSError) -> str:

@@ -22,6 +22,8 @@ from .complete import node_names
 from .options import node_option, scope_option, timeout_option
 from .output import Output, command, plain
 
+# The resource that lists all others (RFC 6690, section 4).
+LINKS = ".well-known/core"
 EXAMPLES = """\
 \b
 TARGET is NODE/PATH, such as pump1/temp, or coap://HOST:PORT/PATH for any node at that address.
@@ -118,7 +120,12 @@ def _call(
         reply = client.call(goal, method, body, timeout_s)
         if not reply.is_success:
             raise denial.refusal(client, goal, reply, method)
-    if reply.payload or method == GET:
+    if goal.path == LINKS and not reply.payload:
+        out.warn(
+            f"{reply.peer.name} offers {client.node.name} nothing: its program has no resource, or"
+            " no rule allows one. The rules: writ policy show"
+        )
+    elif reply.payload or method == GET:
         out.line(shown(reply.payload))
     else:
         out.ok(f"{reply.peer.name}: done")

@@ -9,11 +9,32 @@ import os
 from pathlib import Path
 
 from .. import files, textfile
+from ..errors import HostError
 from ..textfile import BadText
 
 FILE = "defaults.toml"
 # Names in the file, and the environment variable that has priority.
 VARIABLES = {"scope": "WRIT_SCOPE", "node": "WRIT_NODE", "governor": "WRIT_GOVERNOR"}
+# A file that each kind of folder has.
+MARKS = {"scope": "charter.cbor", "node": "config.json", "governor": "governor.toml"}
+
+
+def check_folder(kind: str, folder: Path, advice: str = "Check the path.") -> None:
+    """Raise `HostError` unless a folder is that of a "scope", "node" or "governor"."""
+    if not files.is_file(folder / MARKS[kind]):
+        raise HostError(f"{folder} is not a {kind}'s folder (no {MARKS[kind]})", advice)
+
+
+def kind_of(folder: Path) -> str:
+    """What a folder is: "scope", "node" or "governor". Raises `HostError`."""
+    kinds = [kind for kind, mark in MARKS.items() if files.is_file(folder / mark)]
+    if len(kinds) == 1:
+        return kinds[0]
+    listed = ", ".join(MARKS.values())
+    raise HostError(
+        f"{folder} is not the folder of one scope, node or governor ({listed})",
+        "Check the path, or say which with --scope, --node or --governor.",
+    )
 
 
 def path() -> Path:

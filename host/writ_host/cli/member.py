@@ -41,6 +41,8 @@ from .signers import (
 from .view import View, open_view
 
 _folder = click.Path(file_okay=False, path_type=Path)
+# Of a request that is not in a scope's folder.
+_SUFFIX = ".request.cbor"
 
 
 @click.group()
@@ -105,11 +107,16 @@ def request(
         raise click.UsageError(f"{found.name!r} {problem}, with --name NAME")
     path = _save(folder, found, name or found.name, address, directory)
     out.fields({"name": name or found.name, "node id": found.node_id, "request": path})
-    out.note(
-        "compare the node id with the one that the node shows, then  writ member admit " + str(path)
-    )
     if folder is None:
-        out.note(f"no scope in {scope}: copy the request to the machine with the scope's folder")
+        out.note(
+            f"no scope in {scope}: name its folder with --scope, WRIT_SCOPE or writ use, or copy"
+            " the file to the machine that has it. To found a scope: writ scope create NAME"
+        )
+    role = "" if folder and folder.members.with_node_id(found.node_id) else " --role ROLE"
+    out.note(
+        "compare the node id with the one that the node shows, then  writ member admit"
+        f" {name or found.name if folder else path}{role}"
+    )
     out.json({"name": name or found.name, "node_id": found.node_id, "request": path, "bytes": raw})
 
 
@@ -143,7 +150,7 @@ def _save(
         if address is not None:
             addressbook.write(folder.path, name, address)
         return path
-    path = (directory or Path()) / f"{name}.request.cbor"
+    path = (directory or Path()) / f"{name}{_SUFFIX}"
     files.write_atomically(path, found.raw, 0o644)
     return path
 
@@ -243,13 +250,29 @@ def _admissions(
         if not files.is_file(path) and files.is_file(kept_file):
             path = kept_file
         if not files.is_file(path):
-            raise HostError(f"no request {text}", "Make it first: writ member request.")
+            raise _no_request(folder, text)
         with open(path, "rb") as file:
             asked = _parse(file.read(REQUEST_BYTES_MAX + 1), str(path))
         # the file's name is the name that was chosen when the request was fetched
         kept = path.stem if path.parent == folder.path / "requests" else None
         found.append(admitting.prepare_admission(folder, asked, mask, until, name or kept, found))
     return found
+
+
+def _no_request(folder: ScopeFolder, text: str) -> HostError:
+    """The error for a request that is neither a file nor in the scope's folder."""
+    problem = f"no request {text}: there is no such file, and none in {folder.path / 'requests'}"
+    # where `request` writes without a scope
+    outside = sorted({*Path().glob(f"{text}{_SUFFIX}"), *Path().glob(f"*/{text}{_SUFFIX}")})
+    if outside and not name_problem(text):
+        return HostError(
+            problem, f"It was made without this scope: writ member admit {outside[0]} ..."
+        )
+    return HostError(
+        problem,
+        f"Make it: writ member request DIR --name {text}  (or --from HOST:PORT for a device). One"
+        f" that was made without a scope is DIR/{text}{_SUFFIX}.",
+    )
 
 
 def _issue(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .. import files
-from ..errors import HostError, NeedsPerson
+from ..errors import HostError, NeedsPerson, WeakPassphrase
 from ..keys import keyfile
 from .output import Output
 
@@ -45,7 +45,8 @@ def unlock(
 ) -> keyfile.Unlock:
     """The secret that opens the governors' encrypted files, or will encrypt them (`is_new`).
 
-    A new key file is made where none exists. Raises `NeedsPerson` without a terminal to ask at.
+    A new key file is made where none exists. Raises `NeedsPerson` without a terminal to ask at, and
+    `WeakPassphrase` for a new passphrase in a file that is too short.
     """
     if passphrase_file and key_file:
         raise click.UsageError("--passphrase-file and --key-file exclude each other")
@@ -56,16 +57,39 @@ def unlock(
             return made
         return keyfile.KeyFile.load(_existing(key_file))
     if passphrase_file:
-        with files.open_secret(_existing(passphrase_file)) as file:
-            line = file.read(PASSPHRASE_BYTES_MAX).split(b"\n")[0].rstrip(b"\r")
-        try:
-            return keyfile.Passphrase(line.decode())
-        except UnicodeDecodeError:
-            raise HostError(f"{passphrase_file}: not UTF-8 text", "Save it as UTF-8.") from None
+        found = _passphrase_in(_existing(passphrase_file))
+        if is_new:
+            found.check_new()
+        return found
     if out.as_json or not sys.stdin.isatty():
         raise NeedsPerson(
             f"needed: {PROMPT[0].lower()}{PROMPT[1:]}",
             "Run the command in a terminal, or give --passphrase-file or --key-file.",
         )
-    text = click.prompt(PROMPT, hide_input=True, confirmation_prompt=is_new, err=True)
-    return keyfile.Passphrase(text)
+    return _ask_new(out) if is_new else keyfile.Passphrase(_ask())
+
+
+def _passphrase_in(path: Path) -> keyfile.Passphrase:
+    with files.open_secret(path) as file:
+        line = file.read(PASSPHRASE_BYTES_MAX).split(b"\n")[0].rstrip(b"\r")
+    try:
+        return keyfile.Passphrase(line.decode())
+    except UnicodeDecodeError:
+        raise HostError(f"{path}: not UTF-8 text", "Save it as UTF-8.") from None
+
+
+def _ask(is_new: bool = False) -> str:
+    text: str = click.prompt(PROMPT, hide_input=True, confirmation_prompt=is_new, err=True)
+    return text
+
+
+def _ask_new(out: Output) -> keyfile.Passphrase:
+    """Ask until a new passphrase is long enough."""
+    while True:
+        found = keyfile.Passphrase(_ask(is_new=True))
+        try:
+            found.check_new()
+        except WeakPassphrase as error:
+            out.warn(str(error))
+        else:
+            return found

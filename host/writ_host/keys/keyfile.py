@@ -31,6 +31,8 @@ SCRYPT_LOG_N = 15
 SCRYPT_LOG_N_RANGE = (10, 18)
 SCRYPT_R_MAX = 8
 SCRYPT_P_MAX = 4
+# NIST SP 800-63B-3, section 5.1.1.2, for a secret that a person chooses.
+PASSPHRASE_CHARACTERS_MIN = 8
 SALT_BYTES = 16
 NONCE_BYTES = 12
 TAG_BYTES = 16
@@ -59,6 +61,17 @@ class Passphrase:
     def __post_init__(self) -> None:
         if not self.text:
             raise WeakPassphrase("an empty passphrase protects nothing")
+
+    def check_new(self) -> None:
+        """Raise `WeakPassphrase` for a new passphrase that is too short; old ones still unlock."""
+        count = len(unicodedata.normalize("NFC", self.text).strip())
+        if count < PASSPHRASE_CHARACTERS_MIN:
+            raise WeakPassphrase(
+                f"the passphrase has {count} characters; a new one has at least"
+                f" {PASSPHRASE_CHARACTERS_MIN} (NIST SP 800-63B)",
+                "Take a longer one: several random words are good. A script can use a key file:"
+                " --key-file FILE makes one.",
+            )
 
     def fresh(self) -> list[object]:
         return [0, self.log_n, 8, 1, os.urandom(SALT_BYTES)]

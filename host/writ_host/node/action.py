@@ -31,6 +31,10 @@ WAITS_FOR_APPROVAL = "waiting for approval: operators see it in  writ governor p
 Announce = Callable[[str], None]
 
 
+class NoGovernors(NoNode):
+    """A node whose config.json names no governor to ask."""
+
+
 def check(target: Target, payload: bytes) -> None:
     """Raise `UsageError` for what no action can cover."""
     if target.query:
@@ -50,13 +54,14 @@ def request(
     """Ask the host peers for an action, and wait until it is certified; the capsule.
 
     announce(text): called when the request waits for something else. Raises `NeedsPerson` without
-    approval in `wait_s`, `NotReachable`, `Interrupted`, or `HostError` if it was refused.
+    approval in `wait_s`, `NoGovernors`, `NotReachable`, `Interrupted`, or `HostError` if it was
+    refused.
     """
     check(target, payload)
     node, deadline = client.node, time.monotonic() + wait_s
     peers = client.folder.config.get("governors") or client.folder.gateways
     if not peers:
-        raise NoNode(
+        raise NoGovernors(
             f"{node.name} knows no governor",
             f"Name them: writ member request {client.folder.path} --governors HOST:PORT,...",
         )

@@ -62,8 +62,24 @@ def test_chosen_folders_are_used_without_options(
     assert "no daemon runs in" in run(rig, "governor", "status").err
     assert "no daemon runs in" in run(rig, "governor", "approve", "12345678").err
     assert run(rig, "use").out.count(str(tmp_path)) == 3
-    assert run(rig, "use", "--forget").out.count("not chosen") == 3
+    forgotten = run(rig, "use", "--forget").out
+    assert forgotten.count("not chosen (was") == 3
     assert run(rig, "scope", "show").code == 1
+    # what it names undoes it
+    undo = forgotten.split("to undo: writ ")[1].split()
+    assert run(rig, *undo).code == 0 and run(rig, "use").out.count(str(tmp_path)) == 3
+
+
+def test_a_folder_is_used_for_what_it_is(rig: Rig, tmp_path: Path) -> None:
+    said = run(rig, "use", rig.scope, tmp_path / "soil").out
+    assert f"scope     {rig.scope} (was not chosen)" in said
+    assert f"node      {tmp_path / 'soil'} (was not chosen)" in said
+    assert "to undo: writ use --forget\n" in said
+    assert "was" not in run(rig, "use").out
+    ran = run(rig, "use", tmp_path)
+    assert ran.code == 1 and "is not the folder of one scope, node or governor" in ran.err
+    shadowed = rig.run("use", env={"HOME": str(rig.path), "WRIT_SCOPE": "/elsewhere"})
+    assert "WRIT_SCOPE is set, and has priority: /elsewhere" in shadowed.err
 
 
 def test_a_broken_file_of_defaults_is_named(rig: Rig) -> None:

@@ -39,6 +39,43 @@ def test_a_command_without_words_shows_its_help(tmp_path: Path, words: tuple[str
     assert ran.code == 2 and ran.err.startswith(f"Usage: {' '.join(('writ', *words))} ")
 
 
+@pytest.mark.parametrize("words", [("book",), ("member",), ()])
+def test_an_option_before_the_command_is_explained(tmp_path: Path, words: tuple[str, ...]) -> None:
+    ran = Rig(tmp_path).run(*words, "--json")
+    meant = " ".join(("writ", *words, "COMMAND --json."))
+    assert ran.code == 2 and f"Options follow a command: {meant}" in ran.error["advice"]
+
+
+def test_a_request_that_was_made_without_the_scope_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rig = Rig(tmp_path)
+    ran = rig.run("member", "request", "soil", "--name", "soil-1")
+    assert ran.code == 0 and f"no scope in {rig.scope}" in ran.out
+    file = "soil/soil-1.request.cbor"
+    assert "writ scope create NAME" in ran.out and f"writ member admit {file}" in ran.out
+    rig.create()
+    ran = rig.run("member", "admit", "soil-1", "--role", "sensor", "--yes")
+    assert ran.code == 1 and "no request soil-1" in ran.err
+    assert f"writ member admit {file}" in ran.err, ran.err
+    rig.ok("member", "admit", file, "--role", "sensor", "--yes")
+    ran = rig.run("member", "admit", "pump", "--role", "sensor", "--yes")
+    assert "writ member request DIR --name pump" in ran.err
+    # with a scope the next command is complete, but for the role
+    ran = rig.run("member", "request", "pump", "--name", "pump")
+    assert "then  writ member admit pump --role ROLE" in ran.out
+
+
+def test_actions_of_a_scope_without_daemons_are_explained(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.create()
+    rig.admit("laptop", "gateway", "--out", tmp_path / "laptop")
+    ran = rig.run("act", "soil/gate", "open", env={"WRIT_NODE": str(tmp_path / "laptop")})
+    assert ran.code == 1 and "are no daemons (scope create --local)" in ran.err
+    assert "writ scope create NAME --governors" in ran.err and "`quorum`" in ran.err
+
+
 def test_a_list_of_choices_is_one_line(tmp_path: Path) -> None:
     ran = Rig(tmp_path).run("completion")
     assert ran.code == 2 and "bash, fish, zsh" in ran.err and "\\t" not in ran.err

@@ -84,6 +84,14 @@ def test_a_refusal_is_explained(field: Field) -> None:
     assert said.splitlines()[0] == "writ: pump has no resource missing"
 
 
+def test_an_empty_list_of_resources_is_explained(field: Field) -> None:
+    sensor, other = field.device("pump"), field.folder("other", SENSOR)
+    ran = writ("get", f"coap://{sensor.address}/.well-known/core", "--node", other)
+    assert ran.stdout == "" and "pump offers other nothing" in ran.stderr
+    told = writ_json("get", f"coap://{sensor.address}/.well-known/core", "--node", other)
+    assert told["hex"] == ""
+
+
 def test_no_answer_is_reported(field: Field) -> None:
     node = field.folder("laptop", OPERATOR, gateways=[f"127.0.0.1:{free_port()}"])
     words = ("get", f"coap://127.0.0.1:{free_port()}/temp", "--timeout", "0.5", "--node", node)

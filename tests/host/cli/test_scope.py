@@ -198,6 +198,26 @@ def test_a_scope_locked_with_a_passphrase(tmp_path: Path) -> None:
     assert rig.run(*words, "--json", env=env).error["name"] == "FileInTheWay"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("scope", "create", "farm", "--local", "--folder", "new"),
+        ("ceremony", "identity", "anna", "--keys", "new"),
+        ("governor", "init", "new", "--name", "anna"),
+    ],
+)
+def test_a_short_passphrase_protects_nothing_new(
+    tmp_path: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    secret = tmp_path / "pass"
+    secret.write_text("abc\n")
+    secret.chmod(0o600)
+    ran = Rig(tmp_path).run(*words, "--passphrase-file", secret, env={"WRIT_KEY_FILE": ""})
+    assert ran.code == 4 and "3 characters; a new one has at least 8" in ran.err, ran.err
+    assert not [path for path in (tmp_path / "new").rglob("*") if path.is_file()]
+
+
 def test_names_are_checked_before_the_command_runs(rig: Rig) -> None:
     for words in (
         ("scope", "create", "My Farm", "--local"),

@@ -129,6 +129,15 @@ def test_weak_secrets_are_refused():
     assert "correct horse" not in repr(CHEAP) and repr(KEY.content) not in repr(KEY)
 
 
+@pytest.mark.parametrize("text", ["a", "abc", "1234567", "e\u0301" * 7, "   abc    "])
+def test_a_new_passphrase_has_eight_characters(text):
+    with pytest.raises(WeakPassphrase, match="at least 8"):
+        Passphrase(text).check_new()
+    Passphrase("12345678").check_new()
+    # one that was set before still opens its files
+    assert keyfile.unlock("seat", keyfile.lock("seat", SECRET, CHEAP), CHEAP) == SECRET
+
+
 def test_a_key_file_survives_a_power_loss(tmp_path, monkeypatch):
     # without the sync the key file could be lost, but not the files that it locks
     synced = []
