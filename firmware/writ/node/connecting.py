@@ -3,7 +3,7 @@
 A part of client.py. It is loaded when a handshake begins, and unloaded when none is under way.
 """
 
-from ..errors import BadSignature, KnownBad, PeerFailed, Rejection, UnknownCredential
+from ..errors import BadSignature, KnownBad, PeerFailed, Rejection, Revoked, UnknownCredential
 from ..wire import coap, edhoc_codec
 from ..wire.coap import Message
 from .context import EDHOC_PATH, FORMAT_EDHOC
@@ -69,6 +69,9 @@ class Handshake:
         if isinstance(rejection, (BadSignature, KnownBad)):
             # a group key that is newer than ours may have certified the peer
             return client.catch_up(self.key[0], self.calls, rejection, now_ms)
+        if isinstance(rejection, Revoked) and self.key[1]:
+            # the wanted node itself: another capsule would be revoked, too
+            by_kid = False
         out = []
         for call in self.calls:
             if by_kid:

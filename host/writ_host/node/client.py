@@ -15,6 +15,7 @@ from writ.errors import (
     Expired,
     NotMember,
     PeerFailed,
+    RateLimited,
     Rejection,
     Revoked,
     TimedOut,
@@ -41,6 +42,8 @@ _SYNC_TIMEOUT_S = 2.0
 # An observer that receives nothing for so long asks again: the server may have restarted.
 RENEW_S = 60.0
 _CANCEL_TIMEOUT_S = 1.0
+# A device makes room for one handshake in four seconds.
+_RATE_LIMIT_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -110,22 +113,21 @@ class NodeClient:
         deadline = time.monotonic() + timeout_s
         address, node_id = self.locate(target, deadline)
         started = time.monotonic()
-        pending = self._begin(target, address, node_id, method, payload)
+        request = method, payload
         try:
-            answer = self._wait(pending, target, deadline)
+            answer = self._exchange(target, address, node_id, request, deadline)
         except (NotMember, UnknownCredential):
             # the name may belong to another key by now: learn which, and call that node
             if target.name is None:
                 raise
             node_id = self._identify(target.name, address, deadline)
-            pending = self._begin(target, address, node_id, method, payload)
-            answer = self._wait(pending, target, deadline)
+            answer = self._exchange(target, address, node_id, request, deadline)
         reply = self._reply(answer, started)
         self._sync_policy(reply)
         if reply.reason is Revoked and self._is_restored(reply):
             # refused by an older policy, and so without effect; the peer has pulled this node's now
-            pending = self._begin(target, address, node_id, method, payload)
-            reply = self._reply(self._wait(pending, target, deadline), started)
+            answer = self._exchange(target, address, node_id, request, deadline)
+            reply = self._reply(answer, started)
         return reply
 
     def observe(
@@ -184,7 +186,7 @@ class NodeClient:
     def _ask_public(self, address: str, deadline: float) -> Answer:
         """The answer of the node at an address to a request that every member may make."""
         public = Target(None, address, "writ/beacon")
-        return self._wait(self._begin(public, address, None, GET, b""), public, deadline)
+        return self._exchange(public, address, None, (GET, b""), deadline)
 
     def _check_member(self) -> None:
         if self.node.authority.me is None:
@@ -198,11 +200,13 @@ class NodeClient:
 
     def _identify(self, name: str, address: str, deadline: float) -> bytes:
         # ask for a public resource first: the call itself must reach no other node
+        is_open = self.node.sessions.by_address(address) is not None
         answer = self._ask_public(address, deadline)
-        session = self.node.sessions.by_peer(answer.peer.node_id)
-        if answer.peer.name != name and session:
+        if answer.peer.name != name and is_open:
             # renamed, perhaps: a new handshake shows the peer's capsule of today
-            self.node.sessions.drop(session)
+            for session in list(self.node.sessions):
+                if session.peer.node_id == answer.peer.node_id:
+                    self.node.sessions.drop(session)
             answer = self._ask_public(address, deadline)
         if answer.peer.name != name:
             raise HostError(
@@ -233,6 +237,28 @@ class NodeClient:
         """Let the node work for at most a second, or until this monotonic time."""
         wait_ms = int(1000 * min(1.0, max(0.0, until - time.monotonic()))) + 1
         self.node.step(wait_ms)
+
+    def _exchange(
+        self,
+        target: Target,
+        address: str,
+        node_id: bytes | None,
+        request: tuple[int, bytes],
+        deadline: float,
+    ) -> Answer:
+        """Send a request (method, payload), and wait for its answer.
+
+        A handshake that the node refuses for its rate limit is begun again until the deadline.
+        """
+        while True:
+            try:
+                return self._wait(self._begin(target, address, node_id, *request), target, deadline)
+            except RefusedByNode as error:
+                again = time.monotonic() + _RATE_LIMIT_PAUSE_S
+                if error.code != RateLimited.code or again >= deadline:
+                    raise
+            while time.monotonic() < again:
+                self.step(again)
 
     def _begin(
         self,

@@ -1,5 +1,6 @@
 """`writ` calling nodes: MicroPython and CPython processes on the loopback interface."""
 
+import dataclasses
 import json
 import signal
 import time
@@ -22,7 +23,8 @@ from interop_rig import Relay, free_port
 from writ.errors import NotAllowed, Revoked
 from writ.wire import coap, oscore
 from writ_host.errors import HostError, NodeInUse
-from writ_host.node import addressbook, status
+from writ_host.node import addressbook, denial, status
+from writ_host.node import client as node_client
 from writ_host.node.client import PUT, NodeClient
 from writ_host.node.folder import NodeFolder
 from writ_host.node.plainclient import PlainClient
@@ -90,6 +92,18 @@ def test_an_empty_list_of_resources_is_explained(field: Field) -> None:
     assert ran.stdout == "" and "pump offers other nothing" in ran.stderr
     told = writ_json("get", f"coap://{sensor.address}/.well-known/core", "--node", other)
     assert told["hex"] == ""
+
+
+def test_a_rate_limit_of_handshakes_is_waited_for(field: Field) -> None:
+    pump, node = field.device("pump"), field.folder("laptop", OPERATOR)
+    write_book(node, pump=pump.address)
+    for _ in range(8):
+        # as after a restart of a node with a full table
+        for record in node.glob("s*.[ab]"):
+            record.unlink()
+        assert writ("get", "pump/note", "--node", node).stdout == "\n"
+    counted = writ_json("status", "pump", "--node", node)["rejected"]
+    assert counted["RateLimited"] > 0
 
 
 def test_no_answer_is_reported(field: Field) -> None:
@@ -194,7 +208,11 @@ def test_a_revoked_node_is_refused_at_once(field: Field) -> None:
             assert (error["name"], error["code"]) == ("Revoked", Revoked.code)
 
 
-def test_a_refusal_says_which_side_has_which_epoch(field: Field) -> None:
+def test_a_refusal_says_which_side_has_which_epoch(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the device pulls the newer policy in this time
+    monkeypatch.setattr(node_client, "_SYNC_TIMEOUT_S", 20.0)
     pump, guest = field.device("pump"), field.folder("guest", GUEST)
     write_book(guest, pump=pump.address)
     writ("status", "pump", "--node", guest)
@@ -211,18 +229,16 @@ def test_a_refusal_says_which_side_has_which_epoch(field: Field) -> None:
     assert told["epoch"] == 3
 
 
-def test_a_node_with_an_older_policy_is_named(
-    field: Field, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_node_with_an_older_policy_is_named(field: Field) -> None:
     pump, guest = field.device("pump"), field.folder("guest", GUEST)
-    write_book(guest, pump=pump.address)
-    writ("status", "pump", "--node", guest)
-    field.scope.hand(guest, field.scope.enact([*RULES, [GUEST, SENSOR, "temp", GET]]))
-    # without the time in which the device would pull the newer one
-    monkeypatch.setattr(NodeClient, "_sync_policy", lambda *_: None)
-    error = writ_json("get", "pump/temp", "--node", guest, code=1)["error"]
-    assert "pump is at epoch 1, guest at epoch 2" in error["message"]
-    assert error["advice"].endswith("writ member deliver pump")
+    field.scope.hand(guest, field.scope.enact(RULES))
+    goal = parse(f"coap://{pump.address}/temp")
+    with NodeClient(NodeFolder(guest)) as client:
+        refused = client.call(goal)
+        # as it answers before it has pulled the newer policy
+        error = denial.refusal(client, goal, dataclasses.replace(refused, epoch=1), GET)
+    assert "pump is at epoch 1, guest at epoch 2" in str(error)
+    assert error.advice.endswith("writ member deliver pump")
 
 
 def test_a_revoked_node_is_not_trusted_as_a_server(field: Field) -> None:

@@ -180,6 +180,9 @@ def test_a_renamed_member_is_reachable_once_it_is_delivered(rig: Rig, device: Pr
     assert set(addressbook.read_last_seen(rig.path / "laptop")) == {"field-1"}
     ran = rig.run("get", "pump/temp", env=laptop)
     assert ran.code == 1 and "no address is known for pump" in ran.err
+    # once more: by now the client has the records of two sessions with it
+    rig.ok("member", "rename", "field-1", "field-2", "--yes")
+    assert get("field-2") == "21.5\n"
 
 
 def test_a_member_without_an_address_is_not_delivered_to(rig: Rig) -> None:
