@@ -12,7 +12,6 @@ ifeq ($(origin PYTHON),command line)
   endif
 endif
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CHECKED := boards firmware host tests tools
 
 .DEFAULT_GOAL := help
@@ -25,15 +24,7 @@ $(VENV)/stamp: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo 'Writ needs Python 3.11 or newer; $(PYTHON) is older, or missing.'; \
 	  echo 'Name another one: make PYTHON=python3.12 ...'; exit 1; }
-	@echo 'Preparing $(VENV) (once, about half a minute)'
-	@rm -rf $(VENV)
-	@$(PYTHON) -m venv $(VENV) || { \
-	  rm -rf $(VENV); \
-	  echo 'This Python cannot make a virtual environment.'; \
-	  echo 'On Debian, Ubuntu and Raspberry Pi OS: sudo apt install python3-venv'; exit 1; }
-	@$(PIP) install --require-hashes --requirement requirements.lock
-	@$(PIP) install --no-deps --no-build-isolation --editable .
-	@touch $@
+	@$(PYTHON) tools/make_venv.py $(VENV)
 
 venv: $(VENV)/stamp ## the environment, .venv
 
