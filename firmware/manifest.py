@@ -19,6 +19,7 @@ package(  # noqa: F821
         "authority/succession.py",
         "cbor.py",
         "compat.py",
+        "configfile.py",
         "crypto/__init__.py",
         "crypto/aead.py",
         "crypto/ed25519.py",

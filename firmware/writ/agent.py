@@ -69,12 +69,18 @@ class Node(Core):
         Raises `UsageError`, also for a directory that another process uses (on CPython only), and
         `StoreDamaged`.
         """
-        from .startup import read_config
+        from .configfile import read_config
 
         config, lock = read_config(directory)
-        node = cls(Store(FileFlash(directory)), config)
+        # the code of a start is needed once
+        unload("configfile")
+        try:
+            node = cls(Store(FileFlash(directory)), config)
+        except BaseException:
+            if lock:
+                lock.close()
+            raise
         node._lock = lock
-        # its code is needed once
         unload("startup")
         return node
 

@@ -17,7 +17,7 @@ def preshare_all(node, entries):
     absent}, all in hex.
     """
     for entry in entries:
-        raw, keys = _read(entry)
+        raw, keys = read_entry(entry)
         try:
             node.sessions.preshare(raw, keys)
         except StoreDamaged:
@@ -28,8 +28,8 @@ def preshare_all(node, entries):
             node.count(rejection)
 
 
-def _read(entry):
-    # (capsule, keys) of an entry
+def read_entry(entry):
+    """(capsule, keys) of an entry of config.json's "oscore". Raises `UsageError`."""
     try:
         secret, salt, own_id, peer_id, raw = [
             bytes.fromhex(entry.get(key, ""))
@@ -40,7 +40,11 @@ def _read(entry):
     except (AttributeError, TypeError, ValueError):
         raise UsageError('config.json: an entry of "oscore" is not in hex') from None
     if len(secret) < 16:
-        raise UsageError("config.json: an OSCORE secret has 16 bytes or more")
+        raise UsageError('config.json: a "secret" of "oscore" has 16 bytes or more')
+    if max(len(own_id), len(peer_id)) > 7 or own_id == peer_id:
+        raise UsageError(
+            'config.json: the ids of "oscore" are two different ones of at most 7 bytes'
+        )
     return raw, (secret, salt, own_id, peer_id, context)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from writ.authority.capsule import check_name
 from writ.errors import Rejection, UsageError
+from writ.node.preshared import read_entry
 
 from .. import files, target, textfile
 from ..errors import Malformed, NoNode
@@ -62,6 +63,13 @@ def _check_addresses(value: list[str]) -> None:
         target.check_address(address)
 
 
+def _check_contexts(value: list[dict[str, str]]) -> None:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    for entry in value:
+        read_entry(entry)
+
+
 def _check_days(value: int) -> None:
     if type(value) is not int or value < 0:
         raise ValueError("not a number")
@@ -74,6 +82,7 @@ _CHECKS = {
     "gateways": _check_addresses,
     "governors": _check_addresses,
     "renew_days": _check_days,
+    "oscore": _check_contexts,
 }
 _EXPECTED = {
     "name": "a name (a letter, then a-z, 0-9, - _ .; 24 at most)",
@@ -82,4 +91,5 @@ _EXPECTED = {
     "gateways": 'a list of "HOST:PORT"',
     "governors": 'a list of "HOST:PORT"',
     "renew_days": "a number of days, 0 for never",
+    "oscore": "a list of preshared contexts (docs/wire.md)",
 }

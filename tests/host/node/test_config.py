@@ -1,12 +1,20 @@
 """config.json of a node's folder."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cli_rig import Rig
 
+from writ import configfile
+from writ_host.cli.boundary import BUG, REFUSED
 from writ_host.errors import NoNode
 from writ_host.node import config as nodeconfig
+from writ_host.node.folder import NodeFolder
+from writ_host.node.status import read_folder_status
 
 
 @pytest.mark.parametrize(
@@ -31,3 +39,97 @@ def test_a_valid_config_is_read_unchanged(tmp_path: Path) -> None:
     good = {"name": "a", "scope": "00" * 8, "listen": "0.0.0.0:0", "gateways": ["h"], "x": 1}
     (tmp_path / "config.json").write_text(json.dumps(good))
     assert nodeconfig.read(tmp_path) == good
+
+
+# Values of each JSON type, and nested ones, for any field
+KINDS: list[object] = [
+    None, True, False, 0, -1, 5, 10**30, 1.5, float("nan"), "", "x", "::", "00", "é" * 300,
+    [], [None], [5], [[]], [{}], ["x"], [""], {}, {"a": 5},
+]  # fmt: skip
+ENTRY = {"member": "a0", "secret": "00" * 16, "salt": "", "id": "01", "peer_id": "02"}
+WHOLE: dict[str, object] = {
+    "name": "soil",
+    "scope": "00" * 8,
+    "listen": "127.0.0.1:0",
+    "gateways": ["127.0.0.1:9"],
+    "governors": ["127.0.0.1:9"],
+    "renew_days": 30,
+    "oscore": [{**ENTRY, "context": "05"}],
+}
+
+
+def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every node of a JSON value."""
+    yield path
+    inside = value if isinstance(value, list | dict) else []
+    for key, inner in inside.items() if isinstance(inside, dict) else enumerate(inside):
+        yield from places(inner, (*path, key))
+
+
+def changed(value: Any, path: tuple[Any, ...], to: object) -> Any:
+    if not path:
+        return to
+    copy = value.copy()
+    copy[path[0]] = changed(value[path[0]], path[1:], to)
+    return copy
+
+
+def test_every_field_is_checked() -> None:
+    assert set(nodeconfig._CHECKS) == set(nodeconfig._EXPECTED) == set(WHOLE)
+    assert set(configfile._CHECKS) == set(WHOLE)
+
+
+def write(folder: Path, config: object) -> None:
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").chmod(0o600)
+
+
+def test_a_config_that_was_read_starts_a_node_whatever_was_in_it(tmp_path: Path) -> None:
+    write(tmp_path, WHOLE)
+    NodeFolder(tmp_path).close()
+    good = 0
+    for place in places(WHOLE):
+        for kind in KINDS:
+            config = changed(WHOLE, place, kind)
+            write(tmp_path, config)
+            try:
+                nodeconfig.read(tmp_path)
+            except nodeconfig.BadConfig as error:
+                assert "config.json" in str(error), (place, kind)
+                if place:
+                    assert f'"{place[0]}"' in str(error), (place, kind, str(error))
+                continue
+            good += 1
+            with contextlib.suppress(OSError), NodeFolder(tmp_path, listen="127.0.0.1:0"):
+                pass
+            assert read_folder_status(tmp_path).name == config.get("name", "node")
+            # what a command accepts starts a sensor program, too
+            configfile.read_config(str(tmp_path))[1].close()
+    assert 20 < good < 150
+
+
+def test_no_command_ends_as_a_bug_of_writ(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    node = tmp_path / "node"
+    rig.ok("member", "request", node, "--name", "soil")
+    wrong = 0
+    for place in (place for place in places(WHOLE) if len(place) < 3):
+        for kind in (None, 5, "x", [5], {"a": 5}):
+            write(node, changed(WHOLE, place, kind))
+            commands: list[tuple[object, ...]] = [
+                ("status", "--node", node),
+                ("get", "pump/temp", "--node", node, "--timeout", "0.1"),
+                ("member", "request", node),
+            ]
+            try:
+                nodeconfig.read(node)
+            except nodeconfig.BadConfig:
+                wrong += 1
+                # it would run until a signal
+                commands.append(("node", "run", node))
+            for words in commands:
+                ran = rig.run(*words)
+                assert ran.code != BUG, (place, kind, words, ran.err)
+            if "run" in words:
+                assert ran.code == REFUSED and "config.json" in ran.err, (place, kind, ran.err)
+    assert wrong > 30

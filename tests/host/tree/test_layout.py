@@ -33,7 +33,7 @@ HOST_STANDARD = {("writ.compat", "fcntl")}
 ROOT_MODULES = {
     "base": ("aes", "compat", "errors", "limits"),
     "cbor": ("cbor",),
-    "agent": ("writ", "agent", "startup", "main"),
+    "agent": ("writ", "agent", "configfile", "startup", "main"),
 }
 MAY_IMPORT = {
     "base": (),

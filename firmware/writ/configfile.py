@@ -1,0 +1,101 @@
+"""The config.json of a node's folder, and the lock of the folder on CPython.
+
+A part of agent.py in a file of its own, which is unloaded when the config was read.
+"""
+
+import json
+
+from . import compat
+from .authority.capsule import SCOPE_ID_BYTES, check_name
+from .compat import MICROPYTHON, open_private
+from .errors import Rejection, UsageError
+from .link.udp import split
+
+
+def _check_scope(value):
+    # None before provisioning
+    if value is not None and len(bytes.fromhex(value)) != SCOPE_ID_BYTES:
+        raise ValueError
+
+
+def _check_address(value):
+    if not isinstance(value, str):
+        raise TypeError
+    split(value)
+
+
+def _check_addresses(value):
+    _check_list(value)
+    for address in value:
+        _check_address(address)
+
+
+def _check_list(value):
+    if not isinstance(value, list):
+        raise TypeError
+
+
+def _check_contexts(value):
+    _check_list(value)
+    if value:
+        from .node.preshared import read_entry
+
+        for entry in value:
+            read_entry(entry)
+
+
+def _check_days(value):
+    if type(value) is not int or value < 0:
+        raise ValueError
+
+
+_ADDRESSES = 'a list of "HOST:PORT"'
+# field -> (check, what the value must be)
+_CHECKS = {
+    "name": (check_name, "a name"),
+    "scope": (_check_scope, "a scope id (16 hex digits)"),
+    "listen": (_check_address, "HOST:PORT"),
+    "gateways": (_check_addresses, _ADDRESSES),
+    "governors": (_check_addresses, _ADDRESSES),
+    "renew_days": (_check_days, "a number of days"),
+    "oscore": (_check_contexts, "a list"),
+}
+
+
+def _has_secrets(config):
+    return isinstance(config, dict) and config.get("oscore")
+
+
+def check_config(config):
+    """Raise `UsageError`, which names file and field, for a value that no agent can use."""
+    if not isinstance(config, dict):
+        raise UsageError("config.json is not an object {...}")
+    for field in _CHECKS:
+        check, expected = _CHECKS[field]
+        try:
+            if field in config:
+                check(config[field])
+        except (Rejection, AttributeError, TypeError, ValueError):
+            raise UsageError('config.json: "' + field + '" is not ' + expected) from None
+
+
+def read_config(directory):
+    """(config.json as a dict, the folder's lock or None): see `agent.Node.load`."""
+    try:
+        with open_private(directory + "/config.json", "r") as handle:
+            config = json.load(handle)
+            if not MICROPYTHON and _has_secrets(config) and not compat.is_private(handle):
+                raise UsageError("other users can read config.json: chmod 600 it")
+            check_config(config)
+    except OSError as error:
+        raise UsageError("no config.json in " + directory + ": " + str(error)) from None
+    except (RuntimeError, ValueError):
+        # the former for one that is nested too deep
+        raise UsageError("no JSON: config.json in " + directory) from None
+    if MICROPYTHON:
+        return config, None
+    # two processes on one folder would use AEAD nonces twice
+    try:
+        return config, compat.lock_folder(directory)
+    except OSError as error:
+        raise UsageError(directory + " is in use: " + str(error)) from None
