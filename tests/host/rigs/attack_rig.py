@@ -265,7 +265,8 @@ class Member(Node):
         answers: list[Answer] = []
         self.now_ms = self.clock.now_ms()
         self.send(self.request(method, path, payload, to, on_answer=answers.append, **more))
-        deadline = time.monotonic() + 30
+        # a request may take 93 s before it fails (MAX_TRANSMIT_WAIT, RFC 7252, section 4.8.2)
+        deadline = time.monotonic() + 95
         while not answers:
             assert time.monotonic() < deadline, f"no answer to {path}"
             self.step(20)

@@ -34,6 +34,7 @@ class Wire:
         self._device = (host, int(port))
         self._client: tuple[str, int] | None = None
         self._late: list[tuple[float, bool, bytes]] = []
+        self._passed = True  # whether no delayed datagram is on its way
         self._open = True
         self._thread = threading.Thread(target=self._run)
         self.address = f"{HOST}:{self._outside.getsockname()[1]}"
@@ -48,6 +49,11 @@ class Wire:
         self._outside.close()
         self._inside.close()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no datagram is on its way."""
+        return self._passed and not self._late
+
     def inject(self, data: bytes) -> None:
         """Send a datagram to the device from the client's address."""
         self._inside.sendto(data, self._device)
@@ -60,10 +66,12 @@ class Wire:
                 for key, _ in selector.select(0.01):
                     self._take(key.data)
                 now = time.monotonic()
+                self._passed = False
                 due = sorted(one for one in self._late if one[0] <= now)
                 self._late = [one for one in self._late if one[0] > now]
                 for _, from_device, data in due:
                     self._pass_on(from_device, data)
+                self._passed = not self._late
 
     def _take(self, from_device: bool) -> None:
         try:
