@@ -202,11 +202,7 @@ class Client:
         if rejection:
             self.context.count(rejection)
         if call.on_answer:
-            try:
-                call.on_answer(Answer(code, payload, peer, observe, rejection))
-            except Exception as error:  # noqa: BLE001
-                # the boundary to the caller's code, as for a resource: the node goes on
-                self.context.count(error)
+            self.context.tell(call.on_answer, Answer(code, payload, peer, observe, rejection))
 
     def retry(self, call, rejection, now_ms):
         """Begin a call anew, in a new session if there is none; the last try ends it."""

@@ -40,7 +40,7 @@ class NodeContext:
         self.exchanges = Exchanges()
         self.addresses = {}  # node id -> address of the member's last authentic message
         self.introduced = {}  # node id -> the own `Member` that this node has
-        self._deferred = []  # (function, arguments) of `later`
+        self._deferred = []  # (function, arguments, tries) of `later`
 
     def join(self, client, sync):
         """Set the parts that the other parts use: the node's `Client` and `Sync`."""
@@ -48,8 +48,24 @@ class NodeContext:
         self.sync = sync
 
     def later(self, function, *args):
-        """Call `function(*args, now_ms)` in the next tick and send what it returns."""
-        self._deferred.append((function, args))
+        """Call `function(*args, now_ms)` in the next tick and send what it returns.
+
+        A few times if the heap is full.
+        """
+        self._deferred.append((function, args, 0))
+
+    def tell(self, on_answer, answer, now_ms=None):
+        """Call an app's function with an `Answer`: again in the next tick if the heap is full."""
+        try:
+            on_answer(answer)
+        except MemoryError:
+            if now_ms is not None:
+                raise
+            self.later(self.tell, on_answer, answer)
+        except Exception as error:  # noqa: BLE001
+            # the boundary to the caller's code, as for a resource: the node goes on
+            self.count(error)
+        return []
 
     def count(self, rejection):
         """Count a rejection by its name."""

@@ -312,11 +312,7 @@ class Delegate:
         if operation in self._operations:
             self._operations.remove(operation)
         if operation.on_done:
-            try:
-                operation.on_done(answer)
-            except Exception as error:  # noqa: BLE001
-                # the boundary to the caller's code, as for a resource: the node goes on
-                self._node.count(error)
+            self._node.tell(operation.on_done, answer)
 
     # --- answers ----------------------------------------------------------------------------------
 

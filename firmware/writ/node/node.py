@@ -5,7 +5,7 @@ moment, then the resource. Addresses are strings ("192.0.2.7:5683"); the links g
 """
 
 from ..errors import Rejection, TimedOut, TooLarge, UsageError
-from ..limits import DATAGRAM_BYTES_MAX
+from ..limits import DATAGRAM_BYTES_MAX, TRIES_MAX
 from ..wire import coap
 from .call import Call
 from .client import Client
@@ -109,7 +109,7 @@ class Node(NodeContext):
                 exchanges.forget(message)
             if handler and exchanges.match(message, source) is None:
                 # its answer will not be repeated, and the caller must not wait for ever
-                handler.failed(TimedOut(), now_ms)
+                self.later(handler.failed, TimedOut())
             raise
 
     def forget_strangers(self, and_handshakes=True):
@@ -160,8 +160,14 @@ class Node(NodeContext):
             self.exchanges.failed += failed[1:]
             raise
         for _ in range(len(self._deferred)):
-            function, args = self._deferred.pop(0)
-            out += function(*args, now_ms)
+            function, args, tries = self._deferred.pop(0)
+            try:
+                out += function(*args, now_ms)
+            except MemoryError:
+                # with more room it is called again; what never fits must not end every session
+                if tries < TRIES_MAX:
+                    self._deferred.append((function, args, tries + 1))
+                raise
         self.handshaker.tick(now_ms)
         return out + self.server.tick(now_ms)
 

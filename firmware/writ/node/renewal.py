@@ -33,7 +33,9 @@ def show(client, call, session, now_ms):
             session.show_pause_ms = PAUSE_MS
         client.context.later(client.retry, call, answer.rejection or PeerFailed())
 
+    handing = type(call)(session.address, None, coap.POST, PREFIX, (), me.raw, None, shown)
+    out = client.send(handing, session, now_ms)
+    # not earlier: a full heap leaves it to be done
     session.show_ms = now_ms + session.show_pause_ms
     session.show_pause_ms = min(2 * session.show_pause_ms, PAUSE_MS_MAX)
-    handing = type(call)(session.address, None, coap.POST, PREFIX, (), me.raw, None, shown)
-    return client.send(handing, session, now_ms)
+    return out

@@ -62,6 +62,11 @@ def ask(node, via, name, method, path, payload, on_answer):
     """
     via = list(via)
 
+    def next_one(now_ms):
+        out = resolve(node, name, via[0], found)
+        del via[0]
+        return out
+
     def found(member, address):
         if member and address:
             node.later(
@@ -70,8 +75,8 @@ def ask(node, via, name, method, path, payload, on_answer):
                 )
             )
         elif via:
-            node.later(lambda now_ms: resolve(node, name, via.pop(0), found))
+            node.later(next_one)
         elif on_answer:
             on_answer(Answer(0, rejection=NotMember()))
 
-    return resolve(node, name, via.pop(0), found)
+    return next_one(node.now_ms)

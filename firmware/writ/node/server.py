@@ -43,6 +43,8 @@ _KNOWN_OPTIONS = (
 # Bytes of heap that must be free before a resource is called: an answer is made of copies
 _ANSWER_ROOM = const(512)
 _CORE = ".well-known/core"
+# When a notification for which there was no room is made again
+_AGAIN_MS = const(2000)
 # Methods whose answer may be fetched block by block: they change nothing
 _SAFE = (coap.GET, coap.FETCH)
 
@@ -435,7 +437,6 @@ class Server:
             response.type = coap.NON
             if confirm:
                 response.type = coap.CON
-                observer.confirmed_ms = now_ms
             response.mid = None
             response.token = observer.token
             if response.code == coap.CONTENT:
@@ -446,6 +447,8 @@ class Server:
             try:
                 sealed = session.context.protect_response(response, binding, own_piv=True)
                 out += context.exchanges.send(sealed, observer.address, now_ms)
+                if confirm:
+                    observer.confirmed_ms = now_ms
             except Rejection as rejection:
                 context.count(rejection)
                 self.observers.cancel(observer.address, observer.token)
@@ -456,8 +459,10 @@ class Server:
         out = []
         for path, resource in list(self.resources.items()):
             if resource.period_ms and now_ms >= resource.due_ms:
-                resource.due_ms = now_ms + resource.period_ms
+                # soon, if the heap is full now
+                resource.due_ms = now_ms + min(resource.period_ms, _AGAIN_MS)
                 out += self.notify(path, now_ms)
+                resource.due_ms = now_ms + resource.period_ms
         for observer in self.observers.entries:
             is_waiting = self._context.exchanges.is_waiting(observer.address)
             if now_ms >= observer.due_ms() and not is_waiting:

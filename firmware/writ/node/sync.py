@@ -165,6 +165,7 @@ class Sync:
         def arrived(answer):
             self._busy_ms = 0
             self._wait(peer, context.now_ms + (_PULL_AGAIN_MS << session.tries))
+            before_tries = session.tries
             if answer.code:
                 # a peer that has nothing, or keeps serving old capsules, is asked at growing
                 # intervals; an answer that was lost says nothing about the peer
@@ -185,6 +186,10 @@ class Sync:
             except Rejection as rejection:
                 context.count(rejection)
                 return
+            except MemoryError:
+                # not the peer's fault; the answer is given to this function again
+                session.tries = before_tries
+                raise
             if context.authority.epoch == before:
                 # a valid capsule, but not the requested one
                 return
@@ -223,7 +228,8 @@ class Sync:
         self._beacon_requests.append(address)
 
         def arrived(answer):
-            self._beacon_requests.remove(address)
+            if address in self._beacon_requests:
+                self._beacon_requests.remove(address)
             if answer.code == coap.CONTENT:
                 try:
                     context.authority.receive(answer.payload, context.now_ms, answer.peer.node_id)

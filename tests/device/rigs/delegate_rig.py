@@ -9,6 +9,7 @@ from writ.authority.authority import Authority
 from writ.authority.store import Store
 from writ.node import operation
 from writ.node.call import Answer
+from writ.node.context import NodeContext
 from writ.node.delegate import Delegate
 from writ.wire import coap
 
@@ -86,6 +87,8 @@ class Rig:
         self.authority.receive(raw, self.now_ms)
 
     # --- what a delegate does with its node
+
+    tell = NodeContext.tell
 
     def later(self, function, *args):
         self._later.append((function, args))
