@@ -15,6 +15,8 @@ from writ.authority.capsule import BEACON, KIND_NAMES
 
 from ..consensus.committee import UnsafeThreshold, check_threshold
 from ..errors import HostError
+from ..humanize import utc_minute
+from ..scope.clock import ClockJump
 from . import backup, snapshot
 from .activation import names_seat
 from .ceremonies.record import Record
@@ -167,10 +169,11 @@ class Api:
     def _beacon(self, request: Document) -> Document:
         """Have a beacon signed now, as if this governor's turn had come; returns the old state.
 
-        `proposal`: where operators must approve the time, else null.
+        `proposal`: where operators must approve the time, else null. Raises `ClockJump`.
         """
         found = self._state(request)
         core, now_ms = self._governor.require_core(), self._governor.now_ms()
+        _check_clock(core)
         payload, needs_operators = core.cosigning.next_beacon()
         if needs_operators:
             return {**found, "proposal": self._propose_beacon(core, payload)}
@@ -302,3 +305,16 @@ def _proposal(view: ProposalView, has_summary: bool = True) -> Document:
 
 def _ceremony(view: CeremonyView) -> Document:
     return {**dataclasses.asdict(view), "what": "ceremony"}
+
+
+def _check_clock(core: Core) -> None:
+    """Raises `ClockJump` while a beacon of a later time is certified: no older one is signed."""
+    newest_s, _ = core.context.newest_beacon()
+    clock_s = core.context.clock_s()
+    if newest_s > clock_s + core.context.chain.charter.clock_skew_max_s:
+        raise ClockJump(
+            f"the newest certified beacon is of {utc_minute(newest_s)}, and this governor's clock"
+            f" says {utc_minute(clock_s)}: governors sign no older beacon",
+            "Set the clock of this machine. If the beacon is of a wrong clock, see docs/limits.md,"
+            " A wrong clock.",
+        )
