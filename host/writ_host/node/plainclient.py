@@ -3,7 +3,6 @@
 It is built on the message layer of the device core, with block-wise transfer (RFC 7252, RFC 7959).
 """
 
-import socket
 from collections.abc import Iterable
 
 from writ.compat import Clock
@@ -16,29 +15,26 @@ from writ.wire.exchange import Exchanges
 
 from ..errors import NotReachable
 from ..target import check_address
+from .resolver import look_up
 
 TIMEOUT_S = 15.0
 
 
 class PlainClient:
-    """A client of one node at "host:port". Close it, or use it as a context manager."""
+    """A client of one node at "host:port". Close it, or use it as a context manager.
+
+    timeout_s: of the look-up of a host name, and of each answer. Raises `NotReachable`.
+    """
 
     def __init__(self, address: str, timeout_s: float = TIMEOUT_S) -> None:
         self.address = check_address(address)
         self._timeout_ms = int(timeout_s * 1000)
-        self._link = UdpLink("0.0.0.0:0")
         self._clock = Clock()
         self._exchanges = Exchanges()
-        self._target = self._resolve()
-
-    def _resolve(self) -> str:
         # the source address of an answer is numeric
         host, port = split(self.address)
-        try:
-            found = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)
-        except OSError as error:
-            raise NotReachable(f"{host}: {error.strerror}", "Check the name.") from None
-        return f"{found[0][4][0]}:{port}"
+        self._target = f"{look_up(host, timeout_s)}:{port}"
+        self._link = UdpLink("0.0.0.0:0")
 
     def __enter__(self) -> "PlainClient":
         return self

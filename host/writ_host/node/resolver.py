@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 from writ.authority.ratelimit import TokenBucket
 
+from ..errors import NotReachable
+
 # A name is looked up again after so long, and after a failure.
 AGAIN_MS = 300_000
 RETRY_MS = 30_000
@@ -115,3 +117,32 @@ class Resolver:
                 name.since_ms = None
                 name.address = found or name.address
                 name.due_ms = self._now_ms() + (AGAIN_MS if found else RETRY_MS)
+
+
+def look_up(host: str, timeout_s: float) -> str:
+    """The numeric address of `host`, for a command. Raises `NotReachable`, after `timeout_s` too.
+
+    Ctrl-C ends the wait; `getaddrinfo` itself would hold it up.
+    """
+    found: list[str | OSError] = []
+
+    def run() -> None:
+        try:
+            listed = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_DGRAM)
+            found.append(str(listed[0][4][0]))
+        except OSError as error:
+            found.append(error)
+        except UnicodeError:
+            found.append(OSError(0, "not a host name"))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    if not found:
+        raise NotReachable(
+            f"{host}: the name server gave no answer within {timeout_s:g} s",
+            "Check the network and the name server, or give an IPv4 address.",
+        )
+    if isinstance(found[0], OSError):
+        raise NotReachable(f"{host}: {found[0].strerror}", "Check the name.")
+    return found[0]

@@ -6,7 +6,9 @@ import pytest
 from dns_rig import Names, fake_names, until
 
 from writ.authority.ratelimit import TokenBucket
-from writ_host.node.resolver import AGAIN_MS, LIMIT_MS, RETRY_MS, Resolver
+from writ_host.errors import NotReachable
+from writ_host.node.plainclient import PlainClient
+from writ_host.node.resolver import AGAIN_MS, LIMIT_MS, RETRY_MS, Resolver, look_up
 
 
 @pytest.fixture
@@ -128,3 +130,25 @@ def test_a_name_that_python_cannot_encode_is_not_found() -> None:
     assert rig.resolve("b..x") == ""
     rig.wait_until_idle()
     assert rig.resolve("b..x") == "" and rig.resolver._names["b..x"].due_ms == RETRY_MS
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def test_a_command_names_a_name_server_that_hangs(names: Names) -> None:
+    names.hanging = {"gate.farm"}
+    with pytest.raises(NotReachable, match="the name server gave no answer within 0"):
+        PlainClient("gate.farm:5683", 0.1)
+    assert not names.in_main_thread
+
+
+def test_a_command_names_a_host_that_is_not_found(names: Names) -> None:
+    names.addresses = {"gate.farm": "10.0.0.1"}
+    assert look_up("gate.farm", 10) == "10.0.0.1"
+    with pytest.raises(NotReachable, match="well"):
+        look_up("well.farm", 10)
+
+
+def test_a_command_names_a_host_that_python_cannot_encode() -> None:
+    with pytest.raises(NotReachable, match="not a host name"):
+        look_up("b..x", 10)

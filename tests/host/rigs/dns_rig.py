@@ -33,7 +33,7 @@ class Names:
         if host in self.hanging and not self.in_main_thread:
             self._released.wait(60)
         if host not in self.addresses:
-            raise OSError("name or service not known")
+            raise OSError(-2, "name or service not known")
         return [(2, 2, 17, "", (self.addresses[host], port))]
 
     def release(self) -> None:
