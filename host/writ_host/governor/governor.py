@@ -36,9 +36,8 @@ from .ceremonies.views import (
     SeatReady,
     SendInvitation,
 )
-from .core.context import Outgoing, Output, Reseat
+from .core.context import NEW_SINCE, Outgoing, Output, Reseat
 from .core.core import FOUNDERS, Core
-from .core.reservations import NEW_SINCE
 from .folder import GovernorFolder, Settings
 from .join import CharterExchange, FormerGovernors, LedgerLost, seat_lost, write_genesis
 from .ledger.ledger import Ledger

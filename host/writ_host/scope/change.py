@@ -22,7 +22,14 @@ from ..policy.strict_toml import PolicyError
 from ..policy.text import node_text
 from .folder import ScopeFolder, now_s
 from .issuance import Draft, policy_draft, state_beacon_draft
-from .revocation import REVOKED_WARN, member_body, replaced, spent_ids
+from .revocation import (
+    REVOKED_WARN,
+    RevokedListFull,
+    clean_up_bound,
+    member_body,
+    replaced,
+    spent_ids,
+)
 
 
 class StalePolicyFile(HostError):
@@ -132,17 +139,17 @@ def _file_change(
 ) -> PolicyChange:
     members, issued = folder.members.all(), now_s()
     revoked = set(file.revoked_ids(members))
-    # expired and void members need no place in the list. Those that have one leave it when a whole
-    # policy is necessary anyway, or when the list is long
+    # expired and void members need no new place in the list. Those that have one leave it when the
+    # list is long: governors that have signed a later membership refuse that
     gone = {one.node_id for one in members if one.expires <= issued or folder.is_void(one)}
-    kept = (revoked - gone) | (spent & set(old.revoked))
+    listed = set(old.revoked)
+    kept = (revoked - gone) | (revoked & listed) | spent
     at = folder.epoch, folder.head
     if len(kept) < REVOKED_WARN or not spent:
         new, ops = successor(file, old, issued, kept, old.grants, at)
-        if ops or _content(new) == _content(old):
-            return _change(folder, old, new, ops)
+        return _change(folder, old, new, ops)
     bounds = (old.committee, old.void_before)
-    new = file.policy(at[0] + 1, at[1], issued, revoked - gone, old.grants, *bounds)
+    new = file.policy(at[0] + 1, at[1], issued, kept - spent, old.grants, *bounds)
     return _change(folder, old, new, None)
 
 
@@ -188,7 +195,8 @@ def _amended(folder: ScopeFolder, ops: list[Any]) -> PolicyChange:
 def revocation(folder: ScopeFolder, members: Sequence[Member]) -> PolicyChange:
     """The policy in force with these members revoked; policy.toml is not read.
 
-    Where the list is long, expired and void members leave it. Raises `RevokedListFull`.
+    Where the list is full, expired members leave it. Not before: the governors that have signed a
+    later membership of one of them would refuse the revocation of all. Raises `RevokedListFull`.
     """
     old = _policy_of(folder)
     ids = sorted({member.node_id for member in members} - set(old.revoked))
@@ -196,13 +204,17 @@ def revocation(folder: ScopeFolder, members: Sequence[Member]) -> PolicyChange:
         raise HostError("no member to revoke", "Name members that are not revoked yet.")
     issued = now_s()
     listed = {*old.revoked, *ids}
-    spent = spent_ids(old, folder.members.all(), issued)
-    if len(ids) <= AMENDMENT_OPS_MAX and (len(listed) < REVOKED_WARN or not spent):
-        # also where the list is full: the error comes from here
-        replaced(old, folder.epoch + 1, folder.head, old.issued, listed)
+    at = folder.epoch + 1, folder.head
+    try:
+        whole = replaced(old, *at, issued, listed)
+    except RevokedListFull:
+        spent = spent_ids(old, folder.members.all(), issued)
+        if not spent:
+            raise
+        return _change(folder, old, replaced(old, *at, issued, listed - spent), None)
+    if len(ids) <= AMENDMENT_OPS_MAX:
         return _amended(folder, ids)
-    new = replaced(old, folder.epoch + 1, folder.head, issued, listed - spent)
-    return _change(folder, old, new, None)
+    return _change(folder, old, whole, None)
 
 
 def restoration(folder: ScopeFolder, members: Sequence[Member]) -> PolicyChange:
@@ -275,7 +287,7 @@ def _change(
     drafts += [policy_draft(new), beacon]
     if old is None:
         return PolicyChange(old, new, ops, drafts)
-    spent = spent_ids(old, folder.members.all(), new.issued, new.void_before)
-    return PolicyChange(
-        old, new, ops, drafts, diff(old, new, folder.members.names(), () if ops else spent)
-    )
+    members = folder.members.all()
+    # an amendment leaves an id out only to restore it
+    spent = set() if ops else spent_ids(old, members, new.issued, clean_up_bound(new))
+    return PolicyChange(old, new, ops, drafts, diff(old, new, folder.members.names(), spent))

@@ -1,16 +1,23 @@
 """Room in the list of revoked nodes: which ids may leave it, and when it must be cleaned up.
 
-An id leaves the list when no node would accept its membership anyway, by a fixed rule:
+An id leaves the list in a whole policy, when no node would accept any membership of it:
 
-1. Its membership expires no later than the whole policy without the id was issued. A node that has
-   the policy has that time.
-2. Its membership is void by that policy: it names an epoch before `void_before`.
+1. Every membership that may exist has expired: the newest one known, and all that this governor
+   has signed. The policy was issued after that. A node that has the policy has that time.
+2. The policy is a clean-up. It voids the memberships of all epochs before the one in force when it
+   was drafted. The id was revoked in that epoch or before. Honest governors sign no membership for
+   a revoked node, nor one that names a later epoch than their own. So all of it is void.
 
-An id of which no membership is known stays. An amendment carries no time, so ids leave the list
-only in a whole policy.
+A Byzantine governor may coordinate the signing of a membership and hold the certified capsule back.
+Its honest signers have noted its expiry (governor/ledger/reservations.py) before they signed. Any
+two quorums share an honest governor, so no quorum signs a policy without the id by rule 1 before
+that expiry. Rule 2 needs no memory.
+
+An id of which no membership is known stays until a clean-up. An amendment carries no time, so an id
+leaves in it only to be restored.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from writ.authority import capsule as capsules
@@ -38,19 +45,46 @@ def member_body(address: int, roles: int, epoch: int) -> list[int]:
     return [address, roles, epoch] if epoch else [address, roles]
 
 
-def spent_ids(
-    old: Policy, members: Iterable[Member], issued: int, void_before: int | None = None
-) -> set[bytes]:
-    """The ids (8 B each) revoked by `old` that a whole policy may leave out, by the rule above.
+# By node id (8 B): the latest expiry, in Unix seconds, of the memberships that a governor has
+# signed, 0 for none; None: it does not know what the other governors have signed.
+SignedUntil = Callable[[bytes], int | None]
 
-    members: the newest capsules; issued, void_before: of that policy; None: as in `old`.
+
+def none_signed(_: bytes) -> int:
+    """The `SignedUntil` of a program that keeps no record of what it signs."""
+    return 0
+
+
+def clean_up_bound(policy: Policy) -> int:
+    """`void_before` of a policy that is a clean-up; 0 for others, which free no id by rule 2."""
+    bound = int(policy.void_before)
+    return bound if bound == policy.epoch - 1 else 0
+
+
+def spent_ids(
+    old: Policy,
+    members: Iterable[Member],
+    time_s: int,
+    clean_before: int = 0,
+    signed_until: SignedUntil = none_signed,
+) -> set[bytes]:
+    """The ids (8 B each) revoked by `old` that a whole policy may leave out, by the rules above.
+
+    members: the newest capsules; time_s: the issue time of that policy, for a governor no later
+    than its own clock; clean_before: the policy's `clean_up_bound`.
     """
-    bound = old.void_before if void_before is None else void_before
-    return {
-        member.node_id
-        for member in members
-        if member.node_id in old.revoked and (member.expires <= issued or member.epoch < bound)
-    }
+    known = {member.node_id: member for member in members}
+
+    def is_spent(node: bytes) -> bool:
+        member = known.get(node)
+        if clean_before and (member is None or member.epoch < clean_before):
+            return True
+        signed_s = signed_until(node)
+        if member is None or signed_s is None:
+            return False
+        return bool(max(member.expires, signed_s) <= time_s)
+
+    return {node for node in old.revoked if is_spent(node)}
 
 
 def replaced(

@@ -21,7 +21,7 @@ from ..names import name_problem
 from ..policy.approvals import Approvals
 from ..policy.diff import diff
 from ..policy.text import approval_rows, decompile, node_text, role_text, rule_text
-from .revocation import spent_ids
+from .revocation import SignedUntil, clean_up_bound, none_signed, spent_ids
 
 # The longest validity of an action.
 ACTION_LIFETIME_S = 86400
@@ -94,7 +94,8 @@ class Validation:
 
     policy, epoch, head: in force; clock_s: the governor's clock; clock_skew_max_s: how far another
     clock may differ; committees: digests (8 B) of the committees that a policy may name, None for
-    any; governors: their number, 0 if unknown. description: text lines, or functions that return
+    any; governors: their number, 0 if unknown; signed_until: the memberships that this governor has
+    signed (ceremonies keep no record of them). description: text lines, or functions that return
     lines; problems: reasons not to sign; amended: the policy that the last amendment leads to;
     batch: members validated so far.
     """
@@ -107,6 +108,7 @@ class Validation:
     clock_skew_max_s: int
     committees: frozenset[bytes] | None = None
     governors: int = 0
+    signed_until: SignedUntil = none_signed
     description: list[str | Callable[[], Iterable[str]]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     amended: Policy | None = None
@@ -188,9 +190,12 @@ class Validation:
             self.add_problem(f"{member.name}: the policy revokes this node")
         if self.is_void(member):
             self.add_problem(f"{member.name}: the policy voids capsules that are so old")
-        # the epoch may have changed, and this governor has not heard of it yet
-        if member.epoch > self.epoch + 1:
-            self.add_problem(f"{member.name}: it names epoch {member.epoch}, which is to come")
+        # a clean-up must void all that was signed for nodes revoked before it (revocation.py)
+        if member.epoch > self.epoch:
+            self.add_problem(
+                f"{member.name}: it names epoch {member.epoch}, but the newest epoch here is"
+                f" {self.epoch}: sync first"
+            )
         known = self.registry and self.registry.known(member.node_id)
         if known:
             self._renewal(member, known, capsule)
@@ -281,16 +286,41 @@ class Validation:
         self._void_before(policy)
         self._approvals(policy)
         self._committee(policy)
+        spent: set[bytes] = set()
+        if old is not None and self.amended is None:
+            spent = self._left_out(old, policy)
         self.add_line(f"policy of epoch {policy.epoch}:")
-        self.add_line(lambda: self._policy_lines(old, policy))
+        self.add_line(lambda: self._policy_lines(old, policy, spent))
         self.policy, self.epoch = policy, policy.epoch
         self.head, self.amended = capsules.head(capsule.payload), None
         return policy
 
-    def _policy_lines(self, old: Any, policy: Any) -> list[str]:
+    def _left_out(self, old: Any, policy: Any) -> set[bytes]:
+        """The revoked ids that a whole policy may leave out; a problem for each other one."""
+        members = self._members(old.revoked)
+        # a node whose membership lives by this clock could be renewed once it is not revoked
+        time_s = min(int(policy.issued), self.clock_s)
+        bound = clean_up_bound(policy)
+        spent = spent_ids(old, members, time_s, bound, self.signed_until)
+        expiries = {member.node_id: int(member.expires) for member in members}
+        for node in sorted(set(old.revoked) - set(policy.revoked) - spent):
+            signed_s, expires_s = self.signed_until(node), expiries.get(node)
+            if expires_s is None:
+                why = "no membership of it is known here"
+            elif signed_s is None:
+                why = "this governor does not know yet what the others have signed for it"
+            else:
+                why = (
+                    f"a membership of it may be valid until {utc_minute(max(signed_s, expires_s))}"
+                )
+            self.add_problem(
+                f"the policy leaves out {self.name_of(node)}, which is revoked, but {why}."
+                " To make room: writ policy clean. To restore a member: writ member restore"
+            )
+        return spent
+
+    def _policy_lines(self, old: Any, policy: Any, spent: set[bytes]) -> list[str]:
         if old is not None:
-            members = self._members(old.revoked)
-            spent = spent_ids(old, members, policy.issued, policy.void_before)
             found = diff(old, policy, self._names(old, policy), spent)
             return [f"  {line}" for line in found.lines()]
         return [

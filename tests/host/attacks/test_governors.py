@@ -10,6 +10,7 @@ import pytest
 from attack_council import (
     POLICY,
     CommitteeField,
+    CommitteeScope,
     StolenGovernor,
     accusations,
     counters,
@@ -20,7 +21,7 @@ from attack_council import (
 )
 from attack_rig import node_id, own_member, post, sealed, wait
 from interop_rig import PlainKey
-from measure.committee import Committee
+from measure.committee import Committee, Governor
 
 from writ import crypto
 from writ.authority import capsule
@@ -29,10 +30,13 @@ from writ.authority.policy import Policy
 from writ.node.statement import member_request
 from writ.wire import coap
 from writ_host import codec
-from writ_host.consensus.cosign import ASK, REFUSE
+from writ_host.consensus.cosign import ASK, OFFER, REFUSE
+from writ_host.errors import HostError
 from writ_host.governor.proposals.approval import Approval
 from writ_host.governor.proposals.messages import APPROVE, CAPSULES, PROPOSE
 from writ_host.governor.proposals.proposal import Proposal
+from writ_host.governor.proposals.statement import RENEW, Statement
+from writ_host.scope.revocation import replaced
 
 ANNA, BEN, CARL, DORA = range(4)
 YEAR_S = 365 * 86400
@@ -154,6 +158,65 @@ def test_no_node_believes_a_byzantine_governor(field: CommitteeField, committee:
     accused = accusations(anna) | accusations(ben) | accusations(committee.governors[CARL])
     assert {text.partition(" ")[0] for text in accused} == {"dora"}
     assert "dora voted twice in a round" in accused
+
+
+def test_a_revoked_device_does_not_return(field: CommitteeField, committee: Committee) -> None:
+    """A thief has a device renewed before its revocation, and publishes that after a clean-up."""
+    device, scope, honest = field.device("tank"), field.scope, committee.governors[:DORA]
+    private, exp = crypto.p256_generate(), int(time.time()) + 30
+    key = crypto.p256_public(private)
+    node = bytes(capsule.node_id(key[0]))
+    mine = scope.certify(capsule.build(capsule.MEMBER, [77, 4], sub="eve", exp=exp, key=key))
+    assert post(device.address, mine) == ["taken"]
+    down(committee, DORA)
+    with StolenGovernor(committee, DORA) as thief:
+        thief.say(CAPSULES, None, [mine])
+        thief.listen(lambda: all(mine.hex() in capsules_of(one) for one in honest))
+        epochs = {number: renewal(scope, private, number) for number in (2, 1)}
+        for number, (wish, evidence) in epochs.items():
+            made = Proposal((wish,), "renew eve", evidence, 4, int(time.time()))
+            thief.say(PROPOSE, [[4, *made.to_item()]], to=[1, 2])
+            thief.say(ASK, bytes(15) + bytes((number,)), [wish], to=[1, 2])
+
+        def answers(kind: int, number: int) -> set[int]:
+            job = bytes(15) + bytes((number,))
+            return {sender for sender, items in thief.heard if items[:2] == [kind, job]}
+
+        # a membership of the epoch of the revocation would survive the clean-up
+        thief.listen(lambda: answers(REFUSE, 2) == {1, 2} == answers(OFFER, 1))
+    # what the thief completes with their shares, and holds back
+    held = scope.certify(epochs[1][0])
+    found = decide(committee, committee.revocation(node), ANNA, BEN)
+    assert found["state"] == "certified"
+    assert post(device.address, *map(bytes.fromhex, found["capsules"][:1])) == ["taken"]
+    wait(lambda: time.time() > exp)
+    state = committee.policy
+    after = state.epoch + 1, state.head(), int(time.time())
+    unlisted = replaced(state, *after, []).payload()
+    for index in (ANNA, BEN):
+        with pytest.raises(HostError, match=f"leaves out eve .{node.hex()}., which is revoked"):
+            propose(committee, [unlisted], index)
+    assert post(device.address, held) == ["Revoked"]
+    cleaned = replaced(state, *after, [], void_before=state.epoch).payload()
+    found = decide(committee, [cleaned], ANNA, BEN)
+    assert found["state"] == "certified"
+    assert post(device.address, *map(bytes.fromhex, found["capsules"])) == ["taken"]
+    assert post(device.address, held) == ["NotMember"]
+
+
+def capsules_of(one: Governor) -> list[str]:
+    """The capsules in a governor's ledger, in hex."""
+    found: list[str] = one.ask("capsules", cursor=0)["capsules"]
+    return found
+
+
+def renewal(scope: CommitteeScope, private: bytes, epoch: int) -> tuple[bytes, bytes]:
+    """Payload and evidence of a renewal of eve that names an epoch."""
+    now_s = int(time.time())
+    statement = Statement.make(private, RENEW, scope=scope.id, epoch=1, issued=now_s)
+    body, key = [77, 4, epoch], crypto.p256_public(private)
+    wish = capsule.build(capsule.MEMBER, body, sub="eve", exp=now_s + YEAR_S, key=key)
+    return bytes(wish), codec.dump([statement.raw])
 
 
 def test_a_malformed_message_ends_no_governor(committee: Committee) -> None:

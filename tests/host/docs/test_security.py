@@ -31,6 +31,7 @@ ROWS = (
     "lying governor",
     "compromise of `threshold` keys",
     "stolen device",
+    "returning device",
     "cloned device",
     "malicious relay",
     "malicious host peer in a delegation",

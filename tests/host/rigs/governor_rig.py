@@ -17,7 +17,14 @@ from writ_host.ceremony.storage import MemoryFolder, MemoryStore
 from writ_host.consensus.effects import Decide
 from writ_host.consensus.value import Value
 from writ_host.governor.activation import new_committee
-from writ_host.governor.core.context import LogEvent, NewCapsule, Outgoing, Output, Reseat
+from writ_host.governor.core.context import (
+    NEW_SINCE,
+    LogEvent,
+    NewCapsule,
+    Outgoing,
+    Output,
+    Reseat,
+)
 from writ_host.governor.core.core import FOUNDERS, Core
 from writ_host.governor.ledger.ledger import Ledger
 from writ_host.governor.proposals.proposal import ProposalView
@@ -91,7 +98,10 @@ def member_payload(
 
 @dataclass
 class Cluster:
-    """Governors 1 to `count`. down: those offline; lose(sender, to, data): whether it is lost."""
+    """Governors 1 to `count`. down: those offline; lose(sender, to, data): whether it is lost.
+
+    skip_s: how far the clocks of all governors are ahead of this machine's.
+    """
 
     path: Path
     count: int = 4
@@ -101,6 +111,7 @@ class Cluster:
     lose: Callable[[int, int, bytes], bool] = lambda sender, to, data: False
     events: list[tuple[int, LogEvent]] = field(default_factory=list)
     reseats: dict[int, bytes] = field(default_factory=dict)
+    skip_s: int = 0
 
     def __post_init__(self) -> None:
         self.now_ms = 1000
@@ -123,9 +134,13 @@ class Cluster:
             self.found(number, raws)
             self.start(number)
 
+    def clock_s(self) -> int:
+        """The governors' clock, Unix seconds."""
+        return now_s() + self.skip_s
+
     def found(self, number: int, raws: list[bytes]) -> None:
         """Open a governor's ledger with charter, first policy and one member."""
-        ledger = self.ledgers[number] = Ledger.open(self.path / f"{number}.db")
+        ledger = self.ledgers[number] = Ledger.open(self.path / f"{number}.db", self.clock_s)
         ledger.set_meta(FOUNDERS + self.group_key.hex(), committee_digest(self.local[0].seat))
         ledger.capsules.add([raws[0]])
         policy = capsules.parse(raws[1])
@@ -136,20 +151,20 @@ class Cluster:
         """A statement of soil, or of the member with this key; changes: to its origin."""
         core = next(iter(self.cores.values()))
         place = {"scope": core.context.chain.charter.scope, "epoch": core.epoch}
-        place |= {"issued": now_s()} | changes
+        place |= {"issued": self.clock_s()} | changes
         return Statement.make(private or self.soil.private, op, *asked, **place).raw
 
     def start(self, number: int) -> None:
         """Start a governor, or restart it from its ledger."""
         one = self.local[number - 1]
-        core = Core(one.identity, one.seat, self.ledgers[number], now_s)
+        core = Core(one.identity, one.seat, self.ledgers[number], self.clock_s)
         self.cores[number] = core
         self.handle(number, core.start(self.now_ms))
 
     def restart(self, number: int) -> None:
         """Restart a governor after a power cut: only its disk remains."""
         self.ledgers[number].close()
-        self.ledgers[number] = Ledger.open(self.path / f"{number}.db")
+        self.ledgers[number] = Ledger.open(self.path / f"{number}.db", self.clock_s)
         self.down.discard(number)
         self.start(number)
 
@@ -221,6 +236,22 @@ class Cluster:
         for number in range(1, len(new) + 1):
             if number in up:
                 self.start(number)
+
+    def replace_dora(self) -> None:
+        """Replace governor dora by emil, who has only a key share and the charter."""
+        self.down.add(4)
+        identities = [one.identity for one in self.local[:3]]
+        new = self.reshare([*identities, Identity.generate("emil")])
+        self.put_in_force(new)
+        self.ledgers[4] = Ledger.open(self.path / "emil.db", self.clock_s)
+        self.ledgers[4].capsules.add([self.ledgers[1].capsules.charter() or b""])
+        self.ledgers[4].set_meta(NEW_SINCE, b"")
+        self.down.discard(4)
+        self.reseats.clear()
+        self.start(4)
+        self.run(lambda: self.reseats.get(4) == committee_digest(new[0].seat))
+        self.start(4)
+        assert self.cores[4].is_seated
 
     # --- proposals --------------------------------------------------------------------------------
 

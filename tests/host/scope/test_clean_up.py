@@ -171,24 +171,72 @@ def test_more_members_than_an_amendment_holds_are_revoked_at_once(tmp_path: Path
     assert {scope.verdict(scope.find(name)) for name in scope.names[0]} == {Revoked}
 
 
-def test_expired_ids_leave_the_list_with_a_policy_that_carries_the_time(
+def test_expired_ids_leave_a_full_list_with_a_policy_that_carries_the_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scope = Scope(tmp_path / "farm", 50, 1, days=1)
+    scope = Scope(tmp_path / "farm", REVOKED_MAX + 1, 1, days=1)
     lost = [scope.find(name) for name in scope.names[0]]
     for at in range(0, 48, 16):
         scope.make(change.revocation(scope.folder, lost[at : at + 16]))
     later = now_s() + 2 * DAY
     for module in (change, issuance):
         monkeypatch.setattr(module, "now_s", lambda: later)
-    made = change.revocation(scope.folder, lost[48:49])
+    # a governor may have signed a later membership of any of them, and then refuses to let it go:
+    # while there is room a revocation depends on none
+    made = change.revocation(scope.folder, lost[48:REVOKED_MAX])
+    assert made.ops is not None and len(made.new.revoked) == REVOKED_MAX
+    scope.make(made)
+    made = change.revocation(scope.folder, lost[REVOKED_MAX:])
     # no amendment: it would not tell a device that these have expired
     assert made.ops is None and made.new.issued == later
-    assert made.diff is not None and len(made.diff.dropped) == 48 and not made.diff.restored
+    assert made.diff is not None and len(made.diff.dropped) == REVOKED_MAX
+    assert not made.diff.restored
     scope.make(made)
     assert scope.folder.policy is not None
-    assert scope.folder.policy.revoked == [lost[48].node_id]
+    assert scope.folder.policy.revoked == [lost[REVOKED_MAX].node_id]
     assert scope.verdict(lost[0]) is Expired
+
+
+def test_a_policy_file_unlists_no_id_while_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scope = Scope(tmp_path / "farm", 60, 1, days=1)
+    lost = [scope.find(name) for name in scope.names[0]]
+    scope.make(change.revocation(scope.folder, lost[:2]))
+    later = now_s() + 2 * DAY
+    monkeypatch.setattr(change, "now_s", lambda: later)
+    # a change that fits no amendment, of a file that lists none of them any more
+    text = template("farm").replace('["GET"]', '["GET", "DELETE"]')
+    made = change.policy_change(scope.folder, PolicyFile.parse(text), is_preview=True)
+    assert made.new.revoked == sorted(one.node_id for one in lost[:2])
+    assert made.diff is not None and not made.diff.restored and not made.diff.dropped
+    scope.make(change.revocation(scope.folder, lost[2:18]))
+    scope.make(change.revocation(scope.folder, lost[18:34]))
+    scope.make(change.revocation(scope.folder, lost[34:50]))
+    made = change.policy_change(scope.folder, PolicyFile.parse(text), is_preview=True)
+    assert made.ops is None and made.new.revoked == []
+    assert made.diff is not None and len(made.diff.dropped) == 50
+
+
+def test_a_void_id_stays_listed_in_a_later_policy(tmp_path: Path) -> None:
+    """Its known membership is void, and one that a governor holds back may not be."""
+    scope = Scope(tmp_path / "farm", 2, 1)
+    missed = scope.find("lost-0")
+    scope.make(change.revocation(scope.folder, [scope.find("lost-1")]))
+    # lost-0 misses the renewal of the clean-up, and is revoked after it
+    scope.make(change.cleaning(scope.folder))
+    assert scope.folder.is_void(missed)
+    scope.make(change.revocation(scope.folder, [missed]))
+    text = template("farm").replace("revoked = []", 'revoked = ["lost-0"]')
+    wider = PolicyFile.parse(text.replace('["GET"]', '["GET", "DELETE"]'))
+    made = change.policy_change(scope.folder, wider, is_preview=True)
+    assert made and made.new.revoked == [missed.node_id]
+    # without it in the file that would be a restoration
+    none = template("farm").replace('["GET"]', '["GET", "DELETE"]')
+    made = change.policy_change(scope.folder, PolicyFile.parse(none), is_preview=True)
+    assert made.diff is not None and len(made.diff.restored) == 1
+    # the next clean-up makes room for it
+    assert change.cleaning(scope.folder).new.revoked == []
 
 
 def test_an_amendment_never_drops_an_expired_id(
@@ -224,7 +272,8 @@ def test_a_clean_up_keeps_what_is_not_void(tmp_path: Path) -> None:
     scope.make(change._change(scope.folder, policy, made, None))
     scope.clean()
     assert scope.folder.policy is not None
-    assert scope.folder.policy.revoked == sorted([stranger, second.node_id])
+    # all other memberships are void, those of unknown nodes too
+    assert scope.folder.policy.revoked == [second.node_id]
 
 
 def test_void_before_never_goes_back_in_a_change_of_the_policy(tmp_path: Path) -> None:

@@ -55,6 +55,10 @@ class Reseat:
     seat_id: bytes
 
 
+# The ledger's key for the time (Unix s, 8 B) since when this governor waits for the others'
+# reservations: empty before its seat is in force, absent when it waits no longer.
+NEW_SINCE = "new-here"
+
 # Malformed messages of one governor are logged at most this often; the counters have all of them.
 REPORT_PAUSE_MS = 60000
 
@@ -115,7 +119,16 @@ class CoreContext:
             governors=self.count,
             void_before=self.ledger.restorations.void_before,
             threshold=self.seat.public.threshold,
+            signed_until=self._signed_until,
         )
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it lacks the others' reservations; a founder of the group key never does."""
+        return self.ledger.meta(NEW_SINCE) is not None and self.chain.committee is not None
+
+    def _signed_until(self, node_id: bytes) -> int | None:
+        return None if self.is_new else self.ledger.reservations.signed_until(node_id)
 
     def newest_beacon(self) -> tuple[int, int]:
         """(time, epoch) of the newest beacon; (0, 0) before the first."""

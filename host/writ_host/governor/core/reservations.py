@@ -1,8 +1,9 @@
-"""How a new governor learns which names and addresses the others have reserved, before it signs.
+"""How a new governor learns what the others have reserved or signed, before it signs.
 
     ask-reservations = [38, after: tstr]       ; "" at first, then where the last answer ended
     reservations     = [39, after: tstr / null, [* [key: tstr, node: bstr .size 8, until: uint]]]
-                       ; null: no more rows; key: "n/" and a name, or "a/" and a short address
+                       ; null: no more rows; key: "n/" and a name, "a/" and a short address, or
+                       ; "m/" and the node id in hex, whose until is the latest expiry signed for it
 
 Governors report reservations that are not certified as far as they know: a Byzantine governor may
 hold back its share of a capsule that the others have signed, and complete it later. Certified
@@ -18,14 +19,11 @@ from ... import codec
 from ...errors import Malformed
 from ..ledger.capsules import NODE_BYTES
 from ..proposals.messages import ASK_RESERVATIONS, ITEMS_MAX, RESERVATIONS
-from .context import CoreContext
+from .context import NEW_SINCE, CoreContext
 
-# The ledger's key for the time (Unix s, 8 B) since when this governor waits for the others'
-# reservations: empty before its seat is in force, absent when it waits no longer.
-NEW_SINCE = "new-here"
 # Rows kept of each governor, for 512 admissions that were not completed. This bounds how many names
 # a Byzantine governor can block.
-REPORTED_EACH_MAX = 1024
+REPORTED_EACH_MAX = 1536
 # A governor that has not answered by then is considered lost. Until then an admission may need all
 # other governors.
 SYNC_TIMEOUT_S = 7 * 86400
@@ -44,17 +42,9 @@ class ReservationSync:
         self._counts: dict[int, int] = {}  # by governor: the number of rows received
         self._complete: set[int] = set()  # governors that have reported all their reservations
 
-    @property
-    def is_new(self) -> bool:
-        """Whether it must not reserve names yet; a founder of the group key may from the start."""
-        return self._since() is not None and self._context.chain.committee is not None
-
-    def _since(self) -> bytes | None:
-        return self._context.ledger.meta(NEW_SINCE)
-
     def objection(self, payload: bytes) -> str | None:
         """Why a new governor does not sign this payload. It does sign an unchanged renewal."""
-        if capsules.parse_claims(payload)[capsules.WRIT][0] != MEMBER or not self.is_new:
+        if capsules.parse_claims(payload)[capsules.WRIT][0] != MEMBER or not self._context.is_new:
             return None
         member: Any = Member(capsules.parse(capsules.assemble(payload, bytes(64))))
         known: Any = self._context.ledger.capsules.member(bytes(member.node_id))
@@ -65,10 +55,10 @@ class ReservationSync:
 
     def tick(self) -> None:
         """Ask the governors whose reports are incomplete; stop when SYNC_TIMEOUT_S is over."""
-        if not self.is_new:
+        if not self._context.is_new:
             return
         context = self._context
-        since = self._since()
+        since = context.ledger.meta(NEW_SINCE)
         if not since:
             context.ledger.set_meta(NEW_SINCE, context.clock_s().to_bytes(8, "big"))
         elif context.clock_s() - int.from_bytes(since, "big") > SYNC_TIMEOUT_S:
@@ -80,7 +70,7 @@ class ReservationSync:
 
     def receive(self, sender: int, items: list[Any]) -> None:
         """Keep the rows of an answer. Raises `Malformed`."""
-        if not self.is_new or sender in self._complete:
+        if not self._context.is_new or sender in self._complete:
             return
         rows = [_read(row) for row in codec.a_list(items[2], size_max=ITEMS_MAX)]
         after = None if items[1] is None else codec.a_text(items[1], KEY_CHARS_MAX)
@@ -104,7 +94,7 @@ class ReservationSync:
     def answer(self, sender: int, item: object) -> None:
         """Send reservations that are not certified, from a key on. Raises `Malformed`."""
         after = "" if item == "" else codec.a_text(item, KEY_CHARS_MAX)
-        if self.is_new:
+        if self._context.is_new:
             return
         ledger, now = self._context.ledger, self._context.clock_s()
         found = ledger.reservations.after(after, now, _SCANNED_MAX)
@@ -125,14 +115,16 @@ class ReservationSync:
         member: Any = self._context.ledger.capsules.member(node)
         if member is None:
             return False
-        has = member.name if kind == "n" else str(member.address)
-        return bool(has == value and member.expires >= until)
+        has = {"n": member.name, "a": str(member.address), "m": node.hex()}
+        return bool(has.get(kind) == value and member.expires >= until)
 
 
 def _read(row: object) -> tuple[str, bytes, int]:
     key, node, until = codec.a_list(row, 3)
     kind, _, value = codec.a_text(key, KEY_CHARS_MAX).partition("/")
-    if kind not in ("a", "n") or not value or "/" in value:
-        raise Malformed("a reservation is of a name or an address")
     found = codec.some_bytes(node, NODE_BYTES)
+    if kind not in ("a", "m", "n") or not value or "/" in value:
+        raise Malformed("a reservation is of a name, an address or an expiry")
+    if kind == "m" and value != found.hex():
+        raise Malformed("an expiry is reserved for the node that its key names")
     return f"{kind}/{value}", found, codec.an_int(until, 0, TIME_MAX)

@@ -132,6 +132,7 @@ class _Case:
             view.charter.clock_skew_max_s,
             view.committees,
             self.governors,
+            view.signed_until,
         )
         policy: Any = view.policy
         self.policy = policy

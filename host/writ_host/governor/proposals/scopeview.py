@@ -8,6 +8,7 @@ from writ.authority import capsule as capsules
 from writ.authority.capsule import Beacon, Charter
 from writ.authority.policy import Policy
 
+from ...scope.revocation import SignedUntil, none_signed
 from ...scope.validation import Registry
 
 
@@ -25,7 +26,8 @@ class ScopeView:
     policy, epoch, head (6 B): in force; clock_s: its own clock, Unix seconds; committees: what
     ceremonies that it took part in have made, committee digests (8 B) and new group keys (32 B);
     governors, threshold: as in force, 0 for the charter's; void_before(node id): the epoch before
-    which no statement of this node counts, since the node was restored in it.
+    which no statement of this node counts, since the node was restored in it; signed_until: the
+    memberships that this governor has signed.
     """
 
     charter: Charter
@@ -38,6 +40,7 @@ class ScopeView:
     governors: int = 0
     void_before: Callable[[bytes], int] = lambda _: 0
     threshold: int = 0
+    signed_until: SignedUntil = none_signed
 
     @property
     def certified_s(self) -> int:

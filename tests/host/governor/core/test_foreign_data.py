@@ -27,8 +27,7 @@ from writ_host.consensus.messages import (
 )
 from writ_host.consensus.value import Value
 from writ_host.errors import HostError
-from writ_host.governor.core.context import LogEvent
-from writ_host.governor.core.reservations import NEW_SINCE
+from writ_host.governor.core.context import NEW_SINCE, LogEvent
 from writ_host.governor.proposals import messages
 from writ_host.governor.proposals.judge import judge
 from writ_host.governor.proposals.messages import ASK_RESERVATIONS, PROPOSE, RESERVATIONS, WANT

@@ -1,4 +1,4 @@
-"""The ledger's reservations of names and short addresses."""
+"""The ledger's reservations of names and short addresses, and the expiries that it signed."""
 
 import pytest
 from ledger_rig import (
@@ -77,9 +77,54 @@ def test_reserved_addresses_count_as_taken(ledger: Ledger) -> None:
 def test_reservations_are_bounded(
     ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reservations, "RESERVATIONS_MAX", 4)
+    monkeypatch.setattr(reservations, "RESERVATIONS_MAX", 6)
     two = [member_payload("a", 1, exp=NOW + 5), member_payload("b", 2)]
     assert ledger.reservations.reserve(two) is None
     assert "too many" in ledger.reservations.reserve([member_payload("c", 3)])
     clock.now_s += 10
+    # the expiry of a waits for a policy of a later time, whatever this clock says
+    assert "too many" in ledger.reservations.reserve([member_payload("c", 3)])
+    assert ledger.reservations.signed_until(node_of("a")) == NOW + 5
+    ledger.capsules.add([policy(1, iat=NOW + 5)])
     assert ledger.reservations.reserve([member_payload("c", 3)]) is None
+    assert ledger.reservations.signed_until(node_of("a")) == 0
+    assert ledger.reservations.count() == 6
+
+
+# --- the latest expiry that was signed for a node -------------------------------------------------
+
+
+def test_the_latest_expiry_is_kept_whatever_is_signed_after_it(ledger: Ledger) -> None:
+    assert ledger.reservations.signed_until(node_of("soil")) == 0
+    for days in (30, 90, 60):
+        assert ledger.reservations.reserve([member_payload("soil", exp=NOW + days)]) is None
+    ledger = reopened(ledger)
+    assert ledger.reservations.signed_until(node_of("soil")) == NOW + 90
+    assert ledger.reservations.signed_until(node_of("rain")) == 0
+    ledger.close()
+
+
+def test_the_latest_expiry_of_a_batch_counts(ledger: Ledger) -> None:
+    """Two proposals for one node, in one batch: the second one replaced what the first had set."""
+    batch = [member_payload("soil", exp=NOW + days) for days in (90, 30)]
+    assert ledger.reservations.reserve(batch) is None
+    assert ledger.reservations.signed_until(node_of("soil")) == NOW + 90
+    rows = ledger.reservations.after("", NOW, 9)
+    assert {until for _, _, until in rows} == {NOW + 90} and len(rows) == 3
+
+
+def test_a_replacement_takes_name_and_address_and_leaves_the_expiry(ledger: Ledger) -> None:
+    ledger.reservations.reserve([member_payload("soil", 1, exp=NOW + 90)])
+    ledger.capsules.add([policy(1, [node_of("soil")])])
+    assert ledger.reservations.reserve([member_payload("soil", 1, "new", NOW + 30)]) is None
+    assert ledger.reservations.signed_until(node_of("soil")) == NOW + 90
+    assert ledger.reservations.signed_until(node_of("new")) == NOW + 30
+
+
+def test_the_latest_reported_expiry_counts_too(ledger: Ledger) -> None:
+    soil = node_of("soil")
+    ledger.reservations.add_reported([(f"m/{soil.hex()}", soil, NOW + 50)])
+    assert ledger.reservations.signed_until(soil) == NOW + 50
+    ledger.reservations.reserve([member_payload("soil", 1, exp=NOW + 30)])
+    ledger.reservations.add_reported([(f"m/{soil.hex()}", soil, NOW + 40)])
+    assert ledger.reservations.signed_until(soil) == NOW + 50
