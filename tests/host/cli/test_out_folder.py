@@ -43,6 +43,10 @@ def test_the_folder_of_another_node(rig: Rig) -> None:
     assert "pump belongs to the node" in refused(rig, rig.path / "pump")
     for record in (rig.path / "pump").glob("key.*"):
         record.unlink()
+    assert "key is missing" in refused(rig, rig.path / "pump")
+    # a folder with its config.json alone
+    for record in (rig.path / "pump").glob("names.*"):
+        record.unlink()
     assert "pump has no key" in refused(rig, rig.path / "pump")
     assert not list((rig.path / "pump").glob("key.*"))
 
