@@ -88,7 +88,7 @@ def read_config(directory):
                 raise UsageError("other users can read config.json: chmod 600 it")
             check_config(config)
     except OSError as error:
-        raise UsageError("no config.json in " + directory + ": " + str(error)) from None
+        raise UsageError(directory + "/config.json: " + str(error)) from None
     except (RuntimeError, ValueError):
         # the former for one that is nested too deep
         raise UsageError("no JSON: config.json in " + directory) from None
@@ -97,5 +97,7 @@ def read_config(directory):
     # two processes on one folder would use AEAD nonces twice
     try:
         return config, compat.lock_folder(directory)
-    except OSError as error:
+    except BlockingIOError as error:
         raise UsageError(directory + " is in use: " + str(error)) from None
+    except OSError as error:
+        raise UsageError(directory + "/lock: " + str(error)) from None

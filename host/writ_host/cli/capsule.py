@@ -1,5 +1,6 @@
 """`writ capsule inspect`: explains each byte of a capsule."""
 
+import errno
 import sys
 from pathlib import Path
 
@@ -66,8 +67,10 @@ def _read(source: str) -> bytes:
 def _is_file(source: str) -> bool:
     try:
         return files.is_file(Path(source))
-    except (OSError, ValueError):
+    except OSError as error:
         # hex digits may be too long for a file name
+        if error.errno != errno.ENAMETOOLONG:
+            raise
         return False
 
 

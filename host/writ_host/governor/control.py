@@ -323,7 +323,8 @@ def _error(error: Exception, message: str, advice: str) -> Document:
 class ControlClient:
     """A command's end: one connection to the daemon of a folder. A context manager.
 
-    Raises `NotReachable` if no daemon runs.
+    Raises `NotReachable` if no daemon runs, or if it does not answer, and `OSError` otherwise: an
+    error of the disk is no absent daemon.
     """
 
     def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
@@ -332,7 +333,7 @@ class ControlClient:
         self._in = bytearray()
         self._folder = path.parent
         try:
-            with _reachable(path) as name:
+            with files.naming(path), _reachable(path) as name:
                 self._link.connect(name)
         except PermissionError:
             self._link.close()
@@ -340,9 +341,17 @@ class ControlClient:
                 f"the daemon in {self._folder} belongs to another user",
                 "Run the command as that user, or as root.",
             ) from None
-        except OSError:
+        except (*files.ABSENT, ConnectionRefusedError):
             self._link.close()
             raise self._gone("no daemon runs") from None
+        except (BlockingIOError, TimeoutError):
+            # too many commands wait for it
+            self._link.close()
+            raise NotReachable("the daemon does not answer", "Look at its log.") from None
+        except OSError:
+            # of the disk, or of this process: the daemon may run
+            self._link.close()
+            raise
 
     def _gone(self, what: str) -> NotReachable:
         return NotReachable(

@@ -301,3 +301,11 @@ def test_the_error_document_is_json_for_any_words(template: Rig) -> None:
     for word in JUNK:
         ran = run(template, "get", "--json", "--timeout=0.1", "--", word)
         assert ran.code and json.loads(ran.out)["error"]["message"], word
+
+
+def test_a_capsule_file_that_cannot_be_read_is_no_text_of_hex_digits(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    ran = rig.run("capsule", "inspect", loop)
+    assert ran.code == REFUSED and f"{loop}: " in ran.err and "hex" not in ran.err, ran.err

@@ -1,5 +1,7 @@
 """The control socket: requests, errors, events, waiting requests and damaged lines."""
 
+import contextlib
+import errno
 import json
 import os
 import selectors
@@ -80,6 +82,25 @@ def test_requests_answers_errors_and_events(tmp_path: Path, depth: int) -> None:
     assert not path.exists()
     with pytest.raises(NotReachable, match="no daemon runs"):
         ControlClient(path)
+
+
+def test_a_busy_daemon_is_no_absent_one(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    with contextlib.ExitStack() as held:
+        listener = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        listener.bind(str(path))
+        listener.listen(0)
+        with pytest.raises(NotReachable, match="the daemon does not answer"):
+            for _ in range(20):
+                held.enter_context(ControlClient(path, 0.1))
+
+
+def test_an_error_of_the_disk_is_no_absent_daemon(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    path.symlink_to(path)
+    with pytest.raises(OSError, match=r"control\.sock") as caught:
+        ControlClient(path)
+    assert caught.value.errno == errno.ELOOP and not isinstance(caught.value, ConnectionError)
 
 
 def test_a_waiting_request_is_answered_when_its_answer_changes(tmp_path: Path) -> None:

@@ -215,3 +215,16 @@ def test_a_sensor_program_and_a_command_exclude_each_other(tmp_path: Path) -> No
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert f"UsageError: {path} is in use" in done.stderr
     assert compat.lock_folder(str(path))
+
+
+def test_a_lock_that_cannot_be_opened_is_no_folder_in_use(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(UsageError, match=r"/lock: .*Is a directory"):
+        agent.Node.load(str(tmp_path))
+
+
+def test_a_config_that_cannot_be_read_is_no_absent_one(tmp_path: Path) -> None:
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(UsageError, match=r"config\.json: .*Is a directory"):
+        agent.Node.load(str(tmp_path))
