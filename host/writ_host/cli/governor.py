@@ -9,23 +9,19 @@ import click
 
 from .. import files
 from ..ceremony import keyring
-from ..errors import Disagreement, HostError
 from ..governor import folder as folders
 from ..governor.ceremonies.record import Record
 from ..governor.client.change import ChangeFollower
 from ..governor.client.connection import connect
 from ..governor.client.following import Following
 from ..governor.client.issuer import StillPending
-from ..governor.client.summary import awaited
-from ..governor.control import Document
 from ..governor.folder import GovernorFolder
-from ..governor.proposals.proposal import OPEN
 from ..keys.dkg import fingerprint_digits
 from ..node import provision
 from ..target import check_address
 from . import defaults
 from . import governorview as view
-from .complete import pending_ids
+from .decision import approve, deny, split_folder
 from .governorwatch import follow_log, show
 from .names import new_name, record_files
 from .options import yes_option
@@ -50,37 +46,12 @@ directory_argument = click.argument(
     callback=_needed,
 )
 watch_option = click.option("--watch", is_flag=True, help="Update the output until Ctrl-C.")
-reason_option = click.option(
-    "--reason", default="", metavar="TEXT", help="The reason: signed, and kept in the log."
-)
-
-
-def _split(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[Path, str]:
-    """(the governor's folder, the other argument); the folder has a default (defaults.py)."""
-    folder = defaults.governor() if len(given) == 1 else None
-    if folder is not None:
-        return folder, given[0]
-    if len(given) != 2:
-        message = f"give {param.metavar}; for a default of DIR: writ use, or WRIT_GOVERNOR"
-        raise click.UsageError(message, ctx)
-    return Path(given[0]), given[1]
 
 
 def follow_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: how long to wait until a change is in force."""
     no_wait = click.option("--no-wait", is_flag=True, help="Exit once the change is proposed.")
     return wait_option(no_wait(function))
-
-
-what_argument = click.argument(
-    "what",
-    metavar="[DIR] ID",
-    nargs=-1,
-    required=True,
-    callback=_split,
-    type=str,
-    shell_complete=pending_ids,
-)
 
 
 @click.group()
@@ -238,72 +209,6 @@ def log(out: Output, directory: Path, last: int, watch: bool) -> None:
     follow_log(out, directory, entries)
 
 
-@command(group)
-@what_argument
-@reason_option
-@yes_option
-@click.option("--fingerprint", help="The fingerprint that you heard, in place of the question.")
-def approve(
-    out: Output, what: tuple[Path, str], reason: str, yes: bool, fingerprint: str | None
-) -> None:
-    """Approve a proposal or a ceremony.
-
-    `pending` shows its ID; the first digits suffice. The approval is signed, logged, and final. You
-    can approve a ceremony once its fingerprint is shown; --yes skips the comparison, and warns.
-    """
-    _decide(out, what, reason, yes, True, fingerprint)
-
-
-@command(group)
-@what_argument
-@reason_option
-@yes_option
-def deny(out: Output, what: tuple[Path, str], reason: str, yes: bool) -> None:
-    """Deny a proposal or a ceremony.
-
-    `pending` shows its ID; the first digits suffice. The denial is signed, logged, and final.
-    """
-    _decide(out, what, reason, yes, False, None)
-
-
-def _decide(
-    out: Output, what: tuple[Path, str], reason: str, yes: bool, is_yes: bool, told: str | None
-) -> None:
-    directory, id = what
-    with connect(directory) as client:
-        found = client.ask("find", id=id)
-        if found["what"] == "proposal" and found["state"] != OPEN:
-            because = f" ({found['reason']})" if found["reason"] else ""
-            raise HostError(
-                f"{found['title']}: {found['state']} already{because}",
-                f"Nothing is left to decide. See: writ governor log {directory}",
-            )
-        for line in view.item(found):
-            out.line(line)
-        own, question = found.get("fingerprint") or "", _question(found, is_yes)
-        if told is not None:
-            if "".join(told.split()) != "".join(own.split()):
-                raise Disagreement(f"the fingerprint here is {own or 'not known yet'}")
-        elif own and is_yes:
-            out.confirm_fingerprint(question, own, yes)
-        else:
-            out.confirm(question, yes)
-        after = client.ask("decide", id=found["id"], yes=is_yes, reason=reason)
-    word = "approved" if is_yes else "denied"
-    out.ok(f"{word}: {found['title']}")
-    if waiting := awaited(after, directory):
-        out.note(waiting)
-    out.json({"id": found["id"], "decided": word, **after})
-
-
-def _question(found: Document, is_yes: bool) -> str:
-    if not is_yes:
-        return "Deny this?"
-    if found.get("fingerprint"):
-        return "Did all operators read out this fingerprint to each other?"
-    return "Approve this?"
-
-
 # --- changes of governors -------------------------------------------------------------------------
 
 
@@ -421,11 +326,16 @@ def _propose(
     out.json(found)
 
 
+group.add_command(approve)
+group.add_command(deny)
+
 # --- backups --------------------------------------------------------------------------------------
 
 
 @command(group)
-@click.argument("what", metavar="[DIR] FILE", nargs=-1, required=True, callback=_split, type=str)
+@click.argument(
+    "what", metavar="[DIR] FILE", nargs=-1, required=True, callback=split_folder, type=str
+)
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 def backup(out: Output, what: tuple[Path, str], force: bool) -> None:
     """Back up a governor into FILE, whether its daemon runs or not.

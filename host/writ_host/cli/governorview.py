@@ -110,8 +110,11 @@ def _missing(found: Document) -> str:
     )
 
 
-def item(one: Document) -> list[str]:
-    """A proposal or ceremony: its content, its approvals, and what it waits for."""
+def item(one: Document, directory: object = "DIR") -> list[str]:
+    """A proposal or ceremony: its content, its approvals, and what it waits for.
+
+    directory: as in `awaited`.
+    """
     lines = [f"{one['id'][:8]}  {one['title']}"]
     lines += [f"  {line}" for line in one["lines"]]
     if one.get("fingerprint"):
@@ -123,7 +126,7 @@ def item(one: Document) -> list[str]:
         lines.append(f"  {verb} by {said['governor']}, {humanize.moment(said['time'])}{because}")
     if one.get("reason") and not one["reason"].endswith("operators approved"):
         lines.append(f"  not signed by this governor: {one['reason']}")
-    if waiting := awaited(one):
+    if waiting := awaited(one, directory):
         lines.append(f"  {waiting}")
     elif one["state"] != "open":
         lines.append(f"  {state_text(one['state'])}")

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 
+from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -29,10 +30,38 @@ def live_page(out: Output) -> Iterator[Draw]:
 
         yield print_changes
         return
-    with Live(console=out.console, auto_refresh=False) as live:
+    page = _Page(out.console)
+    try:
+        yield page.draw
+    finally:
+        page.stop()
 
-        def draw(_: Mapping[str, object], lines: list[str]) -> None:
-            shown = [part for line in lines for part in wrapped(printable(line), out.console.width)]
-            live.update(Text("\n".join(shown)), refresh=True)
 
-        yield draw
+class _Page:
+    """A page on a terminal, which begins at the top again when the terminal's width changes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._width = console.width
+        self._live = self._begin()
+
+    def _begin(self) -> Live:
+        live = Live(console=self._console, auto_refresh=False)
+        live.start()
+        return live
+
+    def draw(self, _: Mapping[str, object], lines: list[str]) -> None:
+        """Replace the page."""
+        width = self._console.width
+        if width != self._width:
+            # the terminal has wrapped the lines anew: how many rows they have is unknown
+            self._width = width
+            self._live.stop()
+            self._console.clear()
+            self._live = self._begin()
+        shown = [part for line in lines for part in wrapped(printable(line), width)]
+        self._live.update(Text("\n".join(shown)), refresh=True)
+
+    def stop(self) -> None:
+        """Leave the last page where it is."""
+        self._live.stop()

@@ -95,9 +95,12 @@ class Output:
         self.errors = _Console(stderr=True, highlight=False, markup=False, emoji=False)
         is_terminal = self.console.is_terminal and not self.console.is_dumb_terminal
         self.is_live = is_terminal and not as_json
-        # columns to fit, None for no limit (layout.py)
-        self.width = self.console.width if self.is_live else None
         self._failure: OSError | None = None  # why stdout takes no more output
+
+    @property
+    def width(self) -> int | None:
+        """Columns to fit now, None for no limit (layout.py)."""
+        return self.console.width if self.is_live else None
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

@@ -23,7 +23,7 @@ from ..node.plainclient import PlainClient
 from .board import RATE_LIMITED
 from .proofs import NotProved
 
-_ANSWER_S = 10.0
+_ANSWER_S = 30.0
 
 
 class _Memory:

@@ -13,8 +13,9 @@ from typing import IO, Any
 
 from .proofs import NotProved
 
-START_S = 30.0
-ANSWER_S = 20.0
+START_S = 60.0
+# Generous, for a loaded machine: a step ends as soon as its condition holds.
+ANSWER_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class Process:
                 what["event"] == kind
                 and all(what.get(key) == value for key, value in wanted.items())
             ),
-            f"{kind} {wanted or ''}".strip(),
+            f"the event `{kind}`" + _with(wanted),
             since,
             timeout_s,
         ).what
@@ -181,10 +182,26 @@ class Process:
                 ended = not (self._reader and self._reader.is_alive())
                 left = until - time.monotonic()
                 if ended or left <= 0:
-                    state = "has ended" if ended else f"has not answered in {timeout_s:g} s"
-                    noise = "; ".join(self.noise[-3:])
-                    raise NoAnswer(f"{self.name} {state} ({wanted}) {noise}".rstrip())
+                    raise NoAnswer(self._missing(wanted, ended, timeout_s))
                 self._changed.wait(min(left, 0.5))
+
+    def _missing(self, wanted: str, ended: bool, timeout_s: float) -> str:
+        """What was awaited, what the process does, and the last that it said."""
+        if ended:
+            text = f"{self.name} has ended before {wanted}"
+        else:
+            text = (
+                f"{self.name} runs, but {wanted} was not seen within {timeout_s:g} s: this machine"
+                " is overloaded, or the step has failed"
+            )
+        last = [str(self.events[-1].what)] if self.events else []
+        said = "; ".join([*last, *self.noise[-3:]])
+        return f"{text}. Last seen: {said}" if said else text
+
+
+def _with(wanted: dict[str, Any]) -> str:
+    listed = ", ".join(f"{key} {value}" for key, value in wanted.items())
+    return f" with {listed}" if listed else ""
 
 
 def _event(line: str) -> Event | None:

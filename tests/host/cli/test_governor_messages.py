@@ -3,7 +3,7 @@
 from council_rig import Council, finish, wait_for
 
 from writ.errors import NotFresh
-from writ_host.cli import governorview
+from writ_host.cli import decision, governorview
 from writ_host.errors import HostError
 from writ_host.refusals import problem_text
 
@@ -20,6 +20,47 @@ def test_a_late_approval_says_what_has_happened(council: Council) -> None:
         error = council.writ("governor", "approve", name, id, "--yes", code=1)["error"]
         assert "late" in error["message"] and "certified already" in error["message"]
         assert "governor log" in error["advice"]
+
+
+def test_an_approval_asks_for_no_other_one_of_the_same_operator() -> None:
+    proposal = {
+        "what": "proposal",
+        "id": "ab" * 16,
+        "title": "admit pump",
+        "state": "open",
+        "lines": [],
+        "operators": 2,
+        "approvals": [],
+        "reason": "",
+    }
+    assert any("writ governor approve" in line for line in governorview.item(proposal))
+    shown = governorview.item(proposal, None)
+    assert shown[-1] == "  approved by 0 of 2 operators"
+    said = {"governor": "a", "yes": True, "time": 0, "reason": ""}
+    assert decision.after({**proposal, "approvals": [said]}) == [
+        "approved by 1 of 2 operators",
+        "the other operators decide at their governors, on abababab",
+    ]
+    denied = decision.after({**proposal, "operators": 1, "approvals": [{**said, "yes": False}]})
+    assert denied[0] == "approved by 0 of 1 operator (denied by a)"
+    ceremony = {
+        "what": "ceremony",
+        "id": "ab" * 16,
+        "title": "found farm",
+        "state": "compare",
+        "waiting_for": ["a", "b"],
+        "needs_decision": True,
+    }
+    assert decision.after(ceremony) == ["waiting for approval by a, b"]
+
+
+def test_the_commands_of_an_approval_do_not_contradict_each_other(council: Council) -> None:
+    council.writ("member", "request", "gate", "--name", "gate")
+    command = council.begin("member", "admit", "gate", "--no-role", "--yes", "--no-deliver")
+    wait_for(lambda: council.waiting("b"))
+    said = council.run("governor", "approve", "b", council.waiting("b")[:8], "--yes").stdout
+    command.communicate(timeout=60)
+    assert "approved: " in said and "writ governor approve" not in said, said
 
 
 def test_a_revocation_is_titled_by_its_node_and_reason(council: Council) -> None:

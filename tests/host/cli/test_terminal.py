@@ -1,6 +1,7 @@
 """What people see in terminals of several widths, and in one that cannot move its cursor."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from terminal_rig import Terminal
 
 from writ_host.cli.layout import field_lines, table_lines, wrapped
 
+PYTHONPATH = f"{ROOT / 'firmware'}:{ROOT / 'host'}"
 COLUMNS = ("name", "roles", "node id", "")
 ROWS = [
     ("soil-moisture-sensor-1", "sensor", "131f53c5ad45387b", "renewed"),
@@ -114,3 +116,35 @@ def test_a_dumb_terminal_is_told_at_once_what_runs(
     text = start(rig, terminals, 80, *words, TERM="dumb").finish()
     assert text.startswith("distributed key generation ...\n")
     assert "\x1b" not in terminals[0].raw and "founded other" in text
+
+
+PAGE = """
+import time
+from writ_host.cli.livepage import live_page
+from writ_host.cli.output import Output
+
+out = Output()
+with live_page(out) as draw:
+    for number in range(1000):
+        draw({}, [f"page {number} " + "x " * 20, f"width {out.width}", "end"])
+        time.sleep(0.05)
+"""
+
+
+def test_a_watched_page_leaves_no_stale_lines_in_a_narrower_terminal(tmp_path: Path) -> None:
+    # the narrower terminal wraps the lines that it has: to move up by the old number of lines
+    # would leave some of them
+    page = [sys.executable, "-c", PAGE]
+    terminal = Terminal(page, 80, {**os.environ, "PYTHONPATH": PYTHONPATH}, tmp_path)
+    try:
+        terminal.wait_for(lambda text: "width 80" in text)
+        terminal.resize(30)
+        terminal.wait_for(lambda text: "width 30" in text)
+        after = terminal.raw.split("\x1b[2J")
+        assert len(after) == 2, "the screen is not cleared once"
+        assert "width 30" not in after[0] and "width 80" not in after[1]
+        terminal.resize(90)
+        terminal.wait_for(lambda text: "width 90" in text)
+        assert terminal.raw.count("\x1b[2J") == 2
+    finally:
+        terminal.close()

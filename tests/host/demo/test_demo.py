@@ -273,6 +273,26 @@ def test_a_policy_that_allows_the_guest_fails_the_demo_on_cpython_too(
     assert [proof["step"] for proof in told["proofs"]][:6] == [1, 1, 1, 1, 1, 2]
 
 
+def test_what_did_not_happen_is_named_with_what_did(tmp_path: Path) -> None:
+    lines = 'print(\'{"event": "answer", "code": "4.03"}\', flush=True); input()'
+    environment = {"PATH": os.environ["PATH"]}
+    pump = process.Process(
+        "pump", tmp_path, process.Program([sys.executable, "-c", lines], environment, "pump")
+    )
+    pump.launch()
+    try:
+        pump.wait_for("answer", code="4.03")
+        with pytest.raises(NotProved) as found:
+            pump.wait_for("answer", timeout_s=0.1, target="soil/temp", code="2.05")
+    finally:
+        pump.stop()
+    text = str(found.value)
+    assert text.startswith(
+        "pump runs, but the event `answer` with target soil/temp, code 2.05 was not seen"
+    )
+    assert "overloaded" in text and "4.03" in text
+
+
 def test_a_node_that_dies_fails_the_demo(monkeypatch: pytest.MonkeyPatch, on_cpython: None) -> None:
     broken = process.Program([sys.executable, "-c", "print('oops')"], {}, "broken")
     programs = testbed.Testbed._programs

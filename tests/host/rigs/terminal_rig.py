@@ -21,8 +21,7 @@ class Terminal:
         self, words: Sequence[str], columns: int, environment: Mapping[str, str], folder: Path
     ) -> None:
         self._master, slave = pty.openpty()
-        size = struct.pack("HHHH", 50, columns, 0, 0)
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
+        self.resize(columns)
         known = {"TERM": "xterm-256color", **environment}
         known.pop("COLUMNS", None)
         self.process = subprocess.Popen(
@@ -31,6 +30,11 @@ class Terminal:
         os.close(slave)
         os.set_blocking(self._master, False)
         self.raw = ""
+
+    def resize(self, columns: int) -> None:
+        """Give the terminal this width, and 50 lines."""
+        size = struct.pack("HHHH", 50, columns, 0, 0)
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
 
     @property
     def text(self) -> str:

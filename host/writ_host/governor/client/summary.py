@@ -17,13 +17,14 @@ def needs_operators(one: Document) -> bool:
 def awaited(one: Document, directory: object = "DIR") -> str:
     """What a proposal or ceremony waits for, "" for nothing.
 
-    directory: the governor's folder, for the command that approves.
+    directory: the governor's folder, for the command that approves; None for no command.
     """
-    approve = f"writ governor approve {directory} {one['id'][:8]}"
+    command = f": writ governor approve {directory} {one['id'][:8]}"
+    approve = "" if directory is None else command
     if one["what"] == "ceremony":
         names = ", ".join(one["waiting_for"])
         if one.get("needs_decision"):
-            return f"waiting for your approval: {approve}"
+            return f"waiting for your approval{approve}"
         what = "approval by" if one["state"] in _APPROVAL_STATES else "messages from"
         return f"waiting for {what} {names}" if names else ""
     if one["state"] != "open":
@@ -33,7 +34,7 @@ def awaited(one: Document, directory: object = "DIR") -> str:
     if not needs_operators(one):
         return _SIGNATURES + but
     noun = "operator" if one["operators"] == 1 else "operators"
-    return f"approved by {_approvals(one)} of {one['operators']} {noun}{but}: {approve}"
+    return f"approved by {_approvals(one)} of {one['operators']} {noun}{but}{approve}"
 
 
 def ceremony_line(one: Document, directory: object = "DIR") -> str:
