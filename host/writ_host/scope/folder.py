@@ -74,6 +74,9 @@ class _MemoryStore:
     def save(self, name: str, data: bytes) -> None:
         self._data[name] = data
 
+    def mend(self, name: str) -> None:
+        """As `Store.mend`: what is in memory is complete."""
+
 
 class ScopeFolder:
     """One scope's folder, open. Made by `open` or `create`; raises as they do.

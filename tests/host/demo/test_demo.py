@@ -194,7 +194,7 @@ def try_instructions(writ: Writ, folder: Path) -> None:
     assert writ("put", "pump/pump", "off") == (0, "off\n")
     assert writ("status", "tank")[0] == 0
     listed = writ("member", "list", "--json")
-    assert listed[0] == 0 and "guest" in listed[1]
+    assert listed[0] == 0 and "guest" in listed[1], listed
     before = writ.json("governor", "status")
     assert [one["name"] for one in before["governors"]] == ["anna", "ben", "carl", "emil"]
     revoking = threading.Thread(target=writ, args=("member", "revoke", "well", "--yes"))
