@@ -39,8 +39,10 @@ class Full:
 class Ballast:
     """`with Ballast(free):` the heap has about so many bytes left."""
 
+    # made once: later the heap may have no piece that is so large
+    blocks = [None] * 400
+
     def __init__(self, free):
-        self.blocks = [None] * 400
         gc.collect()
         at = 0
         for size in (1024, 256, 64):
@@ -98,6 +100,16 @@ class Peer(Call):
         return message.code
 
 
+_made = []
+
+
+def opened():
+    """The one `Peer` of all tests: a heap that keeps an old one has no room for another."""
+    if not _made:
+        _made.append(Peer())
+    return _made[0]
+
+
 def repeated(peer, scarce, data, binding, code):
     """Whether the first delivery was answered; the answer is `code`, at once or when repeated."""
     try:
@@ -132,7 +144,7 @@ def transfer(peer, scarcity):
 
 
 def test_a_heap_that_is_full_at_any_step_costs_no_request():
-    peer = Peer()
+    peer = opened()
     for name in PLACES:
         at = 0
         while transfer(peer, lambda place=name, number=at: Full(place, number)):
@@ -145,7 +157,7 @@ def test_a_heap_that_gets_smaller_and_smaller_costs_no_request():
     if not compat.MICROPYTHON:
         # only there a heap has a size
         return
-    peer = Peer()
+    peer = opened()
     lost = []
     for free in range(12000, 0, -500):
         lost.append(transfer(peer, lambda room=free: Ballast(room)))
@@ -154,7 +166,7 @@ def test_a_heap_that_gets_smaller_and_smaller_costs_no_request():
 
 
 def test_a_resource_without_memory_is_no_resource_that_failed():
-    peer = Peer()
+    peer = opened()
 
     def hungry(request):
         raise MemoryError()
