@@ -94,9 +94,9 @@ class ProtectedRequest:
         client, call, session = self._client, self._call, self._session
         is_shown = session.shown is client.context.authority.me
         if inner.code >> 5 == 4 and not is_shown and now_ms >= session.show_ms:
-            from .renewal import is_outdated, show
+            from .renewal import is_for_old_capsule, show
 
-            if is_outdated(inner.payload):
+            if is_for_old_capsule(inner.payload):
                 return show(client, call, session, now_ms)
         try:
             if inner.code == coap.INCOMPLETE and call.upload.next()[0]:

@@ -10,7 +10,7 @@ from ..wire import coap
 from .context import PREFIX
 
 
-def is_outdated(refusal):
+def is_for_old_capsule(refusal):
     """Whether a peer may have refused (payload, bytes) for an old capsule of this node.
 
     27 Expired, 40 NotAllowed (new roles), 43 NotMember (after a succession).

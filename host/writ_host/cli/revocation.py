@@ -61,9 +61,9 @@ def revoke(
         entries = [(one.node_id.hex(), f"{one.name}{because}") for one in members]
         return lambda text: add_revoked(text, entries)
 
-    way = _Way("revoke", "Revoke {} from epoch {} on?", revocation, edit, True)
+    kind = _RevokedListChange("revoke", "Revoke {} from epoch {} on?", revocation, edit, True)
     document = {"reason": reason}
-    _run(out, way, names, scope, signing, targets, timeout_s, yes, document)
+    _run(out, kind, names, scope, signing, targets, timeout_s, yes, document)
 
 
 @command()
@@ -91,12 +91,15 @@ def restore(
         ids = [one.node_id.hex() for one in members]
         return lambda text: remove_revoked(text, [*ids, *(one.name for one in members)])
 
-    way = _Way("restore", "Restore {} from epoch {} on?", restoration, edit, False)
-    _run(out, way, names, scope, signing, targets, timeout_s, yes, {})
+    kind = _RevokedListChange("restore", "Restore {} from epoch {} on?", restoration, edit, False)
+    _run(out, kind, names, scope, signing, targets, timeout_s, yes, {})
 
 
-class _Way:
-    """What tells the two commands apart. edit: of policy.toml; is_revoked: the result."""
+class _RevokedListChange:
+    """A change of the list of revoked nodes: what tells the two commands apart.
+
+    edit: of policy.toml; is_revoked: the result.
+    """
 
     def __init__(
         self,
@@ -115,7 +118,7 @@ class _Way:
 
 def _run(
     out: Output,
-    way: _Way,
+    kind: _RevokedListChange,
     names: Sequence[str],
     scope: Path,
     signing: SigningOptions,
@@ -129,32 +132,32 @@ def _run(
     with issuing(out, folder, signing):
         found = find_targets(folder, targets)
         members = [find_member(folder, name) for name in names]
-        intent = pending.intent_key(way.verb, sorted(one.node_id for one in members))
+        intent = pending.intent_key(kind.verb, sorted(one.node_id for one in members))
         before = folder.epoch, folder.head
         raws: list[bytes] = []
         change = None
-        if all(folder.is_revoked(one) == way.is_revoked for one in members):
+        if all(folder.is_revoked(one) == kind.is_revoked for one in members):
             pending.remove(folder, intent)
         else:
-            change = resume_change(out, folder, way.change(folder, members), signing, intent)
+            change = resume_change(out, folder, kind.change(folder, members), signing, intent)
             listed = ", ".join(f"{one.name} ({one.node_id.hex()})" for one in members)
-            out.confirm(way.question.format(listed, change.new.epoch), yes)
+            out.confirm(kind.question.format(listed, change.new.epoch), yes)
             if signing.no_wait:
                 out.note(f"{path} is changed when this command runs again")
             names_text = ", ".join(one.name for one in members)
             reason = document.get("reason")
-            title = f"{way.verb} {names_text}" + (f": {reason}" if reason else "")
+            title = f"{kind.verb} {names_text}" + (f": {reason}" if reason else "")
             raws = issue_change(out, folder, change, signing, intent, title)
         # before any word about it: what is certified is in the file, whatever becomes of the output
-        is_noted = policyfile.follow(folder, path, before, way.edit(members))
+        is_noted = policyfile.follow(folder, path, before, kind.edit(members))
     if change is None:
-        out.ok(f"{way.verb}d already: {', '.join(one.name for one in members)}")
+        out.ok(f"{kind.verb}d already: {', '.join(one.name for one in members)}")
     else:
         change.announce(out.ok, raws)
     if not is_noted:
-        what = "add the node ids to" if way.is_revoked else "remove the members from"
+        what = "add the node ids to" if kind.is_revoked else "remove the members from"
         out.warn(f"cannot change {path}: {what} `revoked` yourself")
     warn_of_room(out, folder)
     ids = [one.node_id for one in members]
-    document.update({f"{way.verb}d": ids, "noted": is_noted})
+    document.update({f"{kind.verb}d": ids, "noted": is_noted})
     finish_change(out, folder, found, timeout_s, document)

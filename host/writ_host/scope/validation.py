@@ -66,10 +66,10 @@ def beacon_objection(
 
 @dataclass(frozen=True)
 class KnownMember:
-    """A member's newest capsule. is_outdated: only a former group key has signed it."""
+    """A member's newest capsule. is_of_former_key: only a former group key has signed it."""
 
     member: Member
-    is_outdated: bool = False
+    is_of_former_key: bool = False
 
 
 class Registry(Protocol):
@@ -231,7 +231,7 @@ class Validation:
         if self.is_void(old):
             self.add_line(f"{member.name} was revoked, or missed a renewal: its capsule is void")
         # a succession certifies the same capsule again under the new group key
-        least = old.expires if known.is_outdated else old.expires + 1
+        least = old.expires if known.is_of_former_key else old.expires + 1
         if member.expires < least:
             self.add_problem(
                 f"{member.name}: its present capsule is valid until {utc_minute(old.expires)}"

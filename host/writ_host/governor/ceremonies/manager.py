@@ -23,6 +23,7 @@ from ...errors import CeremonyFailed, HostError, Malformed
 from ...keys.group import Random
 from ...keys.identity import Identity, envelope, open_envelope
 from ...keys.roster import Seat, committee_digest
+from ..core.context import REPORT_PAUSE_MS
 from ..ledger.database import LEDGER_ERRORS
 from .errors import HasSeat, InvitationDropped, InvitationRefused, NoDecisionDue, TooManyInvitations
 from .founding import FoundingRun
@@ -56,8 +57,6 @@ INVITATION_PAUSE_S = 2
 # A ceremony is announced to silent participants at growing intervals.
 ANNOUNCE_MIN_MS = 1000
 ANNOUNCE_MAX_MS = 60000
-# Malformed messages of one peer are reported at most this often, since each report is logged.
-REPORT_PAUSE_MS = 60000
 # An invitation or a plan, and the envelope around it.
 RAW_BYTES_MAX = INVITATION_BYTES_MAX + 256
 

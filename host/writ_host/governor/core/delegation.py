@@ -102,7 +102,7 @@ def _known_result(context: CoreContext, statement: Statement, member: Any) -> by
     if statement.op == RENEW and member.expires > latest - RENEWED_LATELY_S and not is_void:
         known = context.ledger.capsules.known(statement.node_id)
         # a capsule signed by an older key is of no use to the member
-        return b"" if known is None or known.is_outdated else bytes(member.raw)
+        return b"" if known is None or known.is_of_former_key else bytes(member.raw)
     if statement.op == ADMIT:
         return _admitted(context, statement)
     if statement.op == REVOKE and policy is not None and statement.node_id in policy.revoked:
@@ -114,7 +114,7 @@ def _admitted(context: CoreContext, statement: Statement) -> bytes | None:
     """The capsule of a node that is a member by the requested name already, else None."""
     request, policy = statement.request, context.chain.policy
     known = context.ledger.capsules.known(capsules.node_id(request.x))
-    if known is None or known.is_outdated:
+    if known is None or known.is_of_former_key:
         return None
     found: Any = known.member
     is_gone = found.expires <= context.clock_s() or (

@@ -255,7 +255,7 @@ class _Case:
         self.titles.append(f"renew {member.name} until {utc_minute(member.expires)}")
         if not evidence:
             # operators approved the succession that outdated it, so a copy needs no approval
-            same = known.is_outdated and capsules.parse(old.raw).payload == capsule.payload
+            same = known.is_of_former_key and capsules.parse(old.raw).payload == capsule.payload
             is_copy = same or _is_refreshed(old, member)
             return 0 if is_copy and self.validation.is_living(old) else max(1, operators)
         if is_request(evidence):

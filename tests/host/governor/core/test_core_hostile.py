@@ -108,7 +108,7 @@ def test_a_capsule_of_the_old_key_is_outdated_after_a_succession(cluster: Cluste
     core.receive(1, codec.dump([CAPSULES, None, raws]), cluster.now_ms)
     assert core.epoch == 2
     known = ledger.capsules.known(Member(capsules.parse(raws[0])).node_id)
-    assert known is not None and known.is_outdated
+    assert known is not None and known.is_of_former_key
 
 
 # --- messages that are lost -----------------------------------------------------------------------

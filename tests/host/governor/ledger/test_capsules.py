@@ -80,14 +80,14 @@ def test_after_a_succession_the_same_payload_is_new_again(ledger: Ledger) -> Non
     ledger.capsules.add([policy(1), beacon(NOW), soil, rain])
     step = succession(2)
     assert ledger.capsules.add([step, step]) == [step] and ledger.capsules.add([step]) == []
-    assert ledger.capsules.known(node_of("soil")).is_outdated
+    assert ledger.capsules.known(node_of("soil")).is_of_former_key
     # devices no longer accept what only the old key has signed
     assert ledger.capsules.beacon() is None and ledger.capsules.policy() == policy(1)
     assert ledger.capsules.outdated(9) == [soil, rain]
     again = raw(capsule.parse(soil).payload, b"n" * 64)
     assert ledger.capsules.add([again]) == [again] and ledger.capsules.add([soil, again]) == []
     assert (
-        not ledger.capsules.known(node_of("soil")).is_outdated
+        not ledger.capsules.known(node_of("soil")).is_of_former_key
         and ledger.capsules.member_count() == 2
     )
     assert ledger.capsules.outdated(9) == [rain]
