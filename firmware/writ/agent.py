@@ -189,17 +189,24 @@ class Node(Core):
         return is_due(self._delegate_state, now_ms)
 
     def _due_calls(self, now_ms):
-        # the calls to make. The delegate's code is unloaded before they begin: it is large, and a
-        # handshake needs the room
+        # the calls to make. The code that decides is unloaded before they begin: it is large, and a
+        # handshake needs the room. What apps call is unloaded before the decision
         calls = []
         if self._delegate or self._has_operation_due(now_ms):
-            calls = self.delegate.tick(now_ms)
-            self._delegate = None
-            unload("node.delegate")
+            self._forget_delegate()
+            from .node.asking import Asking
+
+            calls = Asking(self, self._delegate_state).tick(now_ms)
+            self._forget_delegate()
+            unload("node.asking")
             if not self._delegate_state[1]:
                 self._delegate_state[2].clear()
                 unload("node.operation")
         return calls
+
+    def _forget_delegate(self):
+        self._delegate = None
+        unload("node.delegate")
 
     def _expires_soon(self, now_ms):
         me = self.authority.me

@@ -20,9 +20,10 @@ from witness import Witness
 
 from writ import crypto
 from writ.authority import capsule as capsules
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.authority import Authority
 from writ.authority.capsule import ACTION, AMENDMENT, BEACON, MEMBER, POLICY
-from writ.authority.policy import OP_RESTORE, Policy, check_amendment
+from writ.authority.policy import OP_RESTORE, Policy
 from writ.authority.store import FileFlash, Store
 from writ_host.ceremony.local import LocalGovernor
 from writ_host.demo.loopback import clean_environment
@@ -318,7 +319,7 @@ class Load(threading.Thread):
         if len(revoked) >= REVOKED_MOST:
             op = [OP_RESTORE, self._random.choice(revoked)]
         body = check_amendment([AMENDMENT, policy.epoch + 1, policy.head(), op])
-        return capsules.build(AMENDMENT, body[1:]), policy.amended(body).payload()
+        return capsules.build(AMENDMENT, body[1:]), amend(policy, body).payload()
 
     def look(self, name: str) -> None:
         """Report a governor's state and new capsules to the witness. Raises `HostError`."""

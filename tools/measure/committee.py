@@ -21,8 +21,9 @@ from device_files import ROOT
 
 from writ import crypto
 from writ.authority import capsule as capsules
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.capsule import AMENDMENT, MEMBER
-from writ.authority.policy import OP_RESTORE, Policy, check_amendment
+from writ.authority.policy import OP_RESTORE, Policy
 from writ.authority.store import FileFlash, Store
 from writ_host.ceremony import keyring
 from writ_host.ceremony.local import LocalGovernor, found_local
@@ -286,7 +287,7 @@ class Committee:
         op: object = [OP_RESTORE, node_id] if node_id in self.policy.revoked else node_id
         head = self.policy.head()
         body = check_amendment([AMENDMENT, self.policy.epoch + 1, head, op])
-        self.policy = self.policy.amended(body)
+        self.policy = amend(self.policy, body)
         return [capsules.build(AMENDMENT, body[1:]), self.policy.payload()]
 
 

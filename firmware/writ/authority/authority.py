@@ -33,7 +33,7 @@ from ..limits import (
 )
 from . import capsule as capsules
 from .capsule import Beacon, Charter, Member
-from .policy import Policy, check_amendment, decide, epoch_of, trim
+from .policy import Policy, decide, epoch_of
 from .ratelimit import RateLimiter
 
 
@@ -265,7 +265,7 @@ class Authority:
             self._advance(view.issued, now_ms)
         elif kind == capsules.AMENDMENT:
             # an operation that does not fit the state is refused here, after the signature check
-            self._apply_amendment(self.policy.amended(body), capsule.raw)
+            self._apply_amendment(body, capsule.raw)
         elif kind == capsules.BEACON:
             self._apply_beacon(view, now_ms)
         elif kind == capsules.ACTION:
@@ -340,6 +340,9 @@ class Authority:
         return policy
 
     def _check_amendment(self, capsule):
+        from .amendment import check_amendment
+
+        unload("authority.amendment")
         body = check_amendment(capsule.body)
         if self.policy is None:
             raise EpochGap()
@@ -401,7 +404,11 @@ class Authority:
         self._recent.append(member.node_id)
         self.peers[member.node_id] = member
 
-    def _apply_amendment(self, policy, raw):
+    def _apply_amendment(self, body, raw):
+        from .amendment import amend, trim
+
+        unload("authority.amendment")
+        policy = amend(self.policy, body)
         _, base, amendments = self.policy_record()
         payload = policy.payload()
         base, amendments = trim(payload, base, amendments + [raw])

@@ -3,29 +3,22 @@
 Default deny. `decide` is called for each request with the policy in force at that moment.
 """
 
-from .. import cbor
-from ..errors import NeedsAction, NotAllowed, NotFresh, TooLarge, UnknownKind
+from ..errors import NeedsAction, NotAllowed, NotFresh
 from ..limits import (
-    AMENDMENT_OPS_MAX,
-    AMENDMENTS_MAX,
-    CAPSULE_BYTES_MAX,
     HEAD_BYTES,
     PATH_BYTES_MAX,
-    RECORD_BYTES_MAX,
     REVOKED_MAX,
     ROLES_MAX,
     ROUTES_MAX,
     RULES_MAX,
 )
 from .capsule import (
-    AMENDMENT,
     IAT,
     NODE_ID_BYTES,
     POLICY,
     ROLES_MASK,
     TIME_MAX,
     WRIT,
-    assemble,
     build,
     check,
     check_bytes,
@@ -154,94 +147,10 @@ class Policy:
         """The roles of a member: those of its capsule, those granted by this policy, and bit 0."""
         return member.roles | self.grants.get(member.node_id, 0) | ROLE_MEMBER
 
-    def amended(self, body):
-        """The state that follows from this one by an amendment's body.
-
-        Raises `BadShape`, or `TooLarge` where no capsule could hold that state.
-
-        The caller has checked epoch, previous head and signature.
-        """
-        rules = list(self.rules)
-        revoked = set(self.revoked)
-        params = dict(self.params)
-        grants = params[PARAM_GRANTS] = dict(self.grants)
-        for op in body[3:]:
-            if isinstance(op, bytes):
-                check(op not in revoked)
-                revoked.add(op)
-                continue
-            code, subject = op[0], op[1]
-            if code == OP_RESTORE:
-                check(subject in revoked)
-                revoked.remove(subject)
-            elif code == OP_GRANT:
-                grants[subject] = op[2]
-                if not op[2]:
-                    del grants[subject]
-            elif code == OP_ADD_RULE:
-                check(subject not in rules)
-                rules.append(subject)
-            elif code == OP_SET:
-                params[subject] = op[2]
-                if op[2] is None:
-                    del params[subject]
-            else:
-                check(subject in rules)
-                rules.remove(subject)
-        if not grants:
-            del params[PARAM_GRANTS]
-        body = [POLICY, body[1], body[2], rules, self.routes, sorted(revoked), params]
-        # through the parser, so that an amendment can make no state that a capsule could not
-        policy = Policy(cbor.decode(cbor.encode({IAT: self.issued, WRIT: body})))
-        if len(assemble(policy.payload(), bytes(64))) > CAPSULE_BYTES_MAX:
-            raise TooLarge()
-        return policy
-
-
-def check_amendment(body):
-    """`body` if it is an amendment's: [3, epoch, previous, op...]; raises `BadShape`."""
-    check(body[0] == AMENDMENT and 4 <= len(body) <= 3 + AMENDMENT_OPS_MAX)
-    check_uint(body[1], TIME_MAX)
-    check_bytes(body[2], HEAD_BYTES)
-    for op in body[3:]:
-        if isinstance(op, bytes):
-            check_bytes(op, NODE_ID_BYTES)
-            continue
-        check(isinstance(op, list) and len(op) >= 2)
-        code = check_uint(op[0], 255)
-        if code > OP_SET:
-            raise UnknownKind()
-        check(len(op) == (3 if code == OP_GRANT or code == OP_SET else 2))
-        if code == OP_RESTORE or code == OP_GRANT:
-            check_bytes(op[1], NODE_ID_BYTES)
-            if code == OP_GRANT:
-                check_uint(op[2], ROLES_MASK)
-        elif code == OP_SET:
-            # the parser of the new state checks the value
-            check(check_uint(op[1], PARAM_VOID_BEFORE) >= PARAM_APPROVALS)
-        else:
-            check_rule(op[1])
-    return body
-
 
 def epoch_of(raw):
     """The epoch of a policy or amendment capsule (bytes); 0 for b""."""
     return parse(raw).body[1] if raw else 0
-
-
-def trim(payload, base, amendments):
-    """(base, amendments) that fit the record of the policy beside its payload.
-
-    When they do not fit, the payload alone keeps the state, and the chain that proves it to other
-    nodes becomes shorter: the base goes first, then the oldest amendments.
-    """
-    size = len(payload) + len(base) + sum([len(item) for item in amendments])
-    # 32 bytes hold all the heads of a record
-    while len(amendments) > AMENDMENTS_MAX or size > RECORD_BYTES_MAX - 32:
-        size -= len(base) + len(amendments[0])
-        base = b""
-        amendments = amendments[1:]
-    return base, amendments
 
 
 def path_matches(pattern, path):

@@ -1,10 +1,20 @@
 """The operations under way at host peers: plain data, kept while `delegate` is not loaded.
 
-`delegate` is the largest module among those that a device needs once in months. It is loaded while
-there is something to decide. It is unloaded while the node waits for an answer or does a handshake.
+A device needs `delegate`, `asking` and `verdict`, which are large, once in months. They are loaded
+while there is something to decide, and unloaded while the node waits for an answer or does a
+handshake.
 """
 
 from ..limits import PAUSE_MS
+
+# Operations of a statement (docs/wire.md)
+RENEW = 16
+REVOKE_ME = 17
+ADMIT = 18
+ASK_ACTION = 19
+# What is asked for without a statement
+FETCH = 1
+NEWEST = 2
 
 
 class Operation:

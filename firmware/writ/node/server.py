@@ -5,8 +5,7 @@ Sans-IO: methods return [(address, datagram)].
 """
 
 from .. import cbor
-from ..authority.policy import decide
-from ..compat import const
+from ..compat import const, unload
 from ..errors import (
     BadOption,
     EchoRequired,
@@ -22,11 +21,10 @@ from ..errors import (
     UnknownContext,
     WrongMethod,
 )
-from ..limits import BLOCK_SZX, BODY_BYTES_MAX, OBSERVE_IDLE_S, OBSERVE_SLACK_S
+from ..limits import BLOCK_SZX, BODY_BYTES_MAX
 from ..wire import coap, edhoc_codec, oscore
 from ..wire.blockwise import Assembler, block_decode, slice_response
 from ..wire.coap import Message
-from ..wire.observe import Observers
 from .context import EDHOC_PATH, FORMAT_EDHOC, PREFIX
 
 _KNOWN_OPTIONS = (
@@ -43,8 +41,6 @@ _KNOWN_OPTIONS = (
 # Bytes of heap that must be free before a resource is called: an answer is made of copies
 _ANSWER_ROOM = const(512)
 _CORE = ".well-known/core"
-# When a notification for which there was no room is made again
-_AGAIN_MS = const(2000)
 # Methods whose answer may be fetched block by block: they change nothing
 _SAFE = (coap.GET, coap.FETCH)
 
@@ -120,9 +116,9 @@ class Server:
     """Serves one node's resources. context: the `NodeContext`."""
 
     def __init__(self, context):
-        self._context = context
+        self.context = context
         self.resources = {}  # path -> Resource
-        self.observers = Observers()
+        self._notifier = None  # `Notifier`, once a client has observed a resource
         self.uploads = Assembler()
         # a stranger's upload must not fill the table of the members
         self.stranger_uploads = Assembler()
@@ -134,7 +130,7 @@ class Server:
                 return self._serve_member(message, source, now_ms)
             return self._answer(message, self._serve_stranger(message, source, now_ms), source)
         except Rejection as rejection:
-            self._context.count(rejection)
+            self.context.count(rejection)
             return self._answer(message, refusal(rejection), source)
         except MemoryError:
             self.uploads.restore()
@@ -145,7 +141,7 @@ class Server:
             self.stranger_uploads.forget()
 
     def _answer(self, request, response, source):
-        context = self._context
+        context = self.context
         return context.exchanges.answer(request, response, source, context.now_ms)
 
     def respond(self, request, found):
@@ -169,23 +165,23 @@ class Server:
         if path == EDHOC_PATH and message.code == coap.POST:
             return self._handshake(message, source, now_ms)
         if path == _CORE and message.code == coap.GET:
-            links = [(EDHOC_PATH, [("rt", "core.edhoc")]), (PREFIX, [("rt", "writ")])]
-            return self._core(links, message)
+            return self._core(message, None)
         if path != PREFIX and path != PREFIX + "/request":
             raise NotMember()
         body, early = self.stranger_uploads.receive(source, message, now_ms)
         if early:
             return early
-        found = self._context.sync.serve(Request(message, body, None, source), now_ms)
+        found = self.context.sync.serve(Request(message, body, None, source), now_ms)
         if found is None:
             raise NotMember()
         return self.respond(message, found)
 
-    def _core(self, links, message):
+    def _core(self, message, peer):
         # loaded when it is asked for, which is seldom
-        from ..wire.linkformat import link_format
+        from .discovery import links
 
-        text = link_format(links, message.query()).encode()
+        unload("node.discovery")
+        text = links(self, peer, message.query())
         response = self.respond(message, (coap.CONTENT, text))
         response.add(coap.CONTENT_FORMAT, 40)
         return response
@@ -194,7 +190,7 @@ class Server:
 
     def _handshake(self, message, source, now_ms):
         payload = message.payload
-        context = self._context
+        context = self.context
         try:
             if payload[:1] == b"\xf5":
                 context.handshaker.limit(source, message.option(coap.ECHO), now_ms)
@@ -219,7 +215,7 @@ class Server:
         return response
 
     def _edhoc_error(self, rejection):
-        self._context.count(rejection)
+        self.context.count(rejection)
         response = Message(coap.ACK, coap.BAD_REQUEST, payload=edhoc_codec.to_error(rejection))
         response.add(coap.CONTENT_FORMAT, FORMAT_EDHOC)
         return response
@@ -227,7 +223,7 @@ class Server:
     # --- requests in a session ----------------------------------------------------------------
 
     def _serve_member(self, message, source, now_ms):
-        context = self._context
+        context = self.context
         kid, _, kid_context = oscore.decode_option(message.option(coap.OSCORE))
         out = []
         if message.option(coap.EDHOC) is not None:
@@ -247,7 +243,7 @@ class Server:
             raise
 
     def _serve_protected(self, session, message, source, now_ms):
-        context = self._context
+        context = self.context
         oscore_context = session.context
         inner, binding, number = oscore_context.unprotect_request(message)
         oscore_context.accept(number)
@@ -275,7 +271,7 @@ class Server:
 
     def _combined(self, message, kid, source, now_ms):
         # message_3 in front of the request (RFC 9668, section 3.3)
-        context = self._context
+        context = self.context
         _, end = cbor.decode_item(message.payload)
         session, _, epoch = context.handshaker.answer_3(kid, message.payload[:end], source, now_ms)
         message.payload = message.payload[end:]
@@ -294,7 +290,7 @@ class Server:
                 self._permit(request, now_ms)
             except (NeedsAction, NotFresh) as rejection:
                 # of two rules, one may require an action and the other a fresh beacon
-                self._context.authority.authorise_by_action(request, rejection, now_ms)
+                self.context.authority.authorise_by_action(request, rejection, now_ms)
             # the first block of an upload is judged like the last one, before any is kept
             body, early = self.uploads.receive(session.peer.node_id, message, now_ms)
             if early:
@@ -302,16 +298,19 @@ class Server:
             request.payload = body
             found = self._find(request, now_ms)
             if found is None:
-                return self._core(self._links(session.peer), message), None
+                return self._core(message, session.peer), None
             response = self.respond(message, found)
-            return response, self._observe(session, message, response, request, source, binding)
+            observer = None
+            if message.option(coap.OBSERVE) is not None:
+                observer = self.observers.observe(session, message, response, request, binding)
+            return response, observer
         except Rejection as rejection:
-            self._context.count(rejection)
+            self.context.count(rejection)
             return refusal(rejection), None
 
     def _permit(self, request, now_ms):
         # raises unless the policy in force allows the request; capsules are open to every member
-        context = self._context
+        context = self.context
         path = request.path
         if context.sync.is_open(request) or (path == _CORE and request.method == coap.GET):
             try:
@@ -324,21 +323,9 @@ class Server:
             authorise = context.authority.authorise
             request.rule = authorise(request.peer, request.method, path, now_ms)
 
-    def _links(self, peer):
-        # the resources that some rule lets this member use, now or with a beacon or an action
-        policy = self._context.authority.policy
-        links = []
-        if policy:
-            roles = policy.roles_of(peer), policy.roles_of(self._context.authority.me)
-            for path in sorted(self.resources):
-                methods = self.resources[path].methods
-                if not all([decide(policy, *roles, m, path, True, True)[0] for m in methods]):
-                    links.append((path, []))
-        return links
-
     def _find(self, request, now_ms):
         # (code, body) of an allowed request, or None for the list of resources
-        context = self._context
+        context = self.context
         found = context.sync.serve(request, now_ms)
         if found:
             return found
@@ -380,120 +367,45 @@ class Server:
             raise
         except Exception as error:  # noqa: BLE001
             # the boundary to a sensor author's code: whatever it raises, the node goes on
-            self._context.count(error)
+            self.context.count(error)
             raise ResourceFailed() from None
 
-    # --- observation --------------------------------------------------------------------------
+    def value(self, message, peer, address, now_ms):
+        """The response to the `Message` that stands for an observation, as the policy says now."""
+        request = Request(message, b"", peer, address)
+        try:
+            self._permit(request, now_ms)
+            return self.respond(message, self._find(request, now_ms))
+        except Rejection as rejection:
+            self.context.count(rejection)
+            return refusal(rejection)
 
-    def _observe(self, session, message, response, request, source, binding):
-        wish = message.option_uint(coap.OBSERVE)
-        if wish == 1:
-            self.observers.cancel(source, message.token)
-        # the node's own paths cannot be observed
-        if wish != 0 or response.code != coap.CONTENT or request.path not in self.resources:
-            return None
-        if message.code != coap.GET:
-            return None
-        for entry in list(self.observers.entries):
-            if not self._context.sessions.is_open(entry.context[0]):
-                self.observers.cancel(entry.address, entry.token)
-        observer = self.observers.register(
-            request.path, session.peer.node_id, source, message.token, (session, binding)
-        )
-        if observer is not None:
-            observer.confirmed_ms = self._context.now_ms
-            self._mark(response, request.path, observer.next(0)[0])
-        return observer
+    # --- code that few nodes need ---------------------------------------------------------------
 
-    def _mark(self, response, path, number):
-        # a notification's number, and how long its value may be believed
-        response.add(coap.OBSERVE, number)
-        period_ms = self.resources[path].period_ms
-        age_s = OBSERVE_IDLE_S if period_ms is None else period_ms // 1000
-        response.add(coap.MAX_AGE, age_s + OBSERVE_SLACK_S)
+    @property
+    def observers(self):
+        """The `Notifier` with all observers, loaded when a client first observes a resource."""
+        if self._notifier is None:
+            from .notifier import Notifier
+
+            self._notifier = Notifier(self.context, self)
+        return self._notifier
 
     def notify(self, path, now_ms):
         """Send the present value of `path` to its observers. [(address, datagram)]."""
-        context = self._context
-        out = []
-        for observer in self.observers.for_path(path):
-            session, binding = observer.context
-            if not context.sessions.is_open(session):
-                self.observers.cancel(observer.address, observer.token)
-                continue
-            message = Message(coap.CON, coap.GET, token=observer.token)
-            message.add_path(path)
-            request = Request(message, b"", context.renewed_peer(session), observer.address)
-            try:
-                # each notification is judged by the policy in force now, not at registration
-                self._permit(request, now_ms)
-                response = self.respond(message, self._find(request, now_ms))
-            except Rejection as rejection:
-                context.count(rejection)
-                response = refusal(rejection)
-            number, confirm = observer.next(now_ms)
-            # a silent observer must not fill the queue of messages that wait for an answer
-            confirm = confirm and not context.exchanges.is_waiting(observer.address)
-            response.type = coap.NON
-            if confirm:
-                response.type = coap.CON
-            response.mid = None
-            response.token = observer.token
-            if response.code == coap.CONTENT:
-                self._mark(response, path, number)
-            else:
-                self.observers.cancel(observer.address, observer.token)
-            response.add(coap.EPOCH, context.authority.epoch)
-            try:
-                sealed = session.context.protect_response(response, binding, own_piv=True)
-                out += context.exchanges.send(sealed, observer.address, now_ms)
-                if confirm:
-                    observer.confirmed_ms = now_ms
-            except Rejection as rejection:
-                context.count(rejection)
-                self.observers.cancel(observer.address, observer.token)
-        return out
+        return self._notifier.notify(path, now_ms) if self._notifier else []
 
     def tick(self, now_ms):
         """Send the notifications that are due. [(address, datagram)]."""
-        out = []
-        for path, resource in list(self.resources.items()):
-            if resource.period_ms and now_ms >= resource.due_ms:
-                # soon, if the heap is full now
-                resource.due_ms = now_ms + min(resource.period_ms, _AGAIN_MS)
-                out += self.notify(path, now_ms)
-                resource.due_ms = now_ms + resource.period_ms
-        for observer in self.observers.entries:
-            is_waiting = self._context.exchanges.is_waiting(observer.address)
-            if now_ms >= observer.due_ms() and not is_waiting:
-                out += self.notify(observer.path, now_ms)
-                break
-        return out
+        return self._notifier.tick(now_ms) if self._notifier else []
 
     def due_ms(self):
         """When `tick` has a notification to send next, or None for never."""
-        if not self.observers.entries:
-            return None
-        times = [r.due_ms for r in self.resources.values() if r.period_ms]
-        return min(times + [observer.due_ms() for observer in self.observers.entries])
-
-    # --- status -------------------------------------------------------------------------------
+        return self._notifier.due_ms() if self._notifier else None
 
     def status(self, now_ms):
         """The content of writ/status: a dict that CBOR can hold."""
-        context = self._context
-        authority = context.authority
-        return {
-            "name": context.name,
-            "scope": authority.scope,
-            "epoch": authority.epoch,
-            "head": authority.head,
-            "time": authority.now_s(now_ms),
-            "policy": authority.policy.issued if authority.policy else None,
-            "amended": bool(authority.policy_record()[0]),
-            "beacon": authority.beacon.time if authority.beacon else None,
-            "beacon_age_s": authority.beacon_age_s(now_ms),
-            "sessions": len(context.sessions),
-            "uptime_s": now_ms // 1000,
-            "rejected": context.counters,
-        }
+        from .status import status
+
+        unload("node.status")
+        return status(self.context, now_ms)

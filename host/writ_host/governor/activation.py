@@ -10,8 +10,9 @@ from typing import Any
 
 from writ import crypto
 from writ.authority import capsule as capsules
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.capsule import AMENDMENT, POLICY, SUCCESSION
-from writ.authority.policy import OP_SET, PARAM_COMMITTEE, check_amendment
+from writ.authority.policy import OP_SET, PARAM_COMMITTEE
 from writ.errors import Rejection
 
 from .. import codec
@@ -134,7 +135,7 @@ def new_committee(core: Core, digest: bytes) -> list[bytes]:
     body = check_amendment(
         [AMENDMENT, core.epoch + 1, core.head, [OP_SET, PARAM_COMMITTEE, digest]]
     )
-    return [capsules.build(AMENDMENT, body[1:]), core.policy.amended(body).payload()]
+    return [capsules.build(AMENDMENT, body[1:]), amend(core.policy, body).payload()]
 
 
 def succession(core: Core, charter: bytes, group_key: bytes) -> bytes:

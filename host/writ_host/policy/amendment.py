@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from writ.authority import capsule
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.policy import (
     OP_ADD_RULE,
     OP_GRANT,
@@ -14,7 +15,6 @@ from writ.authority.policy import (
     PARAM_COMMITTEE,
     PARAM_VOID_BEFORE,
     Policy,
-    check_amendment,
 )
 from writ.errors import Rejection
 
@@ -57,7 +57,7 @@ def amendment_for(
     body = [capsule.AMENDMENT, new.epoch, new.previous, *ops]
     try:
         payload = capsule.build(capsule.AMENDMENT, body[1:])
-        state = old.amended(check_amendment(body))
+        state = amend(old, check_amendment(body))
     except Rejection:
         return None
     whole = new.payload()

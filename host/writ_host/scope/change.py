@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from writ.authority import capsule as capsules
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.capsule import AMENDMENT, MEMBER, TIME_MAX, Member
-from writ.authority.policy import OP_RESTORE, Policy, check_amendment
+from writ.authority.policy import OP_RESTORE, Policy
 from writ.limits import AMENDMENT_OPS_MAX
 
 from ..errors import HostError
@@ -189,7 +190,7 @@ def _policy_of(folder: ScopeFolder) -> Policy:
 def _amended(folder: ScopeFolder, ops: list[Any]) -> PolicyChange:
     old = _policy_of(folder)
     body = check_amendment([AMENDMENT, folder.epoch + 1, folder.head, *ops])
-    return _change(folder, old, old.amended(body), ops)
+    return _change(folder, old, amend(old, body), ops)
 
 
 def revocation(folder: ScopeFolder, members: Sequence[Member]) -> PolicyChange:

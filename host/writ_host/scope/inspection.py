@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from writ import cbor, crypto
 from writ.authority import capsule as capsules
+from writ.authority.amendment import check_amendment
 from writ.authority.capsule import (
     ACTION,
     AMENDMENT,
@@ -20,7 +21,7 @@ from writ.authority.capsule import (
     POLICY,
     SUCCESSION,
 )
-from writ.authority.policy import Policy, check_amendment
+from writ.authority.policy import Policy
 from writ.errors import BadSignature, Rejection
 
 from ..refusals import rejection_text

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from writ.authority import capsule as capsules
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.capsule import BEACON, IAT, TIME_MAX, WRIT, Beacon, Capsule, Charter, Member
-from writ.authority.policy import METHODS, Policy, check_amendment
+from writ.authority.policy import METHODS, Policy
 
 from .. import codec
 from ..consensus.committee import tolerance
@@ -263,7 +264,7 @@ class Validation:
         if self.policy is None:
             self.add_problem("there is no policy to amend")
             return None
-        self.amended = self.policy.amended(body)
+        self.amended = amend(self.policy, body)
         self.add_line(f"amendment to epoch {body[1]}, {len(capsule.raw)} bytes")
         return self.amended
 

@@ -4,6 +4,7 @@ import signer
 from harness import raises
 
 from writ.authority import capsule
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.capsule import WRIT
 from writ.authority.policy import (
     FRESH,
@@ -13,7 +14,6 @@ from writ.authority.policy import (
     OP_RESTORE,
     OP_SET,
     Policy,
-    check_amendment,
 )
 from writ.errors import BadShape, TooLarge, UnknownKind
 from writ.limits import AMENDMENT_OPS_MAX, CAPSULE_BYTES_MAX, REVOKED_MAX, ROLES_MAX, RULES_MAX
@@ -30,10 +30,10 @@ def state(rules=(), routes=(), revoked=(), params=None, epoch=3):
     return Policy(capsule.parse_claims(payload))
 
 
-def amend(before, *ops):
+def amended(before, *ops):
     """The state after a checked amendment of `before` with these operations."""
     payload = signer.amendment_payload(before.epoch + 1, before.head(), *ops)
-    return before.amended(check_amendment(capsule.parse_claims(payload)[WRIT]))
+    return amend(before, check_amendment(capsule.parse_claims(payload)[WRIT]))
 
 
 def same(before, after, rules, revoked, params):
@@ -73,7 +73,7 @@ def test_each_operation_makes_the_state_of_the_whole_capsule():
         ),
         ([[OP_RESTORE, NODES[5]], NODES[5]], rules, revoked, params),
     ):
-        same(before, amend(before, *ops), rules_after, revoked_after, params_after)
+        same(before, amended(before, *ops), rules_after, revoked_after, params_after)
         # and the previous state is unchanged
         assert before.payload() == payload
 
@@ -82,7 +82,7 @@ def test_a_chain_of_amendments_is_the_whole_policy():
     now = state([RULE], [ROUTE])
     for i in range(1, 6):
         before = now
-        now = amend(now, NODES[i], [OP_ADD_RULE, [1, 1, "p%d" % i, 1]])
+        now = amended(now, NODES[i], [OP_ADD_RULE, [1, 1, "p%d" % i, 1]])
         assert now.epoch == before.epoch + 1 and now.previous == before.head()
     rules = [RULE] + [[1, 1, "p%d" % i, 1] for i in range(1, 6)]
     same(before, now, rules, NODES[1:6], {})
@@ -97,8 +97,8 @@ def test_operations_that_change_nothing_are_refused():
         [OP_REMOVE_RULE, [2, 4, "temp", 1, FRESH]],
         [OP_REMOVE_RULE, [2, 4, "temp", 2]],
     ):
-        raises(BadShape, amend, before, op)
-    raises(BadShape, amend, before, NODES[4], NODES[4])
+        raises(BadShape, amended, before, op)
+    raises(BadShape, amended, before, NODES[4], NODES[4])
 
 
 def test_malformed_amendments():
@@ -162,10 +162,10 @@ def test_malformed_amendments():
 
 def test_amendments_keep_the_limits_of_a_policy():
     full = state([[1, 1, "p%d" % i, 1] for i in range(RULES_MAX)], [], NODES[:REVOKED_MAX])
-    raises(BadShape, amend, full, [OP_ADD_RULE, RULE])
-    raises(BadShape, amend, full, NODES[70])
+    raises(BadShape, amended, full, [OP_ADD_RULE, RULE])
+    raises(BadShape, amended, full, NODES[70])
     # room is made and used in one amendment
-    now = amend(full, [OP_RESTORE, NODES[0]], NODES[70], [OP_REMOVE_RULE, [1, 1, "p0", 1]])
+    now = amended(full, [OP_RESTORE, NODES[0]], NODES[70], [OP_REMOVE_RULE, [1, 1, "p0", 1]])
     assert len(now.revoked) == REVOKED_MAX and NODES[70] in now.revoked
 
 
@@ -176,7 +176,7 @@ def test_no_state_outgrows_its_capsule():
         size = len(capsule.assemble(now.payload(), bytes(64)))
         # list head, masks, path with its head, methods
         if size + 1 + 2 + 50 + 2 > CAPSULE_BYTES_MAX:
-            raises(TooLarge, amend, now, [OP_ADD_RULE, rule])
+            raises(TooLarge, amended, now, [OP_ADD_RULE, rule])
             return
-        now = amend(now, [OP_ADD_RULE, rule])
+        now = amended(now, [OP_ADD_RULE, rule])
     raise AssertionError("the capsule was never full")

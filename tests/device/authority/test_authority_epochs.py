@@ -115,9 +115,8 @@ def test_a_forged_amendment_does_not_make_the_node_compute_the_state():
     rig = Rig()
     head = rig.with_policy()
     calls = []
-    policy = rig.authority.policy
-    amended = policy.amended
-    policy.amended = lambda body: calls.append(body) or amended(body)
+    apply = rig.authority._apply_amendment
+    rig.authority._apply_amendment = lambda *given: calls.append(given) or apply(*given)
     raw = amendment_raw(2, head, NODES[1])
     rig.refuses(BadSignature, signer.forge(raw))
     assert not calls

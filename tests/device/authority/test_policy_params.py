@@ -5,14 +5,8 @@ from harness import raises
 
 from writ import cbor
 from writ.authority import capsule
-from writ.authority.policy import (
-    OP_GRANT,
-    OP_SET,
-    PARAM_APPROVALS,
-    PARAM_COMMITTEE,
-    Policy,
-    check_amendment,
-)
+from writ.authority.amendment import amend, check_amendment
+from writ.authority.policy import OP_GRANT, OP_SET, PARAM_APPROVALS, PARAM_COMMITTEE, Policy
 from writ.errors import BadShape
 
 HEAD = b"\xab" * 6
@@ -27,7 +21,7 @@ def state(params):
 def amended(policy, *ops):
     """The state after these operations, through the wire."""
     body = cbor.decode(cbor.encode([3, policy.epoch + 1, policy.head()] + list(ops)))
-    return policy.amended(check_amendment(body))
+    return amend(policy, check_amendment(body))
 
 
 def test_the_parameters_are_kept_unchanged():

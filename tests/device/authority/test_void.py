@@ -5,8 +5,9 @@ from authority_rig import OWN_X, PEER_X, Rig, members_raw
 from harness import raises
 
 from writ.authority import capsule
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.capsule import Member
-from writ.authority.policy import OP_SET, PARAM_VOID_BEFORE, Policy, check_amendment
+from writ.authority.policy import OP_SET, PARAM_VOID_BEFORE, Policy
 from writ.errors import BadShape, NotMember
 
 HEAD = b"\xab" * 6
@@ -40,9 +41,10 @@ def test_the_parameter_names_no_later_epoch_than_the_policy():
 def test_an_amendment_sets_it():
     before = state({})
     body = [capsule.AMENDMENT, 4, before.head(), [OP_SET, PARAM_VOID_BEFORE, 4]]
-    after = before.amended(check_amendment(body))
+    after = amend(before, check_amendment(body))
     assert after.void_before == 4
-    raises(BadShape, before.amended, check_amendment(body[:3] + [[OP_SET, PARAM_VOID_BEFORE, 5]]))
+    later = check_amendment(body[:3] + [[OP_SET, PARAM_VOID_BEFORE, 5]])
+    raises(BadShape, amend, before, later)
 
 
 def test_a_void_member_is_refused_until_it_has_a_newer_capsule():

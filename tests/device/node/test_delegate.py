@@ -252,7 +252,7 @@ def test_the_module_is_unloaded_and_loaded_again():
 
     third = Again(rig, kept)
     first.revoke_me("lost")
-    assert len(kept[1]) == 1 and third._standing is kept[0] and third._operations is kept[1]
+    assert len(kept[1]) == 1 and third._asking.standing is kept[0]
 
 
 def test_one_operation_of_each_kind():
@@ -279,7 +279,7 @@ def test_an_exception_of_the_caller_is_counted():
     rig.run(1)
     assert rig.counters == {"ValueError": 1}
     rig.delegate.beacon()
-    assert len(rig.delegate._operations) == 1
+    assert len(rig.kept[1]) == 1
 
 
 def test_admit():

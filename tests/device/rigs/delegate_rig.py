@@ -8,6 +8,7 @@ from writ.authority import capsule
 from writ.authority.authority import Authority
 from writ.authority.store import Store
 from writ.node import operation
+from writ.node.asking import Asking
 from writ.node.call import Answer
 from writ.node.context import NodeContext
 from writ.node.delegate import Delegate
@@ -154,7 +155,7 @@ class Rig:
         """What is due at this moment, and all that follows from it."""
         is_due = True
         while is_due:
-            for call in self.delegate.tick(self.now_ms):
+            for call in Asking(self, self.kept).tick(self.now_ms):
                 assert self.request(*call) == []
             later = self._later
             self._later = []

@@ -11,7 +11,7 @@ import succession_rig
 from docs_rig import CDDL, examples
 
 from writ import cbor
-from writ.authority import capsule, policy
+from writ.authority import amendment, capsule, policy
 from writ_host.policy.approvals import ApprovalRule, Approvals
 
 RULES = {
@@ -83,7 +83,7 @@ OPERATIONS: list[Any] = [
 @pytest.mark.parametrize("operation", OPERATIONS, ids=repr)
 def test_every_operation_fits(operation: Any) -> None:
     raw = signer.certify(capsule.build(capsule.AMENDMENT, [2, HEAD, operation]))
-    policy.check_amendment(capsule.parse(raw).body)
+    amendment.check_amendment(capsule.parse(raw).body)
     assert of_kind("amendment", raw)
 
 

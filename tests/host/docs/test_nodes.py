@@ -17,7 +17,7 @@ from writ import agent, cbor, crypto, limits, startup
 from writ.authority import capsule
 from writ.authority.authority import Authority
 from writ.authority.store import Store
-from writ.node import delegate, preshared, sync
+from writ.node import asking, delegate, preshared, sync
 from writ.node.session import Sessions
 from writ.wire import coap, exchange
 
@@ -167,11 +167,11 @@ def test_times_in_the_text() -> None:
         (f"{exchange._ACK_TIMEOUT_MS // 1000} s to 3 s for the first", 1),
         ("doubled four times", limits.TRANSMISSIONS_MAX == 5),
         ("four times at most", limits.TRIES_MAX == 4),
-        (f"silent for {delegate._PATIENCE_MS // 1000} s,", 1),
-        (f"off for {(delegate._SET_BACK_MS << 1) // 1000} s; if", 1),
-        (f"wrong, for {(delegate._SET_BACK_MS << delegate._STRIKES_WRONG) // 1000} s; and", 1),
+        (f"silent for {asking._PATIENCE_MS // 1000} s,", 1),
+        (f"off for {(asking._SET_BACK_MS << 1) // 1000} s; if", 1),
+        (f"wrong, for {(asking._SET_BACK_MS << asking._STRIKES_WRONG) // 1000} s; and", 1),
         (f"first, for {delegate._BEACON_S} s at most", 1),
-        ("34 minutes", delegate._SET_BACK_MS << limits.STRIKES_MAX == 2048000),
+        ("34 minutes", asking._SET_BACK_MS << limits.STRIKES_MAX == 2048000),
         (f"after {limits.PAUSE_MS // 1000} s, 4 s and so on", 1),
         (f"on to {limits.PAUSE_MS_MAX // 1000} s;", 1),
         ("every fourth time another peer", limits.PENDING_MAX == 4),

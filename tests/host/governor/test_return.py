@@ -10,8 +10,9 @@ from measure.committee import POLICY
 
 from writ import crypto
 from writ.authority import capsule
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.capsule import AMENDMENT
-from writ.authority.policy import Policy, check_amendment
+from writ.authority.policy import Policy
 from writ_host.governor.ceremonies.record import Record
 from writ_host.governor.ledger.capsules import POLICIES_KEPT
 from writ_host.governor.ledger.ledger import Ledger
@@ -42,7 +43,7 @@ def pass_epochs(council: Council, count: int) -> int:
     for _ in range(count):
         body = [AMENDMENT, policy.epoch + 1, policy.head(), crypto.random_bytes(8)]
         checked = check_amendment(body)
-        policy = policy.amended(checked)
+        policy = amend(policy, checked)
         payloads = [capsule.build(AMENDMENT, checked[1:]), policy.payload()]
         council.ask("a", "propose", payloads=payloads, title="a change", evidence=b"")
         wait_for(lambda epoch=policy.epoch: council.ask("a", "state")["epoch"] == epoch)

@@ -7,8 +7,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from policy_rig import HEAD, NODE, OTHER, ROWS, pairs, policy
 
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.capsule import AMENDMENT, build
-from writ.authority.policy import Policy, check_amendment
+from writ.authority.policy import Policy
 from writ.errors import Rejection
 from writ_host.policy.amendment import amendment_for, successor
 from writ_host.policy.source import PolicyFile
@@ -28,7 +29,7 @@ OPS = st.lists(
 
 
 def follow(old: Policy, ops: list[Any]) -> Policy:
-    return old.amended(check_amendment([AMENDMENT, old.epoch + 1, old.head(), *ops]))
+    return amend(old, check_amendment([AMENDMENT, old.epoch + 1, old.head(), *ops]))
 
 
 @pytest.mark.slow

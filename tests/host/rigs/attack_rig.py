@@ -20,8 +20,9 @@ from interop_rig import HOST, PlainKey, commands, free_port
 from writ import cbor, crypto
 from writ.agent import Node
 from writ.authority import capsule
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.capsule import ACTION, AMENDMENT, BEACON, POLICY, SUCCESSION
-from writ.authority.policy import FRESH, QUORUM, Policy, check_amendment
+from writ.authority.policy import FRESH, QUORUM, Policy
 from writ.authority.store import FileFlash, Store
 from writ.node.call import Answer
 from writ.node.server import Request, Server
@@ -85,7 +86,7 @@ class AttackedScope(FieldScope):
         """Certify the next epoch as amendment (returned) and whole policy."""
         before = self.state
         body = check_amendment([AMENDMENT, before.epoch + 1, before.head(), *ops])
-        self.policies.append(self.certify(before.amended(body).payload()))
+        self.policies.append(self.certify(amend(before, body).payload()))
         return self.certify(capsule.build(AMENDMENT, body[1:]))
 
     def beacon(self, epoch: int = 0, time_s: int = 0) -> bytes:
@@ -188,7 +189,7 @@ class _Server(Server):
     # sends blocks of its node's own size
     def respond(self, request: coap.Message, found: tuple[int, bytes]) -> coap.Message:
         response: coap.Message = super().respond(request, found)
-        szx = self._context.szx
+        szx = self.context.szx
         if szx is not None and found[0] == coap.CONTENT:
             response.options = []
             response.payload, options = slice_response(found[1], request.option(coap.BLOCK2), szx)

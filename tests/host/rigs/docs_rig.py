@@ -10,6 +10,7 @@ from fakeflash import MemoryFlash
 
 from writ import crypto, errors
 from writ.authority import capsule, policy
+from writ.authority.amendment import amend
 from writ.authority.store import Store
 from writ.node import delegate, handshake, statement
 from writ.wire import coap, edhoc, edhoc_codec
@@ -96,7 +97,7 @@ def examples() -> dict[str, bytes]:
     gone = capsule.node_id(crypto.p256_public(crypto.sha256(b"old-pump"))[0])
     found["revocation"] = signer.certify(signer.amendment_payload(2, capsule.head(payload), gone))
     body = capsule.parse(found["revocation"]).body
-    state = policy.Policy(capsule.parse_claims(payload)).amended(body)
+    state = amend(policy.Policy(capsule.parse_claims(payload)), body)
     found["beacon"] = signer.certify(
         signer.beacon_payload(2, state.head(), signer.FOUNDED + 24 * 3600)
     )

@@ -7,8 +7,8 @@ from typing import Any
 
 from writ import crypto
 from writ.authority import capsule as capsules
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.capsule import AMENDMENT, MEMBER, Member
-from writ.authority.policy import check_amendment
 from writ_host import codec
 from writ_host.ceremony.local import LocalGovernor, found_local
 from writ_host.ceremony.plan import Plan
@@ -270,7 +270,7 @@ class Cluster:
         """The amendment and the policy that revoke a node in the next epoch."""
         core = next(core for n, core in self.cores.items() if n not in self.down)
         body = check_amendment([AMENDMENT, core.epoch + 1, core.head, node_id])
-        return [capsules.build(AMENDMENT, body[1:]), core.policy.amended(body).payload()]
+        return [capsules.build(AMENDMENT, body[1:]), amend(core.policy, body).payload()]
 
     def ask(self, number: int, statement: bytes) -> tuple[int, bytes]:
         """Send a device's statement to one governor: (CoAP code, body)."""

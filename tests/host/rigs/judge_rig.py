@@ -8,8 +8,9 @@ import signer
 
 from writ import crypto
 from writ.authority import capsule
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.capsule import ACTION, AMENDMENT, MEMBER, SUCCESSION, Charter
-from writ.authority.policy import Policy, check_amendment
+from writ.authority.policy import Policy
 from writ.limits import GOVERNORS_MAX
 from writ.node.statement import member_request
 from writ_host import codec
@@ -156,7 +157,7 @@ class Scope:
         body = check_amendment([AMENDMENT, self.view.epoch + 1, self.view.head, *ops])
         return [
             bytes(capsule.build(AMENDMENT, body[1:])),
-            bytes(self.policy.amended(body).payload()),
+            bytes(amend(self.policy, body).payload()),
         ]
 
     def revoke(self, name: str) -> None:

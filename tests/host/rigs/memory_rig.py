@@ -135,7 +135,7 @@ class ScarceNet(Net):
         try:
             out += plain(self.now_ms)
             delegate = self.delegates.get(address)
-            for call in delegate.tick(self.now_ms) if delegate else ():
+            for call in delegate._asking.tick(self.now_ms) if delegate else ():
                 try:
                     out += node.request(*call)
                 except MemoryError as error:

@@ -9,7 +9,7 @@ import pytest
 
 from writ import agent, crypto
 from writ.authority.capsule import node_id
-from writ.node import delegate
+from writ.node import asking, delegate
 from writ.wire.blockwise import block_encode
 from writ.wire.coap import BLOCK1, CON, GET, OSCORE, POST, Message, decode
 
@@ -213,6 +213,8 @@ class Spy:
         self.renewed: list[int] = []
 
     def __call__(self, node: agent.Node, kept: Any) -> "Spy":
+        # what apps call is unloaded while the operations go on
+        assert node._delegate is None
         self.node = node
         return self
 
@@ -235,6 +237,7 @@ def renewals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **config: object) 
     node.clock = Clock()
     spy = Spy()
     monkeypatch.setattr(delegate, "Delegate", spy)
+    monkeypatch.setattr(asking, "Asking", spy)
     operation = SimpleNamespace(due_ms=0, end_ms=1 << 40)
     node._delegate_state[1].append(operation)
     asked: list[object] = []
@@ -280,7 +283,7 @@ def test_membership_is_not_renewed_too_early(
 def test_delegate_is_made_when_it_is_first_used(tmp_path: Path) -> None:
     node = node_in(tmp_path, gateways=["a:1"], governors=["b:1"])
     assert node._delegate is None
-    assert node.delegate is node.delegate and node.delegate._peers == ["b:1"]
+    assert node.delegate is node.delegate and node.delegate._asking._peers == ["b:1"]
 
 
 def test_a_gateway_is_asked_again_soon_until_there_is_a_session(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from writ import cbor
-from writ.authority import capsule, policy
+from writ.authority import amendment, capsule, policy
 from writ.authority.capsule import (
     AMENDMENT,
     BEACON,
@@ -83,7 +83,7 @@ VIEWS: dict[int, Callable[[Any], Any]] = {
     CHARTER: capsule.Charter,
     MEMBER: capsule.Member,
     POLICY: lambda parsed: policy.Policy(parsed.claims),
-    AMENDMENT: lambda parsed: policy.check_amendment(parsed.body),
+    AMENDMENT: lambda parsed: amendment.check_amendment(parsed.body),
     BEACON: capsule.Beacon,
 }
 
@@ -276,9 +276,9 @@ def test_any_amendment_makes_a_state_that_a_capsule_holds(
     present = [[0, node] for node in before.revoked] + [[3, rule] for rule in before.rules]
     if present:
         operations = [*operations, data.draw(st.sampled_from(present))]
-    body = policy.check_amendment([AMENDMENT, before.epoch + 1, before.head(), *operations])
+    body = amendment.check_amendment([AMENDMENT, before.epoch + 1, before.head(), *operations])
     try:
-        after = before.amended(body)
+        after = amendment.amend(before, body)
     except Rejection:
         after = before
     else:

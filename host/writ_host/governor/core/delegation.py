@@ -8,8 +8,9 @@ from typing import Any
 
 from writ import crypto
 from writ.authority import capsule as capsules
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.capsule import ACTION, AMENDMENT, MEMBER
-from writ.authority.policy import METHODS, check_amendment
+from writ.authority.policy import METHODS
 from writ.errors import Rejection, WrongScope
 from writ.wire import coap
 
@@ -184,5 +185,5 @@ def _revocation(context: CoreContext, node_id: bytes) -> list[bytes]:
     if policy is None:
         raise HostError("there is no policy yet")
     body = check_amendment([AMENDMENT, chain.epoch + 1, chain.head, node_id])
-    amended = policy.amended(body)
-    return [capsules.build(AMENDMENT, body[1:]), amended.payload()]
+    following = amend(policy, body)
+    return [capsules.build(AMENDMENT, body[1:]), following.payload()]

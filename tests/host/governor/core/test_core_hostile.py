@@ -8,8 +8,9 @@ from governor_rig import Cluster, evidence_of, member_payload
 
 from writ import crypto
 from writ.authority import capsule as capsules
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.capsule import ACTION, BEACON, MEMBER, WRIT, Member
-from writ.authority.policy import OP_SET, PARAM_COMMITTEE, check_amendment
+from writ.authority.policy import OP_SET, PARAM_COMMITTEE
 from writ.node.statement import member_request
 from writ.wire import coap
 from writ_host import codec
@@ -320,7 +321,7 @@ def test_an_interrupted_reseat_is_completed_after_the_restart(cluster: Cluster) 
     core = cluster.cores[1]
     body = [core.epoch + 1, core.head, [OP_SET, PARAM_COMMITTEE, bytes(range(8))]]
     body = check_amendment([capsules.AMENDMENT, *body])
-    payloads = [capsules.build(capsules.AMENDMENT, body[1:]), core.policy.amended(body).payload()]
+    payloads = [capsules.build(capsules.AMENDMENT, body[1:]), amend(core.policy, body).payload()]
     drafts = [Draft("amendment", payloads[0]), Draft("policy", payloads[1])]
     raws = issuance.sign(drafts, LocalSigner(cluster.local))
     core.receive(2, codec.dump([CAPSULES, None, raws]), cluster.now_ms)  # and power fails

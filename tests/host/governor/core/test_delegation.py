@@ -7,8 +7,9 @@ from governor_rig import SENSOR, Cluster, member_payload
 
 from writ import crypto
 from writ.authority import capsule as capsules
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.capsule import AMENDMENT, Member
-from writ.authority.policy import OP_RESTORE, check_amendment
+from writ.authority.policy import OP_RESTORE
 from writ.node.statement import member_request
 from writ.wire import coap
 from writ_host.governor.proposals.proposal import CERTIFIED
@@ -147,7 +148,7 @@ def restore(cluster: Cluster) -> None:
     core = cluster.cores[1]
     op = [OP_RESTORE, cluster.soil.member.node_id]
     body = check_amendment([AMENDMENT, core.epoch + 1, core.head, op])
-    policy = core.policy.amended(body).payload()
+    policy = amend(core.policy, body).payload()
     id = cluster.propose(1, [capsules.build(AMENDMENT, body[1:]), policy])
     cluster.run(lambda: cluster.cores[2].proposal(id) is not None)
     cluster.approve(1, id)

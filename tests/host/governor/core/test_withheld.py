@@ -16,9 +16,10 @@ from governor_rig import DAY_S, SENSOR, Cluster, evidence_of, member_payload
 
 from writ import crypto
 from writ.authority import capsule as capsules
+from writ.authority.amendment import amend, check_amendment
 from writ.authority.authority import Authority
 from writ.authority.capsule import AMENDMENT, MEMBER, Member
-from writ.authority.policy import OP_RESTORE, check_amendment
+from writ.authority.policy import OP_RESTORE
 from writ.authority.store import Store
 from writ.errors import Expired, NotMember, Rejection, Revoked
 from writ.node.statement import member_request
@@ -225,7 +226,7 @@ def test_operators_restore_a_member_by_an_amendment(cluster: Cluster) -> None:
     core, node = cluster.cores[1], cluster.soil.member.node_id
     assert "writ member restore" in certify(cluster, [unlisting(cluster)], 3, 1, 2)
     body = check_amendment([AMENDMENT, core.epoch + 1, core.head, [OP_RESTORE, node]])
-    whole = core.policy.amended(body).payload()
+    whole = amend(core.policy, body).payload()
     assert certify(cluster, [capsules.build(AMENDMENT, body[1:]), whole], 1, 2) == ""
     assert cluster.cores[1].policy.revoked == []
 
@@ -266,7 +267,7 @@ def test_a_governor_that_is_behind_signs_a_renewal_once_it_has_synced(cluster: C
     """The renewal names the present epoch, which one governor does not know; another is offline."""
     cluster.down.add(4)
     body = check_amendment([AMENDMENT, 2, cluster.cores[1].head, b"stranger"])
-    policy = cluster.cores[1].policy.amended(body).payload()
+    policy = amend(cluster.cores[1].policy, body).payload()
     assert certify(cluster, [capsules.build(AMENDMENT, body[1:]), policy], 1, 2) == ""
     assert cluster.all_at(2)
     cluster.down = {3}

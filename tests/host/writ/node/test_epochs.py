@@ -18,6 +18,7 @@ from node_rig import (
 
 from writ import cbor
 from writ.authority import capsule
+from writ.authority.amendment import amend
 from writ.authority.policy import Policy
 from writ.node import sync
 from writ.wire import coap
@@ -45,7 +46,7 @@ def amended(law, *ops):
     if isinstance(law, bytes):
         law = Policy(capsule.parse(law).claims)
     raw = amendment(law.epoch + 1, law.head(), *ops)
-    after = law.amended(capsule.parse(raw).body)
+    after = amend(law, capsule.parse(raw).body)
     return raw, after
 
 
