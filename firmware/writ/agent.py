@@ -48,7 +48,7 @@ class Node(Core):
             preshare_all(self, entries)
         self._gateways = list(config.get("gateways", []))
         self._hello_ms = 0
-        self._was_member = False
+        self._greeted = None  # the own `Member` when the gateways were greeted last
         self._delegate = None
         # the delegate's state: peers' standings, operations, answers that came
         self._delegate_state = ({}, [], [])
@@ -163,22 +163,27 @@ class Node(Core):
         return self.sessions.give_way()
 
     def _greet(self):
-        is_member = self.authority.me is not None
-        if is_member != self._was_member:
-            # admitted: the gateways learn the address at once, and others ask them for it
-            self._was_member = is_member
+        me = self.authority.me
+        if me is not self._greeted:
+            # admitted, renewed or renamed: others ask the gateways for name and address
+            self._greeted = me
             self._hello_ms = 0
         if self._gateways and self.authority.charter and self.now_ms >= self._hello_ms:
             self._hello_ms = self.now_ms + _HELLO_MS
             # any traffic carries the epoch; this also shows the gateways our address
             for address in self._gateways:
-                if not is_member:
+                if me is None:
                     # lost by the flash, or certified meanwhile
                     self.send(self.client.catch_up(address, [], None, self.now_ms))
                     continue
-                if not self.sessions.by_address(address):
+                session = self.sessions.by_address(address)
+                if not session:
                     # a handshake may fail when many begin at once, as after a power cut
                     self._hello_ms = self.now_ms + _HELLO_AGAIN_MS
+                elif session.is_writ and session.shown is not me:
+                    from .node.renewal import show
+
+                    self.send(show(self.client, None, session, self.now_ms))
                 self.send(self.sync.ask_beacon(address))
 
     def _has_operation_due(self, now_ms):

@@ -1,12 +1,14 @@
 """How a renewed node tells its peers, over sessions that began with its old capsule.
 
 The node shows its new capsule to a peer that refuses a request, in the session, and repeats the
-request. A part of client.py that is loaded when that happens.
+request. It shows the capsule to its gateways without waiting for a refusal: others ask them for its
+name and address. A part of client.py that is loaded when that happens.
 """
 
 from ..errors import PeerFailed
 from ..limits import PAUSE_MS, PAUSE_MS_MAX
 from ..wire import coap
+from .call import Call
 from .context import PREFIX
 
 
@@ -19,7 +21,7 @@ def is_for_old_capsule(refusal):
 
 
 def show(client, call, session, now_ms):
-    """Hand the own capsule to the peer, then retry `call`. [(address, datagram)].
+    """Hand the own capsule to the peer, then retry `call` if there is one. [(address, datagram)].
 
     The refused call had no effect. The capsule counts as shown when the peer has accepted it; until
     then it is handed over again at a later refusal, after pauses of PAUSE_MS to
@@ -31,9 +33,10 @@ def show(client, call, session, now_ms):
         if answer.is_success():
             session.shown = me
             session.show_pause_ms = PAUSE_MS
-        client.context.later(client.retry, call, answer.rejection or PeerFailed())
+        if call:
+            client.context.later(client.retry, call, answer.rejection or PeerFailed())
 
-    handing = type(call)(session.address, None, coap.POST, PREFIX, (), me.raw, None, shown)
+    handing = Call(session.address, None, coap.POST, PREFIX, (), me.raw, None, shown)
     out = client.send(handing, session, now_ms)
     # not earlier: a full heap leaves it to be done
     session.show_ms = now_ms + session.show_pause_ms

@@ -5,7 +5,7 @@ def status(context, now_ms):
     """The content of writ/status: a dict that CBOR can hold. context: the `NodeContext`."""
     authority = context.authority
     return {
-        "name": context.name,
+        "name": authority.me.name if authority.me else context.name,
         "scope": authority.scope,
         "epoch": authority.epoch,
         "head": authority.head,

@@ -116,7 +116,7 @@ def read_folder_status(path: Path) -> FolderStatus:
         roles = role_text(policy, policy.roles_of(me) & ~ROLE_MEMBER, ",").split(", ")
     identity = node_id(x)
     return FolderStatus(
-        name=config.get("name", "node"),
+        name=me.name if me else config.get("name", "node"),
         node=identity,
         scope=charter.name if charter else None,
         scope_id=authority.scope,

@@ -6,9 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fakeflash import MemoryFlash
+from node_rig import EXPIRES, GATEWAY, SENSOR, Net, make, private
+from node_rig import member as certified
 
 from writ import agent, crypto
 from writ.authority.capsule import node_id
+from writ.authority.store import Store
 from writ.node import asking, delegate
 from writ.wire.blockwise import block_encode
 from writ.wire.coap import BLOCK1, CON, GET, OSCORE, POST, Message, decode
@@ -296,7 +300,10 @@ def test_a_gateway_is_asked_again_soon_until_there_is_a_session(
 
     node.clock = Clock()
     monkeypatch.setattr(node.sync, "ask_beacon", lambda address: greeted.append(node.now_ms) or [])
-    monkeypatch.setattr(node.sessions, "by_address", lambda address: bool(has_session))
+    session = SimpleNamespace(is_writ=True, shown=node.authority.me)
+    monkeypatch.setattr(
+        node.sessions, "by_address", lambda address: session if has_session else None
+    )
     for now in range(0, 8001, 1000):
         node.clock.now = now
         node.step(0)
@@ -324,6 +331,51 @@ def test_a_gateway_is_greeted_as_soon_as_the_node_is_a_member(
         node.clock.now = now
         node.step(0)
     assert did == ["catch up", "greet"]
+
+
+class NetLink:
+    """The link of the node at "soil" to a network in memory."""
+
+    def __init__(self, net: Net) -> None:
+        self.net = net
+
+    def receive(self, timeout_ms: int) -> None:
+        return None
+
+    def send(self, address: str, data: bytes) -> None:
+        self.net.send("soil", [(address, data)])
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_gateways_learn_a_new_name_without_a_refusal(is_lost: bool) -> None:
+    flash = MemoryFlash()
+    make("soil", 2, SENSOR, flash=flash)
+    Store(flash).save("key", private("soil"))
+    node = agent.Node(Store(flash), {"name": "soil", "gateways": ["gw"], "renew_days": 0})
+    net = Net(gw=make("gw", 1, GATEWAY), soil=node)
+    node.link, node.clock = NetLink(net), Clock()
+
+    def step(ms: int = 0) -> None:
+        net.run(ms)
+        node.clock.now = net.now_ms
+        node.step(0)
+        net.run()
+
+    step()
+    node.authority.receive(certified("field-1", 2, SENSOR, EXPIRES + 1, key="soil"), net.now_ms)
+    if is_lost:
+        net.change = lambda source, target, data: ()
+        step()
+        # longer than a message is repeated (RFC 7252, section 4.8.2: 93 s)
+        net.run(100000)
+        net.change = None
+    step(20000)
+    known = net.nodes["gw"].authority.peer(node_id(crypto.p256_public(private("soil"))[0]))
+    assert known.name == "field-1"
+    net.log.clear()
+    step(40000)
+    # once is enough: from now on only the beacon is asked for
+    assert len(net.log) == 2
 
 
 def test_a_node_says_who_it_is_when_it_starts(
