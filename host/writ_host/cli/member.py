@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
-from writ.authority.capsule import Member
 from writ.errors import Rejection
 from writ.limits import REQUEST_BYTES_MAX
 
@@ -14,7 +12,6 @@ from .. import files, humanize
 from ..errors import HostError
 from ..names import name_problem
 from ..node import addressbook, provision
-from ..policy.text import role_text
 from ..refusals import rejection_text
 from ..scope import admission as admitting
 from ..scope import issuance, pending
@@ -23,13 +20,14 @@ from ..scope.delivery import Delivery, fetch_request, find_targets, full_sender
 from ..scope.folder import ScopeFolder, now_s
 from ..target import check_address
 from . import delivery
-from .complete import member_names, request_names, role_names
+from .complete import request_names, role_names
 from .delivery import deliver_option
+from .memberview import list_, member_document, roles_text, show
 from .names import node_name
 from .options import scope_option, timeout_option, yes_option
 from .output import Output, command
 from .rename import keep_request, rename
-from .revocation import find_member, restore, revoke
+from .revocation import restore, revoke
 from .signers import (
     SigningOptions,
     issuing,
@@ -38,7 +36,6 @@ from .signers import (
     resume_drafts,
     signing_options,
 )
-from .view import View, open_view
 
 _folder = click.Path(file_okay=False, path_type=Path)
 # Of a request that is not in a scope's folder.
@@ -232,7 +229,7 @@ def admit(
     if not (node or no_deliver or done):
         out.note(delivery.not_yet([one.name for one in admissions]))
     admitted = [
-        {**_document(folder, one), "capsule": raw}
+        {**member_document(folder, one), "capsule": raw}
         for one, raw in zip(admissions, raws, strict=True)
     ]
     out.json({"admitted": admitted, "delivered": delivery.documents(done)})
@@ -322,13 +319,7 @@ def _sizes(raws: list[bytes]) -> str:
     return f"{sizes[0]} bytes" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} bytes"
 
 
-# --- members for people and programs --------------------------------------------------------------
-
-
-def _roles(folder: ScopeFolder, mask: int) -> str:
-    if not mask:
-        return "none"
-    return role_text(folder.policy, mask, "and") if folder.policy else str(mask)
+# --- admissions for people ------------------------------------------------------------------------
 
 
 def _row(folder: ScopeFolder, one: Admission) -> tuple[object, ...]:
@@ -336,7 +327,7 @@ def _row(folder: ScopeFolder, one: Admission) -> tuple[object, ...]:
         one.name,
         one.request.node_id,
         one.address,
-        _roles(folder, one.roles),
+        roles_text(folder, one.roles),
         humanize.moment(one.expires),
         _before(folder, one),
     )
@@ -351,101 +342,10 @@ def _before(folder: ScopeFolder, one: Admission) -> str:
     return ("renewed" if state in ("ok", "old key") else f"was {state}") + renamed
 
 
-def _document(folder: ScopeFolder, one: Admission | Member) -> dict[str, Any]:
-    node_id = one.request.node_id if isinstance(one, Admission) else one.node_id
-    names = folder.policy.role_names if folder.policy else []
-    roles = [name for bit, name in enumerate(names, 1) if one.roles >> bit & 1]
-    return {
-        "name": one.name,
-        "node_id": node_id,
-        "short_address": one.address,
-        "roles": roles,
-        "expires": one.expires,
-    }
-
-
-@command(group, "list")
-@scope_option
-@click.option("--all", "all_", is_flag=True, help="Include members whose name has a newer key.")
-def list_(out: Output, scope: Path, all_: bool) -> None:
-    """List the members, and the requests that wait for admission.
-
-    With a governor's daemon the list is refreshed first. Epoch, IP address and the time of the last
-    message are those that this governor's node has heard; else the address is that of book.toml.
-    """
-    view = open_view(scope)
-    folder = view.folder
-    members = folder.members.all() if all_ else folder.members.newest()
-    documents = [_seen_document(view, one) for one in members]
-    rows = [_member_row(folder, one, two) for one, two in zip(members, documents, strict=True)]
-    out.table(_COLUMNS, rows)
-    view.say(out)
-    waiting = [path.stem for path in folder.requests() if _is_open(folder, path)]
-    if waiting:
-        out.note(f"requested, not admitted: {', '.join(waiting)}")
-    out.json({"members": documents, "requests": waiting, **view.document()})
-
-
-_COLUMNS = (
-    *("name", "roles", "state", "expires in", "epoch", "last heard", "IP address"),
-    *("short address", "node id"),
-)
-
-
-def _seen_document(view: View, one: Member) -> dict[str, Any]:
-    heard = view.of(one.node_id)
-    address = heard.get("address") or addressbook.read(view.folder.path).get(one.name)
-    return {
-        **_document(view.folder, one),
-        "state": view.folder.state_of(one, now_s()),
-        "address": address,
-        "epoch": heard.get("epoch"),
-        "last_heard": heard.get("heard"),
-    }
-
-
-def _member_row(folder: ScopeFolder, one: Member, document: dict[str, Any]) -> tuple[object, ...]:
-    roles = folder.policy.roles_of(one) & ~1 if folder.policy else one.roles
-    left = humanize.duration(one.expires - now_s()) if document["state"] == "ok" else ""
-    heard = document["last_heard"]
-    ago = "" if heard is None else f"{humanize.duration(max(0, now_s() - heard))} ago"
-    return (
-        *(one.name, _roles(folder, roles), document["state"], left, document["epoch"], ago),
-        *(document["address"], one.address, one.node_id),
-    )
-
-
-def _is_open(folder: ScopeFolder, path: Path) -> bool:
-    """Whether a request waits for admission: a request also stays for the renewal."""
-    try:
-        return read_request(path.read_bytes()[:1024]).node_id not in folder.members.names()
-    except Rejection:
-        return True
-
-
-@command(group)
-@click.argument("name", shell_complete=member_names)
-@scope_option
-def show(out: Output, name: str, scope: Path) -> None:
-    """Show one member: NAME, or its node id."""
-    view = open_view(scope)
-    member = find_member(view.folder, name)
-    document = {**_seen_document(view, member), "key": member.x, "capsule": member.raw}
-    heard = document["last_heard"]
-    shown = {
-        **document,
-        "roles": _roles(view.folder, member.roles),
-        "expires": humanize.moment(member.expires),
-        "last_heard": heard and humanize.moment(heard),
-    }
-    names = {"address": "IP address"}
-    out.fields({names.get(key, key.replace("_", " ")): value for key, value in shown.items()})
-    view.say(out)
-    out.json({**document, **view.document()})
-
-
 # --- commands of other files ----------------------------------------------------------------------
 
+group.add_command(list_)
+group.add_command(show)
 group.add_command(revoke)
 group.add_command(restore)
 group.add_command(rename)

@@ -2,10 +2,7 @@
 
 import dataclasses
 import json
-import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from field_rig import (
@@ -17,6 +14,7 @@ from field_rig import (
     Field,
     writ,
     writ_json,
+    write_book,
 )
 from interop_rig import Relay, free_port
 
@@ -29,18 +27,6 @@ from writ_host.node.client import PUT, NodeClient
 from writ_host.node.folder import NodeFolder
 from writ_host.node.plainclient import PlainClient
 from writ_host.target import Target, parse
-
-
-@pytest.fixture
-def field(tmp_path: Path, tree: Path) -> Iterator[Field]:
-    field = Field(tmp_path, tree)
-    yield field
-    field.stop()
-
-
-def write_book(folder: Path, **entries: str) -> None:
-    (folder / "book.toml").write_text("".join(f'{n} = "{a}"\n' for n, a in entries.items()))
-
 
 # --- calls ----------------------------------------------------------------------------------------
 
@@ -282,60 +268,6 @@ def test_separate_commands_use_no_sequence_number_twice(field: Field) -> None:
             used.append((kid, piv))
     assert len(used) >= 4
     assert len(set(used)) == len(used)
-
-
-# --- observe --------------------------------------------------------------------------------------
-
-
-def test_observe_counts_and_deregisters(field: Field) -> None:
-    pump = field.device("pump")
-    node = field.folder("laptop", OPERATOR)
-    write_book(node, pump=pump.address)
-    # more resources than a device has places for observers: each command must deregister
-    for number in range(5):
-        path = f"pump/level/{number}"
-        lines = writ("observe", path, "--count", "1", "--json", "--node", node).stdout
-        assert json.loads(lines)["observe"] is not None, path
-    lines = writ("observe", "pump/temp", "--count", "3", "--node", node).stdout.splitlines()
-    assert len({line.split()[1] for line in lines}) == 3
-
-
-def test_observe_ends_when_the_policy_forbids_it(field: Field) -> None:
-    pump = field.device("pump")
-    node, other = field.folder("laptop", OPERATOR), field.folder("other", OPERATOR)
-    for folder in (node, other):
-        write_book(folder, pump=pump.address)
-    watch = field.spawn("observe", "pump/temp", "--node", node)
-    assert watch.stdout and watch.stdout.readline()
-    field.scope.hand(other, field.scope.enact(RULES[1:]))
-    writ("ping", "pump", "--node", other)
-    _, said = watch.communicate(timeout=10)
-    assert watch.returncode == 1
-    assert "NotAllowed (40)" in said
-
-
-def test_an_interrupt_ends_observe_with_success(field: Field) -> None:
-    pump = field.device("pump")
-    node = field.folder("laptop", OPERATOR)
-    write_book(node, pump=pump.address)
-    watch = field.spawn("observe", "pump/temp", "--json", "--node", node)
-    assert watch.stdout and json.loads(watch.stdout.readline())["node"] == "pump"
-    watch.send_signal(signal.SIGINT)
-    _, said = watch.communicate(timeout=10)
-    assert (watch.returncode, said) == (0, "")
-
-
-def test_observe_survives_a_restart_of_the_device(field: Field) -> None:
-    pump = field.device("pump")
-    node = field.folder("laptop", OPERATOR)
-    with NodeClient(NodeFolder(node)) as client:
-        values = client.observe(parse(f"coap://{pump.address}/temp"), renew_s=1)
-        for _ in range(5):
-            next(values)
-        pump.kill()
-        pump.start()
-        assert next(values).payload == b"21.1"
-        values.close()
 
 
 # --- health ---------------------------------------------------------------------------------------

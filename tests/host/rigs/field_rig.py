@@ -247,3 +247,8 @@ def writ(*words: object, code: int | None = 0, **environment: str) -> Result:
 def writ_json(*words: object, code: int | None = 0, **environment: str) -> Any:
     """The JSON document that a command prints, which must be its whole stdout."""
     return json.loads(writ(*words, "--json", code=code, **environment).stdout)
+
+
+def write_book(folder: Path, **entries: str) -> None:
+    """Write the address book of a node's folder: names and addresses."""
+    (folder / "book.toml").write_text("".join(f'{n} = "{a}"\n' for n, a in entries.items()))

@@ -11,7 +11,7 @@ from writ import crypto, errors
 
 ROOT = device_files.ROOT
 PACKAGES = {"writ": ROOT / "firmware", "writ_host": ROOT / "host"}
-LINES_MAX = 500
+LINES_MAX = 450
 # What a field of a format can hold, which is no limit of this implementation.
 FORMAT_MAXIMA = {("writ/authority/capsule.py", "TIME_MAX"), ("writ/crypto/aead.py", "_SIZE_MAX")}
 FUNCTION_LINES_MAX = 60
@@ -272,7 +272,7 @@ def test_rejections_have_a_code_of_their_own() -> None:
 def test_files_stay_short() -> None:
     paths = [
         path
-        for folder in ("firmware", "host", "tools", "tests")
+        for folder in ("boards", "firmware", "host", "tools", "tests")
         for path in (ROOT / folder).rglob("*.py")
         if not path.name.startswith("vectors_")
     ]
