@@ -269,7 +269,11 @@ class Relay:
             self.datagrams.append((bool(from_device), data))
             where = self._client if from_device else self._device
             if where:
-                target.sendto(data, where)
+                target.sendto(self.change(bool(from_device), data), where)
+
+    def change(self, from_device: bool, data: bytes) -> bytes:
+        """The datagram that arrives in place of this one; the same here."""
+        return data
 
     def close(self) -> None:
         """Stop relaying."""

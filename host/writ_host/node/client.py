@@ -90,6 +90,8 @@ class NodeClient:
         self.folder = folder
         self.node = folder.node
         self._books = (folder.path, *books)
+        # whether the call that failed last may be made again without an effect of its own
+        self._may_repeat = False
 
     def __enter__(self) -> "NodeClient":
         return self
@@ -118,7 +120,7 @@ class NodeClient:
             answer = self._exchange(target, address, node_id, request, deadline)
         except (NotMember, UnknownCredential):
             # the name may belong to another key by now: learn which, and call that node
-            if target.name is None:
+            if target.name is None or not self._may_repeat:
                 raise
             node_id = self._identify(target.name, address, deadline)
             answer = self._exchange(target, address, node_id, request, deadline)
@@ -248,14 +250,15 @@ class NodeClient:
     ) -> Answer:
         """Send a request (method, payload), and wait for its answer.
 
-        A handshake that the node refuses for its rate limit is begun again until the deadline.
+        A handshake that the node refuses for its rate limit is begun again until the deadline. A
+        request that has left is not: the refusal may be forged, and the node may have executed it.
         """
         while True:
             try:
                 return self._wait(self._begin(target, address, node_id, *request), target, deadline)
             except RefusedByNode as error:
                 again = time.monotonic() + _RATE_LIMIT_PAUSE_S
-                if error.code != RateLimited.code or again >= deadline:
+                if error.code != RateLimited.code or not self._may_repeat or again >= deadline:
                     raise
             while time.monotonic() < again:
                 self.step(again)
@@ -287,6 +290,8 @@ class NodeClient:
             self.step(deadline)
         answer = pending.answers[0]
         if answer.rejection:
+            # an answer that names its peer came in a session, after the request
+            self._may_repeat = answer.peer is None or bool(pending.call.may_repeat())
             raise self._error(answer, target, pending.call.address)
         return answer
 
