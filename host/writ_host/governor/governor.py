@@ -36,7 +36,7 @@ from .ceremonies.views import (
     SeatReady,
     SendInvitation,
 )
-from .core.context import NEW_SINCE, Outgoing, Output, Reseat
+from .core.context import NEW_WAITED, Outgoing, Output, Reseat
 from .core.core import FOUNDERS, Core
 from .folder import GovernorFolder, Settings
 from .join import CharterExchange, FormerGovernors, LedgerLost, seat_lost, write_genesis
@@ -345,7 +345,7 @@ class Governor:
             self.ledger.set_meta(FOUNDERS + group_key, share.digest)
         elif self.core is None or not self.core.is_seated:
             # it must learn the reservations that others made meanwhile before it makes its own
-            self.ledger.set_meta(NEW_SINCE, b"")
+            self.ledger.set_meta(NEW_WAITED, b"")
         self._activation.add(share, self.ceremonies.title(share.ceremony))
         if self.core is None:
             partners = self.ceremonies.partners(share.ceremony)

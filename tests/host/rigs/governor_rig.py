@@ -18,7 +18,7 @@ from writ_host.consensus.effects import Decide
 from writ_host.consensus.value import Value
 from writ_host.governor.activation import new_committee
 from writ_host.governor.core.context import (
-    NEW_SINCE,
+    NEW_WAITED,
     LogEvent,
     NewCapsule,
     Outgoing,
@@ -245,7 +245,7 @@ class Cluster:
         self.put_in_force(new)
         self.ledgers[4] = Ledger.open(self.path / "emil.db", self.clock_s)
         self.ledgers[4].capsules.add([self.ledgers[1].capsules.charter() or b""])
-        self.ledgers[4].set_meta(NEW_SINCE, b"")
+        self.ledgers[4].set_meta(NEW_WAITED, b"")
         self.down.discard(4)
         self.reseats.clear()
         self.start(4)

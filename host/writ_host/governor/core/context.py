@@ -55,9 +55,9 @@ class Reseat:
     seat_id: bytes
 
 
-# The ledger's key for the time (Unix s, 8 B) since when this governor waits for the others'
-# reservations: empty before its seat is in force, absent when it waits no longer.
-NEW_SINCE = "new-here"
+# The ledger's key for how long (s, 8 B) this governor has waited for the others' reservations while
+# it ran: empty before its seat is in force, absent when it waits no longer.
+NEW_WAITED = "new-here"
 
 # Malformed messages of one governor are logged at most this often; the counters have all of them.
 REPORT_PAUSE_MS = 60000
@@ -125,7 +125,7 @@ class CoreContext:
     @property
     def is_new(self) -> bool:
         """Whether it lacks the others' reservations; a founder of the group key never does."""
-        return self.ledger.meta(NEW_SINCE) is not None and self.chain.committee is not None
+        return self.ledger.meta(NEW_WAITED) is not None and self.chain.committee is not None
 
     def _signed_until(self, node_id: bytes) -> int | None:
         return None if self.is_new else self.ledger.reservations.signed_until(node_id)

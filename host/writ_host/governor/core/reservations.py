@@ -19,14 +19,19 @@ from ... import codec
 from ...errors import Malformed
 from ..ledger.capsules import NODE_BYTES
 from ..proposals.messages import ASK_RESERVATIONS, ITEMS_MAX, RESERVATIONS
-from .context import NEW_SINCE, CoreContext
+from .context import NEW_WAITED, CoreContext
 
 # Rows kept of each governor, for 512 admissions that were not completed. This bounds how many names
 # a Byzantine governor can block.
 REPORTED_EACH_MAX = 1536
 # A governor that has not answered by then is considered lost. Until then an admission may need all
-# other governors.
+# other governors. Only the time in which this governor runs counts: the clock of a Raspberry Pi
+# jumps when its network comes up.
 SYNC_TIMEOUT_S = 7 * 86400
+# How much of that time a restart may lose: so rarely is it written.
+WAITED_SAVE_S = 600
+# An earlier version kept the Unix time at which the wait began.
+CLOCK_TIME_S_MIN = 10**9
 KEY_CHARS_MAX = 64
 UNSYNCED = "a new governor that does not have all reservations of names yet"
 # Rows read for an answer, of which those of certified members are left out.
@@ -41,6 +46,7 @@ class ReservationSync:
         self._cursors: dict[int, str] = {}  # by governor: the key where its last answer ended
         self._counts: dict[int, int] = {}  # by governor: the number of rows received
         self._complete: set[int] = set()  # governors that have reported all their reservations
+        self._saved_ms: int | None = None  # until when the time waited is in the ledger
 
     def objection(self, payload: bytes) -> str | None:
         """Why a new governor does not sign this payload. It does sign an unchanged renewal."""
@@ -58,15 +64,27 @@ class ReservationSync:
         if not self._context.is_new:
             return
         context = self._context
-        since = context.ledger.meta(NEW_SINCE)
-        if not since:
-            context.ledger.set_meta(NEW_SINCE, context.clock_s().to_bytes(8, "big"))
-        elif context.clock_s() - int.from_bytes(since, "big") > SYNC_TIMEOUT_S:
+        if self._waited_s() > SYNC_TIMEOUT_S:
             self._finish("continues without the reservations of governors that did not answer")
             return
         for number in range(1, context.count + 1):
             if number != context.me and number not in self._complete:
                 context.send(number, ASK_RESERVATIONS, self._cursors.get(number, ""))
+
+    def _waited_s(self) -> int:
+        """How long this governor has asked, in this process and before; saved now and then."""
+        ledger, now_ms = self._context.ledger, self._context.now_ms
+        if self._saved_ms is None:
+            self._saved_ms = now_ms
+        saved = ledger.meta(NEW_WAITED)
+        waited_s = int.from_bytes(saved or b"", "big")
+        if waited_s > CLOCK_TIME_S_MIN:
+            waited_s = 0
+        more_s = (now_ms - self._saved_ms) // 1000
+        if not saved or more_s >= WAITED_SAVE_S:
+            ledger.set_meta(NEW_WAITED, (waited_s + more_s).to_bytes(8, "big"))
+            self._saved_ms = now_ms
+        return waited_s + more_s
 
     def receive(self, sender: int, items: list[Any]) -> None:
         """Keep the rows of an answer. Raises `Malformed`."""
@@ -86,7 +104,7 @@ class ReservationSync:
             self._finish("received the other governors' reservations of names")
 
     def _finish(self, text: str) -> None:
-        self._context.ledger.set_meta(NEW_SINCE, None)
+        self._context.ledger.set_meta(NEW_WAITED, None)
         self._context.record("reservations", text)
 
     # --- answering --------------------------------------------------------------------------------

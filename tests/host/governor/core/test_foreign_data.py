@@ -27,7 +27,7 @@ from writ_host.consensus.messages import (
 )
 from writ_host.consensus.value import Value
 from writ_host.errors import HostError
-from writ_host.governor.core.context import NEW_SINCE, LogEvent
+from writ_host.governor.core.context import NEW_WAITED, LogEvent
 from writ_host.governor.proposals import messages
 from writ_host.governor.proposals.judge import judge
 from writ_host.governor.proposals.messages import ASK_RESERVATIONS, PROPOSE, RESERVATIONS, WANT
@@ -220,7 +220,7 @@ def test_no_message_raises(tmp_path: Path, is_slow: bool) -> None:
         # as a new governor, which learns what the others have reserved
         context = cluster.cores[1].context
         context.chain = replace(context.chain, committee=bytes(8))
-        cluster.ledgers[1].set_meta(NEW_SINCE, b"")
+        cluster.ledgers[1].set_meta(NEW_WAITED, b"")
         cluster.attack(4, 1, data)
     types = {*range(10), *range(16, 21), *range(PROPOSE, RESERVATIONS + 1)}
     assert types <= set(cluster.types)

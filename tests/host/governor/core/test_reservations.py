@@ -11,7 +11,7 @@ from writ.node.statement import member_request
 from writ_host import codec
 from writ_host.ceremony.plan import BadPlan
 from writ_host.errors import HostError
-from writ_host.governor.core.context import NEW_SINCE
+from writ_host.governor.core.context import NEW_WAITED
 from writ_host.governor.core.reservations import (
     REPORTED_EACH_MAX,
     SYNC_TIMEOUT_S,
@@ -52,7 +52,7 @@ def admit(cluster: Cluster, name: str, address: int, by: int = 1) -> bytes:
 
 def has_learnt(cluster: Cluster) -> bool:
     """Whether emil has learnt the reservations of the others."""
-    return cluster.ledgers[4].meta(NEW_SINCE) is None
+    return cluster.ledgers[4].meta(NEW_WAITED) is None
 
 
 def test_a_name_reserved_by_a_former_governor_is_not_given_away(cluster: Cluster) -> None:
@@ -96,15 +96,45 @@ def test_a_newcomer_waits_a_week_for_reservations(cluster: Cluster) -> None:
     reserve(cluster, "pump", 300, 2)
     cluster.lose = lambda sender, to, data: type_(data) == RESERVATIONS and sender != 2
     cluster.replace_dora()
-    cluster.run(lambda: bool(cluster.ledgers[4].meta(NEW_SINCE)))
+    cluster.run(lambda: bool(cluster.ledgers[4].meta(NEW_WAITED)))
     for _ in range(200):
         cluster.step()
     assert not has_learnt(cluster)
-    cluster.cores[4].context.clock_s = lambda: now_s() + SYNC_TIMEOUT_S + 2
+    # half of the time before a restart, half of it after that
+    cluster.now_ms += 500 * SYNC_TIMEOUT_S
+    for _ in range(200):
+        cluster.step()
+    assert not has_learnt(cluster)
+    cluster.start(4)
+    for _ in range(200):
+        cluster.step()
+    cluster.now_ms += 500 * SYNC_TIMEOUT_S
     cluster.run(lambda: has_learnt(cluster))
     # the reservations received until then count
     rival = member_payload(crypto.p256_generate(), "pump", 301)
     assert "may be reserved" in (cluster.ledgers[4].reservations.reserve([rival]) or "")
+
+
+def test_a_clock_that_jumps_ends_no_wait_for_reservations(cluster: Cluster) -> None:
+    """A Raspberry Pi starts with the time of its last shutdown, and gets the true one later.
+
+    The new governor signed without the reservations then, and a revoked device could return.
+    """
+    cluster.lose = lambda sender, to, data: type_(data) == RESERVATIONS and sender != 1
+    cluster.replace_dora()
+    cluster.cores[4].context.clock_s = lambda: now_s() - 400 * DAY_S
+    cluster.run(lambda: bool(cluster.ledgers[4].meta(NEW_WAITED)))
+    cluster.cores[4].context.clock_s = now_s
+    for _ in range(200):
+        cluster.step()
+    assert not has_learnt(cluster)
+    # an earlier version kept the time at which the wait began
+    cluster.ledgers[4].set_meta(NEW_WAITED, (now_s() - 400 * DAY_S).to_bytes(8, "big"))
+    for _ in range(200):
+        cluster.step()
+    assert not has_learnt(cluster)
+    cluster.lose = lambda sender, to, data: False
+    cluster.run(lambda: has_learnt(cluster))
 
 
 def test_many_reservations_arrive_in_pages_and_lost_pages_are_asked_for_again(
@@ -132,7 +162,7 @@ def test_a_byzantine_governor_reserves_no_name_of_a_member(cluster: Cluster) -> 
     cluster.replace_dora()
     core, ledger = cluster.cores[4], cluster.ledgers[4]
     reservations = core.cosigning.reservations
-    ledger.set_meta(NEW_SINCE, b"")
+    ledger.set_meta(NEW_WAITED, b"")
     other, until = bytes(8), now_s() + 99 * DAY_S
     for key in ("n/", "x/y", "n/a/b", "n", "m/", "m/soil", f"m/{b'another '.hex()}"):
         with pytest.raises(HostError):
@@ -177,7 +207,7 @@ def test_a_reservation_that_outlives_the_certificate_is_reported(cluster: Cluste
 def test_a_newcomer_signs_a_renewal_only_if_name_and_address_stay(cluster: Cluster) -> None:
     cluster.replace_dora()
     reservations, ledger = cluster.cores[4].cosigning.reservations, cluster.ledgers[4]
-    ledger.set_meta(NEW_SINCE, b"")
+    ledger.set_meta(NEW_WAITED, b"")
     private = cluster.soil.private
     assert ledger.capsules.member(cluster.soil.member.node_id)
     assert reservations.objection(member_payload(private, "soil", 100, days=60)) is None
@@ -195,12 +225,12 @@ def test_a_governor_that_is_new_itself_does_not_count_as_one_that_has_reported(
     # anna has lost her reservations, and waits for those of the others
     cluster.lose = lambda sender, to, data: type_(data) == RESERVATIONS
     cluster.replace_dora()
-    cluster.ledgers[1].set_meta(NEW_SINCE, b"")
+    cluster.ledgers[1].set_meta(NEW_WAITED, b"")
     cluster.lose = lambda sender, to, data: type_(data) == RESERVATIONS and to == 1
     for _ in range(200):
         cluster.step()
     assert not has_learnt(cluster)
-    cluster.ledgers[1].set_meta(NEW_SINCE, None)
+    cluster.ledgers[1].set_meta(NEW_WAITED, None)
     cluster.run(lambda: has_learnt(cluster))
     rival = member_payload(crypto.p256_generate(), "pump", 301)
     assert "may be reserved" in (cluster.ledgers[4].reservations.reserve([rival]) or "")

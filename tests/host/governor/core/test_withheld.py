@@ -24,7 +24,7 @@ from writ.authority.store import Store
 from writ.errors import Expired, NotMember, Rejection, Revoked
 from writ.node.statement import member_request
 from writ.wire import coap
-from writ_host.governor.core.context import NEW_SINCE
+from writ_host.governor.core.context import NEW_WAITED
 from writ_host.governor.core.pool import NotAccepted
 from writ_host.governor.proposals.messages import (
     CAPSULES,
@@ -247,11 +247,11 @@ def test_a_new_governor_learns_what_the_others_have_signed(cluster: Cluster) -> 
     cluster.replace_dora()
     cluster.skip_s = 31 * DAY_S
     # before emil has heard ben he signs nothing of the kind, and then he knows
-    assert cluster.ledgers[4].meta(NEW_SINCE) is not None
+    assert cluster.ledgers[4].meta(NEW_WAITED) is not None
     refusal = certify(cluster, [unlisting(cluster)], 4, 1, 3)
     assert "does not know yet what the others have signed" in refusal
     cluster.lose = lambda sender, to, data: False
-    cluster.run(lambda: cluster.ledgers[4].meta(NEW_SINCE) is None)
+    cluster.run(lambda: cluster.ledgers[4].meta(NEW_WAITED) is None)
     cluster.down = {2}
     assert "operators approved" in certify(cluster, [unlisting(cluster)], 3, 1, 4)
     assert f"valid until {until(held)}" in certify(cluster, [unlisting(cluster)], 4, 1)
