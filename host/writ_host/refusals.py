@@ -9,6 +9,9 @@ from writ.wire import edhoc_codec
 from .errors import HostError
 from .humanize import utc_minute
 
+# Malformed messages of one governor are logged at most this often; the counters have all of them.
+REPORT_PAUSE_MS = 60000
+
 _BY_CODE: dict[int, type[Rejection]] = {
     kind.code: kind
     for kind in vars(errors).values()

@@ -23,7 +23,7 @@ from ...errors import CeremonyFailed, HostError, Malformed
 from ...keys.group import Random
 from ...keys.identity import Identity, envelope, open_envelope
 from ...keys.roster import Seat, committee_digest
-from ..core.context import REPORT_PAUSE_MS
+from ...refusals import REPORT_PAUSE_MS
 from ..ledger.database import LEDGER_ERRORS
 from .errors import HasSeat, InvitationDropped, InvitationRefused, NoDecisionDue, TooManyInvitations
 from .founding import FoundingRun

@@ -8,6 +8,7 @@ from writ.authority import capsule as capsules
 from ... import codec
 from ...keys.identity import Identity
 from ...keys.roster import Seat
+from ...refusals import REPORT_PAUSE_MS
 from ..ledger.capsules import read_capsule
 from ..ledger.ledger import Ledger
 from ..proposals.scopeview import ScopeView
@@ -58,9 +59,6 @@ class Reseat:
 # The ledger's key for how long (s, 8 B) this governor has waited for the others' reservations while
 # it ran: empty before its seat is in force, absent when it waits no longer.
 NEW_WAITED = "new-here"
-
-# Malformed messages of one governor are logged at most this often; the counters have all of them.
-REPORT_PAUSE_MS = 60000
 
 Output = Outgoing | LogEvent | NewCapsule | Reseat
 
