@@ -31,7 +31,8 @@ from writ.wire.exchange import Exchanges
 PATH = "founding"
 # 13 records, a policy, and the signatures on them.
 BODY_BYTES_MAX = 16384
-TRANSFERS_MAX = 8
+# Uploads at one time: of 12 other governors and as many strangers, half a megabyte at most.
+TRANSFERS_MAX = 32
 TRANSFER_MS = 60000
 # Requests of all unauthenticated senders together: 100 a second.
 REQUESTS_BURST = 200
@@ -65,7 +66,7 @@ class FoundingServer:
         self._count = count
         self._exchanges = Exchanges()
         self._rate_limit = TokenBucket(REQUESTS_BURST, REQUEST_REFILL_MS)
-        # by address: the body so far, and when the upload expires
+        # by address: the body so far, and when its last block came, in that order
         self._uploads: dict[str, tuple[bytes, int]] = {}
 
     def receive(self, datagram: bytes, source: str, now_ms: int) -> list[tuple[str, bytes]]:
@@ -110,7 +111,7 @@ class FoundingServer:
         """(whole body, None), or (b"", 2.31) for a block before the last one.
 
         A block that is here already, such as one whose 2.31 was lost, changes nothing. Raises
-        `BadMessage`, `BlockMismatch`, `TooLarge` or `TableFull`.
+        `BadMessage`, `BlockMismatch` or `TooLarge`.
         """
         value = message.option(coap.BLOCK1)
         if value is None:
@@ -119,8 +120,9 @@ class FoundingServer:
         offset, size = number << (szx + 4), 16 << szx
         if len(message.payload) > size or (more and len(message.payload) != size):
             raise BadMessage()
-        for key in [key for key, (_, end_ms) in self._uploads.items() if end_ms <= now_ms]:
-            del self._uploads[key]
+        for key, (_, last_ms) in list(self._uploads.items()):
+            if last_ms + TRANSFER_MS <= now_ms:
+                del self._uploads[key]
         body, _ = self._uploads.pop(source, (b"", 0))
         if offset > len(body):
             raise BlockMismatch()
@@ -131,8 +133,12 @@ class FoundingServer:
         if not more:
             return body, None
         if len(self._uploads) >= TRANSFERS_MAX:
-            raise TableFull()
-        self._uploads[source] = (body, now_ms + TRANSFER_MS)
+            # the one that has had no block for longest: first blocks with forged addresses displace
+            # each other, not an upload that goes on
+            stalled = next(iter(self._uploads))
+            del self._uploads[stalled]
+            self._count(TableFull(), stalled)
+        self._uploads[source] = (body, now_ms)
         response = Message(coap.ACK, coap.CONTINUE)
         response.add(coap.BLOCK1, value)
         return b"", response
