@@ -137,7 +137,7 @@ def roster(out: Output, name: str, threshold: int | None, scope: Path, yes: bool
     out.line(f"{limit} of {len(rows)} certify; tolerates {tolerance_text(offline, byzantine)}")
     listed = ", ".join(f"{governor} {fingerprint}" for governor, fingerprint in rows)
     question = "Are these all governors, and did each read out its fingerprint?"
-    out.confirm_fingerprint(question, listed, yes)
+    out.confirm_compared(question, "the fingerprint", listed, yes)
     files.write_atomically(scope / "roster.cbor", made.to_bytes(), 0o644)
     out.ok(f"roster of {name}: {fingerprint_digits(made.id)}")
     out.note("next, each governor:  writ ceremony found --as NAME")
@@ -189,7 +189,8 @@ def found(
         if fingerprint is not None:
             return "".join(fingerprint.split()) == "".join(own.split())
         out.line(f"fingerprint: {own}", "bold")
-        out.confirm_fingerprint("Do all governors read out the same fingerprint?", own, yes)
+        question = "Do all governors read out the same fingerprint?"
+        out.confirm_compared(question, "the fingerprint", own, yes)
         return True
 
     store = keyring.seat_store(folder, name, key)

@@ -92,7 +92,7 @@ def _decide(
             if "".join(told.split()) != "".join(own.split()):
                 raise Disagreement(f"the fingerprint here is {own or 'not known yet'}")
         elif own and is_yes:
-            out.confirm_fingerprint(question, own, yes)
+            out.confirm_compared(question, "the fingerprint", own, yes)
         else:
             out.confirm(question, yes)
         decided = client.ask("decide", id=found["id"], yes=is_yes, reason=reason)

@@ -202,7 +202,8 @@ def admit(
 
     REQUEST is a file, or the name of a request in the scope's folder. All member capsules are
     certified together. Charter, policy, member capsule and beacon are delivered to each node with
-    an address (book.toml, or --deliver HOST:PORT).
+    an address (book.toml, or --deliver HOST:PORT). --yes skips the comparison of the node ids, and
+    warns.
     """
     if len(requests) > 1 and (name or node or targets):
         raise click.UsageError("--name, --out and --deliver go with one REQUEST")
@@ -291,7 +292,10 @@ def _issue(
         ("name", "node id", "short address", "roles", "until", ""),
         [_row(folder, one) for one in admissions],
     )
-    out.confirm("Admit these nodes, and have you compared their node ids?", yes)
+    question = "Admit these nodes, and have you compared their node ids?"
+    # the key of a renewed member is known
+    new = [f"{one.name} {one.request.node_id.hex()}" for one in admissions if one.renewed is None]
+    out.confirm_compared(question, "the node id", ", ".join(new), yes)
     signer = open_signer(out, folder, signing, intent)
     return admissions, issuance.issue(folder, [one.draft for one in admissions], signer)
 

@@ -209,14 +209,15 @@ class Output:
         if not click.confirm(printable(question)):
             raise NeedsPerson("not confirmed; nothing was done")
 
-    def confirm_fingerprint(self, question: str, fingerprints: str, yes: bool) -> None:
-        """Continue only if a person has compared the fingerprints. Raises `NeedsPerson`.
+    def confirm_compared(self, question: str, what: str, values: str, yes: bool) -> None:
+        """Continue only if a person has compared these values. Raises `NeedsPerson`.
 
-        yes: --yes skips the comparison. Then a warning says so, with --json too.
+        what: "the fingerprint", the subject of "was not compared"; values: "" if there is nothing
+        to compare. yes: --yes skips the comparison. Then a warning says so, with --json too.
         """
         self.confirm(question, yes)
-        if yes:
-            self.warn(f"--yes: the fingerprint was not compared: {fingerprints}", with_json=True)
+        if yes and values:
+            self.warn(f"--yes: {what} was not compared: {values}", with_json=True)
 
     # --- for programs -----------------------------------------------------------------------------
 

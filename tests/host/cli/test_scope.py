@@ -127,6 +127,27 @@ def test_a_name_belongs_to_one_valid_member(rig: Rig) -> None:
     assert rig.ok("policy", "check")["ok"]
 
 
+def test_a_skipped_comparison_of_node_ids_is_reported(rig: Rig) -> None:
+    def request(name: str) -> str:
+        return str(rig.ok("member", "request", rig.path / name, "--name", name)["node_id"])
+
+    ids = [request("t1"), request("t2")]
+    words = ("member", "admit", "t1", "t2", "--role", "sensor", "--yes")
+    for more in ((), ("--json",)):
+        ran = rig.run(*words, "--expires", "2y" if more else "1y", *more)
+        assert ran.code == 0
+        listed = f"t1 {ids[0]}, t2 {ids[1]}"
+        warning = f"warning: --yes: the node id was not compared: {listed}\n"
+        # the key of a renewed member is known: there is nothing to compare
+        assert (warning in ran.err) == (more == ())
+    # nothing is skipped without --yes
+    request("t3")
+    ran = rig.run("member", "admit", "t3", "--role", "sensor")
+    assert ran.code != 0 and "was not compared" not in ran.err
+    ran = rig.run("member", "admit", "t3", "--role", "sensor", "--yes", "--json")
+    assert "the node id was not compared: t3 " in ran.err and ran.document["admitted"]
+
+
 def test_a_revoked_key_is_not_admitted_again(rig: Rig) -> None:
     rig.admit("t1", "sensor")
     rig.ok("member", "revoke", "t1", "--yes")

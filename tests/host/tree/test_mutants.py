@@ -1,5 +1,7 @@
 """The tables of mutants fit the tree, and the tool tells killed from surviving mutants."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import mutants
@@ -94,3 +96,10 @@ def test_a_mutant_is_killed_by_a_failing_test_only(tree: Path) -> None:
         failing = runner.failing(["test_it.py::test_many", "test_it.py::test_wrong"])
         assert list(failing) == ["test_it.py::test_wrong"]
     assert {path.name: path.read_text() for path in tree.iterdir()} == before
+
+
+def test_make_hands_a_row_over_with_its_quotes() -> None:
+    row = 'an operator\'s "answer" and `more`'
+    words = ("make", "mutants", "-o", "venv", f"BIN={sys.prefix}/bin", f"ROW={row}", "TABLE=it's")
+    ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert f"no mutant of row {row!r} in table {chr(34)}it's{chr(34)}" in ran.stderr + ran.stdout
