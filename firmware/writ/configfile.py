@@ -9,7 +9,7 @@ from . import compat
 from .authority.capsule import SCOPE_ID_BYTES, check_name
 from .compat import MICROPYTHON, open_private
 from .errors import Rejection, UsageError
-from .link.udp import split
+from .link.udp import is_numeric, split
 
 
 def _check_scope(value):
@@ -28,6 +28,8 @@ def _check_addresses(value):
     _check_list(value)
     for address in value:
         _check_address(address)
+        if not is_numeric(address):
+            raise ValueError
 
 
 def _check_list(value):
@@ -49,7 +51,7 @@ def _check_days(value):
         raise ValueError
 
 
-_ADDRESSES = 'a list of "HOST:PORT"'
+_ADDRESSES = 'a list of "IPV4-ADDRESS:PORT"'
 # field -> (check, what the value must be)
 _CHECKS = {
     "name": (check_name, "a name"),

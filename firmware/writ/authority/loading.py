@@ -27,6 +27,11 @@ def load(authority):
         payload = payload or capsules.parse(base).payload
         authority._set_policy(Policy(capsules.parse_claims(payload)), payload)
         authority._time(authority.policy.issued, "policy")
+    raw = authority.store.load("beacon")
+    if raw:
+        authority.beacon = Beacon(capsules.parse(raw))
+        authority._time(authority.beacon.time, "beacon")
+    # after the beacon, which it may take back
     if authority.store.load("keys"):
         from .succession import restore
 
@@ -47,7 +52,3 @@ def load(authority):
             from .succession import vouch
 
             vouch(authority, member)
-    raw = authority.store.load("beacon")
-    if raw:
-        authority.beacon = Beacon(capsules.parse(raw))
-        authority._time(authority.beacon.time, "beacon")

@@ -5,10 +5,15 @@ no longer valid. Record: "keys", the succession capsules, oldest first, for node
 """
 
 from .. import cbor, crypto
+from ..compat import const
 from ..errors import AlreadyKnown, Forked, RolledBack, WrongPrevious
 from ..limits import SUCCESSIONS_MAX
 from . import capsule as capsules
 from .capsule import Succession
+
+# The limit for a wrong clock, 30 days in seconds. A succession waits at most 14 days for its
+# certification, so only a wrong clock has made a beacon that is so much later.
+_JUMP_S = const(2592000)
 
 
 def chain(store):
@@ -47,13 +52,24 @@ def restore(authority):
 
 
 def enforce(authority, succession):
-    """Put the new key in force. The policy stays, at the succession's epoch if that is later."""
+    """Put the new key in force. The policy stays, at the succession's epoch if that is later.
+
+    This takes back a beacon of the former key with the time of a wrong clock.
+    """
     authority.group_key = succession.group_key
     authority.key_epoch = succession.epoch
     if succession.epoch > authority.epoch:
         authority.epoch = succession.epoch
         authority.head = succession.head
     authority.forget()
+    beacon = authority.beacon
+    if beacon and beacon.epoch < succession.epoch and beacon.time - succession.issued > _JUMP_S:
+        authority.beacon = None
+        # what else is certified, which `Authority.now_s` counts on from
+        issued = authority.policy.issued if authority.policy else 0
+        authority._time_s = max(authority.charter.founded, issued, succession.issued)
+        authority._time_from = "policy"
+        authority._time_ms = None
 
 
 def after(store, epoch):

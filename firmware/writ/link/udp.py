@@ -1,4 +1,8 @@
-"""UDP over IPv4 as a link: addresses are "host:port" strings."""
+"""UDP over IPv4 as a link: addresses are "192.0.2.7:5683" strings.
+
+No host name is looked up, except to bind: a silent name server would hold up the node for half a
+minute, peers may name any host, and answers come from a numeric address.
+"""
 
 import select
 import socket
@@ -13,6 +17,12 @@ def split(address):
     if not 0 <= port < 65536:
         raise ValueError("port")
     return host, port
+
+
+def is_numeric(address):
+    """Whether "host:port" has an IPv4 address, no host name. Raises `ValueError`."""
+    numbers = split(address)[0].split(".")
+    return len(numbers) == 4 and all(one.isdigit() and int(one) < 256 for one in numbers)
 
 
 class UdpLink:
@@ -66,6 +76,8 @@ class UdpLink:
         sockaddr = self._cache.get(address)
         try:
             if sockaddr is None:
+                if not is_numeric(address):
+                    return
                 sockaddr = self._sockaddr(address)
                 self._remember(address, sockaddr)
             self._socket.sendto(data, sockaddr)

@@ -302,8 +302,9 @@ def beacon(
 
     Devices have no clock of their own; rules marked `fresh` deny when the beacon is too old.
 
-    Nodes never set their time back, so a wrong clock does lasting damage. With --time-jump an
-    earlier beacon also replaces one of a wrong clock here; docs/limits.md says what nodes need.
+    Nodes do not set their time back, so a wrong clock does lasting damage. With --time-jump an
+    earlier beacon also replaces one of a wrong clock in a scope without daemons; docs/limits.md
+    describes the way back.
     """
     folder = open_scope(out, scope, signing)
     with issuing(out, folder, signing, time_jump):

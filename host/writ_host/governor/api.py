@@ -315,6 +315,6 @@ def _check_clock(core: Core) -> None:
         raise ClockJump(
             f"the newest certified beacon is of {utc_minute(newest_s)}, and this governor's clock"
             f" says {utc_minute(clock_s)}: governors sign no older beacon",
-            "Set the clock of this machine. If the beacon is of a wrong clock, see docs/limits.md,"
-            " A wrong clock.",
+            "Set the clock of this machine. If the beacon is of a wrong clock, a new group key"
+            " takes it back: writ governor succeed. See docs/limits.md, A wrong clock.",
         )

@@ -123,6 +123,10 @@ class ReportingNode(HostNode):
         }
         for key, value in facts.items():
             if value != self._reported[key]:
+                if value is None:
+                    # a succession takes back a beacon of a wrong clock
+                    self.report(key, f"the {key} is void", **{key: value})
+                    continue
                 shown = moment(value) if isinstance(value, int) and key != "epoch" else value
                 self.report(key, texts[key].format(shown), **{key: value})
 

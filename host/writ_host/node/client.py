@@ -31,6 +31,7 @@ from ..refusals import advice_for, parse_reason, peer_rejection, rejection_text
 from ..target import Target
 from . import addressbook
 from .folder import NodeFolder
+from .resolver import numeric
 
 GET, POST, PUT, DELETE = coap.GET, coap.POST, coap.PUT, coap.DELETE
 
@@ -160,18 +161,19 @@ class NodeClient:
     def locate(self, target: Target, deadline: float) -> tuple[str, bytes | None]:
         """(address, node id that must answer there, or None for any) of a target."""
         if target.name is None:
-            return str(target.address), None
+            return numeric(str(target.address), deadline - time.monotonic()), None
         name = target.name
         if name == self.node.name:
             raise HostError(f"{name} is this node itself", "Call it from another node's folder.")
         for folder in self._books:
-            if address := addressbook.read(folder).get(name):
+            if found := addressbook.read(folder).get(name):
+                address = numeric(found, deadline - time.monotonic())
                 return address, self._known(name) or self._identify(name, address, deadline)
         gateways = self.folder.gateways
         for gateway in gateways:
             until = min(deadline, time.monotonic() + _GATEWAY_TIMEOUT_S)
-            if found := self._ask_gateway(name, gateway, until):
-                return found
+            if member := self._ask_gateway(name, gateway, until):
+                return member
         if seen := addressbook.read_last_seen(self.folder.path).get(name):
             return seen.address, seen.node_id
         asked = f" (asked {', '.join(gateways)})" if gateways else ""

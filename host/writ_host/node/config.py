@@ -5,6 +5,7 @@ from typing import Any
 
 from writ.authority.capsule import check_name
 from writ.errors import Rejection, UsageError
+from writ.link.udp import is_numeric
 from writ.node.preshared import read_entry
 
 from .. import files, target, textfile
@@ -56,11 +57,19 @@ def check_listen(value: str) -> None:
     target.check_address(value.removesuffix(":0"))
 
 
+def check_numeric(address: str) -> str:
+    """`address` as "host:port". Raises `UsageError` for a host name: a node looks up none."""
+    found = target.check_address(address)
+    if not is_numeric(found):
+        raise UsageError(f"{address!r} has no IPv4 address: a node looks up no host names itself")
+    return found
+
+
 def _check_addresses(value: list[str]) -> None:
     if not isinstance(value, list):
         raise TypeError("not a list")
     for address in value:
-        target.check_address(address)
+        check_numeric(address)
 
 
 def _check_contexts(value: list[dict[str, str]]) -> None:
@@ -88,8 +97,8 @@ _EXPECTED = {
     "name": "a name (a letter, then a-z, 0-9, - _ .; 24 at most)",
     "scope": "a scope id (16 hex digits)",
     "listen": "HOST:PORT",
-    "gateways": 'a list of "HOST:PORT"',
-    "governors": 'a list of "HOST:PORT"',
+    "gateways": 'a list of "IPV4-ADDRESS:PORT"',
+    "governors": 'a list of "IPV4-ADDRESS:PORT"',
     "renew_days": "a number of days, 0 for never",
     "oscore": "a list of preshared contexts (docs/wire.md)",
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from writ.compat import Clock
 from writ.errors import Rejection
-from writ.link.udp import UdpLink, split
+from writ.link.udp import UdpLink
 from writ.wire import coap
 from writ.wire.blockwise import Download, Upload
 from writ.wire.coap import Message
@@ -15,7 +15,7 @@ from writ.wire.exchange import Exchanges
 
 from ..errors import NotReachable
 from ..target import check_address
-from .resolver import look_up
+from .resolver import numeric
 
 TIMEOUT_S = 15.0
 
@@ -32,8 +32,7 @@ class PlainClient:
         self._clock = Clock()
         self._exchanges = Exchanges()
         # the source address of an answer is numeric
-        host, port = split(self.address)
-        self._target = f"{look_up(host, timeout_s)}:{port}"
+        self._target = numeric(self.address, timeout_s)
         self._link = UdpLink("0.0.0.0:0")
 
     def __enter__(self) -> "PlainClient":

@@ -17,7 +17,7 @@ from writ.errors import AlreadyKnown
 from writ.node.statement import member_request
 from writ.startup import load_key
 
-from .. import files, target
+from .. import files
 from ..errors import HostError
 from . import config as nodeconfig
 from .folder import FolderLock
@@ -55,7 +55,7 @@ def make_node(
         nodeconfig.check_listen(config["listen"])
     for key, addresses in (("gateways", gateways), ("governors", governors)):
         if addresses:
-            config[key] = [target.check_address(address) for address in addresses]
+            config[key] = [nodeconfig.check_numeric(address) for address in addresses]
     files.make_folder(directory, 0o700)
     write_config(directory, config)
     private = load_key(Store(FileFlash(str(directory))))

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from writ.authority.ratelimit import TokenBucket
+from writ.link import udp
 
 from ..errors import NotReachable
 
@@ -146,3 +147,12 @@ def look_up(host: str, timeout_s: float) -> str:
     if isinstance(found[0], OSError):
         raise NotReachable(f"{host}: {found[0].strerror}", "Check the name.")
     return found[0]
+
+
+def numeric(address: str, timeout_s: float) -> str:
+    """`address` ("host:port") with an IPv4 address as its host. Raises `NotReachable`.
+
+    Answers come from numeric addresses, and belong to requests that went to the same one.
+    """
+    host, port = udp.split(address)
+    return f"{look_up(host, timeout_s)}:{port}"

@@ -32,6 +32,8 @@ from writ.errors import (
 from writ.limits import SUCCESSIONS_MAX
 
 HEAD = b"\xab" * 6
+MONTH = 30 * 86400
+YEAR = 365 * 86400
 
 
 def ready():
@@ -129,6 +131,56 @@ def test_freshness_needs_a_beacon_by_the_new_key():
     assert rig.authority.now_s(0) == signer.FOUNDED + 60
     rig.receive(by_new(beacon_raw(2, payload_head(raw), 120)))
     assert rig.authority.is_fresh(0)
+
+
+def test_it_takes_back_the_time_of_a_wrong_clock():
+    for is_restarted in (False, True):
+        rig = ready()
+        head = rig.authority.head
+        wrong = beacon_raw(1, head, 20 * YEAR)
+        rig.receive(wrong)
+        if is_restarted:
+            rig.boot()
+        assert rig.authority.now_s(rig.now_ms) >= signer.FOUNDED + 20 * YEAR
+        raw = succession_raw(2, head, iat=signer.FOUNDED + 600)
+        rig.receive(raw)
+        for _ in range(2):
+            assert rig.authority.beacon is None
+            assert rig.authority.now_s(rig.now_ms) == signer.FOUNDED + 600
+            # a recorded copy does not bring it back
+            rig.refuses(RolledBack, wrong)
+            rig.refuses(BadSignature, beacon_raw(2, payload_head(raw), 20 * YEAR))
+            rig.boot()
+        # members are valid by the right time, and so is the next beacon
+        rig.receive(by_new(members_raw(OWN_X, name="me")))
+        rig.receive(by_new(beacon_raw(2, payload_head(raw), 700)))
+        assert rig.authority.is_fresh(rig.now_ms)
+        rig.boot()
+        assert rig.authority.now_s(rig.now_ms) == signer.FOUNDED + 700
+
+
+def test_it_takes_back_no_other_time():
+    # a beacon of while the succession waited for its certification, a month at most
+    rig = ready()
+    head = rig.authority.head
+    rig.receive(beacon_raw(1, head, MONTH + 600))
+    raw = succession_raw(2, head, iat=signer.FOUNDED + 600)
+    rig.receive(raw)
+    rig.boot()
+    assert rig.authority.now_s(rig.now_ms) == signer.FOUNDED + MONTH + 600
+    # one of the new key, however much later
+    rig.receive(by_new(beacon_raw(2, payload_head(raw), YEAR)))
+    rig.boot()
+    assert rig.authority.now_s(rig.now_ms) == signer.FOUNDED + YEAR
+    # the time of the policy, which stays in force
+    rig = ready()
+    policy = policy_raw(2, rig.authority.head, [RULE], iat=signer.FOUNDED + YEAR)
+    rig.receive(policy)
+    rig.receive(beacon_raw(2, payload_head(policy), 20 * YEAR))
+    rig.receive(succession_raw(3, rig.authority.head))
+    for _ in range(2):
+        assert rig.authority.now_s(rig.now_ms) == signer.FOUNDED + YEAR
+        rig.boot()
 
 
 def test_a_capsule_by_the_new_key_is_accepted_after_the_succession():

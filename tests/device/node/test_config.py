@@ -67,6 +67,16 @@ class Folder:
         os.rmdir(self.path)
 
 
+def test_a_host_name_is_no_address_of_a_peer():
+    # answers come from a numeric address, and would match no request
+    with Folder() as folder:
+        for field in ("gateways", "governors"):
+            for wrong in ("localhost:5683", "localhost", "gate.local:1", "1.2.3:4", "1.2.3.256:4"):
+                folder.write(json.dumps({field: ["10.0.0.1", "10.0.0.1:5683", wrong]}))
+                error = raises(UsageError, read_config, folder.path)
+                assert field in str(error) and "IPV4" in str(error)
+
+
 def test_each_wrong_value_of_each_field_is_named():
     with Folder() as folder:
         for field in FIELDS:

@@ -128,6 +128,25 @@ def test_a_wrong_address_does_not_write_to_another_node(field: Field) -> None:
     assert writ("get", "valve/note", "--node", node).stdout == "\n"
 
 
+def test_a_host_name_is_an_address_for_commands(field: Field) -> None:
+    pump = field.device("pump")
+    node = field.folder("laptop", OPERATOR)
+    address = f"localhost:{pump.port}"
+    assert writ("get", f"coap://{address}/temp", "--node", node).stdout.startswith("21.")
+    write_book(node, pump=address)
+    assert writ("get", "pump/temp", "--node", node).stdout.startswith("21.")
+    said = writ("get", "coap://pump.invalid/temp", "--node", node, code=3).stderr
+    assert "pump.invalid" in said and "no answer" not in said
+
+
+def test_a_node_does_not_start_with_a_host_name_for_a_gateway(field: Field) -> None:
+    node = field.folder("laptop", OPERATOR, gateways=["localhost:5683"])
+    assert "localhost:5683" in writ("node", "run", node, code=1).stderr
+    new = field.root / "new"
+    words = ("member", "request", new, "--name", "new", "--gateway", "gate.local:5683")
+    assert "no host names itself" in writ(*words, code=2).stderr and not new.exists()
+
+
 def test_a_name_that_moved_to_a_new_key_is_found(field: Field) -> None:
     pump = field.device("pump")
     node = field.folder("laptop", OPERATOR)

@@ -11,28 +11,6 @@ from writ_host.scope.clock import CLOCK_JUMP_S_MAX
 pytestmark = pytest.mark.slow
 
 AHEAD_S = CLOCK_JUMP_S_MAX + 20 * 86400
-# In the place of a wrong clock of the machine.
-CLOCK = """
-import os, time
-_real, _ahead = time.time, int(os.environ.get("AHEAD_S", "0"))
-time.time = lambda: _real() + _ahead
-"""
-
-
-def set_clocks(council: Council, ahead_s: int) -> None:
-    """Set the clock of all machines, and start the governors again."""
-    folder = council.root / "clock"
-    folder.mkdir(exist_ok=True)
-    (folder / "sitecustomize.py").write_text(CLOCK)
-    environment = council.environment
-    if str(folder) not in environment["PYTHONPATH"]:
-        environment["PYTHONPATH"] = f"{folder}:{environment['PYTHONPATH']}"
-    environment["AHEAD_S"] = str(ahead_s)
-    names = list(council.daemons)
-    for name in names:
-        council.stop(name)
-    for name in names:
-        council.start(name)
 
 
 @pytest.fixture
@@ -43,7 +21,7 @@ def council(tmp_path: Path) -> Iterator[Council]:
 
 def test_all_operators_decide_about_a_beacon_far_ahead(council: Council) -> None:
     right = council.writ("scope", "beacon")["time"]
-    set_clocks(council, AHEAD_S)
+    council.set_clocks(AHEAD_S)
     error = council.writ("scope", "beacon", code=1)["error"]
     assert error["name"] == "ClockJump" and "--time-jump" in error["advice"]
     words = ("scope", "beacon", "--time-jump", "--json", "--wait")
@@ -62,7 +40,7 @@ def test_all_operators_decide_about_a_beacon_far_ahead(council: Council) -> None
     # from here on the time goes on without operators
     assert council.writ("scope", "beacon")["time"] > made["time"]
 
-    set_clocks(council, 0)
+    council.set_clocks(0)
     error = council.writ("scope", "beacon", code=1)["error"]
     assert "before the newest certified time" in error["message"]
     # as docs/limits.md says, governors take no time back: at once, not after a timeout
@@ -76,7 +54,7 @@ def test_an_operator_that_denies_keeps_a_beacon_far_ahead_from_being_certified(
 ) -> None:
     council.writ("scope", "beacon")
     council.kill("d")
-    set_clocks(council, AHEAD_S)
+    council.set_clocks(AHEAD_S)
     before = council.ask("a", "state")["beacon"]
     command = council.begin("scope", "beacon", "--time-jump", "--json", "--wait", 5)
     council.approve("a", "b")
@@ -88,5 +66,5 @@ def test_an_operator_that_denies_keeps_a_beacon_far_ahead_from_being_certified(
     assert council.ask("a", "find", id=id)["state"] != "certified"
     assert council.ask("a", "state")["beacon"] == before
     # the way back before anything is certified: the right clock, and nothing else
-    set_clocks(council, 0)
+    council.set_clocks(0)
     assert council.writ("scope", "beacon")["epoch"] == 1

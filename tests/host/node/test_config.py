@@ -21,6 +21,7 @@ from writ_host.node.status import read_folder_status
     "config",
     [
         [], {"name": 1}, {"name": "A"}, {"scope": "00"}, {"scope": "x" * 16}, {"scope": 5},
+        {"gateways": ["localhost:5683"]}, {"governors": ["gate.local"]},
         {"listen": 1}, {"listen": "a:b"}, {"gateways": "10.0.0.1"}, {"gateways": [1]},
     ],
 )  # fmt: skip
@@ -36,7 +37,7 @@ def test_a_valid_config_is_read_unchanged(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(nodeconfig.BadConfig):
         nodeconfig.read(tmp_path)
-    good = {"name": "a", "scope": "00" * 8, "listen": "0.0.0.0:0", "gateways": ["h"], "x": 1}
+    good = {"name": "a", "scope": "00" * 8, "listen": "0.0.0.0:0", "gateways": ["10.0.0.1"], "x": 1}
     (tmp_path / "config.json").write_text(json.dumps(good))
     assert nodeconfig.read(tmp_path) == good
 

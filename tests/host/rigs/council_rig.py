@@ -16,6 +16,12 @@ from writ_host.governor.control import ControlClient, Document
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[3]
+# In the place of a wrong clock of the machine.
+CLOCK = """
+import os, time
+_real, _ahead = time.time, int(os.environ.get("AHEAD_S", "0"))
+time.time = lambda: _real() + _ahead
+"""
 WRIT = [sys.executable, "-c", "from writ_host.cli import main; main()"]
 
 
@@ -104,6 +110,20 @@ class Council:
         daemon = self.daemons.pop(name)
         daemon.send_signal(signal.SIGTERM)
         return daemon.wait(10)
+
+    def set_clocks(self, ahead_s: int) -> None:
+        """Set the clock of all machines, and start the governors again."""
+        folder = self.root / "clock"
+        folder.mkdir(exist_ok=True)
+        (folder / "sitecustomize.py").write_text(CLOCK)
+        if str(folder) not in self.environment["PYTHONPATH"]:
+            self.environment["PYTHONPATH"] = f"{folder}:{self.environment['PYTHONPATH']}"
+        self.environment["AHEAD_S"] = str(ahead_s)
+        names = list(self.daemons)
+        for name in names:
+            self.stop(name)
+        for name in names:
+            self.start(name)
 
     def stop_all(self) -> None:
         """Kill all daemons."""
