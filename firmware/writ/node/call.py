@@ -42,6 +42,9 @@ class Call:
         # of an established observation: (address, token), and the newest notification's number
         self.observation = None
         self.number = None
+        # when an observation that was refused is registered again, and the pause before the next
+        # time (ms)
+        self.ready_ms = self.pause_ms = 0
         self.begin()
 
     def begin(self):

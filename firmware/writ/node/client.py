@@ -21,7 +21,7 @@ from ..errors import (
     UnknownContext,
     UsageError,
 )
-from ..limits import BLOCK_SZX, REQUESTS_MAX, TRIES_MAX
+from ..limits import BLOCK_SZX, PAUSE_MS, PAUSE_MS_MAX, REQUESTS_MAX, TRIES_MAX
 from ..wire import coap
 from ..wire.blockwise import Download, block_encode
 from ..wire.coap import Message
@@ -124,6 +124,8 @@ class ProtectedRequest:
             return []
         if call.observation:
             call.tries = 0
+            if now_ms - call.ready_ms >= PAUSE_MS_MAX:
+                call.pause_ms = 0
         observe = call.number if call.observation else None
         client.finish(call, inner.code, body, session.peer, observe)
         return []
@@ -138,7 +140,6 @@ class ProtectedRequest:
             # a peer that has the keys does not answer like this
             context.count(DecryptionFailed())
             return []
-        context.exchanges.end(address, message.token)
         error = peer_error(message)
         # Replayed is one of them: a copy of this node is ahead in the session and stays ahead. An
         # attacker that sees the token can forge these answers; it costs a handshake, which is
@@ -154,12 +155,24 @@ class ProtectedRequest:
         if is_lost or not session.is_proven:
             context.sessions.drop(session)
         authority = context.authority
-        if not session.is_proven and authority.me.key_epoch != authority.key_epoch:
-            return client.catch_up(address, [call], error, now_ms)
-        if is_lost and call.may_repeat():
-            return client.retry(call, error, now_ms)
-        client.finish(call, peer=session.peer, rejection=error)
-        return []
+        is_behind = not session.is_proven and authority.me.key_epoch != authority.key_epoch
+        until_ms = None
+        calls = [call]
+        if not (is_lost or is_behind) or not call.may_repeat():
+            client.finish(call, peer=session.peer, rejection=error)
+            calls.clear()
+        elif call.number is not None and not is_behind:
+            # the end of the pause is a time-out, after which `failed` registers it again
+            if now_ms >= call.ready_ms:
+                call.ready_ms = now_ms + call.pause_ms
+                call.pause_ms = min(2 * call.pause_ms or PAUSE_MS, PAUSE_MS_MAX)
+            until_ms = call.ready_ms
+        context.exchanges.end(address, message.token, until_ms)
+        if is_behind:
+            return client.catch_up(address, calls, error, now_ms)
+        if not calls or until_ms is not None:
+            return []
+        return client.retry(call, error, now_ms)
 
     def failed(self, rejection, now_ms):
         """End the call, but register an observation again: the server may have restarted."""
@@ -205,12 +218,15 @@ class Client:
             self.context.tell(call.on_answer, Answer(code, payload, peer, observe, rejection))
 
     def retry(self, call, rejection, now_ms):
-        """Begin a call anew, in a new session if there is none; the last try ends it."""
+        """Begin a call anew, in a new session if there is none; the last try ends it.
+
+        A request whose answer comes in blocks was carried out.
+        """
         call.tries += 1
         if call.observation:
             self.context.exchanges.end(call.observation[0], call.observation[1])
             call.observation = None
-        if call.tries > TRIES_MAX:
+        if call.tries > TRIES_MAX or (call.download.block2 and not call.may_repeat()):
             self.finish(call, rejection=rejection)
             return []
         call.begin()

@@ -178,3 +178,31 @@ def test_strangers_learn_keys_and_capsules_by_id_only() -> None:
         if expected == coap.CONTENT:
             # no epoch said: the first succession, as for any newcomer
             assert plain(*query).payload == found.payload
+
+
+def test_a_forged_refusal_during_a_change_of_the_key_repeats_no_post() -> None:
+    net, calls = node_rig.field()
+    gateway, soil = net.nodes["gw"], net.nodes["soil"]
+    # the answer to the first request of a session is held back
+    net.change = lambda source, _, data: (
+        () if source == "soil" and coap.decode(data).option(coap.OSCORE) is not None else (data,)
+    )
+    answers = net.call("gw", "soil", "temp", coap.POST, b"on")
+    net.run()
+    assert calls == [("temp", coap.POST, b"on")] and not answers
+    net.change = None
+    body = [2, soil.authority.head, bytes(32), signer.public_key(SEEDS[1])]
+    payload = capsule.build(capsule.SUCCESSION, body, iat=signer.FOUNDED + 2)
+    for node in (gateway, soil):
+        node.authority.receive(signer.certify(payload, signer.GROUP_SEED), 0)
+    soil.authority.receive(renewed("soil", 2, SENSOR, SEEDS[1]), 0)
+    soil.authority.receive(renewed("gw", 1, GATEWAY, SEEDS[1]), 0)
+    ((_, token),) = gateway.exchanges._pending
+    forged = coap.Message(coap.NON, coap.UNAUTHORIZED, 77, token, b"")
+    net.inject("soil", "gw", forged.encode())
+    net.run(10000)
+    assert calls == [("temp", coap.POST, b"on")]
+    assert [code(answer) for answer in answers] == ["PeerFailed"]
+    # the gateway has its new capsule all the same
+    assert gateway.authority.me.raw == renewed("gw", 1, GATEWAY, SEEDS[1])
+    assert net.ask("gw", "soil", "temp", coap.POST, b"off", ms=1000).is_success()

@@ -180,6 +180,24 @@ def test_a_session_that_closes_in_the_middle_of_an_upload_is_made_anew():
         assert code(answer) == "2.04" and calls[-1][2] == b"x" * 1000
 
 
+def test_a_post_whose_answer_comes_in_blocks_is_executed_once():
+    net, calls = field()
+    gw, soil = net.nodes["gw"], net.nodes["soil"]
+    assert code(net.ask("gw", "soil", "temp")) == "2.05"
+    calls.clear()
+    # like a stock server, which answers a POST in blocks
+    soil.server._find = lambda request, _: (
+        calls.append(request.method) or (coap.CHANGED, bytes(800))
+    )
+    answers = net.call("gw", "soil", "temp", coap.POST, b"on")
+    for session in list(gw.sessions):
+        # displaced by others, before the answer arrives
+        gw.sessions.drop(session)
+    net.run(1000)
+    assert calls == [coap.POST]
+    assert [code(answer) for answer in answers] == ["UnknownContext"]
+
+
 def test_the_net_of_the_tests_loses_what_it_should():
     net = Net()
     lossy(net, 1)

@@ -2,7 +2,7 @@
 
 from node_rig import GATEWAY, SENSOR, Net, code, make, serve, start
 
-from writ.limits import OBSERVE_IDLE_S, OBSERVE_SLACK_S
+from writ.limits import OBSERVE_IDLE_S, OBSERVE_SLACK_S, PAUSE_MS_MAX
 from writ.wire import coap
 
 DAY_MS = 86400000
@@ -101,3 +101,61 @@ def test_a_notification_in_time_prevents_the_registration():
     net.run(HOUR_MS)
     asked = [data for source, _, data in net.log if source == "gw" and data[0] >> 4 & 3 < coap.ACK]
     assert asked == [] and 12 <= len(answers) <= 14
+
+
+def refused(net):
+    """Forge refusals by "soil" of all requests of "gw": it has no such session any more."""
+    for _, token in list(net.nodes["gw"].exchanges._pending):
+        message = coap.Message(coap.NON, coap.UNAUTHORIZED, net.now_ms & 0xFFFF, token, b"")
+        net.inject("soil", "gw", message.encode())
+
+
+def handshakes(net):
+    """How many handshakes the gateway has begun since the last call."""
+    found = [coap.decode(data) for source, _, data in net.log if source == "gw"]
+    net.log.clear()
+    return len([1 for one in found if one.option(coap.URI_PATH) == b".well-known" and one.payload])
+
+
+def notified(net):
+    net.send("soil", net.nodes["soil"].notify("temp", net.now_ms))
+    net.run()
+
+
+def test_values_and_refusals_by_turns_cost_few_handshakes():
+    net, _, answers = observed()
+    net.nodes["soil"].handshaker.limit = lambda *_: None
+    handshakes(net)
+    for _ in range(600):
+        notified(net)
+        refused(net)
+        net.run(1000)
+    # after 0, 2, 4 ... 64 s, and then one in 64 s
+    assert 6 <= handshakes(net) <= 16
+    assert answers[-1].is_success()
+
+
+def test_a_refusal_in_the_pause_does_not_prolong_it():
+    net, _, _ = observed()
+    net.nodes["soil"].handshaker.limit = lambda *_: None
+    notified(net)
+    refused(net)
+    net.run()
+    refused(net)
+    handshakes(net)
+    for _ in range(5):
+        net.run(500)
+        refused(net)
+    assert handshakes(net) == 1
+
+
+def test_an_observation_that_lived_for_a_while_is_registered_again_at_once():
+    net, _, answers = observed()
+    for _ in range(4):
+        net.run(PAUSE_MS_MAX)
+        notified(net)
+        refused(net)
+        handshakes(net)
+        before = len(answers)
+        net.run()
+        assert handshakes(net) == 1 and len(answers) == before + 1
