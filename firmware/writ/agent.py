@@ -234,7 +234,7 @@ class Node(Core):
         """Announce this node, and serve until `stop` is called."""
         try:
             self.open()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise SystemExit("cannot listen at %s: %s" % (self._listen, error)) from None
         self.announce()
         self._running = True

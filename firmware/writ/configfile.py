@@ -21,7 +21,12 @@ def _check_scope(value):
 def _check_address(value):
     if not isinstance(value, str):
         raise TypeError
-    split(value)
+    # the host name as it is looked up, if that is possible: each label has 1 to 63 bytes (RFC 1035,
+    # section 2.3.4); on CPython a name with other letters becomes ASCII, or this raises ValueError
+    name = split(value)[0].encode("idna")
+    labels = name.split(b".")
+    if b"\0" in name or b"" in labels[:-1] or max([len(label) for label in labels]) > 63:
+        raise ValueError
 
 
 def _check_addresses(value):

@@ -77,6 +77,36 @@ def test_a_host_name_is_no_address_of_a_peer():
                 assert field in str(error) and "IPV4" in str(error)
 
 
+def test_a_host_name_that_no_look_up_takes_is_named():
+    # CPython's look-up raises UnicodeError or ValueError for each, which no caller expects
+    wrong = ("a..b", ".a", "..", "x" * 64, "x" * 64 + ".org", "a.\x00", chr(0))
+    good = ("a.", "a.b.", "x" * 63 + ".org", "127.0.0.1")
+    if hasattr(os, "chmod"):
+        wrong += ("\ud800", "\xfc" * 60)
+        good += ("m\xfcnchen.example",)
+    with Folder() as folder:
+        for host in wrong:
+            for address in (host, host + ":5683"):
+                folder.write(json.dumps({"listen": address}))
+                error = raises(UsageError, Node.load, folder.path)
+                assert str(error) == 'config.json: "listen" is not HOST:PORT'
+        for host in good:
+            folder.write(json.dumps({"listen": host}))
+            assert read_config(folder.path)[0] == {"listen": host}
+
+
+def test_a_node_that_cannot_look_up_its_address_ends_with_one_line():
+    if not hasattr(os, "chmod"):
+        return
+    with Folder() as folder:
+        folder.write('{"name": "soil"}')
+        node = Node.load(folder.path)
+        node._listen = "a..b:5683"
+        error = raises(SystemExit, node.run)
+        assert str(error)[:29] == "cannot listen at a..b:5683: e", str(error)
+        node._lock.close()
+
+
 def test_each_wrong_value_of_each_field_is_named():
     with Folder() as folder:
         for field in FIELDS:
