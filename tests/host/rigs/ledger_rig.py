@@ -3,6 +3,7 @@
 import signer
 
 from writ.authority import capsule
+from writ.authority.policy import PARAM_VOID_BEFORE
 from writ_host.consensus.effects import Decide
 from writ_host.consensus.value import Value
 from writ_host.governor.ledger.ledger import Ledger
@@ -37,16 +38,19 @@ def raw(payload: bytes, signature: bytes = UNSIGNED) -> bytes:
     return bytes(capsule.assemble(payload, signature))
 
 
-def member_payload(name: str, address: int = 1, key: str = "", exp: int = NOW + YEAR) -> bytes:
-    return bytes(signer.member_payload(x_of(key or name), name, address, 2, exp=exp))
+def member_payload(
+    name: str, address: int = 1, key: str = "", exp: int = NOW + YEAR, epoch: int = 0
+) -> bytes:
+    return bytes(signer.member_payload(x_of(key or name), name, address, 2, exp=exp, epoch=epoch))
 
 
 def member(*args, **changes) -> bytes:
     return raw(member_payload(*args, **changes))
 
 
-def policy(epoch: int, revoked=(), iat: int = NOW) -> bytes:
-    return raw(signer.policy_payload(epoch, bytes(6), revoked=revoked, iat=iat))
+def policy(epoch: int, revoked=(), iat: int = NOW, void_before: int = 0) -> bytes:
+    params = {PARAM_VOID_BEFORE: void_before} if void_before else {}
+    return raw(signer.policy_payload(epoch, bytes(6), revoked=revoked, params=params, iat=iat))
 
 
 def amendment(epoch: int) -> bytes:

@@ -1,9 +1,10 @@
 """How a new governor learns what the others have reserved or signed, before it signs.
 
     ask-reservations = [38, after: tstr]       ; "" at first, then where the last answer ended
-    reservations     = [39, after: tstr / null, [* [key: tstr, node: bstr .size 8, until: uint]]]
-                       ; null: no more rows; key: "n/" and a name, "a/" and a short address, or
-                       ; "m/" and the node id in hex, whose until is the latest expiry signed for it
+    reservations     = [39, after: tstr / null, [* row]]  ; null: no more rows
+    row              = [key: tstr, node: bstr .size 8, until: uint, ? epoch: uint]
+                       ; key: "n/" and a name, "a/" and a short address, or "m/" and the node id in
+                       ; hex; until, epoch: the latest that were signed; no epoch: it is not known
 
 Governors report reservations that are not certified as far as they know: a Byzantine governor may
 hold back its share of a capsule that the others have signed, and complete it later. Certified
@@ -18,11 +19,12 @@ from writ.authority.capsule import MEMBER, TIME_MAX, Member
 from ... import codec
 from ...errors import Malformed
 from ..ledger.capsules import NODE_BYTES
+from ..ledger.reservations import Reservation
 from ..proposals.messages import ASK_RESERVATIONS, ITEMS_MAX, RESERVATIONS
 from .context import NEW_WAITED, CoreContext
 
 # Rows kept of each governor, for 512 admissions that were not completed. This bounds how many names
-# a Byzantine governor can block.
+# a Byzantine governor can block, over all restarts.
 REPORTED_EACH_MAX = 1536
 # A governor that has not answered by then is considered lost. Until then an admission may need all
 # other governors. Only the time in which this governor runs counts: the clock of a Raspberry Pi
@@ -44,7 +46,7 @@ class ReservationSync:
     def __init__(self, context: CoreContext) -> None:
         self._context = context
         self._cursors: dict[int, str] = {}  # by governor: the key where its last answer ended
-        self._counts: dict[int, int] = {}  # by governor: the number of rows received
+        self._counts: dict[int, int] = {}  # by governor: the number of rows received now
         self._complete: set[int] = set()  # governors that have reported all their reservations
         self._saved_ms: int | None = None  # until when the time waited is in the ledger
 
@@ -55,7 +57,11 @@ class ReservationSync:
         member: Any = Member(capsules.parse(capsules.assemble(payload, bytes(64))))
         known: Any = self._context.ledger.capsules.member(bytes(member.node_id))
         is_same = known is not None and (known.name, known.address) == (member.name, member.address)
-        return None if is_same and known.expires > self._context.clock_s() else UNSYNCED
+        policy = self._context.chain.policy
+        # the name of an expired or void member may be another's by now
+        is_void = is_same and policy is not None and known.epoch < policy.void_before
+        is_living = is_same and known.expires > self._context.clock_s() and not is_void
+        return None if is_living else UNSYNCED
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -93,10 +99,11 @@ class ReservationSync:
         rows = [_read(row) for row in codec.a_list(items[2], size_max=ITEMS_MAX)]
         after = None if items[1] is None else codec.a_text(items[1], KEY_CHARS_MAX)
         self._counts[sender] = self._counts.get(sender, 0) + len(rows)
-        self._context.ledger.reservations.add_reported(rows)
+        reporter = self._context.seat.roster.governors[sender - 1].verify_key
+        is_whole = self._context.ledger.reservations.add_reported(reporter, rows, REPORTED_EACH_MAX)
         if after is not None and after > self._cursors.get(sender, ""):
             self._cursors[sender] = after
-        if after is None or self._counts[sender] >= REPORTED_EACH_MAX:
+        if after is None or not is_whole or self._counts[sender] >= REPORTED_EACH_MAX:
             self._complete.add(sender)
         elif rows:
             self._context.send(sender, ASK_RESERVATIONS, after)
@@ -118,31 +125,35 @@ class ReservationSync:
         found = ledger.reservations.after(after, now, _SCANNED_MAX)
         rows: list[list[object]] = []
         end: str | None = None
-        for key, node, until in found:
-            kind, value, *_ = key.split("/")
-            if not self._is_certified(kind, value, node, until):
-                rows.append([f"{kind}/{value}", node, until])
-            end = key
+        for row in found:
+            kind, value, *_ = row.key.split("/")
+            if not self._is_certified(kind, value, row):
+                epoch = [] if row.epoch is None else [row.epoch]
+                rows.append([f"{kind}/{value}", row.node, row.until, *epoch])
+            end = row.key
             if len(rows) == ITEMS_MAX:
                 break
         if len(found) < _SCANNED_MAX and len(rows) < ITEMS_MAX:
             end = None
         self._context.send(sender, RESERVATIONS, end, rows)
 
-    def _is_certified(self, kind: str, value: str, node: bytes, until: int) -> bool:
-        member: Any = self._context.ledger.capsules.member(node)
+    def _is_certified(self, kind: str, value: str, row: Reservation) -> bool:
+        member: Any = self._context.ledger.capsules.member(row.node)
         if member is None:
             return False
-        has = {"n": member.name, "a": str(member.address), "m": node.hex()}
-        return bool(has.get(kind) == value and member.expires >= until)
+        has = {"n": member.name, "a": str(member.address), "m": row.node.hex()}
+        is_latest = member.expires >= row.until and member.epoch >= (row.epoch or 0)
+        return bool(has.get(kind) == value and is_latest)
 
 
-def _read(row: object) -> tuple[str, bytes, int]:
-    key, node, until = codec.a_list(row, 3)
+def _read(row: object) -> Reservation:
+    items = codec.a_list(row, size_max=4)
+    key, node, until, *epochs = items if len(items) == 4 else codec.a_list(row, 3)
     kind, _, value = codec.a_text(key, KEY_CHARS_MAX).partition("/")
     found = codec.some_bytes(node, NODE_BYTES)
     if kind not in ("a", "m", "n") or not value or "/" in value:
         raise Malformed("a reservation is of a name, an address or an expiry")
     if kind == "m" and value != found.hex():
         raise Malformed("an expiry is reserved for the node that its key names")
-    return f"{kind}/{value}", found, codec.an_int(until, 0, TIME_MAX)
+    epoch = codec.an_int(epochs[0], 0, TIME_MAX) if epochs else None
+    return Reservation(f"{kind}/{value}", found, codec.an_int(until, 0, TIME_MAX), epoch)

@@ -14,7 +14,7 @@ from typing import Any
 from ... import files
 from ...errors import DamagedFile, HostError
 from .failstop import FailStop, LedgerFailed
-from .schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, damage
+from .schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION, damage
 
 # A log that grew in a burst is cut down to this at the next checkpoint, for SD cards.
 _WAL_BYTES_MAX = 4 << 20
@@ -88,7 +88,7 @@ class Database:
 
     @classmethod
     def open(cls, path: Path) -> "Database":
-        """The database at `path`, created where there is none (mode 0600).
+        """The database at `path`, created where there is none (mode 0600); an older one is updated.
 
         Raises `DamagedFile`, `LedgerInUse`, or `HostError` for one that a newer Writ wrote.
         """
@@ -125,10 +125,19 @@ class Database:
             elif application != APPLICATION_ID:
                 raise DamagedFile(f"{self.path} is another program's database", _ADVICE)
             elif version != SCHEMA_VERSION:
-                raise HostError(
-                    f"{self.path} has the format {version}, this Writ knows {SCHEMA_VERSION}",
-                    "Run the Writ that wrote it, or a newer one.",
-                )
+                self._migrate(version)
+
+    def _migrate(self, version: int) -> None:
+        """Bring a file of the format `version` to the present one, in the caller's transaction."""
+        if version not in MIGRATIONS:
+            raise HostError(
+                f"{self.path} has the format {version}, this Writ knows {SCHEMA_VERSION}",
+                "Run the Writ that wrote it, or a newer one.",
+            )
+        for older in range(version, SCHEMA_VERSION):
+            for statement in MIGRATIONS[older]:
+                self._connection.execute(statement)
+        self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def damaged(self, text: str) -> DamagedFile:
         """The error for rows that this program cannot have written."""

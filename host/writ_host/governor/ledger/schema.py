@@ -7,7 +7,7 @@ beside their own hash.
 import hashlib
 import sqlite3
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # "Writ" in the file's header: another program's database is not mistaken for a ledger.
 APPLICATION_ID = 0x57726974
 SUM_BYTES = 8
@@ -28,7 +28,8 @@ CREATE INDEX capsules_node ON capsules (node) WHERE node IS NOT NULL;
 CREATE INDEX capsules_name ON capsules (name) WHERE name IS NOT NULL;
 CREATE INDEX capsules_address ON capsules (address) WHERE address IS NOT NULL;
 CREATE TABLE pledges (key TEXT PRIMARY KEY, node BLOB NOT NULL, address INTEGER,
-  until INTEGER NOT NULL);
+  until INTEGER NOT NULL, epoch INTEGER, reporter BLOB);
+CREATE INDEX reported ON pledges (reporter) WHERE reporter IS NOT NULL;
 CREATE TABLE proposals (seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, item BLOB NOT NULL,
   proposer INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE approvals (id BLOB NOT NULL REFERENCES proposals (id) ON DELETE CASCADE,
@@ -38,6 +39,15 @@ CREATE TABLE log (seq INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL,
 CREATE TABLE files (ceremony BLOB NOT NULL, name TEXT NOT NULL, data BLOB NOT NULL,
   PRIMARY KEY (ceremony, name));
 """
+
+# By the format of an older file: the statements that lead to the next format.
+MIGRATIONS = {
+    1: (
+        "ALTER TABLE pledges ADD COLUMN epoch INTEGER",
+        "ALTER TABLE pledges ADD COLUMN reporter BLOB",
+        "CREATE INDEX reported ON pledges (reporter) WHERE reporter IS NOT NULL",
+    ),
+}
 
 
 def checksum(data: bytes) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from governor_rig import DAY_S, Cluster, evidence_of, member_payload
 
 from writ import crypto
-from writ.authority.capsule import EXP, parse_claims
+from writ.authority.capsule import EXP, MEMBER, WRIT, build, parse_claims
 from writ.node.statement import member_request
 from writ_host import codec
 from writ_host.ceremony.plan import BadPlan
@@ -167,6 +167,9 @@ def test_a_byzantine_governor_reserves_no_name_of_a_member(cluster: Cluster) -> 
     for key in ("n/", "x/y", "n/a/b", "n", "m/", "m/soil", f"m/{b'another '.hex()}"):
         with pytest.raises(HostError):
             reservations.receive(1, [RESERVATIONS, None, [[key, other, until]]])
+    for epoch in (-1, None, 1 << 32, "1"):
+        with pytest.raises(HostError):
+            reservations.receive(1, [RESERVATIONS, None, [["n/a", other, until, epoch]]])
     reservations.receive(
         1, [RESERVATIONS, "a/5", [["n/soil", other, until], ["a/100", other, until]]]
     )
@@ -177,6 +180,42 @@ def test_a_byzantine_governor_reserves_no_name_of_a_member(cluster: Cluster) -> 
     for number in range(2 * REPORTED_EACH_MAX):
         reservations.receive(1, [RESERVATIONS, f"n/{number:06}", [[f"n/{number}", other, until]]])
     assert ledger.reservations.count() <= REPORTED_EACH_MAX + 5
+
+
+def test_restarts_give_a_byzantine_governor_no_more_rows(cluster: Cluster) -> None:
+    """The rows were counted in memory: over five restarts a liar placed 7,680."""
+    cluster.lose = lambda sender, to, data: type_(data) == RESERVATIONS
+    cluster.replace_dora()
+    until = now_s() + 99 * DAY_S
+    for life in range(3):
+        for page in range(REPORTED_EACH_MAX // ITEMS_MAX + 2):
+            rows = [[f"n/x{life}-{page}-{one}", bytes(8), until, 1] for one in range(ITEMS_MAX)]
+            items = [RESERVATIONS, f"n/{page:05}", rows]
+            cluster.cores[4].cosigning.reservations.receive(1, items)
+        cluster.start(4)
+    assert cluster.ledgers[4].reservations.count() == REPORTED_EACH_MAX
+    # the rows of others are kept
+    rows = [["n/well", bytes(8), until, 1]]
+    cluster.cores[4].cosigning.reservations.receive(2, [RESERVATIONS, "n/well", rows])
+    rival = member_payload(crypto.p256_generate(), "well", 300)
+    assert "may be reserved" in (cluster.ledgers[4].reservations.reserve([rival]) or "")
+
+
+def test_the_governor_has_answered_whose_rows_find_no_room(cluster: Cluster) -> None:
+    """It completes the exchange, as one whose rows were counted in this process."""
+    cluster.lose = lambda sender, to, data: type_(data) == RESERVATIONS
+    cluster.replace_dora()
+    for sender in (1, 2, 3):
+        for page in range(REPORTED_EACH_MAX // ITEMS_MAX):
+            rows = [[f"n/{sender}-{page}-{one}", bytes(8), now_s() + 99] for one in range(64)]
+            cluster.cores[4].cosigning.reservations.receive(sender, [RESERVATIONS, "n", rows])
+            if page == 1:
+                cluster.start(4)
+    assert not has_learnt(cluster)
+    for sender in (1, 2, 3):
+        rows = [[f"n/more-{sender}", bytes(8), now_s() + 99]]
+        cluster.cores[4].cosigning.reservations.receive(sender, [RESERVATIONS, "n", rows])
+    assert has_learnt(cluster)
 
 
 def reported(cluster: Cluster, number: int) -> list[list[object]]:
@@ -198,10 +237,23 @@ def test_a_reservation_that_outlives_the_certificate_is_reported(cluster: Cluste
     assert reservations.reserve([longer]) is None
     until = parse_claims(longer)[EXP]
     assert reported(cluster, 1) == [
-        ["a/100", node, until],
-        [f"m/{node.hex()}", node, until],
-        ["n/soil", node, until],
+        ["a/100", node, until, 0],
+        [f"m/{node.hex()}", node, until, 0],
+        ["n/soil", node, until, 0],
     ]
+    # of a row from before epochs were noted none is reported
+    cluster.ledgers[1].database.write("UPDATE pledges SET epoch = NULL")
+    assert ["n/soil", node, until] in reported(cluster, 1)
+
+
+def test_a_reservation_of_a_newer_epoch_than_the_certificate_is_reported(cluster: Cluster) -> None:
+    """It outlives the next clean-up, and the certified membership does not."""
+    soil, node = cluster.soil, cluster.soil.member.node_id
+    shorter = parse_claims(member_payload(soil.private, "soil", 100, days=20))
+    body, until = [100, shorter[WRIT][2], 1], shorter[EXP]
+    payload = build(MEMBER, body, sub="soil", exp=until, key=crypto.p256_public(soil.private))
+    assert cluster.ledgers[1].reservations.reserve([payload]) is None
+    assert ["n/soil", node, until, 1] in reported(cluster, 1)
 
 
 def test_a_newcomer_signs_a_renewal_only_if_name_and_address_stay(cluster: Cluster) -> None:

@@ -26,6 +26,7 @@ from writ.node.statement import member_request
 from writ.wire import coap
 from writ_host.governor.core.context import NEW_WAITED
 from writ_host.governor.core.pool import NotAccepted
+from writ_host.governor.core.reservations import UNSYNCED
 from writ_host.governor.proposals.messages import (
     CAPSULES,
     COSIGNING_TYPE_MIN,
@@ -231,7 +232,87 @@ def test_operators_restore_a_member_by_an_amendment(cluster: Cluster) -> None:
     assert cluster.cores[1].policy.revoked == []
 
 
+# --- names and addresses --------------------------------------------------------------------------
+
+
+def replace_soil(cluster: Cluster, name: str = "soil", address: int = 100) -> str:
+    """Two operators admit another node by this name and address; "" or why it is refused."""
+    new, core = crypto.p256_generate(), cluster.cores[1]
+    exp = cluster.clock_s() + 200 * DAY_S
+    body = [address, SENSOR, core.epoch]
+    payload = capsules.build(MEMBER, body, sub=name, exp=exp, key=crypto.p256_public(new))
+    return certify(cluster, [payload], 1, 2, evidence=evidence_of(member_request(new, name)))
+
+
+def test_a_replacement_gets_the_name_of_a_node_that_was_cleaned_up(cluster: Cluster) -> None:
+    """It was refused for up to a year: the clean-up had emptied the list of revoked nodes."""
+    held = withhold(cluster, (1, 2), YEAR, epoch=1)
+    assert held is not None
+    revoke(cluster)
+    assert certify(cluster, [unlisting(cluster, void_before=2)], 3, 1, 2) == ""
+    assert devices_verdict(cluster, held) is NotMember
+    assert replace_soil(cluster) == ""
+    # no other node gets it now, the thief's least of all
+    assert "another member has the name" in replace_soil(cluster, address=200)
+    cluster.lose = lambda sender, to, data: False
+    for number in (1, 2):
+        cluster.restart(number)
+        again = renewal(cluster, YEAR, epoch=3)
+        refusal = cluster.ledgers[number].reservations.reserve([again])
+        assert refusal == "the address 100 is reserved for another node"
+    assert cluster.ask(2, cluster.statement(RENEW))[0] == coap.FORBIDDEN
+
+
+def test_no_name_is_anothers_while_a_withheld_membership_is_valid(cluster: Cluster) -> None:
+    """The certified membership is void, and a withheld one names the epoch of the clean-up."""
+    held, soil = withhold(cluster, (1, 2), YEAR, epoch=1), cluster.soil.member.node_id
+    assert held is not None and cluster.soil.member.epoch == 0
+    assert certify(cluster, [unlisting(cluster, void_before=1)], 3, 1, 2) == ""
+    assert devices_verdict(cluster, held) is None
+    for number in (1, 2):
+        cluster.restart(number)
+    # carl knows of nothing, but any quorum has anna or ben in it
+    assert "the address 100 is reserved" in replace_soil(cluster)
+    assert "the name soil is reserved" in replace_soil(cluster, address=200)
+    assert "the address 100 is reserved" in replace_soil(cluster, "tank")
+    # once that is void as well, the name is free: an open proposal gets it
+    assert certify(cluster, [unlisting(cluster, void_before=2)], 3, 1, 2) == ""
+    assert devices_verdict(cluster, held) is NotMember
+    cluster.run(lambda: {one.node_id for one in cluster.ledgers[1].capsules.named("soil")} > {soil})
+
+
+def test_a_renewal_before_a_clean_up_keeps_name_and_address(cluster: Cluster) -> None:
+    """`writ policy clean` renews the living members first: the same facts, and a later epoch."""
+    known = cluster.soil.member
+    key = crypto.p256_public(cluster.soil.private)
+    body, exp = [known.address, known.roles, 1], known.expires + 1
+    payload = capsules.build(MEMBER, body, sub=known.name, exp=exp, key=key)
+    assert certify(cluster, [payload], 1) == ""
+    assert certify(cluster, [unlisting(cluster, void_before=1)], 3, 1, 2) == ""
+    # the signers of the renewal refuse another node by what they noted, whatever they know
+    rival = [member_payload(crypto.p256_generate(), "soil", 100)]
+    for number in cluster.ledgers:
+        cluster.restart(number)
+    refusals = [ledger.reservations.reserve(rival) for ledger in cluster.ledgers.values()]
+    assert len(refusals) - refusals.count(None) >= cluster.threshold
+    assert "another member has the name soil" in replace_soil(cluster)
+
+
 # --- a new governor -------------------------------------------------------------------------------
+
+
+def test_a_new_governor_renews_no_void_member_without_the_reservations(cluster: Cluster) -> None:
+    """The name is another node's by now, whose certified membership a liar withholds."""
+    revoke(cluster)
+    new = crypto.p256_generate()
+    # ben has signed for the other node, as have the liar and dora
+    assert cluster.ledgers[2].reservations.reserve([member_payload(new, "soil", 300)]) is None
+    assert certify(cluster, [unlisting(cluster, void_before=2)], 3, 1, 2) == ""
+    cluster.lose = lambda sender, to, data: type_of(data) == RESERVATIONS and sender == 2
+    cluster.replace_dora()
+    assert cluster.ledgers[4].meta(NEW_WAITED) is not None
+    payload = renewal(cluster, YEAR, cluster.cores[1].epoch)
+    assert cluster.cores[4].cosigning.reservations.objection(payload) == UNSYNCED
 
 
 def test_a_new_governor_learns_what_the_others_have_signed(cluster: Cluster) -> None:

@@ -21,6 +21,7 @@ from writ_host.consensus.effects import Decide
 from writ_host.consensus.value import Value
 from writ_host.errors import DamagedFile, HostError
 from writ_host.governor.ledger import ledger as ledgers
+from writ_host.governor.ledger import schema
 from writ_host.governor.ledger.database import LedgerInUse
 from writ_host.governor.ledger.failstop import LedgerFailed
 from writ_host.governor.ledger.ledger import Ledger
@@ -172,6 +173,58 @@ def test_other_files_are_refused_and_left_alone(tmp_path: Path) -> None:
             assert path.read_bytes() == before
     with pytest.raises(HostError, match="format 99"):
         Ledger.open(newer)
+
+
+# The table of reservations in the format 1.
+OLDER = """
+DROP TABLE pledges;
+CREATE TABLE pledges (key TEXT PRIMARY KEY, node BLOB NOT NULL, address INTEGER,
+  until INTEGER NOT NULL);
+INSERT INTO pledges VALUES ('n/soil', x'0102030405060708', NULL, 4000000000);
+PRAGMA user_version = 1;
+"""
+
+
+def tables(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """The columns of each table, and the names of the indices."""
+    with sqlite3.connect(path) as database:
+        listed = database.execute("SELECT type, name FROM sqlite_schema").fetchall()
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+        found = {name: list(database.execute(f"PRAGMA table_info ({name})")) for _, name in listed}
+    database.close()
+    return found
+
+
+def test_a_ledger_of_the_format_1_is_opened_and_updated(tmp_path: Path) -> None:
+    new, older = tmp_path / "new.db", tmp_path / "older.db"
+    for path in (new, older):
+        Ledger.open(path).close()
+    with sqlite3.connect(older) as database:
+        database.executescript(OLDER)
+    database.close()
+    for _ in range(2):
+        ledger = Ledger.open(older)
+        (row,) = ledger.reservations.after("", 0, 9)
+        assert (row.key, row.until, row.epoch) == ("n/soil", 4000000000, None)
+        ledger.close()
+    assert tables(older) == tables(new)
+
+
+def test_an_update_that_fails_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.db"
+    Ledger.open(path).close()
+    with sqlite3.connect(path) as database:
+        database.executescript(OLDER)
+    database.close()
+    steps = (*schema.MIGRATIONS[1], "CREATE TABLE meta (key)")
+    monkeypatch.setitem(schema.MIGRATIONS, 1, steps)
+    with pytest.raises(HostError):
+        Ledger.open(path)
+    monkeypatch.undo()
+    Ledger.open(path).close()
+    assert "reported" in tables(path)
 
 
 def test_pages_full_of_zeros_are_detected(tmp_path: Path) -> None:
