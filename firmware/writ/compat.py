@@ -115,6 +115,8 @@ else:
     def unload(name):
         """Forget a module of this package; on CPython it stays."""
 
+    import errno
+
     # Linux stops CLOCK_MONOTONIC while the machine sleeps, and memberships expire meanwhile. macOS
     # has no CLOCK_BOOTTIME: there CLOCK_MONOTONIC counts the time of sleep
     _CLOCK = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
@@ -137,13 +139,18 @@ else:
     def open_private(path, mode):
         """`open`, which follows no symbolic link. Only the owner may read a file opened to write.
 
+        A pipe or a device raises `OSError`, since it might never be read or written to the end.
         The entry of a new file is on the medium when this returns.
         """
         return open(path, mode, opener=_opener)
 
     def _opener(path, flags):
         is_new = flags & os.O_CREAT and not os.path.lexists(path)
-        handle = os.open(path, flags | os.O_NOFOLLOW, 0o600)
+        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        # the file type of st_mode: a regular file, or a folder, which `open` refuses
+        if os.fstat(handle).st_mode >> 12 not in (0o10, 0o04):
+            os.close(handle)
+            raise OSError(errno.EINVAL, "not a regular file", path)
         if is_new:
             folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
             os.fsync(folder)

@@ -4,19 +4,21 @@ Encrypted files (keys/keyfile.py), TOML files, address books and capsules are al
 """
 
 import contextlib
+import errno
 import glob
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from .errors import HostError, Malformed
 
 # The errors that mean absence. All others, such as EIO, EACCES and ELOOP, are errors of the disk,
 # and the methods of `Path` (exists, is_file, is_dir, glob) take some or all of them for absence.
 ABSENT = (FileNotFoundError, NotADirectoryError)
+_NOT_REGULAR = "not a regular file"
 
 
 def exists(path: Path) -> bool:
@@ -90,17 +92,46 @@ def check_writable(folder: Path) -> None:
         )
 
 
+def open_file(path: Path, mode: str = "rb", flags: int = 0) -> BinaryIO:
+    """`open` with more `flags`; raises `OSError` for a pipe, a socket or a device, too.
+
+    Such a file in place of a regular one could keep the process waiting for ever. Below /dev it is
+    what the user has named: a shell's <(...) is /dev/fd/63.
+    """
+    is_named = path.is_relative_to("/dev")
+
+    def opener(name: str, more: int) -> int:
+        try:
+            handle = os.open(name, more | flags | (0 if is_named else os.O_NONBLOCK), 0o666)
+        except OSError as error:
+            # a socket, or a pipe to write that no process reads
+            if error.errno == errno.ENXIO:
+                raise OSError(errno.EINVAL, _NOT_REGULAR, name) from None
+            raise
+        kind = os.fstat(handle).st_mode
+        # `open` refuses a folder
+        if not (is_named or stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            os.close(handle)
+            raise OSError(errno.EINVAL, _NOT_REGULAR, name)
+        return handle
+
+    return cast(BinaryIO, open(path, mode, opener=opener))
+
+
 def open_secret(path: Path) -> BinaryIO:
-    """Open a key or passphrase file. Raises `HostError` if other users can read or replace it."""
+    """Open a key or passphrase file to read.
+
+    Raises `HostError` if other users can read or replace it, and `OSError` as `open_file` does.
+    """
     # where others may write, they could put a link in the file's place
     others_write = path.parent.stat().st_mode & 0o022
-    handle = os.open(path, os.O_RDONLY | (os.O_NOFOLLOW if others_write else 0))
-    found = os.fstat(handle)
+    file = open_file(path, flags=os.O_NOFOLLOW if others_write else 0)
+    found = os.fstat(file.fileno())
     # as ssh does: the file of another owner, and a pipe, are that owner's business
     if stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and found.st_mode & 0o077:
-        os.close(handle)
+        file.close()
         raise HostError(f"other users can read {path}", f"Run: chmod 600 {path}")
-    return os.fdopen(handle, "rb")
+    return file
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
@@ -166,8 +197,11 @@ def sync_directory(path: Path) -> None:
 
 
 def read_bounded(path: Path, bytes_max: int, is_secret: bool = False) -> bytes:
-    """The file's bytes. Raises `Malformed` above `bytes_max`, or as `open_secret` does."""
-    with open_secret(path) if is_secret else open(path, "rb") as file:
+    """The file's bytes.
+
+    Raises `Malformed` above `bytes_max`, and as `open_file` or, for a secret, `open_secret` does.
+    """
+    with open_secret(path) if is_secret else open_file(path) as file:
         data = file.read(bytes_max + 1)
     if len(data) > bytes_max:
         raise Malformed(f"{path.name} is longer than {bytes_max} bytes")

@@ -7,8 +7,10 @@ import click
 
 from writ.authority.capsule import Member
 from writ.errors import Rejection
+from writ.limits import REQUEST_BYTES_MAX
 
-from .. import humanize
+from .. import files, humanize
+from ..errors import Malformed
 from ..node import addressbook
 from ..policy.text import role_text
 from ..scope.admission import Admission, read_request
@@ -95,8 +97,9 @@ def _member_row(folder: ScopeFolder, one: Member, document: dict[str, Any]) -> t
 def _is_open(folder: ScopeFolder, path: Path) -> bool:
     """Whether a request waits for admission: a request also stays for the renewal."""
     try:
-        return read_request(path.read_bytes()[:1024]).node_id not in folder.members.names()
-    except Rejection:
+        raw = files.read_bounded(path, REQUEST_BYTES_MAX)
+        return read_request(raw).node_id not in folder.members.names()
+    except (Malformed, Rejection):
         return True
 
 

@@ -131,7 +131,7 @@ def _restore(file: Path, folder: GovernorFolder) -> Manifest:
 
 def _unpack(file: Path, unpacked: GovernorFolder) -> Manifest:
     try:
-        with tarfile.open(file, mode="r:") as archive:
+        with files.open_file(file) as raw, tarfile.open(fileobj=raw, mode="r:") as archive:
             first = archive.next()
             if first is None or first.name != MANIFEST:
                 raise NoBackup(f"{file} is not a governor's backup")

@@ -138,7 +138,7 @@ class ScopeFolder:
         wait_s: how long to wait for another process. Raises `FolderInUse`, and as `open` does.
         """
         end = time.monotonic() + wait_s
-        with open(self.path / ".lock", "ab") as handle:
+        with files.open_file(self.path / ".lock", "ab") as handle:
             while not _try_lock(handle):
                 if time.monotonic() >= end:
                     raise FolderInUse(f"another writ command is certifying in {self.path}")
