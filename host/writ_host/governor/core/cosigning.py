@@ -6,7 +6,9 @@ to avoid duplicate work they take turns.
 1. The proposer of a proposal coordinates it at once, together with others in one batch.
 2. The next governor takes over once the proposer has asked for nothing for TAKE_OVER_MS, or has
    not completed the proposal within TAKE_OVER_MS_MAX. Those after it wait for the same time again.
-3. A batch that a governor refuses is split: each of its proposals is tried alone.
+3. A batch that a governor refuses is split: each of its proposals is tried alone. A governor that
+   has not received a proposal gets it again first; one that refused a proposal has not kept it, and
+   answers as if it had not received it.
 4. Beacons rotate among the governors, BEACONS_A_LIFETIME of them in the time that one is fresh.
 """
 
@@ -64,6 +66,7 @@ class CosigningScheduler:
         self.clock_skew = ClockSkew(context)
         self._due_ms: dict[bytes, int] = {}  # by proposal id: not before
         self._unbatched: set[bytes] = set()  # ids of proposals to be tried alone
+        self._resent: set[bytes] = set()  # ids of proposals that others had not received
         self._last_ask_ms: dict[int, int] = {}  # by governor: when it last asked for signatures
         self._judged_time_s: int | None = None  # the time of the beacon that was judged last
         self._resend_due_ms = 0
@@ -171,6 +174,7 @@ class CosigningScheduler:
             proposal = self._pool.proposals.get(due[0])
             if proposal is None or proposal.state != OPEN:
                 self._unbatched.discard(due[0])
+                self._resent.discard(due[0])
                 self._due_ms.pop(due.pop(0), None)
                 continue
             wait_ms = self._wait_for_turn_ms(proposal)
@@ -210,7 +214,10 @@ class CosigningScheduler:
             for proposal in self._pool.proposals.of_payload(payload)
             if payloads.issuperset(proposal.payloads)
         }
-        is_spoilt = len(found) > 1 and bool(codes - {UNKNOWN_PROPOSAL})
+        # a second time: a governor that refuses one of them does not keep it
+        is_spoilt = len(found) > 1 and (
+            bool(codes - {UNKNOWN_PROPOSAL}) or not self._resent.isdisjoint(found)
+        )
         for proposal in found.values():
             # tried again, since approvals may be on their way; the judge closes what is invalid
             proposal.reason = "; ".join(texts) or "too few governors answered"
@@ -222,6 +229,7 @@ class CosigningScheduler:
                 wait_ms = RESEND_MS
             self._due_ms[proposal.id] = self._context.now_ms + wait_ms
         if UNKNOWN_PROPOSAL in codes:
+            self._resent |= set(found)
             self._pool.send_proposals(list(found.values()))
         self._context.increment("Refused")
 

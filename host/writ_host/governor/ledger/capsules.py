@@ -280,12 +280,18 @@ class CapsuleStore:
         rows = "SELECT raw FROM capsules WHERE kind = ? ORDER BY address, time DESC"
         return [_member(raw) for raw in self._all(rows, MEMBER)]
 
-    def outdated(self, most: int) -> list[bytes]:
-        """At most `most` unexpired member capsules that only an old group key has signed."""
-        return self._all(
-            "SELECT raw FROM capsules WHERE kind = ? AND era < ? AND time > ? LIMIT ?",
-            *(MEMBER, self._era(), self.clock_s(), most),
+    def outdated(self, cursor: int, most: int) -> list[tuple[int, bytes]]:
+        """[(place, capsule)]: unexpired members that only an old group key has signed, in pages.
+
+        At most `most` of those after the place `cursor`, 0 for the first page. Revoked and void
+        members are among them.
+        """
+        rows = self._database.rows(
+            "SELECT seq, raw FROM capsules WHERE kind = ? AND era < ? AND time > ? AND seq > ?"
+            " ORDER BY seq LIMIT ?",
+            *(MEMBER, self._era(), self.clock_s(), cursor, most),
         )
+        return [(int(place), raw) for place, raw in rows]
 
     def member_count(self) -> int:
         """The number of members, expired and revoked ones included."""

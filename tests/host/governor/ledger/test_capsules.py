@@ -83,14 +83,17 @@ def test_after_a_succession_the_same_payload_is_new_again(ledger: Ledger) -> Non
     assert ledger.capsules.known(node_of("soil")).is_of_former_key
     # devices no longer accept what only the old key has signed
     assert ledger.capsules.beacon() is None and ledger.capsules.policy() == policy(1)
-    assert ledger.capsules.outdated(9) == [soil, rain]
+    (first, _), (last, _) = pages = ledger.capsules.outdated(0, 9)
+    assert [raw for _, raw in pages] == [soil, rain]
+    assert ledger.capsules.outdated(0, 1) == pages[:1]
+    assert ledger.capsules.outdated(first, 9) == pages[1:] and not ledger.capsules.outdated(last, 9)
     again = raw(capsule.parse(soil).payload, b"n" * 64)
     assert ledger.capsules.add([again]) == [again] and ledger.capsules.add([soil, again]) == []
     assert (
         not ledger.capsules.known(node_of("soil")).is_of_former_key
         and ledger.capsules.member_count() == 2
     )
-    assert ledger.capsules.outdated(9) == [rain]
+    assert ledger.capsules.outdated(0, 9) == pages[1:]
     late = beacon(NOW - 5, 2)
     assert ledger.capsules.add([late]) == [late] and ledger.capsules.beacon() == late
 
