@@ -121,7 +121,7 @@ class Server:
         self._notifier = None  # `Notifier`, once a client has observed a resource
         self.uploads = Assembler()
         # a stranger's upload must not fill the table of the members
-        self.stranger_uploads = Assembler()
+        self.stranger_uploads = Assembler(True)
 
     def serve(self, message, source, now_ms):
         """Answer a request of a member or a stranger."""

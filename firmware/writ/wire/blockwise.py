@@ -67,9 +67,14 @@ def slice_response(body, block2, szx_default=BLOCK_SZX):
 
 
 class Assembler:
-    """Bodies that clients upload to this server in Block1 pieces (RFC 7959, section 2.5)."""
+    """Bodies that clients upload to this server in Block1 pieces (RFC 7959, section 2.5).
 
-    def __init__(self):
+    gives_way: whether a new upload displaces the one that has had no block for longest, instead of
+    `TableFull`. Strangers forge addresses, so that no first block may keep a place.
+    """
+
+    def __init__(self, gives_way=False):
+        self._gives_way = gives_way
         # key: [bytearray, expires_ms]
         self.transfers = {}
         self._last = None  # (key, transfer) of the last block, for `restore`
@@ -111,7 +116,9 @@ class Assembler:
         if not more:
             return bytes(body), None
         if len(table) >= TRANSFERS_MAX:
-            raise TableFull()
+            if not self._gives_way:
+                raise TableFull()
+            del table[min(table, key=lambda other: table[other][1])]
         table[key] = [body, now_ms + TRANSFER_TIMEOUT_MS]
         response = Message(0, CONTINUE)
         response.add(BLOCK1, value)

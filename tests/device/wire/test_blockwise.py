@@ -320,6 +320,23 @@ def test_assembler_limits_transfers():
     assert code_of(assembler, "p", put(0, True, 0, bytes(16)), 1) == coap.CONTINUE
 
 
+def test_first_blocks_of_strangers_keep_no_place():
+    assembler = Assembler(True)
+    now_ms = 0
+    for stranger in range(2 * TRANSFERS_MAX):
+        now_ms += 1
+        assert code_of(assembler, stranger, put(0, True, 0, bytes(16)), now_ms) == coap.CONTINUE
+    # an upload that goes on is not displaced by fewer than fill the table
+    for num in range(4):
+        now_ms += 1
+        assert code_of(assembler, "p", put(num, True, 0, bytes(16)), now_ms) == coap.CONTINUE
+        for stranger in range(TRANSFERS_MAX - 1):
+            now_ms += 1
+            assembler.receive((num, stranger), put(0, True, 0, bytes(16)), now_ms)
+        assert len(assembler.transfers) == TRANSFERS_MAX
+    assert assembler.receive("p", put(4, False, 0, b"x"), now_ms)[0] == bytes(64) + b"x"
+
+
 def test_assembler_forgets_in_time():
     assembler = Assembler()
     for peer in range(TRANSFERS_MAX):

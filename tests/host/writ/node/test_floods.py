@@ -17,8 +17,10 @@ from writ.limits import (
     REQUESTS_MAX,
     SESSIONS_MAX,
     SIGNATURE_BURST,
+    TRANSFERS_MAX,
 )
 from writ.wire import coap
+from writ.wire.blockwise import block_encode
 
 # --- floods ---------------------------------------------------------------------------------------
 
@@ -116,6 +118,28 @@ def test_uploads_of_strangers_do_not_block_those_of_members():
 
 
 # --- tables ---------------------------------------------------------------------------------------
+
+
+def test_forged_first_blocks_do_not_keep_a_carrier_of_capsules_out():
+    net, _ = field()
+    soil = net.nodes["soil"]
+    news = policy(2, policy(), revoked=tuple(bytes([i]) * 8 for i in range(8)))
+
+    def post(source, number, more, payload):
+        net.now_ms += 10
+        options = ((coap.URI_PATH, b"writ"), (coap.BLOCK1, block_encode(number, more, 0)))
+        data = datagram(coap.CON, coap.POST, payload, net.now_ms & 0xFFFF, b"\x05", options)
+        ((_, reply),) = soil.receive(data, source, net.now_ms)
+        return coap.decode(reply).code
+
+    for number in range(2 * TRANSFERS_MAX):
+        assert post(f"stranger{number}", 0, True, bytes(16)) == coap.CONTINUE
+    last = (len(news) - 1) // 16
+    for number in range(last):
+        assert post("carrier", number, True, news[16 * number :][:16]) == coap.CONTINUE
+        post("forged", 0, True, bytes(16))
+    assert post("carrier", last, False, news[16 * last :]) >> 5 == 2
+    assert soil.authority.epoch == 2
 
 
 def test_sessions_are_limited_and_the_least_recently_used_is_dropped():
