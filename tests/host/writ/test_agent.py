@@ -182,7 +182,7 @@ def test_a_full_heap_at_a_request_costs_an_operation_one_pause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the peer counted as asked, and was never asked again
-    node = node_in(tmp_path, governors=["a:1"])
+    node = node_in(tmp_path, governors=["10.0.0.1:1"])
     node.clock = Clock()
     done: list[Any] = []
     node.delegate.fetch(bytes(32), done.append)
@@ -268,7 +268,7 @@ def renewals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **config: object) 
 def test_membership_that_ends_soon_is_renewed_once_an_hour(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for config in ({"gateways": ["g:1"]}, {"governors": ["g:1"]}):
+    for config in ({"gateways": ["10.0.0.1:1"]}, {"governors": ["10.0.0.1:1"]}):
         assert renewals(tmp_path, monkeypatch, **config) == [15000, 3615000, 7215000]
 
 
@@ -278,22 +278,22 @@ def test_membership_is_not_renewed_too_early(
     # without a peer to ask, with renewal switched off, and long before the expiry
     for config in (
         {},
-        {"gateways": ["g:1"], "renew_days": 0},
-        {"governors": ["g"], "renew_days": 29},
+        {"gateways": ["10.0.0.1:1"], "renew_days": 0},
+        {"governors": ["10.0.0.1"], "renew_days": 29},
     ):
         assert renewals(tmp_path, monkeypatch, **config) == []
 
 
 def test_delegate_is_made_when_it_is_first_used(tmp_path: Path) -> None:
-    node = node_in(tmp_path, gateways=["a:1"], governors=["b:1"])
+    node = node_in(tmp_path, gateways=["10.0.0.1:1"], governors=["10.0.0.2:1"])
     assert node._delegate is None
-    assert node.delegate is node.delegate and node.delegate._asking._peers == ["b:1"]
+    assert node.delegate is node.delegate and node.delegate._asking._peers == ["10.0.0.2:1"]
 
 
 def test_a_gateway_is_asked_again_soon_until_there_is_a_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node = node_in(tmp_path, gateways=["gate:1"], renew_days=0)
+    node = node_in(tmp_path, gateways=["10.0.0.1:1"], renew_days=0)
     node.authority.me = node.authority.charter = object()
     greeted = []
     has_session: list[bool] = []
@@ -319,7 +319,7 @@ def test_a_gateway_is_greeted_as_soon_as_the_node_is_a_member(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # charter and membership come in two messages: 30 s went by before the gateway knew the node
-    node = node_in(tmp_path, gateways=["gate:1"], renew_days=0)
+    node = node_in(tmp_path, gateways=["10.0.0.1:1"], renew_days=0)
     node.authority.charter = object()
     node.clock = Clock()
     did = []
