@@ -13,7 +13,7 @@ from writ.authority import capsule as capsules
 from writ.authority.authority import Authority
 from writ.authority.store import FileFlash, Store
 from writ.compat import Clock
-from writ.errors import AlreadyKnown
+from writ.errors import AlreadyKnown, RolledBack
 from writ.node.statement import member_request
 from writ.startup import load_key
 
@@ -21,6 +21,9 @@ from .. import files
 from ..errors import HostError
 from . import config as nodeconfig
 from .folder import FolderLock
+
+# A node that has a newer one of these kinds needs no older one.
+_SUPERSEDED = (capsules.POLICY, capsules.SUCCESSION, capsules.BEACON)
 
 
 def make_node(
@@ -103,8 +106,9 @@ def check_install(directory: Path, scope: bytes, node_id: bytes) -> None:
 def install(directory: Path, raws: Iterable[bytes], scope: bytes) -> list[str]:
     """Put capsules into a node's folder, checked as the node does; returns the new ones' kinds.
 
-    scope: the scope id to trust, if the node has none yet. Raises the `Rejection` of the first
-    capsule that the node refuses, or `NodeInUse` while the node runs.
+    A node that is past the beginning of the chain refuses it as older than what it has: it knows
+    that part. scope: the scope id to trust, if the node has none yet. Raises the `Rejection` of the
+    first other capsule that the node refuses, or `NodeInUse` while the node runs.
     """
     config = nodeconfig.read(directory)
     lock = FolderLock(directory)
@@ -122,6 +126,10 @@ def install(directory: Path, raws: Iterable[bytes], scope: bytes) -> list[str]:
             try:
                 capsule = authority.receive(raw, clock.now_ms())
             except AlreadyKnown:
+                continue
+            except RolledBack:
+                if capsules.parse(raw).kind not in _SUPERSEDED:
+                    raise
                 continue
             taken.append(capsules.KIND_NAMES[capsule.kind])
         return taken
