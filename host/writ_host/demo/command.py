@@ -7,7 +7,7 @@ import click
 
 from ..cli.output import Output, command
 from . import runner, view
-from .proofs import TITLES, Report
+from .proofs import TITLES, Failure, Report
 from .testbed import Testbed
 
 
@@ -42,7 +42,8 @@ def demo(ctx: click.Context, out: Output, plain: bool, keep: bool, folder: Path 
         out.note(f"gateway: {bed.host.description}; devices: {bed.device.description}")
         with show:
             runner.run_steps(bed, report)
-        _print_result(out, bed, report, isinstance(show, view.LiveView))
+        log = None if report.failure is None else bed.save_log()
+        _print_result(out, bed, report, isinstance(show, view.LiveView), log)
         if keep and report.holds:
             runner.keep_running(bed, out.line)
     if not report.holds:
@@ -55,7 +56,9 @@ class _Silent(view.Lines):
         pass
 
 
-def _print_result(out: Output, bed: Testbed, report: Report, is_live: bool) -> None:
+def _print_result(
+    out: Output, bed: Testbed, report: Report, is_live: bool, log: Path | None
+) -> None:
     took_s = time.monotonic() - report.started
     held = sum(proof.held for proof in report.proofs)
     if not out.as_json:
@@ -72,12 +75,14 @@ def _print_result(out: Output, bed: Testbed, report: Report, is_live: bool) -> N
             out.ok(summary)
         else:
             out.line(f"{summary}: the demonstration failed", "bold red")
+            out.fields(_failure(report.failure, log))
     out.json(
         {
             "ok": report.holds,
             "duration_s": round(took_s, 1),
             "devices": bed.device.description,
             "folder": bed.path,
+            "failure": _failure(report.failure, log) or None,
             "step_durations_s": {
                 step: round(seconds, 1) for step, seconds in report.took_s.items()
             },
@@ -93,3 +98,15 @@ def _print_result(out: Output, bed: Testbed, report: Report, is_live: bool) -> N
             ],
         }
     )
+
+
+def _failure(failure: Failure | None, log: Path | None) -> dict[str, object]:
+    if failure is None:
+        return {}
+    return {
+        "step": f"{failure.step}  {failure.title}",
+        "awaited": failure.awaited,
+        "found": failure.message,
+        "advice": failure.advice,
+        "log": str(log),
+    }

@@ -19,6 +19,7 @@ from ..errors import HostError
 from ..governor.control import ControlClient, ControlFailed, Document
 from ..scope.issuance import Draft, Issuer
 from . import scenario
+from .lines import plain_output
 from .loopback import clean_environment, free_address
 from .process import START_S, Event, NoAnswer, Process, Program
 
@@ -75,7 +76,7 @@ class GovernorProcess(Process):
     def check(self) -> None:
         """Raises `NoAnswer` where the process should run and has ended."""
         if self._is_wanted and not self.pid:
-            raise NoAnswer(f"{self.name} has ended: {'; '.join(self.noise[-5:])}")
+            raise NoAnswer(f"{self.name} has ended. {self.last_seen}")
 
     def wait_until_started(self) -> None:
         """Wait until the daemon answers requests. Raises `NoAnswer`."""
@@ -316,7 +317,8 @@ def finish(command: subprocess.Popen[str], timeout_s: float = CEREMONY_S) -> Any
             command.kill()
             command.communicate()
     if command.returncode != 0:
-        raise HostError(f"writ failed: {(errors or out).strip()[-300:]}")
+        name = " ".join(map(str, command.args[3:6]))  # type: ignore[index]
+        raise HostError(f"writ {name} failed: {plain_output(errors or out)[-600:]}")
     return json.loads(out)
 
 

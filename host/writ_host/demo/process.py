@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from .lines import event_text, plain_line
 from .proofs import NotProved
 
 START_S = 60.0
@@ -132,7 +133,7 @@ class Process:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
         except OSError:
-            raise NoAnswer(f"{self.name} has ended; {'; '.join(self.noise[-3:])}") from None
+            raise NoAnswer(f"{self.name} has ended. {self.last_seen}") from None
 
     # --- events -----------------------------------------------------------------------------------
 
@@ -194,9 +195,20 @@ class Process:
                 f"{self.name} runs, but {wanted} was not seen within {timeout_s:g} s: this machine"
                 " is overloaded, or the step has failed"
             )
-        last = [str(self.events[-1].what)] if self.events else []
-        said = "; ".join([*last, *self.noise[-3:]])
-        return f"{text}. Last seen: {said}" if said else text
+        return f"{text}. {self.last_seen}"
+
+    @property
+    def last_seen(self) -> str:
+        """The last event, and the last lines that are none, as a sentence."""
+        said = [event_text(one.what) for one in self.events[-1:]]
+        said += map(plain_line, self.noise[-3:])
+        return f"Last seen: {'; '.join(said)}" if said else "It has printed nothing"
+
+    @property
+    def log(self) -> list[str]:
+        """All events, and the last lines that are none."""
+        events = [f"{one.at:.3f} {json.dumps(one.what)}" for one in self.events]
+        return [f"{self.name}: {line}" for line in [*events, *self.noise]]
 
 
 def _with(wanted: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ..errors import HostError
+from ..errors import HostError, NotReachable
 
 TITLES = (
     "Found the scope with four governors, and admit the devices",
@@ -25,7 +25,7 @@ TITLES = (
 class NotProved(HostError):
     """A claim of the demonstration failed."""
 
-    advice = "This is a bug, or the machine is overloaded: run it again, with --plain for details."
+    advice = "The machine is overloaded, or this is a bug: run it again on a quieter machine."
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,30 @@ class Proof:
     held: bool = True
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why the demonstration failed.
+
+    step: from 1, 0 before the first; awaited: the activity or the claim that failed; message: what
+    happened in its place; advice: what to do next.
+    """
+
+    step: int
+    awaited: str
+    message: str
+    advice: str
+
+    @property
+    def title(self) -> str:
+        """The step's title."""
+        return TITLES[self.step - 1] if self.step else "Start"
+
+
 @dataclass
 class Report:
     """The proofs so far.
+
+    failure: why the demonstration failed, None while it has not.
 
     on_change(report, what): called on each change; what: "step", "activity" or "proof". activity:
     a text that says what the step does now; took_s: the duration of each step that succeeded.
@@ -53,6 +74,7 @@ class Report:
     step_started: float = 0.0
     started: float = field(default_factory=time.monotonic)
     took_s: dict[int, float] = field(default_factory=dict)
+    failure: Failure | None = None
 
     @contextmanager
     def in_step(self, number: int) -> Iterator[None]:
@@ -75,14 +97,26 @@ class Report:
         if not held:
             raise NotProved(f"step {self.step}: {claim}: {evidence}")
 
-    def fail(self, error: Exception) -> None:
-        """Record the error that ended the demonstration, unless the last row has failed already."""
+    def fail(self, error: Exception, message: str) -> None:
+        """Record the error that ended the demonstration, and `message`, its text.
+
+        A claim that did not hold has its row in the report already.
+        """
         if not self.proofs or self.proofs[-1].held:
-            what = f"{type(error).__name__}: {error}"
-            self.proofs.append(Proof(self.step, self.activity or "start", what, False))
+            self.proofs.append(Proof(self.step, self.activity or "start", message, False))
             self.on_change(self, "proof")
+        last = self.proofs[-1]
+        self.failure = Failure(last.step, last.claim, last.evidence, _advice(error))
 
     @property
     def holds(self) -> bool:
         """Whether all steps have run and every claim held."""
         return len(self.took_s) == len(TITLES) and all(proof.held for proof in self.proofs)
+
+
+def _advice(error: Exception) -> str:
+    # that of an unreachable node is for a real network
+    own = []
+    if isinstance(error, HostError) and not isinstance(error, NotReachable | NotProved):
+        own = [error.advice]
+    return " ".join([*own, NotProved.advice, "If it fails again, report it with the log."])

@@ -53,7 +53,7 @@ def run_steps(bed: Testbed, report: Report) -> None:
             with report.in_step(number):
                 step(bed, report)
     except (HostError, WritError, OSError) as error:
-        report.fail(error)
+        report.fail(error, bed.explain(f"{type(error).__name__}: {error}"))
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The demonstration's testbed: a folder, the scope in it, and one process for each node."""
 
 import contextlib
+import re
 import shutil
 import subprocess
 import sys
@@ -56,17 +57,17 @@ class Testbed:
             self.device, self.host = self._programs()
             KeyFile.create(self.key_file)
             self._governor = program(_ROOT, self.key_file)
+            self.boards: dict[str, Board] = {}
+            for spec in (scenario.GATE, *scenario.DEVICES, *scenario.LATE):
+                node_program = self.host if spec is scenario.GATE else self.device
+                folder = self.path / "nodes" / spec.name
+                board = Board(spec.name, folder, free_address(), node_program, on_event)
+                self.boards[spec.name] = board
+            self.governors = Governors(self.path, self._governor, on_event)
+            self.wiretap = Wiretap(self.boards[scenario.TANK.name].address)
         except BaseException:
             shutil.rmtree(self.path, ignore_errors=True)
             raise
-        self.boards: dict[str, Board] = {}
-        for spec in (scenario.GATE, *scenario.DEVICES, *scenario.LATE):
-            node_program = self.host if spec is scenario.GATE else self.device
-            folder = self.path / "nodes" / spec.name
-            board = Board(spec.name, folder, free_address(), node_program, on_event)
-            self.boards[spec.name] = board
-        self.governors = Governors(self.path, self._governor, on_event)
-        self.wiretap = Wiretap(self.boards[scenario.TANK.name].address)
 
     def __enter__(self) -> "Testbed":
         return self
@@ -87,6 +88,28 @@ class Testbed:
     def key_file(self) -> Path:
         """The key file that protects the governors' keys and key shares."""
         return self.path / "governors.key"
+
+    # --- what is known after a failure ------------------------------------------------------------
+
+    def explain(self, message: str) -> str:
+        """An error's message with the name and the state of each node whose address it has."""
+        notes = []
+        for board in self.boards.values():
+            places = {board.address}
+            if board.name == scenario.TANK.name:
+                places.add(self.wiretap.address)
+            if found := [one for one in places if re.search(rf"{re.escape(one)}(?!\d)", message)]:
+                state = "runs" if board.pid else "does not run"
+                notes.append(f"{found[0]} is {board.name}, which {state}. {board.last_seen}")
+        return ". ".join([message, *notes])
+
+    def save_log(self) -> Path:
+        """Write what all processes have logged into a file that outlives the testbed."""
+        handle, path = tempfile.mkstemp(prefix="writ-demo-", suffix=".log")
+        processes: list[Process] = [*self.governors.all.values(), *self.boards.values()]
+        with open(handle, "w") as log:
+            log.writelines(f"{line}\n" for one in processes for line in one.log)
+        return Path(path)
 
     # --- how nodes run ----------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ..cli.layout import wrapped
 from . import scenario
 from .governors import GovernorProcess
 from .process import Event, Process
@@ -54,13 +55,21 @@ class Lines:
     def on_change(self, report: Report, what: str) -> None:
         """Print a step, an activity or a proof."""
         if what == "step":
-            self._console.print(f"\n{report.step}  {TITLES[report.step - 1]}")
+            self._console.print()
+            self._print(f"{report.step}  {TITLES[report.step - 1]}", 3)
         elif what == "activity":
-            self._console.print(f"   ... {report.activity}")
+            self._print(f"   ... {report.activity}", 7)
         else:
             proof = report.proofs[-1]
             mark = "ok " if proof.held else "NOT"
-            self._console.print(f"   {mark} {proof.claim}\n       {proof.evidence}")
+            self._print(f"   {mark} {proof.claim}", 7)
+            self._print(f"       {proof.evidence}", 7)
+
+    def _print(self, line: str, indent: int) -> None:
+        # a pipe takes lines of any length
+        width = self._console.width if self._console.is_terminal else None
+        for part in wrapped(line, width, indent):
+            self._console.print(part)
 
 
 class _Node:
@@ -121,10 +130,14 @@ class LiveView:
             return Text("Preparing the testbed ...", style="dim")
         seconds = f"{time.monotonic() - report.started:.0f} s"
         title = f"Writ: a {scenario.SCOPE} on this machine"
-        return Group(
-            Panel(self._nodes_table(), title=title, subtitle=seconds, box=ROUNDED, expand=True),
-            self._steps(report),
-        )
+        nodes = Panel(self._nodes_table(), title=title, subtitle=seconds, box=ROUNDED, expand=True)
+        left = self._console.height - self._height(nodes)
+        shown = (self._steps(report, count) for count in range(_CLAIMS_SHOWN, 0, -1))
+        steps = next((one for one in shown if self._height(one) <= left), self._steps(report, 1))
+        return Group(nodes, steps)
+
+    def _height(self, what: RenderableType) -> int:
+        return len(self._console.render_lines(what, pad=False))
 
     def _nodes_table(self) -> Table:
         table = Table(box=None, expand=True, show_header=False, padding=(0, 1))
@@ -165,19 +178,20 @@ class LiveView:
         news = Text(node.news, style="" if fresh else "dim")
         return [Text(name, style=style), Text(role, style="dim"), epoch, news]
 
-    def _steps(self, report: Report) -> RenderableType:
+    def _steps(self, report: Report, claims_shown: int) -> RenderableType:
         lines: list[RenderableType] = []
         if report.took_s:
             held = sum(proof.held and proof.step in report.took_s for proof in report.proofs)
             done = f" ✔ {len(report.took_s)} of {len(TITLES)} steps, {held} claims held"
             lines.append(Text(done, style="green"))
         if report.step and report.step not in report.took_s:
-            lines.append(Text(f" ▶ {report.step}  {TITLES[report.step - 1]}", style="bold"))
+            lines.append(_line(f" ▶ {report.step}  ", TITLES[report.step - 1], "bold"))
             mine = [proof for proof in report.proofs if proof.step == report.step]
-            lines += [_short(proof, proof is mine[-1]) for proof in mine[-_CLAIMS_SHOWN:]]
-            lines.append(Text(f"      … {report.activity}", style="cyan"))
+            for proof in mine[-claims_shown:]:
+                lines += _short(proof, proof is mine[-1])
+            lines.append(_line("      … ", report.activity, "cyan"))
         if report.step < len(TITLES):
-            lines.append(Text(f"   {report.step + 1}  {TITLES[report.step]}", style="dim"))
+            lines.append(_line(f"   {report.step + 1}  ", TITLES[report.step], "dim"))
         return Group(*lines)
 
 
@@ -186,13 +200,21 @@ def _shade(node: _Node) -> str:
     return "bold green" if is_new else "green"
 
 
-def _short(proof: Proof, with_evidence: bool) -> Text:
-    text = Text("      ")
-    text.append("✔ " if proof.held else "✘ ", style="green" if proof.held else "bold red")
-    text.append(proof.claim)
+def _line(mark: str, text: str, style: str = "", mark_style: str = "") -> Table:
+    """A mark, and beside it a text that is wrapped and never cut."""
+    line = Table.grid()
+    line.add_column(no_wrap=True, width=len(mark))
+    line.add_column(overflow="fold")
+    line.add_row(Text(mark, style=mark_style or style), Text(text, style=style))
+    return line
+
+
+def _short(proof: Proof, with_evidence: bool) -> list[Table]:
+    mark, style = ("✔", "green") if proof.held else ("✘", "bold red")
+    lines = [_line(f"      {mark} ", proof.claim, mark_style=style)]
     if with_evidence:
-        text.append(f"\n          {proof.evidence}", style="dim")
-    return text
+        lines.append(_line(" " * 10, proof.evidence, "dim"))
+    return lines
 
 
 def _news(name: str, what: dict[str, Any]) -> str:
