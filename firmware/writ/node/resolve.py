@@ -63,19 +63,19 @@ def ask(node, via, name, method, path, payload, on_answer):
     via = list(via)
 
     def next_one(now_ms):
-        out = resolve(node, name, via[0], found)
-        del via[0]
-        return out
+        return resolve(node, name, via[0], found)
 
     def found(member, address):
+        # called within `resolve` where no handshake can begin, such as before the membership
         if member and address:
             node.later(
                 lambda now_ms: node.request(
                     method, path, payload, address, member.node_id, on_answer=on_answer
                 )
             )
-        elif via:
+        elif len(via) > 1:
             node.later(next_one)
+            del via[0]
         elif on_answer:
             on_answer(Answer(0, rejection=NotMember()))
 

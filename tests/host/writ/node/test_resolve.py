@@ -310,6 +310,23 @@ def test_the_agent_asks_a_gateway_for_names_it_does_not_know():
     assert len(found) == 3
 
 
+def test_a_lookup_before_the_membership_fails_once_at_whichever_number_of_gateways():
+    # no handshake can begin: each gateway is given up within the call that asks it
+    for count in range(1, 4):
+        store = make("soil", 2, SENSOR).store
+        store.save("key", crypto.sha256(b"soil"))
+        agent = Agent(store, {"name": "soil", "gateways": [f"gw{n}" for n in range(count)]})
+        agent.authority.me = None
+        net = Net(soil=agent)
+        agent.link = Wire(net, "soil")
+        agent.tick(net.now_ms)
+        found = []
+        agent.ask("valve", coap.GET, "hello", on_answer=found.append)
+        net.run()
+        assert [code(answer) for answer in found] == ["NotMember"], count
+        assert agent.counters == {"NoScope": count} and net.log == []
+
+
 def test_a_replaced_device_is_reached_by_its_name_at_once():
     # the known holder of the name is revoked, or its capsule has ended; a gateway knows the new one
     for case in ("revoked", "expired"):
