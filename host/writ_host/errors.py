@@ -143,7 +143,10 @@ class NodeInUse(HostError):
 class UnknownNode(HostError):
     """No address is known for a node of this name."""
 
-    advice = "Add its address to book.toml, or call coap://HOST:PORT/PATH."
+    advice = (
+        "Add its address to the scope's book.toml: writ book add NAME HOST:PORT; with --node DIR to"
+        " that of a node. Or call coap://HOST:PORT/PATH."
+    )
 
 
 class RefusedByNode(HostError):

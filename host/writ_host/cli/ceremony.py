@@ -256,9 +256,12 @@ def request_(
         title = f"policy of epoch {change.new.epoch}"
     items = issuance.signing_items(drafts)
     made = publish_request(ceremony_folder(scope), local.identity, local.seat, title, items)
+    problem = ""
     if made_from is not None:
         # what the file says will be in force once it is signed
-        edit_file(path, lambda text: set_base(text, *made_from))
+        problem = edit_file(path, lambda text: set_base(text, *made_from))
+    if problem:
+        out.warn(f"cannot change {path}: {problem}; once it is signed: writ policy rebase")
     out.ok(f"requested {made.tag}: {title}")
     out.note(f"next, {local.seat.roster.threshold} governors together:  writ ceremony sign")
     labels = [item.label for item in made.items]

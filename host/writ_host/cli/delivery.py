@@ -139,5 +139,4 @@ def _goals(folder: ScopeFolder, names: Sequence[str], address: str | None) -> li
     try:
         return find_targets(folder, names)
     except UnknownNode as error:
-        advice = "Give it: --deliver HOST:PORT, or writ book add NAME HOST:PORT."
-        raise UnknownNode(str(error), advice) from None
+        raise UnknownNode(str(error), f"Give --deliver HOST:PORT. {error.advice}") from None

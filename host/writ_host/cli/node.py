@@ -74,11 +74,13 @@ def _sensors(serve: str | None) -> list[str]:
 def _report_start(node: ReportingNode, listen: str, names: list[str]) -> None:
     authority = node.authority
     own_id = node_id(crypto.p256_public(node.private)[0])
+    # a renamed member keeps its old name in config.json
+    name = authority.me.name if authority.me else node.name
     node.report(
         "started",
-        f"{node.name}, node id {own_id.hex()}, listens at {listen} and serves"
+        f"{name}, node id {own_id.hex()}, listens at {listen} and serves"
         f" {', '.join(names) or 'nothing'}",
-        name=node.name,
+        name=name,
         node_id=own_id,
         listen=listen,
         serves=names,

@@ -193,11 +193,14 @@ def certify_(
         if change:
             out.confirm(f"Certify this as epoch {change.new.epoch}?", yes)
             raws = issue_change(out, folder, change, signing, intent)
-        is_noted = policyfile.follow(folder, path, before)
+        problem = policyfile.follow(folder, path, before)
     if change:
         change.announce(out.ok, raws)
-    if not is_noted:
-        out.warn(f"cannot change {path}: it does not name the policy that is in force now")
+    if problem:
+        out.warn(
+            f"cannot change {path}: {problem}. It does not name the policy that is in force now; once"
+            " that is mended: writ policy rebase"
+        )
     warn_of_room(out, folder)
     finish_change(out, folder, found, timeout_s, document)
 
@@ -299,8 +302,8 @@ def rebase(out: Output, file: Path | None, scope: Path) -> None:
     revoked = folder.policy.revoked if folder.policy else []
     missing = sorted(set(revoked) - set(written.revoked_ids(members)))
     entries = [(node.hex(), names.get(node, "")) for node in missing]
-    if not policyfile.rebase(folder, path, lambda text: add_revoked(text, entries)):
-        raise HostError(f"cannot change {path}", "Check its mode, and that it is plain TOML.")
+    if problem := policyfile.rebase(folder, path, lambda text: add_revoked(text, entries)):
+        raise HostError(f"cannot change {path}: {problem}", "Mend that, and run the command again.")
     out.ok(f"{path} starts from epoch {folder.epoch} (head {folder.head.hex()})")
     for node in missing:
         out.line(f"  revoked: {names.get(node, node.hex())}")

@@ -149,15 +149,16 @@ def _run(
             title = f"{kind.verb} {names_text}" + (f": {reason}" if reason else "")
             raws = issue_change(out, folder, change, signing, intent, title)
         # before any word about it: what is certified is in the file, whatever becomes of the output
-        is_noted = policyfile.follow(folder, path, before, kind.edit(members))
+        problem = policyfile.follow(folder, path, before, kind.edit(members))
     if change is None:
         out.ok(f"{kind.verb}d already: {', '.join(one.name for one in members)}")
     else:
         change.announce(out.ok, raws)
-    if not is_noted:
+    if problem:
         what = "add the node ids to" if kind.is_revoked else "remove the members from"
-        out.warn(f"cannot change {path}: {what} `revoked` yourself")
+        again = "once that is mended, run the same command again"
+        out.warn(f"cannot change {path}: {problem}; {again}, or {what} `revoked` yourself")
     warn_of_room(out, folder)
     ids = [one.node_id for one in members]
-    document.update({f"{kind.verb}d": ids, "noted": is_noted})
+    document.update({f"{kind.verb}d": ids, "noted": not problem})
     finish_change(out, folder, found, timeout_s, document)

@@ -127,8 +127,10 @@ def create(
         scope = _found_with_daemons(out, name, records, limit, policy, path, wait_s)
     if local or not files.exists(scope.policy_file):
         files.write_atomically(scope.policy_file, text.encode(), 0o644)
-    policyfile.rebase(scope, scope.policy_file)
+    problem = policyfile.rebase(scope, scope.policy_file)
     out.ok(f"founded {scope.charter.name} in {scope.path}")
+    if problem:
+        out.warn(f"cannot change {scope.policy_file}: {problem}; then: writ policy rebase")
     document = describe(scope)
     _show(out, document)
     out.note(f"next: edit {scope.policy_file}, then  writ member request DIR --name NAME")

@@ -177,7 +177,13 @@ class NodeClient:
         if seen := addressbook.read_last_seen(self.folder.path).get(name):
             return seen.address, seen.node_id
         asked = f" (asked {', '.join(gateways)})" if gateways else ""
-        raise UnknownNode(f"no address is known for {name}{asked}")
+        book = self._books[-1]
+        which = " --node" if book == self.folder.path else " --scope"
+        raise UnknownNode(
+            f"no address is known for {name}{asked}",
+            f"Add it to {book / addressbook.BOOK_FILE}: writ book add {name} HOST:PORT{which} {book};"
+            f" or call coap://HOST:PORT/{target.path}.",
+        )
 
     def identify(self, target: Target, deadline: float) -> bytes:
         """The node id (8 B) of the target. Raises as `call`."""

@@ -11,6 +11,9 @@ from ..textfile import BadText
 # Takes a text and returns it changed, None where it cannot be edited.
 Edit = Callable[[str], str | None]
 
+# Why a file cannot be edited that is TOML, but not in the form that the edits understand.
+NOT_PLAIN = "not plain TOML"
+
 _HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
 _REVOKED = re.compile(r"^[ \t]*revoked[ \t]*=[ \t]*\[", re.MULTILINE)
 _BASE = re.compile(r"^[ \t]*base[ \t]*=[ \t]*\{[^{}\n]*\}", re.MULTILINE)
@@ -97,10 +100,11 @@ def set_base(text: str, epoch: int, head: bytes) -> str | None:
     return _checked(changed, {**before, "base": {"epoch": epoch, "head": head.hex()}})
 
 
-def edit_file(path: Path, *edits: Edit) -> bool:
-    """Apply edits to a policy file, one after the other, and replace it; whether that was possible.
+def edit_file(path: Path, *edits: Edit) -> str:
+    """Apply edits to a policy file, one after the other, and replace it.
 
-    The file has the old or the new content, whatever happens.
+    Returns why that was not possible, "" if it was. The file has the old or the new content,
+    whatever happens.
     """
     try:
         text = before = textfile.read(path)
@@ -108,13 +112,15 @@ def edit_file(path: Path, *edits: Edit) -> bool:
         for edit in edits:
             changed = edit(text)
             if changed is None:
-                return False
+                return NOT_PLAIN
             text = changed
         if text != before:
             files.write_atomically(path, text.encode(), mode)
-    except (OSError, BadText):
-        return False
-    return True
+    except OSError as error:
+        return error.strerror or str(error)
+    except BadText as error:
+        return str(error)
+    return ""
 
 
 def _checked(changed: str, wanted: dict[str, Any]) -> str | None:

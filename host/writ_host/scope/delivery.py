@@ -86,6 +86,10 @@ class Delivery:
         )
 
 
+def _book_add(folder: ScopeFolder, name: str) -> str:
+    return f"writ book add {name} HOST:PORT --scope {folder.path}"
+
+
 def find_targets(folder: ScopeFolder, targets: Sequence[str]) -> list[tuple[str, str]]:
     """[(name, "host:port")] for names in the address book, addresses, and "all" for the whole book.
 
@@ -102,9 +106,16 @@ def find_targets(folder: ScopeFolder, targets: Sequence[str]) -> list[tuple[str,
         elif ":" in target:
             found.append((target, check_address(target)))
         else:
-            raise UnknownNode(f"no address is known for {target}")
+            raise UnknownNode(
+                f"no address is known for {target}",
+                f"Add it to {folder.path / addressbook.BOOK_FILE}: {_book_add(folder, target)}; or"
+                " give HOST:PORT in place of the name.",
+            )
     if targets and not found:
-        raise HostError("book.toml names no address", 'Write lines like: pump1 = "10.0.0.7:5683"')
+        raise HostError(
+            f"{folder.path / addressbook.BOOK_FILE} names no address",
+            f"Add those of the members: {_book_add(folder, 'NAME')}",
+        )
     return list(dict.fromkeys(found))
 
 

@@ -14,12 +14,12 @@ from .folder import ScopeFolder
 State = tuple[int, bytes]
 
 
-def follow(folder: ScopeFolder, path: Path, before: State, *edits: Edit) -> bool:
+def follow(folder: ScopeFolder, path: Path, before: State, *edits: Edit) -> str:
     """Edit a policy file after a change of the policy, and name the state in force as its base.
 
     before: the state that the change began with. The base moves only if the file started from that
     state, or if it says now what is in force: a file that was stale before stays so. Returns
-    whether the file could be edited.
+    as `edit_file`.
     """
 
     def move(text: str) -> str | None:
@@ -30,8 +30,11 @@ def follow(folder: ScopeFolder, path: Path, before: State, *edits: Edit) -> bool
     return edit_file(path, *edits, move)
 
 
-def rebase(folder: ScopeFolder, path: Path, *edits: Edit) -> bool:
-    """Edit a policy file, and name the state in force as its base, whatever it was made from."""
+def rebase(folder: ScopeFolder, path: Path, *edits: Edit) -> str:
+    """Edit a policy file, and name the state in force as its base, whatever it was made from.
+
+    Returns as `edit_file`.
+    """
     return edit_file(path, *edits, lambda text: set_base(text, folder.epoch, folder.head))
 
 

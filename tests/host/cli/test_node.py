@@ -173,6 +173,7 @@ def test_names_are_resolved_by_a_gateway_and_remembered(field: Field) -> None:
         assert time.monotonic() < deadline
     said = writ("get", "unknown/temp", "--node", node, code=1).stderr
     assert f"no address is known for unknown (asked {gateway.address})" in said
+    assert "writ book add unknown HOST:PORT --scope" in said and "book.toml" in said
     assert "is this node itself" in writ("get", "laptop/temp", "--node", node, code=1).stderr
     assert writ("get", "gateway/load", "--node", node).stdout.count(".") == 3
     gateway.kill()

@@ -387,3 +387,13 @@ def test_a_node_says_who_it_is_when_it_starts(
     node.run()
     own_id = node_id(crypto.p256_public(node.private)[0])
     assert capsys.readouterr().out == f"soil, node id {own_id.hex()}, listens at 127.0.0.1:5683\n"
+
+
+def test_a_renamed_member_starts_under_its_new_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node = node_in(tmp_path, listen="127.0.0.1:5683")
+    # config.json keeps the name from before the renaming
+    node.authority.me = SimpleNamespace(name="field-1")
+    node.announce()
+    assert capsys.readouterr().out.startswith("field-1, node id ")

@@ -12,6 +12,13 @@ from ...humanize import as_text
 _LINE_CHARS_MAX = 200
 
 
+def bytes_text(data: bytes) -> str:
+    """Bytes for people, on one line, safe on a terminal: "open" in quotes, or h'00ff'."""
+    text = as_text(data)
+    # the quotes show where it begins and ends, and a text cannot pass for hexadecimal digits
+    return f"h'{data.hex()}'" if text is None else json.dumps(text, ensure_ascii=False)
+
+
 @dataclass(frozen=True)
 class Command:
     """A command whose payload was checked against the action's digest.
@@ -28,11 +35,7 @@ class Command:
     @property
     def payload_text(self) -> str:
         """The whole payload on one line, safe on a terminal: "open", h'00ff' or nothing."""
-        if not self.payload:
-            return "nothing"
-        text = as_text(self.payload)
-        # the quotes show where it begins and ends, and a text cannot pass for hexadecimal digits
-        return f"h'{self.payload.hex()}'" if text is None else json.dumps(text, ensure_ascii=False)
+        return bytes_text(self.payload) if self.payload else "nothing"
 
     @property
     def request_text(self) -> str:

@@ -44,7 +44,7 @@ from ...policy.text import approvals_of
 from ...refusals import rejection_text
 from ...scope.admission import MembershipRequest, is_request, read_request
 from ...scope.validation import TIME_JUMP_AGE_S_MAX, KnownMember, Validation, is_time_jump
-from .command import Command
+from .command import Command, bytes_text
 from .messages import EVIDENCE_BYTES_MAX
 from .origin import STATEMENT_WAIT_MAX_S, age_problem
 from .scopeview import ScopeView
@@ -320,7 +320,7 @@ class _Case:
         by: Any = self._signer(statement)
         self._check_origin(statement, by.name, operators, member.node_id)
         voucher = statement.voucher
-        shown = f"; the node showed it {voucher.hex()}" if voucher else ""
+        shown = f"; the node showed it {bytes_text(voucher)}" if voucher else ""
         self.validation.add_line(f"{by.name} requests the admission{shown}")
         self._check_request(statement.request, member)
         return statement.request

@@ -211,7 +211,11 @@ def test_a_member_requests_the_admission_of_a_neighbour(scope: Scope) -> None:
     asked = [says("gw1", ADMIT, request("soil3"), b"code 17")]
     found = scope.judge(new, evidence=asked)
     assert (found.reason, found.operators) == (None, 1)
-    assert f"gw1 requests the admission; the node showed it {b'code 17'.hex()}" in found.lines
+    assert 'gw1 requests the admission; the node showed it "code 17"' in found.lines
+    # a voucher of no text is shown in hex, and sends nothing to the terminal
+    raw = [says("gw1", ADMIT, request("soil3"), b"\x1b[2J\xff")]
+    (line,) = [one for one in scope.judge(new, evidence=raw).lines if "showed it" in one]
+    assert line.endswith("showed it h'1b5b324aff'")
     for other in (
         says("gone", ADMIT, request("soil3"), b""),  # an expired member's
         says("stranger", ADMIT, request("soil3"), b""),
