@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,7 @@ def run(
 @watch_option
 def status(out: Output, directory: Path, watch: bool) -> None:
     """Show the scope, the governors online, and what is pending."""
-    show(out, directory, "status", view.status, watch)
+    show(out, directory, "status", partial(view.status, directory=directory), watch)
 
 
 @command(group)
@@ -182,7 +183,7 @@ def status(out: Output, directory: Path, watch: bool) -> None:
 @watch_option
 def pending(out: Output, directory: Path, watch: bool) -> None:
     """Show the open proposals and ceremonies, and what they wait for."""
-    show(out, directory, "pending", view.pending, watch)
+    show(out, directory, "pending", partial(view.pending, directory=directory), watch)
 
 
 @command(group)

@@ -13,8 +13,8 @@ from .layout import field_lines, table_lines
 _DECISIONS_SHOWN = 5
 
 
-def status(found: Document, width: int | None = None) -> list[str]:
-    """The lines of `writ governor status`. width: as in layout.py."""
+def status(found: Document, width: int | None = None, directory: object = "DIR") -> list[str]:
+    """The lines of `writ governor status`. width: as in layout.py; directory: as in `awaited`."""
     rows = [
         ("governor", f"{found['name']} ({found['state']})"),
         ("peers", found["peers"]),
@@ -29,7 +29,7 @@ def status(found: Document, width: int | None = None) -> list[str]:
     elif found["state"] == "retired":
         rows.append(("retired", "other governors are in force; its node still serves devices"))
     waiting = found["pending"] + found["ceremonies"]
-    rows.append(("pending", f"{waiting}: writ governor pending" if waiting else "none"))
+    rows.append(("pending", f"{waiting}: writ governor pending {directory}" if waiting else "none"))
     lines = field_lines(dict(rows), width)
     if found.get("governors") and found["state"] != "retired":
         lines += ["", *_governors(found["governors"], width)]
@@ -88,14 +88,14 @@ def _governors(listed: Sequence[Document], width: int | None) -> list[str]:
     return table_lines(("", "governor", "state"), cells, width)
 
 
-def pending(found: Document, width: int | None = None) -> list[str]:
-    """The lines of `writ governor pending`. width: as in layout.py."""
+def pending(found: Document, width: int | None = None, directory: object = "DIR") -> list[str]:
+    """The lines of `writ governor pending`. width, directory: as in `status`."""
     listed = [*found["ceremonies"], *found["proposals"]]
     lines = [line for line in [_missing(found)] if line]
     if not listed:
         return [*lines, "nothing is pending"]
     for one in listed:
-        lines += [*([""] if lines else []), *item(one)]
+        lines += [*([""] if lines else []), *item(one, directory)]
     return lines
 
 
@@ -117,6 +117,8 @@ def item(one: Document, directory: object = "DIR") -> list[str]:
     """
     lines = [f"{one['id'][:8]}  {one['title']}"]
     lines += [f"  {line}" for line in one["lines"]]
+    if one.get("created_s"):
+        lines.append(f"  proposed by {one['proposer']}, {humanize.moment(one['created_s'])}")
     if one.get("fingerprint"):
         lines.append(f"  ceremony fingerprint  {one['fingerprint']}")
         lines.append("  compare it by voice with the other operators before you approve")

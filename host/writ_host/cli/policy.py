@@ -1,10 +1,13 @@
 """`writ policy`: check, compare, certify, clean up and show a scope's policy."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+
+from writ.authority.capsule import Member
 
 from ..errors import HostError
 from ..governor.client.connection import read_daemon
@@ -20,6 +23,7 @@ from ..scope.change import (
     RestoresMembers,
     StalePolicyFile,
     cleaning,
+    is_clean,
     policy_change,
     renewal_drafts,
     to_renew,
@@ -336,22 +340,29 @@ def clean(
     folder = open_scope(out, scope, signing)
     with issuing(out, folder, signing):
         found = find_targets(folder, targets)
-        renewed = to_renew(folder)
-        change = cleaning(folder)
-        what = "1 member is" if len(renewed) == 1 else f"{len(renewed)} members are"
-        out.line(f"{what} renewed first")
-        _show_change(out, folder, change)
-        out.confirm(f"Renew them, and certify this as epoch {change.new.epoch}?", yes)
-        if renewed:
-            drafts = renewal_drafts(folder, renewed)
-            signer = open_signer(out, folder, signing)
-            issuance.issue(folder, drafts, signer, f"renew {len(renewed)} members")
-        intent = pending.intent_key("clean", folder.epoch)
-        change = resume_change(out, folder, cleaning(folder), signing, intent)
+        intent = pending.intent_key("clean")
+        drafts = resume_drafts(out, folder, signing, intent)
+        renewed: list[Member] = []
+        raws: list[bytes] = []
         before = folder.epoch, folder.head
-        raws = issue_change(out, folder, change, signing, intent)
-        policyfile.follow(folder, folder.policy_file, before, lambda text: _tidy(folder, text))
-    change.announce(out.ok, raws)
+        change = cleaning(folder)
+        if is_clean(folder):
+            # by the proposal of this command, or without it
+            pending.remove(folder, intent)
+            change = PolicyChange(change.old, change.old or change.new, None)
+        else:
+            renewed = _renew_before_cleaning(out, folder, signing, yes)
+            change = cleaning(folder)
+            if drafts is not None:
+                change = dataclasses.replace(change, drafts=drafts)
+            raws = issue_change(out, folder, change, signing, intent)
+        problem = policyfile.follow(folder, folder.policy_file, before, partial(_tidy, folder))
+    if raws:
+        change.announce(out.ok, raws)
+    else:
+        out.ok(f"clean already at epoch {folder.epoch}: no revoked ids, and nothing to void")
+    if problem:
+        out.warn(f"cannot change {folder.policy_file}: {problem}; then: writ policy rebase")
     done = delivery.deliver(out, found, full_sender(folder, timeout_s))
     warn_of_room(out, folder)
     out.json(
@@ -363,6 +374,22 @@ def clean(
         }
     )
     delivery.finish(out, done, delivery.DELIVER_MEMBERS)
+
+
+def _renew_before_cleaning(
+    out: Output, folder: ScopeFolder, signing: SigningOptions, yes: bool
+) -> list[Member]:
+    """Show the clean-up, ask for confirmation, and renew the members that would lose their place."""
+    renewed, change = to_renew(folder), cleaning(folder)
+    what = "1 member is" if len(renewed) == 1 else f"{len(renewed)} members are"
+    out.line(f"{what} renewed first")
+    _show_change(out, folder, change)
+    out.confirm(f"Renew them, and certify this as epoch {change.new.epoch}?", yes)
+    if renewed:
+        drafts = renewal_drafts(folder, renewed)
+        signer = open_signer(out, folder, signing)
+        issuance.issue(folder, drafts, signer, f"renew {len(renewed)} members")
+    return renewed
 
 
 def _tidy(folder: ScopeFolder, text: str) -> str | None:

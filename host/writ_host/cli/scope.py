@@ -218,17 +218,22 @@ def _page(
 def show(out: Output, scope: Path) -> None:
     """Show a scope: its governors, and the age of its policy and beacon."""
     view = open_view(scope)
-    document = describe(view.folder)
+    document = describe(view.folder, view.governors)
     _show(out, document)
     view.say(out)
     out.json({**document, **view.document()})
 
 
-def describe(folder: ScopeFolder) -> dict[str, Any]:
-    """The document of `scope show`."""
+def describe(folder: ScopeFolder, governors: tuple[int, int] | None = None) -> dict[str, Any]:
+    """The document of `scope show`.
+
+    governors: (number, threshold) of those in force, None for what the scope's folder knows. It
+    has no more than the charter's governors, those of the founding, and whether others followed.
+    """
     charter, policy, beacon = folder.charter, folder.policy, folder.beacon
-    count = len(charter.governors)
-    offline, byzantine = tolerance(count, charter.threshold)
+    is_founding = folder.group_key == charter.group_key and not (policy and policy.committee)
+    count, threshold = governors or (len(charter.governors), charter.threshold)
+    offline, byzantine = tolerance(count, threshold)
     members = folder.members.newest()
     return {
         "name": charter.name,
@@ -238,7 +243,8 @@ def describe(folder: ScopeFolder) -> dict[str, Any]:
         "group_key": folder.group_key,
         "founded": charter.founded,
         "governors": count,
-        "threshold": charter.threshold,
+        "threshold": threshold,
+        "governors_of_founding": governors is None and not is_founding,
         "tolerates_offline": offline,
         "tolerates_byzantine": byzantine,
         "seats_here": keyring.names_in(folder.path / "governors"),
@@ -263,6 +269,7 @@ def _show(out: Output, document: dict[str, Any]) -> None:
     age = humanize.duration(now_s() - beacon) if beacon else ""
     limit = humanize.duration(document["beacon_age_max_s"])
     tolerates = tolerance_text(document["tolerates_offline"], document["tolerates_byzantine"])
+    at = " at the founding; changed since" if document["governors_of_founding"] else ""
     out.fields(
         {
             "scope": f"{document['name']} ({document['scope'].hex()})",
@@ -270,8 +277,8 @@ def _show(out: Output, document: dict[str, Any]) -> None:
             "group key": document["group_key"],
             "key fingerprint": document["key_fingerprint"],
             "founded": humanize.moment(document["founded"]),
-            "governors": f"{document['threshold']} of {document['governors']} certify",
-            "tolerates": tolerates,
+            "governors": f"{document['threshold']} of {document['governors']} certify{at}",
+            "tolerates": tolerates + at,
             "seats here": document["seats_here"] or None,
             "epoch": f"{document['epoch']} (head {document['head'].hex()})",
             "beacon": f"{age} old; fresh for {limit}" if beacon else "none",

@@ -26,7 +26,8 @@ class View:
 
     daemon: the governor's folder that was asked, None without one; unreached: why it could not be
     asked, or None; as_of: Unix seconds of the last sync, None if there was none; heard: what that
-    governor's node has heard of members, {node id (hex): {"address", "epoch", "heard"}}.
+    governor's node has heard of members, {node id (hex): {"address", "epoch", "heard"}};
+    governors: (number, threshold) of those in force, None where the governor did not say.
     """
 
     folder: ScopeFolder
@@ -34,6 +35,7 @@ class View:
     unreached: str | None = None
     as_of: int | None = None
     heard: dict[str, dict[str, Any]] = field(default_factory=dict)
+    governors: tuple[int, int] | None = None
 
     def of(self, node_id: bytes) -> dict[str, Any]:
         """What was heard of this node (8 B): address, epoch, heard; {} for nothing."""
@@ -73,16 +75,19 @@ def open_view(scope: Path) -> View:
         return View(folder)
     mark = folder.path / SYNCED
     heard: dict[str, dict[str, Any]] = {}
+    governors = None
     unreached = None
     try:
         with connect(daemon) as client:
             sync(folder, client)
             heard = _heard(client)
+            quorum = client.ask("pending").get("quorum")
+            governors = (quorum["count"], quorum["threshold"]) if quorum else None
         mark.touch()
     except (HostError, OSError) as error:
         unreached = str(error)
     as_of = int(mark.stat().st_mtime) if files.exists(mark) else None
-    return View(folder, daemon, unreached, as_of, heard)
+    return View(folder, daemon, unreached, as_of, heard, governors)
 
 
 def _heard(client: Any) -> dict[str, dict[str, Any]]:

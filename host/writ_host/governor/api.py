@@ -10,6 +10,7 @@ The first digits of an id are enough. Bytes are in hex.
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 from writ.authority.capsule import BEACON, KIND_NAMES
 
@@ -19,13 +20,14 @@ from ..humanize import utc_minute
 from ..scope.clock import ClockJump
 from . import backup, snapshot
 from .activation import names_seat
+from .ceremonies.errors import ChangeRunning
 from .ceremonies.record import Record
 from .ceremonies.views import CeremonyView
 from .control import LOG_MAX, Document, field
 from .core.core import Core
 from .governor import LEARNING, RETIRED, Governor
 from .proposals import messages
-from .proposals.proposal import OPEN, ProposalView
+from .proposals.proposal import OPEN, Proposal, ProposalView
 
 ID_DIGITS_MIN = 4
 # One page of capsules; its hex must fit a line of the socket.
@@ -217,18 +219,43 @@ class Api:
         if kind == "change":
             self._check_change(records, remove)
         core = governor.require_core()
-        view, outputs = governor.ceremonies.propose_change(
+        propose = partial(
+            governor.ceremonies.propose_change,
             kind,
             records,
             remove,
             request.get("threshold"),
-            field(request, "dry_run", bool),
-            governor.now_ms(),
+            now_ms=governor.now_ms(),
             dealers=self._dealers(remove, [one.governor.name for one in records]),
             charter=core.context.chain.charter if kind == "succeed" else None,
         )
-        governor.handle_ceremony_outputs(outputs)
+        view, _ = propose(dry=True)
+        self._check_not_running(view.title)
+        if not field(request, "dry_run", bool):
+            view, outputs = propose()
+            governor.handle_ceremony_outputs(outputs)
         return _ceremony(view)
+
+    def _check_not_running(self, title: str) -> None:
+        """Raises `ChangeRunning` while a change with this title is not in force yet."""
+        for one in self._governor.ceremonies.views():
+            if one.title != title:
+                continue
+            if one in self._governor.ceremonies.pending():
+                id = one.id.hex()[:8]
+                seen = f", ceremony fingerprint {one.fingerprint}" if one.fingerprint else ""
+            elif found := self._proposals_for(one.seat_id):
+                id, seen = found[-1].id.hex()[:8], ", which puts its new shares in force"
+            else:
+                continue
+            raise ChangeRunning(
+                f"{title}: one is running: {id}{seen}", ChangeRunning.advice.replace("ID", id)
+            )
+
+    def _proposals_for(self, seat_id: bytes) -> list[Proposal]:
+        """The open proposals that put the seats of a ceremony in force."""
+        pool = self._governor.require_core().pool
+        return [one for one in pool.proposals if seat_id and names_seat(one, seat_id)]
 
     def _check_change(self, records: Sequence[Record], remove: Sequence[str]) -> None:
         self._governor.require_core()
@@ -283,7 +310,7 @@ class Api:
         seat_id = field(request, "seat_id", bytes)
         core = self._governor.require_core()
         chain = core.context.chain
-        found = [one for one in core.pool.proposals if seat_id and names_seat(one, seat_id)]
+        found = self._proposals_for(seat_id)
         return {
             "in_force": bool(seat_id) and seat_id in (chain.committee, chain.group_key),
             "proposal": _proposal(core.pool.view(found[-1])) if found else None,

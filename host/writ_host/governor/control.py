@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import selectors
 import socket
 import stat
@@ -42,6 +43,11 @@ TIMEOUT_S = 15.0
 WAIT_S_MAX = 10.0
 # The most entries of the log in one answer.
 LOG_MAX = 1000
+
+# A command in a text of the daemon that is meant for the same daemon.
+_OWN_COMMAND = re.compile(
+    r"(writ governor (?:pending|status|log|approve|deny))(?: DIR)?(?=[ .;:,]|$)(?! at )"
+)
 
 Document = dict[str, Any]
 Handle = Callable[[Document], Document]
@@ -374,8 +380,13 @@ class ControlClient:
         except OSError:
             raise self._gone("the daemon has stopped") from None
         if (error := answer.get("error")) is not None:
-            raise ControlFailed(error["name"], error["message"], error["advice"])
+            texts = [self._with_folder(str(error[key])) for key in ("message", "advice")]
+            raise ControlFailed(error["name"], *texts)
         return answer
+
+    def _with_folder(self, text: str) -> str:
+        """A text of the daemon whose commands name the folder, as they must without a default."""
+        return _OWN_COMMAND.sub(lambda found: f"{found[1]} {self._folder}", text)
 
     def ask_anew(
         self, do: str, seen: Document, wait_s: float = WAIT_S_MAX, **parameters: object

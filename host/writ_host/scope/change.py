@@ -275,6 +275,15 @@ def cleaning(folder: ScopeFolder) -> PolicyChange:
     return _change(folder, old, new, None)
 
 
+def is_clean(folder: ScopeFolder) -> bool:
+    """Whether `cleaning` would change nothing: no id is revoked, and nothing is left to void.
+
+    Memberships of the last epoch are not void after a clean-up: it has renewed them.
+    """
+    old = _policy_of(folder)
+    return not old.revoked and old.void_before >= folder.epoch - 1
+
+
 def _change(
     folder: ScopeFolder, old: Policy | None, new: Policy, ops: list[Any] | None
 ) -> PolicyChange:

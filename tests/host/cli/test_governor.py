@@ -327,6 +327,12 @@ def test_a_succession_replaces_the_group_key(council: Council) -> None:
     assert council.writ("scope", "beacon", "--wait", "20")
     after = ScopeFolder.open(council.scope)
     assert after.charter.scope == before.charter.scope and after.group_key != before.group_key
+    shown = council.writ("scope", "show")
+    assert (shown["threshold"], shown["governors"]) == (2, 3) and shown["tolerates_offline"] == 1
+    # without a daemon only the founding is known
+    (council.scope / "governor").rename(council.root / "pointer")
+    assert "3 of 4 certify at the founding; changed since" in council.run("scope", "show").stdout
+    (council.root / "pointer").rename(council.scope / "governor")
     # the policy still names the committee of the change before, which has no effect any more
     council.with_approval("b", "member", "revoke", "d", "--yes")
     for name in "abe":

@@ -34,6 +34,9 @@ def test_an_approval_asks_for_no_other_one_of_the_same_operator() -> None:
         "reason": "",
     }
     assert any("writ governor approve" in line for line in governorview.item(proposal))
+    # two equal actions differ in when they were proposed
+    dated = governorview.item({**proposal, "proposer": "a", "created_s": 1800000000})
+    assert "  proposed by a, 2027-01-15 08:00:00Z" in dated
     shown = governorview.item(proposal, None)
     assert shown[-1] == "  approved by 0 of 2 operators"
     said = {"governor": "a", "yes": True, "time": 0, "reason": ""}

@@ -129,6 +129,35 @@ def test_a_stale_proposal_is_drafted_anew(council: Council) -> None:
     assert finish(council.begin(*revoke, "--wait", "20", "--json"))["revoked"]
 
 
+def test_a_clean_up_is_taken_by_a_later_command(council: Council) -> None:
+    be_members(council, "six", "seven")
+    finish_revocation(council, "six")
+    clean = ("policy", "clean", "--yes")
+    epoch = ScopeFolder.open(council.scope).epoch
+    kinds: list[str] = []
+    # first the renewals are approved, then the policy
+    while left := (found := council.writ(*clean, "--no-wait")).get("pending"):
+        assert council.writ(*clean, "--no-wait")["pending"] == left
+        kinds.append(left[0]["kind"])
+        council.writ("governor", "approve", "b", left[0]["id"][:8], "--yes")
+        wait_for(lambda left=left: left[0]["id"] not in proposals(council))
+    assert kinds[-1] == "policy" and len(kinds) <= 2
+    assert (found["epoch"], found["changes"], found["capsules"]["policy"] is None) == (
+        epoch + 1, False, False,
+    )  # fmt: skip
+    assert not kept(council) and not proposals(council)
+    assert "# six" not in (council.scope / "policy.toml").read_text()
+    assert not council.writ("policy", "diff")["changes"]
+    # once more: it says so, and proposes nothing
+    again = council.run(*clean)
+    assert again.returncode == 0 and "clean already" in again.stdout
+    assert ScopeFolder.open(council.scope).epoch == epoch + 1 and not proposals(council)
+
+
+def finish_revocation(council: Council, name: str) -> None:
+    council.with_approval(("b",), "member", "revoke", name, "--yes")
+
+
 def test_options_for_waiting_exclude_each_other(council: Council) -> None:
     for words in (("--no-wait", "--wait", "3"), ("--no-wait", "--local")):
         assert council.writ("scope", "beacon", *words, code=2)["error"]
@@ -140,6 +169,12 @@ def test_options_for_waiting_exclude_each_other(council: Council) -> None:
 def test_a_change_with_no_wait_returns_the_pending_ceremony(council: Council) -> None:
     made = council.writ("governor", "refresh", "a", "--yes", "--no-wait")
     assert made["state"] != "done" and not made["in_force"] and made["id"]
+    # the same command, run again, starts no second ceremony with another fingerprint
+    error = council.writ("governor", "refresh", "a", "--yes", "--no-wait", code=1)["error"]
+    assert "one is running" in error["message"] and made["id"][:8] in error["message"]
+    assert made["fingerprint"] in error["message"]
+    assert f"writ governor deny {council.path('a').name} {made['id'][:8]}" in error["advice"]
+    assert len(council.ask("a", "pending")["ceremonies"]) == 1
     denied = council.writ("governor", "deny", "a", made["id"][:8], "--yes", "--reason", "not now")
     assert denied["decided"] == "denied"
 
@@ -152,6 +187,9 @@ def test_a_denied_refresh_ends_the_command(council: Council) -> None:
     assert (
         found["title"] == "putting in force: refreshing shares (farm)" and found["operators"] == 2
     )
+    # its ceremony is done, and its shares are not in force yet
+    error = council.writ("governor", "refresh", "a", "--yes", code=1)["error"]
+    assert "one is running" in error["message"] and found["id"][:8] in error["message"]
     for name in "bc":
         wait_for(lambda name=name: council.waiting(name))
         council.writ("governor", "deny", name, found["id"][:8], "--yes", "--reason", "why?")

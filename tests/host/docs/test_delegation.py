@@ -103,8 +103,8 @@ class Farm:
         self.processes.append(process)
         return process.start()
 
-    def approve(self, kind: str, *names: str) -> str:
-        """Approve the pending proposal of this kind at these governors; the proposal as JSON."""
+    def approve(self, kind: str, *names: str, yes: bool = True) -> str:
+        """Approve, or deny, the pending proposal of this kind at these governors; the proposal as JSON."""
         first = self.council.governors[0]
         found: list[dict[str, object]] = []
 
@@ -115,7 +115,7 @@ class Farm:
         wait(is_pending, f"a proposal of kind {kind}")
         for one in self.council.governors:
             if one.local.seat.name in names:
-                one.ask("decide", id=found[0]["id"], yes=True, reason="seen")
+                one.ask("decide", id=found[0]["id"], yes=yes, reason="seen")
         return json.dumps(found[0])
 
 
@@ -156,6 +156,20 @@ def test_two_approvals_open_the_gate_exactly_once(farm: Farm) -> None:
     farm.approve("action", "ben")
     wait(lambda: asks.output.count("moved 68 None") == 2, "the second move")
     assert gate.output.count("the gate goes to open") == 2
+
+
+def test_a_panel_that_finds_no_sluice_or_no_approval_says_why(farm: Farm) -> None:
+    sluice, panel, _ = farm.council.devices
+    # a gateway that knows no sluice
+    path = farm.provisioned(panel, gateways=farm.governors[:1])
+    farm.run("panel.py", path).wait_for("not found 0 ", 60)
+    gate = farm.run("sluice.py", farm.provisioned(sluice))
+    farm.configure(path, gateways=[gate.address])
+    asks = farm.run("panel.py", path)
+    farm.approve("action", "anna", "ben", "carl", yes=False)
+    asks.wait_for("agreed 131 None", 60)
+    wait(lambda: len(asks.output.splitlines()) > 2, "the reason")
+    assert "denied" in asks.output.splitlines()[2]
 
 
 def test_a_neighbour_is_met_admitted_and_welcomed(farm: Farm) -> None:

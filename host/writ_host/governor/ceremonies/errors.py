@@ -37,3 +37,12 @@ class HasSeat(InvitationRefused):
 
     advice = "A governor has one scope: make another governor for a second scope."
     rejection = WrongScope
+
+
+class ChangeRunning(HostError):
+    """A change of governors that is under way already, or is not in force yet."""
+
+    advice = (
+        "Follow it: writ governor pending DIR. To begin anew, deny it first: writ governor deny DIR"
+        " ID"
+    )
