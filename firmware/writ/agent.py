@@ -229,13 +229,8 @@ class Node(Core):
         """Print name, node id and address, which an operator compares before admitting a node."""
         own_id = node_id(crypto.p256_public(self.private)[0])
         # a renamed member keeps its old name in config.json
-        print(
-            (self.authority.me or self).name
-            + ", node id "
-            + own_id.hex()
-            + ", listens at "
-            + self._listen
-        )
+        name = (self.authority.me or self).name
+        print(name + ", node id " + own_id.hex() + ", listens at " + self._listen)
 
     def run(self):
         """Announce this node, and serve until `stop` is called."""

@@ -202,8 +202,8 @@ def certify_(
         change.announce(out.ok, raws)
     if problem:
         out.warn(
-            f"cannot change {path}: {problem}. It does not name the policy that is in force now; once"
-            " that is mended: writ policy rebase"
+            f"cannot change {path}: {problem}. It does not name the policy that is in force now;"
+            " once that is mended: writ policy rebase"
         )
     warn_of_room(out, folder)
     finish_change(out, folder, found, timeout_s, document)
@@ -379,7 +379,7 @@ def clean(
 def _renew_before_cleaning(
     out: Output, folder: ScopeFolder, signing: SigningOptions, yes: bool
 ) -> list[Member]:
-    """Show the clean-up, ask for confirmation, and renew the members that would lose their place."""
+    """Show the clean-up, ask for confirmation, and renew the members that it would void."""
     renewed, change = to_renew(folder), cleaning(folder)
     what = "1 member is" if len(renewed) == 1 else f"{len(renewed)} members are"
     out.line(f"{what} renewed first")

@@ -178,11 +178,12 @@ class NodeClient:
             return seen.address, seen.node_id
         asked = f" (asked {', '.join(gateways)})" if gateways else ""
         book = self._books[-1]
-        which = " --node" if book == self.folder.path else " --scope"
+        option = "--node" if book == self.folder.path else "--scope"
+        add = f"writ book add {name} HOST:PORT {option} {book}"
         raise UnknownNode(
             f"no address is known for {name}{asked}",
-            f"Add it to {book / addressbook.BOOK_FILE}: writ book add {name} HOST:PORT{which} {book};"
-            f" or call coap://HOST:PORT/{target.path}.",
+            f"Add it to {book / addressbook.BOOK_FILE}: {add}; or call"
+            f" coap://HOST:PORT/{target.path}.",
         )
 
     def identify(self, target: Target, deadline: float) -> bytes:
