@@ -143,8 +143,23 @@ class Node(Core):
             # otherwise the node might never receive a message again
             self.make_room(error)
             self._is_full = True
+        self._unload_rare()
         # collect now, while little is in use, rather than in the middle of a handshake
         tidy()
+
+    def _unload_rare(self):
+        # code of events that are rare, such as a succession: a handshake needs its room
+        unload("node.statement")
+        unload("node.renewal")
+        unload("node.resolve")
+        unload("node.ccs")
+        unload("authority.lookup")
+        unload("authority.succession")
+        actions = self.authority.actions
+        if actions and not actions.is_waiting(self.authority.now_s(self.now_ms)):
+            # the nonces of executed actions are on flash
+            self.authority.actions = None
+            unload("authority.actions")
 
     def _handle(self, data, address):
         # handle a datagram and send the answer. If the heap is full, what strangers left here is

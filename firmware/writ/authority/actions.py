@@ -52,6 +52,10 @@ class Actions:
         """Drop the waiting actions; executed ones stay recorded."""
         self._waiting = []
 
+    def is_waiting(self, now_s):
+        """Whether an action waits that has not expired."""
+        return any([action.expires > now_s for action in self._waiting])
+
     def find(self, method, path, now_s, digest=None):
         """The waiting action for such a request, or None. digest: None for a partial payload."""
         for action in self._waiting:

@@ -1,6 +1,7 @@
 """Capsules for other nodes: the next one after an epoch, or one by its digest.
 
-A part of authority.py that is loaded when another node asks.
+A part of authority.py that is loaded when another node asks; one that missed a change of the group
+key asks without a session (catchup.py).
 """
 
 from . import capsule as capsules
@@ -41,3 +42,21 @@ def by_digest(authority, start):
         if raw and capsules.digest(raw)[:16] == start:
             return raw
     return None
+
+
+def missed(authority, query, epoch):
+    """The capsule (bytes) that a node of this epoch needs next, or None.
+
+    "i=" and a node id in hex: the member capsule of that node; else the succession after `epoch`.
+    """
+    for item in query:
+        if item[:2] == "i=":
+            for member in [authority.me] + list(authority.peers.values()):
+                if member and member.node_id.hex() == item[2:]:
+                    return member.raw
+            return None
+    if authority.key_epoch <= epoch:
+        return None
+    from .succession import after
+
+    return after(authority.store, epoch).raw

@@ -201,6 +201,9 @@ def ed25519_verify(public, message, signature):
     # one read and one write of the cache, so that threads cannot mix a key with another's comb
     known, comb = _last
     if public != known:
+        # after a succession the room of the former key's comb is needed
+        known = comb = None
+        _last = (None, None)
         comb = compute(_comb, public)
         if comb:
             # y = 1 for the neutral point alone, so [L]A is another one if A's order is not L

@@ -2,10 +2,11 @@
 
 Such a node can verify no capsule of its peers, and they can verify none of its capsules. It sends
 plain requests for capsules: each succession after its epoch, then its own new member capsule.
-A part of client.py and sync.py, loaded when that happens.
+A part of client.py, loaded when that happens.
 """
 
 from ..authority.capsule import node_id
+from ..compat import unload
 from ..errors import Rejection
 from ..wire import coap
 from ..wire.coap import Message
@@ -64,6 +65,7 @@ class CatchUp:
         me = authority.me
         if own not in self._queries and not (me and me.key_epoch == authority.key_epoch):
             return self._ask(own, now_ms)
+        unload("node.catchup")
         out = []
         for call in self._calls:
             if self._state() != self._start:
@@ -71,21 +73,3 @@ class CatchUp:
             else:
                 context.client.finish(call, rejection=self._rejection)
         return out
-
-
-def find(authority, query, epoch):
-    """The capsule (bytes) that a node of this epoch needs next, or None.
-
-    "i=" and a node id in hex: the member capsule of that node; else the succession after `epoch`.
-    """
-    for item in query:
-        if item[:2] == "i=":
-            for member in [authority.me] + list(authority.peers.values()):
-                if member and member.node_id.hex() == item[2:]:
-                    return member.raw
-            return None
-    if authority.key_epoch <= epoch:
-        return None
-    from ..authority.succession import after
-
-    return after(authority.store, epoch).raw

@@ -397,7 +397,15 @@ class Server:
 
     def tick(self, now_ms):
         """Send the notifications that are due. [(address, datagram)]."""
-        return self._notifier.tick(now_ms) if self._notifier else []
+        if not self._notifier:
+            return []
+        if not self._notifier.entries:
+            # the last observer has gone
+            self._notifier = None
+            unload("node.notifier")
+            unload("wire.observe")
+            return []
+        return self._notifier.tick(now_ms)
 
     def due_ms(self):
         """When `tick` has a notification to send next, or None for never."""

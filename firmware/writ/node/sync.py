@@ -96,9 +96,9 @@ class Sync:
         return 0
 
     def _find_succession(self, request):
-        from .catchup import find
+        from ..authority.lookup import missed
 
-        return find(self._context.authority, request.query, self._requested_epoch(request))
+        return missed(self._context.authority, request.query, self._requested_epoch(request))
 
     def _find_member(self, query):
         # [capsule, last known address or null]; a handshake with that address proves who is there
