@@ -79,7 +79,8 @@ def check(out: Output, file: Path | None, scope: Path) -> None:
         out.warn(text)
     failed = sum(not result.passed for result in results)
     rules = len(written.wire_rules)
-    out.line(f"{rules} rules, {len(results)} tests, {failed} failed, {len(found)} warnings")
+    warned = f"{len(found)} {'warning' if len(found) == 1 else 'warnings'}"
+    out.line(f"{rules} rules, {len(results)} tests, {failed} failed, {warned}")
     out.json(
         {
             "file": path,

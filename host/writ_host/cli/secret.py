@@ -78,18 +78,20 @@ def _passphrase_in(path: Path) -> keyfile.Passphrase:
         raise HostError(f"{path}: not UTF-8 text", "Save it as UTF-8.") from None
 
 
-def _ask(is_new: bool = False) -> str:
-    text: str = click.prompt(PROMPT, hide_input=True, confirmation_prompt=is_new, err=True)
+def _ask(prompt: str = PROMPT) -> str:
+    text: str = click.prompt(prompt, hide_input=True, err=True)
     return text
 
 
 def _ask_new(out: Output) -> keyfile.Passphrase:
-    """Ask until a new passphrase is long enough."""
+    """Ask until a new passphrase is long enough, and was typed twice."""
     while True:
-        found = keyfile.Passphrase(_ask(is_new=True))
+        found = keyfile.Passphrase(_ask())
         try:
             found.check_new()
         except WeakPassphrase as error:
-            out.warn(str(error))
-        else:
+            out.note(f"refused: {error}")
+            continue
+        if _ask("Repeat for confirmation") == found.text:
             return found
+        out.note("refused: the two are not the same")

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from cli_rig import Rig
 from hypothesis import given, settings
@@ -18,6 +19,8 @@ from writ.errors import Rejection, WrongScope
 from writ.node.statement import member_request
 from writ_host import files
 from writ_host.ceremony import keyring
+from writ_host.cli import secret
+from writ_host.cli.output import Output
 from writ_host.keys import keyfile
 from writ_host.node import addressbook, provision
 from writ_host.scope import change as change_
@@ -400,3 +403,22 @@ def test_a_folder_is_locked_while_one_command_certifies(rig: Rig) -> None:
     with ScopeFolder.open(rig.scope).lock():
         assert rig.run("scope", "beacon", "--json").error["name"] == "FolderInUse"
     assert parse((rig.scope / "beacon.cbor").read_bytes()).kind == 4
+
+
+def test_a_short_passphrase_is_refused_before_it_is_repeated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = ["short", "several random words", "several other words"]
+    typed += ["several random words"] * 2
+    asked: list[str] = []
+
+    def prompt(text: str, **_: object) -> str:
+        asked.append(text)
+        return typed.pop(0)
+
+    monkeypatch.setattr(click, "prompt", prompt)
+    found = secret._ask_new(Output(False))
+    assert found.text == "several random words" and not typed
+    assert [one.startswith("Repeat") for one in asked] == [False, False, True, False, True]
+    said = capsys.readouterr()
+    assert "refused: the passphrase has 5 characters" in said.out and "warning" not in said.err
