@@ -34,7 +34,8 @@ from .signers import wait_option
 def _needed(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path:
     # a default of None counts as given
     if value is None:
-        raise click.MissingParameter(ctx=ctx, param=param)
+        message = "For a default of DIR: writ use --governor DIR, or WRIT_GOVERNOR"
+        raise click.MissingParameter(message, ctx=ctx, param=param)
     return value
 
 

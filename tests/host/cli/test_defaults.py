@@ -231,3 +231,11 @@ def council_words(council: Any, words: str, count: int, governor: str = "") -> l
         for line in done.stdout.splitlines()
         if line.startswith("plain,")
     ]
+
+
+def test_a_missing_folder_of_a_governor_names_its_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    ran = Rig(tmp_path).run("governor", "pending", env={"WRIT_GOVERNOR": ""})
+    assert ran.code == 2 and "writ use --governor DIR, or WRIT_GOVERNOR" in ran.err
