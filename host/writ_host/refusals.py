@@ -32,7 +32,8 @@ _ADVICE: dict[str, str] = {
     "NotAllowed": "Change the policy (writ policy diff, then writ policy certify) or the roles.",
     "NotFound": "writ get NODE/.well-known/core lists the resources of a node.",
     "NotFresh": "The node needs a newer beacon: writ scope beacon.",
-    "NotMember": "Request membership first: writ member request.",
+    "NotMember": "A member needs its newest capsule: writ member deliver NAME. Another node needs a"
+    " membership first: writ member request.",
     "NotOurs": "Use this node's own member capsule: this one belongs to another node.",
     "RateLimited": "The node limits the rate of such requests: wait a few seconds and try again.",
     "Replayed": "Nothing to do: the message was received before.",

@@ -35,7 +35,7 @@ RENEW_BEFORE_S = RENEWAL_S_MAX // 3
 CHECK_MS = 10_000
 # The governors take turns of this length to propose the capsules of others.
 TURN_S = 30
-# Outdated capsules that one check reads: a scope may have thousands that nobody renews.
+# Outdated capsules that one check reads: thousands of void ones may be among them.
 READ_MAX = 1024
 # Renewals that wait at most, of this governor's OPEN_EACH_MAX proposals: the rest is for members.
 WAITING_MAX = OPEN_EACH_MAX // 2

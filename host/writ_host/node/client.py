@@ -11,26 +11,23 @@ from pathlib import Path
 
 from writ.authority.capsule import Member
 from writ.errors import (
-    EchoRequired,
     Expired,
     NotMember,
-    PeerFailed,
     RateLimited,
     Rejection,
     Revoked,
-    TimedOut,
     UnknownCredential,
-    UsageError,
 )
 from writ.node.call import Answer, Call
 from writ.node.resolve import resolve
 from writ.wire import coap
 
 from ..errors import HostError, NoNode, NotReachable, RefusedByNode, UnknownNode
-from ..refusals import advice_for, parse_reason, peer_rejection, rejection_text
+from ..refusals import parse_reason
 from ..target import Target
-from . import addressbook
+from . import addressbook, callerror
 from .folder import NodeFolder
+from .owncapsule import Fetch, is_outdated
 from .resolver import numeric
 
 GET, POST, PUT, DELETE = coap.GET, coap.POST, coap.PUT, coap.DELETE
@@ -90,9 +87,11 @@ class NodeClient:
     def __init__(self, folder: NodeFolder, books: tuple[Path, ...] = ()) -> None:
         self.folder = folder
         self.node = folder.node
+        self.gateways = folder.gateways
         self._books = (folder.path, *books)
         # whether the call that failed last may be made again without an effect of its own
         self._may_repeat = False
+        self._address = ""  # of the call that was begun last
 
     def __enter__(self) -> "NodeClient":
         return self
@@ -112,11 +111,31 @@ class NodeClient:
         Raises `NotReachable`, `UnknownNode`, `HostError`, or the `Rejection` that ended the call
         on this side.
         """
-        self._check_member()
         deadline = time.monotonic() + timeout_s
+        self._check_member(deadline)
+        request = method, payload
+        try:
+            reply = self._call(target, request, deadline)
+        except (Rejection, RefusedByNode) as error:
+            self._recover(error, target, deadline)
+            if not self._may_repeat:
+                raise RefusedByNode(
+                    f"{self.node.name} had an old capsule, and has its newest one now",
+                    "Run the command again: a request that has left is not repeated.",
+                    *(NotMember.__name__, NotMember.code),
+                ) from None
+        else:
+            # refused in a session, and so without effect
+            if reply.reason not in (Expired, NotMember) or not self._refresh(deadline):
+                return reply
+        try:
+            return self._call(target, request, deadline)
+        except Rejection as error:
+            raise self._explained(error, target) from None
+
+    def _call(self, target: Target, request: tuple[int, bytes], deadline: float) -> Reply:
         address, node_id = self.locate(target, deadline)
         started = time.monotonic()
-        request = method, payload
         try:
             answer = self._exchange(target, address, node_id, request, deadline)
         except (NotMember, UnknownCredential):
@@ -137,9 +156,10 @@ class NodeClient:
         self, target: Target, timeout_s: float = TIMEOUT_S, renew_s: float = RENEW_S
     ) -> Generator[Reply]:
         """The resource's value, then each new one, until the caller stops or the node refuses."""
-        self._check_member()
-        address, node_id = self.locate(target, time.monotonic() + timeout_s)
-        pending = None
+        deadline = time.monotonic() + timeout_s
+        self._check_member(deadline)
+        address, node_id = self.locate(target, deadline)
+        pending, has_recovered = None, False
         try:
             while True:
                 if pending and pending.call.observation:
@@ -147,7 +167,14 @@ class NodeClient:
                     self.node.stop_observing(*pending.call.observation)
                 started = time.monotonic()
                 pending = self._begin(target, address, node_id, GET, b"", observe=True)
-                answer: Answer | None = self._wait(pending, target, started + timeout_s)
+                try:
+                    answer: Answer | None = self._wait(pending, target, started + timeout_s)
+                except (Rejection, RefusedByNode) as error:
+                    if has_recovered:
+                        raise self._explained(error, target) from None
+                    self._recover(error, target, started + timeout_s)
+                    has_recovered = True
+                    continue
                 while answer:
                     reply = self._reply(answer, started)
                     yield reply
@@ -169,14 +196,15 @@ class NodeClient:
             if found := addressbook.read(folder).get(name):
                 address = numeric(found, deadline - time.monotonic())
                 return address, self._known(name) or self._identify(name, address, deadline)
-        gateways = self.folder.gateways
-        for gateway in gateways:
-            until = min(deadline, time.monotonic() + _GATEWAY_TIMEOUT_S)
-            if member := self._ask_gateway(name, gateway, until):
-                return member
+        refused = self._refused_count
+        member = self._ask_gateways(name, deadline)
+        if not member and self._refused_count > refused and self._refresh(deadline):
+            member = self._ask_gateways(name, deadline)
+        if member:
+            return member
         if seen := addressbook.read_last_seen(self.folder.path).get(name):
             return seen.address, seen.node_id
-        asked = f" (asked {', '.join(gateways)})" if gateways else ""
+        asked = f" (asked {', '.join(self.gateways)})" if self.gateways else ""
         book = self._books[-1]
         option = "--node" if book == self.folder.path else "--scope"
         add = f"writ book add {name} HOST:PORT {option} {book}"
@@ -188,7 +216,7 @@ class NodeClient:
 
     def identify(self, target: Target, deadline: float) -> bytes:
         """The node id (8 B) of the target. Raises as `call`."""
-        self._check_member()
+        self._check_member(deadline)
         address, node_id = self.locate(target, deadline)
         if node_id is not None:
             return node_id
@@ -199,11 +227,51 @@ class NodeClient:
         public = Target(None, address, "writ/beacon")
         return self._exchange(public, address, None, (GET, b""), deadline)
 
-    def _check_member(self) -> None:
+    # --- the own membership -----------------------------------------------------------------------
+
+    def _check_member(self, deadline: float) -> None:
+        """Get a newer capsule, if others do not accept that of this node; raise without any."""
+        self.update_clock()
+        if self.node.authority.charter is not None and is_outdated(self.node):
+            self._refresh(deadline)
         if self.node.authority.me is None:
             message = f"{self.node.name} ({self.folder.path}) is not a member yet"
             advice = "Request membership: writ member request, then writ member admit."
             raise NoNode(message, advice)
+
+    def _refresh(self, deadline: float) -> bool:
+        """Fetch what this node has missed, from the node called last and from the gateways.
+
+        Returns whether its capsule or the group key is another one now.
+        """
+        authority = self.node.authority
+        before = authority.key_epoch, authority.me
+        for address in dict.fromkeys([self._address, *self.gateways]):
+            if not address:
+                continue
+            until = min(deadline, time.monotonic() + _GATEWAY_TIMEOUT_S)
+            fetch = Fetch(self.node, address)
+            self.update_clock()
+            self.node.send(fetch.begin(self.node.now_ms))
+            while not fetch.is_done and time.monotonic() < until:
+                self.step(until)
+            if authority.me is not before[1] and not is_outdated(self.node):
+                break
+        return before != (authority.key_epoch, authority.me)
+
+    def _recover(self, error: Exception, target: Target, deadline: float) -> None:
+        """Return if this node has got a newer capsule or key after the error, else raise it."""
+        if not (callerror.is_of_capsules(error) and self._refresh(deadline)):
+            raise self._explained(error, target) from None
+
+    def _explained(self, error: Exception, target: Target) -> Exception:
+        return callerror.explained(error, self.node.name, target, self._address)
+
+    @property
+    def _refused_count(self) -> int:
+        """How often this node or a peer has ended a call, but for time-outs."""
+        names = ("PeerFailed", *(kind.__name__ for kind in callerror.OF_CAPSULES))
+        return sum(self.node.counters.get(name, 0) for name in names)
 
     def _known(self, name: str) -> bytes | None:
         seen = addressbook.read_last_seen(self.folder.path).get(name)
@@ -225,6 +293,13 @@ class NodeClient:
                 "Correct the address in book.toml.",
             )
         return bytes(answer.peer.node_id)
+
+    def _ask_gateways(self, name: str, deadline: float) -> tuple[str, bytes] | None:
+        for gateway in self.gateways:
+            until = min(deadline, time.monotonic() + _GATEWAY_TIMEOUT_S)
+            if found := self._ask_gateway(name, gateway, until):
+                return found
+        return None
 
     def _ask_gateway(self, name: str, gateway: str, until: float) -> tuple[str, bytes] | None:
         found: list[tuple[Member | None, str | None]] = []
@@ -282,6 +357,7 @@ class NodeClient:
         observe: bool | None = None,
     ) -> _PendingCall:
         answers: list[Answer] = []
+        self._address = address
         query = list(target.query)
         call = Call(address, node_id, method, target.path, query, payload, observe, answers.append)
         self.update_clock()
@@ -295,7 +371,8 @@ class NodeClient:
     def _wait(self, pending: _PendingCall, target: Target, deadline: float) -> Answer:
         while not pending.answers:
             if time.monotonic() >= deadline:
-                raise NotReachable(f"no answer from {_where(target, pending.call.address)}")
+                where = callerror.where(target, pending.call.address)
+                raise NotReachable(f"no answer from {where}")
             self.step(deadline)
         answer = pending.answers[0]
         if answer.rejection:
@@ -366,34 +443,9 @@ class NodeClient:
 
     def _error(self, answer: Answer, target: Target | None, address: str) -> Exception:
         """The error for a call that ended without an answer."""
+        own = self.node.name
         if isinstance(answer.rejection, Revoked):
             # on this side: a peer's refusal is an answer, or PeerFailed
-            own = self.node.authority.epoch
             name = answer.peer.name if answer.peer else target and target.name
-            return RefusedByNode(
-                f"Revoked ({Revoked.code}): {name or address} is revoked by the policy of epoch"
-                f" {own}, which {self.node.name} has",
-                f"To restore it: writ member restore {name or 'NAME'}",
-                Revoked.__name__,
-                Revoked.code,
-            )
-        return _to_error(answer.rejection, target, address)
-
-
-def _where(target: Target | None, address: str) -> str:
-    return f"{target.name} at {address}" if target and target.name else address
-
-
-def _to_error(rejection: Rejection, target: Target | None, address: str) -> Exception:
-    where = _where(target, address)
-    if isinstance(rejection, TimedOut):
-        return NotReachable(f"no answer from {where}")
-    if isinstance(rejection, PeerFailed):
-        found = peer_rejection(rejection)
-        if found:
-            message = f"{where} refused: {rejection_text(found)}"
-            return RefusedByNode(message, advice_for(found), type(found).__name__, found.code)
-        return HostError(f"{where} refused the handshake", "See its log, or its writ status.")
-    if isinstance(rejection, EchoRequired | UsageError):
-        return HostError(f"{where} is busy", "Wait a few seconds and try again.")
-    return rejection
+            return callerror.revoked_here(name or address, own, self.node.authority.epoch)
+        return callerror.to_error(answer.rejection, own, target, address)

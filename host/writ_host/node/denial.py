@@ -75,6 +75,9 @@ def _advice(client: NodeClient, reply: Reply, reason: type[Rejection]) -> str:
     authority, peer = client.node.authority, reply.peer.name
     if reply.epoch and reply.epoch < authority.epoch:
         return f"{peer} has an older policy. To bring it up to date: writ member deliver {peer}"
+    if reason is NotMember:
+        own = client.node.name
+        return f"To bring {own} its newest capsule: writ member deliver {own} --out DIR"
     if reason is not Revoked:
         return advice_for(reason)
     if not client.is_revoked and reply.epoch == authority.epoch:
@@ -95,7 +98,7 @@ def _because(
         epoch = f" of epoch {reply.epoch}" if reply.epoch else ""
         return f"the policy{epoch} there revokes {client.node.name}"
     if reason is NotMember:
-        return f"{client.node.name} is not a member there"
+        return f"the capsule of {client.node.name} is void there, or of a former group key"
     if reason is NoPolicy or not policy:
         return meaning(reason).lower()
     own = policy.roles_of(authority.me)

@@ -7,36 +7,13 @@ from pathlib import Path
 
 import pytest
 from cli_rig import Rig
+from device_rig import Device
 from interop_rig import free_port
 
-from writ.agent import Node
-from writ.authority.store import FileFlash, Store
 from writ.errors import EpochGap, RolledBack
 from writ_host.errors import NotReachable
 from writ_host.scope.delivery import post_capsules, post_policy
 from writ_host.scope.folder import ScopeFolder
-
-
-class Device:
-    """A device that has a scope id and a key, and runs in a thread of this process."""
-
-    def __init__(self, path: Path, name: str, scope: str) -> None:
-        self.address = f"127.0.0.1:{free_port()}"
-        config = {"name": name, "scope": scope, "listen": self.address}
-        self.node = Node(Store(FileFlash(str(path))), config)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._stopped = threading.Event()
-        self.node.open()
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self.node.step(20)
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self._thread.join(5)
-        self.node.link.close()
 
 
 @pytest.fixture

@@ -1,0 +1,92 @@
+"""The error for a call that ended without an answer: which node refused what, and what to do."""
+
+from writ.errors import (
+    BadSignature,
+    EchoRequired,
+    Expired,
+    KnownBad,
+    NotMember,
+    PeerFailed,
+    Rejection,
+    Revoked,
+    TimedOut,
+    UsageError,
+)
+
+from ..errors import HostError, NotReachable, RefusedByNode
+from ..refusals import advice_for, peer_rejection, rejection_text
+from ..target import Target
+
+# A node refuses a membership for these. After a clean-up or a succession one side may be behind.
+OF_CAPSULES = (BadSignature, Expired, KnownBad, NotMember)
+_CODES = tuple(kind.code for kind in OF_CAPSULES)
+
+_WHY = {
+    NotMember: "the policy there voids it, or the group key in force there did not certify it",
+    BadSignature: "the group key known there did not sign it",
+    KnownBad: "the group key known there did not sign it",
+}
+
+
+def where(target: Target | None, address: str) -> str:
+    """The name, if any, and the address of a call's node."""
+    return f"{target.name} at {address}" if target and target.name else address
+
+
+def is_of_capsules(error: Exception) -> bool:
+    """Whether one of the two nodes has refused the capsule of the other."""
+    return isinstance(error, OF_CAPSULES) or (
+        isinstance(error, RefusedByNode) and error.code in _CODES
+    )
+
+
+def to_error(rejection: Rejection, own: str, target: Target | None, address: str) -> Exception:
+    """The error for a rejection that ended a call of the node `own`."""
+    peer = where(target, address)
+    if isinstance(rejection, TimedOut):
+        return NotReachable(f"no answer from {peer}")
+    if isinstance(rejection, PeerFailed):
+        found = peer_rejection(rejection)
+        if found is None:
+            return HostError(f"{peer} refused the handshake", "See its log, or its writ status.")
+        if isinstance(found, OF_CAPSULES):
+            return _refused(found, peer, own, _bring(own, True))
+        message = f"{peer} refused: {rejection_text(found)}"
+        return RefusedByNode(message, advice_for(found), type(found).__name__, found.code)
+    if isinstance(rejection, EchoRequired | UsageError):
+        return HostError(f"{peer} is busy", "Wait a few seconds and try again.")
+    return rejection
+
+
+def explained(error: Exception, own: str, target: Target | None, address: str) -> Exception:
+    """The error, or for a rejection of the peer's capsule on this side one that says so."""
+    if not isinstance(error, OF_CAPSULES):
+        return error
+    name = target.name if target and target.name else None
+    advice = _bring(name or "NAME", False)
+    if isinstance(error, BadSignature | KnownBad):
+        advice = f"If {own} has missed a succession: writ member deliver {own} --out DIR. {advice}"
+    return _refused(error, own, where(target, address), advice)
+
+
+def _refused(why: Rejection, judge: str, holder: str, advice: str) -> RefusedByNode:
+    kind = type(why)
+    because = _WHY.get(kind) or rejection_text(why).split(": ", 1)[1]
+    message = f"{judge} refused the capsule of {holder}: {kind.__name__} ({why.code}): {because}"
+    return RefusedByNode(message, advice, kind.__name__, why.code)
+
+
+def _bring(name: str, is_own: bool) -> str:
+    out = " --out DIR" if is_own else ""
+    return f"To bring {name} its newest capsule: writ member deliver {name}{out}"
+
+
+def revoked_here(name: str, own: str, epoch: int) -> RefusedByNode:
+    """The error for a peer that the policy of this node revokes."""
+    return RefusedByNode(
+        f"Revoked ({Revoked.code}): {name} is revoked by the policy of epoch {epoch}, which {own}"
+        " has",
+        f"To restore it: writ member restore {name}",
+        Revoked.__name__,
+        Revoked.code,
+    )
