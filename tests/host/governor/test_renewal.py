@@ -13,6 +13,7 @@ from writ_host.ceremony.local import found_local
 from writ_host.consensus.effects import Decide
 from writ_host.consensus.value import BATCH_MAX, Value
 from writ_host.governor.core.core import FOUNDERS
+from writ_host.governor.proposals.proposal import CERTIFIED, Proposal
 from writ_host.governor.renewal import TURN_S, Renewal
 from writ_host.keys.roster import committee_digest
 from writ_host.scope import issuance
@@ -70,6 +71,10 @@ class Succeeded(Cluster):
             for epoch, raw in ((2, raws[-2]), (3, raws[-1])):
                 made = capsules.parse(raw)
                 ledger.add_decision(Decide(epoch, Value((made.payload,)), (made.signature,)))
+            for payload in payloads:
+                # its admission, as the ledger remembers it
+                admission = Proposal((payload,), "admit", b"", 1, self.clock_s())
+                ledger.proposals.save_closed(admission, CERTIFIED, "")
             ledger.set_meta(FOUNDERS + key.hex(), digest)
             self.start(number)
             assert self.cores[number].is_seated and self.cores[number].epoch == 3

@@ -202,7 +202,11 @@ class ProposalPool:
             *reversed(ledger.proposals.closed(CLOSED_RESTORED)),
             *(before or ProposalIndex()).closed,
         ]:
-            proposal.capsules = proposal.capsules or self._certified(proposal)
+            certified = self._certified(proposal)
+            if proposal.state == CERTIFIED and not (proposal.is_ordered or certified):
+                # a succession, or a newer capsule, has outdated it: it may be proposed again
+                continue
+            proposal.capsules = proposal.capsules or certified
             self.proposals.add_closed(proposal)
         by_id = {one.id: one for one in [*(before or ()), *ledger.proposals.open()]}
         for proposal in by_id.values():
