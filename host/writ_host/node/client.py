@@ -246,9 +246,7 @@ class NodeClient:
         """
         authority = self.node.authority
         before = authority.key_epoch, authority.me
-        for address in dict.fromkeys([self._address, *self.gateways]):
-            if not address:
-                continue
+        for address in filter(None, dict.fromkeys([self._address, *self.gateways])):
             until = min(deadline, time.monotonic() + _GATEWAY_TIMEOUT_S)
             fetch = Fetch(self.node, address)
             self.update_clock()
