@@ -198,16 +198,13 @@ class ProposalPool:
         before: the proposals of this process's previous core, after a change of governors.
         """
         ledger = self._context.ledger
-        for proposal in [
-            *reversed(ledger.proposals.closed(CLOSED_RESTORED)),
-            *(before or ProposalIndex()).closed,
-        ]:
+        closed = (before or ProposalIndex()).closed
+        for proposal in [*reversed(ledger.proposals.closed(CLOSED_RESTORED)), *closed]:
             certified = self._certified(proposal)
-            if proposal.state == CERTIFIED and not (proposal.is_ordered or certified):
-                # a succession, or a newer capsule, has outdated it: it may be proposed again
-                continue
-            proposal.capsules = proposal.capsules or certified
-            self.proposals.add_closed(proposal)
+            # a membership that a succession has outdated may be proposed again
+            if proposal.state != CERTIFIED or proposal.is_ordered or certified:
+                proposal.capsules = proposal.capsules or certified
+                self.proposals.add_closed(proposal)
         by_id = {one.id: one for one in [*(before or ()), *ledger.proposals.open()]}
         for proposal in by_id.values():
             proposal.verdict, proposal.since_ms = None, self._context.now_ms
@@ -228,14 +225,13 @@ class ProposalPool:
         proposal.since_ms = self._context.now_ms
         self.proposals.add(proposal)
         operators = self.verdict(proposal).operators
-        restored = proposal.approvals.values()
         if operators:
             self._save(proposal)
             approvers = "1 operator" if operators == 1 else f"{operators} operators"
             title, facts = self._described(proposal)
             text = f"proposed: {title} ({proposal.id.hex()[:8]}); {approvers} must approve"
             self._context.emit("proposed", text, operators=operators, **facts)
-        for approval in restored:
+        for approval in proposal.approvals.values():
             self._context.ledger.proposals.save_approval(proposal.id, approval)
 
     def _described(self, proposal: Proposal) -> tuple[str, dict[str, object]]:
