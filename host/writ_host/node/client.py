@@ -27,7 +27,7 @@ from ..refusals import parse_reason
 from ..target import Target
 from . import addressbook, callerror
 from .folder import NodeFolder
-from .owncapsule import Fetch, is_outdated
+from .owncapsule import FETCH_TIMEOUT_S, Fetch, is_outdated
 from .resolver import numeric
 
 GET, POST, PUT, DELETE = coap.GET, coap.POST, coap.PUT, coap.DELETE
@@ -247,7 +247,7 @@ class NodeClient:
         authority = self.node.authority
         before = authority.key_epoch, authority.me
         for address in filter(None, dict.fromkeys([self._address, *self.gateways])):
-            until = min(deadline, time.monotonic() + _GATEWAY_TIMEOUT_S)
+            until = min(deadline, time.monotonic() + FETCH_TIMEOUT_S)
             fetch = Fetch(self.node, address)
             self.update_clock()
             self.node.send(fetch.begin(self.node.now_ms))

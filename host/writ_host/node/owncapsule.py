@@ -16,6 +16,9 @@ from .folder import HostNode
 
 Datagrams = list[tuple[str, bytes]]
 
+# For one node: its answers, and one repetition of a request that was lost.
+FETCH_TIMEOUT_S = 5.0
+
 
 def is_outdated(node: HostNode) -> bool:
     """Whether the node has no capsule that others accept, by what it knows itself."""
@@ -58,6 +61,9 @@ class Fetch:
                 self._node.authority.receive(message.payload, now_ms, address)
             except Rejection as error:
                 self._node.count(error)
+        for session in self._node.sessions:
+            # a peer that has just refused the old capsule is shown the new one at once
+            session.show_ms = 0
         return self.begin(now_ms)
 
     def failed(self, _: Rejection, __: int) -> Datagrams:

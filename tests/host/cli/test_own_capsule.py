@@ -84,6 +84,22 @@ def test_a_resource_is_read_at_once(field: Field) -> None:
     assert "21.5" in field.call("get", "pump/temp")
 
 
+def test_an_open_session_is_no_obstacle(field: Field) -> None:
+    field.pump.node.resource("temp")(lambda request: b"21.5")
+    field.bring()
+    assert "21.5" in field.call("get", "pump/temp")
+    # the next clean-up reaches all but tab, while its session with pump is open
+    field.admit("another", "sensor")
+    field.ok("member", "revoke", "another", "--yes")
+    field.ok("policy", "clean", "--yes")
+    for name, device in (("gw", field.gw), ("pump", field.pump)):
+        field.ok("member", "deliver", name, "--deliver", device.address)
+    raw = field.bring()
+    assert field.own() != raw
+    assert "21.5" in field.call("get", "pump/temp")
+    assert field.own() == raw
+
+
 def test_a_post_is_not_repeated(field: Field) -> None:
     done: list[bytes] = []
     field.pump.node.resource("note", ("POST",))(lambda request: done.append(request.payload))
