@@ -51,7 +51,7 @@ UNCLEAR = {
 # Lines in which such a word is right, because it names what is on disk: the table `pledges`, the
 # file NAME.pledges, the tag "writ-pledges"; or because the line quotes an old name.
 ALLOWED = re.compile(
-    r"(?:FROM|INTO|ON|TABLE|table) \W?pledges\b|writ-pledges|\.pledges\b|\(was `Rationed`\)"
+    r"(?:FROM|INTO|ON|UPDATE|TABLE|table) \W?pledges\b|writ-pledges|\.pledges\b|\(was `Rationed`\)"
 )
 OWN = Path(__file__).name
 SUFFIXES = (".py", ".md", ".toml")
