@@ -1,4 +1,4 @@
-"""Policy: the parsed state, the decision about a request, and the amendment rule. Pure.
+"""Policy: the parsed state, and the decision about a request. Pure.
 
 Default deny. `decide` is called for each request with the policy in force at that moment.
 """

@@ -13,14 +13,6 @@ from writ_host.cli import rename as cli_rename
 from writ_host.scope.folder import ScopeFolder
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Rig:
-    made = Rig(tmp_path)
-    made.create()
-    made.admit("soil", "sensor", "--out", tmp_path / "soil")
-    return made
-
-
 def run(rig: Rig, *words: object) -> Ran:
     """A command without any variable, whose user has the home `rig.path`."""
     base = {"HOME": str(rig.path), "XDG_CONFIG_HOME": "", "WRIT_KEY_FILE": str(rig.key_file)}

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from cli_rig import Rig
@@ -36,14 +35,6 @@ from writ_host.cli import main, rename
 rename.move_files = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 main()
 """
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Rig:
-    made = Rig(tmp_path)
-    made.create()
-    made.admit("soil", "sensor", "--out", tmp_path / "soil")
-    return made
 
 
 def capsules_of(rig: Rig) -> list[bytes]:

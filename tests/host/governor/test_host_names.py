@@ -20,14 +20,6 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
     yield from fake_names(monkeypatch)
 
 
-@pytest.fixture
-def driven(tmp_path: Path) -> Iterator[Driven]:
-    driven = Driven(tmp_path / "anna", found(), has_seat=False)
-    driven.start()
-    yield driven
-    driven.daemon.close()
-
-
 def test_names_in_an_invitation_do_not_stop_a_daemon(driven: Driven, names: Names) -> None:
     names.hanging = {"ben.evil", "carl.evil"}
     names.addresses = {"ben.evil": "10.0.0.2", "carl.evil": "10.0.0.3"}

@@ -1,25 +1,15 @@
 """Refusals of parties without a session: counted in status and metrics, rarely in the log."""
 
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from daemon_rig import Driven, found
+from daemon_rig import Driven
 
 from writ.wire import coap
 from writ.wire.coap import Message
 from writ_host.governor import snapshot
 from writ_host.governor.peering.bootstrap import REQUESTS_BURST
 from writ_host.node import refusallog
-
-
-@pytest.fixture
-def driven(tmp_path: Path) -> Iterator[Driven]:
-    driven = Driven(tmp_path / "anna", found(), has_seat=False)
-    driven.start()
-    yield driven
-    driven.daemon.close()
 
 
 class Stranger:
