@@ -95,6 +95,8 @@ def test_a_malicious_relay_alters_and_suppresses_nothing_for_good(field: Attacke
         [OPERATOR, SENSOR, "writ/status", GET],
     ]
     assert post(device.address, scope.enact(rules)) == ["taken"]
+    # its session is open before the device rations handshakes
+    assert field.operator.say(device.address, "note") == ""
     chance = random.Random(7)
 
     def torment(_: bool, data: bytes) -> list[tuple[int, bytes]]:
@@ -113,7 +115,9 @@ def test_a_malicious_relay_alters_and_suppresses_nothing_for_good(field: Attacke
         # a delayed copy may still be carried out
         wait(lambda: wire.is_idle)
         # each request was executed at most once, in order, and at least once if it was answered
-        note = field.operator.call(device.address, "note").payload
+        read = field.operator.call(device.address, "note")
+        assert read.is_success(), (read.code, read.rejection)
+        note = read.payload
         done = [word for word in words if word in note]
         assert note == b"".join(done)
         for word, answer in zip(words, answers, strict=True):
