@@ -95,7 +95,7 @@ def test_a_malicious_relay_alters_and_suppresses_nothing_for_good(field: Attacke
         [OPERATOR, SENSOR, "writ/status", GET],
     ]
     assert post(device.address, scope.enact(rules)) == ["taken"]
-    # its session is open before the device rations handshakes
+    # its session is open before the rate limit of handshakes is reached
     assert field.operator.say(device.address, "note") == ""
     chance = random.Random(7)
 
