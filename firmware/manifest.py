@@ -30,6 +30,8 @@ package(  # noqa: F821
         "limits.py",
         "link/__init__.py",
         "link/udp.py",
+        "mesh/__init__.py",
+        "mesh/airtime.py",
         "node/__init__.py",
         "node/asking.py",
         "node/call.py",

@@ -132,7 +132,7 @@ def folders() -> Picture:
 def _device_folders(picture: Picture, bottom: int, edge: int) -> None:
     """The device core beside the host's lowest rows, which end at `bottom`; the host at `edge`."""
     right, narrow = 620, 236
-    first = bottom - 8 - 4 * 62 - 44
+    first = bottom - 8 - 5 * 62 - 44
     picture.write(right, first - 30, "firmware/writ: the device core,", "text")
     picture.write(right, first - 12, "MicroPython and CPython", "text")
     _rows(
@@ -140,6 +140,7 @@ def _device_folders(picture: Picture, bottom: int, edge: int) -> None:
         (right, narrow, first, "device"),
         [[("agent", "node + link, the loop")]],
         [[("node", "requests"), ("link", "UDP")]],
+        [[("mesh", "airtime")]],
         [[("authority", "capsules"), ("wire", "protocols")]],
         [[("crypto", "backends"), ("cbor", "canonical")]],
         [[("errors limits compat aes", "")]],

@@ -203,6 +203,25 @@ class NoPolicy(Rejection):
     code = 44
 
 
+# Airtime, 45..49
+class DutyCycle(Rejection):
+    """The regulator's duty cycle allows no such frame now (docs/limits.md)."""
+
+    code = 45
+
+
+class ClassAirtime(Rejection):
+    """The route class has used its airtime of the policy, or has no row in it."""
+
+    code = 46
+
+
+class NeighbourAirtime(Rejection):
+    """The neighbour has used its share of the airtime."""
+
+    code = 47
+
+
 # Sessions, 60..79
 class UnknownContext(Rejection):
     """No OSCORE context for this key identifier."""

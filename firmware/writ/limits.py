@@ -145,6 +145,12 @@ OBSERVE_CON_MS = 82800000
 OBSERVE_SLACK_S = 30
 OBSERVE_IDLE_S = 600
 
+# Neighbours with an account of their airtime (about 150 bytes of RAM each). Those beyond it share
+# one account, so that forged addresses gain nothing and displace no other account.
+AIRTIME_NEIGHBOURS_MAX = 16
+# A neighbour gets this part of the airtime: a half serves a relay between a parent and one child.
+AIRTIME_NEIGHBOUR_PARTS = 2
+
 # Records in flash: the largest is a policy's payload with an amendment, each as long as a capsule
 # may be. Writing one takes about five times as much of the heap.
 RECORD_BYTES_MAX = 2560
@@ -169,3 +175,4 @@ if not MICROPYTHON and os.getenv("WRIT_LIMITS") != "device":
     DEDUP_MAX = 512
     REQUESTS_MAX = 64
     OBSERVERS_MAX = 128
+    AIRTIME_NEIGHBOURS_MAX = 256

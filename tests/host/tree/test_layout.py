@@ -41,7 +41,9 @@ MAY_IMPORT = {
     "crypto": ("base",),
     "authority": ("base", "cbor", "crypto"),
     "wire": ("base", "cbor", "crypto"),
-    "link": ("base", "cbor", "crypto"),
+    "mesh": ("base", "cbor", "crypto", "authority"),
+    # a link says what a frame costs: mesh/airtime.py has the formula
+    "link": ("base", "cbor", "crypto", "mesh"),
     "node": ("base", "cbor", "crypto", "authority", "wire"),
     "agent": ("base", "cbor", "crypto", "authority", "wire", "link", "node"),
 }

@@ -1,0 +1,1 @@
+"""The mesh: frames on links without IP, checked against the signed routing policy. Sans-IO."""

@@ -1,0 +1,287 @@
+"""LoRa time on air, and how much of it a node may use.
+
+Rules of the budget:
+1. The regulator's duty cycle is a hard limit: no hour holds more airtime than it allows, whatever a
+   policy, a class or a priority says. A channel without one has no such limit.
+2. Each route class has the airtime of its row in the policy. A class without a row sends nothing.
+3. Frames of one neighbour, relayed or answered, get a share of the airtime (limits.py), so that a
+   neighbour that floods leaves the rest to others and to this node.
+4. Every frame is charged, those of the mesh itself too.
+
+Airtime is an integer in microseconds. Time is `now_ms` of `compat.Clock`, which never wraps.
+"""
+
+from ..compat import const
+from ..errors import ClassAirtime, DutyCycle, NeighbourAirtime, UsageError
+from ..limits import AIRTIME_NEIGHBOUR_PARTS, AIRTIME_NEIGHBOURS_MAX
+
+# The duty cycle by frequency, in kHz and thousandths: ETSI EN 300 220-2 V3.2.1, table B.1 (bands H
+# and K to Q), as ERC Recommendation 70-03, annex 1.
+_BANDS = (
+    (433050, 434790, 100),
+    (863000, 865000, 1),
+    (865000, 868000, 10),
+    (868000, 868600, 10),
+    (868700, 869200, 1),
+    (869400, 869650, 100),
+    (869700, 870000, 10),
+)
+# Where those bands lie. Between them are alarms' bands.
+_REGULATED = ((433050, 434790), (863000, 870000))
+
+# Beyond it a frame could reach out of the bucket that counts it.
+_FRAME_US = const(60000000)
+# The hour of the duty cycle, and a bucket more at each end: the one that has begun, and the one in
+# which a frame began that ends within the hour.
+_BUCKETS = const(62)
+_BUCKET_MS = const(60000)
+# Classes and neighbours: less exact, 60 to 65 minutes, so that they take little memory.
+_COARSE_BUCKETS = const(13)
+_COARSE_MS = const(300000)
+
+
+def time_on_air_us(
+    length,
+    spreading_factor,
+    bandwidth_khz=125,
+    coding_rate=5,
+    preamble=8,
+    has_header=True,
+    has_crc=True,
+):
+    """Microseconds that a LoRa frame of `length` bytes (0 to 255) takes.
+
+    Source: Semtech SX1276/77/78/79 datasheet, section 4.1.1.7; SX1262 has the same at spreading
+    factors 7 to 12. Low data rate optimisation is on above symbols of 16 ms (section 4.1.1.6).
+
+    bandwidth_khz: 125, 250 or 500; coding_rate: 5 to 8, for 4/5 to 4/8; preamble: symbols, 6 at
+    least. Raises `UsageError` for other values.
+    """
+    if not (
+        0 <= _whole(length) <= 255
+        and 7 <= _whole(spreading_factor) <= 12
+        and bandwidth_khz in (125, 250, 500)
+        and 5 <= _whole(coding_rate) <= 8
+        and 6 <= _whole(preamble) <= 65535
+    ):
+        raise UsageError(
+            "no LoRa frame: length 0 to 255, spreading_factor 7 to 12, bandwidth_khz 125, 250 or"
+            " 500, coding_rate 5 to 8, preamble 6 or more"
+        )
+    symbol_us = (1000 << spreading_factor) // bandwidth_khz
+    bits = 8 * length - 4 * spreading_factor + 28
+    if has_crc:
+        bits += 16
+    if not has_header:
+        bits -= 20
+    a_block = 4 * (spreading_factor - (2 if symbol_us > 16000 else 0))
+    symbols = preamble + 4 + 8 + max(0, -(-bits // a_block)) * coding_rate
+    return symbols * symbol_us + symbol_us // 4
+
+
+def _whole(value):
+    # a value that is no int is out of every range
+    return value if type(value) is int else -1
+
+
+def duty_cycle_permille(frequency_khz, bandwidth_khz):
+    """Thousandths of an hour that the regulator allows on a channel; 1000: no such limit.
+
+    Sources: ETSI EN 300 220-2 V3.2.1, table B.1, and ERC Recommendation 70-03, annex 1, for 433 and
+    863 to 870 MHz. A channel over the edge of two bands has the lower value. Other regions have no
+    duty cycle, or one that is not known here: US 902 to 928 MHz limits the dwell time of a channel
+    instead (47 CFR 15.247), India has neither in 865 to 867 MHz. Config.json overrides this value.
+
+    Raises `UsageError` if a part of the channel lies in a gap between those bands (alarms).
+    """
+    # half of a bandwidth may be no integer: twice the values
+    low, high = 2 * frequency_khz - bandwidth_khz, 2 * frequency_khz + bandwidth_khz
+    permille = 1000
+    reached = low
+    for band_low, band_high, allowed in _BANDS:
+        if 2 * band_low <= reached < 2 * band_high and reached < high:
+            permille = min(permille, allowed)
+            reached = 2 * band_high
+    if reached < high:
+        for band_low, band_high in _REGULATED:
+            if low < 2 * band_high and high > 2 * band_low:
+                raise UsageError(
+                    "a channel at %d kHz of %d kHz leaves its band (ETSI EN 300 220-2, table B.1)"
+                    % (frequency_khz, bandwidth_khz)
+                )
+    return permille
+
+
+class _Window:
+    # Airtime of about an hour in a ring of buckets, which is allocated once. A clock that goes back
+    # frees nothing.
+
+    def __init__(self, count, bucket_ms):
+        self._buckets = [0] * count
+        self._bucket_ms = bucket_ms
+        self._newest = 0  # number of the bucket that `now_ms` lies in
+        self._shift_ms = 0  # from `now_ms` to the time that numbers the buckets
+        self.used_us = 0
+
+    def advance(self, now_ms):
+        # free the buckets that are older than the window
+        buckets = self._buckets
+        number = (now_ms + self._shift_ms) // self._bucket_ms
+        for i in range(min(number - self._newest, len(buckets))):
+            at = (number - i) % len(buckets)
+            self.used_us -= buckets[at]
+            buckets[at] = 0
+        self._newest = max(number, self._newest)
+
+    def add(self, now_ms, airtime_us):
+        self.advance(now_ms)
+        self._buckets[self._newest % len(self._buckets)] += airtime_us
+        self.used_us += airtime_us
+
+    def wait_ms(self, now_ms, excess_us):
+        # until so much has left the window
+        count = len(self._buckets)
+        i = 0
+        while excess_us > 0:
+            i += 1
+            excess_us -= self._buckets[(self._newest + i) % count]
+        return (self._newest + i) * self._bucket_ms - now_ms - self._shift_ms if i else 0
+
+    def dump(self, now_ms):
+        # ms within the newest bucket, then each bucket in ms from the newest on, two bytes each
+        self.advance(now_ms)
+        phase_ms = min(now_ms + self._shift_ms - self._newest * self._bucket_ms, 65535)
+        parts = [max(phase_ms, 0).to_bytes(2, "big")]
+        for i in range(len(self._buckets)):
+            used_us = self._buckets[(self._newest - i) % len(self._buckets)]
+            parts.append(min((used_us + 999) // 1000, 65535).to_bytes(2, "big"))
+        return b"".join(parts)
+
+    def load(self, kept, now_ms, slept_ms):
+        count = len(self._buckets)
+        self._newest = count
+        self._shift_ms = count * self._bucket_ms + int.from_bytes(kept[:2], "big")
+        self._shift_ms += slept_ms - now_ms
+        self.used_us = 0
+        for i in range(count):
+            used_us = 1000 * int.from_bytes(kept[2 + 2 * i : 4 + 2 * i], "big")
+            self._buckets[(count - i) % count] = used_us
+            self.used_us += used_us
+        self.advance(now_ms)
+
+
+def _coarse():
+    return _Window(_COARSE_BUCKETS, _COARSE_MS)
+
+
+class Budget:
+    """The airtime of one link: what a node may send now, and what it has sent.
+
+    duty_cycle_permille: thousandths of an hour, see `duty_cycle_permille`; 1000: no duty cycle.
+    """
+
+    def __init__(self, duty_cycle_permille):
+        self._all = _Window(_BUCKETS, _BUCKET_MS)
+        self._limit_us = duty_cycle_permille * 3600000
+        self._has_limit = duty_cycle_permille < 1000
+        self._share_us = self._limit_us // AIRTIME_NEIGHBOUR_PARTS
+        self._allowed_us = {}  # route class -> µs an hour, None: all of it
+        self._classes = {}  # route class -> _Window
+        self._neighbours = {}  # short address -> _Window
+        self._others = _coarse()  # of the neighbours beyond the table
+
+    def set_classes(self, airtimes):
+        """Take the classes of a policy: (number, thousandths of an hour) pairs.
+
+        The airtime that a class has used stays charged to it.
+        """
+        self._allowed_us = {}
+        for route_class, permille in airtimes:
+            self._allowed_us[route_class] = permille * 3600000 if permille < 1000 else None
+
+    def check(self, now_ms, airtime_us, route_class, neighbour):
+        """Raise a rejection if a frame may not be sent now.
+
+        neighbour: short address of the neighbour whose frame is relayed or answered; None for a
+        frame of this node. `ClassAirtime` and `NeighbourAirtime` are for good: drop the frame.
+        `DutyCycle` ends: see `wait_ms`.
+        """
+        allowed_us = self._allowed_us.get(route_class, 0)
+        if allowed_us is not None:
+            if _used_us(self._classes.get(route_class), now_ms) + airtime_us > allowed_us:
+                raise ClassAirtime()
+        if neighbour is not None:
+            window = self._window_of(neighbour, now_ms)
+            if _used_us(window, now_ms) + airtime_us > self._share_us:
+                raise NeighbourAirtime()
+        if self.wait_ms(now_ms, airtime_us) != 0:
+            raise DutyCycle()
+
+    def charge(self, now_ms, airtime_us, route_class, neighbour):
+        """Charge a frame whose transmission begins now, also one that `check` has refused."""
+        self._all.add(now_ms, airtime_us)
+        if route_class not in self._classes:
+            self._classes[route_class] = _coarse()
+        self._classes[route_class].add(now_ms, airtime_us)
+        if neighbour is not None:
+            window = self._window_of(neighbour, now_ms)
+            if window is None:
+                window = self._neighbours[neighbour] = self._a_row(now_ms)
+            window.add(now_ms, airtime_us)
+
+    def wait_ms(self, now_ms, airtime_us):
+        """Milliseconds until the duty cycle allows a frame of that airtime; None: never."""
+        if airtime_us > _FRAME_US or (self._has_limit and airtime_us > self._limit_us):
+            return None
+        self._all.advance(now_ms)
+        if not self._has_limit:
+            return 0
+        return self._all.wait_ms(now_ms, self._all.used_us + airtime_us - self._limit_us)
+
+    def used_us(self, now_ms):
+        """Microseconds sent within the last hour, and up to two minutes before it."""
+        self._all.advance(now_ms)
+        return self._all.used_us
+
+    def _window_of(self, neighbour, now_ms):
+        # None: it has no row, and there is room for one
+        window = self._neighbours.get(neighbour)
+        if window is None and not self._has_room(now_ms):
+            return self._others
+        return window
+
+    def _has_room(self, now_ms):
+        return len(self._neighbours) < AIRTIME_NEIGHBOURS_MAX or self._idle(now_ms) is not None
+
+    def _idle(self, now_ms):
+        # a neighbour whose airtime has all left its window
+        for neighbour, window in self._neighbours.items():
+            if _used_us(window, now_ms) == 0:
+                return neighbour
+        return None
+
+    def _a_row(self, now_ms):
+        if len(self._neighbours) < AIRTIME_NEIGHBOURS_MAX:
+            return _coarse()
+        return self._neighbours.pop(self._idle(now_ms))
+
+    def dump(self, now_ms):
+        """What a node keeps over a deep sleep: 126 bytes, the airtime of the duty cycle."""
+        return self._all.dump(now_ms)
+
+    def load(self, kept, now_ms, slept_ms):
+        """Take what `dump` gave, after a sleep of `slept_ms`. `now_ms` may have begun anew.
+
+        Damaged bytes count as an hour that is spent.
+        """
+        if len(kept) == 2 + 2 * _BUCKETS:
+            self._all.load(kept, now_ms, slept_ms)
+        else:
+            self._all.add(now_ms, self._limit_us)
+
+
+def _used_us(window, now_ms):
+    if window is None:
+        return 0
+    window.advance(now_ms)
+    return window.used_us
