@@ -57,6 +57,7 @@ class Node(Core):
         if not (config.get("governors") or self._gateways):
             self._renew_s = 0
         self._renew_ms = 0
+        self._ended = self._ended_before()
         self._is_flooded = False  # whether the last step has left datagrams waiting
         self._is_full = False  # whether the last step had no room for its own work
         self._running = False
@@ -135,6 +136,11 @@ class Node(Core):
                     # nothing was sent: the operation asks again
                     self.make_room(error)
                     call[-1](Answer(0, rejection=RateLimited()))
+            since = self._ended_before()
+            if since != self._ended:
+                # the last request was for a membership that is void now
+                self._ended = since
+                self._renew_ms = 0
             if self._renew_s and now_ms >= self._renew_ms and self._expires_soon(now_ms):
                 self._renew_ms = now_ms + _RENEW_AGAIN_MS
                 self.delegate.renew()
@@ -185,14 +191,16 @@ class Node(Core):
             self._hello_ms = 0
         if self._gateways and self.authority.charter and self.now_ms >= self._hello_ms:
             self._hello_ms = self.now_ms + _HELLO_MS
+            is_refused = me is None or self.authority.is_past(me, self.now_ms)
             # any traffic carries the epoch; this also shows the gateways our address
             for address in self._gateways:
-                if me is None:
-                    # lost by the flash, or certified meanwhile
-                    self.send(self.client.catch_up(address, [], None, self.now_ms))
-                    continue
                 session = self.sessions.by_address(address)
-                if not session:
+                if is_refused:
+                    # lost by the flash, expired or void: a gateway may have a newer one
+                    self.send(self.client.catch_up(address, [], None, self.now_ms))
+                    if me is None or not session:
+                        continue
+                elif not session:
                     # a handshake may fail when many begin at once, as after a power cut
                     self._hello_ms = self.now_ms + _HELLO_AGAIN_MS
                 elif session.is_writ and session.shown is not me:
@@ -227,6 +235,11 @@ class Node(Core):
     def _forget_delegate(self):
         self._delegate = None
         unload("node.delegate")
+
+    def _ended_before(self):
+        # the epoch of the last change that has ended memberships: a succession or a clean-up
+        policy = self.authority.policy
+        return max(self.authority.key_epoch, policy.void_before if policy else 0)
 
     def _expires_soon(self, now_ms):
         me = self.authority.me

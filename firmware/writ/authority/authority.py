@@ -183,8 +183,7 @@ class Authority:
                 is_past = self._is_revoked(member.node_id) or self.is_outdated(member)
                 end = 0 if is_past else member.expires
                 if end > best:
-                    best = end
-                    found = member.node_id
+                    best, found = end, member.node_id
         return self.peer(found)
 
     def is_outdated(self, member):
@@ -192,6 +191,10 @@ class Authority:
         return member.key_epoch != self.key_epoch or (
             self.policy is not None and member.epoch < self.policy.void_before
         )
+
+    def is_past(self, member, now_ms):
+        """Whether other nodes refuse the capsule of a `Member`: it has expired, or is outdated."""
+        return self.is_outdated(member) or member.expires <= self.now_s(now_ms)
 
     def _is_revoked(self, node_id):
         return self.policy is not None and node_id in self.policy.revoked

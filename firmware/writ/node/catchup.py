@@ -1,8 +1,9 @@
-"""How a node that missed a change of the group key catches up, without a session.
+"""How a node that missed a succession or its own newest capsule catches up, without a session.
 
-Such a node can verify no capsule of its peers, and they can verify none of its capsules. It sends
-plain requests for capsules: each succession after its epoch, then its own new member capsule.
-A part of client.py, loaded when that happens.
+Without the group key in force it can verify no capsule of its peers. They refuse its own capsule
+if that has expired, if the policy voids it, or if a former key has certified it. The node sends
+plain requests for capsules: each succession after its epoch, then its own newest member capsule.
+A part of client.py, loaded when that happens; the commands of a host use it too.
 """
 
 from ..authority.capsule import node_id
@@ -16,13 +17,15 @@ from .context import PREFIX
 class CatchUp:
     """Asks the node at `address` for the missing capsules; then retries the calls.
 
-    rejection: the result of the calls if no newer capsule was found.
+    calls: may be empty, if the node only wants its own newest capsule; rejection: the result of the
+    calls if no newer capsule was found; is_done: whether the last answer has come or is lost.
     """
 
     def __init__(self, context, address, calls, rejection):
         self._context = context
         self._address = address
         self._calls = calls
+        self.is_done = False
         self._rejection = rejection
         self._start = self._state()
         self._queries = []  # queries sent already
@@ -32,8 +35,8 @@ class CatchUp:
         return authority.key_epoch, authority.me
 
     def begin(self, now_ms):
-        """Ask for the first succession. [(address, datagram)]."""
-        return self._ask("e=%d" % self._context.authority.epoch, now_ms)
+        """Send the first request, for a succession. [(address, datagram)]."""
+        return self.failed(None, now_ms)
 
     def _ask(self, query, now_ms):
         self._queries.append(query)
@@ -63,9 +66,11 @@ class CatchUp:
             return self._ask(following, now_ms)
         own = "i=" + node_id(authority.own_x).hex()
         me = authority.me
-        if own not in self._queries and not (me and me.key_epoch == authority.key_epoch):
+        is_wanted = me is None or not self._calls or authority.is_past(me, now_ms)
+        if is_wanted and own not in self._queries:
             return self._ask(own, now_ms)
         unload("node.catchup")
+        self.is_done = True
         out = []
         for call in self._calls:
             if self._state() != self._start:

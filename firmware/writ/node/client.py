@@ -247,8 +247,7 @@ class Client:
         peer = authority.peer(call.wanted)
         # a peer whose capsule here has expired or is void may have a new one, which its kid would
         # not show
-        is_past = peer and (peer.expires <= authority.now_s(now_ms) or authority.is_outdated(peer))
-        by_kid = call.by_kid and peer and not is_past
+        by_kid = call.by_kid and peer and not authority.is_past(peer, now_ms)
         from .connecting import Handshake
 
         try:

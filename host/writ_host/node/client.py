@@ -25,9 +25,8 @@ from writ.wire import coap
 from ..errors import HostError, NoNode, NotReachable, RefusedByNode, UnknownNode
 from ..refusals import parse_reason
 from ..target import Target
-from . import addressbook, callerror
+from . import addressbook, callerror, owncapsule
 from .folder import NodeFolder
-from .owncapsule import FETCH_TIMEOUT_S, Fetch, is_outdated
 from .resolver import numeric
 
 GET, POST, PUT, DELETE = coap.GET, coap.POST, coap.PUT, coap.DELETE
@@ -232,7 +231,7 @@ class NodeClient:
     def _check_member(self, deadline: float) -> None:
         """Get a newer capsule, if others do not accept that of this node; raise without any."""
         self.update_clock()
-        if self.node.authority.charter is not None and is_outdated(self.node):
+        if self.node.authority.charter is not None and not owncapsule.is_accepted(self.node):
             self._refresh(deadline)
         if self.node.authority.me is None:
             message = f"{self.node.name} ({self.folder.path}) is not a member yet"
@@ -247,13 +246,8 @@ class NodeClient:
         authority = self.node.authority
         before = authority.key_epoch, authority.me
         for address in filter(None, dict.fromkeys([self._address, *self.gateways])):
-            until = min(deadline, time.monotonic() + FETCH_TIMEOUT_S)
-            fetch = Fetch(self.node, address)
-            self.update_clock()
-            self.node.send(fetch.begin(self.node.now_ms))
-            while not fetch.is_done and time.monotonic() < until:
-                self.step(until)
-            if authority.me is not before[1] and not is_outdated(self.node):
+            owncapsule.fetch(self.node, address, deadline)
+            if authority.me is not before[1] and owncapsule.is_accepted(self.node):
                 break
         return before != (authority.key_epoch, authority.me)
 

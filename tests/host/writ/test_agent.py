@@ -6,13 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from agent_rig import Clock, Restarted, Spy
 from fakeflash import MemoryFlash
-from node_rig import EXPIRES, GATEWAY, SENSOR, Net, make, private
+from node_rig import EXPIRES, GATEWAY, SENSOR, make, private
 from node_rig import member as certified
 
 from writ import agent, crypto
 from writ.authority.capsule import node_id
-from writ.authority.store import Store
 from writ.node import asking, delegate
 from writ.wire.blockwise import block_encode
 from writ.wire.coap import BLOCK1, CON, GET, OSCORE, POST, Message, decode
@@ -201,35 +201,6 @@ def test_a_full_heap_at_a_request_costs_an_operation_one_pause(
     assert len(asked) == 2 and done == [] and node.counters == {"MemoryError": 1}
 
 
-class Clock:
-    """A clock that is set."""
-
-    now = 0
-
-    def now_ms(self) -> int:
-        return self.now
-
-
-class Spy:
-    """Replaces the delegate and notes the requests for renewal."""
-
-    def __init__(self) -> None:
-        self.renewed: list[int] = []
-
-    def __call__(self, node: agent.Node, kept: Any) -> "Spy":
-        # what apps call is unloaded while the operations go on
-        assert node._delegate is None
-        self.node = node
-        return self
-
-    def renew(self) -> None:
-        self.renewed.append(self.node.now_ms)
-
-    def tick(self, now_ms: int) -> list[tuple[str, ...]]:
-        # its code is unloaded before its calls begin
-        return [("what", "it asks for")]
-
-
 def member(expires: int) -> Any:
     return SimpleNamespace(expires=expires, key_epoch=0)
 
@@ -294,7 +265,8 @@ def test_a_gateway_is_asked_again_soon_until_there_is_a_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = node_in(tmp_path, gateways=["10.0.0.1:1"], renew_days=0)
-    node.authority.me = node.authority.charter = object()
+    node.authority.charter = object()
+    node.authority.me = member(1 << 33)
     greeted = []
     has_session: list[bool] = []
 
@@ -326,41 +298,19 @@ def test_a_gateway_is_greeted_as_soon_as_the_node_is_a_member(
     monkeypatch.setattr(node.client, "catch_up", lambda *words: did.append("catch up") or [])
     monkeypatch.setattr(node.sync, "ask_beacon", lambda address: did.append("greet") or [])
     node.step(0)
-    node.authority.me = object()
+    node.authority.me = member(1 << 33)
     for now in (100, 200):
         node.clock.now = now
         node.step(0)
     assert did == ["catch up", "greet"]
 
 
-class NetLink:
-    """The link of the node at "soil" to a network in memory."""
-
-    def __init__(self, net: Net) -> None:
-        self.net = net
-
-    def receive(self, timeout_ms: int) -> None:
-        return None
-
-    def send(self, address: str, data: bytes) -> None:
-        self.net.send("soil", [(address, data)])
-
-
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_gateways_learn_a_new_name_without_a_refusal(is_lost: bool) -> None:
     flash = MemoryFlash()
     make("soil", 2, SENSOR, flash=flash)
-    Store(flash).save("key", private("soil"))
-    node = agent.Node(Store(flash), {"name": "soil", "gateways": ["gw"], "renew_days": 0})
-    net = Net(gw=make("gw", 1, GATEWAY), soil=node)
-    node.link, node.clock = NetLink(net), Clock()
-
-    def step(ms: int = 0) -> None:
-        net.run(ms)
-        node.clock.now = net.now_ms
-        node.step(0)
-        net.run()
-
+    soil = Restarted(flash, make("gw", 1, GATEWAY))
+    node, net, step = soil.node, soil.net, soil.step
     step()
     node.authority.receive(certified("field-1", 2, SENSOR, EXPIRES + 1, key="soil"), net.now_ms)
     if is_lost:
