@@ -37,6 +37,8 @@ class Session:
     # of the class, since few sessions need others
     show_ms = 0
     show_pause_ms = PAUSE_MS
+    # whether its record is that of an earlier start, with no number reserved since
+    is_restored = False
 
     def __init__(self, record, peer, context, address, is_writ):
         self.record = record
@@ -149,7 +151,13 @@ class Sessions:
             raise UnknownContext()
         saved = [session.peer.raw, list(session.keys), session.is_writ, limit]
         # a session that goes back by one save skips the numbers that it may have used
-        self._store.save(session.record, cbor.encode(saved), session.is_preshared)
+        raw = cbor.encode(saved)
+        if session.is_restored and not session.is_preshared:
+            # to both slots, as that of a preshared session: a start that lost this write would use
+            # the numbers of this start again
+            self._store.save(session.record, raw, False)
+        session.is_restored = False
+        self._store.save(session.record, raw, session.is_preshared)
 
     def _restore(self, record):
         try:
@@ -171,6 +179,7 @@ class Sessions:
     def _distrust(self, session):
         # numbers up to the limit may have been used, or up to the next limit if its write was lost
         # after it seemed done. A message of the peer may be a replay
+        session.is_restored = True
         session.context.sequence += SEQUENCE_RESERVE
         session.context.limit = session.context.sequence
         session.context.window_valid = False

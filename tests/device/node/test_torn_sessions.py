@@ -111,6 +111,29 @@ def test_no_partial_iv_is_used_twice_over_many_restarts():
     assert used.count > 1000
 
 
+def test_no_partial_iv_is_used_twice_where_the_last_write_of_each_boot_is_lost():
+    # after it seemed done: its slot is as it was before
+    files = {}
+    used = Used()
+    for count in (1, 1, SEQUENCE_RESERVE, SEQUENCE_RESERVE + 1, 1, 3 * SEQUENCE_RESERVE, 1, 1):
+        sessions, flash = restart(files)
+        if not len(sessions):
+            sessions.open(member(1), keys(1), "address")
+        last = []
+        write = flash.write
+
+        def note(name, data, last=last, write=write, flash=flash):
+            last[:] = [name, flash.files.get(name)]
+            write(name, data)
+
+        flash.write = note
+        for session in sessions:
+            used.send(session, count)
+        if last:
+            files[last[0]] = last[1]
+    assert used.count > 5 * SEQUENCE_RESERVE
+
+
 def test_preshared_keys_never_count_from_0_again():
     # preshared at each start, as the agent does; the keys never change
     with Remembered():
