@@ -21,6 +21,7 @@ from ..node.folder import FolderLock, NodeFolder
 from ..node.refusallog import RefusalLog
 from ..refusals import kind_named, meaning
 from ..scope.folder import now_s
+from ..service import notify, signalled
 from . import node as scopenode
 from . import snapshot
 from .api import Api
@@ -32,7 +33,6 @@ from .ledger.ledger import Ledger
 from .metrics import Metrics
 from .node import ScopeNode
 from .peering.endpoint import PeerEndpoint
-from .service import notify, signalled
 
 HOUSEKEEPING_MS = 1000
 # The scope node takes a new capsule, a check and a write, once the loop has been idle for so long,

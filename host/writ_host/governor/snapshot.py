@@ -1,10 +1,10 @@
 """The state of a governor at one moment: its status for operators, and samples for Prometheus."""
 
 from ..keys.dkg import fingerprint_digits
+from ..scrape import Samples
 from .control import LOG_MAX, Document
 from .core.core import Core
 from .governor import Governor
-from .metrics import Samples
 
 # Each governor sends a summary every five seconds. A governor that missed one is silent; it is
 # offline when it has missed three.

@@ -7,8 +7,9 @@ import urllib.request
 
 import pytest
 
-from writ_host.governor import metrics as metrics_module
-from writ_host.governor.metrics import Metrics, Samples
+from writ_host import scrape
+from writ_host.governor.metrics import Metrics
+from writ_host.scrape import Samples
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +45,7 @@ def test_metrics_over_http() -> None:
 def test_open_connections_do_not_exhaust_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(metrics_module.ScrapeHandler, "timeout", 0.5)
+    monkeypatch.setattr(scrape.ScrapeHandler, "timeout", 0.5)
     metrics = Metrics()
     metrics.serve("127.0.0.1:0")
     before = threading.active_count()
@@ -54,7 +55,7 @@ def test_open_connections_do_not_exhaust_threads(
         for link in idle:
             link.settimeout(10)
             assert link.recv(1) == b""
-            assert threading.active_count() - before <= metrics_module.SCRAPES_MAX
+            assert threading.active_count() - before <= scrape.SCRAPES_MAX
         while threading.active_count() > before:
             time.sleep(0.01)
         with urllib.request.urlopen(f"http://127.0.0.1:{metrics.port}/metrics") as answer:

@@ -1,4 +1,4 @@
-"""The systemd unit of a governor: its sandbox, as systemd understands it."""
+"""The systemd units: their sandbox, as systemd understands it."""
 
 import re
 import shutil
@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 import pytest
 
+from writ_host.cli.bridge import group as bridge_group
 from writ_host.cli.governor import group as governor_group
 
-UNIT = Path(__file__).parents[3] / "boards/linux/writ-governor@.service"
-# A governor needs little of the system: the unit must set all of these.
+BOARD = Path(__file__).parents[2] / "boards/linux"
+UNITS = ["writ-governor", "writ-bridge"]
+# These services need little of the system: the units must set all of these.
 SANDBOX = {
     "NoNewPrivileges": "yes",
     "ProtectSystem": "strict",
@@ -26,7 +28,6 @@ SANDBOX = {
     "LockPersonality": "yes",
     "MemoryDenyWriteExecute": "yes",
     "SystemCallArchitectures": "native",
-    "RestrictAddressFamilies": "AF_INET AF_UNIX",
     "SocketBindDeny": "any",
     "SocketBindAllow": "ipv4:udp",
     "CapabilityBoundingSet": "",
@@ -36,10 +37,10 @@ SANDBOX = {
 }
 
 
-def unit_lines() -> list[tuple[str, str, str]]:
+def unit_lines(unit: str) -> list[tuple[str, str, str]]:
     """(section, key, value) of each line of the unit, read strictly."""
     found, section = [], ""
-    for line in UNIT.read_text().splitlines():
+    for line in (BOARD / f"{unit}@.service").read_text().splitlines():
         if line.startswith("[") and line.endswith("]"):
             section = line[1:-1]
         elif line and not line.startswith("#"):
@@ -50,21 +51,37 @@ def unit_lines() -> list[tuple[str, str, str]]:
     return found
 
 
-def test_the_unit_has_its_sandbox() -> None:
-    service = {key: value for section, key, value in unit_lines() if section == "Service"}
+def service(unit: str) -> dict[str, str]:
+    """The keys of the unit's section Service, the sandbox checked."""
+    found = {key: value for section, key, value in unit_lines(unit) if section == "Service"}
     for key, value in SANDBOX.items():
-        assert service[key] == value, key
+        assert found[key] == value, key
+    return found
+
+
+def test_the_governors_unit_has_its_sandbox() -> None:
+    found = service("writ-governor")
+    assert found["RestrictAddressFamilies"] == "AF_INET AF_UNIX"
     # the command exists, and the key file comes as a credential
-    words = service["ExecStart"].split()
+    words = found["ExecStart"].split()
     assert words[1:4] == ["governor", "run", "%S/writ/%i"]
-    assert words[4:6] == ["--key-file", "%d/key"] and service["LoadCredential"].startswith("key:")
+    assert words[4:6] == ["--key-file", "%d/key"] and found["LoadCredential"].startswith("key:")
     assert governor_group.get_command(click.Context(governor_group), "run") is not None
 
 
+def test_the_bridges_unit_has_its_sandbox() -> None:
+    found = service("writ-bridge")
+    # the broker may have an IPv6 address only
+    assert found["RestrictAddressFamilies"] == "AF_INET AF_INET6 AF_UNIX"
+    assert found["ExecStart"].split()[1:] == ["bridge", "run", "%S/writ/%i", "--json"]
+    assert bridge_group.get_command(click.Context(bridge_group), "run") is not None
+
+
+@pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd on this machine")
-def test_systemd_understands_the_unit(tmp_path: Path) -> None:
-    text = UNIT.read_text().replace("/usr/local/bin/writ ", "/bin/true ")
-    path = tmp_path / "writ-governor@a.service"
+def test_systemd_understands_the_unit(tmp_path: Path, unit: str) -> None:
+    text = (BOARD / f"{unit}@.service").read_text().replace("/usr/local/bin/writ ", "/bin/true ")
+    path = tmp_path / f"{unit}@a.service"
     path.write_text(text)
     ran = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", path], capture_output=True, text=True
