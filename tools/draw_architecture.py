@@ -87,7 +87,7 @@ class Picture:
 
 def folders() -> Picture:
     """The folders of host and device core; each imports only what is below it."""
-    picture = Picture(760, "The folders of Writ. Imports run downwards only.")
+    picture = Picture(822, "The folders of Writ. Imports run downwards only.")
     picture.write(MARGIN, 36, "Folders. Imports run downwards only.", "head")
 
     left, width = 24, 540
@@ -97,6 +97,7 @@ def folders() -> Picture:
         (left, width, 80, "host"),
         [[("demo", "a whole scope on one machine")]],
         [[("cli", "the command writ: parses, calls, prints")]],
+        [[("bridge", "a member that publishes readings at an MQTT broker")]],
     )
     picture.box(left, top, width, 36 + 5 * 62 + 4, "group")
     picture.write(left + 14, top + 24, "governor", "name")

@@ -18,6 +18,7 @@ _SECTIONS = {
     "Nodes": {
         "book": ("book:group", "Show and change address books: where members are."),
         "node": ("node:group", "Run this machine as a node."),
+        "bridge": ("bridge:group", "Publish readings at an MQTT broker, for Home Assistant."),
         "get": ("call:get", "Read a resource of a node."),
         "put": ("call:put", "Write a resource of a node."),
         "post": ("call:post", "Post to a resource of a node."),

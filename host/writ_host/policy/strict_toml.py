@@ -64,6 +64,8 @@ class Source:
     def line(self, table: str, index: int, key: str = "") -> int | None:
         """The line (from 1) of a key, else of its table's header; None if unknown."""
         found = self._lines.get((table, index, key)) or self._lines.get((table, index, ""))
+        # a key that is a table has its line as a header
+        found = found or self._lines.get((f"{table}.{key}" if table else key, 0, ""))
         # `rule = [{...}]` has no header, but its key has a line
         return found or self._lines.get(("", 0, table))
 

@@ -62,9 +62,11 @@ HOST_LAYERS = (
         "target",
         "refusals",
         "defects",
+        "scrape",
+        "service",
     ),
     *("keys", "policy", "ceremony", "consensus", "node", "scope"),
-    *("governor.control", "governor.push", "governor.folder", "governor.service"),
+    *("governor.control", "governor.push", "governor.folder"),
     *("governor.metrics", "governor.proposals", "governor.ledger", "governor.core"),
     *("governor.ceremonies", "governor.peering", "governor.activation", "governor.join"),
     "governor.addresscheck",
@@ -76,7 +78,7 @@ HOST_LAYERS = (
         "governor.governor",
     ),
     *("governor.snapshot", "governor.api", "governor.daemon", "governor.client"),
-    *("cli", "demo"),
+    *("bridge", "cli", "demo"),
 )
 
 

@@ -1,0 +1,146 @@
+"""What the broker keeps about nodes: whether each is online, and Home Assistant's discovery.
+
+Both are the state of this moment, so nothing of it is spooled: a new connection begins with all of
+it. The spool remembers what was announced, so that an entity that bridge.toml no longer names is
+removed, also after a restart.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from writ.authority.capsule import Member
+
+from . import discovery, topics
+from .discovery import Device
+from .settings import Settings
+from .spool import Spool
+
+# Publishes a retained message: topic, payload.
+Publish = Callable[[str, bytes], None]
+
+
+class Announcer:
+    """States and discovery of a bridge's nodes.
+
+    me: the bridge itself; publish: called while there is a connection only (`connected`).
+    """
+
+    def __init__(
+        self, settings: Settings, scope: bytes, me: Device, spool: Spool, publish: Publish
+    ) -> None:
+        self._settings, self._scope, self._me = settings, scope, me
+        self._spool, self._publish = spool, publish
+        self._is_connected = False
+        self._states: dict[str, str] = {}
+        self._announced = spool.announced()
+        self._devices: dict[str, Device] = {}
+        self._restore()
+
+    @property
+    def online(self) -> int:
+        """The number of nodes that are online."""
+        return sum(state == topics.ONLINE for state in self._states.values())
+
+    # --- what happens -----------------------------------------------------------------------------
+
+    def connected(self) -> None:
+        """Publish everything: the broker may have lost what it had."""
+        self._is_connected = True
+        self._publish(topics.state(self._scope, self._me.name), topics.ONLINE.encode())
+        for node, state in self._states.items():
+            self._publish(topics.state(self._scope, node), state.encode())
+        self.announce()
+
+    def disconnected(self) -> None:
+        """There is no connection: nothing is published until `connected`."""
+        self._is_connected = False
+
+    def answered(self, member: Member) -> None:
+        """A member has answered: it is online, and its node id is known."""
+        self._set(member.name, topics.ONLINE)
+        device = self._device(member.name, bytes(member.node_id))
+        if self._devices.get(member.name) != device:
+            self._devices[member.name] = device
+            if self._is_connected:
+                self.announce()
+
+    def silent(self, node: str) -> None:
+        """A node did not answer: it is offline."""
+        self._set(node, topics.OFFLINE)
+
+    def stopping(self) -> None:
+        """Say that the bridge is offline: a disconnection in order sends no will."""
+        if self._is_connected:
+            self._publish(topics.state(self._scope, self._me.name), topics.OFFLINE.encode())
+
+    def announce(self) -> None:
+        """Publish the discovery of all known nodes, and remove what is not there any more."""
+        for topic, found in self.configs().items():
+            before = self._announced.get(topic)
+            reduced = discovery.without(before, found) if before else None
+            if reduced is not None:
+                self._publish(topic, _encoded(reduced))
+            self._publish(topic, _encoded(found))
+            self._remember(topic, _encoded(found))
+        for topic in [one for one in self._announced if self._is_gone(one)]:
+            self._publish(topic, b"")
+            self._remember(topic, b"")
+
+    def configs(self) -> dict[str, dict[str, object]]:
+        """{topic: message} of the discovery, of the nodes whose node id is known."""
+        prefix = self._settings.discovery
+        if not prefix:
+            return {}
+        found = {self._me.topic(prefix): discovery.bridge_config(self._scope, self._me)}
+        for name, device in self._devices.items():
+            readings = [one for one in self._settings.readings if one.node == name]
+            found[device.topic(prefix)] = discovery.config(
+                self._scope, device, self._me.name, readings
+            )
+        return found
+
+    # --- what is known ----------------------------------------------------------------------------
+
+    def _set(self, node: str, state: str) -> None:
+        if self._states.get(node) != state:
+            self._states[node] = state
+            if self._is_connected:
+                self._publish(topics.state(self._scope, node), state.encode())
+
+    def _device(self, name: str, node_id: bytes) -> Device:
+        return Device(name, node_id, self._me.model, self._me.node_id)
+
+    def _restore(self) -> None:
+        """Take the nodes' ids from what was announced: a node may be offline now."""
+        for topic, payload in self._announced.items():
+            name, node_id = _identity(payload)
+            if name in self._settings.nodes and node_id:
+                device = self._device(name, node_id)
+                if device.topic(self._settings.discovery) == topic:
+                    self._devices[name] = device
+
+    def _is_gone(self, topic: str) -> bool:
+        return topic not in self.configs()
+
+    def _remember(self, topic: str, payload: bytes) -> None:
+        if self._announced.get(topic, b"") == payload:
+            return
+        if payload:
+            self._announced[topic] = payload
+        else:
+            del self._announced[topic]
+        self._spool.announce(topic, payload)
+
+
+def _encoded(found: dict[str, object]) -> bytes:
+    return json.dumps(found, ensure_ascii=False, sort_keys=True).encode()
+
+
+def _identity(payload: bytes) -> tuple[str, bytes]:
+    """(name, node id) of the device in an announced message."""
+    try:
+        device: Any = json.loads(payload)["device"]
+        return str(device["name"]), bytes.fromhex(device["serial_number"])
+    except (KeyError, TypeError, ValueError):
+        return "", b""

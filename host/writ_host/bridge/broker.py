@@ -1,0 +1,288 @@
+"""The connection to the broker: MQTT 5 over TCP or TLS, in a thread of paho-mqtt's own.
+
+The thread connects, again and again with growing pauses, and subscribes. It hands everything that
+arrives to the bridge's loop through bounded queues, and decides nothing.
+
+1. The session ends with the connection, so the broker keeps no request for a bridge that is away.
+2. A message with QoS 1 that was under way is sent again after a new connection, by paho.
+3. The broker may be hostile: what it sends is bounded before it is queued, and an exception in the
+   thread costs the connection, which the loop makes anew.
+"""
+
+import contextlib
+import ssl
+import threading
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from ..errors import HostError
+from .settings import BrokerSettings
+
+# The longest packet from the broker: a request has a body of BODY_BYTES_MAX (writ.limits), a topic
+# and its properties. And to the broker: the discovery of a node with READINGS_MAX resources.
+PACKET_BYTES_MAX = 8192
+SENT_BYTES_MAX = 1 << 20
+TOPIC_BYTES_MAX = 512
+# Messages that wait for the bridge's loop: a scope's capsules after a subscription, and what a
+# flood may occupy. Beyond it the newest one is dropped.
+INBOX_MAX = 1024
+INBOX_BYTES_MAX = 1 << 20
+# Published messages that wait for the broker's acknowledgement.
+IN_FLIGHT_MAX = 32
+# Pauses before another attempt to connect: the first, doubled up to the longest.
+_RETRY_S, _RETRY_S_MAX = 1, 60
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message from the broker. retain: it was stored, or was published to be."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    response_topic: str = ""
+    correlation: bytes = b""
+
+
+@dataclass(frozen=True)
+class Connected:
+    """A connection is made, and all subscriptions are requested."""
+
+
+@dataclass(frozen=True)
+class Disconnected:
+    """There is no connection (any more). reason: the broker's or the system's, as text."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """A published message is done. reason: "" if the broker took it, else why it did not."""
+
+    mid: int
+    reason: str
+
+
+Event = Connected | Disconnected | Acknowledged
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """A subscription, for QoS 1 and without messages of this connection.
+
+    stored: whether the broker sends what it has stored, too.
+    """
+
+    topic: str
+    stored: bool = True
+
+
+def open_tls(settings: BrokerSettings) -> ssl.SSLContext:
+    """The TLS context of a broker: its certificate is verified. Raises `HostError`."""
+    try:
+        return ssl.create_default_context(cafile=settings.ca)
+    except ssl.SSLError as error:
+        message = f"{settings.ca} has no certificates: {error.reason or error}"
+        raise HostError(message, "Give the PEM file of the broker's authority.") from None
+
+
+class _Client(paho.Client):
+    """A client that remembers why it could not connect. failure: as text."""
+
+    failure = ""
+
+    def reconnect(self) -> MQTTErrorCode:
+        try:
+            return super().reconnect()
+        except OSError as error:
+            self.failure = error.strerror or str(error)
+            raise
+
+
+class Broker:
+    """One client of a broker. client_id: at most 23 bytes; will: the topic of its last will.
+
+    Made by `start`; `events` and `inbox` are read by one other thread. dropped: messages that were
+    too long, or found no place in the inbox.
+    """
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        client_id: str,
+        will: tuple[str, bytes] | None,
+        subscriptions: Iterable[Subscription],
+    ) -> None:
+        self.events: deque[Event] = deque()
+        self.inbox: deque[Received] = deque()
+        self.dropped = 0
+        self.is_connected = False
+        # a packet above it would end the connection, and be sent again after the next one
+        self.packet_bytes_max = SENT_BYTES_MAX
+        self._settings, self._client_id, self._will = settings, client_id, will
+        self._subscriptions = tuple(subscriptions)
+        self._has_retain = True
+        self._is_refused = False  # whether the broker has answered the connection with a refusal
+        self._lock = threading.Lock()
+        self._inbox_bytes = 0
+        self._client: _Client | None = None
+
+    # --- for the loop -----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to connect. Raises `HostError` for a wrong password file or certificate."""
+        settings = self._settings
+        client = _Client(
+            CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=paho.MQTTv5
+        )
+        if credentials := settings.credentials():
+            client.username_pw_set(*credentials)
+        if settings.tls:
+            client.tls_set_context(open_tls(settings))
+        if self._will:
+            client.will_set(*self._will, qos=1, retain=True)
+        client.max_inflight_messages_set(IN_FLIGHT_MAX)
+        client.reconnect_delay_set(_RETRY_S, _RETRY_S_MAX)
+        client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        properties = Properties(PacketTypes.CONNECT)
+        properties.MaximumPacketSize = PACKET_BYTES_MAX
+        # no topic aliases in either direction: the maximum of the broker's is 0 unless it is set
+        client.connect_async(
+            settings.host, settings.port, settings.keep_alive_s, properties=properties
+        )
+        self._client = client
+        client.loop_start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread runs: an exception in it would end it."""
+        thread = self._client and self._client._thread
+        return bool(thread and thread.is_alive())
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Disconnect in order (then the broker sends no will), and end the thread."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        client.disconnect()
+        thread = client._thread
+        if thread is not None:
+            # a thread that hangs in the system, such as in a look-up, ends with the process
+            thread.join(timeout_s)
+        self.is_connected = False
+
+    def publish(self, topic: str, payload: bytes, retain: bool, **properties: Any) -> int | None:
+        """Publish with QoS 1; the number that `Acknowledged` will have, or None if it cannot be.
+
+        properties: of MQTT 5, by paho's names.
+        """
+        size = len(topic.encode()) + len(payload) + 64
+        size += sum(len(str(value)) for value in properties.values())
+        if self._client is None or size > self.packet_bytes_max:
+            return None
+        more = Properties(PacketTypes.PUBLISH)
+        for name, value in properties.items():
+            setattr(more, name, value)
+        sent = self._client.publish(topic, payload, 1, retain and self._has_retain, more)
+        return None if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else sent.mid
+
+    def subscribe(self, subscriptions: Iterable[Subscription]) -> None:
+        """Subscribe (again): the broker sends what it has stored once more."""
+        if self._client is not None and self.is_connected:
+            self._client.subscribe([(one.topic, _options(one)) for one in subscriptions])
+
+    def take(self) -> Received | None:
+        """The next message of the inbox, or None."""
+        with self._lock:
+            if not self.inbox:
+                return None
+            found = self.inbox.popleft()
+            self._inbox_bytes -= len(found.payload)
+            return found
+
+    # --- in paho's thread -------------------------------------------------------------------------
+
+    def _on_connect(self, client: paho.Client, _: Any, __: Any, code: Any, properties: Any) -> None:
+        if code.is_failure:
+            self._is_refused = True
+            self.events.append(Disconnected(f"the broker refused the connection: {code}"))
+            return
+        limit = getattr(properties, "MaximumPacketSize", SENT_BYTES_MAX)
+        self.packet_bytes_max = min(limit, SENT_BYTES_MAX)
+        self._has_retain = getattr(properties, "RetainAvailable", 1) == 1
+        wanted = [(one.topic, _options(one)) for one in self._subscriptions]
+        if wanted:
+            client.subscribe(wanted)
+        self.is_connected = True
+        self.events.append(Connected())
+
+    def _on_connect_fail(self, client: Any, _: Any) -> None:
+        where = f"{self._settings.host}:{self._settings.port}"
+        self.events.append(Disconnected(f"no connection to {where}: {client.failure}"))
+
+    def _on_disconnect(
+        self, client: paho.Client, _: Any, __: Any, code: Any, properties: Any
+    ) -> None:
+        self.is_connected = False
+        if code.is_failure and not self._is_refused:
+            self.events.append(Disconnected(f"the connection ended: {code}"))
+        self._is_refused = False
+
+    def _on_subscribe(self, _: Any, __: Any, ___: int, codes: Any, ____: Any) -> None:
+        refused = [str(code) for code in codes if code.is_failure]
+        if refused:
+            self.events.append(Disconnected(f"the broker refused a subscription: {refused[0]}"))
+
+    def _on_publish(self, _: Any, __: Any, mid: int, code: Any, ___: Any) -> None:
+        self.events.append(Acknowledged(mid, str(code) if code.is_failure else ""))
+
+    def _on_message(self, _: Any, __: Any, message: paho.MQTTMessage) -> None:
+        properties = message.properties
+        with contextlib.suppress(UnicodeDecodeError):
+            received = Received(
+                message.topic,
+                bytes(message.payload),
+                bool(message.retain),
+                getattr(properties, "ResponseTopic", ""),
+                getattr(properties, "CorrelationData", b""),
+            )
+            with self._lock:
+                has_room = len(self.inbox) < INBOX_MAX
+                size = self._inbox_bytes + len(received.payload)
+                if has_room and size <= INBOX_BYTES_MAX and _is_short(received):
+                    self.inbox.append(received)
+                    self._inbox_bytes = size
+                    return
+        self.dropped += 1
+
+
+def _is_short(message: Received) -> bool:
+    return (
+        len(message.payload) <= PACKET_BYTES_MAX
+        and len(message.topic) <= TOPIC_BYTES_MAX
+        and len(message.response_topic) <= TOPIC_BYTES_MAX
+    )
+
+
+def _options(subscription: Subscription) -> SubscribeOptions:
+    return SubscribeOptions(
+        qos=1,
+        noLocal=True,
+        # else a message that is stored arrives at those connected as if it were not
+        retainAsPublished=True,
+        retainHandling=0 if subscription.stored else 2,
+    )

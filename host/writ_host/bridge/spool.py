@@ -1,0 +1,222 @@
+"""What waits for the broker, on the disk: readings and the discovery that was announced.
+
+1. A message is acknowledged to its source when `commit` returns: from then on it survives a crash.
+2. A message is removed when the broker has acknowledged it (QoS 1), in the next commit. A crash in
+   between publishes it a second time, as QoS 1 allows; nothing else does.
+3. Messages leave in the order in which they came, so each topic's order is kept.
+4. Above the limit of bytes the oldest readings are dropped, and so are those above the age limit.
+
+SQLite's write-ahead log with `synchronous = FULL` makes each commit whole or absent.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import files
+from ..errors import HostError
+
+NAME = "spool.db"
+# What a row costs beside topic and payload, about.
+_ROW_BYTES = 64
+_APPLICATION_ID = 0x57425350  # "WBSP"
+_VERSION = 1
+_PRAGMAS = (
+    "locking_mode = EXCLUSIVE",
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "fullfsync = ON",
+    f"journal_size_limit = {4 << 20}",
+)
+_SCHEMA = (
+    "CREATE TABLE message (id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL,"
+    " payload BLOB NOT NULL, retain INTEGER NOT NULL, time_ms INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL) STRICT",
+    "CREATE TABLE announced (topic TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT",
+)
+_ADVICE = "Move {} away and start again: readings that wait there are lost, nothing else is."
+
+
+class SpoolDamaged(HostError):
+    """The spool's file is damaged, or another program's."""
+
+
+class SpoolFailed(HostError):
+    """The disk did not take what was to be spooled."""
+
+    advice = "Check the disk: full, read-only or failing."
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message that waits. id: grows with each message."""
+
+    id: int
+    topic: str
+    payload: bytes
+    retain: bool
+
+
+class Spool:
+    """The spool at `path`, created where there is none (mode 0600). Used by one thread.
+
+    bytes_max: above it the oldest readings are dropped; age_max_s: likewise by age. dropped: how
+    many were, since the start; bytes, count: of what waits, commits included.
+    """
+
+    def __init__(self, path: Path, bytes_max: int, age_max_s: int) -> None:
+        self.path = path
+        self.dropped = 0
+        self._bytes_max, self._age_max_ms = bytes_max, 1000 * age_max_s
+        self._acked: list[int] = []
+        self._added: list[tuple[str, bytes, bool, int]] = []
+        self._announced: list[tuple[str, bytes]] = []
+        if not files.exists(path):
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+            files.sync_directory(path.parent)
+        self._connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+        try:
+            with self._explained():
+                self._prepare()
+                row = "SELECT coalesce(sum(bytes), 0), count(*) FROM message"
+                self.bytes, self.count = self._connection.execute(row).fetchone()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        for pragma in _PRAGMAS:
+            self._connection.execute(f"PRAGMA {pragma}").fetchall()
+        (application,) = self._connection.execute("PRAGMA application_id").fetchone()
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if not tables and not application:
+            with self._transaction():
+                for statement in _SCHEMA:
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+        elif (application, version) != (_APPLICATION_ID, _VERSION):
+            raise SpoolDamaged(f"{self.path} is no spool of this version", self._advice)
+        if self._connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise SpoolDamaged(f"{self.path} is damaged", self._advice)
+
+    @property
+    def _advice(self) -> str:
+        return _ADVICE.format(self.path.name)
+
+    def close(self) -> None:
+        """Close the file. What was not committed is lost."""
+        self._connection.close()
+
+    # --- what changes -----------------------------------------------------------------------------
+
+    def add(self, topic: str, payload: bytes, retain: bool, time_ms: int) -> None:
+        """Add a reading to the next commit. time_ms: Unix time in milliseconds."""
+        self._added.append((topic, payload, retain, time_ms))
+
+    def remove(self, id: int) -> None:
+        """Remove a message, which the broker has acknowledged, in the next commit."""
+        self._acked.append(id)
+
+    def announce(self, topic: str, payload: bytes) -> None:
+        """Remember the announcement at a topic; b"" forgets it. In the next commit."""
+        self._announced.append((topic, payload))
+
+    def commit(self, now_ms: int) -> None:
+        """Write all changes durably. Raises `SpoolFailed`: then the new readings are lost."""
+        added, acked, announced = self._added, self._acked, self._announced
+        if not (added or acked or announced):
+            return
+        self._added, self._acked, self._announced = [], [], []
+        try:
+            with self._explained(), self._transaction():
+                dropped = self._write(added, acked, announced, now_ms)
+        except SpoolFailed:
+            self.dropped += len(added)
+            # the broker's acknowledgements are not lost: they go into the next commit
+            self._acked += acked
+            raise
+        finally:
+            with contextlib.suppress(sqlite3.Error):
+                row = "SELECT coalesce(sum(bytes), 0), count(*) FROM message"
+                self.bytes, self.count = self._connection.execute(row).fetchone()
+        self.dropped += dropped
+
+    def _write(
+        self,
+        added: list[tuple[str, bytes, bool, int]],
+        acked: list[int],
+        announced: list[tuple[str, bytes]],
+        now_ms: int,
+    ) -> int:
+        """Make the changes; returns how many readings were dropped."""
+        run = self._connection.execute
+        self._connection.executemany("DELETE FROM message WHERE id = ?", [(id,) for id in acked])
+        for topic, payload in announced:
+            run("DELETE FROM announced WHERE topic = ?", (topic,))
+            if payload:
+                run("INSERT INTO announced VALUES (?, ?)", (topic, payload))
+        self._connection.executemany(
+            "INSERT INTO message (topic, payload, retain, time_ms, bytes) VALUES (?, ?, ?, ?, ?)",
+            [
+                (topic, payload, retain, time_ms, _size(topic, payload))
+                for topic, payload, retain, time_ms in added
+            ],
+        )
+        old_ms = now_ms - self._age_max_ms
+        dropped = run("DELETE FROM message WHERE time_ms < ?", (old_ms,)).rowcount
+        (total,) = run("SELECT coalesce(sum(bytes), 0) FROM message").fetchone()
+        # the oldest first, one by one: a commit adds few
+        while total > self._bytes_max:
+            id, size = run("SELECT id, bytes FROM message ORDER BY id LIMIT 1").fetchone()
+            run("DELETE FROM message WHERE id = ?", (id,))
+            total -= size
+            dropped += 1
+        return dropped
+
+    # --- what is there ----------------------------------------------------------------------------
+
+    def after(self, id: int, limit: int) -> list[Message]:
+        """At most `limit` committed messages after the one with this id, oldest first."""
+        with self._explained():
+            rows = self._connection.execute(
+                "SELECT id, topic, payload, retain FROM message WHERE id > ? ORDER BY id LIMIT ?",
+                (id, limit),
+            ).fetchall()
+        return [Message(id, topic, payload, bool(retain)) for id, topic, payload, retain in rows]
+
+    def announced(self) -> dict[str, bytes]:
+        """{topic: payload} of all announcements."""
+        with self._explained():
+            return dict(self._connection.execute("SELECT topic, payload FROM announced").fetchall())
+
+    # --- transactions and errors ------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # an error may have rolled back already
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise SpoolFailed(f"{self.path}: {error}") from None
+        except sqlite3.DatabaseError as error:
+            raise SpoolDamaged(f"{self.path} is damaged: {error}", self._advice) from None
+
+
+def _size(topic: str, payload: bytes) -> int:
+    return len(topic.encode()) + len(payload) + _ROW_BYTES
