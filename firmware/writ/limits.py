@@ -150,6 +150,19 @@ OBSERVE_IDLE_S = 600
 AIRTIME_NEIGHBOURS_MAX = 16
 # A neighbour gets this part of the airtime: a half serves a relay between a parent and one child.
 AIRTIME_NEIGHBOUR_PARTS = 2
+# A message between neighbours in the mesh: a datagram, and one byte of header compression.
+MESH_MESSAGE_BYTES_MAX = DATAGRAM_BYTES_MAX + 1
+# Tiles of a message, counted in 5 bits: the largest message fits frames with 23 bytes of room.
+FRAGMENT_COUNT_MAX = 32
+# Silences in a row until a sender gives up, and repeated acknowledgements of a receiver. Where a
+# fifth of all frames is lost in both directions, a silence is a matter of chance 36 times in 100.
+FRAGMENT_TRIES_MAX = 10
+# Frames for each tile and each try: they bound what a neighbour costs that acknowledges nonsense.
+FRAGMENT_SENDS_MAX = 4
+# Messages of members under way, one of each neighbour, and of nodes without a link key: the largest
+# takes 700 bytes of heap. A newcomer waits until one is complete or has timed out.
+REASSEMBLIES_MAX = 4
+JOIN_REASSEMBLIES_MAX = 2
 
 # Records in flash: the largest is a policy's payload with an amendment, each as long as a capsule
 # may be. Writing one takes about five times as much of the heap.
@@ -176,3 +189,5 @@ if not MICROPYTHON and os.getenv("WRIT_LIMITS") != "device":
     REQUESTS_MAX = 64
     OBSERVERS_MAX = 128
     AIRTIME_NEIGHBOURS_MAX = 256
+    REASSEMBLIES_MAX = 64
+    JOIN_REASSEMBLIES_MAX = 16
