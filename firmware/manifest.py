@@ -32,6 +32,7 @@ package(  # noqa: F821
         "link/udp.py",
         "mesh/__init__.py",
         "mesh/airtime.py",
+        "mesh/compress.py",
         "mesh/fragment.py",
         "node/__init__.py",
         "node/asking.py",

@@ -372,7 +372,7 @@ def test_the_answer_to_a_rejection(row: list[str]) -> None:
 
 @pytest.mark.parametrize("text", [WIRE, ERRORS], ids=["wire", "errors"])
 def test_rejections_named_in_the_text_exist(text: str) -> None:
-    refusals = [item for item in ticked(FENCE.sub("", text)) if re.fullmatch(r"\d+ \w+", item)]
+    refusals = [item for item in ticked(FENCE.sub("", text)) if re.fullmatch(r"\d+ [A-Z]\w+", item)]
     refusals += re.findall(r'"(\d+ [A-Z]\w+)"', text)
     assert refusals
     for item in refusals:

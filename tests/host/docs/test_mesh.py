@@ -1,12 +1,15 @@
-"""Compares docs/wire.md with the mesh: fragments."""
+"""Compares docs/wire.md with the mesh: fragments, and the rules of the header compression."""
 
 from __future__ import annotations
 
+import re
 import statistics
 
-from docs_rig import PROSE, raw
+from docs_rig import PROSE, WIRE, raw, rows, ticked
 from lossy_rig import link
 
+from writ.mesh import compress as module
+from writ.mesh.compress import compress, expand
 from writ.mesh.fragment import Reassembly
 
 TEXT = " ".join(PROSE.split())
@@ -32,3 +35,49 @@ def test_the_averages_of_a_bad_link() -> None:
     frames = statistics.mean(run.frames for run in runs)
     acks = statistics.mean(run.count - run.frames for run in runs)
     assert f"take {frames:.1f} fragments and {acks:.1f} acknowledgements on average" in TEXT
+
+
+def test_the_rules_are_those_of_the_code() -> None:
+    table = rows(WIRE, "rule", "continues", "the datagram's next bytes", "meaning")
+    made = b""
+    for number, (rule, parent, content, meaning) in enumerate(table, 1):
+        assert int(rule) == number and int(parent or 0) < number and meaning
+        made += bytes((int(parent or 0),))
+        for part in ticked(content)[0].split():
+            made += b"*" + bytes((int(part[1:]),)) if part[0] == "*" else bytes.fromhex(part)
+        made += b"|"
+    assert made == module._RULES
+
+
+def test_the_fixed_bytes_of_the_rules_are_no_marks() -> None:
+    # each "*" opens bytes, each "|" ends a rule
+    table = rows(WIRE, "rule", "continues", "the datagram's next bytes", "meaning")
+    for row in table:
+        assert not {"2a", "7c"} & set(row[2].strip("`").split())
+        assert "*124" not in row[2]
+    assert len(table) == module._RULES.count(b"|") < 64
+
+
+def test_the_compressed_datagrams() -> None:
+    sizes = {}
+    for row in rows(
+        WIRE, "datagram", "bytes", "compressed", "in a frame to a neighbour", "in a frame over hops"
+    ):
+        datagram = raw(ticked(row[0])[0])
+        data = compress(datagram)
+        assert expand(data) == datagram
+        assert [int(cell) for cell in row[1:]] == [
+            len(datagram),
+            len(data),
+            len(data) + 14,
+            len(data) + 16,
+        ]
+        sizes[ticked(row[0])[0]] = len(data)
+    said = re.search(r"cost (\d+) and (\d+) bytes on air to a neighbour, and (\d+) and (\d+)", TEXT)
+    assert said
+    both = sizes["later"], sizes["response"]
+    assert tuple(map(int, said.groups())) == tuple(n + more for more in (14, 16) for n in both)
+    # a frame of 51 bytes holds each
+    assert max(both) + 16 <= 51
+    for name in ("later", "response"):
+        assert raw(f"{name}-compressed") == compress(raw(name))

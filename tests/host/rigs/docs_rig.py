@@ -12,6 +12,7 @@ from writ import crypto, errors
 from writ.authority import capsule, policy
 from writ.authority.amendment import amend
 from writ.authority.store import Store
+from writ.mesh.compress import compress
 from writ.mesh.fragment import Reassembly, Sender
 from writ.node import delegate, handshake, statement
 from writ.wire import coap, edhoc, edhoc_codec
@@ -119,12 +120,15 @@ def examples() -> dict[str, bytes]:
 
 
 def frames(made: dict[str, bytes]) -> dict[str, bytes]:
-    """The fragments of the examples, by name."""
+    """The fragments and compressed datagrams of the examples, by name."""
     sender = Sender(5, made["revocation"], 51 - 16, 1000, 100000)
     first, second, third = (sender.next_frame(0) for _ in range(3))
     reassembly = Reassembly(100000)
     reassembly.receive("gateway", first, 0)
-    return {"fragment": second, "fragment-ack": reassembly.receive("gateway", third, 0)[1]}
+    found = {"fragment": second, "fragment-ack": reassembly.receive("gateway", third, 0)[1]}
+    for name in ("later", "response"):
+        found[f"{name}-compressed"] = compress(made[name])
+    return found
 
 
 def sides() -> tuple[edhoc.Initiator, edhoc.Responder]:
