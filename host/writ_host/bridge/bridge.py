@@ -28,6 +28,7 @@ from .members import Members, Outcome
 from .metrics import exporter
 from .publisher import Publisher
 from .reader import Reader
+from .requests import Reply, Requests
 from .settings import BadSettings, Reading, Settings
 from .spool import Spool, SpoolFailed
 
@@ -106,7 +107,7 @@ class Bridge:
         self.connections = 0
         self.readings = 0
         self.problems: dict[str, float] = {}  # reads without a value, by reason
-        self._log = RefusalLog(self.node.report)
+        self._log = RefusalLog(self.node.report, "problem")
         self._is_running = True
         self._housekeeping_ms = 0
         self._dropped = 0  # readings and messages that the log has told of
@@ -118,11 +119,19 @@ class Bridge:
             self.publisher = Publisher(self.spool, self.broker, self._refused)
             self.announcer = Announcer(settings, self.scope, self.me, self.spool, self._publish)
             members = Members(folder, books)
+            self.requests = self._make_requests(members)
             self.reader = Reader(members, settings.readings, self._read, self._failed, unix_ms)
             if metrics or settings.metrics:
                 self.metrics.serve(str(metrics or settings.metrics))
                 stack.callback(self.metrics.close)
             self._stack = stack.pop_all()
+
+    def _make_requests(self, members: Members) -> Requests | None:
+        found = self.settings.requests
+        if found is None:
+            return None
+        changed = self._changed
+        return Requests(found, self.scope, members, self._answer, self._refuse_request, changed)
 
     def _make_broker(self) -> Broker:
         will = topics.state(self.scope, self.me.name), topics.OFFLINE.encode()
@@ -131,6 +140,10 @@ class Bridge:
             # what is stored there would be an old start of Home Assistant
             status = f"{self.settings.discovery}/{_HA_STATUS}"
             subscriptions.append(Subscription(status, stored=False))
+        if self.settings.requests:
+            # what is stored there is refused, and need not be sent
+            filters = topics.request_filters(self.scope)
+            subscriptions += [Subscription(one, stored=False) for one in filters]
         client_id = f"writ-{self.me.node_id.hex()}"
         return Broker(self.settings.broker, client_id, will, subscriptions)
 
@@ -185,20 +198,24 @@ class Bridge:
             message = self.broker.take()
             if message is None:
                 break
-            self._receive(message)
+            self._receive(message, now_ms)
         if self.node.authority.me is not None:
             self.reader.tick(now_ms)
+            if self.requests:
+                self.requests.tick(now_ms)
         self._commit()
         self.publisher.pump()
         if now_ms >= self._housekeeping_ms:
             self._housekeeping_ms = now_ms + HOUSEKEEPING_MS
             self._housekeep(now_ms)
 
-    def _receive(self, message: Received) -> None:
-        is_status = message.topic == f"{self.settings.discovery}/{_HA_STATUS}"
-        if is_status and message.payload == _HA_ONLINE:
-            # Home Assistant has started, and forgot what is not stored at the broker
-            self.announcer.connected()
+    def _receive(self, message: Received, now_ms: int) -> None:
+        if message.topic == f"{self.settings.discovery}/{_HA_STATUS}":
+            if message.payload == _HA_ONLINE:
+                # Home Assistant has started, and forgot what is not stored at the broker
+                self.announcer.connected()
+        elif self.requests:
+            self.requests.receive(message, now_ms)
 
     def _finish(self) -> None:
         """Commit, say goodbye, and give what is under way a moment."""
@@ -266,8 +283,12 @@ class Bridge:
                 "refused_by_broker": self.publisher.refused,
                 "inbox_dropped": self.broker.dropped,
                 "defects": self.node.defects.count,
+                "requests": self.requests.answered if self.requests else 0,
             },
             {
+                ("requests_refused", "reason"): dict(
+                    self.requests.refused if self.requests else {}
+                ),
                 ("read_problems", "reason"): dict(self.problems),
                 ("rejections", "name"): dict(self.node.counters),
             },
@@ -289,6 +310,20 @@ class Bridge:
             self.announcer.silent(reading.node)
         text = f"{reading.name}: {describe(outcome)}"
         self._note("unread", f"{outcome.problem} {reading.node}", text, reading=reading.name)
+
+    def _answer(self, message: Received, reply: Reply) -> None:
+        """Publish the answer to a request; without a connection its sender has given up."""
+        if self.broker.is_connected:
+            more: dict[str, Any] = {"UserProperty": reply.properties} if reply.properties else {}
+            if message.correlation:
+                more["CorrelationData"] = message.correlation
+            self.broker.publish(message.response_topic, reply.payload, False, **more)
+
+    def _refuse_request(self, reason: str, topic: str) -> None:
+        self._note("refused", f"request {reason}", f"request at {topic}: {reason}", topic=topic)
+
+    def _changed(self, node: str, resource: str) -> None:
+        self.reader.refresh(node, resource)
 
     def _publish(self, topic: str, payload: bytes) -> None:
         if self.broker.publish(topic, payload, True) is None:

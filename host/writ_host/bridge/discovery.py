@@ -108,6 +108,8 @@ def _component(scope: bytes, device: Device, reading: Reading) -> dict[str, obje
         "json_attributes_topic": topic,
         "json_attributes_template": _TIME,
     }
+    if reading.mapping.platform == "switch":
+        found["command_topic"] = topics.request(scope, reading.node, reading.resource, "set")
     return found | _platform_keys(reading.mapping)
 
 
@@ -117,7 +119,7 @@ def _platform_keys(mapping: Mapping) -> dict[str, object]:
         "state_class": mapping.state_class,
         "unit_of_measurement": mapping.unit,
     }
-    if mapping.platform == "binary_sensor":
+    if mapping.platform in ("binary_sensor", "switch"):
         keys |= {"payload_on": mapping.on, "payload_off": mapping.off}
     return {key: value for key, value in keys.items() if value}
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 PLATFORMS: dict[str, tuple[str, ...]] = {
     "sensor": ("platform", "name", "unit", "device_class", "state_class"),
     "binary_sensor": ("platform", "name", "device_class", "on", "off"),
+    # set by a request; the value that is read afterwards is the state
+    "switch": ("platform", "name", "device_class", "on", "off"),
 }
 
 

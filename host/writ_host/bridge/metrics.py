@@ -15,6 +15,8 @@ HELP = {
     "refused_by_broker": "Messages that the broker did not take.",
     "inbox_dropped": "Messages of the broker that were too long, or found no place.",
     "defects": "Messages that met a bug of this program and were dropped.",
+    "requests": "Requests from MQTT that nodes have carried out.",
+    "requests_refused": "Requests from MQTT that were refused, by nodes and by the bridge.",
     "read_problems": "Reads without a value, by reason.",
     "rejections": "Rejections by the bridge's node, by name.",
 }

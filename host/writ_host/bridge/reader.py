@@ -75,6 +75,12 @@ class Reader:
         """NODE/RESOURCE of those without an outcome."""
         return sorted(self._unread)
 
+    def refresh(self, node: str, resource: str) -> None:
+        """Read a resource soon, if it is one of the readings: it may have changed."""
+        for task in self._tasks:
+            if (task.reading.node, task.reading.resource) == (node, resource):
+                task.due_ms = task.due_ms and min(task.due_ms, self._now_ms)
+
     def tick(self, now_ms: int) -> None:
         """Begin the reads that are due, as many as may be under way."""
         self._now_ms = now_ms

@@ -87,8 +87,23 @@ class SpoolSettings:
 
 
 @dataclass(frozen=True)
+class RequestSettings:
+    """Requests from MQTT. response_prefix: below it answers are published; methods: of topics.
+
+    per_minute: requests at one topic; all topics together have four times as many.
+    """
+
+    response_prefix: str = "writ-response"
+    methods: tuple[str, ...] = tuple(topics.METHODS)
+    per_minute: int = 60
+
+
+@dataclass(frozen=True)
 class Settings:
-    """A checked bridge.toml. discovery: prefix of Home Assistant's topics, "" for none."""
+    """A checked bridge.toml. discovery: prefix of Home Assistant's topics, "" for none.
+
+    requests: None where requests from MQTT are not accepted.
+    """
 
     path: Path
     broker: BrokerSettings
@@ -97,6 +112,7 @@ class Settings:
     retain: bool = True
     metrics: str | None = None
     spool: SpoolSettings = field(default_factory=SpoolSettings)
+    requests: RequestSettings | None = None
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -119,15 +135,17 @@ def read(path: Path) -> Settings:
 
 def _read(path: Path) -> Settings:
     source, values = read_toml(textfile.read(path), str(path))
-    root = Table(source, values, ("broker", "publish", "reading", "spool", "metrics"))
+    root = Table(source, values, ("broker", "publish", "reading", "spool", "requests", "metrics"))
     publish = root.table("publish", ("discovery", "retain", "every_s"))
+    discovery = _prefix(publish, "discovery", "homeassistant")
     every_s = _seconds(publish, "every_s", 60)
     spool = root.table("spool", ("bytes_max", "age_max_s"))
     return Settings(
         path=path,
         broker=_broker(root, source, path.parent),
         readings=_readings(root, every_s),
-        discovery=_prefix(publish, "discovery", "homeassistant"),
+        requests=_requests(root, discovery),
+        discovery=discovery,
         retain=publish.flag("retain") if publish.has("retain") else True,
         metrics=_metrics(root),
         spool=SpoolSettings(
@@ -187,7 +205,7 @@ def _readings(root: Table, every_s: int) -> tuple[Reading, ...]:
         for resource in resources:
             if table.has("name") and len(resources) > 1:
                 raise table.error("name", "one 'name' for several resources")
-            reading = _reading(table, node, resource, every_s)
+            reading = _reading(table, node, resource, every_s, root.has("requests"))
             if reading.name in found:
                 raise table.error("resource", f"{reading.name} is there already")
             found[reading.name] = reading
@@ -197,7 +215,7 @@ def _readings(root: Table, every_s: int) -> tuple[Reading, ...]:
     return tuple(found.values())
 
 
-def _reading(table: Table, node: str, resource: str, every_s: int) -> Reading:
+def _reading(table: Table, node: str, resource: str, every_s: int, has_requests: bool) -> Reading:
     if not topics.is_resource(resource):
         advice = "A path has letters, digits and . _ ~ - between its slashes."
         raise table.error("resource", f"{resource!r} is no path that topics can have", advice)
@@ -210,17 +228,20 @@ def _reading(table: Table, node: str, resource: str, every_s: int) -> Reading:
         resource,
         _seconds(table, "every_s", every_s),
         table.flag("observe"),
-        _mapping(table, resource),
+        _mapping(table, resource, has_requests),
     )
 
 
-def _mapping(table: Table, resource: str) -> Mapping:
+def _mapping(table: Table, resource: str, has_requests: bool) -> Mapping:
     found = default(resource)
     given = {key: table.text(key) for key in _TEXTS if table.has(key)}
     platform = given.get("platform", found.platform)
     if platform not in PLATFORMS:
         advice = f"{suggestion(platform, PLATFORMS)}Allowed: {listing(PLATFORMS)}."
         raise table.error("platform", f"unknown platform '{platform}'", advice)
+    if platform == "switch" and not has_requests:
+        advice = "Add a table [requests]: then every client of the broker may make requests."
+        raise table.error("platform", "a switch needs requests from MQTT", advice)
     if platform != "sensor":
         found = Mapping(platform)
     for key in given:
@@ -228,6 +249,24 @@ def _mapping(table: Table, resource: str) -> Mapping:
             advice = f"Allowed for it: {listing(PLATFORMS[platform])}."
             raise table.error(key, f"'{key}' has no meaning for a {platform}", advice)
     return found.changed(given)
+
+
+def _requests(root: Table, discovery: str) -> RequestSettings | None:
+    if not root.has("requests"):
+        return None
+    table = root.table("requests", ("response_prefix", "methods", "per_minute"))
+    methods = table.texts("methods", RequestSettings.methods)
+    for method in methods:
+        if method not in topics.METHODS:
+            advice = f"Allowed: {listing(topics.METHODS)}."
+            raise table.error("methods", f"unknown method '{method}'", advice)
+    prefix = _prefix(table, "response_prefix", RequestSettings.response_prefix)
+    if not prefix or prefix.split("/")[0] == discovery.split("/")[0]:
+        # else a sender could have discovery published
+        message = "'response_prefix' must be a prefix of its own"
+        raise table.error("response_prefix", message, 'Write response_prefix = "writ-response"')
+    per_minute = _from(table, "per_minute", 1, 6000, RequestSettings.per_minute)
+    return RequestSettings(prefix, methods, per_minute)
 
 
 def _prefix(table: Table, key: str, fallback: str) -> str:

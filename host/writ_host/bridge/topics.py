@@ -2,6 +2,7 @@
 
     writ/SCOPE/NODE/RESOURCE            a reading
     writ/SCOPE/NODE/$state              "online" or "offline"
+    writ/SCOPE/NODE/RESOURCE/METHOD     a request; METHOD is get, set (PUT) or post
 
 Names of nodes and levels such as `$state` cannot be mistaken for each other: a name begins with a
 letter (`writ.authority.capsule.check_name`).
@@ -12,12 +13,15 @@ import re
 from writ.authority.capsule import check_name
 from writ.errors import Rejection
 from writ.limits import PATH_BYTES_MAX
+from writ.wire import coap
 
 ROOT = "writ"
 ONLINE, OFFLINE = "online", "offline"
 _STATE, _CHECK = "$state", "$check"
-# The last level of a request's topic.
-METHODS = ("get", "set", "post")
+# The last level of a request's topic, and the CoAP method that it means.
+METHODS = {"get": coap.GET, "set": coap.PUT, "post": coap.POST}
+# Levels of a resource that can be requested: a filter's wildcard stands for one level.
+_LEVELS_MAX = 4
 # The level that stands in place of a node's name above capsules.
 CAPSULE = "capsule"
 # The levels of a resource's path: its topic must be no other one, and match no wildcard.
@@ -32,6 +36,34 @@ def reading(scope: bytes, node: str, resource: str) -> str:
 def state(scope: bytes, node: str) -> str:
     """The topic that says whether a node is online."""
     return f"{ROOT}/{scope.hex()}/{node}/{_STATE}"
+
+
+def request(scope: bytes, node: str, resource: str, method: str) -> str:
+    """The topic of a request; method: one of METHODS."""
+    return f"{reading(scope, node, resource)}/{method}"
+
+
+def request_filters(scope: bytes) -> list[str]:
+    """The filters of all requests: a filter for each method and number of levels."""
+    levels = range(2, _LEVELS_MAX + 2)
+    return [
+        f"{ROOT}/{scope.hex()}/{'+/' * count}{method}" for count in levels for method in METHODS
+    ]
+
+
+def parse_request(scope: bytes, topic: str) -> tuple[str, str, int] | None:
+    """(node, resource, CoAP method) of a request's topic; None for another topic."""
+    root, _, rest = topic.partition(f"{scope.hex()}/")
+    path, _, word = rest.rpartition("/")
+    node, _, resource = path.partition("/")
+    if root != f"{ROOT}/" or word not in METHODS or not (is_node(node) and is_resource(resource)):
+        return None
+    return node, resource, METHODS[word]
+
+
+def is_answer(topic: str, prefix: str) -> bool:
+    """Whether an answer may be published at `topic`: below this prefix, without wildcards."""
+    return topic.startswith(f"{prefix}/") and topic.isprintable() and not set(topic) & set("+#")
 
 
 def check(scope: bytes, node: str) -> str:

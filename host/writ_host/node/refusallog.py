@@ -25,10 +25,10 @@ class _Window:
 
 
 class RefusalLog:
-    """report(event, text, **facts): writes an event to the log."""
+    """report(event, text, **facts): writes an event to the log; noun: what is counted."""
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
+    def __init__(self, report: Report, noun: str = "refusal") -> None:
+        self._report, self._noun = report, noun
         self._windows: dict[str, _Window] = {}  # by reason; a node has a fixed number of reasons
 
     def add(
@@ -57,7 +57,7 @@ class RefusalLog:
             senders = [one for one in window.senders if one][:NAMED_MAX]
             more = " and others" if len(window.senders) > NAMED_MAX else ""
             whose = f" from {', '.join(senders)}{more}" if senders else ""
-            noun = "refusal" if window.count == 1 else "refusals"
+            noun = self._noun if window.count == 1 else f"{self._noun}s"
             self._report(
                 "refusals",
                 f"{window.count} more {noun} by {reason} in the last minute{whose}",

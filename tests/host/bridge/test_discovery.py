@@ -46,6 +46,10 @@ def test_a_device_message() -> None:
     assert isinstance(components, dict)
     assert components["temp"] == temp
     assert components["door"]["payload_on"] == "1"
+    switch = made(reading("valve", platform="switch", on="open", off="shut"))["components"]
+    assert isinstance(switch, dict)
+    assert switch["valve"]["command_topic"] == "writ/0001020304050607/soil-1/valve/set"
+    assert (switch["valve"]["payload_on"], switch["valve"]["payload_off"]) == ("open", "shut")
     assert found["availability"] == [
         {"topic": "writ/0001020304050607/hub/$state"},
         {"topic": "writ/0001020304050607/soil-1/$state"},

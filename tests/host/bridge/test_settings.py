@@ -6,7 +6,7 @@ import pytest
 
 from writ_host.bridge import settings
 from writ_host.bridge.mapping import Mapping
-from writ_host.bridge.settings import BadSettings, SpoolSettings
+from writ_host.bridge.settings import BadSettings, RequestSettings, SpoolSettings
 from writ_host.errors import HostError
 
 BROKER = '[broker]\nhost = "b.example.org"\n'
@@ -27,6 +27,10 @@ def test_a_short_file_has_defaults(tmp_path: Path) -> None:
     assert found.spool == SpoolSettings(16 << 20, 7 * 86400)
     temp, level = found.readings
     assert (temp.name, temp.every_s, temp.observe) == ("soil-1/temp", 60, False)
+    assert found.requests is None
+    assert read(tmp_path, BROKER + "[requests]\n").requests == RequestSettings(
+        "writ-response", ("get", "set", "post"), 60
+    )
     assert temp.mapping == Mapping(unit="°C", device_class="temperature", state_class="measurement")
     assert level.mapping == Mapping()
     assert found.nodes == ("soil-1",)
@@ -110,6 +114,16 @@ READING = BROKER + '[[reading]]\nnode = "a"\nresource = "t"\n'
         (READING.replace('"t"', '["t", "u"]') + 'name = "x"\n', ":6: one 'name' for several", ""),
         (BROKER + '[publish]\ndiscovery = "a b"\n', ":4: 'a b' is no prefix of topics", ""),
         (BROKER + '[publish]\ndiscovery = "writ/x"\n', ":4: 'writ' is the root", ""),
+        (READING + 'platform = "switch"\n', ":6: a switch needs requests from MQTT", "[requests]"),
+        (BROKER + '[requests]\nmethods = "put"\n', ":4: unknown method 'put'", "get, set and post"),
+        (BROKER + '[requests]\nresponse_prefix = "writ"\n', ":4: 'writ' is the root", ""),
+        (BROKER + '[requests]\nresponse_prefix = ""\n', ":4: 'response_prefix' must be", ""),
+        (
+            BROKER + '[requests]\nresponse_prefix = "homeassistant/x"\n',
+            ":4: 'response_prefix' must be a prefix of its own",
+            "writ-response",
+        ),
+        (BROKER + "[requests]\nper_minute = 0\n", ":4: 'per_minute' must be", ""),
         (BROKER + "[spool]\nbytes_max = 7\n", ":4: 'bytes_max' must be a whole number from", ""),
         (BROKER + "[brokre]\n", ":3: unknown key 'brokre' in the file", "Did you mean 'broker'"),
         ("[broker\n", ":1: ", "TOML"),

@@ -52,6 +52,7 @@ def test_every_key_is_on_the_page_and_accepted(tmp_path: Path) -> None:
 def test_the_topics_of_the_page_are_those_of_the_code() -> None:
     scope, listed = bytes(8), [ticked(row[0])[0] for row in rows(PAGE, "topic", "content")]
     made = {topics.reading(scope, "NODE", "RESOURCE"), topics.state(scope, "NODE")}
+    made.add(topics.request(scope, "NODE", "RESOURCE", "get"))
     assert {one.replace(scope.hex(), "SCOPE") for one in made} <= set(listed)
 
 
