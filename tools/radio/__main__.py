@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     one = commands.add_parser("run", parents=[common], help="run a scene in real time")
     one.add_argument("file", type=Path, help="a TOML file (README.md)")
     one.add_argument("--control", type=Path, metavar="SOCKET", help="take commands on this socket")
-    one.add_argument("--seconds", type=float, help="end by itself after so long")
+    one.add_argument("--seconds", type=float, help="end by itself after this time")
     one.set_defaults(run=run)
 
     two = commands.add_parser(

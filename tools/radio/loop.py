@@ -38,7 +38,7 @@ class Loop:
         self._selector.unregister(descriptor)
 
     def run(self, for_s: float | None = None) -> None:
-        """Run until `stop`, or for so long."""
+        """Run until `stop`, or for `for_s` seconds."""
         start_ns = time.monotonic_ns() - 1000 * self.timeline.now_us
         end_us = None if for_s is None else self.timeline.now_us + int(for_s * 1_000_000)
         while not self._is_stopping and (end_us is None or self.timeline.now_us < end_us):

@@ -179,8 +179,8 @@ def test_a_link_is_cut_and_mended() -> None:
     sender.send(bytes(20))
     line.timeline.run()
     assert line.story[1:] == [("received", "a", "")]
-    with pytest.raises(ValueError, match="no radio nobody"):
-        line.channel.cut("a", "nobody")
+    with pytest.raises(ValueError, match="no radio moon"):
+        line.channel.cut("a", "moon")
 
 
 def test_a_radio_moves() -> None:
