@@ -13,7 +13,7 @@ from writ_host.cli import main
 from writ_host.errors import HostError
 from writ_host.names import RESERVED, name_problem
 from writ_host.scope.admission import prepare_admission, read_request
-from writ_host.scope.folder import ScopeFolder
+from writ_host.scope.folder import ScopeFolder, now_s
 from writ_host.scope.validation import Validation
 
 UNCLEAR = (
@@ -94,20 +94,20 @@ def test_a_request_with_a_reserved_name_needs_another_one(rig: Rig) -> None:
     request = read_request(member_request(PRIVATE, "all"))
     folder = ScopeFolder.open(rig.scope)
     with pytest.raises(HostError, match="word of the command line"):
-        prepare_admission(folder, request, 0, 2**32 - 1)
-    assert prepare_admission(folder, request, 0, 2**32 - 1, "pump").name == "pump"
+        prepare_admission(folder, request, 0, now_s() + 86400)
+    assert prepare_admission(folder, request, 0, now_s() + 86400, "pump").name == "pump"
 
 
 @pytest.mark.parametrize("name", ["all", NODE_ID])
 def test_no_governor_signs_an_unclear_name(rig: Rig, name: str) -> None:
     folder = ScopeFolder.open(rig.scope)
     request = read_request(member_request(PRIVATE, "pump"))
-    draft = prepare_admission(folder, request, 0, 2**32 - 1).draft
+    draft = prepare_admission(folder, request, 0, now_s() + 86400).draft
     for shown, problems in ((name, 1), ("pump", 0)):
         payload = draft.payload.replace(
             b"\x02\x64pump", b"\x02" + bytes([0x60 + len(shown)]) + shown.encode()
         )
-        judged = Validation(None, folder.policy, folder.epoch, folder.head, 1, 1)
+        judged = Validation(None, folder.policy, folder.epoch, folder.head, now_s(), 1)
         judged.member(capsules.parse(capsules.assemble(payload, bytes(64))))
         assert len(judged.problems) == problems, judged.problems
 

@@ -23,6 +23,7 @@ from ..policy.strict_toml import listing, suggestion
 from . import pending
 from .folder import ScopeFolder, now_s
 from .issuance import Draft
+from .lifetime import latest_expiry
 from .revocation import member_body
 
 DEFAULT_VALIDITY = "365d"
@@ -102,10 +103,10 @@ def parse_expiry(text: str, since_s: int) -> int:
                 f"'{text}' is not a time", "Write 365d, 12h, 4w, 2y or a date like 2031-05-01."
             ) from None
         when = int((day if day.tzinfo else day.replace(tzinfo=datetime.UTC)).timestamp())
-    if not since_s < when <= TIME_MAX:
+    if not since_s < when <= min(TIME_MAX, latest_expiry(since_s)):
         raise HostError(
             f"'{text}' is in the past, or too far in the future",
-            "Members expire before the year 2106.",
+            "A membership lasts ten years at most. Devices renew theirs before it ends.",
         )
     return when
 

@@ -22,6 +22,7 @@ from ..names import name_problem
 from ..policy.approvals import Approvals
 from ..policy.diff import diff
 from ..policy.text import approval_rows, decompile, node_text, role_text, rule_text
+from .lifetime import latest_expiry
 from .revocation import SignedUntil, clean_up_bound, none_signed, spent_ids
 
 # The longest validity of an action.
@@ -198,6 +199,11 @@ class Validation:
                 f" {self.epoch}: sync first"
             )
         known = self.registry and self.registry.known(member.node_id)
+        latest = latest_expiry(self.clock_s, known.member if known else None)
+        if member.expires > latest + self.clock_skew_max_s:
+            self.add_problem(
+                f"{member.name}: it expires later than {utc_minute(latest)}, ten years from now"
+            )
         if known:
             self._renewal(member, known, capsule)
         is_new_name = not known or known.member.name != member.name

@@ -102,6 +102,9 @@ def test_a_repeated_request_keeps_the_key(rig: Rig) -> None:
 
 def test_renewal_keeps_address_and_roles(rig: Rig) -> None:
     rig.admit("t1", "sensor")
+    for words in ("11y", "2099-01-01"):
+        ran = rig.run("member", "admit", "t1", "--expires", words, "--yes")
+        assert ran.code == 1 and "A membership lasts ten years at most" in ran.err
     again = rig.ok("member", "admit", "t1", "--expires", "2y", "--yes")["admitted"][0]
     assert (again["short_address"], again["roles"]) == (1, ["sensor"])
     ran = rig.run("member", "admit", "t1", "--expires", "1d", "--yes", "--json")

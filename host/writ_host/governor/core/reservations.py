@@ -18,6 +18,7 @@ from writ.authority.capsule import MEMBER, TIME_MAX, Member
 
 from ... import codec
 from ...errors import Malformed
+from ...scope.lifetime import latest_expiry
 from ..ledger.capsules import NODE_BYTES
 from ..ledger.reservations import Reservation
 from ..proposals.messages import ASK_RESERVATIONS, ITEMS_MAX, RESERVATIONS
@@ -35,6 +36,8 @@ WAITED_SAVE_S = 600
 # An earlier version kept the Unix time at which the wait began.
 CLOCK_TIME_S_MIN = 10**9
 KEY_CHARS_MAX = 64
+# Counter of reported reservations that last longer than any membership.
+EXPIRY_TOO_LATE = "ExpiryTooLate"
 UNSYNCED = "a new governor that does not have all reservations of names yet"
 # Rows read for an answer, of which those of certified members are left out.
 _SCANNED_MAX = 8 * ITEMS_MAX
@@ -98,6 +101,11 @@ class ReservationSync:
             return
         rows = [_read(row) for row in codec.a_list(items[2], size_max=ITEMS_MAX)]
         after = None if items[1] is None else codec.a_text(items[1], KEY_CHARS_MAX)
+        if any((row.epoch or 0) > self._context.chain.epoch for row in rows):
+            # `tick` asks for this page again. Who names an epoch that never comes, for rows that no
+            # clean-up ends, is never complete, as if it did not answer
+            return
+        rows = self._bounded(sender, rows)
         self._counts[sender] = self._counts.get(sender, 0) + len(rows)
         reporter = self._context.seat.roster.governors[sender - 1].verify_key
         is_whole = self._context.ledger.reservations.add_reported(reporter, rows, REPORTED_EACH_MAX)
@@ -109,6 +117,23 @@ class ReservationSync:
             self._context.send(sender, ASK_RESERVATIONS, after)
         if len(self._complete) >= self._context.seat.public.threshold:
             self._finish("received the other governors' reservations of names")
+
+    def _bounded(self, sender: int, rows: list[Reservation]) -> list[Reservation]:
+        """The rows, none of which lasts longer than a membership signed now; a liar is named.
+
+        The time is at least the newest certified one: the clock of a new governor may be behind.
+        """
+        context = self._context
+        issued_s = context.chain.policy.issued if context.chain.policy else 0
+        time_s = max(context.clock_s(), issued_s, context.newest_beacon()[0])
+        bounded = []
+        for row in rows:
+            latest = latest_expiry(time_s, context.ledger.capsules.member(row.node))
+            latest += context.chain.charter.clock_skew_max_s
+            if row.until > latest:
+                context.report_rejection(sender, EXPIRY_TOO_LATE)
+            bounded.append(row._replace(until=min(row.until, latest)))
+        return bounded
 
     def _finish(self, text: str) -> None:
         self._context.ledger.set_meta(NEW_WAITED, None)

@@ -26,6 +26,7 @@ from writ_host import codec
 from writ_host.governor.proposals.judge import RENEWAL_S_MAX, judge
 from writ_host.governor.proposals.origin import STATEMENT_AGE_MAX_S
 from writ_host.governor.proposals.statement import ADMIT, RENEW
+from writ_host.scope.lifetime import MEMBERSHIP_S_MAX
 
 # --- renewals -------------------------------------------------------------------------------------
 
@@ -87,7 +88,7 @@ def test_a_statement_renews_only_once(scope: Scope) -> None:
 def test_a_renewal_without_an_operator_is_limited_in_time(scope: Scope) -> None:
     asked = [says("soil1", RENEW)]
     assert scope.allows(renewal(exp=NOW - 5 + RENEWAL_S_MAX + 1), evidence=asked) == 1
-    assert scope.allows(renewal(exp=capsule.TIME_MAX), evidence=asked) == 1
+    assert scope.allows(renewal(exp=NOW + MEMBERSHIP_S_MAX), evidence=asked) == 1
     # valid only later: until then the device would be no member
     assert scope.allows(renewal(nbf=NOW + 1), evidence=asked) == 1
     assert scope.allows(renewal(nbf=NOW), evidence=asked) == 0
