@@ -21,7 +21,7 @@ from ..consensus.value import BATCH_MAX
 from ..errors import HostError
 from ..keys.identity import Identity
 from ..refusals import problem_text
-from ..scope.revocation import member_body
+from ..scope.revocation import is_void, member_body
 from .core.core import Core
 from .ledger.database import LEDGER_ERRORS
 from .ledger.ledger import Ledger
@@ -162,8 +162,7 @@ class Renewal:
                 self._cursor = 0
             for self._cursor, raw in page:
                 member = Member(capsules.parse(raw))
-                is_void = member.epoch < policy.void_before
-                if member.node_id not in policy.revoked and not is_void:
+                if member.node_id not in policy.revoked and not is_void(policy, member):
                     yield member
             read += len(page)
 

@@ -46,6 +46,7 @@ from .records import (
     read_capsule,
     reporting_damage,
 )
+from .revocation import is_void
 
 _LOCK_POLL_S = 0.05
 
@@ -207,7 +208,7 @@ class ScopeFolder:
 
     def is_void(self, member: Member) -> bool:
         """Whether the policy in force voids this member's capsule."""
-        return bool(self.policy and member.epoch < self.policy.void_before)
+        return is_void(self.policy, member)
 
     def is_living(self, member: Member, time_s: int) -> bool:
         """Whether nodes accept this member's capsule at that time (Unix seconds)."""

@@ -55,6 +55,11 @@ def none_signed(_: bytes) -> int:
     return 0
 
 
+def is_void(policy: Policy | None, member: Member) -> bool:
+    """Whether a clean-up has voided this membership: it names an earlier epoch."""
+    return policy is not None and bool(member.epoch < policy.void_before)
+
+
 def clean_up_bound(policy: Policy) -> int:
     """`void_before` of a policy that is a clean-up; 0 for others, which free no id by rule 2."""
     bound = int(policy.void_before)

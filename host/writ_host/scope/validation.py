@@ -23,7 +23,7 @@ from ..policy.approvals import Approvals
 from ..policy.diff import diff
 from ..policy.text import approval_rows, decompile, node_text, role_text, rule_text
 from .lifetime import latest_expiry
-from .revocation import SignedUntil, clean_up_bound, none_signed, spent_ids
+from .revocation import SignedUntil, clean_up_bound, is_void, none_signed, spent_ids
 
 # The longest validity of an action.
 ACTION_LIFETIME_S = 86400
@@ -146,7 +146,7 @@ class Validation:
 
     def is_void(self, member: Member) -> bool:
         """Whether the policy voids this capsule."""
-        return bool(self.policy and member.epoch < self.policy.void_before)
+        return is_void(self.policy, member)
 
     def member_of(self, node_id: bytes) -> Member | None:
         """The valid member with this node id."""

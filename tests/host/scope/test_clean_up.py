@@ -14,7 +14,7 @@ from writ import crypto
 from writ.authority import capsule as capsules
 from writ.authority.authority import Authority
 from writ.authority.capsule import BEACON, CHARTER, POLICY, Member
-from writ.authority.policy import PARAM_VOID_BEFORE
+from writ.authority.policy import PARAM_VOID_BEFORE, Policy
 from writ.authority.store import Store
 from writ.errors import Expired, NotMember, Rejection, Revoked
 from writ.limits import DATAGRAM_BYTES_MAX, RECORD_BYTES_MAX, REVOKED_MAX
@@ -287,3 +287,12 @@ def test_void_before_never_goes_back_in_a_change_of_the_policy(tmp_path: Path) -
     scope.make(made)
     made = change.revocation(scope.folder, [scope.find("lost-1")])
     assert made.new.void_before == 2
+
+
+def test_a_clean_up_voids_memberships_of_earlier_epochs_only() -> None:
+    payload = rig.policy_payload(4, bytes(6), params={PARAM_VOID_BEFORE: 3})
+    policy = Policy(capsules.parse_claims(payload))
+    for epoch in range(5):
+        one = Member(capsules.parse(member(1, "pump", rig.EXPIRES, epoch)))
+        assert revocation.is_void(policy, one) is (epoch < 3)
+        assert not revocation.is_void(None, one)

@@ -18,7 +18,7 @@ from ... import codec
 from ...errors import HostError
 from ...node.action import ACTION_S
 from ...scope.members import ADDRESS_MAX
-from ...scope.revocation import member_body
+from ...scope.revocation import is_void, member_body
 from ..ledger.database import LEDGER_ERRORS
 from ..proposals.judge import RENEWAL_S_MAX
 from ..proposals.origin import age_problem
@@ -99,8 +99,8 @@ def _known_result(context: CoreContext, statement: Statement, member: Any) -> by
     """
     latest = statement.issued + RENEWAL_S_MAX
     policy = context.chain.policy
-    is_void = policy is not None and member.epoch < policy.void_before
-    if statement.op == RENEW and member.expires > latest - RENEWED_LATELY_S and not is_void:
+    is_new = member.expires > latest - RENEWED_LATELY_S and not is_void(policy, member)
+    if statement.op == RENEW and is_new:
         known = context.ledger.capsules.known(statement.node_id)
         # a capsule signed by an older key is of no use to the member
         return b"" if known is None or known.is_of_former_key else bytes(member.raw)
@@ -119,7 +119,7 @@ def _admitted(context: CoreContext, statement: Statement) -> bytes | None:
         return None
     found: Any = known.member
     is_gone = found.expires <= context.clock_s() or (
-        policy and (found.node_id in policy.revoked or found.epoch < policy.void_before)
+        policy and (found.node_id in policy.revoked or is_void(policy, found))
     )
     is_same = (found.name, found.y_is_odd) == (request.name, request.y_is_odd)
     return bytes(found.raw) if is_same and not is_gone else None

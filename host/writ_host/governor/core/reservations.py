@@ -19,6 +19,7 @@ from writ.authority.capsule import MEMBER, TIME_MAX, Member
 from ... import codec
 from ...errors import Malformed
 from ...scope.lifetime import latest_expiry
+from ...scope.revocation import is_void
 from ..ledger.capsules import NODE_BYTES
 from ..ledger.reservations import Reservation
 from ..proposals.messages import ASK_RESERVATIONS, ITEMS_MAX, RESERVATIONS
@@ -60,11 +61,10 @@ class ReservationSync:
         member: Any = Member(capsules.parse(capsules.assemble(payload, bytes(64))))
         known: Any = self._context.ledger.capsules.member(bytes(member.node_id))
         is_same = known is not None and (known.name, known.address) == (member.name, member.address)
-        policy = self._context.chain.policy
+        if not is_same or is_void(self._context.chain.policy, known):
+            return UNSYNCED
         # the name of an expired or void member may be another's by now
-        is_void = is_same and policy is not None and known.epoch < policy.void_before
-        is_living = is_same and known.expires > self._context.clock_s() and not is_void
-        return None if is_living else UNSYNCED
+        return None if known.expires > self._context.clock_s() else UNSYNCED
 
     # --- asking -----------------------------------------------------------------------------------
 
