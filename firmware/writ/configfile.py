@@ -57,15 +57,16 @@ def _check_days(value):
 
 
 _ADDRESSES = 'a list of "IPV4-ADDRESS:PORT"'
-# field -> (check, what the value must be)
-_CHECKS = {
-    "name": (check_name, "a name"),
+# All fields: (check, what the value must be). A check raises what `check_config` catches. The
+# commands of a host check by this table, too
+CHECKS = {
+    "name": (check_name, "a name (a letter, then a-z, 0-9, - _ .; 24 at most)"),
     "scope": (_check_scope, "a scope id (16 hex digits)"),
     "listen": (_check_address, "HOST:PORT"),
     "gateways": (_check_addresses, _ADDRESSES),
     "governors": (_check_addresses, _ADDRESSES),
-    "renew_days": (_check_days, "a number of days"),
-    "oscore": (_check_contexts, "a list"),
+    "renew_days": (_check_days, "a number of days, 0 for never"),
+    "oscore": (_check_contexts, "a list of preshared contexts (docs/wire.md)"),
 }
 
 
@@ -77,8 +78,8 @@ def check_config(config):
     """Raise `UsageError`, which names file and field, for a value that no agent can use."""
     if not isinstance(config, dict):
         raise UsageError("config.json is not an object {...}")
-    for field in _CHECKS:
-        check, expected = _CHECKS[field]
+    for field in CHECKS:
+        check, expected = CHECKS[field]
         try:
             if field in config:
                 check(config[field])

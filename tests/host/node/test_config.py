@@ -2,14 +2,17 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_rig import Rig
+from docs_rig import DOCS
 
 from writ import configfile
+from writ.errors import UsageError
 from writ_host.cli.boundary import BUG, REFUSED
 from writ_host.errors import NoNode
 from writ_host.node import config as nodeconfig
@@ -76,8 +79,42 @@ def changed(value: Any, path: tuple[Any, ...], to: object) -> Any:
 
 
 def test_every_field_is_checked() -> None:
-    assert set(nodeconfig._CHECKS) == set(nodeconfig._EXPECTED) == set(WHOLE)
-    assert set(configfile._CHECKS) == set(WHOLE)
+    """Commands had a table of their own, which a field of the device's could be missing from."""
+    assert set(configfile.CHECKS) == set(WHOLE)
+    assert set(nodeconfig._STRICTER) < set(WHOLE)
+    used = {
+        key
+        for folder in ("firmware/writ", "host/writ_host/node", "host/writ_host/governor")
+        for path in (DOCS.parent / folder).rglob("*.py")
+        for key in re.findall(r"\bconfig(?:\.get\(|\[)\"(\w+)\"", path.read_text())
+    }
+    assert used == set(WHOLE)
+    # and docs/wire.md has a row for each
+    text = (DOCS / "wire.md").read_text()
+    table = text[text.index("| key | value |") :].split("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` ", table, re.MULTILINE)) == set(WHOLE)
+
+
+def test_a_new_field_is_checked_on_both_sides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(configfile.CHECKS, "hops", (bytes.fromhex, "bytes in hex"))
+    write(tmp_path, {"name": "soil", "hops": 5})
+    with pytest.raises(nodeconfig.BadConfig, match='"hops" is not bytes in hex'):
+        nodeconfig.read(tmp_path)
+    with pytest.raises(UsageError, match='"hops" is not bytes in hex'):
+        configfile.read_config(str(tmp_path))
+
+
+def test_a_device_and_a_command_name_the_same_mistake(tmp_path: Path) -> None:
+    for key in WHOLE:
+        write(tmp_path, {key: 1.5})
+        with pytest.raises(nodeconfig.BadConfig) as host:
+            nodeconfig.read(tmp_path)
+        with pytest.raises(UsageError) as device:
+            configfile.read_config(str(tmp_path))
+        said = str(host.value).removeprefix(f"{tmp_path}/")
+        assert said.startswith(str(device.value)), (said, str(device.value))
 
 
 def write(folder: Path, config: object) -> None:
