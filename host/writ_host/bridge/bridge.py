@@ -22,8 +22,10 @@ from ..service import notify
 from . import spool as spools
 from . import topics, values
 from .announce import Announcer
-from .broker import Acknowledged, Broker, Connected, Received, Subscription
+from .broker import Acknowledged, Broker, Connected, Subscription, Unsubscribed
+from .carrier import Carrier
 from .discovery import Device
+from .inbox import Received
 from .members import Members, Outcome
 from .metrics import exporter
 from .publisher import Publisher
@@ -103,6 +105,8 @@ class Bridge:
         self.node = cast(ReportingNode, folder.node)
         self.me = device_of(folder)
         self.scope = bytes(self.node.authority.scope)
+        self._prefix = topics.capsules(self.scope)
+        self._capsules = Subscription(f"{self._prefix}#")
         self.metrics: Exporter = exporter()
         self.connections = 0
         self.readings = 0
@@ -110,6 +114,7 @@ class Bridge:
         self._log = RefusalLog(self.node.report, "problem")
         self._is_running = True
         self._housekeeping_ms = 0
+        self._missed = 0  # messages about capsules that were dropped
         self._dropped = 0  # readings and messages that the log has told of
         with contextlib.ExitStack() as stack:
             spool = settings.spool
@@ -120,6 +125,7 @@ class Bridge:
             self.announcer = Announcer(settings, self.scope, self.me, self.spool, self._publish)
             members = Members(folder, books)
             self.requests = self._make_requests(members)
+            self.carrier = self._make_carrier()
             self.reader = Reader(members, settings.readings, self._read, self._failed, unix_ms)
             if metrics or settings.metrics:
                 self.metrics.serve(str(metrics or settings.metrics))
@@ -133,6 +139,17 @@ class Bridge:
         changed = self._changed
         return Requests(found, self.scope, members, self._answer, self._refuse_request, changed)
 
+    def _make_carrier(self) -> Carrier | None:
+        if not self.settings.capsules:
+            return None
+        again = [self._capsules]
+
+        def publish(slot: str, raw: bytes) -> bool:
+            return self.broker.publish(self._prefix + slot, raw, True) is not None
+
+        authority, members = self.node.authority, self.settings.members
+        return Carrier(authority, members, publish, lambda: self.broker.subscribe(again))
+
     def _make_broker(self) -> Broker:
         will = topics.state(self.scope, self.me.name), topics.OFFLINE.encode()
         subscriptions = []
@@ -144,8 +161,10 @@ class Bridge:
             # what is stored there is refused, and need not be sent
             filters = topics.request_filters(self.scope)
             subscriptions += [Subscription(one, stored=False) for one in filters]
+        if self.settings.capsules:
+            subscriptions.append(self._capsules)
         client_id = f"writ-{self.me.node_id.hex()}"
-        return Broker(self.settings.broker, client_id, will, subscriptions)
+        return Broker(self.settings.broker, client_id, will, subscriptions, self._prefix)
 
     def __enter__(self) -> "Bridge":
         return self
@@ -191,14 +210,18 @@ class Bridge:
             )
 
     def _turn(self) -> None:
-        self.node.step(STEP_MS)
+        has_messages = len(self.broker.inbox) or len(self.broker.bulk_inbox)
+        self.node.step(0 if has_messages else STEP_MS)
         now_ms = int(self.node.clock.now_ms())
-        self._take_events()
-        for _ in range(MESSAGES_A_STEP):
-            message = self.broker.take()
-            if message is None:
-                break
-            self._receive(message, now_ms)
+        self._take_events(now_ms)
+        for inbox in (self.broker.inbox, self.broker.bulk_inbox):
+            for _ in range(MESSAGES_A_STEP):
+                message = inbox.take()
+                if message is None:
+                    break
+                self._receive(message, now_ms)
+        if self.carrier:
+            self.carrier.tick(now_ms, is_idle=not len(self.broker.bulk_inbox))
         if self.node.authority.me is not None:
             self.reader.tick(now_ms)
             if self.requests:
@@ -210,7 +233,11 @@ class Bridge:
             self._housekeep(now_ms)
 
     def _receive(self, message: Received, now_ms: int) -> None:
-        if message.topic == f"{self.settings.discovery}/{_HA_STATUS}":
+        if message.topic.startswith(self._prefix):
+            if self.carrier:
+                slot = message.topic.removeprefix(self._prefix)
+                self.carrier.receive(slot, message.payload, message.retain, now_ms)
+        elif message.topic == f"{self.settings.discovery}/{_HA_STATUS}":
             if message.payload == _HA_ONLINE:
                 # Home Assistant has started, and forgot what is not stored at the broker
                 self.announcer.connected()
@@ -226,7 +253,7 @@ class Bridge:
         # else the next start would publish once more what is acknowledged too late
         while self.publisher.is_busy and self.broker.is_connected and time.monotonic() < deadline:
             time.sleep(0.01)
-            self._take_events()
+            self._take_events(int(self.node.clock.now_ms()))
         self.broker.stop()
         self._commit()
 
@@ -236,7 +263,7 @@ class Bridge:
         except SpoolFailed as error:
             self._note("spool", "SpoolFailed", f"{error}. {error.advice}")
 
-    def _take_events(self) -> None:
+    def _take_events(self, now_ms: int) -> None:
         while self.broker.events:
             event = self.broker.events.popleft()
             if isinstance(event, Acknowledged):
@@ -245,19 +272,30 @@ class Bridge:
                 self.connections += 1
                 self.node.report("connected", f"connected to {self.settings.broker.host}")
                 self.announcer.connected()
+                if self.carrier:
+                    self.carrier.connected(now_ms)
+            elif isinstance(event, Unsubscribed):
+                self._note("unsubscribed", event.reason, event.reason)
             else:
-                self.announcer.disconnected()
-                self._note("disconnected", event.reason, event.reason)
+                self._disconnected(event.reason, event.reason)
+
+    def _disconnected(self, reason: str, text: str) -> None:
+        self.announcer.disconnected()
+        if self.carrier:
+            self.carrier.disconnected()
+        self._note("disconnected", reason, text)
 
     def _housekeep(self, now_ms: int) -> None:
         self._log.tick(now_ms)
         if not self.broker.is_running:
             # an exception in paho's code
-            self._note("disconnected", "ClientFailed", "the MQTT client ended: it is started again")
-            self.announcer.disconnected()
+            self._disconnected("ClientFailed", "the MQTT client ended: it is started again")
             self.broker.stop()
             self.publisher.restart()
             self.broker.start()
+        if self.carrier and self.broker.bulk_inbox.dropped > self._missed:
+            self._missed = self.broker.bulk_inbox.dropped
+            self.carrier.missed(now_ms)
         dropped = self.spool.dropped + self.broker.dropped
         if dropped > self._dropped:
             count = dropped - self._dropped
@@ -284,8 +322,11 @@ class Bridge:
                 "inbox_dropped": self.broker.dropped,
                 "defects": self.node.defects.count,
                 "requests": self.requests.answered if self.requests else 0,
+                "capsules_taken": self.carrier.taken if self.carrier else 0,
+                "capsules_published": self.carrier.published if self.carrier else 0,
             },
             {
+                ("capsules_refused", "reason"): dict(self.carrier.refused if self.carrier else {}),
                 ("requests_refused", "reason"): dict(
                     self.requests.refused if self.requests else {}
                 ),

@@ -9,9 +9,7 @@ arrives to the bridge's loop through bounded queues, and decides nothing.
    thread costs the connection, which the loop makes anew.
 """
 
-import contextlib
 import ssl
-import threading
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ..errors import HostError
+from .inbox import Inbox, Received
 from .settings import BrokerSettings
 
 # The longest packet from the broker: a request has a body of BODY_BYTES_MAX (writ.limits), a topic
@@ -31,25 +30,14 @@ from .settings import BrokerSettings
 PACKET_BYTES_MAX = 8192
 SENT_BYTES_MAX = 1 << 20
 TOPIC_BYTES_MAX = 512
-# Messages that wait for the bridge's loop: a scope's capsules after a subscription, and what a
-# flood may occupy. Beyond it the newest one is dropped.
-INBOX_MAX = 1024
-INBOX_BYTES_MAX = 1 << 20
+# Messages that wait for the bridge's loop. Capsules have a queue of their own, for all of a scope
+# after a subscription, so that a flood of one kind leaves the other its room.
+INBOX_MAX, INBOX_BYTES_MAX = 256, 1 << 19
+CAPSULES_MAX, CAPSULES_BYTES_MAX = 2048, 1 << 20
 # Published messages that wait for the broker's acknowledgement.
 IN_FLIGHT_MAX = 32
 # Pauses before another attempt to connect: the first, doubled up to the longest.
 _RETRY_S, _RETRY_S_MAX = 1, 60
-
-
-@dataclass(frozen=True)
-class Received:
-    """A message from the broker. retain: it was stored, or was published to be."""
-
-    topic: str
-    payload: bytes
-    retain: bool
-    response_topic: str = ""
-    correlation: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -72,7 +60,14 @@ class Acknowledged:
     reason: str
 
 
-Event = Connected | Disconnected | Acknowledged
+@dataclass(frozen=True)
+class Unsubscribed:
+    """The broker has refused a subscription. reason: the broker's, as text."""
+
+    reason: str
+
+
+Event = Connected | Disconnected | Acknowledged | Unsubscribed
 
 
 @dataclass(frozen=True)
@@ -111,8 +106,8 @@ class _Client(paho.Client):
 class Broker:
     """One client of a broker. client_id: at most 23 bytes; will: the topic of its last will.
 
-    Made by `start`; `events` and `inbox` are read by one other thread. dropped: messages that were
-    too long, or found no place in the inbox.
+    bulk: prefix of the topics that have a queue of their own. Made by `start`; `events`, `inbox`
+    and `bulk_inbox` are read by one other thread.
     """
 
     def __init__(
@@ -121,19 +116,20 @@ class Broker:
         client_id: str,
         will: tuple[str, bytes] | None,
         subscriptions: Iterable[Subscription],
+        bulk: str | None = None,
     ) -> None:
         self.events: deque[Event] = deque()
-        self.inbox: deque[Received] = deque()
-        self.dropped = 0
+        self.inbox = Inbox(INBOX_MAX, INBOX_BYTES_MAX)
+        self.bulk_inbox = Inbox(CAPSULES_MAX, CAPSULES_BYTES_MAX)
         self.is_connected = False
         # a packet above it would end the connection, and be sent again after the next one
         self.packet_bytes_max = SENT_BYTES_MAX
         self._settings, self._client_id, self._will = settings, client_id, will
         self._subscriptions = tuple(subscriptions)
+        self._bulk = bulk
+        self._unreadable = 0
         self._has_retain = True
         self._is_refused = False  # whether the broker has answered the connection with a refusal
-        self._lock = threading.Lock()
-        self._inbox_bytes = 0
         self._client: _Client | None = None
 
     # --- for the loop -----------------------------------------------------------------------------
@@ -205,14 +201,10 @@ class Broker:
         if self._client is not None and self.is_connected:
             self._client.subscribe([(one.topic, _options(one)) for one in subscriptions])
 
-    def take(self) -> Received | None:
-        """The next message of the inbox, or None."""
-        with self._lock:
-            if not self.inbox:
-                return None
-            found = self.inbox.popleft()
-            self._inbox_bytes -= len(found.payload)
-            return found
+    @property
+    def dropped(self) -> int:
+        """Messages that were too long, or found no place."""
+        return self.inbox.dropped + self.bulk_inbox.dropped + self._unreadable
 
     # --- in paho's thread -------------------------------------------------------------------------
 
@@ -245,14 +237,14 @@ class Broker:
     def _on_subscribe(self, _: Any, __: Any, ___: int, codes: Any, ____: Any) -> None:
         refused = [str(code) for code in codes if code.is_failure]
         if refused:
-            self.events.append(Disconnected(f"the broker refused a subscription: {refused[0]}"))
+            self.events.append(Unsubscribed(f"the broker refused a subscription: {refused[0]}"))
 
     def _on_publish(self, _: Any, __: Any, mid: int, code: Any, ___: Any) -> None:
         self.events.append(Acknowledged(mid, str(code) if code.is_failure else ""))
 
     def _on_message(self, _: Any, __: Any, message: paho.MQTTMessage) -> None:
         properties = message.properties
-        with contextlib.suppress(UnicodeDecodeError):
+        try:
             received = Received(
                 message.topic,
                 bytes(message.payload),
@@ -260,14 +252,15 @@ class Broker:
                 getattr(properties, "ResponseTopic", ""),
                 getattr(properties, "CorrelationData", b""),
             )
-            with self._lock:
-                has_room = len(self.inbox) < INBOX_MAX
-                size = self._inbox_bytes + len(received.payload)
-                if has_room and size <= INBOX_BYTES_MAX and _is_short(received):
-                    self.inbox.append(received)
-                    self._inbox_bytes = size
-                    return
-        self.dropped += 1
+        except UnicodeDecodeError:
+            self._unreadable += 1
+            return
+        if not _is_short(received):
+            self._unreadable += 1
+        elif self._bulk and received.topic.startswith(self._bulk):
+            self.bulk_inbox.put(received)
+        else:
+            self.inbox.put(received)
 
 
 def _is_short(message: Received) -> bool:

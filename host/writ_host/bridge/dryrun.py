@@ -12,6 +12,7 @@ from ..node.folder import NodeFolder
 from . import discovery, topics, values
 from .bridge import describe, device_of, unix_ms
 from .discovery import Device
+from .held import held
 from .members import Members, Outcome
 from .reader import Reader
 from .settings import Reading, Settings
@@ -60,6 +61,11 @@ class DryRun:
         if self._settings.discovery:
             topic = self._me.topic(self._settings.discovery)
             yield Shown(topic, discovery.bridge_config(self._scope, self._me), True)
+        if self._settings.capsules:
+            now_ms = int(node.clock.now_ms())
+            found = held(node.authority, self._settings.members, now_ms)
+            for slot, raw in found.items():
+                yield Shown(topics.capsules(self._scope) + slot, raw, True)
         deadline = self._clock_s() + timeout_s
         while not self._reader.has_read and self._clock_s() < deadline:
             self._reader.tick(int(node.clock.now_ms()))

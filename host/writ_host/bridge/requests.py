@@ -21,7 +21,7 @@ from writ.limits import BODY_BYTES_MAX, REQUESTS_MAX
 from writ.wire import coap
 
 from . import topics
-from .broker import Received
+from .inbox import Received
 from .members import Members, Outcome
 from .settings import RequestSettings
 

@@ -102,7 +102,8 @@ class RequestSettings:
 class Settings:
     """A checked bridge.toml. discovery: prefix of Home Assistant's topics, "" for none.
 
-    requests: None where requests from MQTT are not accepted.
+    requests: None where requests from MQTT are not accepted. capsules: whether capsules are
+    carried; members: those of members, too.
     """
 
     path: Path
@@ -113,6 +114,8 @@ class Settings:
     metrics: str | None = None
     spool: SpoolSettings = field(default_factory=SpoolSettings)
     requests: RequestSettings | None = None
+    capsules: bool = True
+    members: bool = True
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -135,7 +138,9 @@ def read(path: Path) -> Settings:
 
 def _read(path: Path) -> Settings:
     source, values = read_toml(textfile.read(path), str(path))
-    root = Table(source, values, ("broker", "publish", "reading", "spool", "requests", "metrics"))
+    tables = ("broker", "publish", "reading", "spool", "requests", "capsules", "metrics")
+    root = Table(source, values, tables)
+    capsules = root.table("capsules", ("carry", "members"))
     publish = root.table("publish", ("discovery", "retain", "every_s"))
     discovery = _prefix(publish, "discovery", "homeassistant")
     every_s = _seconds(publish, "every_s", 60)
@@ -146,7 +151,9 @@ def _read(path: Path) -> Settings:
         readings=_readings(root, every_s),
         requests=_requests(root, discovery),
         discovery=discovery,
-        retain=publish.flag("retain") if publish.has("retain") else True,
+        retain=_flag(publish, "retain"),
+        capsules=_flag(capsules, "carry"),
+        members=_flag(capsules, "members"),
         metrics=_metrics(root),
         spool=SpoolSettings(
             _from(spool, "bytes_max", 1 << 20, 1 << 40, SpoolSettings.bytes_max),
@@ -161,7 +168,7 @@ def _broker(root: Table, source: Source, folder: Path) -> BrokerSettings:
     keys = ("host", "port", "tls", "ca", "password_file", "keep_alive_s")
     table = root.table("broker", keys)
     host = table.text("host")
-    tls = table.flag("tls") if table.has("tls") else True
+    tls = _flag(table, "tls")
     port = _from(table, "port", 1, 65535, _PORT_TLS if tls else _PORT)
     if not host or not host.isascii() or not host.isprintable() or " " in host or "/" in host:
         advice = 'Write the name or address alone: host = "broker.example.org"'
@@ -277,6 +284,11 @@ def _prefix(table: Table, key: str, fallback: str) -> str:
     if levels[0] == topics.ROOT:
         raise table.error(key, f"'{topics.ROOT}' is the root of the bridge's own topics")
     return text
+
+
+def _flag(table: Table, key: str) -> bool:
+    """A boolean that is true if absent."""
+    return table.flag(key) if table.has(key) else True
 
 
 def _seconds(table: Table, key: str, fallback: int) -> int:

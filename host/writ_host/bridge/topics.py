@@ -3,6 +3,7 @@
     writ/SCOPE/NODE/RESOURCE            a reading
     writ/SCOPE/NODE/$state              "online" or "offline"
     writ/SCOPE/NODE/RESOURCE/METHOD     a request; METHOD is get, set (PUT) or post
+    writ/SCOPE/capsule/SLOT             a capsule (held.py)
 
 Names of nodes and levels such as `$state` cannot be mistaken for each other: a name begins with a
 letter (`writ.authority.capsule.check_name`).
@@ -64,6 +65,11 @@ def parse_request(scope: bytes, topic: str) -> tuple[str, str, int] | None:
 def is_answer(topic: str, prefix: str) -> bool:
     """Whether an answer may be published at `topic`: below this prefix, without wildcards."""
     return topic.startswith(f"{prefix}/") and topic.isprintable() and not set(topic) & set("+#")
+
+
+def capsules(scope: bytes) -> str:
+    """The beginning of the topics of capsules, to which the slot is added."""
+    return f"{ROOT}/{scope.hex()}/{CAPSULE}/"
 
 
 def check(scope: bytes, node: str) -> str:

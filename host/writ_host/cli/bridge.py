@@ -119,7 +119,9 @@ def _show(out: Output, shown: Shown) -> None:
         out.event({"reading": shown.payload, "problem": shown.problem}, text)
         return
     facts = {"topic": shown.topic, "payload": plain(shown.payload), "retain": shown.retain}
-    out.event(facts, f"{shown.topic}{' (retained)' if shown.retain else ''}\n  {shown.payload}")
+    payload = shown.payload
+    text = f"a capsule of {len(payload)} bytes" if isinstance(payload, bytes) else str(payload)
+    out.event(facts, f"{shown.topic}{' (retained)' if shown.retain else ''}\n  {text}")
 
 
 @command(group, name="check")

@@ -152,7 +152,7 @@ def test_the_inbox_is_bounded(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
                 other.publish("in/x", b"%d" % n)
             wait_for(lambda: found.dropped > 9)
         assert len(found.inbox) == 10
-        taken = [found.take() for _ in range(11)]
+        taken = [found.inbox.take() for _ in range(11)]
         assert taken[-1] is None
         assert all(one.topic != "in/long" for one in taken[:-1] if one)
     finally:

@@ -27,7 +27,7 @@ def test_a_short_file_has_defaults(tmp_path: Path) -> None:
     assert found.spool == SpoolSettings(16 << 20, 7 * 86400)
     temp, level = found.readings
     assert (temp.name, temp.every_s, temp.observe) == ("soil-1/temp", 60, False)
-    assert found.requests is None
+    assert (found.capsules, found.members, found.requests) == (True, True, None)
     assert read(tmp_path, BROKER + "[requests]\n").requests == RequestSettings(
         "writ-response", ("get", "set", "post"), 60
     )
@@ -47,6 +47,9 @@ password_file = "password"
 discovery = ""
 retain = false
 every_s = 10
+[capsules]
+carry = true
+members = false
 [spool]
 bytes_max = 2000000
 age_max_s = 3600
@@ -63,6 +66,7 @@ off = "no"
     found = read(tmp_path, text)
     assert (found.broker.port, found.broker.password_file) == (1883, tmp_path / "password")
     assert (found.discovery, found.retain) == ("", False)
+    assert (found.capsules, found.members) == (True, False)
     assert found.spool == SpoolSettings(2000000, 3600)
     (gate,) = found.readings
     assert (gate.every_s, gate.observe) == (10, True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from docs_rig import DOCS, FENCE, rows, ticked
 
-from writ_host.bridge import mapping, metrics, settings, topics
+from writ_host.bridge import held, mapping, metrics, settings, topics
 
 PAGE = (DOCS / "bridge.md").read_text()
 
@@ -53,7 +53,15 @@ def test_the_topics_of_the_page_are_those_of_the_code() -> None:
     scope, listed = bytes(8), [ticked(row[0])[0] for row in rows(PAGE, "topic", "content")]
     made = {topics.reading(scope, "NODE", "RESOURCE"), topics.state(scope, "NODE")}
     made.add(topics.request(scope, "NODE", "RESOURCE", "get"))
+    made.add(topics.capsules(scope) + "SLOT")
     assert {one.replace(scope.hex(), "SCOPE") for one in made} <= set(listed)
+
+
+def test_the_slots_of_the_page_are_those_of_the_code() -> None:
+    (row,) = [row for row in rows(PAGE, "topic", "content") if "SLOT" in row[0]]
+    for name in ticked(row[1]):
+        slot = name.replace("EPOCH", "7").replace("NODEID", "0123456789abcdef")
+        assert held.is_slot(slot), name
 
 
 def test_every_metric_is_on_the_page() -> None:

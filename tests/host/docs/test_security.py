@@ -38,6 +38,8 @@ ROWS = (
     "another action than was asked for",
     "misused action",
     "replay after a reboot",
+    "hostile broker",
+    "client of the broker",
 )
 
 

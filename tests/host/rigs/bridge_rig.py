@@ -1,17 +1,20 @@
 """A bridge on a node folder, as a process or in this one, between a field and a broker."""
 
+import contextlib
 import json
 import subprocess
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from field_rig import OPERATOR, PATHS, WRIT, Field, write_book
 from interop_rig import HOST, free_port
-from mosquitto_rig import wait_for
+from mosquitto_rig import Mosquitto, wait_for
 
 NAME = "hub"
-READ_TEMP = '[[reading]]\nnode = "soil"\nresource = "temp"\nevery_s = 1\n'
+READ = '[[reading]]\nnode = "{}"\nresource = "temp"\nevery_s = 1\n'
+READ_TEMP = READ.format("soil")
 
 
 def toml(port: int, more: str = READ_TEMP, broker: str = "tls = false\n", top: str = "") -> str:
@@ -41,14 +44,21 @@ class BridgeProcess:
 
     def metric(self, name: str) -> float:
         """A sample of the metrics, without the prefix; -1 before there are any."""
+        return self._samples().get(f"writ_bridge_{name}", -1)
+
+    def total(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        found = self._samples()
+        return sum(found[one] for one in found if one.startswith(f"writ_bridge_{name}{{"))
+
+    def _samples(self) -> dict[str, float]:
         try:
             with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=5) as answer:
                 lines = answer.read().decode().splitlines()
         except OSError:
-            return -1
+            return {}
         pairs = [line.rpartition(" ") for line in lines if line[0] != "#"]
-        found = {name: float(value) for name, _, value in pairs}
-        return found.get(f"writ_bridge_{name}", -1)
+        return {name: float(value) for name, _, value in pairs}
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -106,3 +116,42 @@ def bridge_folder(field: Field, text: str, name: str = NAME, **addresses: str) -
     (path / "bridge.toml").write_text(text)
     write_book(path, **addresses)
     return path
+
+
+class Site:
+    """A bridge and a device that knows no other node."""
+
+    def __init__(self, field: Field, broker: Mosquitto, name: str, more: str = "") -> None:
+        self.device = field.device(f"{name}-soil")
+        self.address = f"{HOST}:{free_port()}"
+        path = field.folder(name, OPERATOR, listen=self.address)
+        (path / "bridge.toml").write_text(toml(broker.port, READ.format(f"{name}-soil") + more))
+        write_book(path, **{f"{name}-soil": self.device.address})
+        self.bridge = BridgeProcess(path)
+
+    def epoch(self) -> float:
+        """The epoch in force at the bridge."""
+        return self.bridge.metric("epoch")
+
+    def refused(self, reason: str) -> float:
+        """How many capsules the bridge has refused for a reason."""
+        return self.bridge.metric(f'capsules_refused_total{{reason="{reason}"}}')
+
+
+@contextlib.contextmanager
+def running(*sites: Site) -> Iterator[list[Site]]:
+    """Start the bridges of sites and wait until each is connected; kill them at the end."""
+    for site in sites:
+        site.bridge.start()
+    try:
+        for site in sites:
+            site.bridge.wait_for("connected")
+        yield list(sites)
+    finally:
+        for site in sites:
+            site.bridge.kill()
+
+
+def prefix(field: Field) -> str:
+    """Where the capsules of the field's scope are."""
+    return f"writ/{field.scope.id.hex()}/capsule"

@@ -147,3 +147,38 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+
+# Where `ask` has answers sent.
+ANSWER = "writ-response/me"
+
+
+def ask(client: Client, topic: str, payload: bytes = b"", **more: Any) -> Heard:
+    """Send a request, and wait for the answer with its correlation data."""
+    mark = b"%d" % len(client.heard) + b"\x00\xff"
+
+    def answers() -> list[Heard]:
+        return [one for one in list(client.heard) if correlation(one) == mark]
+
+    def ask_again() -> list[Heard]:
+        # the broker has the bridge's subscriptions a moment after the connection
+        client.publish(topic, payload, ResponseTopic=ANSWER, CorrelationData=mark, **more)
+        try:
+            return wait_for(answers, 5)  # type: ignore[no-any-return]
+        except AssertionError:
+            return []
+
+    found: Heard = wait_for(ask_again)[0]
+    return found
+
+
+def correlation(message: Heard) -> bytes:
+    """The correlation data of an answer."""
+    if message.topic != ANSWER:
+        return b""
+    return bytes(getattr(message.properties, "CorrelationData", b""))
+
+
+def properties(message: Heard) -> dict[str, str]:
+    """The user properties of a message."""
+    return dict(getattr(message.properties, "UserProperty", []))
