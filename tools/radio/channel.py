@@ -76,6 +76,16 @@ class Channel:
         median = self.model.median_db(math.dist(one.position, other.position))
         return median + shadowing_db(self.model, self._seed, one.hash, other.hash)
 
+    def audience(self, radio: Radio, settings: Settings | None = None) -> list[Radio]:
+        """The radios that a frame is strong enough for, nearest first: who can hear whom at all.
+
+        Their states and settings do not matter here.
+        """
+        settings = settings or radio.settings
+        self._grow(settings.power_dbm - settings.sensitivity_dbm + CAPTURE_DB)
+        most_db = settings.power_dbm - settings.sensitivity_dbm
+        return [other for loss_db, _, other in radio.neighbours if loss_db <= most_db]
+
     def start(
         self,
         radio: Radio,
@@ -88,8 +98,7 @@ class Channel:
         radio.begin(transmission)
         # Weaker signals neither are received nor disturb what is.
         floor_dbm = settings.sensitivity_dbm - CAPTURE_DB
-        if settings.power_dbm - floor_dbm > self._budget_db:
-            self._grow(settings.power_dbm - floor_dbm)
+        self._grow(settings.power_dbm - floor_dbm)
         heard: list[Arrival] = []
         for loss_db, _, other in radio.neighbours:
             rssi_dbm = settings.power_dbm - loss_db
@@ -192,7 +201,9 @@ class Channel:
         return frozenset((one, other))
 
     def _grow(self, budget_db: float) -> None:
-        # Rebuild all neighbours for a larger budget.
+        # Rebuild all neighbours if this budget is larger.
+        if budget_db <= self._budget_db:
+            return
         self._budget_db = budget_db
         self._reach_m = self.model.reach_m(budget_db)
         radios = list(self.radios.values())

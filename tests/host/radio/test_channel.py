@@ -220,6 +220,18 @@ def test_more_power_reaches_further() -> None:
     assert line.story == [("lost", "a", "too weak"), ("received", "a", "")]
 
 
+def test_the_audience_is_who_can_hear_at_all() -> None:
+    line = Line()
+    near, far = line.sender("near", -80), line.sender("far", -122.99)
+    out = line.sender("out", -123.01)
+    audience = line.channel.audience
+    assert audience(line.receiver) == [near, far]
+    assert audience(line.receiver, SLOW) == [near, far, out]
+    line.channel.cut("near", "receiver")
+    line.channel.move("out", (1.0, 1.0))
+    assert audience(line.receiver) == [out, far]
+
+
 def losses(seed: int, share: float) -> list[bool]:
     line = Line(seed=seed)
     line.channel.loss = share
