@@ -14,7 +14,7 @@ if not __package__:  # started by its path
 
 from radio.control import HELP, Control, Server, tell  # noqa: E402
 from radio.outcome import Happening  # noqa: E402
-from radio.report import as_json, as_text  # noqa: E402
+from radio.report import as_json, as_text, summary, summary_as_text  # noqa: E402
 from radio.scene import Scene, SceneError  # noqa: E402
 from radio.speed import measure  # noqa: E402
 
@@ -46,6 +46,10 @@ def run(options: argparse.Namespace) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: scene.loop.stop())
         scene.loop.run(options.seconds)
+        for radio in scene.channel.radios.values():
+            print(
+                json.dumps(summary(radio)) if options.json else summary_as_text(radio), flush=True
+            )
     except OSError as error:
         print(f"error: {options.control}: {error}", file=sys.stderr)
         return 1

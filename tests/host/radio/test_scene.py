@@ -10,7 +10,8 @@ import pytest
 import serial
 from device_files import ROOT
 from radio.control import HELP, Control, Server, tell
-from radio.report import as_text
+from radio.outcome import COLLISION
+from radio.report import as_text, summary, summary_as_text
 from radio.scene import Scene, SceneError
 
 FILE = """
@@ -111,7 +112,7 @@ def test_commands_change_the_scene(file: Path) -> None:
             assert ask(gate, b"AT+ADDRESS?") == b"+ADDRESS=0\r\n"
             assert tell(address, ["garbled", "gate"]) == "ok"
             assert ask(gate, b"AT") == b"+O\x1e\r\n"
-            assert tell(address, ["late", "gate", "50"]) == "ok"
+            assert tell(address, ["late", "gate", "1000"]) == "ok"
             gate.write(b"AT\r\n")
             assert ask(gate, b"AT+ADDRESS?") == b"+ADDRESS=0\r\n"
             assert gate.readline() == b"+OK\r\n"
@@ -215,6 +216,23 @@ def test_lines_for_readers() -> None:
         "     0.157 s  b #0: received by c, -92 dBm, SNR 25 dB",
         "     0.157 s  b #0: lost at a: asleep (-106 dBm, SNR 11 dB)",
     ]
+    # SX1262: 56.576 ms of 45 mA, 143.424 ms of 5.3 mA
+    b = channel.radios["b"]
+    assert summary_as_text(b) == (
+        "b: sent 1, received 1, lost 1 by half duplex; 56.6 ms on air (0.002% of an hour),"
+        " 0.1 s listening, 0.0009 mAh (SX1262)"
+    )
+    assert summary(channel.radios["c"]) == {
+        "event": "summary",
+        "node": "c",
+        "sent": 0,
+        "received": 2,
+        "lost": {COLLISION: 1},
+        "airtime_ms": 0,
+        "airtime_of_hour": 0,
+        "listening_s": 0.2,
+        "charge_mah": 0.000294,
+    }
 
 
 def test_the_command_prints_json(file: Path) -> None:
@@ -244,6 +262,12 @@ def test_the_command_prints_json(file: Path) -> None:
             assert done.returncode == 1 and "no command" in json.loads(done.stdout)["answer"]
         finally:
             process.terminate()
+            ends = [json.loads(line) for line in process.stdout]
+    assert [(line["event"], line["node"], line["sent"]) for line in ends] == [
+        ("summary", "gate", 1),
+        ("summary", "far", 0),
+        ("summary", "pipe", 0),
+    ]
     assert process.returncode == 0
     assert not any(path.is_symlink() or path.is_socket() for path in file.parent.iterdir())
     sent, received = found
