@@ -222,6 +222,53 @@ class NeighbourAirtime(Rejection):
     code = 47
 
 
+# Frames and the mesh, 50..59
+class BadFrame(Rejection):
+    """Not a frame of this version: length, version or shape."""
+
+    code = 50
+
+
+class UnknownClass(Rejection):
+    """The policy in force has no route for this class of frames."""
+
+    code = 51
+
+
+class BadMic(Rejection):
+    """The MIC is not that of a link key in force, or the counter is far from the last one."""
+
+    code = 52
+
+
+class UnknownNeighbour(Rejection):
+    """Its transmitter has not shown yet that its frames are fresh."""
+
+    code = 53
+
+
+class UnknownOrigin(Rejection):
+    """The member capsule of the frame's origin or transmitter is not here yet.
+
+    address: the short address of that member.
+    """
+
+    code = 54
+    address = 0
+
+
+class NotRouted(Rejection):
+    """The route of this class does not allow origin, relay, kind of link or number of hops."""
+
+    code = 55
+
+
+class NoRoute(Rejection):
+    """No neighbour leads to this address, or none has acknowledged."""
+
+    code = 56
+
+
 # Sessions, 60..79
 class UnknownContext(Rejection):
     """No OSCORE context for this key identifier."""

@@ -150,9 +150,10 @@ OBSERVE_IDLE_S = 600
 AIRTIME_NEIGHBOURS_MAX = 16
 # A neighbour gets this part of the airtime: a half serves a relay between a parent and one child.
 AIRTIME_NEIGHBOUR_PARTS = 2
-# A message between neighbours in the mesh: a datagram, and one byte of header compression.
-MESH_MESSAGE_BYTES_MAX = DATAGRAM_BYTES_MAX + 1
-# Tiles of a message, counted in 5 bits: the largest message fits frames with 23 bytes of room.
+# A message between neighbours in the mesh: a datagram, one byte of header compression, and a list
+# of 16 addresses, which is the longest way.
+MESH_MESSAGE_BYTES_MAX = DATAGRAM_BYTES_MAX + 34
+# Tiles of a message, counted in 5 bits: the largest message fits frames with 24 bytes of room.
 FRAGMENT_COUNT_MAX = 32
 # Silences in a row until a sender gives up, and repeated acknowledgements of a receiver. Where a
 # fifth of all frames is lost in both directions, a silence is a matter of chance 36 times in 100.
@@ -163,6 +164,44 @@ FRAGMENT_SENDS_MAX = 4
 # takes 700 bytes of heap. A newcomer waits until one is complete or has timed out.
 REASSEMBLIES_MAX = 4
 JOIN_REASSEMBLIES_MAX = 2
+# Neighbours of a node: who hears more keeps those that speak most.
+NEIGHBOURS_MAX = 16
+# Origins whose roles a relay remembers (about 150 bytes each): the nodes behind it.
+ORIGINS_MAX = 32
+# Frame counters reserved by one flash write.
+FRAME_RESERVE = 256
+# The previous link key is accepted for ten minutes after a new one: the time in which awake members
+# ask for it.
+LINK_KEY_OVERLAP_MS = 600000
+# Messages in the queue of the mesh (up to 640 bytes each), a quarter of them for each source.
+TRANSFERS_MESH_MAX = 8
+# Transmissions of a frame that is not acknowledged.
+FRAME_TRIES_MAX = 4
+# How often a neighbour may have its last message acknowledged again.
+RECEIPTS_MAX = 3
+# With so many frames in a row whose MIC is that of another key, a node asks for the link key anew.
+DOUBTS_MAX = 3
+# Greetings that are answered: a burst, and the ms until one more is.
+GREETING_BURST = 4
+GREETING_REFILL_MS = 2000
+# Relays in a source route: hops of a route class are 4 bits.
+HOPS_MAX = 15
+# Source routes that a gateway knows.
+ROUTES_KEPT_MAX = 32
+# Parents of a node: the one in use and those that take over.
+PARENTS_MAX = 3
+# Nodes that join, of which the link is remembered, and neighbours that a joining node has heard.
+JOINERS_MAX = 8
+CANDIDATES_MAX = 4
+# Receipts and greetings that wait for a link: more mean a flood.
+URGENT_MAX = 4
+# Member capsules to ask neighbours for.
+MISSING_MAX = 4
+# Airtime of the join class, in 1/1000 of an hour, for a node that knows no policy yet. And frames
+# of strangers that are handled: a burst, and the ms until one more is.
+JOIN_AIRTIME_PERMILLE = 5
+JOIN_FRAMES_BURST = 32
+JOIN_FRAMES_REFILL_MS = 1000
 
 # Records in flash: the largest is a policy's payload with an amendment, each as long as a capsule
 # may be. Writing one takes about five times as much of the heap.
@@ -191,3 +230,12 @@ if not MICROPYTHON and os.getenv("WRIT_LIMITS") != "device":
     AIRTIME_NEIGHBOURS_MAX = 256
     REASSEMBLIES_MAX = 64
     JOIN_REASSEMBLIES_MAX = 16
+    NEIGHBOURS_MAX = 256
+    ORIGINS_MAX = 4096
+    TRANSFERS_MESH_MAX = 64
+    GREETING_BURST = 32
+    GREETING_REFILL_MS = 200
+    JOINERS_MAX = 64
+    URGENT_MAX = 32
+    MISSING_MAX = 64
+    ROUTES_KEPT_MAX = 4096

@@ -47,9 +47,17 @@ def by_digest(authority, start):
 def missed(authority, query, epoch):
     """The capsule (bytes) that a node of this epoch needs next, or None.
 
-    "i=" and a node id in hex: the member capsule of that node; else the succession after `epoch`.
+    "i=" and a node id in hex, or "a=" and a short address in hex: the member capsule of that node;
+    "c=": the charter; else the succession after `epoch`.
     """
     for item in query:
+        if item == "c=":
+            return authority.store.load("charter")
+        if item[:2] == "a=":
+            for member in [authority.me] + list(authority.peers.values()):
+                if member and "%04x" % member.address == item[2:]:
+                    return member.raw
+            return None
         if item[:2] == "i=":
             for member in [authority.me] + list(authority.peers.values()):
                 if member and member.node_id.hex() == item[2:]:

@@ -248,3 +248,8 @@ class Reassembly:
             for source in list(table):
                 if table[source].expires_ms <= now_ms:
                     del table[source]
+
+
+def end_of(payload):
+    """The acknowledgement (bytes) that ends the message of a fragment: nothing of it is missing."""
+    return bytes((payload[0] >> 2,)) if payload else b""

@@ -38,6 +38,7 @@ class NodeContext:
         self.sessions = Sessions(store, self.authority)
         self.handshaker = Handshaker(self.authority, self.sessions, private)
         self.exchanges = Exchanges()
+        self.link_keys = None  # `linkkey.LinkKeys` of a node with frame links
         self.addresses = {}  # node id -> address of the member's last authentic message
         self.introduced = {}  # node id -> the own `Member` that this node has
         self._deferred = []  # (function, arguments, tries) of `later`
@@ -78,14 +79,19 @@ class NodeContext:
 
     def mark_seen(self, session, address):
         """Note an authentic message from `address`: the session follows its peer there."""
-        session.address = address
         session.is_proven = True
         node_id = self.renewed_peer(session).node_id
+        # the handle of a node that joins a mesh (mesh/join.py) is soon another one
+        is_handle = address[:5] == "join:"
+        if not (is_handle and session.address):
+            session.address = address
         if session.shown:
             # the peer has our capsule: our kid is enough until we are renewed
             if len(self.introduced) >= INTRODUCED_MAX and node_id not in self.introduced:
                 self.introduced.clear()
             self.introduced[node_id] = session.shown
+        if is_handle:
+            return
         if node_id not in self.addresses and len(self.addresses) >= ADDRESSES_MAX:
             # there are more addresses than sessions, so one member has no session
             for known in list(self.addresses):

@@ -81,6 +81,8 @@ class Sync:
             found = self._find_member(request.query)
         elif path == PREFIX + "/capsule":
             found = self._find_capsule(request.query)
+        elif path == PREFIX + "/link" and context.link_keys:
+            found = context.link_keys.payload(authority.policy, now_ms)
         else:
             # statements, for example, are for host peers
             found = None

@@ -40,6 +40,8 @@ class Exchanges:
 
     def __init__(self, random_bytes=None):
         self._random = random_bytes or crypto.random_bytes
+        # (address) -> ms of the first time-out, or None for that of RFC 7252: of a slower link
+        self.timeout_of = None
         start = self._random(3)
         self._mid = start[0] << 8 | start[1]
         self._token = start[2]
@@ -130,7 +132,8 @@ class Exchanges:
 
     def _transmit(self, sent, now_ms):
         if not sent.count:
-            sent.timeout_ms = _ACK_TIMEOUT_MS + (_ACK_TIMEOUT_MS * self._random(1)[0] >> 9)
+            timeout_ms = (self.timeout_of and self.timeout_of(sent.address)) or _ACK_TIMEOUT_MS
+            sent.timeout_ms = timeout_ms + (timeout_ms * self._random(1)[0] >> 9)
         sent.due_ms = now_ms + (sent.timeout_ms << sent.count)
         sent.count += 1
         return sent.address, sent.datagram

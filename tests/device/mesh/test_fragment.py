@@ -170,7 +170,7 @@ def test_malformed_acks_are_refused():
 def test_malformed_tiles_are_refused_and_take_no_place():
     reassembly = table(1)
     # no head, no tile, index beyond count, a first tile that makes the message too large
-    for payload in (b"", b"\x04", b"\x04\x02", b"\x04\x41a", b"\x04\x1f" + bytes(21)):
+    for payload in (b"", b"\x04", b"\x04\x02", b"\x04\x41a", b"\x04\x1f" + bytes(22)):
         raises(BadMessage, reassembly.receive, 1, payload, 0)
     assert len(reassembly) == 0
     assert give(reassembly, tiles(1, body(9), 3), 2)[-1] == (body(9), b"\x01")

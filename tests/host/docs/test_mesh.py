@@ -5,14 +5,55 @@ from __future__ import annotations
 import re
 import statistics
 
+import signer
 from docs_rig import PROSE, WIRE, raw, rows, ticked
 from lossy_rig import link
 
 from writ.mesh import compress as module
+from writ.mesh import frame as frames
+from writ.mesh import neighbour
 from writ.mesh.compress import compress, expand
 from writ.mesh.fragment import Reassembly
+from writ.mesh.frame import (
+    DATA,
+    DOWN,
+    HEADER_BYTES,
+    HEADER_BYTES_JOIN,
+    HEADER_BYTES_ROUTED,
+    LOCAL,
+    UP,
+    Frame,
+    decode,
+)
+from writ.mesh.mesh import HELLO
 
 TEXT = " ".join(PROSE.split())
+KEY = bytes(range(16))
+
+
+def test_the_frame_of_the_example() -> None:
+    message = compress(raw("later"))
+    frame = Frame(1, DATA, 3, 2, 70000, message, 2, UP, 4, 3)
+    data = frame.encode(signer.scope()[0], KEY)
+    assert raw("frame") == data
+    found = decode(data, data[1])
+    assert found.is_authentic(KEY, 70000 >> 16) and found.payload == message
+
+
+def test_the_sizes_of_the_headers() -> None:
+    sizes = HEADER_BYTES, HEADER_BYTES_ROUTED, HEADER_BYTES_JOIN
+    said = re.search(
+        r"has (\d+) bytes to a neighbour and (\d+) over several hops; a join frame has (\d+)",
+        TEXT,
+    )
+    assert said and tuple(map(int, said.groups())) == sizes
+    for table, names in ((("shape", "name", "way"), (LOCAL, UP, DOWN)),):
+        assert [int(row[0]) for row in rows(WIRE, *table)] == list(names)
+    kinds = rows(WIRE, "kind", "name", "payload")
+    assert [getattr(frames, row[1]) for row in kinds] == [int(row[0]) for row in kinds]
+    controls = rows(WIRE, "kind of control", "name", "content")
+    values = neighbour.GREET, neighbour.ANSWER, neighbour.PROOF, HELLO
+    assert [int(row[0]) for row in controls] == list(values)
 
 
 def test_the_fragments_of_the_example() -> None:

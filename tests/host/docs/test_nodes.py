@@ -70,8 +70,9 @@ def test_who_may_call_what(row: list[str]) -> None:
         more = {"query": (query,)} if query else {}
         inner = net.ask("gw", "soil", path, method, payload, **more)
         assert node_rig.code(inner) in codes_in(answers)
-        if path in ("writ/propose", "writ/capsule") or (path == "writ" and method == coap.GET):
-            # served by governors' nodes only
+        is_lookup = path == "writ" and method == coap.GET and query != "c="
+        if path in ("writ/propose", "writ/capsule", "writ/link") or is_lookup:
+            # served by governors' nodes or by nodes with frame links only
             assert node_rig.code(inner) == "4.04"
         elif who in ("member", "both"):
             assert inner.is_success()

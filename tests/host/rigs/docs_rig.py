@@ -14,6 +14,7 @@ from writ.authority.amendment import amend
 from writ.authority.store import Store
 from writ.mesh.compress import compress
 from writ.mesh.fragment import Reassembly, Sender
+from writ.mesh.frame import DATA, UP, Frame
 from writ.node import delegate, handshake, statement
 from writ.wire import coap, edhoc, edhoc_codec
 from writ.wire.oscore import Context
@@ -128,6 +129,8 @@ def frames(made: dict[str, bytes]) -> dict[str, bytes]:
     found = {"fragment": second, "fragment-ack": reassembly.receive("gateway", third, 0)[1]}
     for name in ("later", "response"):
         found[f"{name}-compressed"] = compress(made[name])
+    frame = Frame(1, DATA, 3, 2, 70000, compress(made["later"]), 2, UP, 4, 3)
+    found["frame"] = frame.encode(signer.scope()[0], bytes(range(16)))
     return found
 
 

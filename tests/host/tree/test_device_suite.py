@@ -16,6 +16,8 @@ TESTS = build_mpy.ROOT / "tests/device"
 SUITES = sorted(path.stem for path in TESTS.rglob("test_*.py"))
 # On the 64-bit build; it holds about what 80 kB hold on a microcontroller.
 HEAP = "160k"
+# Suites with several whole meshes in one process, each with its authority, and all their frames.
+HEAPS = {"test_mesh": "400k", "test_mesh_attacks": "400k"}
 TIMEOUT_S = 240
 
 
@@ -52,7 +54,7 @@ def run_on_device(tree: Path, suite: str) -> tuple[int, str]:
     # relative, as short as on a device: MicroPython keeps the path of each module in the heap
     environment = {**os.environ, "MICROPYPATH": ":.frozen"}
     done = subprocess.run(
-        [str(MICROPYTHON), "-X", f"heapsize={HEAP}", "run.py", suite],
+        [str(MICROPYTHON), "-X", f"heapsize={HEAPS.get(suite, HEAP)}", "run.py", suite],
         cwd=tree,
         env=environment,
         stdout=subprocess.PIPE,

@@ -13,7 +13,12 @@ ROOT = device_files.ROOT
 PACKAGES = {"writ": ROOT / "firmware", "writ_host": ROOT / "host"}
 LINES_MAX = 450
 # What a field of a format can hold, which is no limit of this implementation.
-FORMAT_MAXIMA = {("writ/authority/capsule.py", "TIME_MAX"), ("writ/crypto/aead.py", "_SIZE_MAX")}
+FORMAT_MAXIMA = {
+    ("writ/authority/capsule.py", "TIME_MAX"),
+    ("writ/crypto/aead.py", "_SIZE_MAX"),
+    ("writ/mesh/linkkey.py", "_COUNTER_MAX"),
+    ("writ/mesh/routing.py", "_COST_MAX"),
+}
 FUNCTION_LINES_MAX = 60
 
 # What MicroPython's boards bring along, as far as Writ uses it.
@@ -33,7 +38,7 @@ HOST_STANDARD = {("writ.compat", "fcntl")}
 ROOT_MODULES = {
     "base": ("aes", "compat", "errors", "limits"),
     "cbor": ("cbor",),
-    "agent": ("writ", "agent", "configfile", "startup", "main"),
+    "agent": ("writ", "agent", "configfile", "framelinks", "startup", "main"),
 }
 MAY_IMPORT = {
     "base": (),
@@ -41,11 +46,11 @@ MAY_IMPORT = {
     "crypto": ("base",),
     "authority": ("base", "cbor", "crypto"),
     "wire": ("base", "cbor", "crypto"),
-    "mesh": ("base", "cbor", "crypto", "authority"),
+    "mesh": ("base", "cbor", "crypto", "authority", "wire"),
     # a link says what a frame costs: mesh/airtime.py has the formula
     "link": ("base", "cbor", "crypto", "mesh"),
     "node": ("base", "cbor", "crypto", "authority", "wire"),
-    "agent": ("base", "cbor", "crypto", "authority", "wire", "link", "node"),
+    "agent": ("base", "cbor", "crypto", "authority", "wire", "mesh", "link", "node"),
 }
 
 # The layers of the host, from the inside out: imports go to layers named before, and `writ`.

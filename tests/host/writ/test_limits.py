@@ -34,6 +34,15 @@ HOST = {
     "AIRTIME_NEIGHBOURS_MAX": 256,
     "REASSEMBLIES_MAX": 64,
     "JOIN_REASSEMBLIES_MAX": 16,
+    "NEIGHBOURS_MAX": 256,
+    "ORIGINS_MAX": 4096,
+    "TRANSFERS_MESH_MAX": 64,
+    "GREETING_BURST": 32,
+    "GREETING_REFILL_MS": 200,
+    "JOINERS_MAX": 64,
+    "URGENT_MAX": 32,
+    "MISSING_MAX": 64,
+    "ROUTES_KEPT_MAX": 4096,
 }
 
 
@@ -126,7 +135,7 @@ def test_the_table_in_the_docs_is_the_code() -> None:
     table = rows(text, "table", "device", "host")
     names = [name for name in HOST if name.endswith("_MAX")]
     pairs = {(str(device[name]), f"{host[name]:,}") for name in names}
-    for what in ("HANDSHAKE", "SIGNATURE"):
+    for what in ("HANDSHAKE", "SIGNATURE", "GREETING"):
         keys = (f"{what}_BURST", f"{what}_REFILL_MS")
         pairs.add((f"{device[keys[0]]}, {device[keys[1]]}", f"{host[keys[0]]}, {host[keys[1]]}"))
-    assert {(row[1], row[2]) for row in table} == pairs and len(table) == len(names) + 2
+    assert {(row[1], row[2]) for row in table} == pairs and len(table) == len(names) + 3

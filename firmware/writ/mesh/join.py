@@ -1,0 +1,121 @@
+"""The join class: one hop between a node without link key and a neighbour that the policy allows.
+
+Its frames have no MIC, so nothing that they say is believed: they carry plain CoAP, handshakes and
+protected requests, which prove themselves. All strangers together share one rate limit and the
+airtime of class 15; they have tables of their own. A node that joins calls itself by a random
+handle. It knows the addresses of neighbours from HELLO frames that it cannot check.
+"""
+
+from ..authority.ratelimit import TokenBucket
+from ..compat import random_bytes
+from ..errors import BadFrame, NoRoute, RateLimited
+from ..limits import (
+    CANDIDATES_MAX,
+    JOIN_FRAMES_BURST,
+    JOIN_FRAMES_REFILL_MS,
+    JOIN_REASSEMBLIES_MAX,
+    JOINERS_MAX,
+)
+from .fragment import Reassembly
+from .frame import ACK, BROADCAST, CONTROL, DATA, JOIN_CLASS
+
+# The only control frame of the join class
+SOLICIT = 0
+
+
+def new_handle():
+    """A random handle, 1..65534."""
+    return int.from_bytes(random_bytes(4), "big") % 65534 + 1
+
+
+class Join:
+    """Both ends of the join class for one node. mesh: its `Mesh`; longest_ms: after which a message
+    in fragments is forgotten.
+
+    candidates: [(number of the link, address)] of neighbours that were heard, to try in this order;
+    is_stale: whether neighbours seem to have another link key.
+    """
+
+    def __init__(self, mesh, longest_ms):
+        self._mesh = mesh
+        self.handle = new_handle()
+        self.is_stale = False
+        self.candidates = []
+        self._links = {}  # handle of a node that joins, or address of a candidate -> link
+        self._recent = []
+        self._reassembly = Reassembly(longest_ms, JOIN_REASSEMBLIES_MAX)
+        self._limit = TokenBucket(JOIN_FRAMES_BURST, JOIN_FRAMES_REFILL_MS)
+
+    def is_needed(self):
+        """Whether this node has no membership or no link key: it can use no other class."""
+        return self._mesh.authority.me is None or self._mesh.keys.key is None
+
+    def is_joining(self):
+        """Whether it asks for a link key in the join class: it has none, or not that of others."""
+        return self.is_stale or self.is_needed()
+
+    def receive(self, link, frame, now_ms):
+        """[(address, message)] of a join frame. Raises a `Rejection`."""
+        mesh = self._mesh
+        if frame.receiver != self.handle:
+            if self.is_needed():
+                return []
+            if frame.receiver not in (mesh.authority.me.address, BROADCAST):
+                return []
+            mesh.permit.check_own(
+                mesh.permit.route(JOIN_CLASS), False, mesh.links[link].kind, now_ms
+            )
+            if not self._limit.take(now_ms):
+                raise RateLimited()
+        address = "join:%04x" % frame.transmitter
+        if frame.kind == ACK:
+            mesh.outbox.acknowledged(link, frame, now_ms)
+            return []
+        if frame.kind == CONTROL and not self.is_needed():
+            # its sender looks for neighbours: say HELLO soon
+            mesh.routing.trickle.reset(now_ms)
+            return []
+        if frame.kind == CONTROL or frame.receiver == BROADCAST:
+            raise BadFrame()
+        self._remember(frame.transmitter, link)
+        if frame.kind == DATA:
+            mesh.outbox.acknowledge(link, frame)
+            return [(address, frame.payload)]
+        source = link, frame.transmitter
+        message, receipt = self._reassembly.receive(source, frame.payload, now_ms)
+        if receipt:
+            mesh.outbox.acknowledge(link, frame, receipt)
+        return [] if message is None else [(address, message)]
+
+    def _remember(self, address, link):
+        if address in self._links:
+            self._recent.remove(address)
+        elif len(self._recent) >= JOINERS_MAX:
+            del self._links[self._recent.pop(0)]
+        self._recent.append(address)
+        self._links[address] = link
+
+    def link_to(self, address):
+        """The link on which this handle or candidate was heard. Raises `NoRoute`."""
+        link = self._links.get(address)
+        if link is None:
+            raise NoRoute()
+        return link
+
+    def overhear(self, link, frame):
+        """Note the transmitter of a frame that cannot be checked without link key."""
+        entry = link, frame.transmitter
+        if entry not in self.candidates:
+            self.candidates = self.candidates[1 - CANDIDATES_MAX :] + [entry]
+        self._remember(frame.transmitter, link)
+        return []
+
+    def try_next(self):
+        """Put the first candidate last: it has not helped."""
+        self.candidates.append(self.candidates.pop(0))
+
+    def solicit(self):
+        """Ask those that hear it for a HELLO."""
+        outbox = self._mesh.outbox
+        for link in range(len(self._mesh.links)):
+            outbox.hurry(link, JOIN_CLASS, CONTROL, BROADCAST, bytes((SOLICIT,)))

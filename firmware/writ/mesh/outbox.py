@@ -1,0 +1,211 @@
+"""What a node sends on its frame links: in which order, how often, and within which airtime.
+
+Receipts and greetings go first, then messages by the priority of their route. Every frame is
+charged to the airtime of its link (airtime.py), whatever it carries.
+"""
+
+from ..compat import const
+from ..errors import ClassAirtime, DutyCycle, NeighbourAirtime
+from ..limits import JOIN_AIRTIME_PERMILLE, URGENT_MAX
+from .airtime import Budget
+from .frame import (
+    ACK,
+    CONTROL,
+    FRAGMENT,
+    HEADER_BYTES,
+    HEADER_BYTES_JOIN,
+    HEADER_BYTES_ROUTED,
+    JOIN_CLASS,
+    LOCAL,
+    Frame,
+)
+from .neighbour import GREET
+from .permit import GOVERNANCE
+from .transfer import Transfers
+
+# What a receiver may take to turn round, to wait for the channel and to answer, beside the airtime
+_TURNAROUND_MS = const(250)
+
+
+def patience_ms(link):
+    """How long a receipt may take on a link, from the end of the frame on."""
+    return _TURNAROUND_MS + link.airtime_us(link.mtu) // 500
+
+
+class Outbox:
+    """authority: `Authority`; keys: `LinkKeys`; neighbours: `Neighbours`; links: the frame links;
+    failed: called with (transfer, rejection, now_ms) for a message that no receipt came for.
+
+    address: the own short address; join: the `Join`, whose handle is the own name in its class.
+    now_ms: the present time. All three are set by the mesh.
+    """
+
+    def __init__(self, authority, keys, neighbours, links, failed):
+        self._authority = authority
+        self._keys = keys
+        self._neighbours = neighbours
+        self._links = links
+        self._failed = failed
+        self.transfers = Transfers()
+        self.address = 0
+        self.join = None
+        self.now_ms = 0
+        self._urgent = []  # (link, receiver, route class, frame) that go first
+        # what a link could not take yet: (receiver or None, route class, frame)
+        self._held = [None] * len(links)
+        self._budgets = [Budget(link.duty_cycle_permille) for link in links]
+        self._take_policy()
+
+    # --- frames -----------------------------------------------------------------------------------
+
+    def encode(self, head, kind, receiver, payload):
+        """(counter, bytes) of a new frame. head: (route class, shape, hops, far end)."""
+        route_class, shape, hops, far = head
+        counter = self._keys.next_counter()
+        if kind == CONTROL:
+            # its receiver may not know the high bits
+            payload = payload[:1] + (counter >> 16).to_bytes(2, "big") + payload[1:]
+        epoch = self._authority.epoch
+        own = self.address
+        key = self._keys.sending(self.now_ms)
+        if route_class == JOIN_CLASS:
+            key = None
+            if self.join.is_joining():
+                own = self.join.handle
+        frame = Frame(route_class, kind, own, receiver, counter, payload, epoch, shape, hops, far)
+        return counter, frame.encode(self._authority.scope[0], key)
+
+    def hurry(self, link, route_class, kind, receiver, payload):
+        """Send a short frame to a neighbour before all messages; more than a few mean a flood."""
+        if len(self._urgent) < URGENT_MAX:
+            data = self.encode((route_class, LOCAL, 0, None), kind, receiver, payload)[1]
+            self._urgent.append((link, receiver, route_class, data))
+
+    def acknowledge(self, link, frame, receipt=None):
+        """Send a receipt for a frame: its counter, or the bitmap of its message."""
+        if receipt is None:
+            receipt = frame.counter.to_bytes(2, "big")
+        self.hurry(link, frame.route_class, ACK, frame.transmitter, receipt)
+
+    def acknowledged(self, link, frame, now_ms):
+        """Take the receipt of a neighbour. Whether it completes a message."""
+        transfer = self.transfers.to(link, frame.transmitter)
+        if transfer is None:
+            return False
+        transfer.parts.acknowledged(frame.payload, now_ms)
+        if transfer.parts.is_done:
+            self.transfers.end(transfer)
+            return True
+        return False
+
+    def queue(self, link, receiver, head, priority, message, source=None):
+        """Queue a message for a neighbour. source: the neighbour that it came from, or None.
+
+        Raises `TableFull`.
+        """
+        if head[0] == JOIN_CLASS:
+            header = HEADER_BYTES_JOIN
+        else:
+            header = HEADER_BYTES if head[1] == LOCAL else HEADER_BYTES_ROUTED
+        where = self._links[link]
+        room = where.mtu - header
+        self.transfers.add(
+            link, receiver, head, priority, message, source, room, patience_ms(where)
+        )
+
+    # --- what goes out ----------------------------------------------------------------------------
+
+    def outgoing(self, link, now_ms):
+        """The next frame (bytes) for link number `link`, or None; `sent` says that it was taken."""
+        if self._authority.policy is not self._policy:
+            self._take_policy()
+        if self._held[link] is None:
+            self._held[link] = self._next(link, now_ms)
+        held = self._held[link]
+        if held is None:
+            return None
+        source, route_class, data = held
+        airtime_us = self._links[link].airtime_us(len(data))
+        try:
+            self._budgets[link].check(now_ms, airtime_us, route_class, source)
+        except DutyCycle:
+            # it waits for its time
+            return None
+        except (ClassAirtime, NeighbourAirtime):
+            self._held[link] = None
+            raise
+        return data
+
+    def _take_policy(self):
+        self._policy = policy = self._authority.policy
+        classes = [(JOIN_CLASS, JOIN_AIRTIME_PERMILLE)]
+        if policy:
+            classes += [(route[0], route[5]) for route in policy.routes]
+        for budget in self._budgets:
+            budget.set_classes(classes)
+
+    def sent(self, link, now_ms):
+        """Note that the link has taken the frame of `outgoing`."""
+        source, route_class, data = self._held[link]
+        self._held[link] = None
+        airtime_us = self._links[link].airtime_us(len(data))
+        self._budgets[link].charge(now_ms, airtime_us, route_class, source)
+
+    def _next(self, link, now_ms):
+        for entry in self._urgent:
+            if entry[0] == link:
+                self._urgent.remove(entry)
+                return entry[1:]
+        for transfer in self.transfers.active(link):
+            data = self._next_of(transfer, now_ms)
+            if data:
+                return transfer.source, transfer.head[0], data
+        return None
+
+    def _next_of(self, transfer, now_ms):
+        parts = self._parts(transfer)
+        if transfer.is_greeting and parts is transfer.parts:
+            self.transfers.end(transfer)
+            return None
+        payload = parts.next_frame(now_ms)
+        if parts.is_failed:
+            self.transfers.end(transfer)
+            self._failed(transfer, now_ms)
+        if not payload:
+            return None
+        receiver = transfer.receiver
+        if parts is transfer.greeting:
+            nonce = self._neighbours.nonce(transfer.link, receiver, now_ms)
+            head = GOVERNANCE, LOCAL, 0, None
+            return self.encode(head, CONTROL, receiver, bytes((GREET,)) + nonce)[1]
+        transfer.is_begun = True
+        if transfer.kind == FRAGMENT:
+            return self.encode(transfer.head, FRAGMENT, receiver, payload)[1]
+        if transfer.data is None:
+            # sent again as it is, so that its receiver knows it
+            parts.counter, transfer.data = self.encode(
+                transfer.head, transfer.kind, receiver, payload
+            )
+        return transfer.data
+
+    def _parts(self, transfer):
+        # what is sent now: a neighbour that is not in the table would not know that our frames are
+        # fresh, nor we that its receipts are
+        if transfer.head[0] == JOIN_CLASS:
+            return transfer.parts
+        neighbour = self._neighbours.find(transfer.link, transfer.receiver)
+        return transfer.parts if neighbour and neighbour.is_mutual else transfer.greeting
+
+    def next_ms(self, now_ms):
+        """Milliseconds until `outgoing` has something new, or None for never."""
+        if self._urgent:
+            return 0
+        times = []
+        for link in range(len(self._links)):
+            if self._held[link]:
+                airtime_us = self._links[link].airtime_us(len(self._held[link][2]))
+                times.append(self._budgets[link].wait_ms(now_ms, airtime_us) or 0)
+            else:
+                for transfer in self.transfers.active(link):
+                    times.append(self._parts(transfer).next_ms(now_ms))
+        return min(times) if times else None

@@ -1,0 +1,175 @@
+"""The way to a gateway: HELLO frames, the best few parents, and when to speak (Trickle, RFC 6206).
+
+1. A gateway has rank 0, a node that of its parent plus 1, one without parent NO_RANK.
+2. A parent has a lower rank than its child. A node that has lost its last parent says so, and takes
+   a new one only after `_PAUSE_MS`, when its neighbours know: so no loop lasts. A loop that lost
+   frames have made is found by its traffic: who gets a message to forward from its own parent gives
+   that parent up. Hops end what still runs in circles.
+3. The cost of a way is the airtime of a frame of `_PROBE_BYTES` along it, in ms, with what must be
+   sent again. Another parent is taken where that saves a quarter.
+4. A parent that acknowledges nothing is dropped by the transfer that failed (transfer.py); the
+   message goes on by the next one.
+"""
+
+from ..compat import const, random_bytes
+from ..limits import HOPS_MAX, PARENTS_MAX
+
+NO_RANK = 255
+HELLO_BYTES = 6
+_COST_MAX = const(65535)
+_PROBE_BYTES = const(50)
+
+# Trickle: the first interval, how often it doubles, and how many HELLOs that serve as well make the
+# own one needless
+_INTERVAL_MS = const(4000)
+_DOUBLINGS = const(8)
+_REDUNDANCY = const(2)
+# A node without parent takes no new one for so long
+_PAUSE_MS = const(10000)
+
+
+class Trickle:
+    """The timer of RFC 6206, section 4.2. It speaks at most once an interval."""
+
+    def __init__(self, interval_ms=_INTERVAL_MS, doublings=_DOUBLINGS, redundancy=_REDUNDANCY):
+        self._first_ms = interval_ms
+        self._last_ms = interval_ms << doublings
+        self._redundancy = redundancy
+        self._length_ms = 0
+        self._end_ms = None  # None: not begun
+        self._due_ms = None  # None: the message of this interval was sent, or left out
+        self._heard = 0
+
+    def _begin(self, length_ms, now_ms):
+        self._length_ms = length_ms
+        self._end_ms = now_ms + length_ms
+        half = length_ms >> 1
+        self._due_ms = now_ms + half + half * int.from_bytes(random_bytes(2), "big") // 65536
+        self._heard = 0
+
+    def hear(self):
+        """Count a message of another node that says the same."""
+        self._heard += 1
+
+    def reset(self, now_ms):
+        """Something has changed: begin with the shortest interval."""
+        if self._length_ms != self._first_ms or self._due_ms is None:
+            self._begin(self._first_ms, now_ms)
+
+    def is_due(self, now_ms):
+        """Whether to speak now. Call it at the time of `next_ms`."""
+        if self._end_ms is None:
+            self._begin(self._first_ms, now_ms)
+        speaks = self._due_ms is not None and now_ms >= self._due_ms
+        if speaks:
+            self._due_ms = None
+            speaks = self._heard < self._redundancy
+        if now_ms >= self._end_ms:
+            self._begin(min(2 * self._length_ms, self._last_ms), now_ms)
+        return speaks
+
+    def next_ms(self, now_ms):
+        """Milliseconds until `is_due` has something to do."""
+        if self._end_ms is None:
+            return 0
+        return max(0, (self._end_ms if self._due_ms is None else self._due_ms) - now_ms)
+
+
+class Routing:
+    """Rank, parents and HELLO of one node. links: the frame links; neighbours: `Neighbours`;
+    may_relay: (neighbour, now_ms) -> whether the policy lets it forward, None if that is not known
+    yet; gateway: the own short address if this node is a gateway, or None.
+
+    rank: 0..15 or NO_RANK; gateway: the short address of the gateway that the first parent leads
+    to, 0 for none; parents: [Neighbour], the best one first, at most limits.PARENTS_MAX;
+    candidate: a `Neighbour` that must be greeted before it can be a parent, or None.
+    """
+
+    def __init__(self, links, neighbours, may_relay, gateway=None):
+        self._links = links
+        self._neighbours = neighbours
+        self._may_relay = may_relay
+        self._is_gateway = gateway is not None
+        self.gateway = gateway or 0
+        self.rank = 0 if self._is_gateway else NO_RANK
+        self.cost = 0
+        self.parents = []
+        self.candidate = None
+        self.trickle = Trickle()
+        self._alone_ms = None  # when it has lost its last parent
+
+    def hello(self):
+        """The content of a HELLO: rank, cost (2 bytes), gateway (2 bytes), flags (0)."""
+        cost = self.cost.to_bytes(2, "big")
+        return bytes((self.rank,)) + cost + self.gateway.to_bytes(2, "big") + b"\0"
+
+    def heard(self, neighbour, content, is_same_epoch, now_ms):
+        """Take the HELLO of a neighbour: HELLO_BYTES, or more in later versions."""
+        neighbour.rank = content[0]
+        neighbour.cost = content[1] << 8 | content[2]
+        neighbour.gateway = content[3] << 8 | content[4]
+        before = self.rank
+        self.choose(now_ms)
+        if self.rank != before or (neighbour.rank == NO_RANK and self.rank != NO_RANK):
+            # the neighbour lacks a way, or this node has a better one to offer
+            self.trickle.reset(now_ms)
+        elif is_same_epoch and neighbour.rank == self.rank:
+            # those who hear this neighbour hardly need the HELLO of this node
+            self.trickle.hear()
+
+    def _total(self, neighbour):
+        # the cost of the way by this neighbour, ms
+        airtime_ms = self._links[neighbour.link].airtime_us(_PROBE_BYTES) // 1000
+        return neighbour.cost + 1 + airtime_ms * 256 // max(neighbour.delivered, 16)
+
+    def choose(self, now_ms):
+        """Choose the parents anew: after a HELLO, a greeting or a loss."""
+        if self._is_gateway:
+            return
+        if self._alone_ms is not None and now_ms - self._alone_ms < _PAUSE_MS:
+            return
+        limit = min(self.rank, HOPS_MAX)
+        found = []
+        mutual = []
+        strange = []
+        for one in sorted(self._neighbours, key=self._total):
+            if one.rank < limit:
+                may_relay = self._may_relay(one, now_ms)
+                if may_relay is not False:
+                    found.append(one)
+                    if not one.is_mutual:
+                        strange.append(one)
+                    elif may_relay:
+                        mutual.append(one)
+        self.candidate = None
+        if strange and (strange[0] is found[0] or len(mutual) < PARENTS_MAX):
+            self.candidate = strange[0]
+        present = self.parents[0] if self.parents else None
+        if present in mutual and 4 * self._total(mutual[0]) > 3 * self._total(present):
+            mutual.remove(present)
+            mutual.insert(0, present)
+        self.parents = mutual[:PARENTS_MAX]
+        if self.parents:
+            best = self.parents[0]
+            self.rank = best.rank + 1
+            self.cost = min(self._total(best), _COST_MAX)
+            self.gateway = best.gateway
+            self._alone_ms = None
+        elif present:
+            self.rank = NO_RANK
+            self.cost = 0
+            self.gateway = 0
+            self._alone_ms = now_ms
+            self.trickle.reset(now_ms)
+
+    def lost(self, neighbour, now_ms):
+        """Give up a neighbour that acknowledges nothing, or a parent that sends messages back."""
+        neighbour.rank = NO_RANK
+        self.choose(now_ms)
+
+    def next_ms(self, now_ms):
+        """Milliseconds until a HELLO or a choice is due."""
+        wait_ms = self.trickle.next_ms(now_ms)
+        if self._alone_ms is not None:
+            wait_ms = min(wait_ms, max(0, self._alone_ms + _PAUSE_MS - now_ms))
+        return wait_ms

@@ -1,0 +1,133 @@
+"""Messages on their way to neighbours, and the queue in which they wait.
+
+A neighbour acknowledges each message: a whole one by the counter of its frame, one in fragments by
+a bitmap (fragment.py). One message at a time is under way to each neighbour.
+"""
+
+from ..compat import const, random_bytes
+from ..errors import TableFull
+from ..limits import FRAME_TRIES_MAX, TRANSFERS_MESH_MAX
+from .fragment import Sender
+from .frame import DATA, FRAGMENT
+
+# A message in fragments ends after so many times the patience for one receipt
+_LONGEST = const(64)
+
+
+class Whole:
+    """A message that fits one frame, or a greeting. `Sender` of fragment.py has the same methods.
+
+    counter: of its frame, which is sent again as it is; None before the first time.
+    """
+
+    def __init__(self, message, patience_ms):
+        self._message = message
+        self._patience_ms = patience_ms
+        self._due_ms = None  # None: not sent yet
+        self._tries = 0
+        self.counter = None
+        self.is_done = False
+        self.is_failed = False
+
+    def next_frame(self, now_ms):
+        """The payload to send now, or None. Sets `is_failed` when it gives up."""
+        if self.is_done or self.is_failed or (self._due_ms is not None and now_ms < self._due_ms):
+            return None
+        self.is_failed = self._tries >= FRAME_TRIES_MAX
+        if self.is_failed:
+            return None
+        # twice as long each time, and up to half as long again, so that two nodes part
+        wait_ms = self._patience_ms << self._tries
+        self._due_ms = now_ms + wait_ms + (wait_ms * random_bytes(1)[0] >> 9)
+        self._tries += 1
+        return self._message
+
+    def acknowledged(self, payload, now_ms):
+        """Take a receipt: the low 16 bits of the counter of the frame."""
+        if self.counter is not None and payload == (self.counter & 65535).to_bytes(2, "big"):
+            self.is_done = True
+
+    def next_ms(self, now_ms):
+        """Milliseconds until `next_frame` has something to do."""
+        return 0 if self._due_ms is None else max(0, self._due_ms - now_ms)
+
+
+class Transfer:
+    """One message to one neighbour.
+
+    link: number of the link; receiver: short address, or the handle of a node that joins; head:
+    (route class, shape, hops, far end) of its frames; priority: 0..7, of its route; message: bytes,
+    None for a greeting alone; source: the neighbour that it came from, None for this node; parts: a
+    `Whole` or a `Sender`; is_begun: whether a frame of it was sent; data: the frame of a whole
+    message once it was sent.
+    """
+
+    def __init__(self, link, receiver, head, priority, message, source, parts, patience_ms):
+        self.link = link
+        self.receiver = receiver
+        self.head = head
+        self.priority = priority
+        self.message = message
+        self.source = source
+        self.parts = parts
+        # sent first, where the neighbour is not in the table
+        self.greeting = Whole(b"greeting", patience_ms)
+        self.is_greeting = message is None
+        self.kind = DATA if isinstance(parts, Whole) else FRAGMENT
+        self.is_begun = False
+        self.data = None
+
+
+class Transfers:
+    """The queue of one node, at most limits.TRANSFERS_MESH_MAX; a quarter of it for each source."""
+
+    def __init__(self):
+        self._all = []
+        self._number = random_bytes(1)[0]
+
+    def __iter__(self):
+        return iter(self._all)
+
+    def __len__(self):
+        return len(self._all)
+
+    def add(self, link, receiver, head, priority, message, source, room, patience_ms):
+        """Queue a message, or a greeting for the message None. room: bytes of a frame's payload.
+
+        Raises `TableFull`.
+        """
+        mine = [one for one in self._all if one.source == source]
+        share = TRANSFERS_MESH_MAX >> (0 if source is None else 2)
+        if len(self._all) >= TRANSFERS_MESH_MAX or len(mine) >= share:
+            raise TableFull()
+        if message is None or len(message) <= room:
+            parts = Whole(message, patience_ms)
+        else:
+            self._number = (self._number + 1) & 63
+            parts = Sender(self._number, message, room, patience_ms, _LONGEST * patience_ms)
+        # urgent ones first, but none before a message whose first frame is on its way
+        at = len(self._all)
+        while at and self._all[at - 1].priority < priority and not self._all[at - 1].is_begun:
+            at -= 1
+        self._all.insert(
+            at, Transfer(link, receiver, head, priority, message, source, parts, patience_ms)
+        )
+
+    def active(self, link):
+        """The transfers of a link that may send now: the first one to each neighbour."""
+        first = []
+        for one in self._all:
+            if one.link == link and one.receiver not in [other.receiver for other in first]:
+                first.append(one)
+        return first
+
+    def to(self, link, receiver):
+        """The transfer under way to a neighbour, or None."""
+        for one in self._all:
+            if one.link == link and one.receiver == receiver:
+                return one
+        return None
+
+    def end(self, transfer):
+        """Forget a transfer, complete or not."""
+        self._all.remove(transfer)

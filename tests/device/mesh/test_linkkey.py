@@ -1,0 +1,165 @@
+"""The link key of a scope, and the frame counter: which key counts; no number comes twice."""
+
+from fakeflash import MemoryFlash
+from harness import raises
+
+from writ import cbor
+from writ.authority.store import Store
+from writ.errors import BadShape, Rejection, StoreFailed
+from writ.limits import FRAME_RESERVE, LINK_KEY_OVERLAP_MS
+from writ.mesh.frame import DATA, Frame, decode
+from writ.mesh.linkkey import LinkKeys, stamp_of
+
+ONE = b"1" * 16
+TWO = b"2" * 16
+
+
+class Policy:
+    """What a stamp is made of."""
+
+    def __init__(self, *revoked):
+        self.revoked = list(revoked)
+        self.void_before = 0
+
+
+class Authority:
+    """What `receive` reads of an authority."""
+
+    epoch = 5
+
+
+OPEN = Policy()
+REVOKED = Policy(bytes(8))
+
+
+def frame(key, counter=70000):
+    """A decoded frame with the MIC of `key`."""
+    return decode(Frame(1, DATA, 1, 2, counter, b"x").encode(9, key), 9)
+
+
+def test_the_larger_key_of_the_later_epoch_counts():
+    keys = LinkKeys(Store(MemoryFlash()))
+    assert keys.is_stale(OPEN) and keys.payload(OPEN, 0) is None
+    assert keys.offer(OPEN, 3, TWO, 0)
+    assert not keys.offer(OPEN, 3, ONE, 0) and not keys.offer(OPEN, 2, b"9" * 16, 0)
+    assert not keys.offer(OPEN, 3, TWO, 0)
+    assert keys.key == TWO
+    assert keys.offer(OPEN, 4, ONE, 0) and keys.key == ONE
+
+
+def test_a_key_is_stale_when_others_are_excluded():
+    keys = LinkKeys(Store(MemoryFlash()))
+    keys.offer(OPEN, 3, ONE, 0)
+    assert not keys.is_stale(OPEN) and keys.is_stale(REVOKED) and not keys.is_stale(None)
+    # a stale key is not handed out: the member would keep it as the newest one
+    assert keys.payload(OPEN, 0) and keys.payload(REVOKED, 0) is None
+    keys.offer(REVOKED, 4, TWO, 0)
+    assert not keys.is_stale(REVOKED)
+
+
+def test_a_member_takes_the_key_of_another():
+    one, two = LinkKeys(Store(MemoryFlash())), LinkKeys(Store(MemoryFlash()))
+    one.offer(OPEN, 5, ONE, 0)
+    assert two.receive(one.payload(OPEN, 0), Authority, 0)
+    assert (two.epoch, two.key) == (5, ONE) and not two.is_stale(OPEN)
+    assert not two.receive(one.payload(OPEN, 0), Authority, 0)
+    # a key of an epoch that is not in force here yet
+    one.offer(OPEN, 6, TWO, 0)
+    assert not two.receive(one.payload(OPEN, 0), Authority, 0) and two.key == ONE
+
+
+def test_what_is_no_answer_is_refused():
+    keys = LinkKeys(Store(MemoryFlash()))
+    stamp = stamp_of(OPEN)
+    for fields in ([], [1, ONE, stamp], [1, ONE, stamp, 0, 0], [-1, ONE, stamp, 0]):
+        raises(BadShape, keys.receive, cbor.encode(fields), Authority, 0)
+    for fields in ([1, ONE[1:], stamp, 0], [1, ONE, stamp, 601], [1, ONE, stamp, -1]):
+        raises(BadShape, keys.receive, cbor.encode(fields), Authority, 0)
+    for fields in (
+        1,
+        None,
+        {1: ONE},
+        [b"", ONE, stamp, 0],
+        [1, "k" * 16, stamp, 0],
+        [1, ONE, 4, 0],
+    ):
+        raises(BadShape, keys.receive, cbor.encode(fields), Authority, 0)
+    raises(Rejection, keys.receive, b"\xff", Authority, 0)
+    assert keys.key is None
+
+
+def test_the_key_before_is_accepted_for_the_overlap():
+    flash = MemoryFlash()
+    keys = LinkKeys(Store(flash))
+    assert not keys.is_authentic(frame(ONE), 1, 0)
+    keys.offer(OPEN, 1, ONE, 0)
+    assert keys.is_authentic(frame(ONE), 1, 0) and not keys.is_authentic(frame(TWO), 1, 0)
+    keys.offer(OPEN, 2, TWO, 1000)
+    end_ms = 1000 + LINK_KEY_OVERLAP_MS
+    for now_ms in (1000, end_ms - 1):
+        assert keys.is_authentic(frame(ONE), 1, now_ms) and keys.is_authentic(frame(TWO), 1, now_ms)
+    assert not keys.is_authentic(frame(ONE), 1, end_ms) and keys.is_authentic(frame(TWO), 1, end_ms)
+    # after a restart half of it: it is unknown how long the power was off
+    keys = LinkKeys(Store(flash))
+    assert keys.sending(50) == TWO and keys.is_authentic(frame(ONE), 1, 50)
+    assert not keys.is_authentic(frame(ONE), 1, 50 + LINK_KEY_OVERLAP_MS // 2)
+    assert keys.is_authentic(frame(TWO), 1, 50 + LINK_KEY_OVERLAP_MS // 2)
+
+
+def test_all_members_change_the_key_at_one_time():
+    half_ms = LINK_KEY_OVERLAP_MS // 2
+    one, two = LinkKeys(Store(MemoryFlash())), LinkKeys(Store(MemoryFlash()))
+    for keys in (one, two):
+        assert keys.sending(0) is None
+        keys.offer(OPEN, 1, ONE, 0)
+        # the first key has none before it
+        assert keys.sending(0) == ONE
+    one.offer(OPEN, 2, TWO, 1000)
+    # the other one gets it four minutes later, and has another clock
+    assert two.receive(one.payload(OPEN, 241000), Authority, 7241000)
+    for keys, start_ms in ((one, 1000), (two, 7001000)):
+        assert keys.sending(start_ms + half_ms - 1) == ONE
+        assert keys.sending(start_ms + half_ms) == TWO
+        assert keys.is_authentic(frame(ONE), 1, start_ms + 2 * half_ms - 1)
+        assert not keys.is_authentic(frame(ONE), 1, start_ms + 2 * half_ms)
+    # one that comes late uses it at once
+    late = LinkKeys(Store(MemoryFlash()))
+    late.offer(OPEN, 1, ONE, 0)
+    assert late.receive(one.payload(OPEN, 10**9), Authority, 0)
+    assert late.sending(0) == TWO and not late.is_authentic(frame(ONE), 1, 0)
+
+
+def test_no_counter_is_used_twice():
+    # the last write of each boot is lost after it seemed done: its slot is as it was before
+    used = []
+    flash = MemoryFlash()
+    for count in (1, 1, FRAME_RESERVE, FRAME_RESERVE + 1, 1, 1, 3 * FRAME_RESERVE, 1):
+        last = []
+        write = flash.write
+
+        def note(name, data, last=last):
+            last[:] = [name, flash.files.get(name)]
+            MemoryFlash.write(flash, name, data)
+
+        flash.write = note
+        keys = LinkKeys(Store(flash))
+        used += [keys.next_counter() for _ in range(count)]
+        flash.write = write
+        if last and last[1] is not None:
+            flash.files[last[0]] = last[1]
+    assert used == sorted(used) and len(set(used)) == len(used)
+
+
+def test_a_counter_that_cannot_be_reserved_is_not_used():
+    flash = MemoryFlash()
+    keys = LinkKeys(Store(flash))
+    write = flash.write
+
+    def fail(name, data):
+        raise OSError(5)
+
+    flash.write = fail
+    for _ in range(2):
+        raises(StoreFailed, keys.next_counter)
+    flash.write = write
+    assert keys.next_counter() == 1

@@ -1,0 +1,34 @@
+"""Nodes that join over the air, without an IP address: from the key alone to the first reading."""
+
+import node_rig
+from airfield_rig import RELAY, AirField
+
+from writ.wire import coap
+
+
+def test_a_member_without_link_key_joins_and_is_read() -> None:
+    field = AirField()
+    field.node("gate", 1, RELAY, is_gateway=True)
+    field.node("soil", 2)
+    assert field.run(lambda: field.frames["soil"].keys.key)
+    assert field.frames["soil"].keys.key == field.frames["gate"].keys.key
+    assert field.run(lambda: field.frames["soil"].mesh.routing.rank == 1)
+    answer = field.ask("gate", "soil", "temp")
+    assert (answer.code, answer.payload) == (coap.CONTENT, b"21.5")
+
+
+def test_a_blank_node_gets_all_over_two_hops() -> None:
+    field = AirField()
+    field.node("gate", 1, RELAY, is_gateway=True)
+    field.node("hill", 2, RELAY)
+    field.node("soil", 3, is_blank=True)
+    field.line("gate", "hill", "soil")
+    # its capsule is certified, and known to the relay
+    field.nodes["hill"].authority.receive(node_rig.member("soil", 3, node_rig.SENSOR), 0)
+    soil = field.nodes["soil"].authority
+    assert field.run(lambda: soil.epoch == 1, 300)
+    assert field.run(lambda: field.frames["soil"].mesh.routing.rank == 2, 300)
+    answer = field.ask("soil", "gate", "temp")
+    assert (answer.code, answer.payload) == (coap.CONTENT, b"21.5")
+    answer = field.ask("gate", "soil", "temp")
+    assert (answer.code, answer.payload) == (coap.CONTENT, b"21.5")
