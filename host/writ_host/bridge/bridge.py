@@ -28,7 +28,7 @@ from .discovery import Device
 from .inbox import Received
 from .members import Members, Outcome
 from .metrics import exporter
-from .publisher import Publisher
+from .publisher import TOO_LONG, Publisher
 from .reader import Reader
 from .requests import Reply, Requests
 from .settings import BadSettings, Reading, Settings
@@ -41,6 +41,8 @@ HOUSEKEEPING_MS = 1_000
 # broker leaves the node its time.
 MESSAGES_A_STEP = 16
 # Home Assistant's topic below the prefix of discovery, and what it says at its start.
+# Any client may say so: it is heeded this often.
+ANNOUNCE_MS = 10_000
 _HA_STATUS, _HA_ONLINE = "status", b"online"
 # How long a bridge that stops waits for acknowledgements.
 STOP_S = 5.0
@@ -114,6 +116,8 @@ class Bridge:
         self._log = RefusalLog(self.node.report, "problem")
         self._is_running = True
         self._housekeeping_ms = 0
+        self._is_announcing = False  # whether Home Assistant waits for the discovery
+        self._announced_ms = -ANNOUNCE_MS
         self._missed = 0  # messages about capsules that were dropped
         self._dropped = 0  # readings and messages that the log has told of
         with contextlib.ExitStack() as stack:
@@ -240,7 +244,7 @@ class Bridge:
         elif message.topic == f"{self.settings.discovery}/{_HA_STATUS}":
             if message.payload == _HA_ONLINE:
                 # Home Assistant has started, and forgot what is not stored at the broker
-                self.announcer.connected()
+                self._is_announcing = True
         elif self.requests:
             self.requests.receive(message, now_ms)
 
@@ -293,6 +297,10 @@ class Bridge:
             self.broker.stop()
             self.publisher.restart()
             self.broker.start()
+        if self._is_announcing and now_ms - self._announced_ms >= ANNOUNCE_MS:
+            self._is_announcing, self._announced_ms = False, now_ms
+            if self.broker.is_connected:
+                self.announcer.connected()
         if self.carrier and self.broker.bulk_inbox.dropped > self._missed:
             self._missed = self.broker.bulk_inbox.dropped
             self.carrier.missed(now_ms)
@@ -368,7 +376,8 @@ class Bridge:
 
     def _publish(self, topic: str, payload: bytes) -> None:
         if self.broker.publish(topic, payload, True) is None:
-            self._refused(topic, "it is longer than the broker accepts")
+            fits = self.broker.fits(topic, payload)
+            self._refused(topic, "the broker acknowledges nothing" if fits else TOO_LONG)
 
     def _refused(self, topic: str, reason: str) -> None:
         self._note("unpublished", reason, f"{topic}: not published: {reason}", topic=topic)

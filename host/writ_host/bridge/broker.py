@@ -9,6 +9,7 @@ arrives to the bridge's loop through bounded queues, and decides nothing.
    thread costs the connection, which the loop makes anew.
 """
 
+import contextlib
 import ssl
 from collections import deque
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from .. import files
 from ..errors import HostError
 from .inbox import Inbox, Received
 from .settings import BrokerSettings
@@ -34,8 +36,12 @@ TOPIC_BYTES_MAX = 512
 # after a subscription, so that a flood of one kind leaves the other its room.
 INBOX_MAX, INBOX_BYTES_MAX = 256, 1 << 19
 CAPSULES_MAX, CAPSULES_BYTES_MAX = 2048, 1 << 20
-# Published messages that wait for the broker's acknowledgement.
+# Published messages that wait for the broker's acknowledgement, and those behind them: a broker
+# that acknowledges nothing must not fill the memory.
 IN_FLIGHT_MAX = 32
+QUEUED_MAX = 4096
+# A packet's own fields, about.
+_HEAD_BYTES = 64
 # Pauses before another attempt to connect: the first, doubled up to the longest.
 _RETRY_S, _RETRY_S_MAX = 1, 60
 
@@ -83,11 +89,12 @@ class Subscription:
 
 def open_tls(settings: BrokerSettings) -> ssl.SSLContext:
     """The TLS context of a broker: its certificate is verified. Raises `HostError`."""
-    try:
-        return ssl.create_default_context(cafile=settings.ca)
-    except ssl.SSLError as error:
-        message = f"{settings.ca} has no certificates: {error.reason or error}"
-        raise HostError(message, "Give the PEM file of the broker's authority.") from None
+    with files.naming(settings.ca) if settings.ca else contextlib.nullcontext():
+        try:
+            return ssl.create_default_context(cafile=settings.ca)
+        except ssl.SSLError as error:
+            message = f"{settings.ca} has no certificates: {error.reason or error}"
+            raise HostError(message, "Give the PEM file of the broker's authority.") from None
 
 
 class _Client(paho.Client):
@@ -147,6 +154,7 @@ class Broker:
         if self._will:
             client.will_set(*self._will, qos=1, retain=True)
         client.max_inflight_messages_set(IN_FLIGHT_MAX)
+        client.max_queued_messages_set(QUEUED_MAX)
         client.reconnect_delay_set(_RETRY_S, _RETRY_S_MAX)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
@@ -182,19 +190,24 @@ class Broker:
         self.is_connected = False
 
     def publish(self, topic: str, payload: bytes, retain: bool, **properties: Any) -> int | None:
-        """Publish with QoS 1; the number that `Acknowledged` will have, or None if it cannot be.
+        """Publish with QoS 1; the number that `Acknowledged` will have, None if that cannot be now.
 
         properties: of MQTT 5, by paho's names.
         """
-        size = len(topic.encode()) + len(payload) + 64
-        size += sum(len(str(value)) for value in properties.values())
-        if self._client is None or size > self.packet_bytes_max:
+        if self._client is None or not self.fits(topic, payload, **properties):
             return None
         more = Properties(PacketTypes.PUBLISH)
         for name, value in properties.items():
             setattr(more, name, value)
         sent = self._client.publish(topic, payload, 1, retain and self._has_retain, more)
         return None if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else sent.mid
+
+    def fits(self, topic: str, payload: bytes, **properties: Any) -> bool:
+        """Whether the broker accepts a message of this length."""
+        size = (
+            len(topic.encode()) + len(payload) + sum(len(str(one)) for one in properties.values())
+        )
+        return size + _HEAD_BYTES <= self.packet_bytes_max
 
     def subscribe(self, subscriptions: Iterable[Subscription]) -> None:
         """Subscribe (again): the broker sends what it has stored once more."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from .broker import IN_FLIGHT_MAX, Acknowledged, Broker
 from .spool import Message, Spool
 
+TOO_LONG = "it is longer than the broker accepts"
 # Reports a message that the broker does not take: topic, reason.
 OnRefused = Callable[[str, str], None]
 
@@ -38,12 +39,14 @@ class Publisher:
         if not self._broker.is_connected or room <= 0:
             return
         for message in self._spool.after(self._last_id, room):
-            self._last_id = message.id
-            mid = self._broker.publish(message.topic, message.payload, message.retain)
-            if mid is None:
-                self._refuse(message, "it is longer than the broker accepts")
+            if not self._broker.fits(message.topic, message.payload):
+                self._refuse(message, TOO_LONG)
             else:
+                mid = self._broker.publish(message.topic, message.payload, message.retain)
+                if mid is None:
+                    return
                 self._under_way[mid] = message
+            self._last_id = message.id
 
     def acknowledged(self, event: Acknowledged) -> None:
         """Remove a message that is done; other clients' numbers are ignored."""

@@ -35,8 +35,11 @@ _SCHEMA = (
     "CREATE TABLE message (id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL,"
     " payload BLOB NOT NULL, retain INTEGER NOT NULL, time_ms INTEGER NOT NULL,"
     " bytes INTEGER NOT NULL) STRICT",
+    # for the age limit
+    "CREATE INDEX message_time ON message (time_ms)",
     "CREATE TABLE announced (topic TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT",
 )
+_DELETE = "DELETE FROM message WHERE"
 _ADVICE = "Move {} away and start again: readings that wait there are lost, nothing else is."
 
 
@@ -134,16 +137,13 @@ class Spool:
         self._added, self._acked, self._announced = [], [], []
         try:
             with self._explained(), self._transaction():
-                dropped = self._write(added, acked, announced, now_ms)
+                done = self._write(added, acked, announced, now_ms)
         except SpoolFailed:
             self.dropped += len(added)
             # the broker's acknowledgements are not lost: they go into the next commit
             self._acked += acked
             raise
-        finally:
-            with contextlib.suppress(sqlite3.Error):
-                row = "SELECT coalesce(sum(bytes), 0), count(*) FROM message"
-                self.bytes, self.count = self._connection.execute(row).fetchone()
+        self.bytes, self.count, dropped = done
         self.dropped += dropped
 
     def _write(
@@ -152,10 +152,11 @@ class Spool:
         acked: list[int],
         announced: list[tuple[str, bytes]],
         now_ms: int,
-    ) -> int:
-        """Make the changes; returns how many readings were dropped."""
+    ) -> tuple[int, int, int]:
+        """Make the changes; (bytes, messages) that wait then, and how many were dropped."""
         run = self._connection.execute
-        self._connection.executemany("DELETE FROM message WHERE id = ?", [(id,) for id in acked])
+        # counted as it goes: a sum over all rows would take longer the longer the outage
+        gone = [row for id in acked for row in run(f"{_DELETE} id = ? RETURNING bytes", (id,))]
         for topic, payload in announced:
             run("DELETE FROM announced WHERE topic = ?", (topic,))
             if payload:
@@ -168,15 +169,15 @@ class Spool:
             ],
         )
         old_ms = now_ms - self._age_max_ms
-        dropped = run("DELETE FROM message WHERE time_ms < ?", (old_ms,)).rowcount
-        (total,) = run("SELECT coalesce(sum(bytes), 0) FROM message").fetchone()
+        old = run(f"{_DELETE} time_ms < ? RETURNING bytes", (old_ms,)).fetchall()
+        size = self.bytes + sum(_size(topic, payload) for topic, payload, _, _ in added)
+        size -= sum(row[0] for row in gone + old)
         # the oldest first, one by one: a commit adds few
-        while total > self._bytes_max:
-            id, size = run("SELECT id, bytes FROM message ORDER BY id LIMIT 1").fetchone()
-            run("DELETE FROM message WHERE id = ?", (id,))
-            total -= size
-            dropped += 1
-        return dropped
+        while size > self._bytes_max:
+            row = run(f"{_DELETE} id = (SELECT min(id) FROM message) RETURNING bytes").fetchone()
+            old.append(row)
+            size -= row[0]
+        return size, self.count + len(added) - len(gone) - len(old), len(old)
 
     # --- what is there ----------------------------------------------------------------------------
 

@@ -3,9 +3,7 @@
 import datetime
 import ipaddress
 import shutil
-import socket
 import subprocess
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from field_rig import Field, writ, writ_json
 from interop_rig import HOST, free_port
-from mosquitto_rig import Client, Mosquitto, needs_mosquitto, wait_for
+from mosquitto_rig import CONNACK, Client, Impostor, Mosquitto, needs_mosquitto, wait_for
 
 from writ_host.bridge import broker as brokers
 from writ_host.bridge.broker import Broker, Connected, Disconnected, Subscription
@@ -167,36 +165,34 @@ def test_a_message_above_the_brokers_limit_is_not_sent(tmp_path: Path) -> None:
             wait_for(lambda: found.is_connected)
             assert found.publish("t", bytes(2000), False) is None
             assert found.publish("t", bytes(500), False) is not None
+            assert found.fits("t", bytes(500))
+            assert not found.fits("t", bytes(500), CorrelationData=bytes(500))
         finally:
             found.stop()
 
 
-class Garbage:
-    """A server that accepts a connection, then sends bytes that are no MQTT."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.accepted = 0
-        self._socket = socket.create_server((HOST, 0))
-        self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                link, _ = self._socket.accept()
-            except OSError:
-                return
-            self.accepted += 1
-            link.recv(1000)
-            link.sendall(self._data)
-            link.close()
-
-    def close(self) -> None:
-        self._socket.close()
+def test_a_broker_that_acknowledges_nothing_does_not_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(brokers, "QUEUED_MAX", 40)
+    server = Impostor(CONNACK, is_kept=True)
+    found = client_of(server.port)
+    try:
+        wait_for(lambda: found.is_connected)
+        sent = [found.publish("t", b"x", False) for _ in range(60)]
+        assert None not in sent[:40]
+        assert set(sent[40:]) == {None}
+    finally:
+        found.stop()
+        server.close()
 
 
-CONNACK = b"\x20\x03\x00\x00\x00"
+def test_a_missing_certificate_file_is_named(field: Field) -> None:
+    path = bridge_folder(field, toml(free_port(), broker='ca = "missing.pem"\n'))
+    ran = writ("bridge", "check", path, code=1)
+    assert "missing.pem" in ran.stderr
+    (path / "missing.pem").write_text("no certificate")
+    assert "has no certificates" in writ("bridge", "check", path, code=1).stderr
 
 
 @pytest.mark.parametrize(
@@ -212,7 +208,7 @@ CONNACK = b"\x20\x03\x00\x00\x00"
     ids=["zeros", "ones", "http", "properties", "property", "connack"],
 )
 def test_garbage_costs_the_connection_and_not_the_bridge(field: Field, data: bytes) -> None:
-    server = Garbage(data)
+    server = Impostor(data)
     device = field.device("soil")
     path = bridge_folder(field, toml(server.port), soil=device.address)
     bridge = BridgeProcess(path).start()

@@ -16,18 +16,21 @@ from writ.limits import CAPSULE_BYTES_MAX
 from writ_host.bridge import held
 from writ_host.bridge.carrier import REPAIR_MS, REPAIRS, SETTLE_MS, Carrier
 
-STEP_MS = 500
+STEP_MS, LATENCY_MS = 500, 2_000
 
 
 class Shelf:
-    """A broker: `stored` messages by slot, each delivered to every carrier but its publisher."""
+    """A broker: `stored` messages by slot, each delivered to every carrier but its publisher.
+
+    What is stored arrives a while after it was asked for.
+    """
 
     def __init__(self, seed: int = 1) -> None:
         self.stored: dict[str, bytes] = {}
         self.now_ms = 0
         self.carriers: list[Carrier] = []
         self._chance = random.Random(seed)
-        self._queues: list[list[tuple[str, bytes]]] = []
+        self._queues: list[list[tuple[int, str, bytes]]] = []
 
     def join(self, authority: Authority, with_members: bool = True) -> Carrier:
         """A carrier that connects now."""
@@ -47,7 +50,7 @@ class Shelf:
         """Send a carrier what is stored, in any order."""
         found = list(self.stored.items())
         self._chance.shuffle(found)
-        self._queues[number] += found
+        self._queues[number] += [(self.now_ms + LATENCY_MS, *one) for one in found]
 
     def publish(self, slot: str, raw: bytes, by: int = -1) -> bool:
         """Store a message, or remove it, and deliver it to the others."""
@@ -57,7 +60,7 @@ class Shelf:
             self.stored.pop(slot, None)
         for number, queue in enumerate(self._queues):
             if number != by:
-                queue.append((slot, raw))
+                queue.append((self.now_ms, slot, raw))
         return True
 
     def run(self, ms: int) -> None:
@@ -66,10 +69,12 @@ class Shelf:
         while self.now_ms < end_ms:
             self.now_ms += STEP_MS
             for carrier, queue in zip(self.carriers, self._queues, strict=True):
-                taken, queue[:] = queue[:16], queue[16:]
-                for slot, raw in taken:
+                due = [one for one in queue if one[0] <= self.now_ms][:16]
+                queue[:] = [one for one in queue if one not in due]
+                for _, slot, raw in due:
                     carrier.receive(slot, raw, True, self.now_ms)
-                carrier.tick(self.now_ms, is_idle=not queue)
+                is_idle = not any(one[0] <= self.now_ms for one in queue)
+                carrier.tick(self.now_ms, is_idle)
 
 
 class Site:

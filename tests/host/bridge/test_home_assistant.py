@@ -50,6 +50,14 @@ def test_discovery_is_stored_and_sent_again_when_home_assistant_starts(
             client.publish("homeassistant/status", b"offline")
             client.publish("homeassistant/status", b"online")
             wait_for(lambda: all(len(client.at(topic)) > counts[topic] for topic in topics))
+            # a client that repeats it causes no flood
+            counts = {topic: len(client.at(topic)) for topic in topics}
+            for _ in range(50):
+                client.publish("homeassistant/status", b"online")
+            state = f"writ/{field.scope.id.hex()}/{NAME}/$state"
+            before = len(client.at(state))
+            wait_for(lambda: len(client.at(state)) > before)
+            assert all(len(client.at(topic)) <= counts[topic] + 2 for topic in topics)
             assert configs(client)["soil"] == found
         with Client(broker.port, "homeassistant/#") as late:
             wait_for(lambda: set(configs(late)) == {"soil", NAME})

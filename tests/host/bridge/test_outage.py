@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from bridge_rig import BridgeProcess, bridge_folder, toml
 from field_rig import Field
-from mosquitto_rig import Client, Mosquitto, needs_mosquitto, wait_for
+from mosquitto_rig import CONNACK, Client, Impostor, Mosquitto, needs_mosquitto, wait_for
 
 from writ_host.bridge.broker import IN_FLIGHT_MAX
 from writ_host.bridge.spool import Spool
@@ -108,6 +108,22 @@ def test_a_killed_bridge_publishes_what_it_had_spooled_exactly_once(
         assert not set(waiting) & set(spooled(bridge.path))
     finally:
         bridge.kill()
+
+
+def test_a_killed_bridge_has_what_was_not_acknowledged(field: Field) -> None:
+    server = Impostor(CONNACK, is_kept=True)
+    device = field.device("soil")
+    path = bridge_folder(field, toml(server.port, READINGS), soil=device.address)
+    bridge = BridgeProcess(path).start()
+    try:
+        bridge.wait_for("connected")
+        wait_for(lambda: bridge.metric("readings_total") >= 6)
+        assert bridge.metric("published_total") == 0
+        bridge.kill()
+        assert len(spooled(path)) >= 6
+    finally:
+        bridge.kill()
+        server.close()
 
 
 def test_bridges_that_are_killed_again_and_again_lose_nothing(

@@ -215,7 +215,7 @@ def test_the_queue_is_bounded() -> None:
     log = Log()
     nodes = [f"n{n % 50}" for n in range(AT_ONCE + QUEUE_MAX + 5)]
     for n, node in enumerate(nodes):
-        log.send(node, now_ms=n, path=f"p{n}")
+        log.send(node, now_ms=10 * n, path=f"p{n}")
     assert log.requests.refused["TableFull"] == 5
 
 

@@ -58,6 +58,25 @@ def test_a_full_spool_drops_its_oldest_readings(tmp_path: Path) -> None:
     spool.close()
 
 
+def test_what_waits_is_counted(tmp_path: Path) -> None:
+    chance, spool = random.Random(1), opened(tmp_path, bytes_max=3000, age_max_s=50)
+    for n in range(300):
+        for _ in range(chance.randrange(4)):
+            spool.add("t" * chance.randrange(1, 9), bytes(chance.randrange(99)), False, 1000 * n)
+        for one in spool.after(0, chance.randrange(3)):
+            spool.remove(one.id)
+            # an acknowledgement may come twice
+            spool.remove(one.id)
+        spool.commit(1000 * n)
+        rows = spool.after(0, 1000)
+        assert spool.count == len(rows)
+        assert spool.bytes == sum(len(one.topic) + len(one.payload) + 64 for one in rows) <= 3000
+    spool.close()
+    again = opened(tmp_path)
+    assert (again.count, again.bytes) == (spool.count, spool.bytes)
+    again.close()
+
+
 def test_readings_expire(tmp_path: Path) -> None:
     spool = opened(tmp_path, age_max_s=60)
     spool.add("t", b"old", False, 1_000)

@@ -182,3 +182,37 @@ def correlation(message: Heard) -> bytes:
 def properties(message: Heard) -> dict[str, str]:
     """The user properties of a message."""
     return dict(getattr(message.properties, "UserProperty", []))
+
+
+# The answer to a connection that is accepted, with MQTT 5.
+CONNACK = b"\x20\x03\x00\x00\x00"
+
+
+class Impostor:
+    """A server that answers a connection with these bytes, and keeps it or not."""
+
+    def __init__(self, data: bytes, is_kept: bool = False) -> None:
+        self._data, self._is_kept = data, is_kept
+        self._links: list[socket.socket] = []
+        self.accepted = 0
+        self._socket = socket.create_server((HOST, 0))
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                link, _ = self._socket.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            link.recv(1000)
+            link.sendall(self._data)
+            self._links.append(link)
+            if not self._is_kept:
+                link.close()
+
+    def close(self) -> None:
+        self._socket.close()
+        for link in self._links:
+            link.close()
