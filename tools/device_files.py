@@ -14,7 +14,14 @@ ROOT = Path(__file__).resolve().parent.parent
 FIRMWARE = ROOT / "firmware"
 
 # Modules of writ that only CPython ever imports, relative to firmware/writ.
-HOST_ONLY = frozenset({"crypto/openssl.py", "crypto/p256_verify.py", "crypto/pycryptodome.py"})
+HOST_ONLY = frozenset(
+    {
+        "crypto/openssl.py",
+        "crypto/p256_verify.py",
+        "crypto/pycryptodome.py",
+        "link/pyserial.py",
+    }
+)
 # Modules for firmware without `cryptolib`, which has to be built with the sources. The linked
 # modules are for firmware that has it.
 SOURCES_ONLY = frozenset({"aes.py"})

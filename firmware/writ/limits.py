@@ -103,6 +103,18 @@ INTRODUCED_MAX = 16
 CLAIMANTS_MAX = 16
 # Addresses for which the link keeps the form that a socket takes.
 LINK_ADDRESSES_MAX = 16
+# A frame on a serial line: a whole datagram, and 64 bytes for what the mesh puts around it, which
+# are a header with its MIC (16), a source route (2 for each of 15 hops), the head of a fragment (2)
+# and a byte of compression.
+SERIAL_FRAME_BYTES_MAX = 704
+# Each of a UART's two buffers: two of the longest frames. A line has no flow control, and frames
+# arrive while a node checks a signature; a write on an ESP32 waits until the buffer has room.
+SERIAL_BUFFER_BYTES = 1536
+# Bytes read from a line at once: few calls for a frame, and no large piece of the heap.
+SERIAL_CHUNK_BYTES = 256
+# Reads in one call of a link's `receive`: more than the longest frame has. A line that never ends
+# does not hold up the rest of the node.
+SERIAL_CHUNKS = 4
 OPTIONS_MAX = 24
 OPTION_BYTES_MAX = 270
 # Blocks of 2**(4 + 4) = 256 bytes by default: three fit the frames of slow links with headers.

@@ -1,1 +1,1 @@
-"""Links: how datagrams travel. A link knows sockets and addresses and nothing of nodes."""
+"""Links: how datagrams and frames travel. A link knows ports and addresses and nothing of nodes."""

@@ -12,6 +12,7 @@ from writ import crypto, errors
 from writ.authority import capsule, policy
 from writ.authority.amendment import amend
 from writ.authority.store import Store
+from writ.link import serial
 from writ.mesh.compress import compress
 from writ.mesh.fragment import Reassembly, Sender
 from writ.mesh.frame import DATA, UP, Frame
@@ -115,6 +116,7 @@ def examples() -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     Store(MemoryFlash(files)).save("scope", signer.scope())
     found["slot"] = files["scope.a"]
+    found["serial"] = serial.pack(b"pump-1\0\x15\0")
     found["head-1"], found["head-2"], found["gone"] = capsule.head(payload), state.head(), gone
     found |= conversation(found)
     return found | frames(found)

@@ -24,11 +24,15 @@ FUNCTION_LINES_MAX = 60
 # What MicroPython's boards bring along, as far as Writ uses it.
 DEVICE_STANDARD = set(
     """asyncio binascii cryptolib deflate errno esp esp32 espnow gc hashlib io json machine
-    micropython network ntptime os random rp2 select socket struct sys time""".split()  # noqa: SIM905
+    micropython network ntptime os random rp2 select socket struct sys termios time""".split()  # noqa: SIM905
 )
 
 # Who may import a library that no device has, besides compat, which looks whether it is there.
-BACKENDS = {"Crypto": "writ.crypto.pycryptodome", "cryptography": "writ.crypto.openssl"}
+BACKENDS = {
+    "Crypto": "writ.crypto.pycryptodome",
+    "cryptography": "writ.crypto.openssl",
+    "serial": "writ.link.pyserial",
+}
 
 # What a module imports on CPython only: the lock of a folder.
 HOST_STANDARD = {("writ.compat", "fcntl")}
@@ -198,6 +202,7 @@ def test_device_module_keeps_the_rules(name: str) -> None:
         ("writ.authority.policy", "import typing"),
         ("writ.authority.policy", "import writ_host.cli"),
         ("writ.node.node", "from Crypto.Hash import SHA512"),
+        ("writ.link.serial", "import serial"),
         ("writ.node.node", "from ..wire.coap import _MASK"),
         ("writ.node.node", "assert granted"),
         ("writ.node.node", "try:\n    import machine\nexcept ImportError:\n    machine = None"),
