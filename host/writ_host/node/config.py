@@ -38,8 +38,9 @@ def read(folder: Path) -> dict[str, Any]:
     for key, (check, expected) in CHECKS.items():
         try:
             if key in config:
-                check(config[key])
+                # first, since it says more about what is wrong
                 _STRICTER.get(key, lambda _: None)(config[key])
+                check(config[key])
         except (AttributeError, Rejection, TypeError, UsageError, ValueError) as error:
             detail = "" if isinstance(error, Rejection) or not str(error) else f": {error}"
             raise BadConfig(f'{file}: "{key}" is not {expected}{detail}') from None
@@ -60,6 +61,8 @@ def check_numeric(address: str) -> str:
 
 
 def _check_addresses(value: list[str]) -> None:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
     for address in value:
         check_numeric(address)
 
