@@ -265,7 +265,9 @@ class Node(Core):
         try:
             self.open()
         except (OSError, ValueError) as error:
-            raise SystemExit("cannot listen at %s: %s" % (self._listen, error)) from None
+            raise SystemExit(
+                'cannot listen at %s ("listen" in config.json): %s' % (self._listen, error)
+            ) from None
         self.announce()
         self._running = True
         while self._running:

@@ -175,7 +175,7 @@ def _os_advice(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "Free some space on that disk, and run the command again."
     if error.errno == errno.EADDRINUSE:
-        return 'Another program uses that port: change "listen" in config.json, or stop it.'
+        return 'Another program uses that port: stop it, or set another "listen" in config.json.'
     return "Fix the problem, and run the command again."
 
 

@@ -27,6 +27,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from writ.errors import UsageError
+
 from ..errors import NeedsPerson
 from .boundary import OutputClosed, discard_stdout
 from .layout import field_lines, is_in_blocks, table_lines, wrapped
@@ -44,7 +46,11 @@ def command(
         @functools.wraps(function)
         def run(as_json: bool, **parameters: Any) -> None:
             out = Output(as_json)
-            function(out, **parameters)
+            try:
+                function(out, **parameters)
+            except UsageError as error:
+                # with the command, whose --help the report names
+                raise click.UsageError(str(error)) from error
             out.finish()
 
         make = click.command if group is None else group.command

@@ -138,6 +138,30 @@ def test_a_peers_refusal_of_a_handshake_has_its_name() -> None:
     assert rejection_text(PeerFailed()).startswith("PeerFailed (76): ")
 
 
+@pytest.mark.parametrize(
+    ("words", "help_of"),
+    [
+        (("get", "coap://127.0.0.1:99999/x"), "writ get"),
+        (("post", "coap://[/x", "on"), "writ post"),
+        (("put", "10.0.0.7/temp", "on"), "writ put"),
+        (("member", "request", "node", "--gateway", "a:b:c"), "writ member request"),
+        (("get",), "writ get"),
+        (("governor", "approve", "--no-such"), "writ governor approve"),
+    ],
+)
+def test_a_wrong_argument_names_the_help_of_its_command(
+    tmp_path: Path, words: tuple[str, ...], help_of: str
+) -> None:
+    """Arguments that the command itself found wrong had the help of `writ`, a list of commands."""
+    ran = Rig(tmp_path).run(*words)
+    said = ran.err.splitlines()
+    assert ran.code == 2 and said[0].startswith("writ: ")
+    assert said[-1] == f"      See {help_of} --help."
+    # for programs the advice is the same
+    error = Rig(tmp_path).run(*words, "--json").error
+    assert error["exit_code"] == 2 and error["advice"] == f"See {help_of} --help."
+
+
 @pytest.mark.parametrize("program", ["python", "writ"])
 def test_a_busy_port_is_named(tmp_path: Path, program: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
@@ -155,4 +179,5 @@ def test_a_busy_port_is_named(tmp_path: Path, program: str) -> None:
             timeout=60,
         )
     assert done.returncode == 1 and address in done.stderr and "in use" in done.stderr
+    assert '"listen" in config.json' in done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) <= 2
