@@ -26,6 +26,7 @@ from .broker import Acknowledged, Broker, Connected, Subscription, Unsubscribed
 from .carrier import Carrier
 from .discovery import Device
 from .inbox import Received
+from .kept import KeptMembers
 from .members import Members, Outcome
 from .metrics import exporter
 from .publisher import TOO_LONG, Publisher
@@ -130,6 +131,8 @@ class Bridge:
             members = Members(folder, books)
             self.requests = self._make_requests(members)
             self.carrier = self._make_carrier()
+            self._kept = KeptMembers(self.node.authority, self.spool)
+            self._kept.restore(int(self.node.clock.now_ms()))
             self.reader = Reader(members, settings.readings, self._read, self._failed, unix_ms)
             if metrics or settings.metrics:
                 self.metrics.serve(str(metrics or settings.metrics))
@@ -309,6 +312,8 @@ class Bridge:
             count = dropped - self._dropped
             self._dropped = dropped
             self._note("dropped", "Dropped", f"dropped {count} readings or messages: see metrics")
+        if self.carrier and self.node.authority.charter:
+            self._kept.update(self.carrier.held)
         self.metrics.publish(self.samples())
 
     def samples(self) -> Samples:

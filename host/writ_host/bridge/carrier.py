@@ -11,7 +11,7 @@
    them again and again causes no more than that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 
 from writ import crypto
@@ -85,6 +85,11 @@ class Carrier:
         self._pause_ms = AGAIN_MS
         self._waits_for_change = False
         self._state = self._present()
+
+    @property
+    def held(self) -> Mapping[str, bytes]:
+        """{slot: capsule} of what the authority had in force a second ago."""
+        return self._held
 
     # --- the connection ---------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from writ.authority.policy import epoch_of
 from writ.authority.succession import chain
 from writ.errors import Rejection
 
+# The beginning of the slots of members.
+MEMBER = "member/"
 _SLOT = re.compile(
     r"charter|policy|beacon|(?:amendment|succession)/[1-9][0-9]{0,9}|member/[0-9a-f]{16}", re.ASCII
 )
@@ -35,7 +37,7 @@ def slot_of(raw: bytes) -> str:
         epoch = capsules.check_uint(capsule.body[1], capsules.TIME_MAX)
         return f"{_BY_EPOCH[capsule.kind]}/{epoch}"
     if capsule.kind == capsules.MEMBER:
-        return f"member/{capsules.Member(capsule).node_id.hex()}"
+        return f"{MEMBER}{capsules.Member(capsule).node_id.hex()}"
     return ""
 
 

@@ -1,10 +1,12 @@
-"""What waits for the broker, on the disk: readings and the discovery that was announced.
+"""What must survive a restart: readings that wait for the broker, the discovery that was announced,
+and the member capsules of others, which a node keeps in memory only.
 
 1. A message is acknowledged to its source when `commit` returns: from then on it survives a crash.
 2. A message is removed when the broker has acknowledged it (QoS 1), in the next commit. A crash in
    between publishes it a second time, as QoS 1 allows; nothing else does.
 3. Messages leave in the order in which they came, so each topic's order is kept.
-4. Above the limit of bytes the oldest readings are dropped, and so are those above the age limit.
+4. Capsules are never dropped to make room: they are as many as the node's cache of members.
+5. Above the limit of bytes the oldest readings are dropped, and so are those above the age limit.
 
 SQLite's write-ahead log with `synchronous = FULL` makes each commit whole or absent.
 """
@@ -39,6 +41,8 @@ _SCHEMA = (
     "CREATE INDEX message_time ON message (time_ms)",
     "CREATE TABLE announced (topic TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT",
 )
+# In a statement of its own: a file from before capsules were kept lacks it.
+_KEPT = "CREATE TABLE IF NOT EXISTS kept (topic TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT"
 _DELETE = "DELETE FROM message WHERE"
 _ADVICE = "Move {} away and start again: readings that wait there are lost, nothing else is."
 
@@ -77,6 +81,7 @@ class Spool:
         self._acked: list[int] = []
         self._added: list[tuple[str, bytes, bool, int]] = []
         self._announced: list[tuple[str, bytes]] = []
+        self._kept: list[tuple[str, bytes]] = []
         if not files.exists(path):
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
             files.sync_directory(path.parent)
@@ -104,6 +109,7 @@ class Spool:
                 self._connection.execute(f"PRAGMA user_version = {_VERSION}")
         elif (application, version) != (_APPLICATION_ID, _VERSION):
             raise SpoolDamaged(f"{self.path} is no spool of this version", self._advice)
+        self._connection.execute(_KEPT)
         if self._connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise SpoolDamaged(f"{self.path} is damaged", self._advice)
 
@@ -129,38 +135,47 @@ class Spool:
         """Remember the announcement at a topic; b"" forgets it. In the next commit."""
         self._announced.append((topic, payload))
 
+    def keep(self, slot: str, raw: bytes) -> None:
+        """Keep a capsule in place of the one at its slot; b"" removes that. In the next commit."""
+        self._kept.append((slot, raw))
+
     def commit(self, now_ms: int) -> None:
         """Write all changes durably. Raises `SpoolFailed`: then the new readings are lost."""
-        added, acked, announced = self._added, self._acked, self._announced
-        if not (added or acked or announced):
+        added, acked = self._added, self._acked
+        pairs = {"announced": self._announced, "kept": self._kept}
+        if not (added or acked or any(pairs.values())):
             return
-        self._added, self._acked, self._announced = [], [], []
+        self._added, self._acked, self._announced, self._kept = [], [], [], []
         try:
             with self._explained(), self._transaction():
-                done = self._write(added, acked, announced, now_ms)
+                self._write_pairs(pairs)
+                done = self._write(added, acked, now_ms)
         except SpoolFailed:
             self.dropped += len(added)
-            # the broker's acknowledgements are not lost: they go into the next commit
+            # the others are not lost: they go into the next commit
             self._acked += acked
+            self._announced[:0], self._kept[:0] = pairs["announced"], pairs["kept"]
             raise
         self.bytes, self.count, dropped = done
         self.dropped += dropped
+
+    def _write_pairs(self, pairs: dict[str, list[tuple[str, bytes]]]) -> None:
+        for table, items in pairs.items():
+            for key, value in items:
+                self._connection.execute(f"DELETE FROM {table} WHERE topic = ?", (key,))
+                if value:
+                    self._connection.execute(f"INSERT INTO {table} VALUES (?, ?)", (key, value))
 
     def _write(
         self,
         added: list[tuple[str, bytes, bool, int]],
         acked: list[int],
-        announced: list[tuple[str, bytes]],
         now_ms: int,
     ) -> tuple[int, int, int]:
         """Make the changes; (bytes, messages) that wait then, and how many were dropped."""
         run = self._connection.execute
         # counted as it goes: a sum over all rows would take longer the longer the outage
         gone = [row for id in acked for row in run(f"{_DELETE} id = ? RETURNING bytes", (id,))]
-        for topic, payload in announced:
-            run("DELETE FROM announced WHERE topic = ?", (topic,))
-            if payload:
-                run("INSERT INTO announced VALUES (?, ?)", (topic, payload))
         self._connection.executemany(
             "INSERT INTO message (topic, payload, retain, time_ms, bytes) VALUES (?, ?, ?, ?, ?)",
             [
@@ -194,6 +209,11 @@ class Spool:
         """{topic: payload} of all announcements."""
         with self._explained():
             return dict(self._connection.execute("SELECT topic, payload FROM announced").fetchall())
+
+    def kept(self) -> dict[str, bytes]:
+        """{slot: capsule} of all that are kept."""
+        with self._explained():
+            return dict(self._connection.execute("SELECT topic, payload FROM kept").fetchall())
 
     # --- transactions and errors ------------------------------------------------------------------
 

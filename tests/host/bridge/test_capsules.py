@@ -12,6 +12,7 @@ from field_rig import OPERATOR
 from interop_rig import HOST, free_port
 from mosquitto_rig import Client, Mosquitto, needs_mosquitto, wait_for
 
+from writ import crypto
 from writ.authority import capsule
 from writ.authority.store import FileFlash, Store
 from writ.limits import CAPSULE_BYTES_MAX
@@ -131,6 +132,29 @@ def test_a_blank_bridge_is_admitted_over_the_broker(
         assert "admitted as a member" in event["text"]
     finally:
         blank.kill()
+
+
+def test_a_member_that_was_admitted_in_an_outage_survives_a_restart(
+    field: AttackedField, broker: Mosquitto, sites: list[Site]
+) -> None:
+    north, _ = sites
+    broker.kill()
+    north.bridge.wait_for("disconnected")
+    raw = field.scope.member(crypto.sha256(b"late"), "late", 4001, OPERATOR)
+    assert post(north.address, raw) == ["taken"]
+    spool = north.bridge.path / "spool.db"
+    wait_for(lambda: kept(spool, node_id(raw)))
+    north.bridge.kill()
+    broker.start()
+    with Client(broker.port, f"{prefix(field)}/#") as client:
+        north.bridge.start()
+        client.wait(f"{prefix(field)}/member/{node_id(raw)}", raw)
+
+
+def kept(spool: Path, node: str) -> bool:
+    """Whether the member's capsule is in the write-ahead log of a spool, which is locked."""
+    log = spool.with_name("spool.db-wal")
+    return f"member/{node}".encode() in log.read_bytes()
 
 
 def test_capsules_stay_at_home_if_they_are_to(field: AttackedField, broker: Mosquitto) -> None:

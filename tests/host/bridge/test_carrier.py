@@ -1,6 +1,7 @@
 """Carriers around a model of a broker that keeps one message a slot: what they take and publish."""
 
 import random
+from pathlib import Path
 
 import pytest
 from attack_rig import AttackedScope, flipped
@@ -15,6 +16,8 @@ from writ.authority.store import Store
 from writ.limits import CAPSULE_BYTES_MAX
 from writ_host.bridge import held
 from writ_host.bridge.carrier import REPAIR_MS, REPAIRS, SETTLE_MS, Carrier
+from writ_host.bridge.kept import KeptMembers
+from writ_host.bridge.spool import Spool
 
 STEP_MS, LATENCY_MS = 500, 2_000
 
@@ -358,3 +361,31 @@ def test_nothing_is_published_before_the_broker_has_sent_what_it_has(site: Site)
     carrier.connected(shelf.now_ms)
     shelf.run(10_000)
     assert carrier.published == 3
+
+
+def test_kept_members_are_checked_again_at_the_start(site: Site, tmp_path: Path) -> None:
+    scope = site.scope
+    names = ("one", "two", "eve")
+    raws = {name: scope.member(crypto.sha256(name.encode()), name, 900, SENSOR) for name in names}
+    before = site.authority("a", scope.policies[0])
+    for raw in raws.values():
+        before.receive(raw, 0)
+    spool = Spool(tmp_path / "spool.db", 1 << 20, 60)
+    KeptMembers(before, spool).update(held.held(before, True, 0))
+    spool.keep("member/" + "0" * 16, flipped(raws["one"], -1))
+    spool.commit(0)
+    assert len(spool.kept()) == 4
+    ids = {name: capsule.Member(capsule.parse(raw)).node_id for name, raw in raws.items()}
+    # a node that starts again, and has heard of a revocation first
+    after = site.authority("a", scope.policies[0], scope.amend(ids["eve"]))
+    kept = KeptMembers(after, spool)
+    kept.restore(0)
+    assert {one.name for one in after.peers.values()} == {"one", "two"}
+    kept.update(held.held(after, True, 0))
+    spool.commit(0)
+    assert set(spool.kept()) == {held.slot_of(raws["one"]), held.slot_of(raws["two"])}
+    # without a charter nothing can be judged, and nothing is forgotten
+    KeptMembers(site.authority("b"), spool).restore(0)
+    spool.commit(0)
+    assert len(spool.kept()) == 2
+    spool.close()

@@ -104,6 +104,23 @@ def test_announcements_are_remembered(tmp_path: Path) -> None:
     spool.close()
 
 
+def test_capsules_are_kept_whatever_the_readings_take(tmp_path: Path) -> None:
+    spool = opened(tmp_path, bytes_max=500)
+    for n in range(50):
+        spool.keep(f"member/{n}", bytes(150))
+        spool.add("t", bytes(100), False, 0)
+        spool.commit(0)
+    spool.keep("member/7", b"renewed")
+    spool.keep("member/8", b"")
+    spool.commit(0)
+    spool.close()
+    spool = opened(tmp_path)
+    kept = spool.kept()
+    assert (len(kept), kept["member/7"]) == (49, b"renewed")
+    assert spool.count == 3
+    spool.close()
+
+
 def test_two_processes_do_not_share_a_spool(tmp_path: Path) -> None:
     spool = opened(tmp_path)
     with pytest.raises(SpoolFailed, match="locked"):

@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from cli_rig import Rig
 from docs_rig import DOCS, FENCE, rows, ticked
+from interop_rig import HOST, free_port
 
 from writ_host.bridge import held, mapping, metrics, settings, topics
 
@@ -24,6 +26,27 @@ def test_the_example_is_a_file(tmp_path: Path) -> None:
     assert found.broker.password_file == tmp_path / "password"
     assert [one.name for one in found.readings] == ["soil-1/temp", "soil-1/moisture"]
     assert all(one.mapping.device_class for one in found.readings)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rig = Rig(tmp_path)
+    rig.create()
+    blocks = [text for language, _, text in FENCE.findall(PAGE) if language == "sh"]
+    request, admit, check, dry, run = [one for text in blocks for one in text.splitlines()]
+    for line in (request, f"{admit} --yes"):
+        assert rig.run(*line.split()[1:]).code == 0, line
+    text = example().replace("broker.example.org", f'{HOST}"\nport = {free_port()} #')
+    (tmp_path / "hub/bridge.toml").write_text(text)
+    password = tmp_path / "hub/password"
+    password.touch(0o600)
+    password.write_text("hub\nsecret\n")
+    ran = rig.run(*check.split()[1:], "--timeout", "1")
+    # everything is in order but the broker
+    assert (ran.code, "Connection refused" in ran.err) == (3, True), ran.err
+    assert dry == f"{run} --dry-run"
+    assert run == "writ bridge run hub"
 
 
 def keys() -> dict[str, list[str]]:
