@@ -27,6 +27,7 @@ class SerialLink:
 
     kind = 1  # the bit of a route's links mask
     mtu = SERIAL_FRAME_BYTES_MAX
+    duty_cycle_permille = 1000  # no regulator limits a wire
 
     def __init__(self, config, port=None):
         self._port = port or Port(config)

@@ -23,6 +23,7 @@ def test_the_interface_of_a_frame_link():
     # a datagram with the header and the source route of a frame fits
     assert (one.kind, one.handle, one.airtime_us(100)) == (1, None, 0)
     assert one.mtu >= DATAGRAM_BYTES_MAX + 16 + 2 * 15
+    assert one.duty_cycle_permille == 1000
     assert one.receive(0) is None and one.next_ms(0) is None
     one.close()
     assert not one.send(b"late", 0) and memory.sent == b""

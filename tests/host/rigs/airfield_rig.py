@@ -78,8 +78,10 @@ class AirField:
         self.policy = signer.certify(payload)
         return self.policy
 
-    def node(self, name, number, roles=SENSOR, is_gateway=False, is_blank=False, flash=None):
-        """Start a node; is_blank: it has its key and its scope's id only."""
+    def node(
+        self, name, number, roles=SENSOR, is_gateway=False, is_blank=False, flash=None, link=None
+    ):
+        """Start a node; is_blank: it has its key and its scope's id only; link: else a `Radio`."""
         node = Node(Store(flash or MemoryFlash()), node_rig.private(name), name, signer.scope())
         node.flash = flash
         if not is_blank:
@@ -88,9 +90,8 @@ class AirField:
             node.authority.receive(self.policy, 0)
         node.resource("temp")(lambda request: b"21.5")
         self.nodes[name] = node
-        self.frames[name] = FrameLinks(
-            node, [Radio(self, name, self.mtu, self.byte_us)], is_gateway
-        )
+        link = link or Radio(self, name, self.mtu, self.byte_us)
+        self.frames[name] = FrameLinks(node, [link], is_gateway)
         return node
 
     def line(self, *names):
