@@ -10,7 +10,6 @@ from .authority.store import FileFlash, Store
 from .compat import Clock, tidy, unload
 from .errors import RateLimited, Rejection, UsageError
 from .limits import DATAGRAMS_A_STEP, SHARE_OF_STRANGERS
-from .link.udp import UdpLink
 from .node.call import Answer
 from .node.node import Node as Core
 from .wire.coap import is_plain
@@ -26,7 +25,7 @@ class Node(Core):
     """A node with a clock and a link. config: dict as in config.json (docs/wire.md)."""
 
     def __init__(self, store, config):
-        from .startup import load_key, mend
+        from .startup import lan_parts, load_key, mend
 
         scope = config.get("scope")
         Core.__init__(
@@ -46,8 +45,8 @@ class Node(Core):
             from .node.preshared import preshare_all
 
             preshare_all(self, entries)
-        self._gateways = list(config.get("gateways", []))
-        self._hello_ms = 0
+        self._gateways = config.setdefault("gateways", [])
+        self._hello_ms = 0  # when the gateways are greeted
         self._greeted = None  # the own `Member` when the gateways were greeted last
         self._delegate = None
         # the delegate's state: peers' standings, operations, answers that came
@@ -58,6 +57,7 @@ class Node(Core):
             self._renew_s = 0
         self._renew_ms = 0
         self._ended = self._ended_before()
+        self._lan = lan_parts(self, self._gateways)
         self._is_flooded = False  # whether the last step has left datagrams waiting
         self._is_full = False  # whether the last step had no room for its own work
         self._running = False
@@ -97,7 +97,34 @@ class Node(Core):
     def open(self):
         """Bind the socket, once."""
         if self.link is None:
-            self.link = UdpLink(self._listen)
+            from .startup import open_link
+
+            unload("startup")
+            self.link = open_link(self.config, self._listen)
+
+    def receive(self, datagram, source, now_ms):
+        """As the core does; a request to a group of nodes, and its answer, are the agent's own."""
+        for part in self._lan:
+            taken = part.receive(datagram, source, self.link, now_ms)
+            if taken:
+                if taken is not True:
+                    # a gateway was found
+                    self._hello_ms = 0
+                return []
+        return Core.receive(self, datagram, source, now_ms)
+
+    def tick(self, now_ms):
+        """As the core does, with what is due on the local network."""
+        out = Core.tick(self, now_ms)
+        for part in self._lan:
+            out += part.tick(now_ms)
+        return out
+
+    def next_ms(self, now_ms):
+        """As the core does, with what is due on the local network."""
+        times = [Core.next_ms(self, now_ms)] + [part.next_ms(now_ms) for part in self._lan]
+        times = [one for one in times if one is not None]
+        return min(times) if times else None
 
     def send(self, datagrams):
         """Hand [(address, datagram)] to the link."""

@@ -29,11 +29,26 @@ def _check_address(value):
         raise ValueError
 
 
+def _whole(address):
+    return address if address == "discover" else "%s:%d" % split(address)
+
+
+def _check_gateways(value):
+    _check_list(value)
+    # the agent looks for gateways itself (node/finder.py)
+    _check_addresses([address for address in value if address != "discover"])
+
+
 def _check_addresses(value):
     _check_list(value)
     for address in value:
         _check_address(address)
-        if not is_numeric(address):
+        if ":" in split(address)[0]:
+            from .link.udp6 import is_numeric as is_numeric6
+
+            if not is_numeric6(address):
+                raise ValueError
+        elif not is_numeric(address):
             raise ValueError
 
 
@@ -51,20 +66,26 @@ def _check_contexts(value):
             read_entry(entry)
 
 
+def _check_flag(value):
+    if value is not True and value is not False:
+        raise ValueError
+
+
 def _check_days(value):
     if type(value) is not int or value < 0:
         raise ValueError
 
 
-_ADDRESSES = 'a list of "IPV4-ADDRESS:PORT"'
+_ADDRESSES = 'a list of "IP-ADDRESS:PORT"'
 # All fields: (check, what the value must be). A check raises what `check_config` catches. The
 # commands of a host check by this table, too
 CHECKS = {
     "name": (check_name, "a name (a letter, then a-z, 0-9, - _ .; 24 at most)"),
     "scope": (_check_scope, "a scope id (16 hex digits)"),
     "listen": (_check_address, "HOST:PORT"),
-    "gateways": (_check_addresses, _ADDRESSES),
+    "gateways": (_check_gateways, _ADDRESSES + ', or "discover"'),
     "governors": (_check_addresses, _ADDRESSES),
+    "discoverable": (_check_flag, "true or false"),
     "renew_days": (_check_days, "a number of days, 0 for never"),
     "oscore": (_check_contexts, "a list of preshared contexts (docs/wire.md)"),
 }
@@ -95,6 +116,10 @@ def read_config(directory):
             if not MICROPYTHON and _has_secrets(config) and not compat.is_private(handle):
                 raise UsageError("other users can read config.json: chmod 600 it")
             check_config(config)
+            for field in ("gateways", "governors"):
+                if field in config:
+                    # with the port, as answers have it
+                    config[field] = [_whole(address) for address in config[field]]
     except OSError as error:
         raise UsageError(directory + "/config.json: " + str(error)) from None
     except (RuntimeError, ValueError):

@@ -60,6 +60,13 @@ SESSIONS_A_PEER_MAX = 2
 PRESHARED_MAX = 4
 # Handshakes under way: each holds an ephemeral key and two digests.
 HANDSHAKES_MAX = 2
+# Answers to requests that came to a group, for each asker and four times as many for all: a search
+# repeats its request after 15 s. And answers that wait for the end of their leisure.
+GROUP_ANSWER_BURST = 4
+GROUP_ANSWER_REFILL_MS = 4000
+GROUP_ANSWERS_MAX = 4
+# Gateways that a search on the network keeps: each costs a session.
+GATEWAYS_FOUND_MAX = 3
 # Until then a peer may repeat message_1 and then message_3 (MAX_TRANSMIT_WAIT, RFC 7252, 4.8.2).
 HANDSHAKE_TIMEOUT_MS = 93000
 # Connection identifiers become OSCORE ids: nonce length (13) less 6 (RFC 8613, section 3.3).
@@ -251,3 +258,5 @@ if not MICROPYTHON and os.getenv("WRIT_LIMITS") != "device":
     URGENT_MAX = 32
     MISSING_MAX = 64
     ROUTES_KEPT_MAX = 4096
+    GROUP_ANSWER_REFILL_MS = 200
+    GROUP_ANSWERS_MAX = 64

@@ -4,7 +4,9 @@ A part of agent.py in a file of its own, which is unloaded after the start.
 """
 
 from . import crypto
+from .compat import unload
 from .errors import StoreDamaged, StoreFailed
+from .link.udp import UdpLink, split
 
 # what a power failure may have cut; a session may go back by one save (node/session.py)
 _RECORDS = ("key", "charter", "policy", "keys", "member", "beacon")
@@ -23,6 +25,40 @@ def load_key(store):
         private = crypto.p256_generate()
         store.save("key", private)
     return private
+
+
+def lan_parts(node, gateways):
+    """The parts of `node` that take datagrams first: for its config.json's "discoverable" and the
+    gateway "discover", which is removed from `gateways` (list of addresses)."""
+    parts = []
+    if node.config.get("discoverable"):
+        from .node.multicast import MulticastServer
+
+        parts.append(MulticastServer(node))
+    if "discover" in gateways:
+        from .node.finder import Finder
+
+        gateways.remove("discover")
+        parts.append(Finder(node, gateways))
+    return parts
+
+
+def open_link(config, listen):
+    """The link of a node with this config.json that listens at "host:port". Raises `OSError`."""
+    # an IPv6 address has brackets
+    has_ipv6 = ":" in split(listen)[0]
+    if has_ipv6:
+        from .link.udp6 import Udp6Link
+
+        link = Udp6Link(listen)
+    else:
+        link = UdpLink(listen)
+    if config.get("discoverable"):
+        from .link.group import join
+
+        join(link, has_ipv6)
+        unload("link.group")
+    return link
 
 
 def mend(node):

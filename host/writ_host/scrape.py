@@ -16,7 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from writ.errors import UsageError
-from writ.link.udp import split
+
+from . import inet
 
 # Connections at one time, so that clients cannot use up the process's threads and descriptors.
 SCRAPES_MAX = 8
@@ -51,7 +52,8 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def __init__(self, host: str, port: int) -> None:
         self._free_slots = threading.Semaphore(SCRAPES_MAX)
-        super().__init__((host, port), ScrapeHandler)
+        self.address_family, address = inet.look_up(host, port)
+        super().__init__(address, ScrapeHandler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self._free_slots.acquire(blocking=False):
@@ -104,7 +106,7 @@ class Exporter(Collector):
     def serve(self, address: str) -> None:
         """Start the HTTP server at "host:port" in a thread. Raises `UsageError`, `OSError`."""
         try:
-            host, port = split(address)
+            host, port = inet.split(address)
         except ValueError:
             raise UsageError(f"{address!r} is not HOST:PORT") from None
         self._server = _Server(host, port)

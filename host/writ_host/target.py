@@ -7,7 +7,8 @@ from urllib.parse import unquote, urlsplit
 from writ.authority.capsule import check_name
 from writ.errors import Rejection, UsageError
 from writ.limits import PATH_BYTES_MAX
-from writ.link import udp
+
+from . import inet
 
 # RFC 1123, section 2.1: labels of at most 63 characters; an underscore occurs in local networks.
 _HOST_CHARS_MAX = 253
@@ -49,28 +50,39 @@ def parse(text: str, with_path: bool = True) -> Target:
 
 
 def _parse_uri(text: str) -> Target:
-    # RFC 7252, section 6.4; an address names a UDP/IPv4 endpoint
+    # RFC 7252, section 6.4
     try:
         parts = urlsplit(text)
     except ValueError as error:
         raise UsageError(f"{text}: {error}") from None
     if parts.scheme != "coap":
         raise UsageError(f"{text}: only coap:// addresses are supported")
-    address = check_address(parts.netloc)
+    # the zone of a link-local address (RFC 6874, section 2)
+    address = check_address(parts.netloc.replace("%25", "%"))
     query = tuple(unquote(item) for item in parts.query.split("&") if item)
     return Target(None, address, unquote(parts.path).strip("/"), query)
 
 
 def check_address(text: str) -> str:
-    """`text` as "host:port", by default with the CoAP port. Raises `UsageError`."""
+    """`text` as "host:port", by default with the CoAP port. Raises `UsageError`.
+
+    An IPv6 address has brackets, here and in the result, which has the form of RFC 5952.
+    """
     try:
-        host, port = udp.split(text)
+        host, port = inet.split(text)
     except ValueError:
         host, port = "", 0
+    if text.startswith("[") and 0 < port < 65536:
+        try:
+            return inet.join(str(inet.parse(host)), port)
+        except ValueError:
+            raise UsageError(f"{text!r} has no IPv6 address in its brackets") from None
     labels = host.removesuffix(".").split(".")
     is_host = len(host) <= _HOST_CHARS_MAX and all(map(_LABEL.fullmatch, labels))
     if not is_host or not 0 < port < 65536:
-        raise UsageError(f"{text!r} is not HOST or HOST:PORT (IPv4 or a name)")
+        raise UsageError(
+            f"{text!r} is not HOST or HOST:PORT (IPv4, a name, or IPv6 as in [2001:db8::7]:5683)"
+        )
     return f"{host}:{port}"
 
 

@@ -109,6 +109,21 @@ class Network:
         """The IPv4 address of a machine."""
         return f"{PREFIX}{self.machines.index(name) + 1}"
 
+    def ip(self, name: str, *lines: str) -> None:
+        """Run commands of `ip` on a machine, such as "address add 10.77.0.9/24 dev eth0"."""
+        self._ip(name, *lines)
+
+    def connect(self, one: str, other: str, prefix: str) -> None:
+        """A cable between two machines, as eth1: addresses PREFIX.1 and PREFIX.2."""
+        space = self._space(other)
+        self._ip(
+            one,
+            f"link add eth1 type veth peer name eth1 netns {space}",
+            f"address add {prefix}.1/24 dev eth1",
+            "link set eth1 up",
+        )
+        self._ip(other, f"address add {prefix}.2/24 dev eth1", "link set eth1 up")
+
     def on(self, name: str) -> list[str]:
         """The prefix that runs a command on a machine; the process id stays the same."""
         return ["ip", "netns", "exec", self._space(name)]

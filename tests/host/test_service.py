@@ -29,7 +29,7 @@ SANDBOX = {
     "MemoryDenyWriteExecute": "yes",
     "SystemCallArchitectures": "native",
     "SocketBindDeny": "any",
-    "SocketBindAllow": "ipv4:udp",
+    "SocketBindAllow": "udp",
     "CapabilityBoundingSet": "",
     "LimitCORE": "0",
     "UMask": "0077",
@@ -61,7 +61,7 @@ def service(unit: str) -> dict[str, str]:
 
 def test_the_governors_unit_has_its_sandbox() -> None:
     found = service("writ-governor")
-    assert found["RestrictAddressFamilies"] == "AF_INET AF_UNIX"
+    assert found["RestrictAddressFamilies"] == "AF_INET AF_INET6 AF_NETLINK AF_UNIX"
     # the command exists, and the key file comes as a credential
     words = found["ExecStart"].split()
     assert words[1:4] == ["governor", "run", "%S/writ/%i"]

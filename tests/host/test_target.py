@@ -16,6 +16,11 @@ from writ_host.target import Target
         ("pump-1/a/b", Target("pump-1", None, "a/b")),
         ("pump/temp?x=1&y", Target("pump", None, "temp", ("x=1", "y"))),
         ("coap://10.0.0.7/temp", Target(None, "10.0.0.7:5683", "temp")),
+        ("coap://[2001:DB8:0::7]/temp", Target(None, "[2001:db8::7]:5683", "temp")),
+        ("coap://[fe80::7%eth0]:7/temp", Target(None, "[fe80::7%eth0]:7", "temp")),
+        ("coap://[fe80::7%25eth0]:7/temp", Target(None, "[fe80::7%eth0]:7", "temp")),
+        ("coap://[fe80::7%2]:7/temp", Target(None, "[fe80::7%2]:7", "temp")),
+        ("coap://[::ffff:10.0.0.7]/temp", Target(None, "10.0.0.7:5683", "temp")),
         ("coap://host.local:77/a%2Fb?x%20y", Target(None, "host.local:77", "a/b", ("x y",))),
     ],
 )
@@ -27,7 +32,8 @@ def test_targets_are_parsed(text: str, wanted: Target) -> None:
     "text",
     [
         "", "/", "/temp", "pump", "pump/", "Pump/temp", "pump:1/temp", "http://a/b", "coap://",
-        "coap:///x", "coap://a:0/x", "coap://a:65536/x", "coap://a:x/x", "coap://[::1]/x",
+        "coap:///x", "coap://a:0/x", "coap://a:65536/x", "coap://a:x/x",
+        "coap://[::1/x", "coap://[gate]/x", "coap://::1/x", "coap://[::1]:0/x", "coap://[]/x", "coap://[v1.a]/x",
         "coap://user@a/x", "pump/" + "x" * 49,
     ],
 )  # fmt: skip

@@ -49,7 +49,7 @@ class _Asking:
     """Gateways with a session to each governor, and one request at a time in each session."""
 
     def __init__(self, nodes: Sequence[HostNode], addresses: Sequence[str]) -> None:
-        self._by_socket = {node.link._socket: node for node in nodes if node.link}
+        self._by_socket = {node.link.socket: node for node in nodes if node.link}
         self._sessions = [(node, address) for address in addresses for node in nodes]
         self._busy: set[tuple[HostNode, str]] = set()
 

@@ -1,4 +1,4 @@
-"""UDP over IPv4 as a link: addresses are "192.0.2.7:5683" strings.
+"""UDP over IPv4 as a link: addresses are "192.0.2.7:5683" strings. For IPv6 see udp6.py.
 
 No host name is looked up, except to bind: a silent name server would hold up the node for half a
 minute, peers may name any host, and answers come from a numeric address.
@@ -11,7 +11,10 @@ from ..limits import DATAGRAM_BYTES_MAX, LINK_ADDRESSES_MAX
 
 
 def split(address):
-    """("host", port) of "host:port", or of "host" with port 5683. Raises `ValueError`."""
+    """("host", port) of "host:port", or of "host" with port 5683. Raises `ValueError`.
+
+    An IPv6 address has a port here, and keeps its brackets: ("[2001:db8::1]", 5683).
+    """
     host, _, port = address.rpartition(":") if ":" in address else (address, "", "5683")
     port = int(port)
     if not 0 <= port < 65536:
@@ -28,15 +31,16 @@ def is_numeric(address):
 class UdpLink:
     """A bound socket. `receive` waits a limited time for one datagram."""
 
-    def __init__(self, listen="0.0.0.0:5683"):
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(self._sockaddr(listen))
-        self._socket.setblocking(False)
+    def __init__(self, listen="0.0.0.0:5683", family=socket.AF_INET):
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.bind(self.sockaddr(listen))
+        self.socket.setblocking(False)
         self._poll = select.poll()
-        self._poll.register(self._socket, select.POLLIN)
+        self._poll.register(self.socket, select.POLLIN)
         self._cache = {}
 
-    def _sockaddr(self, address):
+    def sockaddr(self, address):
+        """What the socket takes for "host:port"; looks a host name up. Raises `OSError`."""
         host, port = split(address)
         return socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)[0][-1]
 
@@ -45,11 +49,11 @@ class UdpLink:
         if timeout_ms and not self._poll.poll(timeout_ms):
             return None
         try:
-            data, source = self._socket.recvfrom(DATAGRAM_BYTES_MAX + 1)
+            data, source = self.socket.recvfrom(DATAGRAM_BYTES_MAX + 1)
         except OSError:
             # nothing there, or an ICMP error of an earlier datagram; the message layer retransmits
             return None
-        address = self._text(source)
+        address = self.text(source)
         self._remember(address, source)
         return data, address
 
@@ -59,7 +63,8 @@ class UdpLink:
                 self._cache.clear()
             self._cache[address] = sockaddr
 
-    def _text(self, source):
+    def text(self, source):
+        """The "host:port" of what the socket gave."""
         # the unix port of MicroPython gives a raw sockaddr
         if isinstance(source, tuple):
             return "%s:%d" % (source[0], source[1])
@@ -71,23 +76,27 @@ class UdpLink:
             source[2] << 8 | source[3],
         )
 
+    def can_send(self, address):
+        """Whether the address is one of this link's, and no host name. Raises `ValueError`."""
+        return is_numeric(address)
+
     def send(self, address, data):
         """Send one datagram; it is lost if it cannot be sent now, as on any radio."""
         sockaddr = self._cache.get(address)
         try:
             if sockaddr is None:
-                if not is_numeric(address):
+                if not self.can_send(address):
                     return
-                sockaddr = self._sockaddr(address)
+                sockaddr = self.sockaddr(address)
                 self._remember(address, sockaddr)
-            self._socket.sendto(data, sockaddr)
+            self.socket.sendto(data, sockaddr)
         except (OSError, ValueError):
             pass
 
     def port(self):
         """The local port (CPython only: MicroPython has no getsockname)."""
-        return self._socket.getsockname()[1]
+        return self.socket.getsockname()[1]
 
     def close(self):
         """Close the socket."""
-        self._socket.close()
+        self.socket.close()

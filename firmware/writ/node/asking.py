@@ -121,6 +121,10 @@ class Asking:
     def _pick(self, operation, now_ms):
         # the address to ask now, or None: then the operation waits or is over
         best = None
+        if not self._peers:
+            # no gateway is found yet (finder.py)
+            self.pause(operation)
+            return None
         operation.due_ms = operation.end_ms
         for address in self._peers:
             if address in operation.unanswered or address in operation.refusers:
@@ -146,6 +150,10 @@ class Asking:
     def _set_back(self, address, rejection, strikes):
         node = self.node
         node.count(rejection)
+        for known in list(self.standing):
+            if known not in self._peers:
+                # a gateway that was found and is gone
+                del self.standing[known]
         strikes = min(strikes + self.standing.get(address, (0, 0))[0], STRIKES_MAX)
         self.standing[address] = (strikes, node.now_ms + (_SET_BACK_MS << strikes))
 

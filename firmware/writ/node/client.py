@@ -29,22 +29,25 @@ from .call import Answer
 
 
 class ProtectedRequest:
-    """A request of a call in a session. binding: what OSCORE needs to open the answer."""
+    """A request of a call in a session.
+
+    context: the session, and what OSCORE needs to open the answer.
+    """
 
     def __init__(self, client, call, session, binding):
         self._client = client
-        self._call = call
-        self._session = session
-        self._binding = binding
+        self.call = call
+        self.context = session, binding
 
     def answered(self, message, address, now_ms):
         """Take the response, or one of the notifications."""
-        client, call, session = self._client, self._call, self._session
+        client, call = self._client, self.call
+        session, binding = self.context
         context = client.context
         if message.option(coap.OSCORE) is None:
             return self._refused(message, address, now_ms)
         try:
-            inner, number = session.context.unprotect_response(message, self._binding)
+            inner, number = session.context.unprotect_response(message, binding)
         except Rejection as rejection:
             # a forged answer must not end the call: the true one may still come
             context.count(rejection)
@@ -91,7 +94,7 @@ class ProtectedRequest:
         return out + self._collect(inner, now_ms)
 
     def _collect(self, inner, now_ms):
-        client, call, session = self._client, self._call, self._session
+        client, call, session = self._client, self.call, self.context[0]
         is_shown = session.shown is client.context.authority.me
         if inner.code >> 5 == 4 and not is_shown and now_ms >= session.show_ms:
             from .renewal import is_for_old_capsule, show
@@ -134,7 +137,8 @@ class ProtectedRequest:
         # an unprotected error: the peer has no such session (any more), or the handshake failed
         from .connecting import peer_error
 
-        client, call, session = self._client, self._call, self._session
+        client, call = self._client, self.call
+        session = self.context[0]
         context = client.context
         if message.code >> 5 == 2:
             # a peer that has the keys does not answer like this
@@ -176,12 +180,12 @@ class ProtectedRequest:
 
     def failed(self, rejection, now_ms):
         """End the call, but register an observation again: the server may have restarted."""
-        if not self._session.is_proven:
+        if not self.context[0].is_proven:
             # the peer may have no such session
-            self._client.context.sessions.drop(self._session)
-        if self._call.observe and self._call.number is not None:
-            return self._client.retry(self._call, rejection, now_ms)
-        self._client.finish(self._call, rejection=rejection)
+            self._client.context.sessions.drop(self.context[0])
+        if self.call.observe and self.call.number is not None:
+            return self._client.retry(self.call, rejection, now_ms)
+        self._client.finish(self.call, rejection=rejection)
         return []
 
 

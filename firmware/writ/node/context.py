@@ -14,6 +14,7 @@ from .handshake import Handshaker
 from .session import Sessions
 
 EDHOC_PATH = ".well-known/edhoc"
+CORE = ".well-known/core"
 FORMAT_EDHOC = 64  # application/edhoc+cbor-seq (RFC 9668, section 8)
 # The resources by which capsules move between nodes are at this path and below it
 PREFIX = "writ"

@@ -1,5 +1,6 @@
 """The list of resources at .well-known/core (RFC 6690), loaded when it is asked for."""
 
+from ..authority.capsule import node_id
 from ..authority.policy import decide
 from ..compat import unload
 from ..wire.linkformat import link_format
@@ -10,7 +11,13 @@ def links(server, peer, query):
     """The list (bytes) for a `Member`, or for a stranger, whose `peer` is None."""
     unload("wire.linkformat")
     if peer is None:
-        found = [(EDHOC_PATH, [("rt", "core.edhoc")]), (PREFIX, [("rt", "writ")])]
+        scope = server.context.authority.scope
+        governed = [("rt", "writ")]
+        if scope:
+            # so that a node asks its own scope's nodes only, and meets each one once (finder.py)
+            governed.append(("scope", scope.hex()))
+            governed.append(("ep", node_id(server.context.authority.own_x).hex()))
+        found = [(EDHOC_PATH, [("rt", "core.edhoc")]), (PREFIX, governed)]
     else:
         found = _usable(server, peer)
     return link_format(found, query).encode()

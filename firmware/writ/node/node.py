@@ -4,6 +4,7 @@ For each request the order is: message layer, session, freshness, then the polic
 moment, then the resource. Addresses are strings ("192.0.2.7:5683"); the links give them meaning.
 """
 
+from ..compat import unload
 from ..errors import Rejection, TimedOut, TooLarge, UsageError
 from ..limits import DATAGRAM_BYTES_MAX, TRIES_MAX
 from ..wire import coap
@@ -96,6 +97,8 @@ class Node(NodeContext):
                 return out + self.server.serve(message, source, now_ms)
             handler = exchanges.match(message, source)
             if handler is None:
+                handler = self._moved(message, source)
+            if handler is None:
                 return out + exchanges.reset(message, source)
             out += exchanges.acknowledge(message, source)
             return out + handler.answered(message, source, now_ms)
@@ -111,6 +114,16 @@ class Node(NodeContext):
                 # its answer will not be repeated, and the caller must not wait for ever
                 self.later(handler.failed, TimedOut())
             raise
+
+    def _moved(self, message, source):
+        # the handler of an observation whose server has another address now, or None
+        for key in self.exchanges.pending:
+            if key[1] == message.token:
+                from .moved import follow
+
+                unload("node.moved")
+                return follow(self.exchanges, message, source)
+        return None
 
     def forget_strangers(self, and_handshakes=True):
         """Forget what strangers left: handshakes, uploads and answers. Whether there was any."""

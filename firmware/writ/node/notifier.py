@@ -66,6 +66,8 @@ class Notifier(Observers):
             if not context.sessions.is_open(session):
                 self.cancel(observer.address, observer.token)
                 continue
+            # the observer may have sent from another address since
+            observer.address = session.address or observer.address
             message = Message(coap.CON, coap.GET, token=observer.token)
             message.add_path(path)
             # each notification is judged by the policy in force now, not at registration

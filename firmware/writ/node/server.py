@@ -25,7 +25,7 @@ from ..limits import BLOCK_SZX, BODY_BYTES_MAX
 from ..wire import coap, edhoc_codec, oscore
 from ..wire.blockwise import Assembler, block_decode, slice_response
 from ..wire.coap import Message
-from .context import EDHOC_PATH, FORMAT_EDHOC, PREFIX
+from .context import CORE, EDHOC_PATH, FORMAT_EDHOC, PREFIX
 
 _KNOWN_OPTIONS = (
     coap.URI_HOST,
@@ -40,7 +40,6 @@ _KNOWN_OPTIONS = (
 )
 # Bytes of heap that must be free before a resource is called: an answer is made of copies
 _ANSWER_ROOM = const(512)
-_CORE = ".well-known/core"
 # Methods whose answer may be fetched block by block: they change nothing
 _SAFE = (coap.GET, coap.FETCH)
 
@@ -164,7 +163,7 @@ class Server:
         path = message.path()
         if path == EDHOC_PATH and message.code == coap.POST:
             return self._handshake(message, source, now_ms)
-        if path == _CORE and message.code == coap.GET:
+        if path == CORE and message.code == coap.GET:
             return self._core(message, None)
         if path != PREFIX and path != PREFIX + "/request":
             raise NotMember()
@@ -312,7 +311,7 @@ class Server:
         # raises unless the policy in force allows the request; capsules are open to every member
         context = self.context
         path = request.path
-        if context.sync.is_open(request) or (path == _CORE and request.method == coap.GET):
+        if context.sync.is_open(request) or (path == CORE and request.method == coap.GET):
             try:
                 context.authority.check_member(request.peer, now_ms, True)
             except Expired:
@@ -338,7 +337,7 @@ class Server:
         if request.method == coap.GET:
             if request.path == PREFIX + "/status":
                 return coap.CONTENT, cbor.encode(self.status(now_ms))
-            if request.path == _CORE:
+            if request.path == CORE:
                 return None
         resource = self.resources.get(request.path)
         if resource is None:

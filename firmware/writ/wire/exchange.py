@@ -52,8 +52,8 @@ class Exchanges:
         # first. Those of members, in the second list, are displaced by members only. The digest is
         # of the whole datagram: a forged message with the id of a true one is another message
         self.seen = ([], [])
-        # (address, token): [handler, expires_ms or None]
-        self._pending = {}
+        # the open requests, (address, token): [handler, expires_ms or None]
+        self.pending = {}
         self.failed = []  # (address, token, handler): reported by the next `tick`
 
     # --- requests and their answers
@@ -64,7 +64,7 @@ class Exchanges:
         Call it before `send`. A request under way with the same token is replaced (as a cancelled
         observation is). Raises `TableFull` beyond REQUESTS_MAX.
         """
-        pending = self._pending
+        pending = self.pending
         if (address, request.token) not in pending and len(pending) >= REQUESTS_MAX:
             raise TableFull()
         while not request.token:
@@ -79,7 +79,7 @@ class Exchanges:
 
         The request stays open, since the answer is not verified yet: then call `end`.
         """
-        entry = self._pending.get((address, response.token))
+        entry = self.pending.get((address, response.token))
         return entry[0] if entry else None
 
     def end(self, address, token, until_ms=None):
@@ -91,10 +91,10 @@ class Exchanges:
             if sent.is_request and sent.address == address and sent.token == token:
                 self._confirmable.remove(sent)
                 break
-        entry = self._pending.pop((address, token), None)
+        entry = self.pending.pop((address, token), None)
         if until_ms and entry:
             entry[1] = until_ms
-            self._pending[(address, token)] = entry
+            self.pending[(address, token)] = entry
 
     # --- sending
 
@@ -106,7 +106,7 @@ class Exchanges:
         4.7). Raises `TableFull`.
         """
         datagram = self._encode(message)
-        entry = message.is_request() and self._pending.get((address, message.token))
+        entry = message.is_request() and self.pending.get((address, message.token))
         if entry:
             entry[1] = now_ms + _EXCHANGE_LIFETIME_MS
         if message.type != CON:
@@ -236,7 +236,7 @@ class Exchanges:
     def _fail(self, sent):
         handler = None
         if sent.is_request:
-            entry = self._pending.pop((sent.address, sent.token), None)
+            entry = self.pending.pop((sent.address, sent.token), None)
             if entry is None:
                 return
             handler = entry[0]
@@ -257,8 +257,8 @@ class Exchanges:
             else:
                 self._confirmable.remove(sent)
                 self._fail(sent)
-        for address, token in list(self._pending):
-            handler, expires_ms = self._pending[(address, token)]
+        for address, token in list(self.pending):
+            handler, expires_ms = self.pending[(address, token)]
             if expires_ms is not None and expires_ms <= now_ms:
                 self.end(address, token)
                 self.failed.append((address, token, handler))
@@ -279,5 +279,5 @@ class Exchanges:
         if self.failed:
             return 0
         times = [sent.due_ms for sent in self._heads()]
-        times += [entry[1] for entry in self._pending.values() if entry[1] is not None]
+        times += [entry[1] for entry in self.pending.values() if entry[1] is not None]
         return max(0, min(times) - now_ms) if times else None

@@ -12,11 +12,11 @@ from typing import Any
 
 from writ.authority.capsule import Member
 from writ.errors import NotMember, Rejection, UnknownCredential
-from writ.link.udp import is_numeric
 from writ.node.call import Answer
 from writ.node.resolve import resolve
 from writ.wire import coap
 
+from .. import inet
 from ..node import addressbook
 from ..node.folder import HostNode, NodeFolder
 from ..node.resolver import Resolver
@@ -117,11 +117,11 @@ class Members:
         address = self._addresses.get(name)
         if address is None:
             return None
-        if is_numeric(address):
+        if inet.is_numeric(address):
             return address
-        host, _, port = address.rpartition(":")
+        host, port = inet.split(address)
         numeric = self._resolver.resolve(host)
-        return f"{numeric}:{port}" if numeric else None
+        return inet.join(numeric, port) if numeric else None
 
     # --- one call, step by step -------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ _SECTIONS = {
         "book": ("book:group", "Show and change address books: where members are."),
         "node": ("node:group", "Run this machine as a node."),
         "bridge": ("bridge:group", "Publish readings at an MQTT broker, for Home Assistant."),
+        "discover": ("discover:discover", "List the nodes that answer on the local network."),
         "get": ("call:get", "Read a resource of a node."),
         "put": ("call:put", "Write a resource of a node."),
         "post": ("call:post", "Post to a resource of a node."),

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .. import files
+from .. import files, inet
 from ..ceremony import keyring
 from ..governor import folder as folders
 from ..governor.ceremonies.record import Record
@@ -97,8 +97,8 @@ def init(
     The record NAME.toml is public, and the founder of the scope needs it.
     """
     folder = GovernorFolder(directory)
-    peers = check_address(peers or f"{folders.own_host()}:{folders.PEERS_PORT}")
-    listen = check_address(listen or f"{folders.own_host()}:{folders.LISTEN_PORT}")
+    peers = check_address(peers or inet.join(inet.own_host(), folders.PEERS_PORT))
+    listen = check_address(listen or inet.join(inet.own_host(), folders.LISTEN_PORT))
     if peers == listen:
         raise click.UsageError("--peers and --listen need two different ports")
     # before a person is asked for a passphrase, and before a key file is made

@@ -243,7 +243,8 @@ class Daemon:
         self._reserved_port.close()
         found = scopenode.open_folder(self.folder, self.settings, scope, self._make_node)
         node = cast(ScopeNode, found.node)
-        self.selector.register(node.socket, selectors.EVENT_READ, lambda _: node.on_readable())
+        for one in node.sockets:
+            self.selector.register(one, selectors.EVENT_READ, lambda _: node.on_readable())
         return found
 
     def _make_node(self, store: Store, config: dict[str, Any]) -> ScopeNode:
@@ -254,6 +255,7 @@ class Daemon:
         found, node = self.governor.node_folder, self.governor.node
         if found is not None and node is not None:
             node.write_deferred()
-            self.selector.unregister(node.socket)
+            for one in node.sockets:
+                self.selector.unregister(one)
             found.close()
             self.governor.node_folder = None

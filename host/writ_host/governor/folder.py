@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from writ.errors import UsageError
-from writ.link.udp import split
 
-from .. import files, target, textfile
+from .. import files, inet, target, textfile
 from ..errors import FileInTheWay, HostError, Malformed
 from ..keys.identity import check_name
 from ..textfile import BadText
@@ -84,14 +83,14 @@ class Settings:
 
     def bound(self, address: str) -> str:
         """The local "host:port" of the socket that others reach at `address`."""
-        return f"{self.bind}:{address.rpartition(':')[2]}" if self.bind else address
+        return inet.join(self.bind, inet.split(address)[1]) if self.bind else address
 
     def reserve(self, key: str) -> socket.socket:
         """A UDP socket that reserves the port of `key` until it is closed. Raises `OSError`."""
-        host, port = split(self.bound(getattr(self, key)))
-        reserved = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family, address = inet.look_up(*inet.split(self.bound(getattr(self, key))))
+        reserved = socket.socket(family, socket.SOCK_DGRAM)
         try:
-            reserved.bind((host, port))
+            reserved.bind(address)
         except OSError:
             reserved.close()
             raise
@@ -106,13 +105,14 @@ class Settings:
         if address is None:
             return
         kind = socket.SOCK_STREAM if key == "metrics" else socket.SOCK_DGRAM
-        host, port = split(address if key == "metrics" else self.bound(address))
-        with socket.socket(socket.AF_INET, kind) as probe:
+        host, port = inet.split(address if key == "metrics" else self.bound(address))
+        family, bound = inet.look_up(host, port)
+        with socket.socket(family, kind) as probe:
             if key == "metrics":
                 # as the metrics server does
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((host, port))
+                probe.bind(bound)
             except OSError as error:
                 advice = _NOT_LOCAL if error.errno == errno.EADDRNOTAVAIL else None
                 text = f"{key} {address}: {error.strerror or error}"
@@ -234,17 +234,7 @@ def _checked(found: dict[str, Any], path: Path) -> Settings:
             if key in found:
                 found[key] = target.check_address(found[key])
         if "bind" in found:
-            target.check_address(found["bind"] + ":1")
+            target.check_address(inet.join(found["bind"], 1))
     except (Malformed, UsageError) as error:
         raise BadSettings(f"{path}: {error}") from None
     return Settings(**found)
-
-
-def own_host() -> str:
-    """This machine's address on its default route. No packet is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-            return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"

@@ -22,9 +22,9 @@ from ..defects import Defects, Emit
 from ..errors import HostError
 from ..keys.identity import Identity, PublicIdentity
 from ..keys.roster import Seat, committee_digest
+from ..node.addresscheck import AddressCheck
 from ..node.folder import NodeFolder
 from .activation import Activation
-from .addresscheck import AddressCheck
 from .announcements import Announcements, News
 from .ceremonies.gossip import CeremonySend
 from .ceremonies.manager import Ceremonies
@@ -50,6 +50,10 @@ from .renewal import Renewal
 
 NO_SEAT, LEARNING, SEATED, RETIRED = "no seat", "learning", "seated", "retired"
 GROUP_KEY_BYTES = 32
+_BIND_ADVICE = (
+    'bind = "0.0.0.0" in governor.toml survives a change of address; the peers find a governor that'
+    " moved when it sends"
+)
 
 
 class Governor:
@@ -93,7 +97,7 @@ class Governor:
         self._has_ticked = False
         self._is_retired = False
         self._problem = ""  # the newest one that was logged
-        self.address_check = AddressCheck(endpoint.socket.getsockname()[0])
+        self.address_check = AddressCheck(endpoint.socket.getsockname()[0], _BIND_ADVICE)
 
     # --- state ------------------------------------------------------------------------------------
 

@@ -205,6 +205,9 @@ class ScopeNode(ReportingNode):
     core. queue: new capsules that the node has not taken yet.
     """
 
+    # the governor says it, for both of its sockets
+    reports_address = False
+
     def __init__(
         self,
         store: Store,
@@ -225,10 +228,10 @@ class ScopeNode(ReportingNode):
         self._due_ms: int | None = None  # when `turn` has work, by the node's own clock
 
     @property
-    def socket(self) -> Any:
-        """The UDP socket, for the daemon's selector."""
+    def sockets(self) -> Any:
+        """The UDP sockets, for the daemon's selector."""
         assert self.link is not None
-        return self.link._socket
+        return self.link.sockets
 
     def on_readable(self) -> None:
         """Handle the datagrams that have arrived."""

@@ -18,20 +18,30 @@ from ..errors import HostError
 from ..humanize import moment
 from ..refusals import meaning
 from . import sensors as hostsensors
+from .addresscheck import CHECK_MS, AddressCheck
 from .folder import HostNode
 from .refusallog import RefusalLog
 
+_LISTEN_ADVICE = '"listen": "0.0.0.0:5683" in config.json survives a change of address'
 OnEvent = Callable[[dict[str, object], str], None]
 
 
 class ReportingNode(HostNode):
-    """An agent that calls `on_event({"time": ..., "event": name, ...}, text)` for each event."""
+    """An agent that calls `on_event({"time": ..., "event": name, ...}, text)` for each event.
+
+    reports_address: whether it says that the address of its socket has vanished.
+    """
+
+    reports_address = True
 
     def __init__(self, store: Store, config: dict[str, Any], on_event: OnEvent) -> None:
         self._on_event = on_event
         self.defects = Defects(self.report, lambda: int(self.now_ms))
         super().__init__(store, config)
         self._reported = self._facts()
+        self._network_ms = 0  # when addresses and interfaces are checked
+        self._address_check: AddressCheck | None = None
+        self._undiscoverable = ""  # as reported last
         # rejections by name that are reported already
         self._counted = dict(self.counters)
         # the sender of the datagram that is being handled, None outside `receive`
@@ -89,7 +99,30 @@ class ReportingNode(HostNode):
     def next_ms(self, now_ms: int) -> int | None:
         """As the core does; includes the time of the next count of refusals."""
         times = [super().next_ms(now_ms), self._refusals.next_ms(now_ms)]
+        if self.link:
+            times.append(max(0, self._network_ms - now_ms))
         return min((one for one in times if one is not None), default=None)
+
+    def tick(self, now_ms: int) -> list[tuple[str, bytes]]:
+        """As the core does; checks this machine's addresses and interfaces, too."""
+        out: list[tuple[str, bytes]] = super().tick(now_ms)
+        if self.link and now_ms >= self._network_ms:
+            self._network_ms = now_ms + CHECK_MS
+            self._check_network(now_ms)
+        return out
+
+    def _check_network(self, now_ms: int) -> None:
+        self.join_groups()
+        if self.undiscoverable != self._undiscoverable:
+            self._undiscoverable = self.undiscoverable
+            text = f"searches on the network do not find this node: {self.undiscoverable}"
+            if not self.undiscoverable:
+                text = "searches on the network find this node again"
+            self.report("discoverable", text, problem=self.undiscoverable or None)
+        if self._address_check is None and self.reports_address:
+            self._address_check = AddressCheck(self.link.host, _LISTEN_ADVICE)
+        if self._address_check and (news := self._address_check.tick(now_ms)):
+            self.report("address", news, problem=self._address_check.problem or None)
 
     def step(self, wait_ms: int = 1000) -> None:
         """As the agent does; reports what changed in its authority."""

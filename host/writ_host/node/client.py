@@ -86,7 +86,6 @@ class NodeClient:
     def __init__(self, folder: NodeFolder, books: tuple[Path, ...] = ()) -> None:
         self.folder = folder
         self.node = folder.node
-        self.gateways = folder.gateways
         self._books = (folder.path, *books)
         # whether the call that failed last may be made again without an effect of its own
         self._may_repeat = False
@@ -203,7 +202,7 @@ class NodeClient:
             return member
         if seen := addressbook.read_last_seen(self.folder.path).get(name):
             return seen.address, seen.node_id
-        asked = f" (asked {', '.join(self.gateways)})" if self.gateways else ""
+        asked = f" (asked {', '.join(self.folder.gateways)})" if self.folder.gateways else ""
         book = self._books[-1]
         option = "--node" if book == self.folder.path else "--scope"
         add = f"writ book add {name} HOST:PORT {option} {book}"
@@ -245,7 +244,7 @@ class NodeClient:
         """
         authority = self.node.authority
         before = authority.key_epoch, authority.me
-        for address in filter(None, dict.fromkeys([self._address, *self.gateways])):
+        for address in filter(None, dict.fromkeys([self._address, *self.folder.gateways])):
             owncapsule.fetch(self.node, address, deadline)
             if authority.me is not before[1] and owncapsule.is_accepted(self.node):
                 break
@@ -287,7 +286,7 @@ class NodeClient:
         return bytes(answer.peer.node_id)
 
     def _ask_gateways(self, name: str, deadline: float) -> tuple[str, bytes] | None:
-        for gateway in self.gateways:
+        for gateway in self.folder.gateways:
             until = min(deadline, time.monotonic() + _GATEWAY_TIMEOUT_S)
             if found := self._ask_gateway(name, gateway, until):
                 return found

@@ -6,13 +6,14 @@ from typing import Any
 
 from writ.configfile import CHECKS
 from writ.errors import Rejection, UsageError
-from writ.link.udp import is_numeric
 
-from .. import files, target, textfile
+from .. import files, inet, target, textfile
 from ..errors import Malformed, NoNode
 from ..textfile import BadText
 
 NAME = "config.json"
+# The gateway that stands for those which answer on the local network (writ.node.finder)
+DISCOVER = "discover"
 
 
 class BadConfig(Malformed):
@@ -55,21 +56,28 @@ def check_listen(value: str) -> None:
 def check_numeric(address: str) -> str:
     """`address` as "host:port". Raises `UsageError` for a host name: a node looks up none."""
     found = target.check_address(address)
-    if not is_numeric(found):
-        raise UsageError(f"{address!r} has no IPv4 address: a node looks up no host names itself")
+    if not inet.is_numeric(found):
+        raise UsageError(f"{address!r} has no IP address: a node looks up no host names itself")
     return found
+
+
+def _check_gateways(value: list[str]) -> None:
+    _check_addresses([address for address in value if address != DISCOVER])
 
 
 def _check_addresses(value: list[str]) -> None:
     if not isinstance(value, list):
         raise TypeError("not a list")
     for address in value:
-        check_numeric(address)
+        found = check_numeric(address)
+        if "[" in address and found != address:
+            # the agent compares texts
+            raise UsageError(f"write {found}")
 
 
 # What a device does not check: that takes code, and its user finds out when it starts.
 _STRICTER: dict[str, Callable[[Any], None]] = {
     "listen": check_listen,
-    "gateways": _check_addresses,
+    "gateways": _check_gateways,
     "governors": _check_addresses,
 }

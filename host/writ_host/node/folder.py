@@ -5,6 +5,7 @@ The folder is a device's (config.json and the records of writ.authority.store); 
 twice, so a lock keeps the second one out.
 """
 
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import Any, BinaryIO
 from writ import agent, compat
 from writ.authority.store import FileFlash, Store
 
-from .. import files
+from .. import files, inet
 from ..errors import NodeInUse
 from . import addressbook
 from . import config as nodeconfig
+from .lansearch import search
+from .udplink import HostUdpLink
 
 
 class HostNode(agent.Node):
@@ -24,7 +27,28 @@ class HostNode(agent.Node):
 
     def __init__(self, store: Store, config: dict[str, Any]) -> None:
         self.peer_epochs: dict[bytes, int] = {}
+        self.undiscoverable = ""
+        self.link: Any
         super().__init__(store, config)
+
+    def open(self) -> None:
+        """As the agent does; answers leave from the address that was asked."""
+        if self.link is None:
+            self.link = HostUdpLink(self._listen)
+            self.join_groups()
+
+    def join_groups(self) -> None:
+        """Receive requests to all CoAP nodes, on interfaces that have come since, too.
+
+        `undiscoverable`: why that is impossible, else "".
+        """
+        if not self.config.get("discoverable"):
+            return
+        try:
+            self.link.join_groups()
+            self.undiscoverable = ""
+        except OSError as error:
+            self.undiscoverable = error.strerror or str(error)
 
     @property
     def operations(self) -> list[Any]:
@@ -72,8 +96,9 @@ class NodeFolder:
     """A node's folder, open and locked. Use as a context manager.
 
     listen: the address of the agent's socket; None for a node that only calls: it uses a free
-    port, contacts no gateway by itself and does not renew its membership. make: the class of the
-    agent. node: the agent; gateways: "host:port" each. Raises `NodeInUse`, `NoNode`, `BadConfig`.
+    port, contacts no gateway by itself, does not renew its membership and answers no
+    search. make: the class of the agent. node: the agent. Raises `NodeInUse`, `NoNode`,
+    `BadConfig`.
     """
 
     def __init__(
@@ -84,13 +109,24 @@ class NodeFolder:
     ) -> None:
         self.path = path
         self.config = nodeconfig.read(path)
-        self.gateways: list[str] = self.config.get("gateways", [])
+        named = [
+            address if address == nodeconfig.DISCOVER else nodeconfig.check_numeric(address)
+            for address in self.config.get("gateways", [])
+        ]
+        self._gateways = [address for address in named if address != nodeconfig.DISCOVER]
+        # an agent that listens searches by itself
+        self._is_searching = listen is None and nodeconfig.DISCOVER in named
         self._lock = FolderLock(path)
         try:
-            config = {**self.config, "listen": listen or "0.0.0.0:0"}
+            config = {**self.config, "listen": listen or inet.any_address()}
+            config["gateways"] = list(named)
+            if "governors" in config:
+                config["governors"] = [*map(nodeconfig.check_numeric, config["governors"])]
+            config.setdefault("discoverable", not inet.is_loopback(config["listen"]))
             if listen is None:
                 config["gateways"] = []
                 config["renew_days"] = 0
+                config["discoverable"] = False
             self.node = make(Store(FileFlash(str(path))), config)
             self._restore_addresses()
             with files.naming(Path(config["listen"])):
@@ -98,6 +134,24 @@ class NodeFolder:
         except BaseException:
             self._lock.release()
             raise
+
+    @property
+    def gateways(self) -> list[str]:
+        """The gateways of config.json, and those that were found on the network if it says so.
+
+        A node that only calls looks for them at the first use, and waits for the first answer, at
+        most `lansearch.SEARCH_S`. An address is a hint.
+        """
+        live: list[str] = self.node.config["gateways"]
+        if live:
+            return live
+        if self._is_searching:
+            self._is_searching = False
+            scope = self.node.authority.scope
+            with contextlib.suppress(OSError):
+                found = search(scope=scope.hex() if scope else None, is_enough=bool)
+                self._gateways += [one.address for one in found]
+        return self._gateways
 
     def __enter__(self) -> "NodeFolder":
         return self

@@ -7,15 +7,16 @@ from collections.abc import Iterable
 
 from writ.compat import Clock
 from writ.errors import Rejection
-from writ.link.udp import UdpLink
 from writ.wire import coap
 from writ.wire.blockwise import Download, Upload
 from writ.wire.coap import Message
 from writ.wire.exchange import Exchanges
 
+from .. import inet
 from ..errors import NotReachable
 from ..target import check_address
 from .resolver import numeric
+from .udplink import HostUdpLink
 
 TIMEOUT_S = 15.0
 
@@ -33,7 +34,7 @@ class PlainClient:
         self._exchanges = Exchanges()
         # the source address of an answer is numeric
         self._target = numeric(self.address, timeout_s)
-        self._link = UdpLink("0.0.0.0:0")
+        self._link = HostUdpLink(inet.any_address())
 
     def __enter__(self) -> "PlainClient":
         return self

@@ -58,7 +58,12 @@ def make_node(
         nodeconfig.check_listen(config["listen"])
     for key, addresses in (("gateways", gateways), ("governors", governors)):
         if addresses:
-            config[key] = [nodeconfig.check_numeric(address) for address in addresses]
+            config[key] = [
+                address
+                if key == "gateways" and address == nodeconfig.DISCOVER
+                else nodeconfig.check_numeric(address)
+                for address in addresses
+            ]
     files.make_folder(directory, 0o700)
     write_config(directory, config)
     private = load_key(Store(FileFlash(str(directory))))

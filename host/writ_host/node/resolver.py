@@ -1,4 +1,4 @@
-"""Host names as IPv4 addresses, without waiting: look-ups run in threads of their own.
+"""Host names as IP addresses, without waiting: look-ups run in threads of their own.
 
 `getaddrinfo` waits half a minute or longer for a name server that is silent, and cannot be
 cancelled. A loop that serves others must not wait for it.
@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from writ.authority.ratelimit import TokenBucket
-from writ.link import udp
 
+from .. import inet
 from ..errors import NotReachable
 
 # A name is looked up again after so long, and after a failure.
@@ -107,8 +107,7 @@ class Resolver:
         """Runs in a thread."""
         found = ""
         try:
-            listed = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_DGRAM)
-            found = str(listed[0][4][0])
+            found = _first(host)
         except (OSError, UnicodeError):
             # a name may have a label of over 63 letters
             pass
@@ -120,6 +119,13 @@ class Resolver:
                 name.due_ms = self._now_ms() + (AGAIN_MS if found else RETRY_MS)
 
 
+def _first(host: str) -> str:
+    """An address of a host name, IPv4 if it has one. Raises `OSError`, `UnicodeError`."""
+    listed = socket.getaddrinfo(host, None, socket.AF_UNSPEC, socket.SOCK_DGRAM)
+    listed.sort(key=lambda one: one[0] != socket.AF_INET)
+    return str(inet.parse(str(listed[0][4][0])))
+
+
 def look_up(host: str, timeout_s: float) -> str:
     """The numeric address of `host`, for a command. Raises `NotReachable`, after `timeout_s` too.
 
@@ -129,8 +135,7 @@ def look_up(host: str, timeout_s: float) -> str:
 
     def run() -> None:
         try:
-            listed = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_DGRAM)
-            found.append(str(listed[0][4][0]))
+            found.append(_first(host))
         except OSError as error:
             found.append(error)
         except UnicodeError:
@@ -142,7 +147,7 @@ def look_up(host: str, timeout_s: float) -> str:
     if not found:
         raise NotReachable(
             f"{host}: the name server gave no answer within {timeout_s:g} s",
-            "Check the network and the name server, or give an IPv4 address.",
+            "Check the network and the name server, or give an IP address.",
         )
     if isinstance(found[0], OSError):
         raise NotReachable(f"{host}: {found[0].strerror}", "Check the name.")
@@ -150,9 +155,11 @@ def look_up(host: str, timeout_s: float) -> str:
 
 
 def numeric(address: str, timeout_s: float) -> str:
-    """`address` ("host:port") with an IPv4 address as its host. Raises `NotReachable`.
+    """`address` ("host:port") with an IP address as its host. Raises `NotReachable`.
 
     Answers come from numeric addresses, and belong to requests that went to the same one.
     """
-    host, port = udp.split(address)
-    return f"{look_up(host, timeout_s)}:{port}"
+    if inet.is_numeric(address):
+        return address
+    host, port = inet.split(address)
+    return inet.join(look_up(host, timeout_s), port)

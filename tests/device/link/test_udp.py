@@ -63,3 +63,21 @@ def test_only_four_numbers_are_an_ipv4_address():
     for name in ("localhost:1", "1.2.3:4", "1.2.3.256:4", "1.2.3.4.5:6", "a.b.c.d", "-1.2.3.4:5"):
         assert not is_numeric(name)
     raises(ValueError, is_numeric, "10.0.0.1:99999")
+
+
+def test_an_ipv6_address_is_split_with_its_brackets():
+    assert udp.split("[2001:db8::1]:7") == ("[2001:db8::1]", 7)
+    for wrong in ("[::1]", "[::1]:", "[::1]:x", "::1:99999"):
+        raises(ValueError, udp.split, wrong)
+
+
+def test_a_link_for_ipv4_sends_nothing_to_ipv6():
+    here, _ = opened()
+    udp.socket = found = Lookups()
+    try:
+        for name in ("[::1]:5683", "[::1]", "[::ffff:127.0.0.1]:5683"):
+            here.send(name, b"lost")
+    finally:
+        udp.socket = socket
+    assert found.asked == []
+    here.close()

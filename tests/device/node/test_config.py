@@ -9,7 +9,16 @@ from writ.agent import Node
 from writ.configfile import read_config
 from writ.errors import StoreDamaged, UsageError
 
-FIELDS = ("name", "scope", "listen", "gateways", "governors", "renew_days", "oscore")
+FIELDS = (
+    "name",
+    "scope",
+    "listen",
+    "gateways",
+    "governors",
+    "renew_days",
+    "oscore",
+    "discoverable",
+)
 ENTRY = {"member": "a0", "secret": "00" * 16, "salt": "", "id": "01", "peer_id": "02"}
 VALUES = (
     None,
@@ -39,6 +48,7 @@ GOOD = {
     "governors": ([],),
     "renew_days": (0, 7),
     "oscore": ([], [ENTRY]),
+    "discoverable": (True, False),
 }
 
 
@@ -74,7 +84,39 @@ def test_a_host_name_is_no_address_of_a_peer():
             for wrong in ("localhost:5683", "localhost", "gate.local:1", "1.2.3:4", "1.2.3.256:4"):
                 folder.write(json.dumps({field: ["10.0.0.1", "10.0.0.1:5683", wrong]}))
                 error = raises(UsageError, read_config, folder.path)
-                assert field in str(error) and "IPV4" in str(error)
+                assert field in str(error) and "IP-ADDRESS" in str(error)
+
+
+def test_an_ipv6_address_of_a_peer_has_brackets():
+    with Folder() as folder:
+        for field in ("gateways", "governors"):
+            good = ["[2001:db8::1]:5683", "[::1]:5683", "[fe80::1%2]:1", "10.0.0.1"]
+            folder.write(json.dumps({field: good, "listen": "[::]:5683"}))
+            config, lock = read_config(folder.path)
+            assert config[field] == [*good[:3], "10.0.0.1:5683"]
+            if lock:
+                lock.close()
+            for wrong in (
+                "2001:db8::1",
+                "[2001:db8::1]:x",
+                "[gate]:1",
+                "[::1",
+                "[]:1",
+                "[1.2.3]",
+                "[2001:DB8::1]",
+            ):
+                folder.write(json.dumps({field: [wrong]}))
+                raises(UsageError, read_config, folder.path)
+
+
+def test_gateways_alone_may_be_discovered():
+    with Folder() as folder:
+        folder.write(json.dumps({"gateways": ["discover", "10.0.0.1"]}))
+        lock = read_config(folder.path)[1]
+        if lock:
+            lock.close()
+        folder.write(json.dumps({"governors": ["discover"]}))
+        raises(UsageError, read_config, folder.path)
 
 
 def test_a_host_name_that_no_look_up_takes_is_named():

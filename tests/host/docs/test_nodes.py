@@ -237,9 +237,9 @@ def test_the_slot_is_one_record() -> None:
 
 
 def test_config_keys_are_those_that_the_agent_reads() -> None:
-    source = Path(agent.__file__).read_text()
+    source = Path(agent.__file__).read_text() + Path(startup.__file__).read_text()
     named = [ticked(row[0])[0] for row in rows(WIRE, "key", "value")]
-    assert set(named) == set(re.findall(r'config\.get\("(\w+)"', source))
+    assert set(named) == set(re.findall(r'config\.(?:get|setdefault)\("(\w+)"', source))
     inner = [ticked(row[0])[0] for row in rows(WIRE, "key of an `oscore` entry", "value, in hex")]
     body = Path(preshared.__file__).read_text()
     read = re.findall(r'entry\.get\("(\w+)"', body)

@@ -26,6 +26,8 @@ from writ_host.node.status import read_folder_status
         [], {"name": 1}, {"name": "A"}, {"scope": "00"}, {"scope": "x" * 16}, {"scope": 5},
         {"gateways": ["localhost:5683"]}, {"governors": ["gate.local"]},
         {"listen": 1}, {"listen": "a:b"}, {"gateways": "10.0.0.1"}, {"gateways": [1]},
+        {"gateways": ["[::1"]}, {"gateways": ["[2001:DB8::7]:5683"]}, {"governors": ["discover"]},
+        {"discoverable": 1},
     ],
 )  # fmt: skip
 def test_a_wrong_value_names_config_json(tmp_path: Path, config: object) -> None:
@@ -40,7 +42,13 @@ def test_a_valid_config_is_read_unchanged(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(nodeconfig.BadConfig):
         nodeconfig.read(tmp_path)
-    good = {"name": "a", "scope": "00" * 8, "listen": "0.0.0.0:0", "gateways": ["10.0.0.1"], "x": 1}
+    good = {
+        "name": "a",
+        "scope": "00" * 8,
+        "listen": "0.0.0.0:0",
+        "gateways": ["10.0.0.1", "[::1]:1"],
+    }
+    good |= {"x": 1}
     (tmp_path / "config.json").write_text(json.dumps(good))
     assert nodeconfig.read(tmp_path) == good
 
@@ -57,6 +65,7 @@ WHOLE: dict[str, object] = {
     "listen": "127.0.0.1:0",
     "gateways": ["127.0.0.1:9"],
     "governors": ["127.0.0.1:9"],
+    "discoverable": False,
     "renew_days": 30,
     "oscore": [{**ENTRY, "context": "05"}],
 }

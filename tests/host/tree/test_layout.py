@@ -67,6 +67,7 @@ HOST_LAYERS = (
         "signals",
         "humanize",
         "names",
+        "inet",
         "textfile",
         "target",
         "refusals",
@@ -78,7 +79,6 @@ HOST_LAYERS = (
     *("governor.control", "governor.push", "governor.folder"),
     *("governor.metrics", "governor.proposals", "governor.ledger", "governor.core"),
     *("governor.ceremonies", "governor.peering", "governor.activation", "governor.join"),
-    "governor.addresscheck",
     *(
         "governor.renewal",
         "governor.backup",

@@ -24,6 +24,8 @@ HOST = {
     "HANDSHAKES_MAX": 16,
     "HANDSHAKE_BURST": 64,
     "HANDSHAKE_REFILL_MS": 50,
+    "GROUP_ANSWER_REFILL_MS": 200,
+    "GROUP_ANSWERS_MAX": 64,
     "SIGNATURE_BURST": 64,
     "SIGNATURE_REFILL_MS": 50,
     "DEDUP_MAX": 512,
@@ -135,7 +137,7 @@ def test_the_table_in_the_docs_is_the_code() -> None:
     table = rows(text, "table", "device", "host")
     names = [name for name in HOST if name.endswith("_MAX")]
     pairs = {(str(device[name]), f"{host[name]:,}") for name in names}
-    for what in ("HANDSHAKE", "SIGNATURE", "GREETING"):
+    for what in ("HANDSHAKE", "SIGNATURE", "GREETING", "GROUP_ANSWER"):
         keys = (f"{what}_BURST", f"{what}_REFILL_MS")
         pairs.add((f"{device[keys[0]]}, {device[keys[1]]}", f"{host[keys[0]]}, {host[keys[1]]}"))
-    assert {(row[1], row[2]) for row in table} == pairs and len(table) == len(names) + 3
+    assert {(row[1], row[2]) for row in table} == pairs and len(table) == len(names) + 4

@@ -4,16 +4,14 @@ An address comes from a record, an invitation or a change of governors. A govern
 another address gets that address. A wrong address does no harm: each peer proves its key.
 """
 
-import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from writ.authority.ratelimit import TokenBucket
 from writ.compat import Clock
 from writ.errors import UsageError
-from writ.link import udp
 
-from ... import files, target, textfile
+from ... import files, inet, target, textfile
 from ...errors import Malformed
 from ...keys.identity import PublicIdentity
 from ...node.resolver import Resolver
@@ -69,7 +67,7 @@ class AddressBook:
         moved = {}
         for governor in governors:
             known = self._by_name.get(governor.name, "")
-            if governor.node_key in last_seen and (not known or is_numeric(known)):
+            if governor.node_key in last_seen and (not known or inet.is_numeric(known)):
                 moved[governor.name] = last_seen[governor.node_key][0]
         self.set(moved)
 
@@ -88,21 +86,12 @@ class AddressBook:
         Never waits for a name server. is_trusted: False for an address that a stranger may have
         chosen, whose look-ups are limited.
         """
-        if not address or is_numeric(address):
+        if not address or inet.is_numeric(address):
             return address
-        host, port = udp.split(address)
+        host, port = inet.split(address)
         resolver = self._resolver if is_trusted else self._resolver_for_strangers
         found = resolver.resolve(host)
-        return f"{found}:{port}" if found else ""
-
-
-def is_numeric(address: str) -> bool:
-    """Whether the host of "host:port" is an IPv4 address."""
-    try:
-        socket.inet_pton(socket.AF_INET, address.rpartition(":")[0])
-    except OSError:
-        return False
-    return True
+        return inet.join(found, port) if found else ""
 
 
 def _read(path: Path) -> dict[str, str]:

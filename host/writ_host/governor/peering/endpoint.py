@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 from writ.errors import Rejection, UsageError
-from writ.link import udp
 
 from ...errors import HostError
 from ...keys.identity import Identity, PublicIdentity
+from ...node.udplink import HostUdpLink
 from .addresses import AddressBook
 from .bootstrap import FoundingServer, InvitationClient, Serve, is_plain_request, is_plain_response
 from .fairqueue import FairQueue
@@ -97,20 +97,14 @@ class PeerEndpoint:
         self._on_refused = on_refused
         self._founding_server = FoundingServer(serve, self._count)
         self._invitations = InvitationClient(self._count)
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._link = HostUdpLink(bound, RECEIVE_BYTES_MAX)
+        self.socket = self._link.socket
         with contextlib.suppress(OSError):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
-        try:
-            host, port = udp.split(bound)
-            self.socket.bind((host, port))
-        except OSError:
-            self.socket.close()
-            raise
-        self.socket.setblocking(False)
 
     def close(self) -> None:
         """Close the socket."""
-        self.socket.close()
+        self._link.close()
 
     # --- incoming ---------------------------------------------------------------------------------
 
@@ -148,14 +142,10 @@ class PeerEndpoint:
         """Read the socket; the answers to plain requests. Answers to peers wait for `flush`."""
         answers: list[tuple[str, bytes]] = []
         for _ in range(DATAGRAMS_AT_ONCE):
-            try:
-                datagram, (host, port, *_rest) = self.socket.recvfrom(RECEIVE_BYTES_MAX)
-            except BlockingIOError:
+            found = self._link.receive(0)
+            if not found:
                 break
-            except OSError:
-                # an ICMP error that an earlier datagram caused
-                continue
-            source = f"{host}:{port}"
+            datagram, source = found
             try:
                 answers += self._receive_one(datagram, source, self._now_ms())
             except (HostError, OSError):
@@ -239,10 +229,7 @@ class PeerEndpoint:
 
     def _send_datagrams(self, datagrams: Datagrams) -> None:
         for address, datagram in datagrams:
-            # a datagram that cannot be sent is lost, as on any network
-            with contextlib.suppress(OSError):
-                host, port = udp.split(address)
-                self.socket.sendto(datagram, (host, port))
+            self._link.send(address, datagram)
 
     # --- peers ------------------------------------------------------------------------------------
 

@@ -197,7 +197,7 @@ def test_a_forged_refusal_during_a_change_of_the_key_repeats_no_post() -> None:
         node.authority.receive(signer.certify(payload, signer.GROUP_SEED), 0)
     soil.authority.receive(renewed("soil", 2, SENSOR, SEEDS[1]), 0)
     soil.authority.receive(renewed("gw", 1, GATEWAY, SEEDS[1]), 0)
-    ((_, token),) = gateway.exchanges._pending
+    ((_, token),) = gateway.exchanges.pending
     forged = coap.Message(coap.NON, coap.UNAUTHORIZED, 77, token, b"")
     net.inject("soil", "gw", forged.encode())
     net.run(10000)

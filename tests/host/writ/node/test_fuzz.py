@@ -41,7 +41,7 @@ def bounded(node):
     assert len(node.server.observers.entries) <= limits.OBSERVERS_MAX
     assert len(node.server.uploads.transfers) <= limits.TRANSFERS_MAX
     assert len(node.server.stranger_uploads.transfers) <= limits.TRANSFERS_MAX
-    assert len(exchanges._pending) <= limits.REQUESTS_MAX
+    assert len(exchanges.pending) <= limits.REQUESTS_MAX
     assert max(map(len, exchanges.seen)) <= limits.DEDUP_MAX
     assert len(exchanges._loose) <= limits.DEDUP_MAX
     assert len(exchanges._confirmable) <= limits.REQUESTS_MAX + limits.OBSERVERS_MAX

@@ -79,7 +79,7 @@ def test_an_observer_registers_again_after_the_server_has_restarted():
         net.run()
         assert len(answers) >= before + 2 and code(answers[-1]) == "2.05"
         # one observation, whatever happened before
-        assert len(net.nodes["gw"].exchanges._pending) == 1
+        assert len(net.nodes["gw"].exchanges.pending) == 1
 
 
 def test_an_observer_tries_for_some_minutes_and_then_tells_its_caller():
@@ -92,7 +92,7 @@ def test_an_observer_tries_for_some_minutes_and_then_tells_its_caller():
     assert answers[-1].rejection is None and len(net.nodes["soil"].server.observers.entries) == 1
     del net.nodes["soil"], soil
     net.run(HOUR_MS)
-    assert code(answers[-1]) == "TimedOut" and net.nodes["gw"].exchanges._pending == {}
+    assert code(answers[-1]) == "TimedOut" and net.nodes["gw"].exchanges.pending == {}
 
 
 def test_a_notification_in_time_prevents_the_registration():
@@ -105,7 +105,7 @@ def test_a_notification_in_time_prevents_the_registration():
 
 def refused(net):
     """Forge refusals by "soil" of all requests of "gw": it has no such session any more."""
-    for _, token in list(net.nodes["gw"].exchanges._pending):
+    for _, token in list(net.nodes["gw"].exchanges.pending):
         message = coap.Message(coap.NON, coap.UNAUTHORIZED, net.now_ms & 0xFFFF, token, b"")
         net.inject("soil", "gw", message.encode())
 

@@ -330,7 +330,7 @@ def test_exchanges_stay_within_limits(sequence: list[tuple[Any, ...]]) -> None:
             pass
         assert max(map(len, exchanges.seen)) <= limits.DEDUP_MAX
         assert len(exchanges._loose) <= limits.DEDUP_MAX
-        assert len(exchanges._pending) <= limits.REQUESTS_MAX
+        assert len(exchanges.pending) <= limits.REQUESTS_MAX
         assert len(exchanges._confirmable) <= limits.REQUESTS_MAX + limits.OBSERVERS_MAX
     # without any answer all requests come to an end
     while exchanges.next_ms(now_ms) is not None:
@@ -338,7 +338,7 @@ def test_exchanges_stay_within_limits(sequence: list[tuple[Any, ...]]) -> None:
         before = len(exchanges._confirmable)
         exchanges.tick(now_ms)
         assert len(exchanges._confirmable) <= before
-    assert not exchanges._pending and not exchanges._confirmable
+    assert not exchanges.pending and not exchanges._confirmable
 
 
 @settings(max_examples=200)
