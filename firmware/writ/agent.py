@@ -122,9 +122,12 @@ class Node(Core):
 
     def next_ms(self, now_ms):
         """As the core does, with what is due on the local network."""
-        times = [Core.next_ms(self, now_ms)] + [part.next_ms(now_ms) for part in self._lan]
-        times = [one for one in times if one is not None]
-        return min(times) if times else None
+        due_ms = Core.next_ms(self, now_ms)
+        for part in self._lan:
+            part_ms = part.next_ms(now_ms)
+            if due_ms is None or (part_ms is not None and part_ms < due_ms):
+                due_ms = part_ms
+        return due_ms
 
     def send(self, datagrams):
         """Hand [(address, datagram)] to the link."""
