@@ -88,6 +88,8 @@ def test_a_search_lists_hosts_and_devices_on_every_interface(
                 and one["scope"] == field.scope.id.hex()
             )
         assert any(address.startswith("[fe80::") for address in by_address)
+        said = field.writ("desk", "discover", "--node", desk)
+        assert "unverified" in said and "nothing here is verified" in said
         # a handshake verifies
         found = field.writ_json("desk", "discover", "--verify", "--node", desk)["nodes"]
         assert {one["name"] for one in found} == {"gate", "soil"}

@@ -42,7 +42,7 @@ TEXTS = {
 }
 JUNK = [
     "", " ", "\0", "\n", "\x1b[2J", "é" * 40, "\udcff", "x" * 5000, "7" * 5000, "-1", "0", "nan",
-    "1e999", "../..", "/dev/null", "a,b,,c", "a=b", "[", "coap://[/x", "coap://[::1]/x", "coap://",
+    "1e999", "../..", "/dev/null", "a,b,,c", "a=b", "[", "coap://[/x", "coap://[::g]/x", "coap://",
     "coap://a:99999999999/x", "http://a/b", "a/b?c&d=%zz", "soil/../../x", "9999999999y", "1979",
     "0001-01-01", "9999-12-31T23:59:59+23:59", "{}", "null", "true", "--", "-", ":", "1:2:3", "@",
     "84" * 40_000, "8443a1", "zz", "0x", "f" * 16,
@@ -292,7 +292,7 @@ def test_no_change_of_a_capsule_is_a_bug(template: Rig) -> None:
 
 
 def test_a_uri_that_is_none_is_wrong_usage(template: Rig) -> None:
-    for text in ("coap://[/x", "coap://[::1]/x", "coap://a:b/x", "coap://a:0/x", "coap:///x"):
+    for text in ("coap://[/x", "coap://[::g]/x", "coap://a:b/x", "coap://a:0/x", "coap:///x"):
         ran = run(template, "get", text)
         assert ran.code == 2 and text.partition("/x")[0][7:] in ran.err, (text, ran.err)
 
