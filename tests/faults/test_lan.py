@@ -96,6 +96,20 @@ def test_a_search_lists_hosts_and_devices_on_every_interface(
         assert all(one["verified"] for one in found), found
 
 
+def test_nodes_at_fixed_addresses_and_other_ports_are_found(tmp_path: Path) -> None:
+    with lan(tmp_path, "gate", "soil", "desk") as field:
+        field.net.ip("soil", "address add 2001:db8:77::3/64 dev eth0 nodad")
+        field.net.ip("desk", "address add 2001:db8:77::2/64 dev eth0 nodad")
+        desk = field.folder("desk", OPERATOR)
+        field.folder("gate")
+        field.folder("soil")
+        field.run_node("gate", "--listen", f"{field.net.address('gate')}:{PORT}")
+        field.run_node("soil", "--listen", "[2001:db8:77::3]:7000")
+        found = field.writ_json("desk", "discover", "--node", desk)["nodes"]
+        addresses = {one["address"] for one in found}
+        assert addresses == {f"{field.net.address('gate')}:{PORT}", "[2001:db8:77::3]:7000"}
+
+
 def test_commands_find_a_gateway_where_the_node_is_told_to_look(tmp_path: Path) -> None:
     with lan(tmp_path, "gate", "soil", "desk") as field:
         address = f"{field.net.address('gate')}:{PORT}"

@@ -233,6 +233,11 @@ class ScopeNode(ReportingNode):
         assert self.link is not None
         return self.link.sockets
 
+    def join_groups(self) -> None:
+        """As `HostNode`, but a failure at the start is final: the selector has the sockets then."""
+        if not self.undiscoverable:
+            super().join_groups()
+
     def on_readable(self) -> None:
         """Handle the datagrams that have arrived."""
         assert self.link is not None

@@ -132,17 +132,24 @@ class HostUdpLink:
             groups += [(socket.AF_INET, group) for group in _GROUPS4]
         if self._family == socket.AF_INET6:
             groups += [(socket.AF_INET6, group) for group in _GROUPS6]
-        for family, group in groups:
-            if has_all:
-                self._groups.append((self.socket, family, group))
-                continue
-            # a link-local group has a socket for each interface, which tells it by its zone
-            zones = multicast_interfaces() if group.startswith("ff02") else [0]
-            for zone in zones:
-                address = (group, GROUP_PORT, 0, zone) if zone else (group, GROUP_PORT)
-                made = self._open(family, address, is_shared=True)
-                self.sockets.append(made)
-                self._groups.append((made, family, group))
+        if has_all:
+            self._groups = [(self.socket, family, group) for family, group in groups]
+            return
+        opened = []
+        try:
+            for family, group in groups:
+                # a link-local group has a socket for each interface, which tells it by its zone
+                for zone in multicast_interfaces() if group.startswith("ff02") else [0]:
+                    address = (group, GROUP_PORT, 0, zone) if zone else (group, GROUP_PORT)
+                    made = self._open(family, address, is_shared=True)
+                    opened.append((made, family, group))
+        except OSError:
+            for made, _, _ in opened:
+                self._poll.unregister(made)
+                made.close()
+            raise
+        self._groups = opened
+        self.sockets += [made for made, _, _ in opened]
 
     def _join(self, one: socket.socket, family: socket.AddressFamily, group: str) -> None:
         packed = socket.inet_pton(family, group)

@@ -117,3 +117,21 @@ def test_the_table_of_sources_is_bounded(
     link.send(inet.text(client.getsockname()), b"news")
     assert client.recvfrom(64)[1][0] == "127.0.0.7"
     link.close()
+
+
+def test_a_port_that_another_process_has_is_reported_and_tried_again() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        try:
+            other.bind(("0.0.0.0", udplink.GROUP_PORT))
+        except OSError:
+            pytest.skip("a node of this machine has the port")
+        link = HostUdpLink("127.0.0.1:0")
+        with pytest.raises(OSError):
+            link.join_groups()
+        # nothing of it is left to wait for
+        assert link.sockets == [link.socket] and link.receive(1) is None
+    link.join_groups()
+    assert len(link.sockets) == 2
+    link.join_groups()
+    assert len(link.sockets) == 2
+    link.close()
