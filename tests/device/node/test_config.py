@@ -93,7 +93,7 @@ def test_an_ipv6_address_of_a_peer_has_brackets():
             good = ["[2001:db8::1]:5683", "[::1]:5683", "[fe80::1%2]:1", "10.0.0.1"]
             folder.write(json.dumps({field: good, "listen": "[::]:5683"}))
             config, lock = read_config(folder.path)
-            assert config[field] == [*good[:3], "10.0.0.1:5683"]
+            assert config[field] == good[:3] + ["10.0.0.1:5683"]
             if lock:
                 lock.close()
             for wrong in (
