@@ -39,6 +39,8 @@ def test_numbers() -> None:
 
 
 def test_settings() -> None:
-    table = {row[0]: row[1] for row in rows(WIRE, "key", "value") if row[0] == "`baud`"}
+    table = {
+        row[0]: row[1] for row in rows(WIRE, "key of a serial link", "value") if row[0] == "`baud`"
+    }
     assert f"{port._BAUD} if absent" in table["`baud`"]
     assert LINKS[SerialLink.kind] == "serial"
