@@ -18,7 +18,7 @@ from .complete import member_names
 from .delivery import deliver_option
 from .options import scope_option, timeout_option, yes_option
 from .output import Output, command
-from .policy import finish_change, issue_change, resume_change, warn_of_room
+from .policychange import finish_change, issue_change, resume_change, warn_of_room
 from .signers import SigningOptions, issuing, open_scope, signing_options
 
 
