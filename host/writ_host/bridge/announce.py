@@ -13,7 +13,7 @@ from writ.authority.capsule import Member
 
 from . import discovery, topics
 from .discovery import Device
-from .settings import Settings
+from .settings import Reading, Settings
 from .spool import Spool
 
 # Publishes a retained message: topic, payload.
@@ -35,6 +35,9 @@ class Announcer:
         self._states: dict[str, str] = {}
         self._announced = spool.announced()
         self._devices: dict[str, Device] = {}
+        self._readings: dict[str, list[Reading]] = {name: [] for name in settings.nodes}
+        for one in settings.readings:
+            self._readings[one.node].append(one)
         self._restore()
 
     @property
@@ -61,9 +64,12 @@ class Announcer:
         self._set(member.name, topics.ONLINE)
         device = self._device(member.name, bytes(member.node_id))
         if self._devices.get(member.name) != device:
-            self._devices[member.name] = device
+            before, self._devices[member.name] = self._devices.get(member.name), device
             if self._is_connected:
-                self.announce()
+                self._announce_device(device)
+                if before and before.identifier != device.identifier:
+                    # another key has the name
+                    self._remove(before.topic(self._settings.discovery))
 
     def silent(self, node: str) -> None:
         """A node did not answer: it is offline."""
@@ -76,29 +82,35 @@ class Announcer:
 
     def announce(self) -> None:
         """Publish the discovery of all known nodes, and remove what is not there any more."""
-        for topic, found in self.configs().items():
-            before = self._announced.get(topic)
-            reduced = discovery.without(before, found) if before else None
-            if reduced is not None:
-                self._publish(topic, _encoded(reduced))
-            self._publish(topic, _encoded(found))
-            self._remember(topic, _encoded(found))
-        for topic in [one for one in self._announced if self._is_gone(one)]:
+        prefix = self._settings.discovery
+        known = set()
+        if prefix:
+            found = discovery.bridge_config(self._scope, self._me)
+            self._announce_config(self._me.topic(prefix), found)
+            known = {one.topic(prefix) for one in (self._me, *self._devices.values())}
+        for device in self._devices.values():
+            self._announce_device(device)
+        for topic in [one for one in self._announced if one not in known]:
+            self._remove(topic)
+
+    def _announce_device(self, device: Device) -> None:
+        if self._settings.discovery:
+            readings = self._readings[device.name]
+            found = discovery.config(self._scope, device, self._me.name, readings)
+            self._announce_config(device.topic(self._settings.discovery), found)
+
+    def _announce_config(self, topic: str, found: dict[str, object]) -> None:
+        before = self._announced.get(topic)
+        reduced = discovery.without(before, found) if before else None
+        if reduced is not None:
+            self._publish(topic, _encoded(reduced))
+        self._publish(topic, _encoded(found))
+        self._remember(topic, _encoded(found))
+
+    def _remove(self, topic: str) -> None:
+        if topic in self._announced:
             self._publish(topic, b"")
             self._remember(topic, b"")
-
-    def configs(self) -> dict[str, dict[str, object]]:
-        """{topic: message} of the discovery, of the nodes whose node id is known."""
-        prefix = self._settings.discovery
-        if not prefix:
-            return {}
-        found = {self._me.topic(prefix): discovery.bridge_config(self._scope, self._me)}
-        for name, device in self._devices.items():
-            readings = [one for one in self._settings.readings if one.node == name]
-            found[device.topic(prefix)] = discovery.config(
-                self._scope, device, self._me.name, readings
-            )
-        return found
 
     # --- what is known ----------------------------------------------------------------------------
 
@@ -119,9 +131,6 @@ class Announcer:
                 device = self._device(name, node_id)
                 if device.topic(self._settings.discovery) == topic:
                     self._devices[name] = device
-
-    def _is_gone(self, topic: str) -> bool:
-        return topic not in self.configs()
 
     def _remember(self, topic: str, payload: bytes) -> None:
         if self._announced.get(topic, b"") == payload:

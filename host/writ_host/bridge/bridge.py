@@ -226,7 +226,7 @@ class Bridge:
                 message = inbox.take()
                 if message is None:
                     break
-                self._receive(message, now_ms)
+                self._receive_safely(message, now_ms)
         if self.carrier:
             self.carrier.tick(now_ms, is_idle=not len(self.broker.bulk_inbox))
         if self.node.authority.me is not None:
@@ -238,6 +238,16 @@ class Bridge:
         if now_ms >= self._housekeeping_ms:
             self._housekeeping_ms = now_ms + HOUSEKEEPING_MS
             self._housekeep(now_ms)
+
+    def _receive_safely(self, message: Received, now_ms: int) -> None:
+        try:
+            self._receive(message, now_ms)
+        except (HostError, MemoryError):
+            # of this machine
+            raise
+        except Exception as error:  # noqa: BLE001 - one message must not end a bridge
+            self.node.count(error)
+            self.node.defects.report(error, f"topic {message.topic}", message.payload)
 
     def _receive(self, message: Received, now_ms: int) -> None:
         if message.topic.startswith(self._prefix):

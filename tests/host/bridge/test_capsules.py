@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from attack_rig import RULES, AttackedField, post, wait
 from bridge_rig import READ, BridgeProcess, Site, prefix, running, toml
-from field_rig import OPERATOR
+from field_rig import OPERATOR, write_book
 from interop_rig import HOST, free_port
-from mosquitto_rig import Client, Mosquitto, needs_mosquitto, wait_for
+from mosquitto_rig import Client, Mosquitto, ask, needs_mosquitto, properties, wait_for
 
 from writ import crypto
 from writ.authority import capsule
@@ -120,10 +120,16 @@ def test_a_blank_bridge_is_admitted_over_the_broker(
     path = field.root / "blank"
     path.mkdir()
     field.scope.configure(path, "blank", listen=f"{HOST}:{free_port()}")
-    (path / "bridge.toml").write_text(toml(broker.port, ""))
+    (path / "bridge.toml").write_text(toml(broker.port, "[requests]\n"))
+    write_book(path, **{"north-soil": north.device.address})
     blank = BridgeProcess(path).start()
     try:
         wait_for(lambda: blank.metric("epoch") == 1)
+        # before that it can do nothing, and says so
+        with Client(broker.port) as client:
+            topic = f"writ/{field.scope.id.hex()}/north-soil/temp/get"
+            assert properties(ask(client, topic))["refusal"] == "NoScope"
+        assert blank.metric("defects_total") == 0
         # its membership is certified elsewhere, and comes by the other site
         private = bytes(Store(FileFlash(str(path))).load("key"))
         raw = field.scope.member(private, "blank", 4000, OPERATOR)

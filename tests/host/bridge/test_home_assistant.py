@@ -112,6 +112,39 @@ def test_states_are_published_when_they_change_and_at_each_connection(tmp_path: 
     spool.close()
 
 
+def test_a_node_that_answers_first_is_announced_alone_and_a_new_key_replaces_it(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "bridge.toml"
+    file.write_text(toml(1, "".join(ONE.replace("soil", f"n{n}") for n in range(5))))
+    spool = Spool(tmp_path / "spool.db", 1 << 20, 60)
+    said: list[tuple[str, bytes]] = []
+    announcer = Announcer(
+        settings.read(file),
+        bytes(8),
+        Device(NAME, b"a bridge", "test"),
+        spool,
+        lambda *what: said.append(what),
+    )
+    announcer.connected()
+
+    def answer(name: str, node_id: bytes) -> list[tuple[str, bytes]]:
+        said.clear()
+        member: Any = Member.__new__(Member)
+        member.name, member.node_id = name, node_id
+        announcer.answered(member)
+        return [one for one in said if "/device/" in one[0]]
+
+    for n in range(5):
+        ((topic, payload),) = answer(f"n{n}", bytes([n]) * 8)
+        assert check_message(topic, payload)["device"]["name"] == f"n{n}"
+    assert answer("n1", bytes([1]) * 8) == []
+    (_, new), (topic, gone) = answer("n1", b"replaced")
+    assert (topic, gone) == (f"homeassistant/device/writ_{'01' * 8}/config", b"")
+    assert json.loads(new)["device"]["serial_number"] == b"replaced".hex()
+    spool.close()
+
+
 def test_what_the_file_no_longer_names_is_removed(field: Field, broker: Mosquitto) -> None:
     soil, gone = field.device("soil"), field.device("gone")
     more = TWO + ONE.replace("soil", "gone")
