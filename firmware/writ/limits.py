@@ -222,6 +222,11 @@ JOIN_AIRTIME_PERMILLE = 5
 JOIN_FRAMES_BURST = 32
 JOIN_FRAMES_REFILL_MS = 1000
 
+# A line of a LoRa modem: 255 bytes as hex, with RSSI and SNR before them.
+MODEM_LINE_BYTES_MAX = 544
+# A frame is dropped when a modem has found the channel busy so many times.
+MODEM_TRIES_MAX = 5
+
 # Records in flash: the largest is a policy's payload with an amendment, each as long as a capsule
 # may be. Writing one takes about five times as much of the heap.
 RECORD_BYTES_MAX = 2560

@@ -32,6 +32,7 @@ BACKENDS = {
     "Crypto": "writ.crypto.pycryptodome",
     "cryptography": "writ.crypto.openssl",
     "serial": "writ.link.pyserial",
+    "lora": "writ.link.radio",
 }
 
 # What a module imports on CPython only: the lock of a folder.

@@ -1,0 +1,205 @@
+"""Radios on SPI, SX1262 and SX1276, as a frame link: by micropython-lib's package `lora`.
+
+Install it on the board: `mpremote mip install lora-sync lora-sx126x` (or lora-sx127x). Source:
+micropython-lib, micropython/lora/README.md, sections "Low-level API" and "Modem configuration".
+
+config.json: "spi" (number) and "cs", and where the board has them "sck", "mosi", "miso", "reset";
+SX1262: "busy", "dio1" and "tcxo_mv" (the voltage of an oscillator that DIO3 feeds); SX1276: "dio0".
+
+The package has no channel activity detection, so the link does not listen before it sends; only a
+frame that has arrived already is read first.
+"""
+
+from ..compat import const
+from ..errors import UsageError
+from .lora import LORA, PREAMBLE, Settings
+
+_FRAME_BYTES = const(255)
+_SPI_HZ = const(2000000)
+# The radio has room for one frame, and the shortest takes 15 ms at 125 kHz.
+_POLL_MS = const(10)
+_MARGIN_MS = const(500)
+_RETRY_MS = const(1000)
+_RETRY_LONGEST_MS = const(30000)
+
+
+def radio_settings(config, settings):
+    """The channel as the package takes it (`lora_cfg`)."""
+    channel = {
+        "freq_khz": settings.frequency_khz,
+        "sf": settings.spreading_factor,
+        "bw": str(settings.bandwidth_khz),
+        "coding_rate": settings.coding_rate,
+        "preamble_len": PREAMBLE,
+        # off after a reset of the SX1276, though the package takes it for on
+        "crc_en": True,
+        # as AT+SYNCWORD of the RAK3172: of networks other than LoRaWAN
+        "syncword": 0x12,
+        "output_power": settings.power_dbm,
+    }
+    if config["modem"] == "sx1276":
+        # boards connect the antenna to this output, which has more power
+        channel["tx_ant"] = "PA_BOOST"
+    return channel
+
+
+def open_radio(config, settings):
+    """The radio of a link's entry, set up, by the package `lora`.
+
+    Raises `ImportError` without the package, `RuntimeError` or `OSError` if no radio answers.
+    """
+    import lora
+    from machine import SPI, Pin
+
+    def pin(name):
+        return Pin(config[name]) if name in config else None
+
+    wires = {name: Pin(config[name]) for name in ("sck", "mosi", "miso") if name in config}
+    spi = SPI(config["spi"], baudrate=_SPI_HZ, **wires)
+    channel = radio_settings(config, settings)
+    if config["modem"] == "sx1276":
+        return lora.SX1276(spi, pin("cs"), dio0=pin("dio0"), reset=pin("reset"), lora_cfg=channel)
+    return lora.SX1262(
+        spi,
+        pin("cs"),
+        pin("busy"),
+        dio1=pin("dio1"),
+        dio3_tcxo_millivolts=config.get("tcxo_mv"),
+        reset=pin("reset"),
+        lora_cfg=channel,
+    )
+
+
+class SpiLink:
+    """A frame link. config: its entry of "links" in config.json; opener: in the place of
+    `open_radio`.
+
+    counters: "BadFrame" (CRC), "NoAnswer" (a frame that never left), "Reopened".
+    """
+
+    kind = LORA
+    mtu = _FRAME_BYTES
+    handle = None  # a radio on SPI is polled
+
+    def __init__(self, config, opener=open_radio):
+        self.settings = Settings(config)
+        self.duty_cycle_permille = self.settings.duty_cycle_permille
+        is_sx1262 = config["modem"] == "sx1262"
+        for field in ("spi", "cs", "busy") if is_sx1262 else ("spi", "cs"):
+            if type(config.get(field)) is not int:
+                raise UsageError('links: "' + field + '" is not a number')
+        highest = 22 if is_sx1262 else 20
+        self.settings.check(2 <= self.settings.power_dbm <= highest, "2 to %d dBm" % highest)
+        self._config = config
+        self._opener = opener
+        self.counters = {}
+        self.error = None  # why there is no radio, as text
+        self._radio = None
+        self._was_open = False
+        self._due_ms = 0  # when the radio is opened again; None after `close`
+        self._retry_ms = _RETRY_MS
+        self._ends_ms = None  # when a frame must have left; None: none is under way
+        self._held = None  # a frame that arrived before another was sent
+        self._crc_errors = 0
+
+    def receive(self, now_ms):
+        """(frame, SNR in dB) or None. Never waits for a frame."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            return held
+        if self._radio is None and not self._open(now_ms):
+            return None
+        try:
+            return self._poll(now_ms)
+        except (OSError, RuntimeError) as error:
+            self._lose(error, now_ms)
+        return None
+
+    def send(self, frame, now_ms):
+        """Send a frame (bytes). False if there is no radio, or it sends another one.
+
+        Raises `UsageError` unless the frame has 1 to `mtu` bytes.
+        """
+        if not 0 < len(frame) <= self.mtu:
+            raise UsageError("a frame of %d bytes" % len(frame))
+        if self._radio is None:
+            return False
+        try:
+            if self._held is None:
+                # sending empties the radio
+                self._held = self._poll(now_ms)
+            if self._ends_ms is not None:
+                return False
+            self._radio.prepare_send(frame)
+            self._radio.start_send()
+        except (OSError, RuntimeError) as error:
+            self._lose(error, now_ms)
+            return False
+        self._ends_ms = now_ms + self.airtime_us(len(frame)) // 1000 + _MARGIN_MS
+        return True
+
+    def airtime_us(self, length):
+        """Microseconds on air of a frame of `length` bytes."""
+        return self.settings.airtime_us(length)
+
+    def next_ms(self, now_ms):
+        """In how many ms `receive` should be called; None after `close`."""
+        if self._held is not None:
+            return 0
+        if self._radio is None:
+            return None if self._due_ms is None else max(0, self._due_ms - now_ms)
+        return 0 if self._radio.irq_triggered() else _POLL_MS
+
+    def close(self):
+        """Put the radio to sleep."""
+        if self._radio is not None:
+            self._radio.sleep()
+        self._radio = self._due_ms = None
+
+    def _open(self, now_ms):
+        if self._due_ms is None or now_ms < self._due_ms:
+            return False
+        try:
+            self._radio = self._opener(self._config, self.settings)
+            self._radio.start_recv(continuous=True)
+        except (OSError, RuntimeError, ValueError) as error:
+            self._lose(error, now_ms)
+            return False
+        if self._was_open:
+            self._count("Reopened")
+        self._was_open = True
+        self._retry_ms = _RETRY_MS
+        self._crc_errors = 0
+        self.error = None
+        return True
+
+    def _lose(self, error, now_ms):
+        self._radio = self._ends_ms = None
+        self.error = str(error)
+        self._due_ms = now_ms + self._retry_ms
+        self._retry_ms = min(2 * self._retry_ms, _RETRY_LONGEST_MS)
+
+    def _poll(self, now_ms):
+        radio = self._radio
+        if self._ends_ms is not None:
+            if radio.poll_send() is True:
+                if now_ms >= self._ends_ms:
+                    self._count("NoAnswer")
+                    self._ends_ms = None
+                    radio.standby()
+                    radio.start_recv(continuous=True)
+                return None
+            self._ends_ms = None
+        found = radio.poll_recv()
+        if radio.crc_errors != self._crc_errors:
+            self._crc_errors = radio.crc_errors
+            self._count("BadFrame")
+        if found is False:
+            radio.start_recv(continuous=True)
+        if found is True or not found:
+            return None
+        # the package gives quarters of a dB
+        return bytes(found), (found.snr + 2) // 4
+
+    def _count(self, name):
+        self.counters[name] = self.counters.get(name, 0) + 1
