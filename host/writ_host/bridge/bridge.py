@@ -159,7 +159,8 @@ class Bridge:
 
     def _make_broker(self) -> Broker:
         will = topics.state(self.scope, self.me.name), topics.OFFLINE.encode()
-        subscriptions = []
+        # one that nothing answers: a connection begins with the answer to a subscription
+        subscriptions = [Subscription(topics.check(self.scope, self.me.name), stored=False)]
         if self.settings.discovery:
             # what is stored there would be an old start of Home Assistant
             status = f"{self.settings.discovery}/{_HA_STATUS}"

@@ -4,7 +4,9 @@ The thread connects, again and again with growing pauses, and subscribes. It han
 arrives to the bridge's loop through bounded queues, and decides nothing.
 
 1. The session ends with the connection, so the broker keeps no request for a bridge that is away.
-2. A message with QoS 1 that was under way is sent again after a new connection, by paho.
+2. A message with QoS 1 that was under way is sent again after a new connection, by paho. The answer
+   to the subscription comes after that, and only then is there a connection for the bridge: else a
+   new reading could overtake an older one.
 3. The broker may be hostile: what it sends is bounded before it is queued, and an exception in the
    thread costs the connection, which the loop makes anew.
 """
@@ -48,7 +50,7 @@ _RETRY_S, _RETRY_S_MAX = 1, 60
 
 @dataclass(frozen=True)
 class Connected:
-    """A connection is made, and all subscriptions are requested."""
+    """A connection is made, and the broker has answered the subscription."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,10 @@ class _Client(paho.Client):
 
 
 class Broker:
-    """One client of a broker. client_id: at most 23 bytes; will: the topic of its last will.
+    """One client of a broker. client_id: 23 bytes at most; will: topic and payload of its will.
 
-    bulk: prefix of the topics that have a queue of their own. Made by `start`; `events`, `inbox`
-    and `bulk_inbox` are read by one other thread.
+    subscriptions: one at least; bulk: prefix of the topics that have a queue of their own. Made by
+    `start`; `events`, `inbox` and `bulk_inbox` are read by one other thread.
     """
 
     def __init__(
@@ -230,10 +232,7 @@ class Broker:
         self.packet_bytes_max = min(limit, SENT_BYTES_MAX)
         self._has_retain = getattr(properties, "RetainAvailable", 1) == 1
         wanted = [(one.topic, _options(one)) for one in self._subscriptions]
-        if wanted:
-            client.subscribe(wanted)
-        self.is_connected = True
-        self.events.append(Connected())
+        client.subscribe(wanted)
 
     def _on_connect_fail(self, client: Any, _: Any) -> None:
         where = f"{self._settings.host}:{self._settings.port}"
@@ -248,6 +247,9 @@ class Broker:
         self._is_refused = False
 
     def _on_subscribe(self, _: Any, __: Any, ___: int, codes: Any, ____: Any) -> None:
+        if not self.is_connected:
+            self.is_connected = True
+            self.events.append(Connected())
         refused = [str(code) for code in codes if code.is_failure]
         if refused:
             self.events.append(Unsubscribed(f"the broker refused a subscription: {refused[0]}"))

@@ -10,7 +10,7 @@ from ..errors import NotReachable, RefusedByNode
 from ..node.folder import NodeFolder
 from . import topics
 from .bridge import device_of
-from .broker import Acknowledged, Broker, Connected, Disconnected
+from .broker import Acknowledged, Broker, Connected, Disconnected, Subscription
 from .settings import Settings
 
 CONNECT_S = 20.0
@@ -39,11 +39,11 @@ def check(folder: NodeFolder, settings: Settings, connect_s: float = CONNECT_S) 
     me, scope = device_of(folder), bytes(node.authority.scope)
     # another client id: a broker disconnects the older of two clients with the same one
     client_id = f"writ-{me.node_id.hex()[:8]}-check"
-    broker = Broker(settings.broker, client_id, None, ())
+    topic = topics.check(scope, me.name)
+    broker = Broker(settings.broker, client_id, None, [Subscription(topic)])
     broker.start()
     try:
         _await_connection(broker, connect_s)
-        topic = topics.check(scope, me.name)
         reason = _publish(broker, topic)
         if reason:
             raise RefusedByNode(

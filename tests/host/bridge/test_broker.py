@@ -15,7 +15,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from field_rig import Field, writ, writ_json
 from interop_rig import HOST, free_port
-from mosquitto_rig import CONNACK, Client, Impostor, Mosquitto, needs_mosquitto, wait_for
+from mosquitto_rig import (
+    CONNACK,
+    Client,
+    Impostor,
+    Mosquitto,
+    Recorder,
+    needs_mosquitto,
+    wait_for,
+)
 
 from writ_host.bridge import broker as brokers
 from writ_host.bridge.broker import Broker, Connected, Disconnected, Subscription
@@ -160,7 +168,7 @@ def test_the_inbox_is_bounded(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 def test_a_message_above_the_brokers_limit_is_not_sent(tmp_path: Path) -> None:
     lines = ("max_packet_size 1000",)
     with Mosquitto(tmp_path / "mosquitto", *lines) as broker:
-        found = client_of(broker.port)
+        found = client_of(broker.port, "x")
         try:
             wait_for(lambda: found.is_connected)
             assert found.publish("t", bytes(2000), False) is None
@@ -175,8 +183,8 @@ def test_a_broker_that_acknowledges_nothing_does_not_fill_the_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(brokers, "QUEUED_MAX", 40)
-    server = Impostor(CONNACK, is_kept=True)
-    found = client_of(server.port)
+    server = Recorder(first=1_000_000)
+    found = client_of(server.port, "x")
     try:
         wait_for(lambda: found.is_connected)
         sent = [found.publish("t", b"x", False) for _ in range(60)]
@@ -224,7 +232,7 @@ def test_garbage_costs_the_connection_and_not_the_bridge(field: Field, data: byt
 
 
 def test_events_name_the_reason(tmp_path: Path) -> None:
-    found = client_of(free_port())
+    found = client_of(free_port(), "x")
     try:
         wait_for(lambda: found.events)
         event: Any = found.events.popleft()

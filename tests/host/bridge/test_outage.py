@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 from bridge_rig import BridgeProcess, bridge_folder, toml
 from field_rig import Field
-from mosquitto_rig import CONNACK, Client, Impostor, Mosquitto, needs_mosquitto, wait_for
+from mosquitto_rig import (
+    Client,
+    Mosquitto,
+    Recorder,
+    needs_mosquitto,
+    wait_for,
+)
 
 from writ_host.bridge.broker import IN_FLIGHT_MAX
 from writ_host.bridge.spool import Spool
@@ -111,7 +117,7 @@ def test_a_killed_bridge_publishes_what_it_had_spooled_exactly_once(
 
 
 def test_a_killed_bridge_has_what_was_not_acknowledged(field: Field) -> None:
-    server = Impostor(CONNACK, is_kept=True)
+    server = Recorder(first=1_000_000)
     device = field.device("soil")
     path = bridge_folder(field, toml(server.port, READINGS), soil=device.address)
     bridge = BridgeProcess(path).start()
@@ -124,6 +130,28 @@ def test_a_killed_bridge_has_what_was_not_acknowledged(field: Field) -> None:
     finally:
         bridge.kill()
         server.close()
+
+
+def test_no_new_reading_overtakes_one_that_is_sent_again(field: Field) -> None:
+    server = Recorder(first=5)
+    device = field.device("soil")
+    path = bridge_folder(field, toml(server.port, READINGS), soil=device.address)
+    bridge = BridgeProcess(path).start()
+    try:
+        wait_for(lambda: len(server.heard) == 2)
+        wait_for(lambda: len(readings_of(server.heard[1])) >= 12)
+        first, second = (readings_of(heard) for heard in server.heard)
+        assert second[: len(first)] == first
+        for end in ("/temp", "/note", "/level/1"):
+            assert all(a < b for a, b in pairwise(times(second, end)))
+    finally:
+        bridge.kill()
+        server.close()
+
+
+def readings_of(heard: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """The readings among messages."""
+    return [one for one in list(heard) if one[1].startswith(b'{"value"')]
 
 
 def test_bridges_that_are_killed_again_and_again_lose_nothing(

@@ -1,11 +1,12 @@
 """A real broker (Debian's mosquitto) on the loopback, and a client that records what it hears."""
 
+import contextlib
 import shutil
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -189,11 +190,10 @@ CONNACK = b"\x20\x03\x00\x00\x00"
 
 
 class Impostor:
-    """A server that answers a connection with these bytes, and keeps it or not."""
+    """A server that answers a connection with these bytes and ends it."""
 
-    def __init__(self, data: bytes, is_kept: bool = False) -> None:
-        self._data, self._is_kept = data, is_kept
-        self._links: list[socket.socket] = []
+    def __init__(self, data: bytes) -> None:
+        self._data = data
         self.accepted = 0
         self._socket = socket.create_server((HOST, 0))
         self.port = self._socket.getsockname()[1]
@@ -208,11 +208,64 @@ class Impostor:
             self.accepted += 1
             link.recv(1000)
             link.sendall(self._data)
-            self._links.append(link)
-            if not self._is_kept:
-                link.close()
+            link.close()
 
     def close(self) -> None:
         self._socket.close()
-        for link in self._links:
-            link.close()
+
+
+def packets(link: socket.socket) -> Iterator[tuple[int, bytes]]:
+    """(first byte, rest) of each MQTT packet, until the connection ends."""
+    stream = link.makefile("rb")
+    while head := stream.read(1):
+        length = shift = 0
+        while True:
+            byte = stream.read(1)[0]
+            length |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                break
+        yield head[0], stream.read(length)
+    stream.close()
+
+
+class Recorder:
+    """A broker that answers connections and subscriptions and acknowledges nothing.
+
+    heard: the topics and payloads published, for each connection; the first one is closed after
+    `first` readings, so that what is under way is sent again.
+    """
+
+    def __init__(self, first: int) -> None:
+        self.heard: list[list[tuple[str, bytes]]] = []
+        self._first = first
+        self._socket = socket.create_server((HOST, 0))
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                link, _ = self._socket.accept()
+                self.heard.append([])
+                self._talk(link, self.heard[-1])
+
+    def _talk(self, link: socket.socket, heard: list[tuple[str, bytes]]) -> None:
+        with link:
+            for kind, data in packets(link):
+                if kind >> 4 == 1:
+                    link.sendall(CONNACK)
+                elif kind >> 4 == 8:
+                    # the number of the request, no properties, and a code for each of its filters
+                    link.sendall(b"\x90\x04" + data[:2] + b"\x00\x00")
+                elif kind >> 4 == 3:
+                    size = int.from_bytes(data[:2], "big")
+                    # then number and length of the properties, which readings do not have
+                    heard.append((data[2 : 2 + size].decode(), data[5 + size :]))
+                    readings = [one for one in heard if one[1].startswith(b'{"value"')]
+                    if len(self.heard) == 1 and len(readings) >= self._first:
+                        return
+
+    def close(self) -> None:
+        """Accept no more connections."""
+        self._socket.close()
