@@ -50,6 +50,7 @@ package(  # noqa: F821
         "mesh/compress.py",
         "mesh/fragment.py",
         "mesh/frame.py",
+        "mesh/inbox.py",
         "mesh/join.py",
         "mesh/linkkey.py",
         "mesh/mesh.py",

@@ -66,6 +66,16 @@ def _check_contexts(value):
             read_entry(entry)
 
 
+def _check_links(value):
+    _check_list(value)
+    if value:
+        from .link.links import open_link
+
+        for entry in value:
+            # it opens no port yet, and names what is wrong
+            open_link(entry)
+
+
 def _check_flag(value):
     if value is not True and value is not False:
         raise ValueError
@@ -87,6 +97,8 @@ CHECKS = {
     "governors": (_check_addresses, _ADDRESSES),
     "discoverable": (_check_flag, "true or false"),
     "renew_days": (_check_days, "a number of days, 0 for never"),
+    "links": (_check_links, "a list of links (docs/wire.md)"),
+    "mesh_gateway": (_check_flag, "true or false"),
     "oscore": (_check_contexts, "a list of preshared contexts (docs/wire.md)"),
 }
 

@@ -5,6 +5,8 @@ between links, mesh and node, and makes the requests by which a node gets into t
 it: for charter and own capsule, the link key, the capsules of origins, and newer epochs.
 """
 
+import select
+
 from . import crypto
 from .authority.capsule import node_id
 from .compat import const
@@ -19,6 +21,8 @@ from .wire import coap
 from .wire.blockwise import Download
 from .wire.coap import Message
 
+# How often a node asks the gateway for its beacon, which also shows the gateway its way and name
+_BEACON_MS = const(3600000)
 # The first time-out of a CoAP message on a way of so many receipts (RFC 7252, section 4.2: 2 s)
 _RECEIPTS = const(4)
 
@@ -26,9 +30,10 @@ _RECEIPTS = const(4)
 class _Plain:
     # a request without a session, for a capsule that proves itself
 
-    def __init__(self, owner, query):
-        self._owner = owner
+    def __init__(self, node, query, done):
+        self._node = node
         self._query = query
+        self._done = done  # called with whether the capsule was received
         # a charter is longer than a block
         self._download = Download()
 
@@ -38,10 +43,10 @@ class _Plain:
         message.add(coap.URI_QUERY, self._query)
         if self._download.block2 is not None:
             message.add(coap.BLOCK2, self._download.block2)
-        return self._owner.node.client.submit(message, address, self, now_ms)
+        return self._node.client.submit(message, address, self, now_ms)
 
     def answered(self, message, address, now_ms):
-        node = self._owner.node
+        node = self._node
         node.exchanges.end(address, message.token)
         is_received = False
         try:
@@ -53,11 +58,11 @@ class _Plain:
                 is_received = True
         except Rejection as rejection:
             node.count(rejection)
-        self._owner.done(is_received)
+        self._done(is_received)
         return []
 
     def failed(self, rejection, now_ms):
-        self._owner.done(False)
+        self._done(False)
         return []
 
 
@@ -74,30 +79,52 @@ class FrameLinks:
         self.keys = node.link_keys = LinkKeys(node.store)
         self.mesh = Mesh(node.authority, self.keys, links, node.count, is_gateway)
         node.exchanges.timeout_of = self._timeout_ms
-        # at most one request is under way
+        self._inbox = []  # [(datagram, address)] that `wait` has not given yet
+        # of each kind at most one request is under way
+        self._is_fetching = False  # a capsule of another member
+        self._fetch_ms = 0  # when the next one may be fetched
         self._is_asking = False
         self._ask_ms = 0  # when the next one may be made
         self._pause_ms = PAUSE_MS
+        self._beacon_ms = 0  # when the gateway is asked for its beacon
+        self._gateway = 0  # the one that was asked
 
     def _timeout_ms(self, address):
         # of the first transmission of a CoAP message; None for an address of another link
-        if address[:5] not in ("mesh:", "join:"):
+        if not self.is_own(address):
             return None
         return _RECEIPTS * self.mesh.patience_ms()
 
+    def is_own(self, address):
+        """Whether an address is of the mesh: "mesh:1a2b" or "join:1a2b"."""
+        return address[:5] in ("mesh:", "join:")
+
     def send(self, address, data):
-        """Queue a datagram for "mesh:1a2b" or "join:1a2b"."""
+        """Queue a datagram for such an address."""
         self.mesh.send(address, data, self.node.now_ms)
 
+    def wait(self, other, wait_ms, clock):
+        """(datagram, address) of a frame link or of `other`, a UDP link; None after `wait_ms`."""
+        if not self._inbox:
+            if wait_ms:
+                poll = select.poll()
+                for handle in [other.socket] + [link.handle for link in self.links]:
+                    if handle is not None:
+                        poll.register(handle, select.POLLIN)
+                poll.poll(wait_ms)
+            self._inbox = self.receive(clock.now_ms())
+        return self._inbox.pop(0) if self._inbox else other.receive(0)
+
     def receive(self, now_ms):
-        """[(address, datagram)] that the links have for the node."""
-        found = []
+        """[(datagram, address)] that the links have for the node."""
+        found = [(data, address) for address, data in self.mesh.release(now_ms)]
         for number in range(len(self.links)):
             for _ in range(DATAGRAMS_A_STEP):
                 got = self.links[number].receive(now_ms)
                 if got is None:
                     break
-                found += self.mesh.receive(number, got[0], got[1], now_ms)
+                for address, data in self.mesh.receive(number, got[0], got[1], now_ms):
+                    found.append((data, address))
         return found
 
     def tick(self, now_ms):
@@ -118,7 +145,10 @@ class FrameLinks:
         times = [self.mesh.next_ms(now_ms), PAUSE_MS_MAX]
         times += [link.next_ms(now_ms) for link in self.links]
         if not self._is_asking:
-            times.append(max(0, self._ask_ms - now_ms) if self._question() else None)
+            is_waiting = self._question(now_ms)
+            times.append(max(0, self._ask_ms - now_ms) if is_waiting else self._beacon_in(now_ms))
+        if self.mesh.missing and not self._is_fetching:
+            times.append(max(0, self._fetch_ms - now_ms))
         return min([one for one in times if one is not None])
 
     # --- requests of the mesh ---------------------------------------------------------------------
@@ -129,23 +159,32 @@ class FrameLinks:
             # of gateways that do this at one time, the larger key wins
             key = crypto.random_bytes(KEY_BYTES)
             self.keys.offer(authority.policy, authority.epoch, key, now_ms)
+        out = self._fetch(now_ms)
         if self._is_asking or now_ms < self._ask_ms:
-            return []
-        question = self._question()
+            return out
+        question = self._question(now_ms)
         if question is None:
-            return []
+            return out
         address, query, path = question
         if address is None:
             # no neighbour was heard yet
             self.mesh.join.solicit()
             self._wait(False)
-            return []
+            return out
         self._is_asking = True
+        try:
+            return out + self._ask(address, query, path, now_ms)
+        except MemoryError:
+            # nothing was sent
+            self._is_asking = False
+            raise
+
+    def _ask(self, address, query, path, now_ms):
         if query:
-            return _Plain(self, query).send(address, now_ms)
+            return _Plain(self.node, query, self._done).send(address, now_ms)
         function = self._got_key if path == "/link" else self._got_beacon
         # over the open session with that neighbour, whatever address it had
-        member = authority.peer_by(address=int(address[5:], 16))
+        member = self.node.authority.peer_by(address=int(address[5:], 16))
         wanted = member.node_id if member else None
         session = wanted and self.node.sessions.by_peer(wanted)
         if session:
@@ -153,7 +192,33 @@ class FrameLinks:
         call = Call(address, wanted, coap.GET, PREFIX + path, (), b"", None, function)
         return self.node.client.call(call, now_ms)
 
-    def _question(self):
+    def _fetch(self, now_ms):
+        # ask for the next missing capsule, beside the other requests: those may wait for it
+        missing = self.mesh.missing
+        if not missing or self._is_fetching or now_ms < self._fetch_ms:
+            return []
+        address, origin = missing[0]
+        self._is_fetching = True
+        plain = _Plain(self.node, "a=%04x" % origin, self._fetched)
+        try:
+            return plain.send("mesh:%04x" % address, now_ms)
+        except MemoryError:
+            self._is_fetching = False
+            raise
+
+    def _fetched(self, is_received):
+        self._is_fetching = False
+        self.mesh.missing.pop(0)
+        self._fetch_ms = self.node.now_ms + (0 if is_received else PAUSE_MS)
+
+    def _beacon_in(self, now_ms):
+        # ms until the gateway is asked for its beacon; None for a node without one
+        gateway = self.mesh.routing and self.mesh.routing.gateway
+        if self._is_gateway or not gateway:
+            return None
+        return max(0, self._beacon_ms - now_ms) if gateway == self._gateway else 0
+
+    def _question(self, now_ms):
         # (address or None, query of a plain request or None, path of a protected one or None)
         node = self.node
         authority = node.authority
@@ -172,21 +237,17 @@ class FrameLinks:
         if mesh.routing.rank == NO_RANK:
             # a neighbour may hear it, and say HELLO
             return None, None, None
-        for address, origin in mesh.missing:
-            return "mesh:%04x" % address, "a=%04x" % origin, None
         for address in mesh.newer:
             return "mesh:%04x" % address, None, "/beacon"
+        if self._beacon_in(now_ms) == 0:
+            return "mesh:%04x" % mesh.routing.gateway, None, "/beacon"
         return None
 
-    def done(self, is_success):
-        """End the request under way; the next one waits longer after each failure."""
+    def _done(self, is_success):
+        # end the request under way; the next one waits longer after each failure
         self._is_asking = False
-        mesh = self.mesh
-        if mesh.join.is_joining():
-            if not is_success:
-                mesh.join.try_next()
-        elif mesh.missing:
-            mesh.missing.pop(0)
+        if not is_success and self.mesh.join.candidates:
+            self.mesh.join.try_next()
         self._wait(is_success)
 
     def _wait(self, is_success):
@@ -210,9 +271,23 @@ class FrameLinks:
                 self.mesh.join.is_stale = False
             except Rejection as rejection:
                 self.node.count(rejection)
-        self.done(is_new)
+        self._done(is_new)
 
     def _got_beacon(self, answer):
         # what the handshake and the answer have told of the peer's epoch is pulled by sync.py
         self.mesh.newer.clear()
-        self.done(answer.code != 0)
+        if answer.code:
+            self._gateway = self.mesh.routing.gateway
+            self._beacon_ms = self.node.now_ms + _BEACON_MS
+        self._done(answer.code != 0)
+
+
+def start(node):
+    """The `FrameLinks` of an agent whose config.json has "links". Raises `UsageError`."""
+    links = []
+    for entry in node.config["links"]:
+        # loaded for nodes with such links only
+        from .link.links import open_link
+
+        links.append(open_link(entry))
+    return FrameLinks(node, links, node.config.get("mesh_gateway", False))

@@ -214,8 +214,9 @@ JOINERS_MAX = 8
 CANDIDATES_MAX = 4
 # Receipts and greetings that wait for a link: more mean a flood.
 URGENT_MAX = 4
-# Member capsules to ask neighbours for.
+# Member capsules to ask neighbours for, and messages that wait for them.
 MISSING_MAX = 4
+PARKED_MAX = 2
 # Airtime of the join class, in 1/1000 of an hour, for a node that knows no policy yet. And frames
 # of strangers that are handled: a burst, and the ms until one more is.
 JOIN_AIRTIME_PERMILLE = 5
@@ -262,6 +263,7 @@ if not MICROPYTHON and os.getenv("WRIT_LIMITS") != "device":
     JOINERS_MAX = 64
     URGENT_MAX = 32
     MISSING_MAX = 64
+    PARKED_MAX = 32
     ROUTES_KEPT_MAX = 4096
     GROUP_ANSWER_REFILL_MS = 200
     GROUP_ANSWERS_MAX = 64

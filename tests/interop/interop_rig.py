@@ -284,7 +284,7 @@ class Relay:
         self._outside.close()
 
 
-def commands(tree: Path) -> dict[str, tuple[list[str], dict[str, str]]]:
+def commands(tree: Path, heap: str = HEAP) -> dict[str, tuple[list[str], dict[str, str]]]:
     """{interpreter: (command, environment)}; `tree` holds writ/**.mpy and the programs."""
     found = {
         "cpython": (
@@ -295,7 +295,7 @@ def commands(tree: Path) -> dict[str, tuple[list[str], dict[str, str]]]:
     micropython = build_mpy.find_micropython()
     if micropython:
         found["micropython"] = (
-            [micropython, "-X", f"heapsize={HEAP}"],
+            [micropython, "-X", f"heapsize={heap}"],
             {**os.environ, "MICROPYPATH": f"{tree}:.frozen"},
         )
     return found

@@ -15,6 +15,8 @@ from ..compat import const, random_bytes
 from ..limits import HOPS_MAX, PARENTS_MAX
 
 NO_RANK = 255
+# The kind of a HELLO among control frames (neighbour.py has the others), and its content
+HELLO = 3
 HELLO_BYTES = 6
 _COST_MAX = const(65535)
 _PROBE_BYTES = const(50)

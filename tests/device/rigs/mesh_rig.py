@@ -138,6 +138,7 @@ class Air:
     def step(self):
         """Send what the nodes have, and let those who hear it receive it."""
         for node in self.nodes:
+            node.got += node.mesh.release(self.now_ms)
             node.mesh.tick(self.now_ms)
             for link in range(len(node.links)):
                 data = node.mesh.outgoing(link, self.now_ms)

@@ -25,7 +25,7 @@ from writ.mesh.frame import (
     Frame,
     decode,
 )
-from writ.mesh.mesh import HELLO
+from writ.mesh.routing import HELLO
 
 TEXT = " ".join(PROSE.split())
 KEY = bytes(range(16))

@@ -13,7 +13,7 @@ import succession_rig
 from docs_rig import FENCE, HUB, PUMP, WIRE, groups, raw, rows, rule, ticked
 from fakeflash import MemoryFlash
 
-from writ import agent, cbor, crypto, limits, startup
+from writ import agent, cbor, crypto, framelinks, limits, startup
 from writ.authority import capsule
 from writ.authority.authority import Authority
 from writ.authority.store import Store
@@ -237,7 +237,9 @@ def test_the_slot_is_one_record() -> None:
 
 
 def test_config_keys_are_those_that_the_agent_reads() -> None:
-    source = Path(agent.__file__).read_text() + Path(startup.__file__).read_text()
+    source = "".join(
+        Path(str(module.__file__)).read_text() for module in (agent, startup, framelinks)
+    )
     named = [ticked(row[0])[0] for row in rows(WIRE, "key", "value")]
     assert set(named) == set(re.findall(r'config\.(?:get|setdefault)\("(\w+)"', source))
     inner = [ticked(row[0])[0] for row in rows(WIRE, "key of an `oscore` entry", "value, in hex")]

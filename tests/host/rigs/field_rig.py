@@ -77,6 +77,9 @@ node.run()
 class FieldScope(Scope):
     """A scope with role names, and policies with different rules and revoked nodes."""
 
+    # of the policies: [[class, send, relay, links, hops, airtime, priority]]
+    routes: tuple[list[int], ...] = ()
+
     def __init__(self) -> None:
         super().__init__()
         self.policies = [self.next_policy(RULES)]
@@ -86,7 +89,7 @@ class FieldScope(Scope):
         policies = getattr(self, "policies", [])
         head = capsule.head(capsule.parse(policies[-1]).payload) if policies else self.head
         epoch = len(policies) + 1
-        body = [epoch, head, rules, [], sorted(revoked), {1: ROLE_NAMES}]
+        body = [epoch, head, rules, list(self.routes), sorted(revoked), {1: ROLE_NAMES}]
         payload = capsule.build(capsule.POLICY, body, iat=interop_rig.FOUNDED + epoch)
         return self.certify(payload)
 
@@ -175,6 +178,7 @@ class Field:
         self.scope = FieldScope()
         self._tree = tree
         # without MicroPython for this platform the same program runs on CPython
+        self.heap = interop_rig.HEAP  # of devices on MicroPython
         self.interpreter = "micropython" if "micropython" in commands(tree) else "cpython"
         self._processes: list[Process] = []
         self._commands: list[subprocess.Popen[str]] = []
@@ -192,7 +196,8 @@ class Field:
         """A device with the resources of PROGRAM, running."""
         port = free_port()
         path = self.folder(name, roles, listen=f"{HOST}:{port}", **config)
-        command, environment = commands(self._tree)[interpreter or self.interpreter]
+        found = commands(self._tree, self.heap)
+        command, environment = found[interpreter or self.interpreter]
         program = str(self._tree / "device.py")
         return self._start(Process(path, port, [*command, program, str(path)], environment))
 

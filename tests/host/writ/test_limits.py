@@ -44,6 +44,7 @@ HOST = {
     "JOINERS_MAX": 64,
     "URGENT_MAX": 32,
     "MISSING_MAX": 64,
+    "PARKED_MAX": 32,
     "ROUTES_KEPT_MAX": 4096,
 }
 

@@ -81,7 +81,7 @@ def observations() -> Net:
             net.send("soil", soil.notify("temp", net.now_ms))
             net.run()
     net.ask("gw", "soil", "temp", observe=False)
-    net.nodes["gw"].exchanges._pending.clear()
+    net.nodes["gw"].exchanges.pending.clear()
     # the observer does not know the next one
     net.call("soil", "gw", "hello")
     net.run()

@@ -1,0 +1,246 @@
+"""Received frames: the checks in their order, the cheap ones first.
+
+Version and scope tag, class, receiver, neighbour, MIC, counter; then the policy: link, hops, roles.
+What fails costs a counter and nothing else: no airtime, no table, no line of a log. An authentic
+frame gets a receipt, whatever the policy says of it: it would only be sent again.
+"""
+
+from ..authority.ratelimit import TokenBucket
+from ..compat import const
+from ..errors import (
+    BadFrame,
+    BadMic,
+    RateLimited,
+    Rejection,
+    Replayed,
+    UnknownNeighbour,
+    UnknownOrigin,
+)
+from ..limits import (
+    DOUBTS_MAX,
+    GREETING_BURST,
+    GREETING_REFILL_MS,
+    MISSING_MAX,
+    PARKED_MAX,
+    RECEIPTS_MAX,
+)
+from .compress import expand
+from .fragment import Reassembly, end_of
+from .frame import ACK, BROADCAST, CONTROL, DATA, FRAGMENT, JOIN_CLASS, LOCAL, UP, decode
+from .neighbour import ANSWER, GREET, NONCE_BYTES, PROOF
+from .permit import GOVERNANCE
+from .routing import HELLO, HELLO_BYTES, NO_RANK
+
+_CONTROL_HEAD = const(3)
+# A message waits so long for a member capsule, which is asked for again and again
+_PARKED_MS = const(30000)
+
+
+class Inbox:
+    """mesh: the `Mesh`; longest_ms: after which a message in fragments is forgotten."""
+
+    def __init__(self, mesh, longest_ms):
+        self._mesh = mesh
+        self._authority = mesh.authority
+        self._keys = mesh.keys
+        self._permit = mesh.permit
+        self._neighbours = mesh.neighbours
+        self._outbox = mesh.outbox
+        self._doubts = 0  # frames of neighbours in a row whose MIC was another one
+        self.parked = []  # (link, neighbour, frame, message, since ms) that wait for a capsule
+        self._greetings = TokenBucket(GREETING_BURST, GREETING_REFILL_MS)
+        self._reassembly = Reassembly(longest_ms)
+
+    def receive(self, link, data, snr, now_ms):
+        """[(address, datagram)] for the node from a frame (bytes) of link number `link`.
+
+        snr: in dB, or None.
+        """
+        frame = None
+        try:
+            frame = decode(data, self._authority.scope[0])
+            if frame.route_class == JOIN_CLASS:
+                found = self._mesh.join.receive(link, frame, now_ms)
+            elif self._mesh.join.is_needed():
+                found = self._mesh.join.overhear(link, frame)
+            else:
+                found = self._receive(link, frame, snr, now_ms)
+            return [(address, expand(message)) for address, message in found]
+        except UnknownOrigin as rejection:
+            self.miss(frame.transmitter, rejection.address)
+            self._mesh.count(rejection)
+        except Rejection as rejection:
+            self._mesh.count(rejection)
+        return []
+
+    def _receive(self, link, frame, snr, now_ms):
+        me = self._authority.me.address
+        address = frame.transmitter
+        if frame.receiver not in (me, BROADCAST) or address == me:
+            return []
+        route = self._permit.route(frame.route_class)
+        neighbour = self._neighbours.find(link, address)
+        counter = self._counter(frame, neighbour)
+        if not self._keys.is_authentic(frame, counter >> 16, now_ms):
+            self._doubt_key(link, frame, neighbour)
+            raise BadMic()
+        self._doubts = 0
+        if frame.kind == CONTROL:
+            self._control(route, link, frame, counter, neighbour, snr, now_ms)
+            return []
+        if frame.kind == DATA and counter == neighbour.last_data:
+            # our receipt was lost
+            neighbour.receipts += 1
+            if neighbour.receipts > RECEIPTS_MAX:
+                raise Replayed()
+            self._outbox.acknowledge(link, frame)
+            return []
+        self._heard(neighbour, frame, counter, snr, now_ms)
+        if frame.kind == ACK:
+            neighbour.is_mutual = True
+            if self._outbox.acknowledged(link, frame, now_ms):
+                neighbour.count_delivery(True)
+            return []
+        if frame.kind == FRAGMENT:
+            return self._take_fragment(route, link, neighbour, frame, now_ms)
+        # a receipt is for the frame: what the policy refuses would only be sent again
+        neighbour.last_data = counter
+        neighbour.receipts = 0
+        self._outbox.acknowledge(link, frame)
+        return self._admit(link, neighbour, frame, frame.payload, now_ms)
+
+    def _take_fragment(self, route, link, neighbour, frame, now_ms):
+        source = link, frame.transmitter
+        try:
+            self._check(route, link, frame, now_ms)
+        except UnknownOrigin:
+            # its capsule may be here when the message is complete
+            pass
+        except Rejection:
+            self._outbox.acknowledge(link, frame, end_of(frame.payload))
+            raise
+        message, receipt = self._reassembly.receive(source, frame.payload, now_ms)
+        if receipt:
+            self._outbox.acknowledge(link, frame, receipt)
+        return [] if message is None else self._admit(link, neighbour, frame, message, now_ms)
+
+    def _admit(self, link, neighbour, frame, message, now_ms, since_ms=None):
+        # [(address, message)] of a complete message that the policy allows. One that waits for a
+        # capsule is kept for some seconds
+        route = self._permit.route(frame.route_class)
+        try:
+            self._check(route, link, frame, now_ms)
+            return self._mesh.arrived(route, neighbour, frame, message, now_ms)
+        except UnknownOrigin:
+            since_ms = now_ms if since_ms is None else since_ms
+            if len(self.parked) < PARKED_MAX and now_ms - since_ms < _PARKED_MS:
+                self.parked.append((link, neighbour, frame, message, since_ms))
+            raise
+
+    def release(self, now_ms):
+        """[(address, datagram)] of messages whose capsules are here by now."""
+        parked, self.parked = self.parked, []
+        out = []
+        for link, neighbour, frame, message, since_ms in parked:
+            try:
+                for address, found in self._admit(
+                    link, neighbour, frame, message, now_ms, since_ms
+                ):
+                    out.append((address, expand(found)))
+            except UnknownOrigin as rejection:
+                self.miss(frame.transmitter, rejection.address)
+            except Rejection as rejection:
+                self._mesh.count(rejection)
+        return out
+
+    def _doubt_key(self, link, frame, neighbour):
+        # others may have another key: it is asked for in the join class, beside all that goes on.
+        # A neighbour of an earlier epoch is the one that has to ask
+        if 0 < (self._authority.epoch - frame.epoch) & 255 < 128:
+            return
+        self._doubts += neighbour is not None
+        if self._doubts >= DOUBTS_MAX or self._mesh.routing.rank == NO_RANK:
+            self._mesh.join.overhear(link, frame)
+            self._mesh.join.is_stale = True
+
+    def _counter(self, frame, neighbour):
+        # the 32-bit counter of a frame, by what its transmitter says or has sent before
+        if frame.kind == CONTROL:
+            payload = frame.payload
+            if len(payload) < _CONTROL_HEAD:
+                raise BadFrame()
+            return payload[1] << 24 | payload[2] << 16 | frame.counter
+        if neighbour is None or not neighbour.proofs:
+            raise UnknownNeighbour()
+        return neighbour.full(frame.counter)
+
+    def _heard(self, neighbour, frame, counter, snr, now_ms):
+        # an authentic frame: raise `Replayed`, or note what it tells
+        neighbour.check(counter)
+        neighbour.accept(counter)
+        self._neighbours.heard(neighbour, snr, now_ms)
+        neighbour.epoch = frame.epoch
+        if 0 < (frame.epoch - self._authority.epoch) & 255 < 128:
+            self._mesh.newer[neighbour.address] = frame.epoch
+
+    def _check(self, route, link, frame, now_ms):
+        # raise unless the policy allows this frame to come here
+        if frame.shape == LOCAL:
+            origin = frame.transmitter
+        else:
+            origin = frame.far if frame.shape == UP else None
+        try:
+            self._permit.check(route, frame, origin, self._mesh.links[link].kind, now_ms)
+        except UnknownOrigin as rejection:
+            # the capsule has to come somehow: from a neighbour, in the class of governance
+            if frame.shape != LOCAL or frame.route_class != GOVERNANCE:
+                raise
+            self.miss(frame.transmitter, rejection.address)
+
+    def miss(self, neighbour, address):
+        # ask this neighbour for a member's capsule: its own one, or one that it had to check, too
+        entry = neighbour, address
+        if entry not in self._mesh.missing and len(self._mesh.missing) < MISSING_MAX:
+            self._mesh.missing.append(entry)
+
+    def _control(self, route, link, frame, counter, neighbour, snr, now_ms):
+        kind = frame.payload[0]
+        content = frame.payload[_CONTROL_HEAD:]
+        if kind <= PROOF:
+            self._greeted(link, frame, kind, content, counter, snr, now_ms)
+            return
+        if kind != HELLO or len(content) < HELLO_BYTES:
+            raise BadFrame()
+        self._check(route, link, frame, now_ms)
+        # its sender may be a recording: a parent is greeted first
+        neighbour = neighbour or self._neighbours.add(link, frame.transmitter)
+        self._heard(neighbour, frame, counter, snr, now_ms)
+        self._mesh.join.is_stale = self._mesh.join.is_stale and content[0] == NO_RANK
+        is_same_epoch = frame.epoch == self._authority.epoch & 255
+        self._mesh.routing.heard(neighbour, content, is_same_epoch, now_ms)
+
+    # --- greetings --------------------------------------------------------------------------------
+
+    def _greeted(self, link, frame, kind, content, counter, snr, now_ms):
+        address = frame.transmitter
+        table = self._neighbours
+        count = 2 if kind == ANSWER else 1
+        if len(content) != count * NONCE_BYTES or frame.receiver == BROADCAST:
+            raise BadFrame()
+        if kind == GREET:
+            if not self._greetings.take(now_ms):
+                raise RateLimited()
+            answer = content + table.nonce(link, address, now_ms)
+            self._outbox.hurry(link, GOVERNANCE, CONTROL, address, bytes((ANSWER,)) + answer)
+            return
+        if not table.is_returned(link, address, content[:NONCE_BYTES], now_ms):
+            raise Replayed()
+        neighbour = table.add(link, address)
+        neighbour.restart(counter)
+        table.heard(neighbour, snr, now_ms)
+        if kind == ANSWER:
+            proof = bytes((PROOF,)) + content[NONCE_BYTES:]
+            self._outbox.hurry(link, GOVERNANCE, CONTROL, address, proof)
+        else:
+            neighbour.is_mutual = True
+            self._outbox.acknowledge(link, frame)

@@ -1,0 +1,103 @@
+"""A device on a serial line: real processes and ptys, from the link key to a revocation."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from attack_rig import Member, node_id
+from field_rig import GET, OPERATOR, RULES, SENSOR, Field, FieldScope, build_tree
+from interop_rig import commands
+from pty_rig import Cable
+
+from writ.errors import Rejection
+from writ.wire import coap
+
+pytestmark = pytest.mark.slow
+# of a device with a mesh, docs/memory.md
+HEAP = "224k"
+# operators forward, on serial lines and by radio
+ROUTES = (
+    [0, 1, OPERATOR, 6, 4, 1000, 7],
+    [1, 1, OPERATOR, 6, 4, 1000, 3],
+    [15, 1, OPERATOR, 6, 0, 100, 0],
+)
+
+
+class SerialScope(FieldScope):
+    """A scope whose policies have routes for frames."""
+
+    routes = ROUTES
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tree(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture
+def field(tmp_path: Path, tree: Path) -> Iterator[Field]:
+    made = Field(tmp_path, tree)
+    made.scope = SerialScope()
+    made.heap = HEAP
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def cable(tmp_path: Path) -> Iterator[Cable]:
+    made = Cable(tmp_path)
+    yield made
+    made.close()
+
+
+def until(member: Member, condition: Callable[[], object], seconds: float = 60) -> None:
+    """Run the member in this process until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        member.step(20)
+
+
+def gateway(field: Field, cable: Cable) -> Member:
+    """The gateway in this process, at one end of the cable."""
+    links = [{"kind": "serial", "port": str(cable.paths[0])}]
+    return Member.of(field, "gate", OPERATOR, links=links, mesh_gateway=True)
+
+
+@pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
+def test_a_device_is_read_over_a_serial_line(field: Field, cable: Cable, interpreter: str) -> None:
+    if interpreter not in commands(field._tree):
+        pytest.skip("no micropython here")
+    gate = gateway(field, cable)
+    device = field.device(
+        "soil",
+        interpreter=interpreter,
+        links=[{"kind": "serial", "port": str(cable.paths[1])}],
+    )
+    assert gate.frames
+    mesh = gate.frames.mesh
+    # it joins by itself, and the two know each other
+    until(gate, lambda: [one for one in mesh.neighbours if one.is_mutual])
+    (neighbour,) = mesh.neighbours
+    address = f"mesh:{neighbour.address:04x}"
+    answer = gate.call(address, "temp")
+    assert (answer.code, answer.payload) == (coap.CONTENT, b"21.1")
+    # a body in blocks, over a cable that is pulled out meanwhile
+    assert gate.call(address, "note", coap.PUT, b"x" * 1500).is_success()
+    cable.unplug(0)
+    cable.plug(0)
+    until(gate, lambda: gate.frames and gate.frames.links[0].handle is not None)
+    assert gate.call(address, "note").payload == b"x" * 1500
+    # a policy is pulled, and decides from then on
+    gate.authority.receive(field.scope.enact([[OPERATOR, SENSOR, "note", GET]]), gate.now_ms)
+    until(gate, lambda: gate.say(address, "temp") == "NotAllowed")
+    assert gate.say(address, "note") == "x" * 1500
+    # a revoked device is refused, and gets no other link key
+    before = gate.frames.keys.key
+    gate.authority.receive(field.scope.enact(RULES, (node_id(device.path),)), gate.now_ms)
+    until(gate, lambda: gate.frames and gate.frames.keys.key != before)
+    refused = gate.call(address, "temp")
+    assert isinstance(refused.rejection, Rejection)
+    assert "Revoked" in (type(refused.rejection).__name__, *gate.counters)
+    gate.close()
