@@ -96,16 +96,20 @@ class Node(Core):
         return self._delegate
 
     def open(self):
-        """Bind the socket, once."""
+        """Bind the socket, and open the frame links, once."""
         if self.link is None:
-            from .startup import open_link
-
-            unload("startup")
-            self.link = open_link(self.config, self._listen)
+            self.link = self.open_link()
             if self.config.get("links"):
                 from .framelinks import start
 
                 self.frames = start(self)
+
+    def open_link(self):
+        """The UDP link of this node. Raises `OSError`."""
+        from .startup import open_link
+
+        unload("startup")
+        return open_link(self.config, self._listen)
 
     def receive(self, datagram, source, now_ms):
         """As the core does; a request to a group of nodes, and its answer, are the agent's own."""

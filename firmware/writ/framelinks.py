@@ -108,7 +108,7 @@ class FrameLinks:
         if not self._inbox:
             if wait_ms:
                 poll = select.poll()
-                for handle in [other.socket] + [link.handle for link in self.links]:
+                for handle in other.sockets + [link.handle for link in self.links]:
                     if handle is not None:
                         poll.register(handle, select.POLLIN)
                 poll.poll(wait_ms)

@@ -35,6 +35,7 @@ class UdpLink:
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.bind(self.sockaddr(listen))
         self.socket.setblocking(False)
+        self.sockets = [self.socket]  # those to wait for
         self._poll = select.poll()
         self._poll.register(self.socket, select.POLLIN)
         self._cache = {}

@@ -31,10 +31,14 @@ class HostNode(agent.Node):
         self.link: Any
         super().__init__(store, config)
 
-    def open(self) -> None:
+    def open_link(self) -> HostUdpLink:
         """As the agent does; answers leave from the address that was asked."""
+        return HostUdpLink(self._listen)
+
+    def open(self) -> None:
+        """As the agent does; receives requests to groups, too."""
         if self.link is None:
-            self.link = HostUdpLink(self._listen)
+            super().open()
             self.join_groups()
 
     def join_groups(self) -> None:

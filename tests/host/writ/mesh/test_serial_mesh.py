@@ -10,6 +10,7 @@ from field_rig import GET, OPERATOR, RULES, SENSOR, Field, FieldScope, build_tre
 from interop_rig import commands
 from pty_rig import Cable
 
+from writ import cbor
 from writ.errors import Rejection
 from writ.wire import coap
 
@@ -63,6 +64,26 @@ def gateway(field: Field, cable: Cable) -> Member:
     """The gateway in this process, at one end of the cable."""
     links = [{"kind": "serial", "port": str(cable.paths[0])}]
     return Member.of(field, "gate", OPERATOR, links=links, mesh_gateway=True)
+
+
+def test_a_host_node_is_a_gateway(field: Field, cable: Cable) -> None:
+    # its config.json has the line; the device knows no other way to it
+    links = [{"kind": "serial", "port": str(cable.paths[0])}]
+    scope = field.scope
+    device = field.device("soil", links=[{"kind": "serial", "port": str(cable.paths[1])}])
+    operator = Member.of(field, "operator", OPERATOR)
+    assert isinstance(field.scope, SerialScope)
+    scope.enact([*RULES, [OPERATOR, OPERATOR, "temp", GET]])
+    field.host_node("gate", OPERATOR, "--serve", "none", links=links, mesh_gateway=True)
+    until(operator, lambda: _epoch(operator, device.address) == 2)
+    operator.close()
+
+
+def _epoch(operator: Member, address: str) -> int:
+    answer = operator.call(address, "writ/status")
+    assert answer.is_success(), (answer.code, answer.rejection)
+    found: int = cbor.decode(answer.payload)["epoch"]
+    return found
 
 
 @pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
