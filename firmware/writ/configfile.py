@@ -116,6 +116,9 @@ def check_config(config):
         try:
             if field in config:
                 check(config[field])
+        except UsageError as error:
+            # of a link, with the name of its field
+            raise UsageError("config.json: " + str(error)) from None
         except (Rejection, AttributeError, TypeError, ValueError):
             raise UsageError('config.json: "' + field + '" is not ' + expected) from None
 

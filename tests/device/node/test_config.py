@@ -18,6 +18,8 @@ FIELDS = (
     "renew_days",
     "oscore",
     "discoverable",
+    "links",
+    "mesh_gateway",
 )
 ENTRY = {"member": "a0", "secret": "00" * 16, "salt": "", "id": "01", "peer_id": "02"}
 VALUES = (
@@ -49,6 +51,8 @@ GOOD = {
     "renew_days": (0, 7),
     "oscore": ([], [ENTRY]),
     "discoverable": (True, False),
+    "links": ([],),
+    "mesh_gateway": (True, False),
 }
 
 
