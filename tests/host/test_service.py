@@ -71,8 +71,8 @@ def test_the_governors_unit_has_its_sandbox() -> None:
 
 def test_the_bridges_unit_has_its_sandbox() -> None:
     found = service("writ-bridge")
-    # the broker may have an IPv6 address only
-    assert found["RestrictAddressFamilies"] == "AF_INET AF_INET6 AF_UNIX"
+    # the broker may have an IPv6 address only; without AF_NETLINK a search reaches no interface
+    assert found["RestrictAddressFamilies"] == "AF_INET AF_INET6 AF_NETLINK AF_UNIX"
     assert found["ExecStart"].split()[1:] == ["bridge", "run", "%S/writ/%i", "--json"]
     assert bridge_group.get_command(click.Context(bridge_group), "run") is not None
 
