@@ -97,7 +97,7 @@ def folders() -> Picture:
         (left, width, 80, "host"),
         [[("demo", "a whole scope on one machine")]],
         [[("cli", "the command writ: parses, calls, prints")]],
-        [[("bridge", "a member that publishes readings at an MQTT broker")]],
+        [[("bridge", "a member at an MQTT broker: readings, requests, capsules")]],
     )
     picture.box(left, top, width, 36 + 5 * 62 + 4, "group")
     picture.write(left + 14, top + 24, "governor", "name")
@@ -139,9 +139,9 @@ def _device_folders(picture: Picture, bottom: int, edge: int) -> None:
     _rows(
         picture,
         (right, narrow, first, "device"),
-        [[("agent", "node + link, the loop")]],
-        [[("node", "requests"), ("link", "UDP")]],
-        [[("mesh", "airtime")]],
+        [[("agent framelinks", "node + mesh + links, the loop")]],
+        [[("node", "requests"), ("link", "UDP, tty, LoRa")]],
+        [[("mesh", "frames over several hops")]],
         [[("authority", "capsules"), ("wire", "protocols")]],
         [[("crypto", "backends"), ("cbor", "canonical")]],
         [[("errors limits compat aes", "")]],
@@ -210,7 +210,12 @@ def way(title: str, steps: list[Step], groups: dict[int, str]) -> Picture:
 
 
 DATAGRAM_STEPS = [
-    Step("link/udp", ("A datagram arrives.",)),
+    Step(
+        "link/udp",
+        ("A datagram arrives.",),
+        exit=("over links without IP: framelinks", "and mesh make it from frames"),
+        exit_kind="aside",
+    ),
     Step("agent", ("The loop calls receive(datagram,", "source, now_ms) of the node.")),
     Step("wire/coap", ("Decodes the message strictly.",), exit=("not CoAP: dropped",)),
     Step(
