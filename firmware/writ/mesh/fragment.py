@@ -51,6 +51,7 @@ class Sender:
             raise UsageError("a message of too many tiles")
         self.is_done = False  # the neighbour has all of it
         self.is_failed = False  # given up
+        self.is_repeated = False  # the last frame was sent because no acknowledgement had come
         self._number = number
         self._message = message
         self._tile = tile
@@ -77,6 +78,7 @@ class Sender:
             self.is_failed = True
             return None
         index = 0
+        self.is_repeated = not self._round
         if self._round:
             while not self._round >> index & 1:
                 index += 1

@@ -35,7 +35,7 @@ class Neighbour:
     link: number of the link; address: short address; counter: the highest accepted, 32 bits;
     proofs: how often it has returned a nonce; is_mutual: whether it takes our frames; last_data:
     counter of its last DATA frame, -1 for none; receipts: how often it was acknowledged again;
-    snr: average in dB, None where unknown; delivered: share of acknowledged messages, 0..256;
+    snr: average in dB, None where unknown; delivered: share of awaited receipts that came, 0..256;
     heard_ms: arrival of its last authentic frame; epoch: low 8 bits of its epoch, -1 for unknown;
     rank, cost, gateway: of its last HELLO, rank 255 for none (routing.py).
     """
@@ -92,7 +92,7 @@ class Neighbour:
             self.snr = snr if self.snr is None else self.snr + (snr - self.snr >> _SHIFT)
 
     def count_delivery(self, is_acknowledged):
-        """Count whether a frame to this neighbour was acknowledged."""
+        """Count a receipt of this neighbour that came, or one that was awaited in vain."""
         self.delivered += ((256 if is_acknowledged else 0) - self.delivered) >> _SHIFT
 
 

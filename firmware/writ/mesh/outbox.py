@@ -34,10 +34,10 @@ def patience_ms(link):
 
 class Outbox:
     """authority: `Authority`; keys: `LinkKeys`; neighbours: `Neighbours`; links: the frame links;
-    failed: called with (transfer, rejection, now_ms) for a message that no receipt came for.
+    failed: called with (transfer, now_ms) for a message that no receipt came for.
 
-    address: the own short address; join: the `Join`, whose handle is the own name in its class.
-    now_ms: the present time. All three are set by the mesh.
+    address: the own short address, 0 before this node is a member; join: the `Join`, whose handle
+    is the own name in its class; now_ms: the present time. The mesh sets all three.
     """
 
     def __init__(self, authority, keys, neighbours, links, failed):
@@ -116,7 +116,11 @@ class Outbox:
     # --- what goes out ----------------------------------------------------------------------------
 
     def outgoing(self, link, now_ms):
-        """The next frame (bytes) for link number `link`, or None; `sent` says that it was taken."""
+        """The next frame (bytes) for link number `link`, or None; `sent` says that it was taken.
+
+        Raises a `Rejection` for a frame that is dropped: `ClassAirtime`, `NeighbourAirtime`, or
+        `DutyCycle` for one that takes more than the duty cycle allows in an hour.
+        """
         if self._authority.policy is not self._policy:
             self._take_policy()
         if self._held[link] is None:
@@ -129,7 +133,10 @@ class Outbox:
         try:
             self._budgets[link].check(now_ms, airtime_us, route_class, source)
         except DutyCycle:
-            # it waits for its time
+            if self._budgets[link].wait_ms(now_ms, airtime_us) is None:
+                # it would block the link for good
+                self._held[link] = None
+                raise
             return None
         except (ClassAirtime, NeighbourAirtime):
             self._held[link] = None
@@ -179,6 +186,8 @@ class Outbox:
             head = GOVERNANCE, LOCAL, 0, None
             return self.encode(head, CONTROL, receiver, bytes((GREET,)) + nonce)[1]
         transfer.is_begun = True
+        if parts.is_repeated and transfer.head[0] != JOIN_CLASS:
+            self._neighbours.find(transfer.link, receiver).count_delivery(False)
         if transfer.kind == FRAGMENT:
             return self.encode(transfer.head, FRAGMENT, receiver, payload)[1]
         if transfer.data is None:
@@ -204,7 +213,7 @@ class Outbox:
         for link in range(len(self._links)):
             if self._held[link]:
                 airtime_us = self._links[link].airtime_us(len(self._held[link][2]))
-                times.append(self._budgets[link].wait_ms(now_ms, airtime_us) or 0)
+                times.append(self._budgets[link].wait_ms(now_ms, airtime_us))
             else:
                 for transfer in self.transfers.active(link):
                     times.append(self._parts(transfer).next_ms(now_ms))

@@ -5,10 +5,11 @@
    a new one only after `_PAUSE_MS`, when its neighbours know: so no loop lasts. A loop that lost
    frames have made is found by its traffic: who gets a message to forward from its own parent gives
    that parent up. Hops end what still runs in circles.
-3. The cost of a way is the airtime of a frame of `_PROBE_BYTES` along it, in ms, with what must be
-   sent again. Another parent is taken where that saves a quarter.
-4. A parent that acknowledges nothing is dropped by the transfer that failed (transfer.py); the
-   message goes on by the next one.
+3. The cost of a way is the airtime of a frame of `_PROBE_BYTES` along it, in ms, divided by the
+   share of receipts that came: what is lost must be sent again. Another parent is taken where that
+   saves a quarter.
+4. A parent that acknowledges none of the tries of a message (transfer.py) is given up, and the mesh
+   sends the message on by the next one.
 """
 
 from ..compat import const, random_bytes

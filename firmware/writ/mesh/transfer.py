@@ -17,7 +17,8 @@ _LONGEST = const(64)
 class Whole:
     """A message that fits one frame, or a greeting. `Sender` of fragment.py has the same methods.
 
-    counter: of its frame, which is sent again as it is; None before the first time.
+    counter: of its frame, which is sent again as it is; None before the first time; is_repeated:
+    whether the last frame was sent because no receipt had come; patience_ms: the time for one.
     """
 
     def __init__(self, message, patience_ms):
@@ -28,6 +29,7 @@ class Whole:
         self.counter = None
         self.is_done = False
         self.is_failed = False
+        self.is_repeated = False
 
     def next_frame(self, now_ms):
         """The payload to send now, or None. Sets `is_failed` when it gives up."""
@@ -36,6 +38,7 @@ class Whole:
         self.is_failed = self._tries >= FRAME_TRIES_MAX
         if self.is_failed:
             return None
+        self.is_repeated = self._tries > 0
         # twice as long each time, and up to half as long again, so that two nodes part
         wait_ms = self._patience_ms << self._tries
         self._due_ms = now_ms + wait_ms + (wait_ms * random_bytes(1)[0] >> 9)

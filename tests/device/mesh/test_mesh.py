@@ -1,9 +1,11 @@
 """Meshes in virtual time: neighbours, ways to a gateway and back, and what the policy refuses."""
 
-from mesh_rig import RELAY, SENSOR, Air, air_policy
+from mesh_rig import RELAY, SENSOR, Air, Link, air_policy
 
 from writ.authority import capsule
+from writ.mesh.frame import BROADCAST, CONTROL, HEADER_BYTES, LOCAL
 from writ.mesh.outbox import patience_ms
+from writ.mesh.permit import GOVERNANCE
 
 PLAIN = b"\x40\x01\x00\x01\xb4writ"
 SECRET = b"\x41\x02\x00\x07\x2a\x92\x09\x14\x02\xff" + b"s" * 20
@@ -67,6 +69,68 @@ def test_two_relays_carry_a_message_up_and_the_answer_down():
     sensor.send(gateway, SECRET)
     assert air.run(lambda: len(gateway.got) == 2)
     assert gateway.got[1] == ("mesh:0004", SECRET)
+
+
+def lose_every_second_frame(receiver, sender):
+    """Let `receiver` miss the first, third, ... of the frames that come from `sender`."""
+    receive = receiver.mesh.receive
+    address = sender.address.to_bytes(2, "big")
+    heard = []
+
+    def receive_some(link, data, snr, now_ms):
+        if data[4:6] == address:
+            heard.append(len(data))
+            if len(heard) % 2:
+                return []
+        return receive(link, data, snr, now_ms)
+
+    receiver.mesh.receive = receive_some
+
+
+def leave_a_bad_parent(message):
+    """A sensor with two equal parents sends messages; the first parent misses half of them."""
+    air = Air()
+    gateway = air.node(1, RELAY, is_gateway=True)
+    relays = [air.node(2, RELAY), air.node(3, RELAY)]
+    sensor = air.node(4, SENSOR)
+    air.cut(gateway, sensor)
+    nodes = [gateway, sensor] + relays
+    for node in nodes:
+        node.links[0].mtu = 51
+        node.knows(*[other for other in nodes if other is not node])
+    assert air.run(lambda: len(sensor.mesh.routing.parents) == 2, 200)
+    first = sensor.mesh.routing.parents[0].address
+    lose_every_second_frame(relays[first - 2], sensor)
+    for count in range(1, 31):
+        sensor.send(gateway, message)
+        assert air.run(lambda n=count: len(gateway.got) == n)
+        if sensor.mesh.routing.parents[0].address != first:
+            break
+    assert sensor.mesh.routing.parents[0].address == 5 - first
+    # it was left for its losses, not as a dead one
+    assert "NoRoute" not in sensor.rejected
+
+
+def test_repetitions_are_part_of_the_cost_of_a_parent():
+    leave_a_bad_parent(SECRET)
+
+
+def test_awaited_receipts_of_fragments_are_part_of_the_cost_of_a_parent():
+    leave_a_bad_parent(SECRET + bytes(100))
+
+
+def test_a_frame_longer_than_the_duty_cycle_ever_allows_does_not_block_its_link():
+    link = Link(byte_us=20000)
+    link.duty_cycle_permille = 1
+    node = Air().node(2, RELAY, [link])
+    node.mesh.neighbours.add(0, 1).is_mutual = True
+    outbox = node.mesh.outbox
+    outbox.queue(0, 1, (GOVERNANCE, LOCAL, 0, None), 0, bytes(200))
+    assert node.mesh.outgoing(0, 0) is None
+    assert node.rejected == {"DutyCycle": 1}
+    assert outbox.next_ms(0) > 0
+    outbox.hurry(0, GOVERNANCE, CONTROL, BROADCAST, bytes(1))
+    assert len(node.mesh.outgoing(0, 0)) == HEADER_BYTES + 3
 
 
 def test_a_dead_parent_is_left_and_its_message_goes_on():
