@@ -1,8 +1,9 @@
 """Received frames: the checks in their order, the cheap ones first.
 
 Version and scope tag, class, receiver, neighbour, MIC, counter; then the policy: link, hops, roles.
-What fails costs a counter and nothing else: no airtime, no table, no line of a log. An authentic
-frame gets a receipt, whatever the policy says of it: it would only be sent again.
+A frame that fails costs a counter, and no place in a table and no line of a log. One that is not
+authentic costs no airtime either. An authentic one gets a receipt even where the policy refuses it:
+it would only be sent again.
 """
 
 from ..authority.ratelimit import TokenBucket

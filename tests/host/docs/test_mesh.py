@@ -1,17 +1,21 @@
-"""Compares docs/wire.md with the mesh: fragments, and the rules of the header compression."""
+"""Compares docs/wire.md and docs/mesh.md with the mesh: frames, fragments, compression, times."""
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import statistics
 
 import signer
-from docs_rig import PROSE, WIRE, raw, rows, ticked
+from docs_rig import DOCS, PROSE, WIRE, raw, rows, ticked
 from lossy_rig import link
 
+from writ.configfile import check_config
+from writ.limits import FRAME_TRIES_MAX
 from writ.mesh import compress as module
 from writ.mesh import frame as frames
-from writ.mesh import neighbour
+from writ.mesh import inbox, neighbour, outbox, routing
 from writ.mesh.compress import compress, expand
 from writ.mesh.fragment import Reassembly
 from writ.mesh.frame import (
@@ -28,6 +32,7 @@ from writ.mesh.frame import (
 from writ.mesh.routing import HELLO
 
 TEXT = " ".join(PROSE.split())
+MESH = (DOCS / "mesh.md").read_text()
 KEY = bytes(range(16))
 
 
@@ -122,3 +127,24 @@ def test_the_compressed_datagrams() -> None:
     assert max(both) + 16 <= 51
     for name in ("later", "response"):
         assert raw(f"{name}-compressed") == compress(raw(name))
+
+
+def test_config_json_takes_the_links_of_the_example() -> None:
+    found = re.search(r"```json\n(.*?)```", MESH, re.DOTALL)
+    assert found
+    config = json.loads(found[1])
+    assert [link["kind"] for link in config["links"]] == ["lora", "serial"]
+    check_config(config)
+
+
+def test_the_times_of_the_routing() -> None:
+    text = " ".join(MESH.split())
+    longest_min = round((routing._INTERVAL_MS << routing._DOUBLINGS) / 60000)
+    assert f"{routing._INTERVAL_MS // 1000} s, doubled up to {longest_min} minutes" in text
+    assert f"waits {routing._PAUSE_MS // 1000} seconds before it takes another" in text
+    assert f"keeps the message for up to {inbox._PARKED_MS // 1000} seconds" in text
+    assert f"acknowledges none of {FRAME_TRIES_MAX} transmissions" in text
+    # each pause is twice the one before, and up to half as long again
+    patience = math.ceil(1.5 * (2**FRAME_TRIES_MAX - 1))
+    assert f"at most {patience} times the time that a link waits for a receipt" in text
+    assert f"which is {outbox._TURNAROUND_MS} ms and twice the airtime" in text
