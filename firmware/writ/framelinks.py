@@ -23,8 +23,9 @@ from .wire.coap import Message
 
 # How often a node asks the gateway for its beacon, which also shows the gateway its way and name
 _BEACON_MS = const(3600000)
-# The first time-out of a CoAP message on a way of so many receipts (RFC 7252, section 4.2: 2 s)
-_RECEIPTS = const(4)
+# The first time-out of a CoAP message, in times that a message and its answer may take without any
+# loss. It takes the place of ACK_TIMEOUT (RFC 7252, section 4.8: 2 s)
+_ROUND_TRIPS = const(4)
 
 
 class _Plain:
@@ -67,9 +68,10 @@ class _Plain:
 
 
 class FrameLinks:
-    """node: the agent's core; links: the opened frame links.
+    """The mesh of an agent and its requests. node: the agent; links: its frame links, at least one.
 
-    is_gateway: whether this node makes the link key, and others reach hosts by it.
+    is_gateway: whether this node makes the link key, and others reach hosts by it. Addresses are
+    those of mesh/mesh.py.
     """
 
     def __init__(self, node, links, is_gateway=False):
@@ -93,7 +95,7 @@ class FrameLinks:
         # of the first transmission of a CoAP message; None for an address of another link
         if not self.is_own(address):
             return None
-        return _RECEIPTS * self.mesh.patience_ms()
+        return _ROUND_TRIPS * self.mesh.patience_ms()
 
     def is_own(self, address):
         """Whether an address is of the mesh: "mesh:1a2b" or "join:1a2b"."""
@@ -145,8 +147,8 @@ class FrameLinks:
         times = [self.mesh.next_ms(now_ms), PAUSE_MS_MAX]
         times += [link.next_ms(now_ms) for link in self.links]
         if not self._is_asking:
-            is_waiting = self._question(now_ms)
-            times.append(max(0, self._ask_ms - now_ms) if is_waiting else self._beacon_in(now_ms))
+            has_request = self._next_request(now_ms) is not None
+            times.append(max(0, self._ask_ms - now_ms) if has_request else self._beacon_in(now_ms))
         if self.mesh.missing and not self._is_fetching:
             times.append(max(0, self._fetch_ms - now_ms))
         return min([one for one in times if one is not None])
@@ -162,10 +164,10 @@ class FrameLinks:
         out = self._fetch(now_ms)
         if self._is_asking or now_ms < self._ask_ms:
             return out
-        question = self._question(now_ms)
-        if question is None:
+        request = self._next_request(now_ms)
+        if request is None:
             return out
-        address, query, path = question
+        address, query, path = request
         if address is None:
             # no neighbour was heard yet
             self.mesh.join.solicit()
@@ -218,8 +220,9 @@ class FrameLinks:
             return None
         return max(0, self._beacon_ms - now_ms) if gateway == self._gateway else 0
 
-    def _question(self, now_ms):
-        # (address or None, query of a plain request or None, path of a protected one or None)
+    def _next_request(self, now_ms):
+        # (address, query of a plain request or None, path of a protected one or None); the address
+        # is None as long as no neighbour was heard; None if nothing is to be asked
         node = self.node
         authority = node.authority
         mesh = self.mesh

@@ -73,7 +73,6 @@ ESP32_S3 = Controller(
     deep_sleep_ma=0.007,
     active_ma=28.4,
 )
-CHIPS = {chip.name: chip for chip in (SX1276, SX1262)}
 
 
 def charge_mah(chip: Chip, usage: Usage) -> float:

@@ -25,12 +25,14 @@ BUSY = 3  # the frame was not sent: the channel or the modem is busy
 SENT = 4
 RESET = 5
 
+# An answer to a command, the time on the serial line included
 _ANSWER_MS = const(1500)
+# Before the next set-up: the first pause, and the longest
 _PAUSE_MS = const(250)
 _PAUSE_LONGEST_MS = const(30000)
-# Beside the airtime: the serial line, and the modem's own work.
-_MARGIN_MS = const(1000)
+# From the computed end of a frame to that at a modem that does not report it
 _TAIL_MS = const(10)
+# A modem that has said nothing for so long is asked for its settings
 _QUIET_MS = const(60000)
 
 # States

@@ -14,14 +14,13 @@ from ..compat import const
 from ..errors import BadMessage, TooLarge
 from ..limits import DATAGRAM_BYTES_MAX
 
-# In a rule: so many bytes of the datagram are sent; the end of the rule
+# In a rule: as many bytes of the datagram are sent as the next byte says
 _OPEN = const(0x2A)
-_END = const(0x7C)
 # The first byte of a datagram without the type of the message
 _UNTYPED = const(0xCF)
 
-# Each rule: the number of the rule that it continues, or 0, then bytes. "A" is version 1 and a
-# token of one byte, "*\x03" are message id and token.
+# Each rule: the number of the rule that it continues, or 0, then bytes, then "|". "A" is version 1
+# and a token of one byte, "*\x03" (_OPEN and 3) are message id and token.
 _RULES = (
     # 1: empty acknowledgement, reset, ping; 2: any other message; 3: its payload; 4: Block1
     b"\x00@\x00*\x02|"
