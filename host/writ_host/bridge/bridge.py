@@ -41,10 +41,10 @@ HOUSEKEEPING_MS = 1_000
 # Messages of the broker that are handled between two steps of the node, so that a flood from the
 # broker leaves the node its time.
 MESSAGES_A_STEP = 16
-# Home Assistant's topic below the prefix of discovery, and what it says at its start.
-# Any client may say so: it is heeded this often.
-ANNOUNCE_MS = 10_000
+# Home Assistant's topic below the prefix of discovery, and what it says at its start. Any client
+# may say so: it is heeded this often.
 _HA_STATUS, _HA_ONLINE = "status", b"online"
+ANNOUNCE_MS = 10_000
 # How long a bridge that stops waits for acknowledgements.
 STOP_S = 5.0
 

@@ -8,25 +8,14 @@ from writ.authority.capsule import Member
 
 from ..policy.edit import remove_revoked
 from ..scope import issuance, pending, policyfile
-from ..scope.change import (
-    PolicyChange,
-    cleaning,
-    is_clean,
-    renewal_drafts,
-    to_renew,
-)
+from ..scope.change import PolicyChange, cleaning, is_clean, renewal_drafts, to_renew
 from ..scope.delivery import find_targets, full_sender
 from ..scope.folder import ScopeFolder, now_s
 from . import delivery
 from .delivery import deliver_option
 from .options import scope_option, timeout_option, yes_option
 from .output import Output, command
-from .policychange import (
-    change_document,
-    issue_change,
-    show_change,
-    warn_of_room,
-)
+from .policychange import change_document, issue_change, show_change, warn_of_room
 from .signers import (
     SigningOptions,
     issuing,

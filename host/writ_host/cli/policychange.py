@@ -7,22 +7,17 @@ from ..governor.client.connection import read_daemon
 from ..governor.proposals.messages import TITLE_BYTES_MAX
 from ..policy.diff import Diff
 from ..scope import issuance, pending
-from ..scope.change import (
-    PolicyChange,
-)
+from ..scope.change import PolicyChange
 from ..scope.delivery import policy_sender
 from ..scope.folder import ScopeFolder
 from ..scope.revocation import room_warning
 from . import delivery
 from .output import Output, printable
-from .signers import (
-    SigningOptions,
-    open_signer,
-    resume_drafts,
-)
+from .signers import SigningOptions, open_signer, resume_drafts
 
 
 def show_change(out: Output, folder: ScopeFolder, change: PolicyChange) -> None:
+    """Print what a change newly allows and forbids, and the size of its capsule."""
     if not change:
         out.line(f"the same as the policy of epoch {folder.epoch}: nothing to certify")
         return
@@ -38,6 +33,7 @@ def show_change(out: Output, folder: ScopeFolder, change: PolicyChange) -> None:
 
 
 def change_document(folder: ScopeFolder, change: PolicyChange) -> dict[str, Any]:
+    """The change as `--json` gives it. `next_epoch` is the epoch in force if nothing changes."""
     found: Diff | None = change.diff
     return {
         "epoch": folder.epoch,
