@@ -15,16 +15,11 @@ def signalled(selector: selectors.BaseSelector, stop: Callable[[], None]) -> Ite
     writer.setblocking(False)
     selector.register(reader, selectors.EVENT_READ, lambda _: reader.recv(64))
     before = signal.set_wakeup_fd(writer.fileno())
-    handlers = {
-        number: signal.signal(number, lambda *_: stop())
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
     try:
-        yield
+        with stopped_by_signals(stop):
+            yield
     finally:
         signal.set_wakeup_fd(before)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
         selector.unregister(reader)
         reader.close()
         writer.close()
