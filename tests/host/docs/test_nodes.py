@@ -17,6 +17,7 @@ from writ import agent, cbor, crypto, framelinks, limits, startup
 from writ.authority import capsule
 from writ.authority.authority import Authority
 from writ.authority.store import Store
+from writ.mesh.linkkey import LinkKeys, stamp_of
 from writ.node import asking, delegate, preshared, sync
 from writ.node.session import Sessions
 from writ.wire import coap, exchange
@@ -211,6 +212,14 @@ def test_records_are_those_of_the_table() -> None:
     succession = succession_rig.succession_raw(3, authority.head)
     authority.receive(succession, 0)
     assert cbor.decode(store.load("keys")) == [succession]
+    link_keys = LinkKeys(store)
+    for key in (bytes(16), bytes(range(16))):
+        link_keys.offer(authority.policy, authority.epoch, key, 0)
+    link_keys.next_counter()
+    epoch, key, stamp, old_key = cbor.decode(store.load("link"))
+    assert (epoch, key, old_key) == (authority.epoch, bytes(range(16)), bytes(16))
+    assert stamp == stamp_of(authority.policy)
+    assert int.from_bytes(store.load("frames"), "big") == limits.FRAME_RESERVE
     found = {name.partition(".")[0] for name in flash.files}
     table = [ticked(row[0]) for row in rows(WIRE, "record", "content")]
     single = {names[0] for names in table if len(names[0]) > 2}
@@ -224,7 +233,7 @@ def test_records_are_those_of_the_table() -> None:
     assert cbor.decode(store.load("s0")) == [raw("hub"), list(keys), True, limits.SEQUENCE_RESERVE]
     assert (store.load("charter"), store.load("beacon")) == (raw("charter"), raw("beacon"))
     assert store.load("key") == private and len(private) == 32
-    assert set(store.load("names").decode().split()) == found - {"names", "s0"}
+    assert set(store.load("names").decode().split()) == found - {"names", "s0", "frames"}
     for name in ("policy-record", "session-record", "keys-record", "acts-record"):
         assert rule(name).startswith("[")
 
