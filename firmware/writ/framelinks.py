@@ -10,10 +10,12 @@ import select
 from . import crypto
 from .authority.capsule import node_id
 from .compat import const
-from .errors import Rejection
+from .errors import NotRouted, Rejection
 from .limits import DATAGRAMS_A_STEP, PAUSE_MS, PAUSE_MS_MAX
+from .mesh.frame import JOIN_CLASS
 from .mesh.linkkey import KEY_BYTES, LinkKeys
 from .mesh.mesh import Mesh
+from .mesh.permit import GOVERNANCE
 from .mesh.routing import NO_RANK
 from .node.call import Call
 from .node.context import PREFIX
@@ -23,6 +25,8 @@ from .wire.coap import Message
 
 # How often a node asks the gateway for its beacon, which also shows the gateway its way and name
 _BEACON_MS = const(3600000)
+# When a frame is tried again that a link has not taken
+_BUSY_MS = const(20)
 # The first time-out of a CoAP message, in times that a message and its answer may take without any
 # loss. It takes the place of ACK_TIMEOUT (RFC 7252, section 4.8: 2 s)
 _ROUND_TRIPS = const(4)
@@ -90,6 +94,8 @@ class FrameLinks:
         self._pause_ms = PAUSE_MS
         self._beacon_ms = 0  # when the gateway is asked for its beacon
         self._gateway = 0  # the one that was asked
+        self._key_ms = 0  # when a gateway may make a link key: the flash may have failed
+        self._is_busy = False  # whether a link did not take a frame in the last step
 
     def _timeout_ms(self, address):
         # of the first transmission of a CoAP message; None for an address of another link
@@ -132,19 +138,28 @@ class FrameLinks:
     def tick(self, now_ms):
         """Send what is due on the links. [(address, datagram)] of requests to send."""
         mesh = self.mesh
-        out = self._requests(now_ms)
+        # the last datagram may have made this node a member: the mesh follows first
         mesh.tick(now_ms)
+        out = self._requests(now_ms)
+        self._is_busy = False
         for number in range(len(self.links)):
             for _ in range(DATAGRAMS_A_STEP):
                 data = mesh.outgoing(number, now_ms)
-                if data is None or not self.links[number].send(data, now_ms):
+                if data is None:
+                    break
+                if not self.links[number].send(data, now_ms):
+                    self._is_busy = True
                     break
                 mesh.sent(number, now_ms)
         return out
 
     def next_ms(self, now_ms):
         """Milliseconds until `receive` or `tick` has something to do."""
-        times = [self.mesh.next_ms(now_ms), PAUSE_MS_MAX]
+        mesh_ms = self.mesh.next_ms(now_ms)
+        if self._is_busy and mesh_ms is not None:
+            # a link sends another frame, or its port is closed
+            mesh_ms = max(mesh_ms, _BUSY_MS)
+        times = [mesh_ms, PAUSE_MS_MAX]
         times += [link.next_ms(now_ms) for link in self.links]
         if not self._is_asking:
             has_request = self._next_request(now_ms) is not None
@@ -158,9 +173,7 @@ class FrameLinks:
     def _requests(self, now_ms):
         authority = self.node.authority
         if self._is_gateway and authority.me and self.keys.is_stale(authority.policy):
-            # of gateways that do this at one time, the larger key wins
-            key = crypto.random_bytes(KEY_BYTES)
-            self.keys.offer(authority.policy, authority.epoch, key, now_ms)
+            self._make_key(now_ms)
         out = self._fetch(now_ms)
         if self._is_asking or now_ms < self._ask_ms:
             return out
@@ -170,7 +183,11 @@ class FrameLinks:
         address, query, path = request
         if address is None:
             # no neighbour was heard yet
-            self.mesh.join.solicit()
+            try:
+                self.mesh.join.solicit()
+            except Rejection as rejection:
+                # the flash has no number for the frame
+                self.node.count(rejection)
             self._wait(False)
             return out
         self._is_asking = True
@@ -180,6 +197,18 @@ class FrameLinks:
             # nothing was sent
             self._is_asking = False
             raise
+
+    def _make_key(self, now_ms):
+        if now_ms < self._key_ms:
+            return
+        self._key_ms = now_ms + PAUSE_MS
+        authority = self.node.authority
+        # of gateways that do this at one time, the larger key wins
+        key = crypto.random_bytes(KEY_BYTES)
+        try:
+            self.keys.offer(authority.policy, authority.epoch, key, now_ms)
+        except Rejection as rejection:
+            self.node.count(rejection)
 
     def _ask(self, address, query, path, now_ms):
         if query:
@@ -226,6 +255,9 @@ class FrameLinks:
         node = self.node
         authority = node.authority
         mesh = self.mesh
+        for address in () if mesh.join.is_needed() else mesh.newer:
+            # before all else: a stranger can make this node doubt its link key again and again
+            return "mesh:%04x" % address, None, "/beacon"
         if mesh.join.is_joining():
             if not mesh.join.candidates:
                 return None, None, None
@@ -240,8 +272,6 @@ class FrameLinks:
         if mesh.routing.rank == NO_RANK:
             # a neighbour may hear it, and say HELLO
             return None, None, None
-        for address in mesh.newer:
-            return "mesh:%04x" % address, None, "/beacon"
         if self._beacon_in(now_ms) == 0:
             return "mesh:%04x" % mesh.routing.gateway, None, "/beacon"
         return None
@@ -269,12 +299,22 @@ class FrameLinks:
         if answer.code == coap.CONTENT:
             try:
                 authority = self.node.authority
+                self._check_giver(answer.peer)
                 is_new = self.keys.receive(answer.payload, authority, self.node.now_ms)
                 # also where it is the one that is here already
                 self.mesh.join.is_stale = False
             except Rejection as rejection:
                 self.node.count(rejection)
         self._done(is_new)
+
+    def _check_giver(self, peer):
+        # a member that the policy lets neither forward nor answer newcomers may not hand over keys
+        policy = self.node.authority.policy
+        roles = policy.roles_of(peer) if policy and peer else 0
+        for route in policy.routes if policy else ():
+            if route[0] in (GOVERNANCE, JOIN_CLASS) and route[2] & roles:
+                return
+        raise NotRouted()
 
     def _got_beacon(self, answer):
         # what the handshake and the answer have told of the peer's epoch is pulled by sync.py

@@ -22,6 +22,7 @@ from ..limits import (
     GREETING_BURST,
     GREETING_REFILL_MS,
     MISSING_MAX,
+    NEIGHBOURS_MAX,
     PARKED_MAX,
     RECEIPTS_MAX,
 )
@@ -33,6 +34,7 @@ from .permit import GOVERNANCE
 from .routing import HELLO, HELLO_BYTES, NO_RANK
 
 _CONTROL_HEAD = const(3)
+_GREET_AGAIN_MS = const(600000)
 # A message waits so long for a member capsule, which is asked for again and again
 _PARKED_MS = const(30000)
 
@@ -49,6 +51,7 @@ class Inbox:
         self._outbox = mesh.outbox
         self._doubts = 0  # frames of neighbours in a row whose MIC was another one
         self.parked = []  # (link, neighbour, frame, message, since ms) that wait for a capsule
+        self._greets = {}  # (link, address) -> (largest counter of a GREET, when it was answered)
         self._greetings = TokenBucket(GREETING_BURST, GREETING_REFILL_MS)
         self._reassembly = Reassembly(longest_ms)
 
@@ -181,8 +184,10 @@ class Inbox:
         neighbour.accept(counter)
         self._neighbours.heard(neighbour, snr, now_ms)
         neighbour.epoch = frame.epoch
+        newer = self._mesh.newer
         if 0 < (frame.epoch - self._authority.epoch) & 255 < 128:
-            self._mesh.newer[neighbour.address] = frame.epoch
+            if neighbour.address in newer or len(newer) < NEIGHBOURS_MAX:
+                newer[neighbour.address] = frame.epoch
 
     def _check(self, route, link, frame, now_ms):
         # raise unless the policy allows this frame to come here
@@ -222,6 +227,19 @@ class Inbox:
 
     # --- greetings --------------------------------------------------------------------------------
 
+    def _check_greet(self, link, address, counter, now_ms):
+        # a GREET may be a recording, and each answer costs airtime. A counter that is not new gets
+        # one in ten minutes: a device in the place of another one begins with small counters
+        neighbour = self._neighbours.find(link, address)
+        last, last_ms = self._greets.get((link, address), (-1, 0))
+        if neighbour and neighbour.proofs and neighbour.counter > last:
+            last, last_ms = neighbour.counter, neighbour.heard_ms
+        if counter <= last and now_ms - last_ms < _GREET_AGAIN_MS:
+            raise Replayed()
+        if (link, address) not in self._greets and len(self._greets) >= NEIGHBOURS_MAX:
+            del self._greets[min(self._greets, key=lambda other: self._greets[other][1])]
+        self._greets[(link, address)] = max(counter, last), now_ms
+
     def _greeted(self, link, frame, kind, content, counter, snr, now_ms):
         address = frame.transmitter
         table = self._neighbours
@@ -229,6 +247,7 @@ class Inbox:
         if len(content) != count * NONCE_BYTES or frame.receiver == BROADCAST:
             raise BadFrame()
         if kind == GREET:
+            self._check_greet(link, address, counter, now_ms)
             if not self._greetings.take(now_ms):
                 raise RateLimited()
             answer = content + table.nonce(link, address, now_ms)

@@ -41,7 +41,8 @@ class Join:
         self.handle = new_handle()
         self.is_stale = False
         self.candidates = []
-        self._links = {}  # handle of a node that joins, or address of a candidate -> link
+        # handle of a node that joins, or address of a candidate -> (link, own name towards it)
+        self._links = {}
         self._recent = []
         self._reassembly = Reassembly(longest_ms, JOIN_REASSEMBLIES_MAX)
         self._limit = TokenBucket(JOIN_FRAMES_BURST, JOIN_FRAMES_REFILL_MS)
@@ -57,7 +58,11 @@ class Join:
     def receive(self, link, frame, now_ms):
         """[(address, message)] of a join frame. Raises a `Rejection`."""
         mesh = self._mesh
-        if frame.receiver != self.handle:
+        if frame.receiver == self.handle:
+            # the handle is no secret: it serves only as long as this node asks
+            if not self.is_joining():
+                return []
+        else:
             if self.is_needed():
                 return []
             if frame.receiver not in (mesh.authority.me.address, BROADCAST):
@@ -72,12 +77,12 @@ class Join:
             mesh.outbox.acknowledged(link, frame, now_ms)
             return []
         if frame.kind == CONTROL and not self.is_needed():
-            # its sender looks for neighbours: say HELLO soon
-            mesh.routing.trickle.reset(now_ms)
+            # its sender looks for neighbours
+            mesh.solicited(now_ms)
             return []
         if frame.kind == CONTROL or frame.receiver == BROADCAST:
             raise BadFrame()
-        self._remember(frame.transmitter, link)
+        self._remember(frame.transmitter, link, frame.receiver)
         if frame.kind == DATA:
             mesh.outbox.acknowledge(link, frame)
             return [(address, frame.payload)]
@@ -87,27 +92,27 @@ class Join:
             mesh.outbox.acknowledge(link, frame, receipt)
         return [] if message is None else [(address, message)]
 
-    def _remember(self, address, link):
+    def _remember(self, address, link, own):
         if address in self._links:
             self._recent.remove(address)
         elif len(self._recent) >= JOINERS_MAX:
             del self._links[self._recent.pop(0)]
         self._recent.append(address)
-        self._links[address] = link
+        self._links[address] = link, own
 
-    def link_to(self, address):
-        """The link on which this handle or candidate was heard. Raises `NoRoute`."""
-        link = self._links.get(address)
-        if link is None:
+    def way_to(self, address):
+        """(link on which this handle or candidate was heard, own name). Raises `NoRoute`."""
+        way = self._links.get(address)
+        if way is None:
             raise NoRoute()
-        return link
+        return way
 
     def overhear(self, link, frame):
         """Note the transmitter of a frame that cannot be checked without link key."""
         entry = link, frame.transmitter
         if entry not in self.candidates:
             self.candidates = self.candidates[1 - CANDIDATES_MAX :] + [entry]
-        self._remember(frame.transmitter, link)
+        self._remember(frame.transmitter, link, self.handle)
         return []
 
     def try_next(self):
@@ -118,4 +123,4 @@ class Join:
         """Ask those that hear it for a HELLO."""
         outbox = self._mesh.outbox
         for link in range(len(self._mesh.links)):
-            outbox.hurry(link, JOIN_CLASS, CONTROL, BROADCAST, bytes((SOLICIT,)))
+            outbox.hurry(link, JOIN_CLASS, CONTROL, BROADCAST, bytes((SOLICIT,)), self.handle)

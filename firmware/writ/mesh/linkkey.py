@@ -51,12 +51,13 @@ class LinkKeys:
 
     def is_stale(self, policy):
         """Whether there is no key, or one that was made when the policy excluded others."""
-        if policy is None:
-            return False
+        return policy is not None and self._stamp != self._stamp_now(policy)
+
+    def _stamp_now(self, policy):
         if policy is not self._policy:
             self._policy = policy
             self._policy_stamp = stamp_of(policy)
-        return self._stamp != self._policy_stamp
+        return self._policy_stamp
 
     def next_counter(self):
         """A frame counter that was never used, also not before a loss of power.
@@ -90,8 +91,9 @@ class LinkKeys:
     def receive(self, payload, authority, now_ms):
         """Take the answer of a member (bytes of `payload`). Whether it has replaced the key.
 
-        A key of a later epoch than that in force here is refused: the policy comes first. Raises
-        `BadShape` or another `Rejection` of cbor.py.
+        A key of a later epoch than that in force here is refused: the policy comes first. So is one
+        that is stale by this policy: it would count more than the true key of an earlier epoch, and
+        no other member would use it. Raises `BadShape` or another `Rejection` of cbor.py.
         """
         fields = cbor.decode(payload)
         check(isinstance(fields, list) and len(fields) == 4)
@@ -99,7 +101,10 @@ class LinkKeys:
         key = check_bytes(fields[1], KEY_BYTES)
         stamp = check_bytes(fields[2], _STAMP_BYTES)
         since_ms = now_ms - 1000 * check_uint(fields[3], LINK_KEY_OVERLAP_MS // 1000)
-        return epoch <= authority.epoch and self._take(epoch, key, stamp, since_ms)
+        policy = authority.policy
+        if policy is None or epoch > authority.epoch or stamp != self._stamp_now(policy):
+            return False
+        return self._take(epoch, key, stamp, since_ms)
 
     def offer(self, policy, epoch, key, now_ms):
         """Put an own key in force, made under this policy. Whether it counts more than the last."""
@@ -116,23 +121,27 @@ class LinkKeys:
 
     def sending(self, now_ms):
         """The key (16 bytes) with which a frame is sent now; None if there is none."""
-        if self._old_key is None or self._since_ms is None:
+        self._expire(now_ms)
+        if self._old_key is None:
             return self.key
         is_early = now_ms - self._since_ms < LINK_KEY_OVERLAP_MS >> 1
         return self._old_key if is_early else self.key
 
-    def is_authentic(self, frame, high, now_ms):
-        """Whether the MIC of a `Frame` is that of the key in force, or of the one before it."""
-        if self.key is None:
-            return False
-        if frame.is_authentic(self.key, high):
-            return True
+    def _expire(self, now_ms):
+        # end the overlap, on flash too: a revoked member with the old key may wait for a restart
         if self._old_key is None:
-            return False
+            return
         if self._since_ms is None:
             # it is unknown how long the power was off
             self._since_ms = now_ms - (LINK_KEY_OVERLAP_MS >> 1)
         if now_ms - self._since_ms >= LINK_KEY_OVERLAP_MS:
             self._old_key = None
-            return False
-        return frame.is_authentic(self._old_key, high)
+            self._store.save("link", cbor.encode([self.epoch, self.key, self._stamp, None]))
+
+    def is_authentic(self, frame, high, now_ms):
+        """Whether the MIC of a `Frame` is that of the key in force, or of the one before it."""
+        self._expire(now_ms)
+        for key in (self.key, self._old_key):
+            if key is not None and frame.is_authentic(key, high):
+                return True
+        return False

@@ -8,7 +8,7 @@ neighbour in the join class: a node without link key, or one that such a node as
 datagrams to the node and frames to the links.
 """
 
-from ..compat import const
+from ..compat import const, random_bytes
 from ..errors import (
     BadMessage,
     NoRoute,
@@ -28,12 +28,23 @@ from .neighbour import Neighbours
 from .outbox import Outbox, patience_ms
 from .permit import GOVERNANCE, Permit, class_of
 from .routing import HELLO, Routing
+from .transfer import STRANGERS
 from .way import read_way, write_way
 
 # How often a message that waits for a member capsule is tried again
 _RELEASE_MS = const(500)
+# A stranger that asks hears of this node within
+_SOLICITED_MS = const(4000)
 # A message in fragments is forgotten after so many times the patience for a receipt
 _LONGEST = const(80)
+
+
+def _number(digits):
+    # of an address, which another node may have told
+    try:
+        return int(digits, 16)
+    except ValueError:
+        raise NoRoute() from None
 
 
 class Mesh:
@@ -57,10 +68,11 @@ class Mesh:
         self.routes = {}
         self.routing = None  # once this node is a member
         self._is_gateway = is_gateway
+        self._solicited_ms = None  # when to say HELLO because a stranger has asked
         self.count = count
         longest_ms = _LONGEST * max([patience_ms(link) for link in links])
         self.inbox = Inbox(self, longest_ms)
-        self.join = self.outbox.join = Join(self, longest_ms)
+        self.join = Join(self, longest_ms)
         self._prepare(0)
 
     def receive(self, link, data, snr, now_ms):
@@ -68,12 +80,13 @@ class Mesh:
 
         snr: in dB, or None.
         """
-        self.outbox.now_ms = now_ms
+        # the last datagram may have made it a member
+        self._prepare(now_ms)
         return self.inbox.receive(link, data, snr, now_ms)
 
     def release(self, now_ms):
         """[(address, datagram)] of messages whose capsules are here by now."""
-        self.outbox.now_ms = now_ms
+        self._prepare(now_ms)
         return self.inbox.release(now_ms)
 
     # --- messages ---------------------------------------------------------------------------------
@@ -142,8 +155,10 @@ class Mesh:
         # the entry of this neighbour on the link with the best delivery
         found = None
         for one in self.neighbours:
-            if one.address == address and (found is None or one.delivered > found.delivered):
-                found = one
+            if one.address == address:
+                rating = one.is_mutual, one.delivered
+                if found is None or rating > (found.is_mutual, found.delivered):
+                    found = one
         if found is None:
             raise NoRoute()
         return found
@@ -152,12 +167,13 @@ class Mesh:
         """Queue a datagram for "mesh:1a2b" or "join:1a2b". It is lost where there is no way."""
         kind, _, end = address.partition(":")
         try:
-            target = int(end, 16)
+            target = _number(end)
             message = compress(datagram)
             self._prepare(now_ms)
             if kind == "join":
-                head = JOIN_CLASS, LOCAL, 0, None
-                self.outbox.queue(self.join.link_to(target), target, head, 0, message)
+                link, own = self.join.way_to(target)
+                head = JOIN_CLASS, LOCAL, 0, own
+                self.outbox.queue(link, target, head, 0, message, STRANGERS)
             elif self.join.is_needed():
                 raise NoRoute()
             else:
@@ -205,9 +221,10 @@ class Mesh:
         # a message without receipt: the neighbour is gone, or has forgotten this node
         self.count(NoRoute())
         neighbour = self.neighbours.find(transfer.link, transfer.receiver)
-        if neighbour is None or transfer.head[0] == JOIN_CLASS:
+        if neighbour is None or transfer.is_join:
             return
-        self.neighbours.drop(neighbour)
+        # it is greeted again. Its counter is kept: a recording of it is no new neighbour
+        neighbour.is_mutual = False
         self.routing.lost(neighbour, now_ms)
         if transfer.head[1] == UP and self.routing.parents:
             parent = self.routing.parents[0]
@@ -255,12 +272,25 @@ class Mesh:
         if candidate and not self.outbox.transfers.to(candidate.link, candidate.address):
             head = GOVERNANCE, LOCAL, 0, None
             self.outbox.queue(candidate.link, candidate.address, head, 0, None)
-        if routing.trickle.is_due(now_ms):
+        is_due = routing.trickle.is_due(now_ms)
+        is_solicited = self._solicited_ms is not None and now_ms >= self._solicited_ms
+        if is_due or is_solicited:
+            self._solicited_ms = None
             route = self.permit.route(GOVERNANCE)
             for link in range(len(self.links)):
                 self.permit.check_own(route, True, self.links[link].kind, now_ms)
                 hello = bytes((HELLO,)) + routing.hello()
-                self.outbox.hurry(link, GOVERNANCE, CONTROL, BROADCAST, hello)
+                self.outbox.hurry(
+                    link, GOVERNANCE, CONTROL, BROADCAST, hello, is_solicited=not is_due
+                )
+
+    def solicited(self, now_ms):
+        """Say HELLO soon, for a node without a key. A stranger may ask: it is one HELLO, out of the
+        airtime of strangers, and no new beginning of Trickle.
+        """
+        if self._solicited_ms is None:
+            wait_ms = _SOLICITED_MS * int.from_bytes(random_bytes(2), "big") >> 16
+            self._solicited_ms = now_ms + wait_ms
 
     def outgoing(self, link, now_ms):
         """The next frame (bytes) for link number `link`, or None; `sent` says that it was taken."""
@@ -280,5 +310,7 @@ class Mesh:
         times = [self.outbox.next_ms(now_ms), _RELEASE_MS if self.inbox.parked else None]
         if self.routing and not self.join.is_needed():
             times.append(self.routing.next_ms(now_ms))
+            if self._solicited_ms is not None:
+                times.append(max(0, self._solicited_ms - now_ms))
         times = [one for one in times if one is not None]
         return min(times) if times else None

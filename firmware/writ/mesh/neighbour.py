@@ -25,6 +25,7 @@ PROOF = 2
 _NONCE_MS = const(60000)
 # Frames may overtake each other: those of another priority, and repeated ones
 _WINDOW_BITS = const(16)
+_COUNTER_LAST = const(0xFFFFFFFF)
 # What a new sample weighs in an average: 1 / 2 ** 3
 _SHIFT = const(3)
 
@@ -60,7 +61,7 @@ class Neighbour:
     def full(self, low):
         """The 32-bit counter that is nearest to the last one and has these low 16 bits."""
         counter = (self.counter & ~65535) | low
-        if counter + 32768 < self.counter:
+        if counter + 32768 < self.counter and counter + 65536 <= _COUNTER_LAST:
             return counter + 65536
         return counter - 65536 if counter > self.counter + 32768 and counter > 65535 else counter
 

@@ -21,7 +21,7 @@ from .frame import (
 )
 from .neighbour import GREET
 from .permit import GOVERNANCE
-from .transfer import Transfers
+from .transfer import STRANGERS, Transfers
 
 # What a receiver may take to turn round, to wait for the channel and to answer, beside the airtime
 _TURNAROUND_MS = const(250)
@@ -36,8 +36,8 @@ class Outbox:
     """authority: `Authority`; keys: `LinkKeys`; neighbours: `Neighbours`; links: the frame links;
     failed: called with (transfer, now_ms) for a message that no receipt came for.
 
-    address: the own short address, 0 before this node is a member; join: the `Join`, whose handle
-    is the own name in its class; now_ms: the present time. The mesh sets all three.
+    address: the own short address, 0 before this node is a member; now_ms: the present time. The
+    mesh sets both.
     """
 
     def __init__(self, authority, keys, neighbours, links, failed):
@@ -48,9 +48,8 @@ class Outbox:
         self._failed = failed
         self.transfers = Transfers()
         self.address = 0
-        self.join = None
         self.now_ms = 0
-        self._urgent = []  # (link, receiver, route class, frame) that go first
+        self._urgent = []  # (link, receiver, route class, frame) that go first, as charged
         # what a link could not take yet: (receiver or None, route class, frame)
         self._held = [None] * len(links)
         self._budgets = [Budget(link.duty_cycle_permille) for link in links]
@@ -59,7 +58,9 @@ class Outbox:
     # --- frames -----------------------------------------------------------------------------------
 
     def encode(self, head, kind, receiver, payload):
-        """(counter, bytes) of a new frame. head: (route class, shape, hops, far end)."""
+        """(counter, bytes) of a new frame. head: (route class, shape, hops, far end); in the join
+        class the own name stands in the place of the far end.
+        """
         route_class, shape, hops, far = head
         counter = self._keys.next_counter()
         if kind == CONTROL:
@@ -70,26 +71,33 @@ class Outbox:
         key = self._keys.sending(self.now_ms)
         if route_class == JOIN_CLASS:
             key = None
-            if self.join.is_joining():
-                own = self.join.handle
+            own = far
         frame = Frame(route_class, kind, own, receiver, counter, payload, epoch, shape, hops, far)
         return counter, frame.encode(self._authority.scope[0], key)
 
-    def hurry(self, link, route_class, kind, receiver, payload):
-        """Send a short frame to a neighbour before all messages; more than a few mean a flood."""
-        if len(self._urgent) < URGENT_MAX:
-            data = self.encode((route_class, LOCAL, 0, None), kind, receiver, payload)[1]
-            self._urgent.append((link, receiver, route_class, data))
+    def hurry(self, link, route_class, kind, receiver, payload, own=None, is_solicited=False):
+        """Send a short frame to a neighbour before all messages; more than a few mean a flood.
+
+        own: the own name in the join class; is_solicited: whether a stranger has asked for it: then
+        the airtime of strangers pays for it.
+        """
+        if len(self._urgent) >= URGENT_MAX:
+            return
+        data = self.encode((route_class, LOCAL, 0, own), kind, receiver, payload)[1]
+        if is_solicited or route_class == JOIN_CLASS:
+            receiver, route_class = STRANGERS, JOIN_CLASS
+        self._urgent.append((link, receiver, route_class, data))
 
     def acknowledge(self, link, frame, receipt=None):
         """Send a receipt for a frame: its counter, or the bitmap of its message."""
         if receipt is None:
             receipt = frame.counter.to_bytes(2, "big")
-        self.hurry(link, frame.route_class, ACK, frame.transmitter, receipt)
+        self.hurry(link, frame.route_class, ACK, frame.transmitter, receipt, frame.receiver)
 
     def acknowledged(self, link, frame, now_ms):
         """Take the receipt of a neighbour. Whether it completes a message."""
-        transfer = self.transfers.to(link, frame.transmitter)
+        is_join = frame.route_class == JOIN_CLASS
+        transfer = self.transfers.to(link, frame.transmitter, is_join)
         if transfer is None:
             return False
         transfer.parts.acknowledged(frame.payload, now_ms)
@@ -101,7 +109,7 @@ class Outbox:
     def queue(self, link, receiver, head, priority, message, source=None):
         """Queue a message for a neighbour. source: the neighbour that it came from, or None.
 
-        Raises `TableFull`.
+        Raises `TableFull` and `TooLarge`.
         """
         if head[0] == JOIN_CLASS:
             header = HEADER_BYTES_JOIN
@@ -207,13 +215,13 @@ class Outbox:
 
     def next_ms(self, now_ms):
         """Milliseconds until `outgoing` has something new, or None for never."""
-        if self._urgent:
-            return 0
         times = []
         for link in range(len(self._links)):
             if self._held[link]:
                 airtime_us = self._links[link].airtime_us(len(self._held[link][2]))
                 times.append(self._budgets[link].wait_ms(now_ms, airtime_us))
+            elif [one for one in self._urgent if one[0] == link]:
+                times.append(0)
             else:
                 for transfer in self.transfers.active(link):
                     times.append(self._parts(transfer).next_ms(now_ms))

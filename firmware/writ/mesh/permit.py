@@ -5,6 +5,7 @@ origin, roles that may forward, kinds of link, and how far. A class without a ro
 Every node checks each frame before it spends airtime on it, with the policy in force at that time.
 """
 
+from ..compat import const
 from ..errors import (
     Expired,
     NotMember,
@@ -36,6 +37,10 @@ def class_of(datagram):
     return MESSAGES if number == OSCORE else GOVERNANCE
 
 
+# The new capsule of an origin whose capsule here is past is asked for at most so often
+_RENEWAL_MS = const(60000)
+
+
 class Origin:
     """What a relay keeps of a member capsule; `check_member` and `roles_of` take it as `Member`."""
 
@@ -48,6 +53,12 @@ class Origin:
         self.key_epoch = member.key_epoch
 
 
+def _unknown(address):
+    rejection = UnknownOrigin()
+    rejection.address = address
+    return rejection
+
+
 class Permit:
     """Judges frames by the policy in force. authority: `authority.Authority`."""
 
@@ -55,6 +66,7 @@ class Permit:
         self._authority = authority
         self._origins = {}  # short address -> Origin
         self._recent = []  # its addresses, least recently added first
+        self._renewal_ms = None  # when a new capsule was asked for last
 
     def route(self, route_class):
         """The policy's route of this class. Raises `UnknownClass`."""
@@ -85,15 +97,16 @@ class Permit:
             if origin is not me:
                 del self._origins[address]
                 self._recent.remove(address)
+                if self._renewal_ms is None or now_ms - self._renewal_ms >= _RENEWAL_MS:
+                    self._renewal_ms = now_ms
+                    raise _unknown(address) from None
             raise
         return authority.policy.roles_of(origin)
 
     def _look_up(self, address):
         member = self._authority.peer_by(address=address)
         if member is None:
-            rejection = UnknownOrigin()
-            rejection.address = address
-            raise rejection
+            raise _unknown(address)
         if len(self._recent) >= ORIGINS_MAX:
             del self._origins[self._recent.pop(0)]
         self._recent.append(address)

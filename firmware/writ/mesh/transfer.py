@@ -5,10 +5,13 @@ a bitmap (fragment.py). One message at a time is under way to each neighbour.
 """
 
 from ..compat import const, random_bytes
-from ..errors import TableFull
+from ..errors import TableFull, TooLarge, UsageError
 from ..limits import FRAME_TRIES_MAX, TRANSFERS_MESH_MAX
 from .fragment import Sender
-from .frame import DATA, FRAGMENT
+from .frame import DATA, FRAGMENT, JOIN_CLASS
+
+# All nodes in the join class are one source: 0 is no node's address
+STRANGERS = 0
 
 # A message in fragments ends after so many times the patience for one receipt
 _LONGEST = const(64)
@@ -69,6 +72,7 @@ class Transfer:
         self.link = link
         self.receiver = receiver
         self.head = head
+        self.is_join = head[0] == JOIN_CLASS
         self.priority = priority
         self.message = message
         self.source = source
@@ -97,7 +101,7 @@ class Transfers:
     def add(self, link, receiver, head, priority, message, source, room, patience_ms):
         """Queue a message, or a greeting for the message None. room: bytes of a frame's payload.
 
-        Raises `TableFull`.
+        Raises `TableFull`, and `TooLarge` for a message that no fragments carry.
         """
         mine = [one for one in self._all if one.source == source]
         share = TRANSFERS_MESH_MAX >> (0 if source is None else 2)
@@ -107,7 +111,11 @@ class Transfers:
             parts = Whole(message, patience_ms)
         else:
             self._number = (self._number + 1) & 63
-            parts = Sender(self._number, message, room, patience_ms, _LONGEST * patience_ms)
+            try:
+                parts = Sender(self._number, message, room, patience_ms, _LONGEST * patience_ms)
+            except UsageError:
+                # with the list of relays in front it has grown too long on its way
+                raise TooLarge() from None
         # urgent ones first, but none before a message whose first frame is on its way
         at = len(self._all)
         while at and self._all[at - 1].priority < priority and not self._all[at - 1].is_begun:
@@ -120,14 +128,16 @@ class Transfers:
         """The transfers of a link that may send now: the first one to each neighbour."""
         first = []
         for one in self._all:
-            if one.link == link and one.receiver not in [other.receiver for other in first]:
+            if one.link == link and self.to(link, one.receiver, one.is_join) is one:
                 first.append(one)
         return first
 
-    def to(self, link, receiver):
-        """The transfer under way to a neighbour, or None."""
+    def to(self, link, receiver, is_join=False):
+        """The transfer under way to a neighbour, or None. A node in the join class may call itself
+        by a neighbour's address: it is another one.
+        """
         for one in self._all:
-            if one.link == link and one.receiver == receiver:
+            if one.link == link and one.receiver == receiver and one.is_join == is_join:
                 return one
         return None
 

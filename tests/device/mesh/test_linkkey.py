@@ -22,14 +22,15 @@ class Policy:
         self.void_before = 0
 
 
+OPEN = Policy()
+REVOKED = Policy(bytes(8))
+
+
 class Authority:
     """What `receive` reads of an authority."""
 
     epoch = 5
-
-
-OPEN = Policy()
-REVOKED = Policy(bytes(8))
+    policy = OPEN
 
 
 def frame(key, counter=70000):
@@ -68,6 +69,15 @@ def test_a_member_takes_the_key_of_another():
     assert not two.receive(one.payload(OPEN, 0), Authority, 0) and two.key == ONE
 
 
+def test_a_key_that_is_stale_here_is_refused():
+    # it would count more than the true one, which has an earlier epoch, and no other node uses it
+    true, false, keys = [LinkKeys(Store(MemoryFlash())) for _ in range(3)]
+    true.offer(OPEN, 3, ONE, 0)
+    false.offer(REVOKED, 5, b"\xff" * 16, 0)
+    assert not keys.receive(false.payload(REVOKED, 0), Authority, 0) and keys.key is None
+    assert keys.receive(true.payload(OPEN, 0), Authority, 0) and keys.key == ONE
+
+
 def test_what_is_no_answer_is_refused():
     keys = LinkKeys(Store(MemoryFlash()))
     stamp = stamp_of(OPEN)
@@ -98,12 +108,27 @@ def test_the_key_before_is_accepted_for_the_overlap():
     end_ms = 1000 + LINK_KEY_OVERLAP_MS
     for now_ms in (1000, end_ms - 1):
         assert keys.is_authentic(frame(ONE), 1, now_ms) and keys.is_authentic(frame(TWO), 1, now_ms)
+    restarted = LinkKeys(Store(flash))
     assert not keys.is_authentic(frame(ONE), 1, end_ms) and keys.is_authentic(frame(TWO), 1, end_ms)
     # after a restart half of it: it is unknown how long the power was off
-    keys = LinkKeys(Store(flash))
+    keys = restarted
     assert keys.sending(50) == TWO and keys.is_authentic(frame(ONE), 1, 50)
     assert not keys.is_authentic(frame(ONE), 1, 50 + LINK_KEY_OVERLAP_MS // 2)
     assert keys.is_authentic(frame(TWO), 1, 50 + LINK_KEY_OVERLAP_MS // 2)
+
+
+def test_the_key_before_does_not_outlive_a_restart():
+    # a revoked member that has it waits, and speaks when the power was off
+    flash = MemoryFlash()
+    keys = LinkKeys(Store(flash))
+    keys.offer(OPEN, 1, ONE, 0)
+    keys.offer(OPEN, 2, TWO, 0)
+    keys = LinkKeys(Store(flash))
+    # what this node sends or hears begins the time, whether that key was used or not
+    assert keys.sending(0) == TWO
+    assert not keys.is_authentic(frame(ONE), 1, LINK_KEY_OVERLAP_MS // 2)
+    keys = LinkKeys(Store(flash))
+    assert not keys.is_authentic(frame(ONE), 1, 0) and keys.is_authentic(frame(TWO), 1, 0)
 
 
 def test_all_members_change_the_key_at_one_time():

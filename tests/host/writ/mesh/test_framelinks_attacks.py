@@ -1,0 +1,96 @@
+"""Frame links under attack: crashes, a flash that fails, and members that hand over false keys."""
+
+import node_rig
+import pytest
+from airfield_rig import RELAY, AirField
+from fakeflash import MemoryFlash
+
+from writ import cbor
+from writ.errors import NotRouted
+from writ.mesh.linkkey import stamp_of
+from writ.node.call import Answer
+from writ.wire import coap
+
+
+def settled() -> AirField:
+    """A gateway, a relay and a sensor; all are in the mesh."""
+    field = AirField()
+    field.node("gate", 1, RELAY, is_gateway=True)
+    field.node("hill", 2, RELAY)
+    field.node("soil", 3)
+    assert field.run(
+        lambda: all(frames.mesh.routing.rank < 3 for frames in field.frames.values()), 300
+    )
+    return field
+
+
+def test_a_blank_gateway_becomes_a_member_over_the_air() -> None:
+    field = AirField()
+    field.node("gate", 1, RELAY, is_gateway=True)
+    field.nodes["gate"].authority.receive(node_rig.member("barn", 4, RELAY), 0)
+    field.node("barn", 4, is_gateway=True, is_blank=True)
+    barn = field.frames["barn"]
+    assert field.run(lambda: barn.mesh.routing and barn.mesh.routing.rank == 0, 60)
+    assert field.run(lambda: barn.keys.key, 60)
+
+
+def test_a_member_that_has_lost_its_capsule_and_not_its_key_goes_on() -> None:
+    flash = MemoryFlash()
+    field = AirField()
+    field.node("gate", 1, RELAY, is_gateway=True)
+    field.node("soil", 3, flash=flash)
+    assert field.run(lambda: field.frames["soil"].mesh.routing.rank == 1, 300)
+    for name in list(flash.files):
+        if name.startswith("member"):
+            del flash.files[name]
+    field.node("soil", 3, is_blank=True, flash=flash)
+    assert field.nodes["soil"].authority.me is None
+    assert field.run(lambda: field.nodes["soil"].authority.me, 600)
+    assert field.run(lambda: field.frames["soil"].mesh.routing.rank == 1, 600)
+
+
+def test_a_gateway_whose_flash_fails_goes_on_and_makes_its_key_later() -> None:
+    flash = MemoryFlash()
+    field = AirField()
+    field.node("gate", 1, RELAY, is_gateway=True, flash=flash)
+    write = flash.write
+    writes = []
+
+    def fail(name: str, data: bytes) -> None:
+        writes.append(name)
+        raise OSError(5)
+
+    flash.write = fail  # type: ignore[method-assign]
+    field.run(seconds=20)
+    assert field.frames["gate"].keys.key is None
+    assert field.nodes["gate"].counters["StoreFailed"] == len(writes)
+    # not in each step
+    assert writes.count("link.a") <= 11
+    flash.write = write  # type: ignore[method-assign]
+    assert field.run(lambda: field.frames["gate"].keys.key, 10)
+
+
+@pytest.mark.parametrize("giver", ["soil", None])
+def test_a_member_that_may_not_answer_newcomers_hands_over_no_key(giver: str | None) -> None:
+    field = settled()
+    frames = field.frames["hill"]
+    authority = field.nodes["hill"].authority
+    key = frames.keys.key
+    body = cbor.encode([authority.epoch, b"\xff" * 16, stamp_of(authority.policy), 600])
+    peer = field.nodes[giver].authority.me if giver else None
+    frames._got_key(Answer(coap.CONTENT, body, peer))
+    assert frames.keys.key == key
+    assert field.nodes["hill"].counters[NotRouted.__name__] == 1
+    # a relay may: it is believed, as the key of another gateway would be
+    frames._got_key(Answer(coap.CONTENT, body, field.nodes["gate"].authority.me))
+    assert frames.keys.key == b"\xff" * 16
+
+
+def test_a_closed_link_is_not_asked_without_pause() -> None:
+    field = settled()
+    frames = field.frames["gate"]
+    frames.links[0].send = lambda frame, now_ms: False
+    field.send("gate", [("mesh:0003", b"\x40\x01\x00\x01")])
+    field.step()
+    assert frames.mesh.next_ms(field.now_ms) == 0
+    assert frames.next_ms(field.now_ms) > 0
