@@ -71,7 +71,7 @@ class Inbox:
                 found = self._receive(link, frame, snr, now_ms)
             return [(address, expand(message)) for address, message in found]
         except UnknownOrigin as rejection:
-            self.miss(frame.transmitter, rejection.address)
+            self.request_capsule(frame.transmitter, rejection.address)
             self._mesh.count(rejection)
         except Rejection as rejection:
             self._mesh.count(rejection)
@@ -152,7 +152,7 @@ class Inbox:
                 ):
                     out.append((address, expand(found)))
             except UnknownOrigin as rejection:
-                self.miss(frame.transmitter, rejection.address)
+                self.request_capsule(frame.transmitter, rejection.address)
             except Rejection as rejection:
                 self._mesh.count(rejection)
         return out
@@ -201,10 +201,13 @@ class Inbox:
             # the capsule has to come somehow: from a neighbour, in the class of governance
             if frame.shape != LOCAL or frame.route_class != GOVERNANCE:
                 raise
-            self.miss(frame.transmitter, rejection.address)
+            self.request_capsule(frame.transmitter, rejection.address)
 
-    def miss(self, neighbour, address):
-        # ask this neighbour for a member's capsule: its own one, or one that it had to check, too
+    def request_capsule(self, neighbour, address):
+        """Ask a neighbour for the member capsule of `address`; both are short addresses.
+
+        It is the neighbour's own one, or one that the neighbour had to check, too.
+        """
         entry = neighbour, address
         if entry not in self._mesh.missing and len(self._mesh.missing) < MISSING_MAX:
             self._mesh.missing.append(entry)
@@ -251,7 +254,7 @@ class Inbox:
             if not self._greetings.take(now_ms):
                 raise RateLimited()
             answer = content + table.nonce(link, address, now_ms)
-            self._outbox.hurry(link, GOVERNANCE, CONTROL, address, bytes((ANSWER,)) + answer)
+            self._outbox.send_first(link, GOVERNANCE, CONTROL, address, bytes((ANSWER,)) + answer)
             return
         if not table.is_returned(link, address, content[:NONCE_BYTES], now_ms):
             raise Replayed()
@@ -260,7 +263,7 @@ class Inbox:
         table.heard(neighbour, snr, now_ms)
         if kind == ANSWER:
             proof = bytes((PROOF,)) + content[NONCE_BYTES:]
-            self._outbox.hurry(link, GOVERNANCE, CONTROL, address, proof)
+            self._outbox.send_first(link, GOVERNANCE, CONTROL, address, proof)
         else:
             neighbour.is_mutual = True
             self._outbox.acknowledge(link, frame)

@@ -123,4 +123,4 @@ class Join:
         """Ask those that hear it for a HELLO."""
         outbox = self._mesh.outbox
         for link in range(len(self._mesh.links)):
-            outbox.hurry(link, JOIN_CLASS, CONTROL, BROADCAST, bytes((SOLICIT,)), self.handle)
+            outbox.send_first(link, JOIN_CLASS, CONTROL, BROADCAST, bytes((SOLICIT,)), self.handle)

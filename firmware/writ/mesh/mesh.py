@@ -212,7 +212,7 @@ class Mesh:
             return self.permit.roles(neighbour.address, now_ms) & route[2] != 0
         except UnknownOrigin:
             if neighbour.is_mutual:
-                self.inbox.miss(neighbour.address, neighbour.address)
+                self.inbox.request_capsule(neighbour.address, neighbour.address)
             return None
         except Rejection:
             return False
@@ -280,7 +280,7 @@ class Mesh:
             for link in range(len(self.links)):
                 self.permit.check_own(route, True, self.links[link].kind, now_ms)
                 hello = bytes((HELLO,)) + routing.hello()
-                self.outbox.hurry(
+                self.outbox.send_first(
                     link, GOVERNANCE, CONTROL, BROADCAST, hello, is_solicited=not is_due
                 )
 

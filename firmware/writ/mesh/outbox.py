@@ -75,8 +75,8 @@ class Outbox:
         frame = Frame(route_class, kind, own, receiver, counter, payload, epoch, shape, hops, far)
         return counter, frame.encode(self._authority.scope[0], key)
 
-    def hurry(self, link, route_class, kind, receiver, payload, own=None, is_solicited=False):
-        """Send a short frame to a neighbour before all messages; more than a few mean a flood.
+    def send_first(self, link, route_class, kind, receiver, payload, own=None, is_solicited=False):
+        """Queue a short frame before all messages. It is dropped if URGENT_MAX wait: a flood.
 
         own: the own name in the join class; is_solicited: whether a stranger has asked for it: then
         the airtime of strangers pays for it.
@@ -92,7 +92,7 @@ class Outbox:
         """Send a receipt for a frame: its counter, or the bitmap of its message."""
         if receipt is None:
             receipt = frame.counter.to_bytes(2, "big")
-        self.hurry(link, frame.route_class, ACK, frame.transmitter, receipt, frame.receiver)
+        self.send_first(link, frame.route_class, ACK, frame.transmitter, receipt, frame.receiver)
 
     def acknowledged(self, link, frame, now_ms):
         """Take the receipt of a neighbour. Whether it completes a message."""

@@ -129,7 +129,7 @@ def test_a_frame_longer_than_the_duty_cycle_ever_allows_does_not_block_its_link(
     assert node.mesh.outgoing(0, 0) is None
     assert node.rejected == {"DutyCycle": 1}
     assert outbox.next_ms(0) > 0
-    outbox.hurry(0, GOVERNANCE, CONTROL, BROADCAST, bytes(1))
+    outbox.send_first(0, GOVERNANCE, CONTROL, BROADCAST, bytes(1))
     assert len(node.mesh.outgoing(0, 0)) == HEADER_BYTES + 3
 
 
