@@ -19,6 +19,7 @@ HEAP = "160k"
 # Suites with several whole meshes in one process, each with its authority, and all their frames.
 HEAPS = {"test_mesh": "400k", "test_mesh_attacks": "400k"}
 TIMEOUT_S = 240
+HEAPS["test_mesh_outsiders"] = "400k"
 
 
 MICROPYTHON = build_mpy.find_micropython()
