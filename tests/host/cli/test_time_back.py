@@ -79,7 +79,8 @@ def test_a_succession_is_the_way_back_from_a_beacon_of_a_wrong_clock(
     council: Council, pump: Process
 ) -> None:
     target = f"coap://{pump.address}/temp"
-    read = ("get", target, "--node", council.root / "laptop")
+    # the device follows the succession meanwhile, which takes a while on a busy machine
+    read = ("get", target, "--node", council.root / "laptop", "--timeout", "60")
     assert council.writ(*read)
     council.set_clocks(AHEAD_S)
     command = council.begin("scope", "beacon", "--time-jump", "--deliver", pump.address, "--json")
@@ -105,8 +106,9 @@ def test_a_succession_is_the_way_back_from_a_beacon_of_a_wrong_clock(
     assert council.writ(*read)
     assert is_renewed(council, "laptop")
     install = ("member", "deliver", "laptop", "--out", council.root / "laptop")
-    for _ in range(2):
-        assert not council.writ(*install)["installed"]
+    # the command may have ended before it had the newest policy and beacon, too
+    assert set(council.writ(*install)["installed"]) <= {"policy", "beacon"}
+    assert not council.writ(*install)["installed"]
     assert council.writ(*read)
     pump.kill()
     pump.start()
