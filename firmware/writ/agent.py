@@ -39,7 +39,6 @@ class Node(Core):
         self.config = config
         self.clock = Clock()
         self.link = None
-        self.frames = None  # `framelinks.FrameLinks` of a node with "links" in config.json
         self._listen = config.get("listen", "0.0.0.0:5683")
         entries = config.get("oscore")
         if entries:
@@ -102,7 +101,8 @@ class Node(Core):
             if self.config.get("links"):
                 from .framelinks import start
 
-                self.frames = start(self)
+                # the UDP link and the frame links as one; the mesh takes part in each tick
+                self.link = start(self, self._lan)
 
     def open_link(self):
         """The UDP link of this node. Raises `OSError`."""
@@ -139,26 +139,15 @@ class Node(Core):
         return due_ms
 
     def send(self, datagrams):
-        """Hand [(address, datagram)] to the links."""
+        """Hand [(address, datagram)] to the link."""
         for address, data in datagrams:
-            if self.frames and self.frames.is_own(address):
-                self.frames.send(address, data)
-            else:
-                self.link.send(address, data)
-
-    def _receive(self, wait_ms):
-        # (datagram, address) of any link, or None
-        if self.frames:
-            return self.frames.wait(self.link, wait_ms, self.clock)
-        return self.link.receive(wait_ms)
+            self.link.send(address, data)
 
     def step(self, wait_ms=1000):
         """Wait at most `wait_ms` for a datagram, handle it, and do what is due."""
         due_ms = self.next_ms(self.clock.now_ms())
         if due_ms is not None:
             wait_ms = min(wait_ms, due_ms)
-        if self.frames:
-            wait_ms = min(wait_ms, self.frames.next_ms(self.clock.now_ms()))
         if self._has_operation_due(self.clock.now_ms()):
             wait_ms = 0
         try:
@@ -167,7 +156,7 @@ class Node(Core):
             is_flooded = self._is_flooded
             self._is_flooded = not self._is_full
             for number in range(0 if self._is_full else DATAGRAMS_A_STEP):
-                found = self._receive(wait_ms)
+                found = self.link.receive(wait_ms)
                 if not found:
                     self._is_flooded = False
                     break
@@ -179,8 +168,6 @@ class Node(Core):
             self._is_full = False
             now_ms = self.clock.now_ms()
             self.send(self.tick(now_ms))
-            if self.frames:
-                self.send(self.frames.tick(now_ms))
             for call in self._due_calls(now_ms):
                 try:
                     self.send(self.request(*call))

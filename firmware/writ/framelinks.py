@@ -120,10 +120,14 @@ class FrameLinks:
                     if handle is not None:
                         poll.register(handle, select.POLLIN)
                 poll.poll(wait_ms)
-            self._inbox = self.receive(clock.now_ms())
+            self._inbox = self.poll(clock.now_ms())
         return self._inbox.pop(0) if self._inbox else other.receive(0)
 
-    def receive(self, now_ms):
+    def receive(self, datagram, source, link, now_ms):
+        """False: no datagram is the mesh's own (as other parts of an agent answer)."""
+        return False
+
+    def poll(self, now_ms):
         """[(datagram, address)] that the links have for the node."""
         found = [(data, address) for address, data in self.mesh.release(now_ms)]
         for number in range(len(self.links)):
@@ -325,12 +329,50 @@ class FrameLinks:
         self._done(answer.code != 0)
 
 
-def start(node):
-    """The `FrameLinks` of an agent whose config.json has "links". Raises `UsageError`."""
+class BothLinks:
+    """The UDP link and the frame links of an agent as one link.
+
+    frames: the `FrameLinks`; other: the UDP link, which has all else that is asked of this one.
+    """
+
+    def __init__(self, frames, other, clock):
+        self._frames = frames
+        self._other = other
+        self._clock = clock
+
+    def __getattr__(self, name):
+        return getattr(self._other, name)
+
+    def receive(self, timeout_ms):
+        """(datagram, address) or None."""
+        return self._frames.wait(self._other, timeout_ms, self._clock)
+
+    def send(self, address, data):
+        """Send one datagram, or queue it for the mesh."""
+        if self._frames.is_own(address):
+            self._frames.send(address, data)
+        else:
+            self._other.send(address, data)
+
+    def close(self):
+        """Close all links."""
+        self._other.close()
+        for link in self._frames.links:
+            link.close()
+
+
+def start(node, parts):
+    """The link of an agent whose config.json has "links": `BothLinks`. Raises `UsageError`.
+
+    parts: what takes part in each tick of the agent; the `FrameLinks` is added, and is
+    `node.frames`.
+    """
     links = []
     for entry in node.config["links"]:
         # loaded for nodes with such links only
         from .link.links import open_link
 
         links.append(open_link(entry))
-    return FrameLinks(node, links, node.config.get("mesh_gateway", False))
+    node.frames = FrameLinks(node, links, node.config.get("mesh_gateway", False))
+    parts.append(node.frames)
+    return BothLinks(node.frames, node.link, node.clock)

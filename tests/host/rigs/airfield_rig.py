@@ -121,7 +121,7 @@ class AirField:
                     frames.links[0].inbox.append((entry[2], 5))
         for name, node in self.nodes.items():
             frames = self.frames[name]
-            for data, address in frames.receive(self.now_ms):
+            for data, address in frames.poll(self.now_ms):
                 self.send(name, node.receive(data, address, self.now_ms))
             self.send(name, node.tick(self.now_ms))
             self.send(name, frames.tick(self.now_ms))

@@ -16,8 +16,12 @@ TESTS = build_mpy.ROOT / "tests/device"
 SUITES = sorted(path.stem for path in TESTS.rglob("test_*.py"))
 # On the 64-bit build; it holds about what 80 kB hold on a microcontroller.
 HEAP = "160k"
-# Suites with several whole meshes in one process, each with its authority, and all their frames.
-HEAPS = {"test_mesh": "400k", "test_mesh_attacks": "400k"}
+# Suites with the whole agent and a rig of its parts beside it; and those with several whole meshes
+# in one process, each with its authority, and all their frames.
+HEAPS = {"test_config": "168k", "test_membership_ended": "168k"}
+HEAPS |= {
+    path.stem: "400k" for path in TESTS.rglob("test_*.py") if "from mesh_rig" in path.read_text()
+}
 TIMEOUT_S = 240
 HEAPS["test_mesh_outsiders"] = "400k"
 
