@@ -73,7 +73,7 @@ def test_a_node_that_does_not_answer_is_unavailable(field: Field, broker: Mosqui
             topic = f"writ/{field.scope.id.hex()}/ghost/$state"
             assert client.wait(topic).decode() == PAYLOAD_NOT_AVAILABLE
             # its node id is not known, so there is no device of it
-            assert set(configs(client)) == {NAME}
+            wait_for(lambda: set(configs(client)) == {NAME})
     finally:
         bridge.kill()
 
