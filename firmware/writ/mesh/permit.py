@@ -16,7 +16,7 @@ from ..errors import (
     UnknownOrigin,
 )
 from ..limits import ORIGINS_MAX
-from ..wire.coap import OSCORE
+from ..wire.coap import has_oscore
 
 # The class of the mesh's own frames, of handshakes and of requests for capsules, and the class of
 # protected requests and answers
@@ -26,15 +26,7 @@ MESSAGES = 1
 
 def class_of(datagram):
     """The route class of a CoAP message (bytes): MESSAGES if it has an OSCORE option."""
-    at = 4 + (datagram[0] & 15)
-    number = 0
-    # the options before it have lengths below 13 (RFC 7252, section 5.10), or it is not one of ours
-    while at < len(datagram) and datagram[at] >> 4 < 13:
-        number += datagram[at] >> 4
-        if number >= OSCORE:
-            break
-        at += 1 + (datagram[at] & 15)
-    return MESSAGES if number == OSCORE else GOVERNANCE
+    return MESSAGES if has_oscore(datagram) else GOVERNANCE
 
 
 # The new capsule of an origin whose capsule here is past is asked for at most so often

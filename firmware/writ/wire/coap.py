@@ -180,18 +180,31 @@ class Message:
         return data
 
 
-def is_plain(datagram):
-    """Whether a datagram is no CoAP, or a request that cannot be an OSCORE one, at a glance.
+def has_oscore(datagram):
+    """Whether a CoAP message of at least 4 bytes has an OSCORE option; nothing else is checked."""
+    at = 4 + (datagram[0] & 15)
+    number = 0
+    # the deltas of the options up to it are below 13: no extended ones (RFC 7252, section 3.1)
+    while number < OSCORE and at < len(datagram) and datagram[at] >> 4 < 13:
+        number += datagram[at] >> 4
+        length = datagram[at] & 15
+        at += 1 + length
+        if length == 13 and at - 12 < len(datagram):
+            # a length of 13 to 268 has a byte of its own; longer options are refused anyway
+            at += 1 + datagram[at - 13]
+    return number == OSCORE
 
-    No option that may stand before OSCORE (9) has a higher number. Acknowledgements and resets are
-    not plain: they end what this node has sent.
+
+def is_plain(datagram):
+    """Whether a datagram is no CoAP, or a request without an OSCORE option.
+
+    Acknowledgements and resets are not plain: they end what this node has sent.
     """
     size = len(datagram)
     if size < 4 or datagram[0] >> 6 != 1 or size < 4 + (datagram[0] & 15):
         return True
-    start = 4 + (datagram[0] & 15)
     is_request = datagram[1] < 32 and datagram[0] >> 4 & 3 < ACK
-    return is_request and (size == start or datagram[start] >> 4 > OSCORE)
+    return is_request and not has_oscore(datagram)
 
 
 def decode(datagram):

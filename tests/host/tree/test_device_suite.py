@@ -23,7 +23,6 @@ HEAPS |= {
     path.stem: "400k" for path in TESTS.rglob("test_*.py") if "from mesh_rig" in path.read_text()
 }
 TIMEOUT_S = 240
-HEAPS["test_mesh_outsiders"] = "400k"
 
 
 MICROPYTHON = build_mpy.find_micropython()

@@ -79,6 +79,11 @@ def test_too_large_says_what_fits():
     ((_, reply),) = soil.receive(data, "stock", net.now_ms)
     plain = coap.decode(reply)
     assert (plain.code, plain.token, plain.mid) == (coap.TOO_LARGE, b"\x77", 9)
+    # libcoap names any port but 5683, in front of all other options
+    options = [(coap.URI_PORT, b"\x16\x34"), (coap.URI_PATH, b"writ")]
+    data = datagram(coap.CON, coap.POST, b"", 11, b"\x79", options)
+    ((_, reply),) = soil.receive(data + b"\xff" + bytes(DATAGRAM_BYTES_MAX), "stock", net.now_ms)
+    other_port = coap.decode(reply)
     protected = datagram(coap.CON, coap.POST, b"", 10, b"\x78", [(coap.OSCORE, b"\x09\x00\x24")])
     ((_, reply),) = soil.receive(
         protected + b"\xff" + bytes(DATAGRAM_BYTES_MAX), "stock", net.now_ms
@@ -91,7 +96,7 @@ def test_too_large_says_what_fits():
     block = [(coap.BLOCK1, block_encode(BODY_BYTES_MAX // 256, False, 4))]
     inner = raw_request(net, coap.POST, "big", b"x", block, 50)
     assert (inner.code, inner.payload) == (coap.TOO_LARGE, b"10 TooLarge")
-    for answer in (plain, inner):
+    for answer in (plain, other_port, inner):
         assert answer.option(coap.BLOCK1) == block_encode(0, False, 5)
         assert answer.option_uint(coap.SIZE1) == BODY_BYTES_MAX
     # a block of that size fits into a datagram, protected
