@@ -41,6 +41,11 @@ def _run(*command: str, text: str = "", check: bool = True) -> bool:
     return not done.returncode
 
 
+# An IPv6 address is of use at once, not after seconds in which its uniqueness is checked (RFC 4862,
+# section 5.4); nothing where the kernel has no IPv6
+_NO_DAD = "echo 0 2> /dev/null > /proc/sys/net/ipv6/conf/default/accept_dad || true"
+
+
 def _sweep(spaces: Sequence[str]) -> Callable[[], None]:
     """Start a process that removes the namespaces on request, or when this process ends."""
     command = 'cat > /dev/null; for one in "$@"; do ip netns del "$one" 2> /dev/null; done'
@@ -75,6 +80,7 @@ class Network:
             stack.callback(_sweep(spaces))
             for space in spaces:
                 _run("ip", "netns", "add", space)
+                _run("ip", "netns", "exec", space, "sh", "-c", _NO_DAD)
             islands = range(len(self.machines))
             lines = [f"link add isle{i} type bridge forward_delay 0" for i in islands]
             self._ip("switch", *lines, *(f"link set isle{i} up" for i in islands))

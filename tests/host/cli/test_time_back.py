@@ -38,7 +38,8 @@ def pump(council: Council, tree: Path) -> Iterator[Process]:
         council.writ(*words, "--gateway", governors[0], "--gateway", governors[1])
         admit = ("member", "admit", name, "--role", role, "--yes", "--out", folder)
         council.with_approval("b", *admit)
-    listed = commands(tree)
+    # in one run it is admitted, renewed and follows a succession: docs/limits.md
+    listed = commands(tree, "176k")
     command, environment = listed.get("micropython") or listed["cpython"]
     folder = council.root / "pump"
     program = [*command, str(tree / "device.py"), str(folder)]
