@@ -41,6 +41,7 @@ package(  # noqa: F821
         "link/rak3172.py",
         "link/rylr998.py",
         "link/serial.py",
+        "link/splitter.py",
         "link/tty.py",
         "link/uart.py",
         "link/udp.py",

@@ -17,6 +17,7 @@ from ..errors import UsageError
 from ..limits import MODEM_LINE_BYTES_MAX, MODEM_TRIES_MAX, SERIAL_CHUNKS
 from .lora import LORA, Settings
 from .port import Port
+from .splitter import Splitter
 
 # What a line means, as `read_line` of a driver returns it; or a frame as (bytes, SNR)
 OK = 1
@@ -62,11 +63,7 @@ class AtModem:
         self.duty_cycle_permille = self.settings.duty_cycle_permille
         self._port = port or Port(config)
         self.counters = self._port.counters
-        self._data = b""  # what was read last
-        self._at = 0  # how much of it is done
-        self._line = bytearray(MODEM_LINE_BYTES_MAX)
-        self._length = 0
-        self._is_skipping = False  # whether the line is too long, and dropped
+        self._lines = Splitter(b"\n", MODEM_LINE_BYTES_MAX, lambda: self._count("BadLine"))
         self._state = _CLOSED
         self._opened = None  # how often the port was opened again; None while it is closed
         self._commands = []  # the first one is under way
@@ -120,11 +117,11 @@ class AtModem:
     def receive(self, now_ms):
         """(frame, SNR in dB) or None. Never waits."""
         for _ in range(SERIAL_CHUNKS):
-            if self._at == len(self._data):
-                self._at = 0
-                self._data = self._port.read(now_ms)
+            if not self._lines.has_rest():
+                data = self._port.read(now_ms)
+                self._lines.feed(data)
                 self._look_at_port(now_ms)
-                if not self._data:
+                if not data:
                     break
             frame = self._next_frame(now_ms)
             if frame:
@@ -155,7 +152,7 @@ class AtModem:
 
     def next_ms(self, now_ms):
         """In how many ms `receive` should be called though `handle` is not readable, or None."""
-        if self._at < len(self._data):
+        if self._lines.has_rest():
             return 0
         soonest = self._port.next_ms(now_ms)
         if self._due_ms is not None:
@@ -183,7 +180,7 @@ class AtModem:
             opened = self.counters.get("Reopened", 0)
         if opened != self._opened:
             self._opened = opened
-            self._length = 0
+            self._lines.drop()
             self._pause_ms = _PAUSE_MS
             if opened is None:
                 self._enter(_CLOSED, None)
@@ -302,35 +299,16 @@ class AtModem:
 
     def _next_frame(self, now_ms):
         # the next frame in what was read, or None if there is no other
-        data = self._data
-        while self._at < len(data):
-            end = data.find(b"\n", self._at)
-            part = data[self._at : len(data) if end < 0 else end]
-            self._at += len(part) + (end >= 0)
-            self._append(part)
-            if end >= 0:
-                frame = self._finish_line(now_ms)
-                if frame:
-                    return frame
-        return None
+        while True:
+            length = self._lines.next()
+            if length is None:
+                return None
+            frame = self._take_line(length, now_ms)
+            if frame:
+                return frame
 
-    def _append(self, part):
-        end = self._length + len(part)
-        if self._is_skipping:
-            return
-        if end > len(self._line):
-            self._is_skipping = True
-            self._count("BadLine")
-            return
-        self._line[self._length : end] = part
-        self._length = end
-
-    def _finish_line(self, now_ms):
-        length, self._length = self._length, 0
-        if self._is_skipping:
-            self._is_skipping = False
-            return None
-        line = bytes(memoryview(self._line)[:length]).strip()
+    def _take_line(self, length, now_ms):
+        line = bytes(memoryview(self._lines.buffer)[:length]).strip()
         meaning = None
         try:
             meaning = self.read_line(line)

@@ -8,6 +8,7 @@ from ..errors import UsageError
 from ..limits import SERIAL_CHUNKS, SERIAL_FRAME_BYTES_MAX
 from .cobs import RUN_BYTES, crc16, decode, encode
 from .port import Port
+from .splitter import Splitter
 
 _CRC_BYTES = 2
 
@@ -32,13 +33,10 @@ class SerialLink:
     def __init__(self, config, port=None):
         self._port = port or Port(config)
         self.counters = self._port.counters
-        self._data = b""  # what was read last
-        self._at = 0  # how much of it is done
         longest = SERIAL_FRAME_BYTES_MAX + _CRC_BYTES
-        # a frame that has not ended yet, encoded
-        self._coded = bytearray(longest + longest // RUN_BYTES + 1)
-        self._length = 0
-        self._is_skipping = False  # whether that frame is too long, and dropped
+        # frames, encoded
+        longest += longest // RUN_BYTES + 1
+        self._coded = Splitter(b"\0", longest, lambda: self._count("TooLarge"))
 
     @property
     def handle(self):
@@ -53,11 +51,11 @@ class SerialLink:
     def receive(self, now_ms):
         """(frame, None) or None; there is no SNR on a wire. Never waits, not for a flood either."""
         for _ in range(SERIAL_CHUNKS):
-            if self._at == len(self._data):
-                self._at = 0
-                self._data = self._port.read(now_ms)
-                if not self._data:
+            if not self._coded.has_rest():
+                data = self._port.read(now_ms)
+                if not data:
                     break
+                self._coded.feed(data)
             frame = self._next_frame()
             if frame:
                 return frame, None
@@ -78,7 +76,7 @@ class SerialLink:
 
     def next_ms(self, now_ms):
         """In how many ms `receive` should be called though `handle` is not readable, or None."""
-        return 0 if self._at < len(self._data) else self._port.next_ms(now_ms)
+        return 0 if self._coded.has_rest() else self._port.next_ms(now_ms)
 
     def close(self):
         """Close the port."""
@@ -86,39 +84,19 @@ class SerialLink:
 
     def _next_frame(self):
         # the next good frame in what was read, or None if there is no other
-        data = self._data
-        while self._at < len(data):
-            end = data.find(b"\0", self._at)
-            part = data[self._at : len(data) if end < 0 else end]
-            self._at += len(part) + (end >= 0)
-            self._append(part)
-            if end >= 0:
-                frame = self._finish()
-                if frame:
-                    return frame
-        return None
+        while True:
+            length = self._coded.next()
+            if length is None:
+                return None
+            # nothing is between two frames
+            frame = length and self._open(length)
+            if frame:
+                return frame
 
-    def _append(self, part):
-        end = self._length + len(part)
-        if self._is_skipping:
-            return
-        if end > len(self._coded):
-            self._is_skipping = True
-            self._count("TooLarge")
-            return
-        self._coded[self._length : end] = part
-        self._length = end
-
-    def _finish(self):
-        length, self._length = self._length, 0
-        if self._is_skipping:
-            self._is_skipping = False
-            return None
-        if not length:
-            # between two frames
-            return None
-        length = decode(self._coded, length)
-        whole = memoryview(self._coded)[: max(0, length)]
+    def _open(self, length):
+        coded = self._coded.buffer
+        length = decode(coded, length)
+        whole = memoryview(coded)[: max(0, length)]
         # a CRC over the frame and its own CRC leaves no remainder
         if length <= _CRC_BYTES or crc16(whole):
             return self._count("BadFrame")
