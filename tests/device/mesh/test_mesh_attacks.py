@@ -1,7 +1,7 @@
 """An attacker with a radio: what it sends is not believed, and costs a mesh no airtime."""
 
 import signer
-from mesh_rig import KEY, RELAY, ROUTES, SENSOR, Air, air_policy
+from mesh_rig import KEY, RELAY, ROUTES, air_policy, chain
 
 from writ import crypto
 from writ.authority import capsule
@@ -12,19 +12,6 @@ HELLO = b"\x40\x01\x00\x01\xb5hello"
 WORD = compress(HELLO)
 TAG = signer.scope()[0]
 SECRET = b"\x41\x02\x00\x07\x2a\x92\x09\x14\x02\xff" + b"s" * 20
-
-
-def chain():
-    """(air, gateway, relay, sensor): the relay hears both others, which do not hear each other."""
-    air = Air()
-    gateway = air.node(1, RELAY, is_gateway=True)
-    relay = air.node(2, RELAY)
-    sensor = air.node(3, SENSOR)
-    air.line(gateway, relay, sensor)
-    for node in (gateway, relay, sensor):
-        node.knows(*[other for other in (gateway, relay, sensor) if other is not node])
-    assert air.run(lambda: sensor.mesh.routing.rank == 2, 120)
-    return air, gateway, relay, sensor
 
 
 def inject(air, node, data):

@@ -165,3 +165,16 @@ class Air:
         while self.now_ms < end_ms and not (until and until()):
             self.step()
         return until is None or until()
+
+
+def chain():
+    """(air, gateway, relay, sensor): the relay hears both others, which do not hear each other."""
+    air = Air()
+    gateway = air.node(1, RELAY, is_gateway=True)
+    relay = air.node(2, RELAY)
+    sensor = air.node(3, SENSOR)
+    air.line(gateway, relay, sensor)
+    for node in (gateway, relay, sensor):
+        node.knows(*[other for other in (gateway, relay, sensor) if other is not node])
+    assert air.run(lambda: sensor.mesh.routing.rank == 2, 120)
+    return air, gateway, relay, sensor
