@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from ..errors import HostError
+from ..errors import HostError, NoNode
+from ..node import config as nodeconfig
 from ..policy.edit import add_revoked
 from ..policy.lint import warnings
 from ..policy.source import PolicyFile
@@ -20,7 +21,7 @@ from ..scope.folder import ScopeFolder
 from .boundary import REFUSED
 from .clean import clean
 from .delivery import deliver_option
-from .options import scope_option, timeout_option, yes_option
+from .options import node_option, scope_option, timeout_option, yes_option
 from .output import Output, command
 from .policychange import (
     change_document,
@@ -51,8 +52,12 @@ def group() -> None:
 @command(group)
 @_file_argument
 @scope_option
-def check(out: Output, file: Path | None, scope: Path) -> None:
-    """Run the tests of a policy file, and print warnings. Default: policy.toml of the scope."""
+@node_option
+def check(out: Output, file: Path | None, scope: Path, node: Path) -> None:
+    """Run the tests of a policy file, and print warnings. Default: policy.toml of the scope.
+
+    If the node has links without IP, the policy must have routes for them.
+    """
     folder = ScopeFolder.find(scope)
     path = file or scope / "policy.toml"
     written = PolicyFile.load(path)
@@ -61,7 +66,8 @@ def check(out: Output, file: Path | None, scope: Path) -> None:
     # also checks a device's limits
     written.policy(1, bytes(6), 0, written.revoked_ids(members), grants)
     results = written.run_tests(members, grants)
-    found = warnings(written, members if members else None, grants)
+    has_links = _has_links(node, folder)
+    found = warnings(written, members if members else None, grants, has_links)
     for result in results:
         out.line(
             f"{'ok  ' if result.passed else 'FAIL'} {result.explanation}",
@@ -87,6 +93,16 @@ def check(out: Output, file: Path | None, scope: Path) -> None:
     )
     if failed:
         click.get_current_context().exit(REFUSED)
+
+
+def _has_links(node: Path, folder: ScopeFolder | None) -> bool:
+    # whether this is the folder of a node with links, and of this scope if that is known
+    try:
+        config = nodeconfig.read(node)
+    except NoNode:
+        return False
+    scope = folder.charter.scope.hex() if folder else config.get("scope")
+    return bool(config.get("links")) and config.get("scope") == scope
 
 
 @command(group, "diff")

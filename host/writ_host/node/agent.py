@@ -11,6 +11,7 @@ from typing import Any
 from writ import errors
 from writ.authority.store import Store
 from writ.errors import Rejection
+from writ.mesh.permit import GOVERNANCE
 from writ.wire.coap import METHOD_NAMES
 
 from ..defects import Defects
@@ -42,6 +43,7 @@ class ReportingNode(HostNode):
         self._network_ms = 0  # when addresses and interfaces are checked
         self._address_check: AddressCheck | None = None
         self._undiscoverable = ""  # as reported last
+        self._is_silent = False  # whether it was reported that the frame links are silent
         # rejections by name that are reported already
         self._counted = dict(self.counters)
         # the sender of the datagram that is being handled, None outside `receive`
@@ -137,6 +139,22 @@ class ReportingNode(HostNode):
         if facts != self._reported:
             self._report_facts(facts)
             self._reported = facts
+        self._report_silence()
+
+    def _report_silence(self) -> None:
+        policy = self.authority.policy
+        if not policy or not self.config.get("links"):
+            return
+        is_silent = all(route[0] != GOVERNANCE for route in policy.routes)
+        if is_silent != self._is_silent:
+            self._is_silent = is_silent
+            text = "the policy has a route of class 0: the links of config.json are in use"
+            if is_silent:
+                text = (
+                    "config.json has links, but the policy has no route of class 0: no frame is"
+                    " sent. Add the routes of docs/mesh.md to policy.toml, and certify it"
+                )
+            self.report("mesh", text, silent=is_silent)
 
     def _facts(self) -> dict[str, object]:
         authority = self.authority

@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from writ.authority.policy import FRESH, QUORUM, ROLE_MEMBER
+from writ.mesh.frame import JOIN_CLASS
+from writ.mesh.permit import GOVERNANCE, MESSAGES
 
 from .schema import path_covers, role_mask
 from .source import MemberLike, PolicyFile
@@ -16,14 +18,18 @@ def warnings(
     file: PolicyFile,
     members: Iterable[MemberLike] | None = None,
     grants: Mapping[bytes, int] | None = None,
+    has_links: bool = False,
 ) -> list[str]:
     """The warnings, each "policy.toml:12: ...".
 
     members: all members of the scope; None if unknown: then unused roles are not reported and tests
-    may name any member. Raises `PolicyError` as `run_tests` does.
+    may name any member. has_links: whether a node is known that has links without IP. Raises
+    `PolicyError` as `run_tests` does.
     """
     known = None if members is None else list(members)
     found = [*_shadows(file), *_roles(file, known, grants or {}), *_routes(file)]
+    if file.routes or has_links:
+        found += _missing_routes(file)
     found += _approvals(file)
     found += _tests(file, known, grants)
     found.sort(key=lambda item: item[0] or 0)
@@ -107,13 +113,37 @@ def _roles(
 def _routes(file: PolicyFile) -> _Found:
     found: _Found = []
     for route in file.routes:
-        _, _, relay, _, hops, airtime, _ = route.row
-        if hops and not relay:
+        number, _, relay, _, hops, airtime, _ = route.row
+        if number == JOIN_CLASS:
+            # `relay` answers those who join, and nothing is forwarded
+            if not relay:
+                found.append((route.line, "no role relays: no node answers one that joins"))
+        elif hops and not relay:
             found.append((route.line, "no role relays these frames: hops have no effect"))
-        if relay and not hops:
+        elif relay and not hops:
             found.append((route.line, "0 hops: the relays have no effect"))
         if not airtime:
             found.append((route.line, "0 airtime: these frames are never sent"))
+    return found
+
+
+_MISSING = {
+    GOVERNANCE: "the mesh is silent: its own frames, handshakes and capsules are of class 0",
+    MESSAGES: "the mesh carries no requests and no answers",
+    JOIN_CLASS: "no node can join over the mesh",
+}
+
+
+def _missing_routes(file: PolicyFile) -> _Found:
+    found: _Found = []
+    numbers = {route.row[0] for route in file.routes}
+    line = file.routes[0].line if file.routes else None
+    for number, effect in _MISSING.items():
+        if number not in numbers:
+            found.append((line, f"no route has class {number}: {effect}"))
+            if number == GOVERNANCE:
+                # nothing else matters then
+                break
     return found
 
 

@@ -41,6 +41,43 @@ resource = "set/*"
 methods = ["PUT", "POST"]
 fresh = true
 
+# A route lets frames travel on serial lines and LoRa ("links" in a node's config.json). Without
+# routes such links are silent. To use them, remove the "#" of the lines below that have no space
+# after it. `send`: the roles that may be the origin of a frame. `relay`: the roles that forward
+# it, at most `hops` times. `airtime`: what each node may spend on the class, in thousandths of an
+# hour; the duty cycle of the band is a limit besides. Of several frames the one of the highest
+# `priority` goes first.
+
+# Class 0: the frames of the mesh itself, handshakes and capsules.
+#[[route]]
+#class = 0
+#send = "any"
+#relay = "{first}"
+#links = ["serial", "lora"]
+#hops = 4
+#airtime = 100
+#priority = 7
+
+# Class 1: requests and answers.
+#[[route]]
+#class = 1
+#send = "any"
+#relay = "{first}"
+#links = ["serial", "lora"]
+#hops = 4
+#airtime = 100
+#priority = 3
+
+# Class 15: nodes that join. `relay` are the roles that answer them, one hop away.
+#[[route]]
+#class = 15
+#send = "any"
+#relay = "{first}"
+#links = ["serial", "lora"]
+#hops = 0
+#airtime = 20
+#priority = 0
+
 # The approvals that certification needs: so many `operators`, each at a governor of their own,
 # must approve; with 0 the governors certify alone. The certified policy applies, not this file.
 [approvals]
@@ -88,6 +125,8 @@ expect = "deny"
 
 def template(scope_name: str, roles: Mapping[str, str] | None = None) -> str:
     """A first policy.toml that compiles, passes its own tests and explains itself.
+
+    Its routes for a mesh are comments, without a space after the "#".
 
     roles: {name: purpose}; the first role reads from all others and commands the last one.
     """

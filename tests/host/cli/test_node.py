@@ -404,3 +404,18 @@ def test_the_client_returns_refusals_and_raises_other_errors(field: Field) -> No
         assert not reply.is_success
         with pytest.raises(HostError):
             client.call(Target("unknown", None, "temp"))
+
+
+# --- links without IP -----------------------------------------------------------------------------
+
+
+def test_a_node_says_that_the_policy_silences_its_links(field: Field) -> None:
+    link = {"kind": "serial", "port": str(field.root / "no-port")}
+    hub = field.host_node("hub", SENSOR, "--serve", "none", links=[link])
+    hub.wait_for("config.json has links, but the policy has no route of class 0: no frame is sent")
+    field.scope.routes = ([0, 1, 1, 2, 4, 100, 7],)
+    node = field.folder("laptop", OPERATOR)
+    field.scope.hand(node, field.scope.enact(RULES))
+    writ("ping", f"coap://{hub.address}", "--node", node)
+    hub.wait_for("the policy has a route of class 0: the links of config.json are in use")
+    assert hub.output.count("config.json has links") == 1

@@ -1,5 +1,7 @@
 """policy.toml names the policy that it was made from; it restores no member."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -153,3 +155,26 @@ def test_a_base_is_written_once() -> None:
     for text in ('base = { epoch = 1, head = "xy" }\n', "base = 3\n", "base = { epoch = 1 }\n"):
         with pytest.raises(PolicyError):
             PolicyFile.parse(text)
+
+
+def test_a_node_with_links_needs_routes(rig: Rig) -> None:
+    node = rig.path / "gw"
+    config = json.loads((node / "config.json").read_text())
+
+    def warned(*words: object) -> list[str]:
+        return list(rig.ok("policy", "check", *words)["warnings"])
+
+    assert not any("no route" in text for text in warned("--node", node))
+    config["links"] = [{"kind": "serial", "port": "/dev/ttyUSB0"}]
+    (node / "config.json").write_text(json.dumps(config))
+    assert any("no route has class 0: the mesh is silent" in one for one in warned("--node", node))
+    # by another folder nothing is known of links
+    assert not any("no route" in text for text in warned("--node", rig.scope))
+    # the node of another scope
+    config["scope"] = "00" * 8
+    (node / "config.json").write_text(json.dumps(config))
+    assert not any("no route" in text for text in warned("--node", node))
+    file_of(rig).write_text(re.sub(r"^#(?=\S)", "", file_of(rig).read_text(), flags=re.M))
+    config["scope"] = ScopeFolder.open(rig.scope).charter.scope.hex()
+    (node / "config.json").write_text(json.dumps(config))
+    assert not any("no route" in text for text in warned("--node", node))

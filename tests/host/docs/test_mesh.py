@@ -10,6 +10,7 @@ import statistics
 import signer
 from docs_rig import DOCS, PROSE, WIRE, raw, rows, ticked
 from lossy_rig import link
+from policy_farm import parse
 
 from writ.configfile import check_config
 from writ.limits import FRAME_TRIES_MAX
@@ -24,12 +25,16 @@ from writ.mesh.frame import (
     HEADER_BYTES,
     HEADER_BYTES_JOIN,
     HEADER_BYTES_ROUTED,
+    JOIN_CLASS,
     LOCAL,
     UP,
     Frame,
     decode,
 )
+from writ.mesh.permit import GOVERNANCE, MESSAGES
 from writ.mesh.routing import HELLO
+from writ_host.policy.lint import warnings
+from writ_host.policy.template import template
 
 TEXT = " ".join(PROSE.split())
 MESH = (DOCS / "mesh.md").read_text()
@@ -135,6 +140,15 @@ def test_config_json_takes_the_links_of_the_example() -> None:
     config = json.loads(found[1])
     assert [link["kind"] for link in config["links"]] == ["lora", "serial"]
     check_config(config)
+
+
+def test_the_routes_of_the_example_make_a_mesh() -> None:
+    found = re.search(r"```toml\n(.*?)```", MESH, re.DOTALL)
+    assert found
+    roles = template("farm").replace('"moves things"', '"moves things"\nrelay = "forwards"')
+    file = parse(roles + found[1])
+    assert [route.row[0] for route in file.routes] == [GOVERNANCE, MESSAGES, JOIN_CLASS]
+    assert warnings(file, has_links=True) == []
 
 
 def test_the_times_of_the_routing() -> None:

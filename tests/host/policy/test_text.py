@@ -1,10 +1,13 @@
 """Output for authors of a policy: test results, explanations, warnings, and the template."""
 
+import re
 from typing import Any
 
 import pytest
 from policy_farm import FARM, HEAD, MEMBERS, NODE, OTHER, Node, parse
 
+from writ.mesh.frame import JOIN_CLASS
+from writ.mesh.permit import GOVERNANCE, MESSAGES
 from writ_host.policy.approvals import ApprovalRule
 from writ_host.policy.lint import warnings
 from writ_host.policy.strict_toml import PolicyError
@@ -154,6 +157,22 @@ def test_the_template_passes_its_own_tests(roles: dict[str, str] | None) -> None
     assert file.approvals.operators_for("member", 2, renewal=True) == 0
 
 
+def with_routes(text: str) -> str:
+    """The template with the lines of its routes, as its comment says."""
+    return re.sub(r"^#(?=\S)", "", text, flags=re.M)
+
+
+@pytest.mark.parametrize("roles", [None, {"solo": ""}, {"a.b": "", "c": ""}])
+def test_the_routes_of_the_template_are_a_mesh(roles: dict[str, str] | None) -> None:
+    text = template("farm", roles)
+    assert parse(text).routes == ()
+    file = parse(with_routes(text))
+    assert [route.row[0] for route in file.routes] == [GOVERNANCE, MESSAGES, JOIN_CLASS]
+    unused = [text for text in warnings(file) if "no rule and no route uses" not in text]
+    assert unused == []
+    assert all(result.passed for result in file.run_tests())
+
+
 # --- warnings -----------------------------------------------------------------------------------
 
 RULE = '[[rule]]\nfrom = "{}"\nto = "{}"\nresource = "{}"\nmethods = ["GET"]\n{}\n'
@@ -206,3 +225,29 @@ def test_other_warnings() -> None:
     rule = '[[approvals.rule]]\nkind = "member"\nroles = "pump"\noperators = 0\n'
     assert "granted without approval" in said(FARM + rule)
     assert "granted without approval" not in said(FARM + rule + "renew = true")
+
+
+def test_a_mesh_without_its_routes_is_reported() -> None:
+    text = template("farm")
+    assert warnings(parse(text)) == []
+    silent = "policy.toml: no route has class 0: the mesh is silent: its own frames, handshakes"
+    (found,) = warnings(parse(text), has_links=True)
+    assert found.startswith(silent)
+    routes = with_routes(text)
+    assert warnings(parse(routes), has_links=True) == []
+    # nothing else matters without class 0
+    (found,) = warnings(parse(routes.replace("class = 0\n", "class = 2\n")))
+    assert "no route has class 0" in found
+    (found,) = warnings(parse(routes.replace("class = 1\n", "class = 2\n")))
+    assert found.endswith("no route has class 1: the mesh carries no requests and no answers")
+    found = warnings(parse(routes.replace("class = 15\n", "class = 2\n")))[0]
+    assert "no route has class 15: no node can join" in found
+
+
+def test_class_15_needs_a_role_that_answers() -> None:
+    row = '[[route]]\nclass = 15\nsend = "any"\nlinks = "lora"\nhops = 0\nairtime = 9\n'
+    said = "\n".join(warnings(parse(FARM + row)))
+    assert "no role relays: no node answers one that joins" in said
+    assert "answers one that joins" not in "\n".join(
+        warnings(parse(FARM + row + 'relay = "any"\n'))
+    )
