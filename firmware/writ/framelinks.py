@@ -147,11 +147,13 @@ class FrameLinks:
         out = self._requests(now_ms)
         self._is_busy = False
         for number in range(len(self.links)):
+            link = self.links[number]
+            mesh.leaving(number, link.is_sending(now_ms), now_ms)
             for _ in range(DATAGRAMS_A_STEP):
                 data = mesh.outgoing(number, now_ms)
                 if data is None:
                     break
-                if not self.links[number].send(data, now_ms):
+                if not link.send(data, now_ms):
                     self._is_busy = True
                     break
                 mesh.sent(number, now_ms)

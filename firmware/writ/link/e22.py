@@ -146,8 +146,7 @@ class E22(SerialLink):
 
         Raises `UsageError` unless the frame has 1 to `mtu` bytes.
         """
-        is_free = self._pins is None or self._pins.is_free()
-        if self._state != _READY or now_ms < self._free_ms or not is_free:
+        if self._state != _READY or self.is_sending(now_ms):
             return False
         if not super().send(frame, now_ms):
             return False
@@ -155,6 +154,10 @@ class E22(SerialLink):
         busy_us = self.airtime_us(len(frame)) + count * self._byte_us
         self._free_ms = now_ms + busy_us // 1000 + _TAIL_MS
         return True
+
+    def is_sending(self, now_ms):
+        """Whether a frame is under way: it waits for the channel, or is on air."""
+        return now_ms < self._free_ms or not (self._pins is None or self._pins.is_free())
 
     def airtime_us(self, length):
         """Microseconds on air of a frame of `length` bytes: an estimate."""

@@ -146,6 +146,10 @@ class AtModem:
         self._try(now_ms)
         return True
 
+    def is_sending(self, now_ms):
+        """Whether a frame is under way: it waits for the channel, or is on air."""
+        return self._frame is not None
+
     def airtime_us(self, length):
         """Microseconds on air of a frame of `length` bytes."""
         return self.settings.airtime_us(length)

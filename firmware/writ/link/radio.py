@@ -138,6 +138,10 @@ class SpiLink:
         self._ends_ms = now_ms + self.airtime_us(len(frame)) // 1000 + _MARGIN_MS
         return True
 
+    def is_sending(self, now_ms):
+        """Whether a frame is on air."""
+        return self._ends_ms is not None
+
     def airtime_us(self, length):
         """Microseconds on air of a frame of `length` bytes."""
         return self.settings.airtime_us(length)

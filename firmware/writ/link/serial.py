@@ -70,6 +70,10 @@ class SerialLink:
             raise UsageError("a frame of %d bytes" % len(frame))
         return self._port.is_ready() and self._port.write(pack(frame))
 
+    def is_sending(self, now_ms):
+        """Whether a part of the last frame has not left: the line had no room for it."""
+        return self._port.handle is not None and not self._port.is_ready()
+
     def airtime_us(self, length):
         """0: a wire is not shared."""
         return 0

@@ -68,7 +68,8 @@ class Sender:
     def next_frame(self, now_ms):
         """The fragment to send now (bytes), or None. Sets `is_failed` when it gives up.
 
-        Call it when the link can send: the time for the acknowledgement begins here.
+        Call it when the link can send: the time for the acknowledgement begins here, and anew
+        with `left`.
         """
         if self.is_done or self.is_failed:
             return None
@@ -92,12 +93,16 @@ class Sender:
             self._tries += 1
             while self._missing >> index > 1:
                 index += 1
-        if not self._round:
-            self._due_ms = now_ms + self._ack_ms
+        self.left(now_ms)
         self._sends -= 1
         head = self._number << 10 | index << 5 | self._count - 1
         start = index * self._tile
         return head.to_bytes(2, "big") + self._message[start : start + self._tile]
+
+    def left(self, now_ms):
+        """Begin the time for the acknowledgement, if the last frame of a round has left."""
+        if not self._round:
+            self._due_ms = now_ms + self._ack_ms
 
     def acknowledged(self, payload, now_ms):
         """Take an acknowledgement (bytes); one of another message or round changes nothing.

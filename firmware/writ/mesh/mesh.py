@@ -18,6 +18,7 @@ from ..errors import (
 )
 from ..limits import (
     HOPS_MAX,
+    PARENTS_MAX,
     ROUTES_KEPT_MAX,
 )
 from .compress import compress
@@ -226,8 +227,13 @@ class Mesh:
         # it is greeted again. Its counter is kept: a recording of it is no new neighbour
         neighbour.is_mutual = False
         self.routing.lost(neighbour, now_ms)
-        if transfer.head[1] == UP and self.routing.parents:
+        failures = transfer.failures + 1
+        if transfer.head[1] == UP and self.routing.parents and failures < PARENTS_MAX:
+            # by the next parent, which may be on another link
             parent = self.routing.parents[0]
+            route = self.permit.route(transfer.head[0])
+            is_own = transfer.source is None
+            self.permit.check_own(route, is_own, self.links[parent.link].kind, now_ms)
             self.outbox.queue(
                 parent.link,
                 parent.address,
@@ -235,6 +241,7 @@ class Mesh:
                 transfer.priority,
                 transfer.message,
                 transfer.source,
+                failures,
             )
 
     def patience_ms(self):
@@ -304,6 +311,10 @@ class Mesh:
     def sent(self, link, now_ms):
         """Note that the link has taken the frame of `outgoing`."""
         self.outbox.sent(link, now_ms)
+
+    def leaving(self, link, is_sending, now_ms):
+        """Note whether the link still sends the last frame that it has taken: see `Outbox`."""
+        self.outbox.leaving(link, is_sending, now_ms)
 
     def next_ms(self, now_ms):
         """Milliseconds until `tick` or `outgoing` has something to do, or None for never."""

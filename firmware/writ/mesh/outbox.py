@@ -10,6 +10,7 @@ from ..limits import JOIN_AIRTIME_PERMILLE, URGENT_MAX
 from .airtime import Budget
 from .frame import (
     ACK,
+    BROADCAST,
     CONTROL,
     FRAGMENT,
     HEADER_BYTES,
@@ -49,9 +50,11 @@ class Outbox:
         self.transfers = Transfers()
         self.address = 0
         self.now_ms = 0
-        self._urgent = []  # (link, receiver, route class, frame) that go first, as charged
-        # what a link could not take yet: (receiver or None, route class, frame)
-        self._held = [None] * len(links)
+        # of each link: short frames, and behind them a frame of a message, with its parts:
+        # (source as charged or None, route class, frame, parts or None)
+        self._queues = [[] for _ in links]
+        # of each link: the parts of a message whose frame it sends now, or None
+        self._leaving = [None] * len(links)
         self._budgets = [Budget(link.duty_cycle_permille) for link in links]
         self._take_policy()
 
@@ -76,17 +79,26 @@ class Outbox:
         return counter, frame.encode(self._authority.scope[0], key)
 
     def send_first(self, link, route_class, kind, receiver, payload, own=None, is_solicited=False):
-        """Queue a short frame before all messages. It is dropped if URGENT_MAX wait: a flood.
+        """Queue a short frame before all messages. It is dropped if URGENT_MAX of a link wait: a
+        flood.
 
         own: the own name in the join class; is_solicited: whether a stranger has asked for it: then
         the airtime of strangers pays for it.
         """
-        if len(self._urgent) >= URGENT_MAX:
+        queue = self._queues[link]
+        at = len(queue)
+        if at and queue[-1][3]:
+            # before a frame of a message that the link has not taken yet
+            at -= 1
+        if at >= URGENT_MAX:
             return
         data = self.encode((route_class, LOCAL, 0, own), kind, receiver, payload)[1]
         if is_solicited or route_class == JOIN_CLASS:
             receiver, route_class = STRANGERS, JOIN_CLASS
-        self._urgent.append((link, receiver, route_class, data))
+        elif receiver == BROADCAST:
+            # of this node, for all: no neighbour has asked for it
+            receiver = None
+        queue.insert(at, (receiver, route_class, data, None))
 
     def acknowledge(self, link, frame, receipt=None):
         """Send a receipt for a frame: its counter, or the bitmap of its message."""
@@ -106,8 +118,9 @@ class Outbox:
             return True
         return False
 
-    def queue(self, link, receiver, head, priority, message, source=None):
-        """Queue a message for a neighbour. source: the neighbour that it came from, or None.
+    def queue(self, link, receiver, head, priority, message, source=None, failures=0):
+        """Queue a message for a neighbour. source: the neighbour that it came from, or None;
+        failures: how many parents have not acknowledged it.
 
         Raises `TableFull` and `TooLarge`.
         """
@@ -119,7 +132,7 @@ class Outbox:
         room = where.mtu - header
         self.transfers.add(
             link, receiver, head, priority, message, source, room, patience_ms(where)
-        )
+        ).failures = failures
 
     # --- what goes out ----------------------------------------------------------------------------
 
@@ -131,23 +144,23 @@ class Outbox:
         """
         if self._authority.policy is not self._policy:
             self._take_policy()
-        if self._held[link] is None:
-            self._held[link] = self._next(link, now_ms)
-        held = self._held[link]
-        if held is None:
+        queue = self._queues[link]
+        if not queue:
+            self._fill(queue, link, now_ms)
+        if not queue:
             return None
-        source, route_class, data = held
+        source, route_class, data, _ = queue[0]
         airtime_us = self._links[link].airtime_us(len(data))
         try:
             self._budgets[link].check(now_ms, airtime_us, route_class, source)
         except DutyCycle:
             if self._budgets[link].wait_ms(now_ms, airtime_us) is None:
                 # it would block the link for good
-                self._held[link] = None
+                queue.pop(0)
                 raise
             return None
         except (ClassAirtime, NeighbourAirtime):
-            self._held[link] = None
+            queue.pop(0)
             raise
         return data
 
@@ -161,24 +174,32 @@ class Outbox:
 
     def sent(self, link, now_ms):
         """Note that the link has taken the frame of `outgoing`."""
-        source, route_class, data = self._held[link]
-        self._held[link] = None
+        source, route_class, data, parts = self._queues[link].pop(0)
         airtime_us = self._links[link].airtime_us(len(data))
         self._budgets[link].charge(now_ms, airtime_us, route_class, source)
+        self._leaving[link] = parts
+        self.leaving(link, True, now_ms)
 
-    def _next(self, link, now_ms):
-        for entry in self._urgent:
-            if entry[0] == link:
-                self._urgent.remove(entry)
-                return entry[1:]
+    def leaving(self, link, is_sending, now_ms):
+        """Begin the time for the receipt of the last frame anew; is_sending: the link has it still.
+
+        A modem may wait for the channel, and a slow line for what is before the frame.
+        """
+        parts = self._leaving[link]
+        if parts:
+            parts.left(now_ms)
+            if not is_sending:
+                self._leaving[link] = None
+
+    def _fill(self, queue, link, now_ms):
         for transfer in self.transfers.active(link):
-            data = self._next_of(transfer, now_ms)
+            parts = self._parts(transfer)
+            data = self._next_of(transfer, parts, now_ms)
             if data:
-                return transfer.source, transfer.head[0], data
-        return None
+                queue.append((transfer.source, transfer.head[0], data, parts))
+                return
 
-    def _next_of(self, transfer, now_ms):
-        parts = self._parts(transfer)
+    def _next_of(self, transfer, parts, now_ms):
         if transfer.is_greeting and parts is transfer.parts:
             self.transfers.end(transfer)
             return None
@@ -217,11 +238,10 @@ class Outbox:
         """Milliseconds until `outgoing` has something new, or None for never."""
         times = []
         for link in range(len(self._links)):
-            if self._held[link]:
-                airtime_us = self._links[link].airtime_us(len(self._held[link][2]))
+            queue = self._queues[link]
+            if queue:
+                airtime_us = self._links[link].airtime_us(len(queue[0][2]))
                 times.append(self._budgets[link].wait_ms(now_ms, airtime_us))
-            elif [one for one in self._urgent if one[0] == link]:
-                times.append(0)
             else:
                 for transfer in self.transfers.active(link):
                     times.append(self._parts(transfer).next_ms(now_ms))

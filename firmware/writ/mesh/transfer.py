@@ -28,6 +28,7 @@ class Whole:
         self._message = message
         self._patience_ms = patience_ms
         self._due_ms = None  # None: not sent yet
+        self._wait_ms = 0  # for the receipt of the last transmission
         self._tries = 0
         self.counter = None
         self.is_done = False
@@ -44,9 +45,14 @@ class Whole:
         self.is_repeated = self._tries > 0
         # twice as long each time, and up to half as long again, so that two nodes part
         wait_ms = self._patience_ms << self._tries
-        self._due_ms = now_ms + wait_ms + (wait_ms * random_bytes(1)[0] >> 9)
+        self._wait_ms = wait_ms + (wait_ms * random_bytes(1)[0] >> 9)
         self._tries += 1
+        self.left(now_ms)
         return self._message
+
+    def left(self, now_ms):
+        """Begin the time for the receipt: the frame has left, or is leaving."""
+        self._due_ms = now_ms + self._wait_ms
 
     def acknowledged(self, payload, now_ms):
         """Take a receipt: the low 16 bits of the counter of the frame."""
@@ -65,7 +71,7 @@ class Transfer:
     (route class, shape, hops, far end) of its frames; priority: 0..7, of its route; message: bytes,
     None for a greeting alone; source: the neighbour that it came from, None for this node; parts: a
     `Whole` or a `Sender`; is_begun: whether a frame of it was sent; data: the frame of a whole
-    message once it was sent.
+    message once it was sent; failures: parents that have not acknowledged it.
     """
 
     def __init__(self, link, receiver, head, priority, message, source, parts, patience_ms):
@@ -83,6 +89,7 @@ class Transfer:
         self.kind = DATA if isinstance(parts, Whole) else FRAGMENT
         self.is_begun = False
         self.data = None
+        self.failures = 0
 
 
 class Transfers:
@@ -99,7 +106,8 @@ class Transfers:
         return len(self._all)
 
     def add(self, link, receiver, head, priority, message, source, room, patience_ms):
-        """Queue a message, or a greeting for the message None. room: bytes of a frame's payload.
+        """Queue a message, or a greeting for the message None; its `Transfer`. room: bytes of a
+        frame's payload.
 
         Raises `TableFull`, and `TooLarge` for a message that no fragments carry.
         """
@@ -120,9 +128,9 @@ class Transfers:
         at = len(self._all)
         while at and self._all[at - 1].priority < priority and not self._all[at - 1].is_begun:
             at -= 1
-        self._all.insert(
-            at, Transfer(link, receiver, head, priority, message, source, parts, patience_ms)
-        )
+        added = Transfer(link, receiver, head, priority, message, source, parts, patience_ms)
+        self._all.insert(at, added)
+        return added
 
     def active(self, link):
         """The transfers of a link that may send now: the first one to each neighbour."""

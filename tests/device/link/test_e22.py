@@ -142,8 +142,10 @@ def test_the_next_frame_waits_for_line_and_air():
     link, _, time = ready()
     begin_ms = time.now_ms
     assert link.send(FRAME, begin_ms)
-    while not link.send(FRAME, time.now_ms):
+    while link.is_sending(time.now_ms):
+        assert not link.send(FRAME, time.now_ms)
         time.run(1)
+    assert link.send(FRAME, time.now_ms)
     # 23 bytes of ten bits at 9600 baud
     expected_ms = link.airtime_us(len(FRAME)) // 1000 + 23 * 10000 // 9600
     assert expected_ms <= time.now_ms - begin_ms <= expected_ms + 25

@@ -137,11 +137,12 @@ def test_frames_arrive_with_their_snr_in_db():
 def test_one_frame_at_a_time_and_reception_goes_on():
     link, radio, time = ready()
     assert link.send(b"first", time.now_ms) and not link.send(b"second", time.now_ms)
+    assert link.is_sending(time.now_ms)
     time.run(100)
     assert not link.send(b"second", time.now_ms)
     radio.is_sending = False
     radio.packets = [packet(b"a", 4)]
-    assert time.run(20) == [(b"a", 1)]
+    assert time.run(20) == [(b"a", 1)] and not link.is_sending(time.now_ms)
     assert link.send(b"second", time.now_ms) and radio.sent == [b"first", b"second"]
     assert link.counters == {}
 

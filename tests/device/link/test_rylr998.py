@@ -123,14 +123,16 @@ def test_one_frame_at_a_time_for_its_airtime():
     for late_ms in (0, 40, 500):
         link, port, time = ready(lambda line: b"")
         airtime_ms = link.airtime_us(len(FRAME)) // 1000
-        assert link.send(FRAME, time.now_ms)
+        assert not link.is_sending(time.now_ms) and link.send(FRAME, time.now_ms)
         begin_ms = time.now_ms
         time.run(late_ms)
-        assert not link.send(b"next", time.now_ms)
+        assert link.is_sending(time.now_ms) and not link.send(b"next", time.now_ms)
         port.incoming += b"+OK\r\n"
         time.run()
-        while not link.send(b"next", time.now_ms):
+        while link.is_sending(time.now_ms):
+            assert not link.send(b"next", time.now_ms)
             time.run(1)
+        assert link.send(b"next", time.now_ms)
         took_ms = time.now_ms - begin_ms
         assert max(late_ms, airtime_ms) <= took_ms <= max(late_ms, airtime_ms) + 30
         assert link.counters == {}

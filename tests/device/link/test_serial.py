@@ -137,8 +137,14 @@ def test_a_flood_does_not_hold_up_the_caller():
 
 def test_a_busy_port_takes_no_frame():
     one, memory = link()
+    memory.handle = 1
+    assert not one.is_sending(0)
     memory.is_open = False
     assert not one.send(b"now", 0) and memory.sent == b""
+    # a frame that is lost with the port is under way no more
+    assert one.is_sending(0)
+    memory.handle = None
+    assert not one.is_sending(0)
 
 
 def held():

@@ -49,6 +49,9 @@ class Radio:
         self._air.transmit(self._name, frame, self._busy_ms)
         return True
 
+    def is_sending(self, now_ms):
+        return now_ms < self._busy_ms
+
     def next_ms(self, now_ms):
         return max(0, self._busy_ms - now_ms) or None
 

@@ -89,6 +89,7 @@ def test_a_member_that_may_not_answer_newcomers_hands_over_no_key(giver: str | N
 def test_a_closed_link_is_not_asked_without_pause() -> None:
     field = settled()
     frames = field.frames["gate"]
+    assert field.run(lambda: not len(frames.mesh.outbox.transfers))
     frames.links[0].send = lambda frame, now_ms: False
     field.send("gate", [("mesh:0003", b"\x40\x01\x00\x01")])
     field.step()
