@@ -3,23 +3,23 @@
 import contextlib
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 from netns_rig import Network, NotPermitted
 
 PORT = 5683
+# How long a datagram may travel after its sender has ended
 WAIT_S = 0.5
+# Receives until its standard input is closed
 RECEIVER = f"""
-import socket
+import select, socket, sys
 link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 link.bind(("0.0.0.0", {PORT}))
-link.settimeout({WAIT_S})
 print("listening", flush=True)
-try:
-    print(link.recv(64).decode())
-except TimeoutError:
-    print("nothing")
+readable, _, _ = select.select([link, sys.stdin], [], [])
+print(link.recv(64).decode() if link in readable else "nothing")
 """
 SENDER = f"""
 import contextlib, socket, sys
@@ -40,13 +40,14 @@ def net() -> Iterator[Network]:
 
 def receives(net: Network, one: str, other: str) -> bool:
     """Whether a datagram of `other` reaches `one`."""
-    receiver = subprocess.Popen(
-        [*net.on(one), sys.executable, "-c", RECEIVER], stdout=subprocess.PIPE, text=True
-    )
-    assert receiver.stdout and receiver.stdout.readline() == "listening\n"
-    sender = [*net.on(other), sys.executable, "-c", SENDER, net.address(one)]
-    subprocess.run(sender, check=True, timeout=20)
-    return receiver.communicate(timeout=20)[0] == "hello\n"
+    command = [*net.on(one), sys.executable, "-c", RECEIVER]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as receiver:
+        assert receiver.stdout and receiver.stdout.readline() == "listening\n"
+        sender = [*net.on(other), sys.executable, "-c", SENDER, net.address(one)]
+        subprocess.run(sender, check=True, timeout=60)
+        time.sleep(WAIT_S)
+        return receiver.communicate(timeout=60)[0] == "hello\n"
 
 
 def test_machines_reach_only_their_island(net: Network) -> None:
