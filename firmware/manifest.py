@@ -58,6 +58,7 @@ package(  # noqa: F821
         "mesh/neighbour.py",
         "mesh/outbox.py",
         "mesh/permit.py",
+        "mesh/report.py",
         "mesh/routing.py",
         "mesh/transfer.py",
         "mesh/way.py",

@@ -9,7 +9,7 @@ import select
 
 from . import crypto
 from .authority.capsule import node_id
-from .compat import const
+from .compat import const, unload
 from .errors import NotRouted, Rejection
 from .limits import DATAGRAMS_A_STEP, PAUSE_MS, PAUSE_MS_MAX
 from .mesh.frame import JOIN_CLASS
@@ -84,6 +84,7 @@ class FrameLinks:
         self.links = links
         self.keys = node.link_keys = LinkKeys(node.store)
         self.mesh = Mesh(node.authority, self.keys, links, node.count, is_gateway)
+        node.mesh_report = self._report
         node.exchanges.timeout_of = self._timeout_ms
         self._inbox = []  # [(datagram, address)] that `wait` has not given yet
         # of each kind at most one request is under way
@@ -102,6 +103,12 @@ class FrameLinks:
         if not self.is_own(address):
             return None
         return _ROUND_TRIPS * self.mesh.patience_ms()
+
+    def _report(self, now_ms):
+        from .mesh.report import report
+
+        unload("mesh.report")
+        return report(self.mesh, now_ms)
 
     def is_own(self, address):
         """Whether an address is of the mesh: "mesh:1a2b" or "join:1a2b"."""

@@ -178,16 +178,18 @@ class Budget:
     """The airtime of one link: what a node may send now, and what it has sent.
 
     duty_cycle_permille: thousandths of an hour, see `duty_cycle_permille`; 1000: no duty cycle.
+
+    For reports: limit_us, allowed_us, classes and neighbours, whose windows `used_us_of` reads.
     """
 
     def __init__(self, duty_cycle_permille):
         self._all = _Window(_BUCKETS, _BUCKET_MS)
-        self._limit_us = duty_cycle_permille * 3600000
+        self.limit_us = duty_cycle_permille * 3600000
         self._has_limit = duty_cycle_permille < 1000
-        self._share_us = self._limit_us // AIRTIME_NEIGHBOUR_PARTS
-        self._allowed_us = {}  # route class -> µs an hour, None: all of it
-        self._classes = {}  # route class -> _Window
-        self._neighbours = {}  # short address -> _Window
+        self._share_us = self.limit_us // AIRTIME_NEIGHBOUR_PARTS
+        self.allowed_us = {}  # route class -> µs an hour, None: all of it
+        self.classes = {}  # route class -> _Window
+        self.neighbours = {}  # short address -> _Window
         self._others = _coarse()  # of the neighbours beyond the table
 
     def set_classes(self, airtimes):
@@ -195,9 +197,9 @@ class Budget:
 
         The airtime that a class has used stays charged to it.
         """
-        self._allowed_us = {}
+        self.allowed_us = {}
         for route_class, permille in airtimes:
-            self._allowed_us[route_class] = permille * 3600000 if permille < 1000 else None
+            self.allowed_us[route_class] = permille * 3600000 if permille < 1000 else None
 
     def check(self, now_ms, airtime_us, route_class, neighbour):
         """Raise a rejection if a frame may not be sent now.
@@ -206,13 +208,13 @@ class Budget:
         frame of this node. `ClassAirtime` and `NeighbourAirtime` are for good: drop the frame.
         `DutyCycle` ends: see `wait_ms`.
         """
-        allowed_us = self._allowed_us.get(route_class, 0)
+        allowed_us = self.allowed_us.get(route_class, 0)
         if allowed_us is not None:
-            if _used_us(self._classes.get(route_class), now_ms) + airtime_us > allowed_us:
+            if used_us_of(self.classes.get(route_class), now_ms) + airtime_us > allowed_us:
                 raise ClassAirtime()
         if neighbour is not None:
             window = self._window_of(neighbour, now_ms)
-            if _used_us(window, now_ms) + airtime_us > self._share_us:
+            if used_us_of(window, now_ms) + airtime_us > self._share_us:
                 raise NeighbourAirtime()
         if self.wait_ms(now_ms, airtime_us) != 0:
             raise DutyCycle()
@@ -220,23 +222,23 @@ class Budget:
     def charge(self, now_ms, airtime_us, route_class, neighbour):
         """Charge a frame whose transmission begins now, also one that `check` has refused."""
         self._all.add(now_ms, airtime_us)
-        if route_class not in self._classes:
-            self._classes[route_class] = _coarse()
-        self._classes[route_class].add(now_ms, airtime_us)
+        if route_class not in self.classes:
+            self.classes[route_class] = _coarse()
+        self.classes[route_class].add(now_ms, airtime_us)
         if neighbour is not None:
             window = self._window_of(neighbour, now_ms)
             if window is None:
-                window = self._neighbours[neighbour] = self._a_row(now_ms)
+                window = self.neighbours[neighbour] = self._a_row(now_ms)
             window.add(now_ms, airtime_us)
 
     def wait_ms(self, now_ms, airtime_us):
         """Milliseconds until the duty cycle allows a frame of that airtime; None: never."""
-        if airtime_us > _FRAME_US or (self._has_limit and airtime_us > self._limit_us):
+        if airtime_us > _FRAME_US or (self._has_limit and airtime_us > self.limit_us):
             return None
         self._all.advance(now_ms)
         if not self._has_limit:
             return 0
-        return self._all.wait_ms(now_ms, self._all.used_us + airtime_us - self._limit_us)
+        return self._all.wait_ms(now_ms, self._all.used_us + airtime_us - self.limit_us)
 
     def used_us(self, now_ms):
         """Microseconds sent within the last hour, and up to two minutes before it."""
@@ -245,25 +247,25 @@ class Budget:
 
     def _window_of(self, neighbour, now_ms):
         # None: it has no row, and there is room for one
-        window = self._neighbours.get(neighbour)
+        window = self.neighbours.get(neighbour)
         if window is None and not self._has_room(now_ms):
             return self._others
         return window
 
     def _has_room(self, now_ms):
-        return len(self._neighbours) < AIRTIME_NEIGHBOURS_MAX or self._idle(now_ms) is not None
+        return len(self.neighbours) < AIRTIME_NEIGHBOURS_MAX or self._idle(now_ms) is not None
 
     def _idle(self, now_ms):
         # a neighbour whose airtime has all left its window
-        for neighbour, window in self._neighbours.items():
-            if _used_us(window, now_ms) == 0:
+        for neighbour, window in self.neighbours.items():
+            if used_us_of(window, now_ms) == 0:
                 return neighbour
         return None
 
     def _a_row(self, now_ms):
-        if len(self._neighbours) < AIRTIME_NEIGHBOURS_MAX:
+        if len(self.neighbours) < AIRTIME_NEIGHBOURS_MAX:
             return _coarse()
-        return self._neighbours.pop(self._idle(now_ms))
+        return self.neighbours.pop(self._idle(now_ms))
 
     def dump(self, now_ms):
         """What a node keeps over a deep sleep: 126 bytes, the airtime of the duty cycle."""
@@ -277,10 +279,11 @@ class Budget:
         if len(kept) == 2 + 2 * _BUCKETS:
             self._all.load(kept, now_ms, slept_ms)
         else:
-            self._all.add(now_ms, self._limit_us)
+            self._all.add(now_ms, self.limit_us)
 
 
-def _used_us(window, now_ms):
+def used_us_of(window, now_ms):
+    """Microseconds that a window holds; None is an empty one."""
     if window is None:
         return 0
     window.advance(now_ms)

@@ -38,7 +38,7 @@ class Outbox:
     failed: called with (transfer, now_ms) for a message that no receipt came for.
 
     address: the own short address, 0 before this node is a member; now_ms: the present time. The
-    mesh sets both.
+    mesh sets both. budgets: the `Budget` of each link.
     """
 
     def __init__(self, authority, keys, neighbours, links, failed):
@@ -55,7 +55,7 @@ class Outbox:
         self._queues = [[] for _ in links]
         # of each link: the parts of a message whose frame it sends now, or None
         self._leaving = [None] * len(links)
-        self._budgets = [Budget(link.duty_cycle_permille) for link in links]
+        self.budgets = [Budget(link.duty_cycle_permille) for link in links]
         self._take_policy()
 
     # --- frames -----------------------------------------------------------------------------------
@@ -152,9 +152,9 @@ class Outbox:
         source, route_class, data, _ = queue[0]
         airtime_us = self._links[link].airtime_us(len(data))
         try:
-            self._budgets[link].check(now_ms, airtime_us, route_class, source)
+            self.budgets[link].check(now_ms, airtime_us, route_class, source)
         except DutyCycle:
-            if self._budgets[link].wait_ms(now_ms, airtime_us) is None:
+            if self.budgets[link].wait_ms(now_ms, airtime_us) is None:
                 # it would block the link for good
                 queue.pop(0)
                 raise
@@ -169,14 +169,14 @@ class Outbox:
         classes = [(JOIN_CLASS, JOIN_AIRTIME_PERMILLE)]
         if policy:
             classes += [(route[0], route[5]) for route in policy.routes]
-        for budget in self._budgets:
+        for budget in self.budgets:
             budget.set_classes(classes)
 
     def sent(self, link, now_ms):
         """Note that the link has taken the frame of `outgoing`."""
         source, route_class, data, parts = self._queues[link].pop(0)
         airtime_us = self._links[link].airtime_us(len(data))
-        self._budgets[link].charge(now_ms, airtime_us, route_class, source)
+        self.budgets[link].charge(now_ms, airtime_us, route_class, source)
         self._leaving[link] = parts
         self.leaving(link, True, now_ms)
 
@@ -241,7 +241,7 @@ class Outbox:
             queue = self._queues[link]
             if queue:
                 airtime_us = self._links[link].airtime_us(len(queue[0][2]))
-                times.append(self._budgets[link].wait_ms(now_ms, airtime_us))
+                times.append(self.budgets[link].wait_ms(now_ms, airtime_us))
             else:
                 for transfer in self.transfers.active(link):
                     times.append(self._parts(transfer).next_ms(now_ms))

@@ -40,6 +40,7 @@ class NodeContext:
         self.handshaker = Handshaker(self.authority, self.sessions, private)
         self.exchanges = Exchanges()
         self.link_keys = None  # `linkkey.LinkKeys` of a node with frame links
+        self.mesh_report = None  # of a node with frame links: now_ms -> what writ/status says of it
         self.addresses = {}  # node id -> address of the member's last authentic message
         self.introduced = {}  # node id -> the own `Member` that this node has
         self._deferred = []  # (function, arguments, tries) of `later`

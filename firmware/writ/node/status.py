@@ -4,7 +4,7 @@
 def status(context, now_ms):
     """The content of writ/status: a dict that CBOR can hold. context: the `NodeContext`."""
     authority = context.authority
-    return {
+    found = {
         "name": authority.me.name if authority.me else context.name,
         "scope": authority.scope,
         "epoch": authority.epoch,
@@ -18,3 +18,6 @@ def status(context, now_ms):
         "uptime_s": now_ms // 1000,
         "rejected": context.counters,
     }
+    if context.mesh_report:
+        found["mesh"] = context.mesh_report(now_ms)
+    return found

@@ -1,15 +1,18 @@
 """`writ ping NODE` and `writ status [NODE]`: a node's reachability and status."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .. import humanize
 from ..errors import Malformed, NotReachable
-from ..node import denial
+from ..node import denial, meshstatus
 from ..node import status as nodestatus
 from ..node.client import GET, NodeClient, Reply
+from ..scope.folder import ScopeFolder
 from ..target import Target, parse
 from .call import open_client
 from .complete import node_names
@@ -116,4 +119,22 @@ def status(out: Output, target: str | None, node: Path, scope: Path, timeout_s: 
             f"{goal}: the status is not a CBOR map", "The node may run another version of Writ."
         )
     out.fields({"address": reply.address, **nodestatus.describe_status(document, own)})
+    mesh = document.get("mesh")
+    if isinstance(mesh, dict):
+        names = _short_addresses(scope)
+        _show_mesh(out, mesh, names)
+        document["mesh"] = meshstatus.document(mesh, names)
     out.json({**document, "address": reply.address, "ms": round(reply.took_ms, 1)})
+
+
+def _short_addresses(scope: Path) -> dict[int, str]:
+    folder = ScopeFolder.find(scope)
+    return {one.address: one.name for one in folder.members.all()} if folder else {}
+
+
+def _show_mesh(out: Output, mesh: dict[str, Any], names: Mapping[int, str]) -> None:
+    out.fields(meshstatus.describe_mesh(mesh, names))
+    if classes := meshstatus.class_rows(mesh):
+        out.table(meshstatus.CLASS_COLUMNS, classes, "airtime of the last hour, by class")
+    if neighbours := meshstatus.neighbour_rows(mesh, names):
+        out.table(meshstatus.NEIGHBOUR_COLUMNS, neighbours, "neighbours")

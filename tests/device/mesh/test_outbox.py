@@ -66,7 +66,7 @@ def test_hello_is_no_traffic_of_a_neighbour():
     link = Link()
     link.duty_cycle_permille = 2
     air, _, sensor = pair(link)
-    budget = sensor.mesh.outbox._budgets[0]
+    budget = sensor.mesh.outbox.budgets[0]
     count = 0
     while budget.wait_ms(air.now_ms, 30000) == 0 and count < 1000:
         sensor.mesh.outbox.send_first(0, 0, CONTROL, 65535, b"\x03" + bytes(6))

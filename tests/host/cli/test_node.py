@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import time
 
 import pytest
@@ -419,3 +420,23 @@ def test_a_node_says_that_the_policy_silences_its_links(field: Field) -> None:
     writ("ping", f"coap://{hub.address}", "--node", node)
     hub.wait_for("the policy has a route of class 0: the links of config.json are in use")
     assert hub.output.count("config.json has links") == 1
+
+
+def test_status_shows_the_mesh_of_a_node(field: Field) -> None:
+    lora = {
+        "kind": "lora", "modem": "rylr998", "port": str(field.root / "no-port"),
+        "frequency_khz": 868300, "spreading_factor": 7, "bandwidth_khz": 125, "coding_rate": 5,
+        "power_dbm": 14,
+    }  # fmt: skip
+    field.scope.routes = ([0, 1, 1, 6, 4, 100, 7],)
+    field.scope.enact(RULES)
+    hub = field.host_node("hub", SENSOR, "--serve", "none", links=[lora], mesh_gateway=True)
+    node = field.folder("laptop", OPERATOR)
+    said = writ("status", f"coap://{hub.address}", "--node", node).stdout
+    assert re.search(r"^mesh +gateway$", said, re.M)
+    budget = r"lora: \[\.{20}\] 0.0% of the budget: 0.0 s of 36.0 s in the last hour"
+    assert re.search(rf"^link 0 +{budget}$", said, re.M)
+    assert re.search(r"^link 0 problem +\S", said, re.M)
+    told = writ_json("status", f"coap://{hub.address}", "--node", node)["mesh"]
+    assert told["rank"] == 0 and told["neighbours"] == []
+    assert told["links"][0]["kind"] == "lora" and told["links"][0]["budget_ms"] == 36000

@@ -8,6 +8,7 @@ import node_rig
 import pytest
 import signer
 import succession_rig
+from airfield_rig import RELAY, AirField
 from docs_rig import CDDL, examples
 
 from writ import cbor
@@ -123,3 +124,17 @@ def test_the_grammar_refuses(name: str) -> None:
 def test_status_fits() -> None:
     status = node_rig.make("soil", 2, node_rig.SENSOR).server.status(0)
     assert fits("status", cbor.encode(status))
+
+
+def test_the_status_of_a_node_in_a_mesh_fits() -> None:
+    field = AirField()
+    field.node("gate", 1, RELAY, is_gateway=True)
+    field.node("soil", 2)
+    # not a member yet
+    blank = field.node("blank", 3, is_blank=True).server.status(0)
+    assert fits("status", cbor.encode(blank))
+    assert field.run(lambda: field.frames["soil"].mesh.routing.rank == 1)
+    for name in ("gate", "soil"):
+        status = field.nodes[name].server.status(field.now_ms)
+        assert status["mesh"]["neighbours"] and status["mesh"]["links"][0][3]
+        assert fits("status", cbor.encode(status))

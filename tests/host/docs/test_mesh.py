@@ -33,6 +33,8 @@ from writ.mesh.frame import (
 )
 from writ.mesh.permit import GOVERNANCE, MESSAGES
 from writ.mesh.routing import HELLO
+from writ_host.cli.layout import field_lines
+from writ_host.node.meshstatus import describe_mesh
 from writ_host.policy.lint import warnings
 from writ_host.policy.template import template
 
@@ -149,6 +151,17 @@ def test_the_routes_of_the_example_make_a_mesh() -> None:
     file = parse(roles + found[1])
     assert [route.row[0] for route in file.routes] == [GOVERNANCE, MESSAGES, JOIN_CLASS]
     assert warnings(file, has_links=True) == []
+
+
+def test_the_airtime_of_the_example() -> None:
+    found = re.search(r"```text\n(.*?)```", MESH, re.DOTALL)
+    assert found
+    noisiest = [[0x101, 3100], [0x102, 900]]
+    links = [[2, 4430, 36000, [], noisiest, {}, None]]
+    mesh = {"rank": 2, "gateway": 0x100, "parents": [0x101], "links": links}
+    shown = describe_mesh(mesh, {0x100: "gate", 0x101: "hill", 0x102: "soil"})
+    lines = field_lines({label: str(value) for label, value in shown.items()}, None)
+    assert [line.split(None) for line in found[1].splitlines()] == [line.split() for line in lines]
 
 
 def test_the_times_of_the_routing() -> None:

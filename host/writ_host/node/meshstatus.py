@@ -1,0 +1,182 @@
+"""The mesh of a node as text: from `mesh` of its answer to `writ/status` (docs/wire.md).
+
+A status comes from another node and may have any content: what has another form is left out.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+from ..humanize import duration
+from ..policy.text import LINKS
+
+NO_RANK = 255
+CLASSES = {0: "governance", 1: "requests", 15: "join"}
+NEIGHBOUR_COLUMNS = ("neighbour", "link", "rank", "as", "delivered", "SNR", "heard")
+CLASS_COLUMNS = ("link", "class", "airtime", "of the policy's")
+_LINK = ("kind", "spent_ms", "budget_ms", "classes", "noisiest", "counters", "error")
+_CLASS = ("class", "spent_ms", "allowed_ms")
+_NEIGHBOUR = ("address", "link", "rank", "mutual", "delivered", "snr_db", "heard_s")
+_BAR = 20
+_Rows = list[tuple[str, ...]]
+
+
+def describe_mesh(mesh: dict[str, Any], names: Mapping[int, str]) -> dict[str, object]:
+    """{label: text}: the way to a gateway, and for each link its airtime against the budget.
+
+    names: of members by their short address.
+    """
+    found: dict[str, object] = {"mesh": _way(mesh, names)}
+    for number, row in enumerate(_rows(mesh, "links", len(_LINK))):
+        kind, spent_ms, budget_ms, _, noisiest, counters, error = row
+        label = f"link {number}"
+        found[label] = f"{_kind(kind)}: {airtime_text(spent_ms, budget_ms)}"
+        if isinstance(error, str):
+            found[f"{label} problem"] = error
+        if isinstance(noisiest, list) and (loud := _noisiest(noisiest, names)):
+            found[f"{label} sent most for"] = loud
+        if isinstance(counters, dict) and counters:
+            listed = ", ".join(f"{name} {count}" for name, count in counters.items())
+            found[f"{label} counters"] = listed
+    return found
+
+
+def airtime_text(spent_ms: object, budget_ms: object) -> str:
+    """Airtime of the last hour: "[###...] 12.3 % of the budget: 4.4 s of 36.0 s in the last hour".
+
+    budget_ms: None where no regulator limits the link.
+    """
+    if not _is_count(spent_ms):
+        return "unknown"
+    spent = seconds(spent_ms)
+    if not _is_count(budget_ms) or not budget_ms:
+        return f"{spent} in the last hour, no duty cycle"
+    share = spent_ms / budget_ms
+    return (
+        f"{bar(share)} {share:.1%} of the budget: {spent} of {seconds(budget_ms)} in the last hour"
+    )
+
+
+def document(mesh: dict[str, Any], names: Mapping[int, str]) -> dict[str, Any]:
+    """The status with named fields, for --json. delivered: the share of receipts, 0 to 256."""
+    links = [dict(zip(_LINK, row, strict=True)) for row in _rows(mesh, "links", len(_LINK))]
+    for link in links:
+        link["kind"] = _kind(link["kind"])
+        link["classes"] = [
+            dict(zip(_CLASS, row, strict=True)) for row in _rows(link, "classes", len(_CLASS))
+        ]
+        link["noisiest"] = [
+            {"address": row[0], "name": _known(row[0], names), "spent_ms": row[1]}
+            for row in _rows(link, "noisiest", 2)
+        ]
+    neighbours = [
+        {**dict(zip(_NEIGHBOUR, row, strict=True)), "name": _known(row[0], names)}
+        for row in _rows(mesh, "neighbours", len(_NEIGHBOUR))
+    ]
+    return {**mesh, "links": links, "neighbours": neighbours}
+
+
+def bar(share: float) -> str:
+    """A share (0 to 1) as a bar of fixed width."""
+    full = min(_BAR, max(0, round(share * _BAR)))
+    # what was sent at all is seen
+    full = max(full, share > 0)
+    return "[" + "#" * full + "." * (_BAR - full) + "]"
+
+
+def seconds(time_ms: int) -> str:
+    """Milliseconds as seconds, to a tenth."""
+    return f"{time_ms / 1000:.1f} s"
+
+
+def class_rows(mesh: dict[str, Any]) -> _Rows:
+    """Rows of CLASS_COLUMNS: what each route class has sent on each link."""
+    found: _Rows = []
+    for number, row in enumerate(_rows(mesh, "links", len(_LINK))):
+        for one in row[3] if isinstance(row[3], list) else ():
+            if not isinstance(one, list) or len(one) != 3 or not all(map(_is_count, one[:2])):
+                continue
+            route_class, spent_ms, allowed_ms = one
+            name = f"{route_class} {CLASSES.get(route_class, '')}".rstrip()
+            allowed = "all" if allowed_ms is None else "none"
+            if _is_count(allowed_ms) and allowed_ms:
+                allowed = f"{spent_ms / allowed_ms:.1%} of {seconds(allowed_ms)}"
+            found.append((str(number), name, seconds(spent_ms), allowed))
+    return found
+
+
+def neighbour_rows(mesh: dict[str, Any], names: Mapping[int, str]) -> _Rows:
+    """Rows of NEIGHBOUR_COLUMNS, the nearest to a gateway first."""
+    parents = mesh.get("parents")
+    parents = parents if isinstance(parents, list) else []
+    found: list[tuple[int, tuple[str, ...]]] = []
+    for address, link, rank, is_mutual, delivered, snr, heard_s in _rows(
+        mesh, "neighbours", len(_NEIGHBOUR)
+    ):
+        if not all(map(_is_count, (address, rank, delivered, heard_s))):
+            continue
+        state = "neighbour" if is_mutual is True else "not greeted"
+        if address in parents:
+            state = f"parent {parents.index(address) + 1}"
+        cells = (
+            node_name(address, names),
+            str(link),
+            "none" if rank == NO_RANK else str(rank),
+            state,
+            f"{delivered / 256:.0%}",
+            f"{snr} dB" if isinstance(snr, int) else "",
+            f"{duration(heard_s)} ago",
+        )
+        found.append((rank, cells))
+    return [cells for _, cells in sorted(found)]
+
+
+def node_name(address: object, names: Mapping[int, str]) -> str:
+    """A short address with its member's name, if that is known."""
+    if not _is_count(address):
+        return "?"
+    return f"{names[address]} ({address:04x})" if address in names else f"{address:04x}"
+
+
+def _way(mesh: dict[str, Any], names: Mapping[int, str]) -> str:
+    rank = mesh.get("rank")
+    if rank == 0:
+        return "gateway"
+    if not _is_count(rank) or rank == NO_RANK:
+        return "no way to a gateway"
+    gateway = node_name(mesh.get("gateway"), names)
+    if rank == 1:
+        return f"1 hop to the gateway {gateway}"
+    parents = mesh.get("parents")
+    by = node_name(parents[0], names) if isinstance(parents, list) and parents else "?"
+    return f"{rank} hops to the gateway {gateway}, by {by}"
+
+
+def _known(address: object, names: Mapping[int, str]) -> str | None:
+    return names.get(address) if _is_count(address) else None
+
+
+def _noisiest(listed: list[Any], names: Mapping[int, str]) -> str:
+    found = []
+    for one in listed:
+        if isinstance(one, list) and len(one) == 2 and all(map(_is_count, one)):
+            # 0 stands for all strangers
+            name = node_name(one[0], names) if one[0] else "strangers"
+            found.append(f"{name} {seconds(one[1])}")
+    return ", ".join(found)
+
+
+def _rows(mesh: dict[str, Any], key: str, length: int) -> list[list[Any]]:
+    listed = mesh.get(key)
+    if not isinstance(listed, list):
+        return []
+    return [row for row in listed if isinstance(row, list) and len(row) == length]
+
+
+def _kind(kind: object) -> str:
+    if isinstance(kind, int) and 0 <= kind < len(LINKS):
+        return LINKS[kind]
+    return "link"
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -1,0 +1,80 @@
+"""The mesh of a node's status as text: airtime against the budget, neighbours and their names."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from writ_host.node import meshstatus
+
+NAMES = {1: "gate", 2: "hill", 3: "soil"}
+MESH: dict[str, Any] = {
+    "rank": 2,
+    "gateway": 1,
+    "parents": [2],
+    "waiting": 0,
+    "links": [
+        [
+            2, 4430, 36000, [[0, 1430, 360000], [1, 3000, None], [15, 0, 0]],
+            [[2, 3000], [0, 200], [9, 30]], {"NoAnswer": 2}, None,
+        ],
+        [1, 0, None, [], [], {}, "no such port"],
+    ],
+    "neighbours": [[3, 0, 255, False, 128, None, 90], [2, 0, 1, True, 256, -7, 3]],
+}  # fmt: skip
+
+
+def test_the_mesh_as_text() -> None:
+    shown = meshstatus.describe_mesh(MESH, NAMES)
+    assert shown["mesh"] == "2 hops to the gateway gate (0001), by hill (0002)"
+    assert shown["link 0"] == (
+        "lora: [##..................] 12.3% of the budget: 4.4 s of 36.0 s in the last hour"
+    )
+    assert shown["link 0 sent most for"] == "hill (0002) 3.0 s, strangers 0.2 s, 0009 0.0 s"
+    assert shown["link 0 counters"] == "NoAnswer 2"
+    assert shown["link 1"] == "serial: 0.0 s in the last hour, no duty cycle"
+    assert shown["link 1 problem"] == "no such port"
+    assert meshstatus.class_rows(MESH) == [
+        ("0", "0 governance", "1.4 s", "0.4% of 360.0 s"),
+        ("0", "1 requests", "3.0 s", "all"),
+        ("0", "15 join", "0.0 s", "none"),
+    ]
+    assert meshstatus.neighbour_rows(MESH, NAMES) == [
+        ("hill (0002)", "0", "1", "parent 1", "100%", "-7 dB", "3 s ago"),
+        ("soil (0003)", "0", "none", "not greeted", "50%", "", "1 min 30 s ago"),
+    ]
+
+
+def test_the_mesh_as_a_document() -> None:
+    found = meshstatus.document(MESH, NAMES)
+    assert found["links"][0]["classes"][0] == {"class": 0, "spent_ms": 1430, "allowed_ms": 360000}
+    assert found["links"][0]["noisiest"][0] == {"address": 2, "name": "hill", "spent_ms": 3000}
+    assert found["links"][1]["kind"] == "serial" and found["links"][1]["budget_ms"] is None
+    assert found["neighbours"][1]["name"] == "hill" and found["neighbours"][1]["snr_db"] == -7
+
+
+def test_a_gateway_and_a_node_without_a_way() -> None:
+    assert meshstatus.describe_mesh({"rank": 0}, {})["mesh"] == "gateway"
+    for rank in (None, 255):
+        assert meshstatus.describe_mesh({"rank": rank}, {})["mesh"] == "no way to a gateway"
+
+
+def test_the_least_airtime_is_seen_and_more_than_all_fits() -> None:
+    assert meshstatus.bar(0) == "[" + 20 * "." + "]"
+    assert meshstatus.bar(0.0001).startswith("[#.")
+    assert meshstatus.bar(1.7) == "[" + 20 * "#" + "]"
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.binary(max_size=3),
+    lambda inner: st.lists(inner, max_size=7) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(MESH)), VALUES | st.lists(st.lists(VALUES))))
+def test_any_mesh_can_be_shown(mesh: dict[str, Any]) -> None:
+    meshstatus.describe_mesh(mesh, NAMES)
+    meshstatus.class_rows(mesh)
+    meshstatus.neighbour_rows(mesh, NAMES)
+    meshstatus.document(mesh, NAMES)
