@@ -3,7 +3,8 @@
     byte 0      version (high 4 bits) and route class (low 4 bits)
     byte 1      scope tag: the first byte of the scope id
     byte 2      epoch of the transmitter, low 8 bits
-    byte 3      shape (2 bits), kind (2 bits), hops left (4 bits)
+    byte 3      shape (2 bits), kind (2 bits), hops left (4 bits); in a DATA frame to a neighbour
+                the bytes of the receipt in front of its message
     4, 5        transmitter: short address of the node that sends this hop
     6, 7        receiver: short address, or BROADCAST
     8, 9        far end, in the shapes UP (origin) and DOWN (destination)
@@ -106,6 +107,11 @@ def mic(key, high, raw):
     return hmac_sha256(key, high.to_bytes(2, "big") + raw)[:MIC_BYTES]
 
 
+def has_receipt(frame):
+    """Whether a decoded `Frame` has a receipt: it is one, or has one in front of its message."""
+    return frame.kind == ACK or (frame.kind == DATA and frame.shape == LOCAL and frame.hops)
+
+
 def decode(data, tag):
     """The `Frame` in `data`, its MIC not checked yet.
 
@@ -123,7 +129,7 @@ def decode(data, tag):
     end = size
     if route_class == JOIN_CLASS:
         # one hop: it is never forwarded
-        if shape != LOCAL or data[3] & 15:
+        if shape != LOCAL or (data[3] & 15 and data[3] >> 4 & 3 != DATA):
             raise BadFrame()
     else:
         end -= MIC_BYTES

@@ -28,7 +28,18 @@ from ..limits import (
 )
 from .compress import expand
 from .fragment import Reassembly, end_of
-from .frame import ACK, BROADCAST, CONTROL, DATA, FRAGMENT, JOIN_CLASS, LOCAL, UP, decode
+from .frame import (
+    ACK,
+    BROADCAST,
+    CONTROL,
+    DATA,
+    FRAGMENT,
+    JOIN_CLASS,
+    LOCAL,
+    UP,
+    decode,
+    has_receipt,
+)
 from .neighbour import ANSWER, GREET, NONCE_BYTES, PROOF
 from .permit import GOVERNANCE
 from .routing import HELLO, HELLO_BYTES, NO_RANK
@@ -100,10 +111,11 @@ class Inbox:
             self._outbox.acknowledge(link, frame)
             return []
         self._heard(neighbour, frame, counter, snr, now_ms)
-        if frame.kind == ACK:
+        if has_receipt(frame):
             neighbour.is_mutual = True
             if self._outbox.acknowledged(link, frame, now_ms):
                 neighbour.count_delivery(True)
+        if frame.kind == ACK:
             return []
         if frame.kind == FRAGMENT:
             return self._take_fragment(route, link, neighbour, frame, now_ms)

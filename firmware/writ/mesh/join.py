@@ -17,7 +17,7 @@ from ..limits import (
     JOINERS_MAX,
 )
 from .fragment import Reassembly
-from .frame import ACK, BROADCAST, CONTROL, DATA, JOIN_CLASS
+from .frame import ACK, BROADCAST, CONTROL, DATA, JOIN_CLASS, has_receipt
 
 # The only control frame of the join class
 SOLICIT = 0
@@ -73,8 +73,9 @@ class Join:
             if not self._limit.take(now_ms):
                 raise RateLimited()
         address = "join:%04x" % frame.transmitter
-        if frame.kind == ACK:
+        if has_receipt(frame):
             mesh.outbox.acknowledged(link, frame, now_ms)
+        if frame.kind == ACK:
             return []
         if frame.kind == CONTROL and not self.is_needed():
             # its sender looks for neighbours

@@ -12,6 +12,7 @@ from .frame import (
     ACK,
     BROADCAST,
     CONTROL,
+    DATA,
     FRAGMENT,
     HEADER_BYTES,
     HEADER_BYTES_JOIN,
@@ -51,7 +52,8 @@ class Outbox:
         self.address = 0
         self.now_ms = 0
         # of each link: short frames, and behind them a frame of a message, with its parts:
-        # (source as charged or None, route class, frame, parts or None)
+        # (source as charged or None, route class, frame, parts or None). A short frame that was not
+        # first yet is (head, kind, receiver, payload): a message may take a receipt with it
         self._queues = [[] for _ in links]
         # of each link: the parts of a message whose frame it sends now, or None
         self._leaving = [None] * len(links)
@@ -92,13 +94,13 @@ class Outbox:
             at -= 1
         if at >= URGENT_MAX:
             return
-        data = self.encode((route_class, LOCAL, 0, own), kind, receiver, payload)[1]
+        frame = (route_class, LOCAL, 0, own), kind, receiver, payload
         if is_solicited or route_class == JOIN_CLASS:
             receiver, route_class = STRANGERS, JOIN_CLASS
         elif receiver == BROADCAST:
             # of this node, for all: no neighbour has asked for it
             receiver = None
-        queue.insert(at, (receiver, route_class, data, None))
+        queue.insert(at, (receiver, route_class, frame, None))
 
     def acknowledge(self, link, frame, receipt=None):
         """Send a receipt for a frame: its counter, or the bitmap of its message."""
@@ -107,12 +109,19 @@ class Outbox:
         self.send_first(link, frame.route_class, ACK, frame.transmitter, receipt, frame.receiver)
 
     def acknowledged(self, link, frame, now_ms):
-        """Take the receipt of a neighbour. Whether it completes a message."""
+        """Take the receipt of a neighbour, from the front of a message too. Whether it completes
+        a message. Raises `BadMessage`.
+        """
+        receipt = frame.payload
+        if frame.kind == DATA:
+            frame.payload = receipt[frame.hops :]
+            receipt = receipt[: frame.hops]
+            frame.hops = 0
         is_join = frame.route_class == JOIN_CLASS
         transfer = self.transfers.to(link, frame.transmitter, is_join)
         if transfer is None:
             return False
-        transfer.parts.acknowledged(frame.payload, now_ms)
+        transfer.parts.acknowledged(receipt, now_ms)
         if transfer.parts.is_done:
             self.transfers.end(transfer)
             return True
@@ -147,6 +156,8 @@ class Outbox:
         queue = self._queues[link]
         if not queue:
             self._fill(queue, link, now_ms)
+        elif isinstance(queue[0][2], tuple):
+            queue.insert(0, self._encode_first(link, queue.pop(0), now_ms))
         if not queue:
             return None
         source, route_class, data, _ = queue[0]
@@ -191,6 +202,27 @@ class Outbox:
             if not is_sending:
                 self._leaving[link] = None
 
+    def _encode_first(self, link, entry, now_ms):
+        # the entry of a short frame with its bytes, or that of a message which takes the receipt
+        source, route_class, (head, kind, receiver, payload), _ = entry
+        transfer = self._carrier(link, head, receiver, payload) if kind == ACK else None
+        if transfer is None:
+            return source, route_class, self.encode(head, kind, receiver, payload)[1], None
+        transfer.receipt = payload
+        parts = transfer.parts
+        return transfer.source, transfer.head[0], self._next_of(transfer, parts, now_ms), parts
+
+    def _carrier(self, link, head, receiver, payload):
+        # the message to the same neighbour that begins now, or None
+        is_join = head[0] == JOIN_CLASS
+        transfer = self.transfers.to(link, receiver, is_join)
+        if transfer is None or transfer.kind != DATA or transfer.data or transfer.is_greeting:
+            return None
+        if transfer.head[1] != LOCAL or self._parts(transfer) is not transfer.parts:
+            return None
+        room = self._links[link].mtu - (HEADER_BYTES_JOIN if is_join else HEADER_BYTES)
+        return transfer if len(transfer.message) + len(payload) <= room else None
+
     def _fill(self, queue, link, now_ms):
         for transfer in self.transfers.active(link):
             parts = self._parts(transfer)
@@ -221,9 +253,11 @@ class Outbox:
             return self.encode(transfer.head, FRAGMENT, receiver, payload)[1]
         if transfer.data is None:
             # sent again as it is, so that its receiver knows it
-            parts.counter, transfer.data = self.encode(
-                transfer.head, transfer.kind, receiver, payload
-            )
+            head = transfer.head
+            receipt = transfer.receipt
+            if receipt:
+                head = head[0], LOCAL, len(receipt), head[3]
+            parts.counter, transfer.data = self.encode(head, DATA, receiver, receipt + payload)
         return transfer.data
 
     def _parts(self, transfer):
@@ -239,7 +273,9 @@ class Outbox:
         times = []
         for link in range(len(self._links)):
             queue = self._queues[link]
-            if queue:
+            if queue and isinstance(queue[0][2], tuple):
+                times.append(0)
+            elif queue:
                 airtime_us = self._links[link].airtime_us(len(queue[0][2]))
                 times.append(self.budgets[link].wait_ms(now_ms, airtime_us))
             else:

@@ -71,7 +71,8 @@ class Transfer:
     (route class, shape, hops, far end) of its frames; priority: 0..7, of its route; message: bytes,
     None for a greeting alone; source: the neighbour that it came from, None for this node; parts: a
     `Whole` or a `Sender`; is_begun: whether a frame of it was sent; data: the frame of a whole
-    message once it was sent; failures: parents that have not acknowledged it.
+    message once it was sent; receipt: bytes in front of the message in that frame; failures:
+    parents that have not acknowledged it.
     """
 
     def __init__(self, link, receiver, head, priority, message, source, parts, patience_ms):
@@ -89,6 +90,7 @@ class Transfer:
         self.kind = DATA if isinstance(parts, Whole) else FRAGMENT
         self.is_begun = False
         self.data = None
+        self.receipt = b""
         self.failures = 0
 
 

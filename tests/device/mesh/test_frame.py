@@ -80,8 +80,8 @@ def test_what_is_no_frame():
         raises(BadFrame, decode, good[:at] + bytes((value,)) + good[at + 1 :], TAG)
     for at, pair in ((4, b"\0\0"), (4, b"\xff\xff"), (6, b"\0\0")):
         raises(BadFrame, decode, good[:at] + pair + good[at + 2 :], TAG)
-    # a join frame is not forwarded, and has no far end
+    # a join frame is not forwarded, and has no far end. One with a message may have a receipt
     join = Frame(JOIN_CLASS, DATA, 1, 2, 77, b"").encode(TAG, None)
     assert decode(join, TAG).far is None
-    for value in (0x01, 0x40, 0x80):
+    for value in (0x11, 0x21, 0x31, 0x40, 0x80):
         raises(BadFrame, decode, join[:3] + bytes((value,)) + join[4:] + bytes(6), TAG)
