@@ -22,6 +22,8 @@ _ADVICE: dict[str, str] = {
     "AlreadyKnown": "Nothing to do.",
     "BadMac": "Another node answers at this address: check the address and the name.",
     "BadSignature": "The group key did not sign this: it was altered, or belongs to another scope.",
+    "ClassAirtime": "Wait, or give the class more airtime: airtime of the route in the policy.",
+    "DutyCycle": "Wait: the link has used its airtime of an hour. docs/limits.md, Radio.",
     "EpochGap": "Deliver the whole policy of the newest epoch instead of the amendment.",
     "Expired": "If that time is right, renew the member: writ member admit with a later --expires."
     " If it is wrong, see docs/limits.md, Time.",
@@ -29,12 +31,17 @@ _ADVICE: dict[str, str] = {
     "NeedsAction": "The rule requires a certified action: writ act NODE/PATH VALUE asks for one.",
     "NoPolicy": "The node has no policy yet: deliver charter, policy and its member capsule.",
     "NoScope": "The node has no charter yet: deliver charter, policy and its member capsule.",
+    "NoRoute": "The gateway has not heard of the node since its start, or a relay is gone: wait for"
+    " its next message, at most an hour, or examine the relays.",
     "NotAllowed": "Change the policy (writ policy diff, then writ policy certify) or the roles.",
     "NotFound": "writ get NODE/.well-known/core lists the resources of a node.",
     "NotFresh": "The node needs a newer beacon: writ scope beacon.",
     "NotMember": "A member needs its newest capsule: writ member deliver NAME. Another node needs a"
     " membership first: writ member request.",
+    "NotRouted": "No route of the policy lets this member send such frames: add its role to `send`"
+    " (docs/mesh.md).",
     "NotOurs": "Use this node's own member capsule: this one belongs to another node.",
+    "NeighbourAirtime": "Wait: the frames of a neighbour have used its share of the airtime.",
     "RateLimited": "The node limits the rate of such requests: wait a few seconds and try again.",
     "Replayed": "Nothing to do: the message was received before.",
     "ResourceFailed": "See the log of that node: the code of the resource has failed.",

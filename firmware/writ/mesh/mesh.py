@@ -183,6 +183,15 @@ class Mesh:
             self.count(rejection)
 
     def _send(self, target, route_class, message, now_ms):
+        neighbour, head, priority, message = self.way_to(target, route_class, message, now_ms)
+        self.outbox.queue(neighbour.link, neighbour.address, head, priority, message)
+
+    def way_to(self, target, route_class, message, now_ms):
+        """(`Neighbour`, head of the frames, priority, message) by which a message of this node goes
+        to a short address.
+
+        Raises `NoRoute`, or the rejection for which the policy does not let this node send it.
+        """
         route = self.permit.route(route_class)
         me = self.authority.me.address
         neighbours = [one.address for one in self.neighbours if one.is_mutual]
@@ -204,7 +213,7 @@ class Mesh:
         neighbour = self._neighbour(receiver)
         self.permit.check_own(route, True, self.links[neighbour.link].kind, now_ms)
         head = route_class, shape, 0 if shape == LOCAL else route[4], far
-        self.outbox.queue(neighbour.link, receiver, head, route[6], message)
+        return neighbour, head, route[6], message
 
     def _may_relay(self, neighbour, now_ms):
         # whether the policy lets this neighbour be a parent; None while its capsule is not here

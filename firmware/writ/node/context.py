@@ -85,14 +85,18 @@ class NodeContext:
         node_id = self.renewed_peer(session).node_id
         # the handle of a node that joins a mesh (mesh/join.py) is soon another one
         is_handle = address[:5] == "join:"
-        if not (is_handle and session.address):
+        # a gateway has passed it on: only its answer finds the way back to this member
+        is_passed = address[:5] == "mesh:" and int(address[5:9], 16) != session.peer.address
+        if is_passed:
+            session.address = None
+        elif not (is_handle and session.address):
             session.address = address
         if session.shown:
             # the peer has our capsule: our kid is enough until we are renewed
             if len(self.introduced) >= INTRODUCED_MAX and node_id not in self.introduced:
                 self.introduced.clear()
             self.introduced[node_id] = session.shown
-        if is_handle:
+        if is_handle or is_passed:
             return
         if node_id not in self.addresses and len(self.addresses) >= ADDRESSES_MAX:
             # there are more addresses than sessions, so one member has no session

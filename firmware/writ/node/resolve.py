@@ -52,7 +52,12 @@ def _found(node, name, answer, via):
         return member, via
     if not isinstance(address, str) or not 0 < len(address) <= ADDRESS_BYTES_MAX:
         return member, None
-    return member, None if " " in address else address
+    if " " in address:
+        return member, None
+    if address[:5] == "mesh:" and via[:5] != "mesh:":
+        # behind the mesh of that gateway, which passes requests of hosts on (docs/mesh.md)
+        address += " via " + via
+    return member, address
 
 
 def ask(node, via, name, method, path, payload, on_answer):
@@ -67,7 +72,7 @@ def ask(node, via, name, method, path, payload, on_answer):
 
     def found(member, address):
         # called within `resolve` where no handshake can begin, such as before the membership
-        if member and address:
+        if member and address and " " not in address:
             node.later(
                 lambda now_ms: node.request(
                     method, path, payload, address, member.node_id, on_answer=on_answer

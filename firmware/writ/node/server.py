@@ -117,6 +117,9 @@ class Server:
     def __init__(self, context):
         self.context = context
         self.resources = {}  # path -> Resource
+        # of a gateway on a host: serves POST writ/mesh (docs/mesh.md). Called with (session, inner
+        # message, request, binding, now_ms); returns the response, or None: it answers later
+        self.proxy = None
         self._notifier = None  # `Notifier`, once a client has observed a resource
         self.uploads = Assembler()
         # a stranger's upload must not fill the table of the members
@@ -259,9 +262,14 @@ class Server:
         context.mark_seen(session, source)
         context.sessions.touch(session)
         response, observer = self._judge(session, inner, source, binding, now_ms)
-        response.add(coap.EPOCH, context.authority.epoch)
-        sealed = oscore_context.protect_response(response, binding, own_piv=observer is not None)
-        out = self._answer(message, sealed, source)
+        if response is None:
+            # a separate response (RFC 7252, section 5.2.2)
+            out = context.exchanges.acknowledge(message, source)
+        else:
+            response.add(coap.EPOCH, context.authority.epoch)
+            own_piv = observer is not None
+            sealed = oscore_context.protect_response(response, binding, own_piv=own_piv)
+            out = self._answer(message, sealed, source)
         try:
             return out + context.notice_option(session, inner, now_ms)
         except MemoryError:
@@ -285,6 +293,8 @@ class Server:
             if message.code not in _SAFE and block_decode(message.option(coap.BLOCK2) or b"")[0]:
                 # nothing is kept between blocks: the request would be executed again for each one
                 raise BadOption()
+            if self.proxy and request.path == PREFIX + "/mesh" and message.code == coap.POST:
+                return self.proxy(session, message, request, binding, now_ms), None
             try:
                 self._permit(request, now_ms)
             except (NeedsAction, NotFresh) as rejection:

@@ -18,6 +18,7 @@ from writ.wire import coap
 
 from .. import inet
 from ..node import addressbook
+from ..node.behind import is_behind
 from ..node.folder import HostNode, NodeFolder
 from ..node.resolver import Resolver
 from ..refusals import parse_rejection, peer_rejection
@@ -76,6 +77,7 @@ class Members:
         self._resolver = Resolver(lambda: int(self._node.now_ms))
         self._addresses: dict[str, str] = {}  # of the books
         self._read_ms: int | None = None
+        self._in_mesh: set[str] = set()  # members that were found in a mesh
         try:
             self._seen = addressbook.read_last_seen(folder.path)
         except (BadText, OSError):
@@ -97,10 +99,16 @@ class Members:
         node.now_ms = node.clock.now_ms()
         if address := self._book_address(name):
             self._identify(request, address)
+        elif own := node.mesh_address(name):
+            self._send(request, *own)
         elif self._folder.gateways:
             self._look_up(request, list(self._folder.gateways))
         else:
             self._call_seen(request)
+
+    def is_in_mesh(self, name: str) -> bool:
+        """Whether a member was found in a mesh, where an answer takes longer."""
+        return name in self._in_mesh
 
     def _book_address(self, name: str) -> str | None:
         now_ms = int(self._node.now_ms)
@@ -180,6 +188,10 @@ class Members:
         if session:
             # the node may have moved since
             session.address = address
+        if address.startswith("mesh:"):
+            self._in_mesh.add(request.name)
+        else:
+            self._in_mesh.discard(request.name)
 
         def answered(answer: Answer) -> None:
             if answer.peer is not None and answer.code:
@@ -195,7 +207,8 @@ class Members:
             request.payload,
             address,
             node_id,
-            request.observe,
+            # notifications find no way through a gateway
+            None if is_behind(address) else request.observe,
             answered,
         )
 

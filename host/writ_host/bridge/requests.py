@@ -20,6 +20,7 @@ from writ.errors import RateLimited, Rejection, TableFull, TimedOut, TooLarge
 from writ.limits import BODY_BYTES_MAX, REQUESTS_MAX
 from writ.wire import coap
 
+from ..node.behind import WAIT_S
 from . import topics
 from .inbox import Received
 from .members import Members, Outcome
@@ -32,6 +33,8 @@ QUEUE_MAX = 64
 AT_ONCE = max(2, REQUESTS_MAX // 4)
 # A request without an answer in this time has failed, for its sender; one that waits is dropped.
 TIMEOUT_MS = 20_000
+# The same for a node in a mesh, as for the commands of a host.
+MESH_TIMEOUT_MS = int(1000 * WAIT_S)
 # MQTT allows 64 kB: enough for a key of the sender's own table.
 CORRELATION_BYTES_MAX = 128
 # Refusals by the bridge itself that are answered: a flood is not answered message by message.
@@ -57,13 +60,13 @@ class Reply:
 
 @dataclass
 class _Request:
-    """A request that waits or is under way. is_done: whether it was answered."""
+    """A request that waits or is under way, since `since_ms`. is_done: whether it was answered."""
 
     message: Received
     node: str
     resource: str
     method: int
-    due_ms: int
+    since_ms: int
     is_done: bool = False
 
 
@@ -118,7 +121,7 @@ class Requests:
         elif len(self._waiting) >= QUEUE_MAX:
             self._refuse(message, *_of(TableFull), now_ms)
         else:
-            self._waiting.append(_Request(message, *parts, now_ms + TIMEOUT_MS))
+            self._waiting.append(_Request(message, *parts, now_ms))
             self.tick(now_ms)
 
     def _may_answer(self, message: Received) -> bool:
@@ -129,8 +132,11 @@ class Requests:
 
     def tick(self, now_ms: int) -> None:
         """Begin the calls that may begin, and end those whose time is over."""
-        for request in [one for one in (*self._waiting, *self._under_way) if now_ms >= one.due_ms]:
-            self._end(request, _own(*_of(TimedOut)))
+        for request in (*self._waiting, *self._under_way):
+            # a node is known to be in a mesh once the call to it has begun
+            is_in_mesh = self._members.is_in_mesh(request.node)
+            if now_ms - request.since_ms >= (MESH_TIMEOUT_MS if is_in_mesh else TIMEOUT_MS):
+                self._end(request, _own(*_of(TimedOut)))
         for request in list(self._waiting):
             if len(self._busy) >= AT_ONCE:
                 return

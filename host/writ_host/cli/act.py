@@ -66,7 +66,7 @@ def act(
     The rule of the policy for the resource is marked `quorum`.
     """
     goal, body, code = parse(target), payload_of(payload, is_hex, file), action.method_named(method)
-    with open_client(node, scope) as client:
+    with open_client(node, scope, out) as client:
         try:
             raw = action.request(client, goal, code, body, wait_s, out.note)
         except action.NoGovernors:

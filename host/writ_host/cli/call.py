@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from writ.errors import UsageError
 from writ.limits import BODY_BYTES_MAX
@@ -31,9 +32,13 @@ The address of NODE comes from book.toml, from a gateway of this node, or from a
 """
 
 
-def open_client(node: Path, scope: Path) -> NodeClient:
+def open_client(node: Path, scope: Path, out: Output) -> NodeClient:
     """A client that calls from this node, and also reads the scope's address book."""
-    return NodeClient(NodeFolder(node), (scope,))
+    client = NodeClient(NodeFolder(node), (scope,))
+    client.patience.announce = out.wait
+    source = click.get_current_context().get_parameter_source("timeout_s")
+    client.patience.is_fixed = source not in (None, ParameterSource.DEFAULT)
+    return client
 
 
 def _call_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -116,7 +121,7 @@ def _call(
     out: Output, node: Path, scope: Path, text: str, method: int, body: bytes, timeout_s: float
 ) -> None:
     goal = parse(text)
-    with open_client(node, scope) as client:
+    with open_client(node, scope, out) as client:
         reply = client.call(goal, method, body, timeout_s)
         if not reply.is_success:
             raise denial.refusal(client, goal, reply, method)
@@ -156,7 +161,7 @@ def observe(
     goal = parse(target)
     left = count
     with (
-        open_client(node, scope) as client,
+        open_client(node, scope, out) as client,
         closing(client.observe(goal, timeout_s, RENEW_S)) as replies,
     ):
         try:

@@ -44,7 +44,7 @@ def discover(out: Output, node: Path, scope: Path, verify: bool, wait_s: float) 
     found = lansearch.search(wait_s)
     documents = [_unverified(one) for one in found]
     if verify and any(one.scope == own for one in found):
-        with open_client(node, scope) as client:
+        with open_client(node, scope, out) as client:
             for one, document in zip(found, documents, strict=True):
                 if one.scope == own:
                     document.update(_verified(client, one.address))

@@ -59,7 +59,7 @@ def ping(
     goal = parse(target, with_path=False)
     target_path = Target(goal.name, goal.address, "writ/beacon")
     took_ms = []
-    with open_client(node, scope) as client:
+    with open_client(node, scope, out) as client:
         for number in range(count):
             if number:
                 time.sleep(interval_s)
@@ -108,7 +108,7 @@ def status(out: Output, target: str | None, node: Path, scope: Path, timeout_s: 
         return
     goal = parse(target, with_path=False)
     target_path = Target(goal.name, goal.address, "writ/status")
-    with open_client(node, scope) as client:
+    with open_client(node, scope, out) as client:
         reply = client.call(target_path, GET, b"", timeout_s)
         if not reply.is_success:
             raise denial.refusal(client, target_path, reply, GET)

@@ -30,7 +30,7 @@ timeout_option = click.option(
     "timeout_s",
     type=click.FloatRange(0.1, 600),
     default=15.0,
-    show_default=True,
+    show_default="15, and 40 for a node behind a mesh",
     metavar="SECONDS",
     help="How long to wait for a node's answer.",
 )

@@ -144,6 +144,12 @@ class Output:
         """A next step, or background information."""
         self.line(text, "dim")
 
+    def wait(self, text: str) -> None:
+        """What the command waits for, on stderr: stdout may be read by a program."""
+        if not self.as_json:
+            with contextlib.suppress(OSError):
+                self.errors.print(printable(text), style="dim", soft_wrap=True)
+
     def warn(self, text: str, with_json: bool = False) -> None:
         """A warning, on stderr; with --json only if `with_json`."""
         if with_json or not self.as_json:

@@ -2,6 +2,7 @@
 
     book.toml   NAME = "host:port"              seen.json   {NAME: ["host:port", node id (hex)]}
 
+For a node behind a mesh seen.json has "mesh:1a2b via host:port" (behind.py).
 Addresses are hints. The handshake proves who answers, so a wrong address costs time and nothing
 else.
 """
@@ -16,6 +17,7 @@ from writ.errors import UsageError
 
 from .. import files, target, textfile
 from ..textfile import BadText
+from .behind import check_address
 
 BOOK_FILE = "book.toml"
 SEEN_FILE = "seen.json"
@@ -118,7 +120,7 @@ def read_last_seen(folder: Path) -> dict[str, LastSeen]:
     try:
         entries = textfile.read_json(path)
         return {
-            name: LastSeen(target.check_address(address), bytes.fromhex(node_id))
+            name: LastSeen(check_address(address), bytes.fromhex(node_id))
             for name, (address, node_id) in entries.items()
         }
     except files.ABSENT:

@@ -16,6 +16,7 @@ from writ.errors import (
 from ..errors import HostError, NotReachable, RefusedByNode
 from ..refusals import advice_for, peer_rejection, rejection_text
 from ..target import Target
+from .behind import PassedOn
 
 # A node refuses a membership for these. After a clean-up or a succession one side may be behind.
 OF_CAPSULES = (BadSignature, Expired, KnownBad, NotMember)
@@ -47,6 +48,8 @@ def to_error(rejection: Rejection, own: str, target: Target | None, address: str
         return NotReachable(f"no answer from {peer}")
     if isinstance(rejection, PeerFailed):
         found = peer_rejection(rejection)
+        if isinstance(rejection, PassedOn):
+            return _not_passed(rejection, found, target.name if target else None)
         if found is None:
             return HostError(f"{peer} refused the handshake", "See its log, or its writ status.")
         if isinstance(found, OF_CAPSULES):
@@ -67,6 +70,18 @@ def explained(error: Exception, own: str, target: Target | None, address: str) -
     if isinstance(error, BadSignature | KnownBad):
         advice = f"If {own} has missed a succession: writ member deliver {own} --out DIR. {advice}"
     return _refused(error, own, where(target, address), advice)
+
+
+def _not_passed(error: PassedOn, found: Rejection | None, name: str | None) -> Exception:
+    """The error for a request that a gateway has not passed on, or without a response."""
+    to = f"to {name}" if name else "on"
+    if found is None:
+        advice = "See its log. Only writ node run and writ bridge run pass requests on."
+        return HostError(f"the gateway {error.via} does not pass requests {to}", advice)
+    if isinstance(found, TimedOut):
+        return NotReachable(f"no answer from {name or 'the node'} behind the gateway {error.via}")
+    message = f"the gateway {error.via} passes nothing {to}: {rejection_text(found)}"
+    return RefusedByNode(message, advice_for(found), type(found).__name__, found.code)
 
 
 def _refused(why: Rejection, judge: str, holder: str, advice: str) -> RefusedByNode:

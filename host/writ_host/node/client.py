@@ -25,7 +25,8 @@ from writ.wire import coap
 from ..errors import HostError, NoNode, NotReachable, RefusedByNode, UnknownNode
 from ..refusals import parse_reason
 from ..target import Target
-from . import addressbook, callerror, owncapsule
+from . import addressbook, behind, callerror, owncapsule
+from .behind import Patience
 from .folder import NodeFolder
 from .resolver import numeric
 
@@ -90,6 +91,7 @@ class NodeClient:
         # whether the call that failed last may be made again without an effect of its own
         self._may_repeat = False
         self._address = ""  # of the call that was begun last
+        self.patience = Patience(self.node.sessions)
 
     def __enter__(self) -> "NodeClient":
         return self
@@ -133,6 +135,7 @@ class NodeClient:
 
     def _call(self, target: Target, request: tuple[int, bytes], deadline: float) -> Reply:
         address, node_id = self.locate(target, deadline)
+        deadline = self.patience.extend(target.name, address, deadline)
         started = time.monotonic()
         try:
             answer = self._exchange(target, address, node_id, request, deadline)
@@ -157,6 +160,7 @@ class NodeClient:
         deadline = time.monotonic() + timeout_s
         self._check_member(deadline)
         address, node_id = self.locate(target, deadline)
+        timeout_s = self.patience.extend(target.name, address, deadline) - time.monotonic()
         pending, has_recovered = None, False
         try:
             while True:
@@ -350,6 +354,9 @@ class NodeClient:
         answers: list[Answer] = []
         self._address = address
         query = list(target.query)
+        if behind.is_behind(address):
+            # notifications find no way through the gateway
+            observe = None
         call = Call(address, node_id, method, target.path, query, payload, observe, answers.append)
         self.update_clock()
         session = self.node.sessions.by_peer(node_id) if node_id else None

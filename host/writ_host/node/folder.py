@@ -16,9 +16,11 @@ from writ.authority.store import FileFlash, Store
 
 from .. import files, inet
 from ..errors import NodeInUse
-from . import addressbook
+from . import addressbook, behind
 from . import config as nodeconfig
+from .behind import Behind
 from .lansearch import search
+from .proxy import MeshProxy
 from .udplink import HostUdpLink
 
 
@@ -29,6 +31,8 @@ class HostNode(agent.Node):
         self.peer_epochs: dict[bytes, int] = {}
         self.undiscoverable = ""
         self.link: Any
+        self.frames: Any = None  # the `FrameLinks` of a node that has some, once it is open
+        self._behind = Behind(self)
         super().__init__(store, config)
 
     def open_link(self) -> HostUdpLink:
@@ -36,10 +40,48 @@ class HostNode(agent.Node):
         return HostUdpLink(self._listen)
 
     def open(self) -> None:
-        """As the agent does; receives requests to groups, too."""
+        """As the agent does; receives requests to groups, and passes requests on to its mesh."""
         if self.link is None:
             super().open()
             self.join_groups()
+            self._timeout_of = self.exchanges.timeout_of
+            self.exchanges.timeout_of = self._first_timeout_ms
+            if self.frames and self.config.get("mesh_gateway"):
+                proxy = MeshProxy(self, self.frames)
+                self.server.proxy = proxy.serve
+                self._lan.append(proxy)
+
+    def _first_timeout_ms(self, address: str) -> int | None:
+        if behind.is_behind(address):
+            return behind.TIMEOUT_MS
+        return self._timeout_of(address) if self._timeout_of else None
+
+    def send(self, datagrams: list[tuple[str, bytes]]) -> None:
+        """As the agent does; those for nodes behind a mesh go to its gateway."""
+        for address, data in datagrams:
+            if behind.is_behind(address):
+                self.send(self._behind.wrap(address, data))
+            else:
+                super().send([(address, data)])
+
+    def address_of(self, node_id: bytes) -> str | None:
+        """As the core does; for a node in the own mesh, as soon as there is a way to it."""
+        found: str | None = super().address_of(node_id)
+        if found is None and self.frames and (member := self.authority.peer(node_id)):
+            mesh = self.frames.mesh
+            near = [one.address for one in mesh.neighbours if one.is_mutual]
+            if member.address in mesh.routes or member.address in near:
+                return f"mesh:{member.address:04x}"
+        return found
+
+    def mesh_address(self, name: str) -> tuple[str, bytes] | None:
+        """(address in the own mesh, node id) of the member with this name, or None."""
+        member = self.authority.peer_by(name=name) if self.frames else None
+        if member is None:
+            return None
+        address = self.address_of(member.node_id) or ""
+        is_own = address.startswith("mesh:") and not behind.is_behind(address)
+        return (address, bytes(member.node_id)) if is_own else None
 
     def join_groups(self) -> None:
         """Receive requests to all CoAP nodes, on interfaces that have come since, too.

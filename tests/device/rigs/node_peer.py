@@ -47,7 +47,11 @@ def load(files):
 
 
 class Call:
-    """A member with this capsule, and a context after `start`. payload: what it sent last."""
+    """A member with this capsule, and a context after `start`. payload: what it sent last; source:
+    the address that it sends from.
+    """
+
+    source = "g"
 
     def __init__(self, node, raw):
         self.node = node
@@ -63,7 +67,10 @@ class Call:
         message.mid = self.mid
         self.payload = message.encode()
         tidy()
-        return [coap.decode(data) for _, data in self.node.receive(self.payload, "g", self.now_ms)]
+        return [
+            coap.decode(data)
+            for _, data in self.node.receive(self.payload, self.source, self.now_ms)
+        ]
 
     def start(self, epoch=1):
         """A handshake by value; message_3 goes with the next request."""

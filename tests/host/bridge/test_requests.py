@@ -24,7 +24,15 @@ from writ_host.bridge import requests as requests_module
 from writ_host.bridge import topics
 from writ_host.bridge.broker import Received
 from writ_host.bridge.members import Outcome
-from writ_host.bridge.requests import AT_ONCE, BURST, QUEUE_MAX, TIMEOUT_MS, Reply, Requests
+from writ_host.bridge.requests import (
+    AT_ONCE,
+    BURST,
+    MESH_TIMEOUT_MS,
+    QUEUE_MAX,
+    TIMEOUT_MS,
+    Reply,
+    Requests,
+)
 from writ_host.bridge.settings import RequestSettings
 
 SCOPE = bytes(8)
@@ -159,6 +167,10 @@ class Calls:
 
     def __init__(self) -> None:
         self.open: list[tuple[str, int, str, bytes, Any]] = []
+        self.in_mesh: set[str] = set()
+
+    def is_in_mesh(self, name: str) -> bool:
+        return name in self.in_mesh
 
     def call(self, name: str, method: int, path: str, payload: bytes, on_outcome: Any) -> None:
         self.open.append((name, method, path, payload, on_outcome))
@@ -209,6 +221,16 @@ def test_a_nodes_requests_keep_their_order_and_a_silent_node_holds_up_no_other()
     count = len(log.answers)
     log.calls.open[AT_ONCE][4](Outcome(coap.CHANGED))
     assert len(log.answers) == count
+
+
+def test_a_node_in_a_mesh_has_more_time() -> None:
+    log = Log()
+    log.send("a", b"1")
+    log.calls.in_mesh.add("a")
+    log.requests.tick(TIMEOUT_MS)
+    assert not log.answers
+    log.requests.tick(MESH_TIMEOUT_MS)
+    assert [mark for mark, _ in log.answers] == [b"1"]
 
 
 def test_the_queue_is_bounded() -> None:

@@ -1,0 +1,129 @@
+"""Nodes behind a mesh, as a host on IP reaches them: by the proxy of their gateway (proxy.py).
+
+The address of such a node is "mesh:1a2b via 192.0.2.7:5683": its short address, and where its
+gateway answers. A look-up of its name at that gateway gives it. OSCORE protects each message from
+end to end; the leg to the gateway has a session of its own, so that only members spend airtime.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from writ.errors import PeerFailed, Rejection, UsageError
+from writ.node.call import Answer
+from writ.wire import coap
+
+from .. import target
+
+# The resource of the proxy (docs/wire.md).
+PATH = "writ/mesh"
+# How long a call takes at the most: the proxy gives up before (proxy.TIMEOUT_MS). The message in
+# the tunnel is never repeated, since the requests on both legs are.
+WAIT_S = 40.0
+TIMEOUT_MS = 300_000
+_VIA = " via "
+_MESH = "mesh:"
+_DIGITS = 4
+
+
+class PassedOn(PeerFailed):
+    """The gateway has refused to pass a request on. via: its address."""
+
+    via = ""
+
+
+Datagrams = list[tuple[str, bytes]]
+
+
+def is_behind(address: str | None) -> bool:
+    """Whether an address is of a node behind a mesh that its gateway's proxy reaches."""
+    return address is not None and _VIA in address
+
+
+def gateway_of(address: str) -> str:
+    """ "host:port" of the gateway in such an address."""
+    return address.partition(_VIA)[2]
+
+
+def check_address(text: str) -> str:
+    """`text` as "host:port", or as the address of a node in a mesh. Raises `UsageError`."""
+    if not text.startswith(_MESH):
+        return target.check_address(text)
+    place, via, gateway = text.partition(_VIA)
+    digits = place.removeprefix(_MESH)
+    if len(digits) != _DIGITS or digits.strip("0123456789abcdef"):
+        raise UsageError(f"{text!r} is no address in a mesh")
+    return f"{place}{via}{target.check_address(gateway)}" if via else place
+
+
+class Patience:
+    """How long a call waits: longer for a node behind a mesh, once its address is known.
+
+    announce: called with a text about the wait; is_fixed: whether the operator has said how long.
+    """
+
+    def __init__(self, sessions: Any) -> None:
+        self._sessions = sessions
+        self.announce: Callable[[str], None] = lambda text: None
+        self.is_fixed = False
+
+    def extend(self, name: str | None, address: str, deadline: float) -> float:
+        """The deadline (monotonic time) of a call to the member `name` at this address."""
+        if not is_behind(address) or self.is_fixed:
+            return deadline
+        gateway = gateway_of(address)
+        session = self._sessions.by_address(gateway)
+        where = session.peer.name if session else gateway
+        self.announce(f"{name or address} is behind {where}: up to {WAIT_S:g} s")
+        return max(deadline, time.monotonic() + WAIT_S)
+
+
+class Behind:
+    """The tunnels of one node to nodes behind meshes. node: a `writ.node.node.Node`."""
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+
+    def wrap(self, address: str, datagram: bytes) -> Datagrams:
+        """What to send instead of a datagram for a node behind a mesh."""
+        message = coap.decode(datagram)
+        if not message.is_request():
+            # an acknowledgement: the gateway has given its own
+            return []
+        place, _, gateway = address.partition(_VIA)
+        out: Datagrams = self._node.request(
+            coap.POST,
+            PATH,
+            datagram,
+            address=gateway,
+            query=[f"to={place.removeprefix(_MESH)}"],
+            on_answer=partial(self._answered, address, message),
+        )
+        return out
+
+    def _answered(self, address: str, request: coap.Message, answer: Answer) -> None:
+        if answer.code == coap.CHANGED:
+            try:
+                response = coap.decode(answer.payload)
+                response.type, response.mid, response.token = coap.ACK, request.mid, request.token
+                self._node.later(self._node.receive, response.encode(), address)
+                return
+            except (Rejection, UsageError):
+                # from a gateway that makes it up
+                pass
+        rejection = answer.rejection or PassedOn()
+        if isinstance(rejection, PassedOn):
+            rejection.via, rejection.text = gateway_of(address), bytes(answer.payload)
+        self._node.later(self._fail, request, address, rejection)
+
+    def _fail(
+        self, request: coap.Message, address: str, rejection: Rejection, now_ms: int
+    ) -> Datagrams:
+        exchanges = self._node.exchanges
+        handler = exchanges.match(request, address)
+        if handler is None:
+            return []
+        exchanges.end(address, request.token)
+        out: Datagrams = handler.failed(rejection, now_ms)
+        return out

@@ -1,0 +1,177 @@
+"""Nodes behind a mesh, called from IP: real processes, UDP sockets, and ptys as serial lines."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from bridge_rig import BridgeProcess, toml
+from field_rig import GUEST, OPERATOR, RULES, Field, FieldScope, Process, build_tree, writ
+from field_rig import writ_json as call
+from interop_rig import HOST, commands, free_port
+from mosquitto_rig import Client, Mosquitto, ask, needs_mosquitto, properties
+from pty_rig import Cable
+
+pytestmark = pytest.mark.slow
+# of a device with a mesh, docs/memory.md
+HEAP = "224k"
+# operators forward; guests may use governance only
+ROUTES = (
+    [0, 1, OPERATOR, 6, 4, 1000, 7],
+    [1, OPERATOR | 4, OPERATOR, 6, 4, 1000, 3],
+    [15, 1, OPERATOR, 6, 0, 100, 0],
+)
+
+
+class MeshScope(FieldScope):
+    """A scope whose policies have routes for frames."""
+
+    routes = ROUTES
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tree(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture
+def field(tmp_path: Path, tree: Path) -> Iterator[Field]:
+    made = Field(tmp_path, tree)
+    made.scope = MeshScope()
+    made.heap = HEAP
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def cables(tmp_path: Path) -> Iterator[list[Cable]]:
+    made = []
+    for name in ("near", "far"):
+        folder = tmp_path / name
+        folder.mkdir()
+        made.append(Cable(folder))
+    yield made
+    for one in made:
+        one.close()
+
+
+def line(cable: Cable, end: int) -> dict[str, str]:
+    """An end of a cable, as in config.json."""
+    return {"kind": "serial", "port": str(cable.paths[end])}
+
+
+def devices(field: Field, cables: list[Cable]) -> Process:
+    """A relay between two lines, and the device "soil" on the second one: it is returned."""
+    field.device("hill", OPERATOR, links=[line(cables[0], 1), line(cables[1], 0)])
+    interpreter = "micropython" if "micropython" in commands(field._tree) else "cpython"
+    return field.device("soil", interpreter=interpreter, links=[line(cables[1], 1)])
+
+
+def wait(until: Callable[[], object], seconds: float = 90) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def knows(folder: Path) -> bool:
+    """Whether a call of this node finds the device "soil"."""
+    return writ("ping", "soil", "--node", folder, code=None).exit_code == 0
+
+
+def test_a_command_reads_a_device_two_hops_behind_a_gateway(
+    field: Field, cables: list[Cable]
+) -> None:
+    links = [line(cables[0], 0)]
+    gate = field.host_node("gate", OPERATOR, "--serve", "none", links=links, mesh_gateway=True)
+    devices(field, cables)
+    desk = field.folder("desk", OPERATOR, gateways=[gate.address])
+    wait(lambda: knows(desk))
+    answer = call("get", "soil/temp", "--node", desk)
+    assert (answer["code"], answer["node"]) == ("2.05", "soil")
+    assert answer["text"].startswith("21.")
+    assert answer["address"].endswith(f" via {gate.address}")
+    # the wait is said on stderr, and the value alone is on stdout
+    found = writ("get", "soil/temp", "--node", desk)
+    assert "soil is behind gate: up to 40 s" in found.stderr
+    assert found.stdout.startswith("21.")
+    # a body in blocks
+    writ("put", "soil/note", "x" * 900, "--node", desk)
+    assert call("get", "soil/note", "--node", desk)["text"] == "x" * 900
+    # it is remembered, and can be observed by asking again only
+    assert answer["address"] == json.loads((desk / "seen.json").read_text())["soil"][0]
+    found = writ("observe", "soil/temp", "--node", desk)
+    assert "not observable" in found.stderr
+    # the device judges the request, not the gateway
+    refused = writ("get", "soil/secret", "--node", desk, code=None)
+    assert refused.exit_code and "soil refused: NotAllowed" in refused.output
+    # a member that the policy lets send no such frames
+    guest = field.folder("guest", GUEST, gateways=[gate.address])
+    refused = writ("status", "soil", "--node", guest, code=None)
+    assert f"the gateway {gate.address} passes nothing to soil: NotRouted" in refused.output
+    # a revoked one is refused by the gateway
+    guest_id = field.scope.folder(field.root / "gone", "gone", OPERATOR, gateways=[gate.address])
+    policy = field.scope.enact(RULES, (guest_id,))
+    field.scope.hand(desk, policy)
+    wait(lambda: call("get", "soil/temp", "--node", desk)["epoch"] == 2)
+    # it knows the address from before
+    (field.root / "gone" / "seen.json").write_text((desk / "seen.json").read_text())
+    refused = writ("get", "soil/temp", "--node", field.root / "gone", code=None)
+    assert refused.exit_code and "Revoked" in refused.output
+
+
+@needs_mosquitto
+def test_a_bridge_with_an_own_line_reads_and_sets(
+    field: Field, cables: list[Cable], tmp_path: Path
+) -> None:
+    links = [line(cables[0], 0)]
+    with Mosquitto(tmp_path / "mosquitto") as broker:
+        path = field.folder(
+            "hub", OPERATOR, listen=f"{HOST}:{free_port()}", links=links, mesh_gateway=True
+        )
+        reading = '[[reading]]\nnode = "soil"\nresource = "temp"\nevery_s = 1\n'
+        (path / "bridge.toml").write_text(
+            toml(broker.port, reading + "[requests]\nper_minute = 600\n")
+        )
+        bridge = BridgeProcess(path).start()
+        try:
+            devices(field, cables)
+            bridge.wait_for("connected")
+            use(field, broker, bridge)
+        finally:
+            bridge.kill()
+
+
+@needs_mosquitto
+def test_a_bridge_reads_and_sets_behind_another_gateway(
+    field: Field, cables: list[Cable], tmp_path: Path
+) -> None:
+    links = [line(cables[0], 0)]
+    gate = field.host_node("gate", OPERATOR, "--serve", "none", links=links, mesh_gateway=True)
+    with Mosquitto(tmp_path / "mosquitto") as broker:
+        address = f"{HOST}:{free_port()}"
+        path = field.folder("hub", OPERATOR, listen=address, gateways=[gate.address])
+        reading = '[[reading]]\nnode = "soil"\nresource = "temp"\nobserve = true\n'
+        (path / "bridge.toml").write_text(
+            toml(broker.port, reading + "[requests]\nper_minute = 600\n")
+        )
+        bridge = BridgeProcess(path).start()
+        try:
+            devices(field, cables)
+            bridge.wait_for("connected")
+            use(field, broker, bridge)
+        finally:
+            bridge.kill()
+
+
+def use(field: Field, broker: Mosquitto, bridge: BridgeProcess) -> None:
+    """Readings of "soil" arrive at the broker, and requests from MQTT at "soil"."""
+    root = f"writ/{field.scope.id.hex()}/soil"
+    wait(lambda: bridge.metric("readings_total") >= 1)
+    with Client(broker.port) as client:
+        answer = ask(client, f"{root}/note/set", b"first")
+        assert properties(answer) == {"code": "2.04"}
+        assert ask(client, f"{root}/note/get").payload == b"first"
+        assert properties(ask(client, f"{root}/secret/get"))["refusal"] == "NotAllowed"
