@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 CHECKED := boards firmware host tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test quick sim mutants lint format mpy bench lists lock clean
+.PHONY: help venv demo test quick sim fuzz mutants lint format mpy bench lists lock clean
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+: .*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,10 @@ quick: lint ## lint, types and the fast tests: the inner loop, under 90 seconds 
 sim: venv ## governors in a world of faults; SEED=n replays one run, SEEDS= and SEED_START= choose
 	@$(BIN)/python tools/sim.py $(if $(SEED),--seed $(SEED)) --seeds $(or $(SEEDS),2000) \
 	  --start $(or $(SEED_START),1)
+
+fuzz: venv ## random and mutated frames through the mesh, ten minutes; SEED=n FRAMES=n RELAY=n choose
+	@$(BIN)/python tools/fuzz.py $(if $(SEED),--seed $(SEED)) $(if $(FRAMES),--frames $(FRAMES)) \
+	  $(if $(RELAY),--relay $(RELAY))
 
 # In CI, after `make test`, with TABLE=attacks. ROW and TABLE reach the shell by its environment,
 # where a quote in the name of a row quotes nothing.
