@@ -129,8 +129,10 @@ class Routing:
         """Choose the parents anew: after a HELLO, a greeting or a loss."""
         if self._is_gateway:
             return
-        if self._alone_ms is not None and now_ms - self._alone_ms < _PAUSE_MS:
-            return
+        if self._alone_ms is not None:
+            if now_ms - self._alone_ms < _PAUSE_MS:
+                return
+            self._alone_ms = None
         limit = min(self.rank, HOPS_MAX)
         found = []
         mutual = []
@@ -157,7 +159,6 @@ class Routing:
             self.rank = best.rank + 1
             self.cost = min(self._total(best), _COST_MAX)
             self.gateway = best.gateway
-            self._alone_ms = None
         elif present:
             self.rank = NO_RANK
             self.cost = 0

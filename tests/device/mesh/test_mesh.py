@@ -225,3 +225,15 @@ def test_a_node_that_may_not_forward_is_no_parent():
     for node in nodes:
         node.take(policy)
     assert air.run(lambda: behind.mesh.routing.rank == 2, 60)
+
+
+def test_a_node_that_found_no_other_parent_is_not_busy_after_the_pause():
+    air, gateway, sensor = pair()
+    assert air.run(lambda: sensor.mesh.routing.rank == 1)
+    air.cut(gateway, sensor)
+    sensor.mesh.routing.lost(sensor.mesh.routing.parents[0], air.now_ms)
+    assert 0 < sensor.mesh.routing.next_ms(air.now_ms) <= 10000
+    air.run(seconds=12)
+    # else its agent would run without a pause until a parent comes
+    assert sensor.mesh.routing.rank == 255
+    assert air.run(lambda: sensor.mesh.routing.next_ms(air.now_ms) > 0, 1)
