@@ -269,6 +269,12 @@ class NoRoute(Rejection):
     code = 56
 
 
+class MailboxFull(Rejection):
+    """The mailbox of a sleeping child has no room for a message."""
+
+    code = 57
+
+
 # Sessions, 60..79
 class UnknownContext(Rejection):
     """No OSCORE context for this key identifier."""

@@ -207,6 +207,16 @@ GREETING_REFILL_MS = 2000
 HOPS_MAX = 15
 # Source routes that a gateway knows.
 ROUTES_KEPT_MAX = 32
+# Sleeping children that a node keeps messages for: beyond it a child takes another parent.
+SLEEPERS_MAX = 8
+# Messages for one sleeping child, and bytes of all mailboxes: a request and its blocks, or requests
+# of a few members. What is more urgent displaces what is less.
+MAILBOX_MESSAGES_MAX = 4
+MAILBOX_BYTES_MAX = 2048
+# A child that was silent for so many times its sleep is a lost neighbour: two polls may be lost.
+WINDOWS_MISSED_MAX = 3
+# The longest sleep: timers of a chip drift, and a day bounds how late a child learns of a policy.
+SLEEP_S_MAX = 86400
 # Parents of a node: the one in use and those that take over.
 PARENTS_MAX = 3
 # Nodes that join, of which the link is remembered, and neighbours that a joining node has heard.
@@ -264,6 +274,9 @@ if not MICROPYTHON and os.getenv("WRIT_LIMITS") != "device":
     URGENT_MAX = 32
     MISSING_MAX = 64
     PARKED_MAX = 32
+    SLEEPERS_MAX = 1024
+    MAILBOX_MESSAGES_MAX = 16
+    MAILBOX_BYTES_MAX = 262144
     ROUTES_KEPT_MAX = 4096
     GROUP_ANSWER_REFILL_MS = 200
     GROUP_ANSWERS_MAX = 64

@@ -42,7 +42,7 @@ from .frame import (
 )
 from .neighbour import ANSWER, GREET, NONCE_BYTES, PROOF
 from .permit import GOVERNANCE
-from .routing import HELLO, HELLO_BYTES, NO_RANK
+from .routing import HELLO, HELLO_BYTES, NO_RANK, POLL
 
 _CONTROL_HEAD = const(3)
 _GREET_AGAIN_MS = const(600000)
@@ -195,6 +195,8 @@ class Inbox:
         neighbour.check(counter)
         neighbour.accept(counter)
         self._neighbours.heard(neighbour, snr, now_ms)
+        if self._outbox.mailbox:
+            self._outbox.mailbox.heard(neighbour.address, now_ms)
         neighbour.epoch = frame.epoch
         newer = self._mesh.newer
         if 0 < (frame.epoch - self._authority.epoch) & 255 < 128:
@@ -230,6 +232,13 @@ class Inbox:
         if kind <= PROOF:
             self._greeted(link, frame, kind, content, counter, snr, now_ms)
             return
+        if kind == POLL:
+            if neighbour is None or not neighbour.proofs:
+                raise UnknownNeighbour()
+            self._check(route, link, frame, now_ms)
+            self._heard(neighbour, frame, counter, snr, now_ms)
+            self._polled(link, frame, content, now_ms)
+            return
         if kind != HELLO or len(content) < HELLO_BYTES:
             raise BadFrame()
         self._check(route, link, frame, now_ms)
@@ -239,6 +248,18 @@ class Inbox:
         self._mesh.join.is_stale = self._mesh.join.is_stale and content[0] == NO_RANK
         is_same_epoch = frame.epoch == self._authority.epoch & 255
         self._mesh.routing.heard(neighbour, content, is_same_epoch, now_ms)
+
+    def _polled(self, link, frame, content, now_ms):
+        # a child listens: its receipt says how many messages follow
+        mailbox = self._outbox.mailbox
+        if mailbox is None:
+            # loaded for nodes with sleeping children
+            from .mailbox import Mailbox
+
+            mailbox = self._outbox.mailbox = Mailbox(self._mesh)
+        count = mailbox.polled(link, frame, content, now_ms)
+        receipt = frame.counter.to_bytes(2, "big") + bytes((count,))
+        self._outbox.acknowledge(link, frame, receipt)
 
     # --- greetings --------------------------------------------------------------------------------
 

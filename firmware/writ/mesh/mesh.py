@@ -50,14 +50,15 @@ def _number(digits):
 
 class Mesh:
     """authority: `Authority`; keys: `LinkKeys`; links: the frame links; count: takes a `Rejection`;
-    is_gateway: whether other nodes reach hosts by this one.
+    is_gateway: whether other nodes reach hosts by this one; is_leaf: whether it forwards nothing,
+    as a node that sleeps.
 
     missing: [(address of a neighbour, short address)]: member capsules to ask that neighbour for;
     newer: {short address: epoch's low 8 bits} of neighbours whose epoch is newer; routes: {short
     address: [short addresses of the relays to it]} of a gateway.
     """
 
-    def __init__(self, authority, keys, links, count, is_gateway=False):
+    def __init__(self, authority, keys, links, count, is_gateway=False, is_leaf=False):
         self.authority = authority
         self.keys = keys
         self.links = links
@@ -69,6 +70,7 @@ class Mesh:
         self.routes = {}
         self.routing = None  # once this node is a member
         self._is_gateway = is_gateway
+        self.is_leaf = is_leaf
         self._solicited_ms = None  # when to say HELLO because a stranger has asked
         self.count = count
         longest_ms = _LONGEST * max([patience_ms(link) for link in links])
@@ -140,7 +142,7 @@ class Mesh:
         self.routes[address] = way
 
     def _forward(self, route, frame, neighbour, message, now_ms):
-        if not frame.hops:
+        if not frame.hops or self.is_leaf:
             raise NotRouted()
         self.permit.check_own(route, False, self.links[neighbour.link].kind, now_ms)
         head = frame.route_class, frame.shape, frame.hops - 1, frame.far
@@ -229,6 +231,10 @@ class Mesh:
 
     def _failed(self, transfer, now_ms):
         # a message without receipt: the neighbour is gone, or has forgotten this node
+        mailbox = self.outbox.mailbox
+        if mailbox and mailbox.take_back(transfer, now_ms):
+            # or it is asleep
+            return
         self.count(NoRoute())
         neighbour = self.neighbours.find(transfer.link, transfer.receiver)
         if neighbour is None or transfer.is_join:
@@ -267,7 +273,9 @@ class Mesh:
         me = self.authority.me
         if self.routing is None and me:
             gateway = me.address if self._is_gateway else None
-            self.routing = Routing(self.links, self.neighbours, self._may_relay, gateway)
+            self.routing = Routing(
+                self.links, self.neighbours, self._may_relay, gateway, self.is_leaf
+            )
         self.outbox.now_ms = now_ms
         self.outbox.address = me.address if me else 0
 
@@ -282,13 +290,15 @@ class Mesh:
             self.count(rejection)
 
     def _tick(self, now_ms):
+        if self.outbox.mailbox:
+            self.outbox.mailbox.tick(now_ms)
         routing = self.routing
         routing.choose(now_ms)
         candidate = routing.candidate
         if candidate and not self.outbox.transfers.to(candidate.link, candidate.address):
             head = GOVERNANCE, LOCAL, 0, None
             self.outbox.queue(candidate.link, candidate.address, head, 0, None)
-        is_due = routing.trickle.is_due(now_ms)
+        is_due = routing.is_hello_due(now_ms)
         is_solicited = self._solicited_ms is not None and now_ms >= self._solicited_ms
         if is_due or is_solicited:
             self._solicited_ms = None
@@ -304,7 +314,7 @@ class Mesh:
         """Say HELLO soon, for a node without a key. A stranger may ask: it is one HELLO, out of the
         airtime of strangers, and no new beginning of Trickle.
         """
-        if self._solicited_ms is None:
+        if self._solicited_ms is None and not self.is_leaf:
             wait_ms = _SOLICITED_MS * int.from_bytes(random_bytes(2), "big") >> 16
             self._solicited_ms = now_ms + wait_ms
 
@@ -330,6 +340,8 @@ class Mesh:
         times = [self.outbox.next_ms(now_ms), _RELEASE_MS if self.inbox.parked else None]
         if self.routing and not self.join.is_needed():
             times.append(self.routing.next_ms(now_ms))
+            if self.outbox.mailbox:
+                times.append(self.outbox.mailbox.next_ms(now_ms))
             if self._solicited_ms is not None:
                 times.append(max(0, self._solicited_ms - now_ms))
         times = [one for one in times if one is not None]

@@ -39,7 +39,8 @@ class Outbox:
     failed: called with (transfer, now_ms) for a message that no receipt came for.
 
     address: the own short address, 0 before this node is a member; now_ms: the present time. The
-    mesh sets both. budgets: the `Budget` of each link.
+    mesh sets both. budgets: the `Budget` of each link; mailbox: the `Mailbox` of a node with
+    sleeping children, or None.
     """
 
     def __init__(self, authority, keys, neighbours, links, failed):
@@ -51,6 +52,7 @@ class Outbox:
         self.transfers = Transfers()
         self.address = 0
         self.now_ms = 0
+        self.mailbox = None
         # of each link: short frames, and behind them a frame of a message, with its parts:
         # (source as charged or None, route class, frame, parts or None). A short frame that was not
         # first yet is (head, kind, receiver, payload): a message may take a receipt with it
@@ -131,8 +133,15 @@ class Outbox:
         """Queue a message for a neighbour. source: the neighbour that it came from, or None;
         failures: how many parents have not acknowledged it.
 
-        Raises `TableFull` and `TooLarge`.
+        That for a sleeping child waits in the mailbox. Raises `TableFull`, `TooLarge` and
+        `MailboxFull`.
         """
+        mailbox = self.mailbox
+        if not (mailbox and mailbox.keep(receiver, head, priority, message, source)):
+            self.start(link, receiver, head, priority, message, source, failures)
+
+    def start(self, link, receiver, head, priority, message, source=None, failures=0):
+        """As `queue`, for a neighbour that listens now."""
         if head[0] == JOIN_CLASS:
             header = HEADER_BYTES_JOIN
         else:
@@ -251,13 +260,15 @@ class Outbox:
             self._neighbours.find(transfer.link, receiver).count_delivery(False)
         if transfer.kind == FRAGMENT:
             return self.encode(transfer.head, FRAGMENT, receiver, payload)[1]
-        if transfer.data is None:
-            # sent again as it is, so that its receiver knows it
+        if transfer.data is None or transfer.kind == CONTROL:
+            # a message is sent again as it is, so that its receiver knows it
             head = transfer.head
             receipt = transfer.receipt
             if receipt:
                 head = head[0], LOCAL, len(receipt), head[3]
-            parts.counter, transfer.data = self.encode(head, DATA, receiver, receipt + payload)
+            parts.counter, transfer.data = self.encode(
+                head, transfer.kind, receiver, receipt + payload
+            )
         return transfer.data
 
     def _parts(self, transfer):
@@ -267,6 +278,10 @@ class Outbox:
             return transfer.parts
         neighbour = self._neighbours.find(transfer.link, transfer.receiver)
         return transfer.parts if neighbour and neighbour.is_mutual else transfer.greeting
+
+    def is_empty(self):
+        """Whether no frame and no message waits."""
+        return not (len(self.transfers) or [queue for queue in self._queues if queue])
 
     def next_ms(self, now_ms):
         """Milliseconds until `outgoing` has something new, or None for never."""

@@ -19,6 +19,9 @@ NO_RANK = 255
 # The kind of a HELLO among control frames (neighbour.py has the others), and its content
 HELLO = 3
 HELLO_BYTES = 6
+# That of a child that listens now (poll.py), and its content
+POLL = 4
+POLL_BYTES = 5
 _COST_MAX = const(65535)
 _PROBE_BYTES = const(50)
 
@@ -81,18 +84,20 @@ class Trickle:
 class Routing:
     """Rank, parents and HELLO of one node. links: the frame links; neighbours: `Neighbours`;
     may_relay: (neighbour, now_ms) -> whether the policy lets it forward, None if that is not known
-    yet; gateway: the own short address if this node is a gateway, or None.
+    yet; gateway: the own short address if this node is a gateway, or None; is_leaf: whether it is
+    no parent and sends no HELLO, as a node that sleeps.
 
     rank: 0..15 or NO_RANK; gateway: the short address of the gateway that the first parent leads
     to, 0 for none; parents: [Neighbour], the best one first, at most limits.PARENTS_MAX;
     candidate: a `Neighbour` that must be greeted before it can be a parent, or None.
     """
 
-    def __init__(self, links, neighbours, may_relay, gateway=None):
+    def __init__(self, links, neighbours, may_relay, gateway=None, is_leaf=False):
         self._links = links
         self._neighbours = neighbours
         self._may_relay = may_relay
         self._is_gateway = gateway is not None
+        self.is_leaf = is_leaf
         self.gateway = gateway or 0
         self.rank = 0 if self._is_gateway else NO_RANK
         self.cost = 0
@@ -130,7 +135,8 @@ class Routing:
         if self._is_gateway:
             return
         if self._alone_ms is not None:
-            if now_ms - self._alone_ms < _PAUSE_MS:
+            # no loop leads by a leaf
+            if not self.is_leaf and now_ms - self._alone_ms < _PAUSE_MS:
                 return
             self._alone_ms = None
         limit = min(self.rank, HOPS_MAX)
@@ -166,13 +172,19 @@ class Routing:
             self._alone_ms = now_ms
             self.trickle.reset(now_ms)
 
+    def is_hello_due(self, now_ms):
+        """Whether to say HELLO now, as `Trickle.is_due`."""
+        return not self.is_leaf and self.trickle.is_due(now_ms)
+
     def lost(self, neighbour, now_ms):
         """Give up a neighbour that acknowledges nothing, or a parent that sends messages back."""
         neighbour.rank = NO_RANK
         self.choose(now_ms)
 
     def next_ms(self, now_ms):
-        """Milliseconds until a HELLO or a choice is due."""
+        """Milliseconds until a HELLO or a choice is due, or None for never."""
+        if self.is_leaf:
+            return None
         wait_ms = self.trickle.next_ms(now_ms)
         if self._alone_ms is not None:
             wait_ms = min(wait_ms, max(0, self._alone_ms + _PAUSE_MS - now_ms))

@@ -126,13 +126,18 @@ class Transfers:
             except UsageError:
                 # with the list of relays in front it has grown too long on its way
                 raise TooLarge() from None
+        added = Transfer(link, receiver, head, priority, message, source, parts, patience_ms)
+        self.insert(added)
+        return added
+
+    def insert(self, transfer):
+        """Put a transfer at its place in the queue."""
         # urgent ones first, but none before a message whose first frame is on its way
         at = len(self._all)
+        priority = transfer.priority
         while at and self._all[at - 1].priority < priority and not self._all[at - 1].is_begun:
             at -= 1
-        added = Transfer(link, receiver, head, priority, message, source, parts, patience_ms)
-        self._all.insert(at, added)
-        return added
+        self._all.insert(at, transfer)
 
     def active(self, link):
         """The transfers of a link that may send now: the first one to each neighbour."""

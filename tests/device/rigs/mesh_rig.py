@@ -40,8 +40,20 @@ class Link:
 class Node:
     """One mesh with its authority."""
 
-    def __init__(self, air, address, roles, links, is_gateway=False, key=KEY, routes=ROUTES):
+    def __init__(
+        self,
+        air,
+        address,
+        roles,
+        links,
+        is_gateway=False,
+        key=KEY,
+        routes=ROUTES,
+        is_leaf=False,
+    ):
         self.air = air
+        self.is_leaf = is_leaf
+        self.is_asleep = False
         self.address = address
         self.flash = MemoryFlash()
         self.x = bytes((address,)) * 32
@@ -68,7 +80,9 @@ class Node:
         self.keys = LinkKeys(self.store)
         if self.key and not self.keys.key:
             self.keys.offer(self.authority.policy, 1, self.key, self.air.now_ms)
-        self.mesh = Mesh(self.authority, self.keys, self.links, self.count, self.is_gateway)
+        self.mesh = Mesh(
+            self.authority, self.keys, self.links, self.count, self.is_gateway, self.is_leaf
+        )
 
     def take(self, raw):
         """Receive a capsule."""
@@ -138,6 +152,8 @@ class Air:
     def step(self):
         """Send what the nodes have, and let those who hear it receive it."""
         for node in self.nodes:
+            if node.is_asleep:
+                continue
             node.got += node.mesh.release(self.now_ms)
             node.mesh.tick(self.now_ms)
             for link in range(len(node.links)):
@@ -153,7 +169,7 @@ class Air:
         self.frames.append((self.now_ms, sender, link, data))
         self.airtime_us += sender.links[link].airtime_us(len(data))
         for node in self.nodes:
-            if node is sender or (node.address, sender.address) in self.is_cut:
+            if node is sender or node.is_asleep or (node.address, sender.address) in self.is_cut:
                 continue
             if self.chance() < self.loss:
                 continue

@@ -32,7 +32,7 @@ from writ.mesh.frame import (
     decode,
 )
 from writ.mesh.permit import GOVERNANCE, MESSAGES
-from writ.mesh.routing import HELLO
+from writ.mesh.routing import HELLO, POLL
 from writ_host.cli.layout import field_lines
 from writ_host.node.meshstatus import describe_mesh
 from writ_host.policy.lint import warnings
@@ -64,7 +64,7 @@ def test_the_sizes_of_the_headers() -> None:
     kinds = rows(WIRE, "kind", "name", "payload")
     assert [getattr(frames, row[1]) for row in kinds] == [int(row[0]) for row in kinds]
     controls = rows(WIRE, "kind of control", "name", "content")
-    values = neighbour.GREET, neighbour.ANSWER, neighbour.PROOF, HELLO
+    values = neighbour.GREET, neighbour.ANSWER, neighbour.PROOF, HELLO, POLL
     assert [int(row[0]) for row in controls] == list(values)
 
 

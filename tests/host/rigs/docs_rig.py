@@ -15,7 +15,9 @@ from writ.authority.store import Store
 from writ.link import serial
 from writ.mesh.compress import compress
 from writ.mesh.fragment import Reassembly, Sender
-from writ.mesh.frame import DATA, UP, Frame
+from writ.mesh.frame import CONTROL, DATA, UP, Frame
+from writ.mesh.permit import GOVERNANCE
+from writ.mesh.routing import POLL
 from writ.node import delegate, handshake, statement
 from writ.wire import coap, edhoc, edhoc_codec
 from writ.wire.oscore import Context
@@ -133,6 +135,9 @@ def frames(made: dict[str, bytes]) -> dict[str, bytes]:
         found[f"{name}-compressed"] = compress(made[name])
     frame = Frame(1, DATA, 3, 2, 70000, compress(made["later"]), 2, UP, 4, 3)
     found["frame"] = frame.encode(signer.scope()[0], bytes(range(16)))
+    content = bytes((POLL, 0, 1)) + (40).to_bytes(2, "big") + (3600).to_bytes(3, "big")
+    poll = Frame(GOVERNANCE, CONTROL, 3, 2, 70000, content, 2)
+    found["poll"] = poll.encode(signer.scope()[0], bytes(range(16)))
     return found
 
 
