@@ -83,6 +83,7 @@ package(  # noqa: F821
         "node/notifier.py",
         "node/onboard.py",
         "node/operation.py",
+        "node/plain.py",
         "node/preshared.py",
         "node/renewal.py",
         "node/resolve.py",

@@ -20,65 +20,32 @@ from .mesh.routing import NO_RANK
 from .node.call import Call
 from .node.context import PREFIX
 from .wire import coap
-from .wire.blockwise import Download
-from .wire.coap import Message
 
 # How often a node asks the gateway for its beacon, which also shows the gateway its way and name
 _BEACON_MS = const(3600000)
 # When a frame is tried again that a link has not taken
 _BUSY_MS = const(20)
+# A request is given up after so many times the patience for a message and its answer: its end was
+# lost, with a heap that was full. All transmissions of a handshake and a request are in it
+_LONGEST_REQUEST = const(400)
+# A gateway without a link key makes one if it has heard no other node for so long, or if those that
+# it has heard have not helped for so long
+_ALONE_MS = const(6000)
+_HELPLESS_MS = const(60000)
 # The first time-out of a CoAP message, in times that a message and its answer may take without any
 # loss. It takes the place of ACK_TIMEOUT (RFC 7252, section 4.8: 2 s)
 _ROUND_TRIPS = const(4)
-
-
-class _Plain:
-    # a request without a session, for a capsule that proves itself
-
-    def __init__(self, node, query, done):
-        self._node = node
-        self._query = query
-        self._done = done  # called with whether the capsule was received
-        # a charter is longer than a block
-        self._download = Download()
-
-    def send(self, address, now_ms):
-        message = Message(coap.CON, coap.GET)
-        message.add_path(PREFIX)
-        message.add(coap.URI_QUERY, self._query)
-        if self._download.block2 is not None:
-            message.add(coap.BLOCK2, self._download.block2)
-        return self._node.client.submit(message, address, self, now_ms)
-
-    def answered(self, message, address, now_ms):
-        node = self._node
-        node.exchanges.end(address, message.token)
-        is_received = False
-        try:
-            if message.code == coap.CONTENT:
-                body = self._download.feed(message)
-                if body is None:
-                    return self.send(address, now_ms)
-                node.authority.receive(body, now_ms, address)
-                is_received = True
-        except Rejection as rejection:
-            node.count(rejection)
-        self._done(is_received)
-        return []
-
-    def failed(self, rejection, now_ms):
-        self._done(False)
-        return []
 
 
 class FrameLinks:
     """The mesh of an agent and its requests. node: the agent; links: its frame links, at least one.
 
     is_gateway: whether this node makes the link key, and others reach hosts by it. Addresses are
-    those of mesh/mesh.py.
+    those of mesh/mesh.py. on_defect: called with (error, source, frame) for what no frame should
+    raise; None: the first one of a kind is printed.
     """
 
-    def __init__(self, node, links, is_gateway=False):
+    def __init__(self, node, links, is_gateway=False, on_defect=None):
         self.node = node
         self._is_gateway = is_gateway
         self.links = links
@@ -87,15 +54,17 @@ class FrameLinks:
         node.mesh_report = self._report
         node.exchanges.timeout_of = self._timeout_ms
         self._inbox = []  # [(datagram, address)] that `wait` has not given yet
-        # of each kind at most one request is under way
-        self._is_fetching = False  # a capsule of another member
-        self._fetch_ms = 0  # when the next one may be fetched
-        self._is_asking = False
-        self._ask_ms = 0  # when the next one may be made
+        self._on_defect = on_defect
+        # of each kind at most one request is under way: when the next one may be made
+        self._fetch_ms = 0  # for a capsule of another member
+        self._ask_ms = 0
+        self._number = 0  # of the last request of the second kind
+        self._asked = None  # the candidate that was asked, if one was
         self._pause_ms = PAUSE_MS
         self._beacon_ms = 0  # when the gateway is asked for its beacon
         self._gateway = 0  # the one that was asked
         self._key_ms = 0  # when a gateway may make a link key: the flash may have failed
+        self._member_ms = None  # when this node was seen to be a member
         self._is_busy = False  # whether a link did not take a frame in the last step
 
     def _timeout_ms(self, address):
@@ -139,15 +108,38 @@ class FrameLinks:
         found = [(data, address) for address, data in self.mesh.release(now_ms)]
         for number in range(len(self.links)):
             for _ in range(DATAGRAMS_A_STEP):
-                got = self.links[number].receive(now_ms)
-                if got is None:
-                    break
-                for address, data in self.mesh.receive(number, got[0], got[1], now_ms):
-                    found.append((data, address))
+                got = None
+                try:
+                    got = self.links[number].receive(now_ms)
+                    if got is None:
+                        break
+                    for address, data in self.mesh.receive(number, got[0], got[1], now_ms):
+                        found.append((data, address))
+                except MemoryError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - one frame must not end a node
+                    self._defect(error, number, got[0] if got else b"")
         return found
+
+    def _defect(self, error, number, frame):
+        self.node.count(error)
+        source = "link %d" % number
+        if self._on_defect:
+            self._on_defect(error, source, frame)
+        elif self.node.counters[type(error).__name__] == 1:
+            print("bug in writ: " + repr(error) + ", " + source + ", " + frame.hex())
 
     def tick(self, now_ms):
         """Send what is due on the links. [(address, datagram)] of requests to send."""
+        try:
+            return self._tick(now_ms)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as in `poll`
+            self._defect(error, 0, b"")
+        return []
+
+    def _tick(self, now_ms):
         mesh = self.mesh
         # the last datagram may have made this node a member: the mesh follows first
         mesh.tick(now_ms)
@@ -174,10 +166,10 @@ class FrameLinks:
             mesh_ms = max(mesh_ms, _BUSY_MS)
         times = [mesh_ms, PAUSE_MS_MAX]
         times += [link.next_ms(now_ms) for link in self.links]
-        if not self._is_asking:
-            has_request = self._next_request(now_ms) is not None
-            times.append(max(0, self._ask_ms - now_ms) if has_request else self._beacon_in(now_ms))
-        if self.mesh.missing and not self._is_fetching:
+        due_ms = 0 if self._next_request(now_ms) else self._beacon_in(now_ms)
+        if due_ms is not None:
+            times.append(max(due_ms, self._ask_ms - now_ms))
+        if self.mesh.missing:
             times.append(max(0, self._fetch_ms - now_ms))
         return min([one for one in times if one is not None])
 
@@ -188,7 +180,11 @@ class FrameLinks:
         if self._is_gateway and authority.me and self.keys.is_stale(authority.policy):
             self._make_key(now_ms)
         out = self._fetch(now_ms)
-        if self._is_asking or now_ms < self._ask_ms:
+        candidates = [one[1] for one in self.mesh.join.candidates]
+        if self._asked is not None and self._asked not in candidates:
+            # it has acknowledged nothing: the request needs no further try
+            self._end(False)
+        if now_ms < self._ask_ms:
             return out
         request = self._next_request(now_ms)
         if request is None:
@@ -203,15 +199,30 @@ class FrameLinks:
                 self.node.count(rejection)
             self._wait(False)
             return out
-        self._is_asking = True
+        self._ask_ms = self._longest_ms(now_ms)
+        self._number += 1
+        if address[:5] == "join:":
+            self._asked = int(address[5:], 16)
         try:
             return out + self._ask(address, query, path, now_ms)
         except MemoryError:
             # nothing was sent
-            self._is_asking = False
+            self._asked = None
+            self._ask_ms = 0
             raise
 
+    def _longest_ms(self, now_ms):
+        return now_ms + _LONGEST_REQUEST * self.mesh.patience_ms()
+
     def _make_key(self, now_ms):
+        if self.keys.key is None:
+            # others may have one: of two gateways without a common neighbour each would keep its
+            # own
+            if self._member_ms is None:
+                self._member_ms = now_ms
+            alone_ms = _HELPLESS_MS if self.mesh.join.candidates else _ALONE_MS
+            if now_ms - self._member_ms < alone_ms:
+                return
         if now_ms < self._key_ms:
             return
         self._key_ms = now_ms + PAUSE_MS
@@ -224,9 +235,20 @@ class FrameLinks:
             self.node.count(rejection)
 
     def _ask(self, address, query, path, now_ms):
+        number = self._number
+
+        def done(is_success):
+            # not one that was given up
+            if number == self._number:
+                self._end(is_success)
+
         if query:
-            return _Plain(self.node, query, self._done).send(address, now_ms)
-        function = self._got_key if path == "/link" else self._got_beacon
+            return self._plain(address, query, done, now_ms)
+        got = self._got_key if path == "/link" else self._got_beacon
+
+        def function(answer):
+            done(got(answer))
+
         # over the open session with that neighbour, whatever address it had
         member = self.node.authority.peer_by(address=int(address[5:], 16))
         wanted = member.node_id if member else None
@@ -236,23 +258,29 @@ class FrameLinks:
         call = Call(address, wanted, coap.GET, PREFIX + path, (), b"", None, function)
         return self.node.client.call(call, now_ms)
 
+    def _plain(self, address, query, done, now_ms):
+        from .node.plain import PlainRequest
+
+        # the code is needed as long as there is such a request
+        unload("node.plain")
+        return PlainRequest(self.node, query, done).send(address, now_ms)
+
     def _fetch(self, now_ms):
         # ask for the next missing capsule, beside the other requests: those may wait for it
         missing = self.mesh.missing
-        if not missing or self._is_fetching or now_ms < self._fetch_ms:
+        if not missing or now_ms < self._fetch_ms:
             return []
         address, origin = missing[0]
-        self._is_fetching = True
-        plain = _Plain(self.node, "a=%04x" % origin, self._fetched)
+        self._fetch_ms = self._longest_ms(now_ms)
         try:
-            return plain.send("mesh:%04x" % address, now_ms)
+            return self._plain("mesh:%04x" % address, "a=%04x" % origin, self._fetched, now_ms)
         except MemoryError:
-            self._is_fetching = False
+            self._fetch_ms = 0
             raise
 
     def _fetched(self, is_received):
-        self._is_fetching = False
-        self.mesh.missing.pop(0)
+        if self.mesh.missing:
+            self.mesh.missing.pop(0)
         self._fetch_ms = self.node.now_ms + (0 if is_received else PAUSE_MS)
 
     def _beacon_in(self, now_ms):
@@ -271,9 +299,13 @@ class FrameLinks:
         for address in () if mesh.join.is_needed() else mesh.newer:
             # before all else: a stranger can make this node doubt its link key again and again
             return "mesh:%04x" % address, None, "/beacon"
-        if mesh.join.is_joining():
-            if not mesh.join.candidates:
+        rank = mesh.routing.rank if mesh.routing else NO_RANK
+        if mesh.join.is_joining() and not mesh.join.candidates:
+            if mesh.join.is_needed() or rank == NO_RANK:
                 return None, None, None
+            # those that seemed to have another key do not answer
+            mesh.join.is_stale = False
+        if mesh.join.is_joining():
             address = "join:%04x" % mesh.join.candidates[0][1]
             if authority.charter is None:
                 return address, "c=", None
@@ -282,18 +314,20 @@ class FrameLinks:
             return address, None, "/link"
         if self.keys.is_stale(authority.policy) and mesh.routing.parents:
             return "mesh:%04x" % mesh.routing.parents[0].address, None, "/link"
-        if mesh.routing.rank == NO_RANK:
+        if rank == NO_RANK:
             # a neighbour may hear it, and say HELLO
             return None, None, None
         if self._beacon_in(now_ms) == 0:
             return "mesh:%04x" % mesh.routing.gateway, None, "/beacon"
         return None
 
-    def _done(self, is_success):
+    def _end(self, is_success):
         # end the request under way; the next one waits longer after each failure
-        self._is_asking = False
-        if not is_success and self.mesh.join.candidates:
+        self._number += 1
+        candidates = self.mesh.join.candidates
+        if not is_success and candidates and candidates[0][1] == self._asked:
             self.mesh.join.try_next()
+        self._asked = None
         self._wait(is_success)
 
     def _wait(self, is_success):
@@ -318,7 +352,7 @@ class FrameLinks:
                 self.mesh.join.is_stale = False
             except Rejection as rejection:
                 self.node.count(rejection)
-        self._done(is_new)
+        return is_new
 
     def _check_giver(self, peer):
         # a member that the policy lets neither forward nor answer newcomers may not hand over keys
@@ -335,7 +369,7 @@ class FrameLinks:
         if answer.code:
             self._gateway = self.mesh.routing.gateway
             self._beacon_ms = self.node.now_ms + _BEACON_MS
-        self._done(answer.code != 0)
+        return answer.code != 0
 
 
 class BothLinks:
@@ -382,6 +416,7 @@ def start(node, parts):
         from .link.links import open_link
 
         links.append(open_link(entry))
-    node.frames = FrameLinks(node, links, node.config.get("mesh_gateway", False))
+    on_defect = getattr(node, "on_defect", None)
+    node.frames = FrameLinks(node, links, node.config.get("mesh_gateway", False), on_defect)
     parts.append(node.frames)
     return BothLinks(node.frames, node.link, node.clock)

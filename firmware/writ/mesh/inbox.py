@@ -46,6 +46,7 @@ from .routing import HELLO, HELLO_BYTES, NO_RANK, POLL
 
 _CONTROL_HEAD = const(3)
 _GREET_AGAIN_MS = const(600000)
+_DOUBT_AGAIN_MS = const(600000)
 # A message waits so long for a member capsule, which is asked for again and again
 _PARKED_MS = const(30000)
 
@@ -61,6 +62,7 @@ class Inbox:
         self._neighbours = mesh.neighbours
         self._outbox = mesh.outbox
         self._doubts = 0  # frames of neighbours in a row whose MIC was another one
+        self._doubt_ms = 0  # when a stranger may make a gateway doubt its key
         self.parked = []  # (link, neighbour, frame, message, since ms) that wait for a capsule
         self._greets = {}  # (link, address) -> (largest counter of a GREET, when it was answered)
         self._greetings = TokenBucket(GREETING_BURST, GREETING_REFILL_MS)
@@ -97,7 +99,7 @@ class Inbox:
         neighbour = self._neighbours.find(link, address)
         counter = self._counter(frame, neighbour)
         if not self._keys.is_authentic(frame, counter >> 16, now_ms):
-            self._doubt_key(link, frame, neighbour)
+            self._doubt_key(link, frame, neighbour, now_ms)
             raise BadMic()
         self._doubts = 0
         if frame.kind == CONTROL:
@@ -169,13 +171,18 @@ class Inbox:
                 self._mesh.count(rejection)
         return out
 
-    def _doubt_key(self, link, frame, neighbour):
-        # others may have another key: it is asked for in the join class, beside all that goes on.
-        # A neighbour of an earlier epoch is the one that has to ask
-        if 0 < (self._authority.epoch - frame.epoch) & 255 < 128:
+    def _doubt_key(self, link, frame, neighbour, now_ms):
+        # others may have another key: it is asked for in the join class, beside all that goes on
+        rank = self._mesh.routing.rank
+        # a neighbour of an earlier epoch is the one that has to ask. To a node that has slept for
+        # 128 epochs or more, later ones look earlier: but it has no parent
+        if rank != NO_RANK and 0 < (self._authority.epoch - frame.epoch) & 255 < 128:
             return
         self._doubts += neighbour is not None
-        if self._doubts >= DOUBTS_MAX or self._mesh.routing.rank == NO_RANK:
+        # two gateways that have started apart may have no neighbour but each other
+        is_gateway = rank == 0 and now_ms >= self._doubt_ms
+        if self._doubts >= DOUBTS_MAX or rank == NO_RANK or is_gateway:
+            self._doubt_ms = now_ms + _DOUBT_AGAIN_MS
             self._mesh.join.overhear(link, frame)
             self._mesh.join.is_stale = True
 
@@ -222,9 +229,12 @@ class Inbox:
 
         It is the neighbour's own one, or one that the neighbour had to check, too.
         """
-        entry = neighbour, address
-        if entry not in self._mesh.missing and len(self._mesh.missing) < MISSING_MAX:
-            self._mesh.missing.append(entry)
+        missing = self._mesh.missing
+        # origins may be made up: half of the table is for others
+        share = [one for one in missing if one[0] == neighbour]
+        is_full = len(missing) >= MISSING_MAX or len(share) >= MISSING_MAX // 2
+        if (neighbour, address) not in missing and not is_full:
+            missing.append((neighbour, address))
 
     def _control(self, route, link, frame, counter, neighbour, snr, now_ms):
         kind = frame.payload[0]

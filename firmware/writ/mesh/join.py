@@ -109,16 +109,28 @@ class Join:
         return way
 
     def overhear(self, link, frame):
-        """Note the transmitter of a frame that cannot be checked without link key."""
+        """Note the transmitter of a frame that cannot be checked without link key.
+
+        It may be made up: it displaces no other candidate.
+        """
         entry = link, frame.transmitter
         if entry not in self.candidates:
-            self.candidates = self.candidates[1 - CANDIDATES_MAX :] + [entry]
+            if len(self.candidates) >= CANDIDATES_MAX:
+                return []
+            self.candidates.append(entry)
         self._remember(frame.transmitter, link, self.handle)
         return []
 
     def try_next(self):
-        """Put the first candidate last: it has not helped."""
-        self.candidates.append(self.candidates.pop(0))
+        """Put the first candidate last: it has not helped. From a full table it goes."""
+        first = self.candidates.pop(0)
+        if len(self.candidates) < CANDIDATES_MAX - 1:
+            self.candidates.append(first)
+
+    def drop(self, link, address):
+        """Forget a candidate that has acknowledged nothing."""
+        if (link, address) in self.candidates:
+            self.candidates.remove((link, address))
 
     def solicit(self):
         """Ask those that hear it for a HELLO."""

@@ -128,8 +128,7 @@ class Mesh:
                 self._learn(frame.far, way)
             return [("mesh:%04x" % frame.far, message)]
         if neighbour in self.routing.parents[:1]:
-            # a loop
-            self.routing.lost(neighbour, now_ms)
+            self.routing.looped(neighbour, now_ms)
         parent = self._parent()
         if is_recorded:
             message = write_way(way + [self.authority.me.address]) + message
@@ -236,8 +235,11 @@ class Mesh:
             # or it is asleep
             return
         self.count(NoRoute())
+        if transfer.is_join:
+            self.join.drop(transfer.link, transfer.receiver)
+            return
         neighbour = self.neighbours.find(transfer.link, transfer.receiver)
-        if neighbour is None or transfer.is_join:
+        if neighbour is None:
             return
         # it is greeted again. Its counter is kept: a recording of it is no new neighbour
         neighbour.is_mutual = False

@@ -32,6 +32,8 @@ _DOUBLINGS = const(8)
 _REDUNDANCY = const(2)
 # A node without parent takes no new one for so long
 _PAUSE_MS = const(10000)
+# And gives up a parent for a loop at most so often
+_LOOP_MS = const(600000)
 
 
 class Trickle:
@@ -105,6 +107,7 @@ class Routing:
         self.candidate = None
         self.trickle = Trickle()
         self._alone_ms = None  # when it has lost its last parent
+        self._looped_ms = None  # when a parent was given up for a loop
 
     def hello(self):
         """The content of a HELLO: rank, cost (2 bytes), gateway (2 bytes), flags (0)."""
@@ -177,9 +180,19 @@ class Routing:
         return not self.is_leaf and self.trickle.is_due(now_ms)
 
     def lost(self, neighbour, now_ms):
-        """Give up a neighbour that acknowledges nothing, or a parent that sends messages back."""
+        """Give up a neighbour that acknowledges nothing."""
         neighbour.rank = NO_RANK
         self.choose(now_ms)
+
+    def looped(self, parent, now_ms):
+        """Give up a parent that has sent a message back: a loop.
+
+        Any member can send that message in the name of the parent, so it counts once in a while;
+        else the hops end a message in a loop.
+        """
+        if self._looped_ms is None or now_ms - self._looped_ms >= _LOOP_MS:
+            self._looped_ms = now_ms
+            self.lost(parent, now_ms)
 
     def next_ms(self, now_ms):
         """Milliseconds until a HELLO or a choice is due, or None for never."""

@@ -38,6 +38,8 @@ class ReportingNode(HostNode):
     def __init__(self, store: Store, config: dict[str, Any], on_event: OnEvent) -> None:
         self._on_event = on_event
         self.defects = Defects(self.report, lambda: int(self.now_ms))
+        # of frames: see `writ.framelinks`
+        self.on_defect = self.defects.report
         super().__init__(store, config)
         self._reported = self._facts()
         self._network_ms = 0  # when addresses and interfaces are checked

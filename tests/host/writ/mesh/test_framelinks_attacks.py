@@ -1,5 +1,7 @@
 """Frame links under attack: crashes, a flash that fails, and members that hand over false keys."""
 
+import contextlib
+
 import node_rig
 import pytest
 from airfield_rig import RELAY, AirField
@@ -89,9 +91,86 @@ def test_a_member_that_may_not_answer_newcomers_hands_over_no_key(giver: str | N
 def test_a_closed_link_is_not_asked_without_pause() -> None:
     field = settled()
     frames = field.frames["gate"]
+    assert field.run(lambda: any(one.address == 3 for one in frames.mesh.neighbours), 600)
     assert field.run(lambda: not len(frames.mesh.outbox.transfers))
     frames.links[0].send = lambda frame, now_ms: False
     field.send("gate", [("mesh:0003", b"\x40\x01\x00\x01")])
     field.step()
     assert frames.mesh.next_ms(field.now_ms) == 0
     assert frames.next_ms(field.now_ms) > 0
+
+
+def full_heap(*arguments: object) -> None:
+    raise MemoryError
+
+
+def test_an_answer_that_a_full_heap_has_dropped_does_not_end_all_requests() -> None:
+    field = AirField()
+    field.node("gate", 1, RELAY, is_gateway=True)
+    assert field.run(lambda: field.frames["gate"].keys.key, 60)
+    field.node("soil", 3)
+    frames = field.frames["soil"]
+    keys = frames.keys
+    receive, keys.receive = keys.receive, full_heap  # type: ignore[method-assign]
+    for _ in range(30):
+        # what is put off is tried a few times
+        with contextlib.suppress(MemoryError):
+            field.run(seconds=4)
+    keys.receive = receive  # type: ignore[method-assign]
+    assert keys.key is None
+    assert field.run(lambda: keys.key, 3600)
+    assert keys.key == field.frames["gate"].keys.key
+
+
+def test_a_capsule_that_a_full_heap_has_dropped_is_asked_for_again() -> None:
+    field = settled()
+    node, frames = field.nodes["soil"], field.frames["soil"]
+    receive = node.authority.receive
+    node.authority.receive = full_heap  # type: ignore[method-assign]
+    frames.mesh.inbox.request_capsule(1, 2)
+    with pytest.raises(MemoryError):
+        field.run(seconds=60)
+    node.authority.receive = receive  # type: ignore[method-assign]
+    frames.mesh.inbox.request_capsule(1, 2)
+    assert field.run(lambda: not frames.mesh.missing, 60)
+
+
+def test_made_up_candidates_cost_seconds_each() -> None:
+    field = AirField()
+    field.node("gate", 1, RELAY, is_gateway=True)
+    assert field.run(lambda: field.frames["gate"].keys.key, 60)
+    field.node("soil", 3)
+    frames = field.frames["soil"]
+    for address in (100, 101, 102):
+        frames.mesh.join.candidates.append((0, address))
+        frames.mesh.join._remember(address, 0, frames.mesh.join.handle)
+    start_ms = field.now_ms
+    assert field.run(lambda: frames.keys.key, 600)
+    # each one costs four transmissions and a pause, not the time-outs of a CoAP request
+    assert field.now_ms - start_ms < 200000
+
+
+def test_a_defect_ends_no_agent_and_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    field = settled()
+    frames = field.frames["gate"]
+    mesh = frames.mesh
+    receive, tick = mesh.inbox.receive, mesh._tick
+
+    def fail(*arguments: object) -> None:
+        raise IndexError("a bug")
+
+    mesh.inbox.receive = fail  # type: ignore[method-assign]
+    mesh._tick = fail  # type: ignore[method-assign]
+    told = []
+    for on_defect in (None, lambda *defect: told.append(defect)):
+        frames._on_defect = on_defect
+        for _ in range(3):
+            frames.links[0].inbox.append((b"a frame", 5))
+            assert frames.poll(field.now_ms) == []
+            assert frames.tick(field.now_ms) == []
+    assert capsys.readouterr().out == "bug in writ: IndexError('a bug'), link 0, 61206672616d65\n"
+    assert [one[1:] for one in told] == [("link 0", b"a frame"), ("link 0", b"")] * 3
+    assert field.nodes["gate"].counters["IndexError"] == 12
+    mesh.inbox.receive, mesh._tick = receive, tick
+    answer = field.ask("soil", "gate", "temp", 600)
+    assert answer.code == coap.CONTENT

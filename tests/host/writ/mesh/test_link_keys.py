@@ -89,3 +89,27 @@ def test_two_gateways_agree_on_one_key() -> None:
     field.node("two", 2, RELAY, is_gateway=True)
     field.node("soil", 3)
     assert field.run(lambda: len({key(field, name) for name in ("one", "two", "soil")}) == 1, 3000)
+
+
+def test_a_gateway_without_a_key_asks_those_that_it_hears() -> None:
+    field = AirField()
+    field.node("one", 1, RELAY, is_gateway=True)
+    assert field.run(lambda: key(field, "one"), 60)
+    first = key(field, "one")
+    field.node("two", 2, RELAY, is_gateway=True)
+    assert field.run(lambda: key(field, "two"), 60)
+    assert key(field, "one") == key(field, "two") == first
+
+
+def test_gateways_with_a_key_each_agree_without_a_common_neighbour() -> None:
+    field = AirField()
+    field.node("one", 1, RELAY, is_gateway=True)
+    field.node("two", 2, RELAY, is_gateway=True)
+    field.cut = {("one", "two"), ("two", "one")}
+    assert field.run(lambda: key(field, "one") and key(field, "two"), 60)
+    assert key(field, "one") != key(field, "two")
+    field.cut.clear()
+    assert field.run(lambda: key(field, "one") == key(field, "two"), 3600)
+    # nothing is asked any more
+    field.run(seconds=60)
+    assert not field.frames["one"].mesh.join.is_joining()

@@ -1,0 +1,130 @@
+"""What made-up frames cost: candidates, capsules to ask for, parents, and doubts of a link key."""
+
+import signer
+from mesh_rig import KEY, RELAY, SENSOR, Air, chain
+
+from writ.limits import CANDIDATES_MAX, MISSING_MAX
+from writ.mesh.compress import compress
+from writ.mesh.frame import BROADCAST, CONTROL, DATA, UP, Frame
+from writ.mesh.routing import HELLO, NO_RANK
+
+PLAIN = b"\x40\x01\x00\x01\xb4writ"
+TAG = signer.scope()[0]
+OTHER_KEY = b"o" * 16
+
+
+def hello(transmitter, counter=1, epoch=1, key=KEY, rank=0):
+    """The bytes of a HELLO."""
+    content = bytes((HELLO, counter >> 24, counter >> 16 & 255, rank, 0, 0, 0, 1, 0))
+    return Frame(0, CONTROL, transmitter, BROADCAST, counter, content, epoch).encode(TAG, key)
+
+
+def hear(air, node, data):
+    """Let one node receive a frame."""
+    return node.mesh.receive(0, data, 9, air.now_ms)
+
+
+def joiner():
+    """(air, sensor): a member without link key, which hears nobody."""
+    air = Air()
+    return air, air.node(3, SENSOR, key=None)
+
+
+def test_made_up_candidates_displace_no_true_one():
+    air, sensor = joiner()
+    hear(air, sensor, hello(1))
+    for address in range(100, 100 + 5 * CANDIDATES_MAX):
+        hear(air, sensor, hello(address, key=OTHER_KEY))
+    assert (0, 1) in sensor.mesh.join.candidates
+    assert len(sensor.mesh.join.candidates) == CANDIDATES_MAX
+
+
+def test_a_candidate_that_acknowledges_nothing_makes_room():
+    air, sensor = joiner()
+    for address in range(100, 100 + CANDIDATES_MAX):
+        hear(air, sensor, hello(address, key=OTHER_KEY))
+    hear(air, sensor, hello(1))
+    assert (0, 1) not in sensor.mesh.join.candidates
+    sensor.mesh.send("join:0064", PLAIN, air.now_ms)
+    assert air.run(lambda: (0, 100) not in sensor.mesh.join.candidates, 60)
+    hear(air, sensor, hello(1))
+    assert (0, 1) in sensor.mesh.join.candidates
+
+
+def test_a_candidate_that_does_not_help_makes_room_in_a_full_table():
+    air, sensor = joiner()
+    join = sensor.mesh.join
+    hear(air, sensor, hello(1))
+    # a node with one neighbour tries that one again
+    join.try_next()
+    assert join.candidates == [(0, 1)]
+    for address in range(100, 99 + CANDIDATES_MAX):
+        hear(air, sensor, hello(address))
+    join.try_next()
+    assert (0, 1) not in join.candidates and len(join.candidates) == CANDIDATES_MAX - 1
+
+
+def up(node, transmitter, origin):
+    """The bytes of a message that a neighbour forwards."""
+    counter = node.mesh.neighbours.find(0, transmitter).counter + 1
+    frame = Frame(1, DATA, transmitter, node.address, counter, compress(PLAIN), 1, UP, 4, origin)
+    return frame.encode(TAG, KEY)
+
+
+def test_made_up_origins_leave_room_for_the_capsules_of_others():
+    air, _, relay, _ = chain()
+    for origin in range(100, 100 + 2 * MISSING_MAX):
+        hear(air, relay, up(relay, 1, origin))
+    missing = relay.mesh.missing
+    assert 0 < len([one for one in missing if one[0] == 1]) <= MISSING_MAX // 2
+    relay.mesh.inbox.request_capsule(3, 50)
+    assert (3, 50) in missing
+
+
+def test_a_message_back_from_the_parent_makes_a_node_give_it_up_once():
+    # any member can send one in the name of the parent
+    air, _, relay, _ = chain()
+    hear(air, relay, up(relay, 1, 3))
+    assert relay.mesh.routing.rank == NO_RANK
+    assert air.run(lambda: relay.mesh.routing.rank == 1, 60)
+    for _ in range(5):
+        hear(air, relay, up(relay, 1, 3))
+        assert relay.mesh.routing.rank == 1
+    # later a loop ends again
+    air.now_ms += 600000
+    hear(air, relay, up(relay, 1, 3))
+    assert relay.mesh.routing.rank == NO_RANK
+
+
+def test_a_node_that_slept_for_hundreds_of_epochs_doubts_its_key():
+    # the epoch of a header has 8 bits: that of the others looks earlier
+    air = Air()
+    sensor = air.node(3, SENSOR)
+    for ahead in (127, 129, 200, 255):
+        sensor.mesh.join.is_stale = False
+        hear(air, sensor, hello(1, epoch=1 + ahead & 255, key=OTHER_KEY))
+        assert sensor.mesh.join.is_stale, ahead
+
+
+def test_a_neighbour_of_an_earlier_epoch_is_the_one_that_has_to_ask():
+    air, _, relay, _ = chain()
+    for counter in range(10):
+        hear(air, relay, hello(1, counter, epoch=0, key=OTHER_KEY))
+    assert not relay.mesh.join.is_stale
+
+
+def test_a_gateway_asks_another_one_that_has_another_key():
+    air = Air()
+    gateway = air.node(1, RELAY, is_gateway=True)
+    air.run(seconds=1)
+    hear(air, gateway, hello(2, key=OTHER_KEY))
+    assert gateway.mesh.join.is_stale and gateway.mesh.join.candidates == [(0, 2)]
+    # strangers can say so, too: it is asked once in ten minutes
+    gateway.mesh.join.is_stale = False
+    for _ in range(100):
+        air.now_ms += 5000
+        hear(air, gateway, hello(2, key=OTHER_KEY))
+        assert not gateway.mesh.join.is_stale
+    air.now_ms += 600000
+    hear(air, gateway, hello(2, key=OTHER_KEY))
+    assert gateway.mesh.join.is_stale
