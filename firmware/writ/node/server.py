@@ -49,7 +49,7 @@ class Request:
 
     method: CoAP code (coap.GET...); path: str; query: list of str; payload: bytes;
     peer: the `Member` who asks; address: its address; rule: number of the rule that allowed it;
-    has_action: whether a certified action was used up for it.
+    has_action: whether a certified action was used up for it; block2: its Block2 option or None.
     """
 
     def __init__(self, message, payload, peer, address):
@@ -59,6 +59,7 @@ class Request:
         self.payload = payload
         self.peer = peer
         self.address = address
+        self.block2 = message.option(coap.BLOCK2)
         self.rule = None
         self.has_action = False
 
@@ -120,6 +121,7 @@ class Server:
         # of a gateway on a host: serves POST writ/mesh (docs/mesh.md). Called with (session, inner
         # message, request, binding, now_ms); returns the response, or None: it answers later
         self.proxy = None
+        self._status = None  # of writ/status: the body that a client has had the first block of
         self._notifier = None  # `Notifier`, once a client has observed a resource
         self.uploads = Assembler()
         # a stranger's upload must not fill the table of the members
@@ -346,7 +348,7 @@ class Server:
             authority.actions.spend(request, authority.now_s(now_ms))
         if request.method == coap.GET:
             if request.path == PREFIX + "/status":
-                return coap.CONTENT, cbor.encode(self.status(now_ms))
+                return coap.CONTENT, self._status_body(request.block2, now_ms)
             if request.path == CORE:
                 return None
         resource = self.resources.get(request.path)
@@ -419,6 +421,16 @@ class Server:
     def due_ms(self):
         """When `tick` has a notification to send next, or None for never."""
         return self._notifier.due_ms() if self._notifier else None
+
+    def _status_body(self, block2, now_ms):
+        # its numbers change all the time: later blocks are those of the body that has begun
+        number, _, szx = block_decode(block2 or b"\4")
+        body = self._status
+        if not number or body is None:
+            body = cbor.encode(self.status(now_ms))
+        is_last = number + 1 << min(szx, BLOCK_SZX) + 4 >= len(body)
+        self._status = None if is_last else body
+        return body
 
     def status(self, now_ms):
         """The content of writ/status: a dict that CBOR can hold."""
