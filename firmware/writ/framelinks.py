@@ -416,6 +416,8 @@ def start(node, parts):
         from .link.links import open_link
 
         links.append(open_link(entry))
+    unload("link.links")
+    unload("link.modems")
     on_defect = getattr(node, "on_defect", None)
     node.frames = FrameLinks(node, links, node.config.get("mesh_gateway", False), on_defect)
     parts.append(node.frames)

@@ -13,7 +13,7 @@ from radio.timeline import Timeline
 from field import firmware, ground, scope
 from field.link import RadioLink
 from field.member import Member
-from writ.mesh.airtime import duty_cycle_permille
+from writ.mesh.dutycycle import duty_cycle_permille
 
 NODES_MAX = 2000
 # One gateway for so many nodes, unless told otherwise: a route has at most 15 hops

@@ -9,8 +9,9 @@ sx1262, sx1276  radio.py    255            as it is                   no        
 Modems of different rows do not understand each other, but for rak3172, sx1262 and sx1276.
 """
 
+from ..compat import unload
 from ..errors import UsageError
-from ..mesh.airtime import duty_cycle_permille, time_on_air_us
+from ..mesh.airtime import time_on_air_us
 
 # The bit of a route's links mask
 LORA = 2
@@ -25,7 +26,7 @@ class Settings:
 
     Fields as in the entry: frequency_khz, spreading_factor (7 to 12), bandwidth_khz (125, 250 or
     500), coding_rate (5 to 8), power_dbm, duty_cycle_permille (by default that of the frequency:
-    mesh/airtime.py). Raises `UsageError` for values that no LoRa channel has.
+    mesh/dutycycle.py). Raises `UsageError` for values that no LoRa channel has.
     """
 
     def __init__(self, config):
@@ -42,6 +43,9 @@ class Settings:
         self.airtime_us(0)
         permille = config.get("duty_cycle_permille")
         if permille is None:
+            from ..mesh.dutycycle import duty_cycle_permille
+
+            unload("mesh.dutycycle")
             permille = duty_cycle_permille(self.frequency_khz, self.bandwidth_khz)
         elif type(permille) is not int or not 0 <= permille <= 1000:
             raise UsageError('links: "duty_cycle_permille" is not a number from 0 to 1000')

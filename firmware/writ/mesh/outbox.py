@@ -1,13 +1,13 @@
 """What a node sends on its frame links: in which order, how often, and within which airtime.
 
 Receipts and greetings go first, then messages by the priority of their route. Every frame is
-charged to the airtime of its link (airtime.py), whatever it carries.
+charged to the airtime of its link (budget.py), whatever it carries.
 """
 
 from ..compat import const
 from ..errors import ClassAirtime, DutyCycle, NeighbourAirtime
 from ..limits import JOIN_AIRTIME_PERMILLE, URGENT_MAX
-from .airtime import Budget
+from .budget import Budget
 from .frame import (
     ACK,
     BROADCAST,

@@ -1,7 +1,7 @@
 """What a node tells of its mesh at writ/status, loaded when it is asked for."""
 
 from ..compat import const
-from .airtime import used_us_of
+from .budget import used_us_of
 
 # The neighbours that have cost most airtime: a list of all would be long on the air
 _NOISIEST = const(3)

@@ -3,7 +3,8 @@
 from harness import raises
 
 from writ.errors import UsageError
-from writ.mesh.airtime import duty_cycle_permille, time_on_air_us
+from writ.mesh.airtime import time_on_air_us
+from writ.mesh.dutycycle import duty_cycle_permille
 
 # (bytes, spreading factor, bandwidth in kHz, coding rate, preamble, header, CRC): microseconds
 # Semtech's "SX1261 LoRa Calculator", by micropython-lib, micropython/lora/tests/test_time_on_air.py

@@ -4,7 +4,7 @@ from harness import raises
 
 from writ.errors import ClassAirtime, DutyCycle, NeighbourAirtime, Rejection
 from writ.limits import AIRTIME_NEIGHBOURS_MAX
-from writ.mesh.airtime import Budget
+from writ.mesh.budget import Budget
 
 HOUR_MS = 3600000
 MINUTE_MS = 60000
