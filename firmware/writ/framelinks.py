@@ -10,12 +10,11 @@ import select
 from . import crypto
 from .authority.capsule import node_id
 from .compat import const, unload
-from .errors import NotRouted, Rejection
+from .errors import Rejection
 from .limits import DATAGRAMS_A_STEP, PAUSE_MS, PAUSE_MS_MAX
-from .mesh.frame import JOIN_CLASS
+from .link.both import BothLinks
 from .mesh.linkkey import KEY_BYTES, LinkKeys
 from .mesh.mesh import Mesh
-from .mesh.permit import GOVERNANCE
 from .mesh.routing import NO_RANK
 from .node.call import Call
 from .node.context import PREFIX
@@ -23,6 +22,7 @@ from .wire import coap
 
 # How often a node asks the gateway for its beacon, which also shows the gateway its way and name
 _BEACON_MS = const(3600000)
+_FIRST_BEACON_MS = const(600000)
 # When a frame is tried again that a link has not taken
 _BUSY_MS = const(20)
 # A request is given up after so many times the patience for a message and its answer: its end was
@@ -32,6 +32,8 @@ _LONGEST_REQUEST = const(400)
 # it has heard have not helped for so long
 _ALONE_MS = const(6000)
 _HELPLESS_MS = const(60000)
+# A neighbour answers a node that solicits a HELLO within 4 s; the pause is half of this at least
+_SOLICIT_MS = const(9000)
 # The first time-out of a CoAP message, in times that a message and its answer may take without any
 # loss. It takes the place of ACK_TIMEOUT (RFC 7252, section 4.8: 2 s)
 _ROUND_TRIPS = const(4)
@@ -51,6 +53,7 @@ class FrameLinks:
         self.links = links
         self.keys = node.link_keys = LinkKeys(node.store)
         self.mesh = Mesh(node.authority, self.keys, links, node.count, is_gateway)
+        self.keys.welcome = self._welcome
         node.mesh_report = self._report
         node.exchanges.timeout_of = self._timeout_ms
         self._inbox = []  # [(datagram, address)] that `wait` has not given yet
@@ -66,6 +69,9 @@ class FrameLinks:
         self._key_ms = 0  # when a gateway may make a link key: the flash may have failed
         self._member_ms = None  # when this node was seen to be a member
         self._is_busy = False  # whether a link did not take a frame in the last step
+        self._is_soliciting = False  # whether the first HELLO ends the pause
+        self._giver = None  # the address that has given the own member capsule
+        self._early = None  # an answer with a link key that waits for the policy
 
     def _timeout_ms(self, address):
         # of the first transmission of a CoAP message; None for an address of another link
@@ -78,6 +84,12 @@ class FrameLinks:
 
         unload("mesh.report")
         return report(self.mesh, now_ms)
+
+    def _welcome(self, request, now_ms):
+        from .mesh.welcome import offer
+
+        unload("mesh.welcome")
+        return offer(self.mesh, request, now_ms)
 
     def is_own(self, address):
         """Whether an address is of the mesh: "mesh:1a2b" or "join:1a2b"."""
@@ -130,9 +142,9 @@ class FrameLinks:
             print("bug in writ: " + repr(error) + ", " + source + ", " + frame.hex())
 
     def tick(self, now_ms):
-        """Send what is due on the links. [(address, datagram)] of requests to send."""
+        """Send what is due on the links. []: no datagram is for another link."""
         try:
-            return self._tick(now_ms)
+            self._tick(now_ms)
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - as in `poll`
@@ -143,7 +155,9 @@ class FrameLinks:
         mesh = self.mesh
         # the last datagram may have made this node a member: the mesh follows first
         mesh.tick(now_ms)
-        out = self._requests(now_ms)
+        for address, data in self._requests(now_ms):
+            # before the receipts, which it may carry
+            mesh.send(address, data, now_ms)
         self._is_busy = False
         for number in range(len(self.links)):
             link = self.links[number]
@@ -156,7 +170,6 @@ class FrameLinks:
                     self._is_busy = True
                     break
                 mesh.sent(number, now_ms)
-        return out
 
     def next_ms(self, now_ms):
         """Milliseconds until `receive` or `tick` has something to do."""
@@ -180,10 +193,18 @@ class FrameLinks:
         if self._is_gateway and authority.me and self.keys.is_stale(authority.policy):
             self._make_key(now_ms)
         out = self._fetch(now_ms)
+        if self._early and authority.policy:
+            answer, self._early = self._early, None
+            if self._got_key(answer):
+                self._wait(True)
         candidates = [one[1] for one in self.mesh.join.candidates]
         if self._asked is not None and self._asked not in candidates:
             # it has acknowledged nothing: the request needs no further try
             self._end(False)
+        if self._is_soliciting and candidates:
+            # all that hear this HELLO ask now: up to a second apart
+            self._is_soliciting = False
+            self._ask_ms = min(self._ask_ms, now_ms + 4 * crypto.random_bytes(1)[0])
         if now_ms < self._ask_ms:
             return out
         request = self._next_request(now_ms)
@@ -197,12 +218,16 @@ class FrameLinks:
             except Rejection as rejection:
                 # the flash has no number for the frame
                 self.node.count(rejection)
+            # a neighbour takes some seconds to answer
+            self._is_soliciting = self.mesh.join.is_joining()
+            self._pause_ms = max(self._pause_ms, _SOLICIT_MS + self.mesh.patience_ms())
             self._wait(False)
             return out
         self._ask_ms = self._longest_ms(now_ms)
         self._number += 1
         if address[:5] == "join:":
             self._asked = int(address[5:], 16)
+        self._early = None
         try:
             return out + self._ask(address, query, path, now_ms)
         except MemoryError:
@@ -210,6 +235,11 @@ class FrameLinks:
             self._asked = None
             self._ask_ms = 0
             raise
+        except Rejection as rejection:
+            # the flash has no number for a frame
+            self.node.count(rejection)
+            self._end(False)
+            return out
 
     def _longest_ms(self, now_ms):
         return now_ms + _LONGEST_REQUEST * self.mesh.patience_ms()
@@ -243,6 +273,7 @@ class FrameLinks:
                 self._end(is_success)
 
         if query:
+            self._giver = address
             return self._plain(address, query, done, now_ms)
         got = self._got_key if path == "/link" else self._got_beacon
 
@@ -255,8 +286,18 @@ class FrameLinks:
         session = wanted and self.node.sessions.by_peer(wanted)
         if session:
             session.address = address
-        call = Call(address, wanted, coap.GET, PREFIX + path, (), b"", None, function)
-        return self.node.client.call(call, now_ms)
+        query = ()
+        if address[:5] == "join:":
+            # so that the neighbour knows which frames of this node are fresh
+            query = ("f=%x" % self.keys.next_counter(),)
+        call = Call(address, wanted, coap.GET, PREFIX + path, query, b"", None, function)
+        introduced = self.node.introduced
+        if address == self._giver:
+            # it needs no capsule by value: it has given this node its own
+            introduced[wanted] = self.node.authority.me
+        out = self.node.client.call(call, now_ms)
+        introduced.pop(None, None)
+        return out
 
     def _plain(self, address, query, done, now_ms):
         from .node.plain import PlainRequest
@@ -343,25 +384,26 @@ class FrameLinks:
 
     def _got_key(self, answer):
         is_new = False
+        now_ms = self.node.now_ms
+        authority = self.node.authority
+        if answer.code == coap.CONTENT and authority.policy is None:
+            # the policy says whether it counts: the handshake has made this node pull that
+            self._early = answer
+            self._pause_ms = max(self._pause_ms, 2 * _ROUND_TRIPS * self.mesh.patience_ms())
+            return False
         if answer.code == coap.CONTENT:
+            from .mesh.welcome import take_key
+
+            unload("mesh.welcome")
             try:
-                authority = self.node.authority
-                self._check_giver(answer.peer)
-                is_new = self.keys.receive(answer.payload, authority, self.node.now_ms)
-                # also where it is the one that is here already
-                self.mesh.join.is_stale = False
+                is_new, number = take_key(self.mesh, self.node, answer, now_ms)
+                if number and number == self.mesh.routing.gateway:
+                    # it has just heard of this node, which pulls what is newer there
+                    self._gateway = number
+                    self._beacon_ms = now_ms + _FIRST_BEACON_MS
             except Rejection as rejection:
                 self.node.count(rejection)
         return is_new
-
-    def _check_giver(self, peer):
-        # a member that the policy lets neither forward nor answer newcomers may not hand over keys
-        policy = self.node.authority.policy
-        roles = policy.roles_of(peer) if policy and peer else 0
-        for route in policy.routes if policy else ():
-            if route[0] in (GOVERNANCE, JOIN_CLASS) and route[2] & roles:
-                return
-        raise NotRouted()
 
     def _got_beacon(self, answer):
         # what the handshake and the answer have told of the peer's epoch is pulled by sync.py
@@ -370,38 +412,6 @@ class FrameLinks:
             self._gateway = self.mesh.routing.gateway
             self._beacon_ms = self.node.now_ms + _BEACON_MS
         return answer.code != 0
-
-
-class BothLinks:
-    """The UDP link and the frame links of an agent as one link.
-
-    frames: the `FrameLinks`; other: the UDP link, which has all else that is asked of this one.
-    """
-
-    def __init__(self, frames, other, clock):
-        self._frames = frames
-        self._other = other
-        self._clock = clock
-
-    def __getattr__(self, name):
-        return getattr(self._other, name)
-
-    def receive(self, timeout_ms):
-        """(datagram, address) or None."""
-        return self._frames.wait(self._other, timeout_ms, self._clock)
-
-    def send(self, address, data):
-        """Send one datagram, or queue it for the mesh."""
-        if self._frames.is_own(address):
-            self._frames.send(address, data)
-        else:
-            self._other.send(address, data)
-
-    def close(self):
-        """Close all links."""
-        self._other.close()
-        for link in self._frames.links:
-            link.close()
 
 
 def start(node, parts):

@@ -126,6 +126,8 @@ OPTIONS_MAX = 24
 OPTION_BYTES_MAX = 270
 # Blocks of 2**(4 + 4) = 256 bytes by default: three fit the frames of slow links with headers.
 BLOCK_SZX = 4
+# On links without IP, which have fragments of their own: the largest that fits a datagram.
+BLOCK_SZX_FRAMES = 5
 BODY_BYTES_MAX = 2048
 TRANSFERS_MAX = 2
 # A client that sends no next block for so long has given up, and others need the room.
@@ -227,9 +229,10 @@ URGENT_MAX = 4
 # Member capsules to ask neighbours for, and messages that wait for them.
 MISSING_MAX = 4
 PARKED_MAX = 2
-# Airtime of the join class, in 1/1000 of an hour, for a node that knows no policy yet. And frames
-# of strangers that are handled: a burst, and the ms until one more is.
-JOIN_AIRTIME_PERMILLE = 5
+# Airtime of the join class, in 1/1000 of an hour, for a node that knows no policy yet: that of most
+# bands. A first contact at SF12 takes half of it without any loss. And frames of strangers that are
+# handled: a burst, and the ms until one more is.
+JOIN_AIRTIME_PERMILLE = 10
 JOIN_FRAMES_BURST = 32
 JOIN_FRAMES_REFILL_MS = 1000
 

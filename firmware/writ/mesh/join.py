@@ -33,13 +33,15 @@ class Join:
     in fragments is forgotten.
 
     candidates: [(number of the link, address)] of neighbours that were heard, to try in this order;
-    is_stale: whether neighbours seem to have another link key.
+    is_stale: whether neighbours seem to have another link key; end_ms: when the own handle ends, at
+    a node that has joined.
     """
 
     def __init__(self, mesh, longest_ms):
         self._mesh = mesh
         self.handle = new_handle()
         self.is_stale = False
+        self.end_ms = 0
         self.candidates = []
         # handle of a node that joins, or address of a candidate -> (link, own name towards it)
         self._links = {}
@@ -59,8 +61,9 @@ class Join:
         """[(address, message)] of a join frame. Raises a `Rejection`."""
         mesh = self._mesh
         if frame.receiver == self.handle:
-            # the handle is no secret: it serves only as long as this node asks
-            if not self.is_joining():
+            # the handle is no secret: it serves only as long as this node asks, or waits for an
+            # answer to what it asked then
+            if not self.is_joining() and now_ms >= self.end_ms:
                 return []
         else:
             if self.is_needed():

@@ -35,6 +35,7 @@ class LinkKeys:
         self._store = store
         self.epoch = -1
         self.key = self._stamp = self._old_key = None
+        self.welcome = None  # (`Request`, now_ms) -> bytes for `payload`
         self._since_ms = None  # when the key was made; None: in an earlier start
         self._policy = None  # the `Policy` of the last stamp
         self._policy_stamp = None
@@ -76,8 +77,9 @@ class LinkKeys:
         self._counter += 1
         return self._counter
 
-    def payload(self, policy, now_ms):
-        """What a member gets that asks for the key: cbor [epoch, key, stamp, age in seconds].
+    def payload(self, policy, now_ms, welcome=b""):
+        """What a member gets that asks for the key: cbor [epoch, key, stamp, age in seconds,
+        welcome]; welcome: bytes of welcome.py.
 
         None if there is no key, or only one that is known to be stale.
         """
@@ -86,7 +88,7 @@ class LinkKeys:
         age_ms = LINK_KEY_OVERLAP_MS
         if self._since_ms is not None:
             age_ms = min(now_ms - self._since_ms, age_ms)
-        return cbor.encode([self.epoch, self.key, self._stamp, age_ms // 1000])
+        return cbor.encode([self.epoch, self.key, self._stamp, age_ms // 1000, welcome])
 
     def receive(self, payload, authority, now_ms):
         """Take the answer of a member (bytes of `payload`). Whether it has replaced the key.
@@ -96,7 +98,7 @@ class LinkKeys:
         no other member would use it. Raises `BadShape` or another `Rejection` of cbor.py.
         """
         fields = cbor.decode(payload)
-        check(isinstance(fields, list) and len(fields) == 4)
+        check(isinstance(fields, list) and len(fields) == 5 and isinstance(fields[4], bytes))
         epoch = check_uint(fields[0], TIME_MAX)
         key = check_bytes(fields[1], KEY_BYTES)
         stamp = check_bytes(fields[2], _STAMP_BYTES)

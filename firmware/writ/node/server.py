@@ -21,7 +21,7 @@ from ..errors import (
     UnknownContext,
     WrongMethod,
 )
-from ..limits import BLOCK_SZX, BODY_BYTES_MAX
+from ..limits import BLOCK_SZX, BLOCK_SZX_FRAMES, BODY_BYTES_MAX
 from ..wire import coap, edhoc_codec, oscore
 from ..wire.blockwise import Assembler, block_decode, slice_response
 from ..wire.coap import Message
@@ -49,8 +49,11 @@ class Request:
 
     method: CoAP code (coap.GET...); path: str; query: list of str; payload: bytes;
     peer: the `Member` who asks; address: its address; rule: number of the rule that allowed it;
-    has_action: whether a certified action was used up for it; block2: its Block2 option or None.
+    has_action: whether a certified action was used up for it; block2: its Block2 option or None;
+    is_first: whether a handshake was in front of it.
     """
+
+    is_first = False
 
     def __init__(self, message, payload, peer, address):
         self.method = message.code
@@ -148,11 +151,14 @@ class Server:
         context = self.context
         return context.exchanges.answer(request, response, source, context.now_ms)
 
-    def respond(self, request, found):
-        """The response with the code and body of `found`, or the block of it that was asked for."""
+    def respond(self, request, found, szx=BLOCK_SZX):
+        """The response with the code and body of `found`, or the block of it that was asked for.
+
+        szx: of the largest block (RFC 7959, section 2.2).
+        """
         code, body = found
         response = Message(coap.ACK, code)
-        response.payload, options = slice_response(body, request.option(coap.BLOCK2))
+        response.payload, options = slice_response(body, request.option(coap.BLOCK2), szx)
         for number, value in options:
             response.add(number, value)
         block1 = request.option(coap.BLOCK1)
@@ -178,7 +184,9 @@ class Server:
         found = self.context.sync.serve(Request(message, body, None, source), now_ms)
         if found is None:
             raise NotMember()
-        return self.respond(message, found)
+        # frames carry a charter whole: a block less is a request and an answer less
+        is_framed = source[:5] in ("join:", "mesh:")
+        return self.respond(message, found, BLOCK_SZX_FRAMES if is_framed else BLOCK_SZX)
 
     def _core(self, message, peer):
         # loaded when it is asked for, which is seldom
@@ -238,6 +246,7 @@ class Server:
         session = context.sessions.by_kid(kid, kid_context) if kid is not None else None
         if session is None:
             raise UnknownContext()
+        session.is_new = message.option(coap.EDHOC) is not None
         window = session.context.window, session.context.window_valid
         try:
             return out + self._serve_protected(session, message, source, now_ms)
@@ -292,6 +301,7 @@ class Server:
         try:
             coap.check_critical(message.options, _KNOWN_OPTIONS)
             request = Request(message, message.payload, session.peer, source)
+            request.is_first = session.is_new
             if message.code not in _SAFE and block_decode(message.option(coap.BLOCK2) or b"")[0]:
                 # nothing is kept between blocks: the request would be executed again for each one
                 raise BadOption()

@@ -37,6 +37,8 @@ class Session:
     # of the class, since few sessions need others
     show_ms = 0
     show_pause_ms = PAUSE_MS
+    # whether the request that is served now came with the handshake
+    is_new = False
     # whether its record is that of an earlier start, with no number reserved since
     is_restored = False
 

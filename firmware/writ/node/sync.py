@@ -82,7 +82,9 @@ class Sync:
         elif path == PREFIX + "/capsule":
             found = self._find_capsule(request.query)
         elif path == PREFIX + "/link" and context.link_keys:
-            found = context.link_keys.payload(authority.policy, now_ms)
+            keys = context.link_keys
+            welcome = keys.welcome(request, now_ms) if keys.welcome else b""
+            found = keys.payload(authority.policy, now_ms, welcome)
         else:
             # statements, for example, are for host peers
             found = None

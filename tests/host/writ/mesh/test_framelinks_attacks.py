@@ -78,7 +78,7 @@ def test_a_member_that_may_not_answer_newcomers_hands_over_no_key(giver: str | N
     frames = field.frames["hill"]
     authority = field.nodes["hill"].authority
     key = frames.keys.key
-    body = cbor.encode([authority.epoch, b"\xff" * 16, stamp_of(authority.policy), 600])
+    body = cbor.encode([authority.epoch, b"\xff" * 16, stamp_of(authority.policy), 600, b""])
     peer = field.nodes[giver].authority.me if giver else None
     frames._got_key(Answer(coap.CONTENT, body, peer))
     assert frames.keys.key == key

@@ -1,0 +1,89 @@
+"""The link key on its way to a node that joins, and the greeting that travels with it.
+
+A node without link key tells its frame counter in the request for the key, and gets the counter and
+the HELLO of its neighbour with the key. OSCORE protects both, and the handshake in front of the
+request shows that they are fresh. So both are neighbours at once, without HELLO, GREET, ANSWER and
+PROOF. Loaded when a key is handed over, which is seldom.
+"""
+
+from .. import cbor
+from ..compat import const
+from ..errors import NotRouted
+from .frame import JOIN_CLASS
+from .permit import GOVERNANCE
+from .routing import HELLO_BYTES
+
+_COUNTER_BYTES = const(4)
+# Until then an answer in the join class may come, in times that a message and its answer take
+_ROUND_TRIPS = const(4)
+# Of a counter in hex, at most
+_DIGITS = const(8)
+
+
+def _greet(mesh, link, number, counter, now_ms):
+    # the proven `Neighbour`
+    neighbour = mesh.neighbours.add(link, number)
+    neighbour.restart(counter)
+    neighbour.is_mutual = True
+    mesh.neighbours.heard(neighbour, None, now_ms)
+    return neighbour
+
+
+def offer(mesh, request, now_ms):
+    """What a member gets beside the link key: own counter and HELLO; b"" where it is not new here.
+
+    request: the node's `Request`, with the counter of its sender as "f=" and hex digits. Raises
+    what `LinkKeys.next_counter` and `Join.way_to` raise.
+    """
+    for item in request.query:
+        digits = item[2:]
+        # int takes blanks and signs, too
+        is_counter = 0 < len(digits) <= _DIGITS and not digits.strip("0123456789abcdef")
+        if item[:2] != "f=" or not is_counter:
+            continue
+        # a request in an older session may have been held back: its counter is no news
+        if request.is_first and request.address[:5] == "join:" and mesh.routing:
+            link = mesh.join.way_to(int(request.address[5:], 16))[0]
+            _greet(mesh, link, request.peer.address, int(digits, 16), now_ms)
+            return mesh.keys.next_counter().to_bytes(_COUNTER_BYTES, "big") + mesh.routing.hello()
+    return b""
+
+
+def _check_giver(policy, peer):
+    # a member that the policy lets neither forward nor answer newcomers may not hand over keys
+    roles = policy.roles_of(peer) if policy and peer else 0
+    for route in policy.routes if policy else ():
+        if route[0] in (GOVERNANCE, JOIN_CLASS) and route[2] & roles:
+            return
+    raise NotRouted()
+
+
+def take_key(mesh, node, answer, now_ms):
+    """(whether the link key is new, `take`) of an `Answer` with one. Raises a `Rejection`."""
+    authority = node.authority
+    _check_giver(authority.policy, answer.peer)
+    is_new = mesh.keys.receive(answer.payload, authority, now_ms)
+    # also where it is the one that is here already
+    mesh.join.is_stale = False
+    return is_new, take(mesh, node, answer, now_ms)
+
+
+def take(mesh, node, answer, now_ms):
+    """Take the greeting in an answer with a link key. The giver's short address, 0 without one.
+
+    answer: `Answer` with a valid `LinkKeys.payload`. The session goes on between neighbours, and so
+    does what is under way in the join class.
+    """
+    welcome = cbor.decode(answer.payload)[4]
+    if len(welcome) != _COUNTER_BYTES + HELLO_BYTES or mesh.routing is None:
+        return 0
+    number = answer.peer.address
+    link = mesh.join.way_to(number)[0]
+    counter = int.from_bytes(welcome[:_COUNTER_BYTES], "big")
+    neighbour = _greet(mesh, link, number, counter, now_ms)
+    mesh.routing.heard(neighbour, welcome[_COUNTER_BYTES:], False, now_ms)
+    mesh.join.end_ms = now_ms + _ROUND_TRIPS * mesh.patience_ms()
+    session = node.sessions.by_peer(answer.peer.node_id)
+    if session:
+        session.address = "mesh:%04x" % number
+    return number
