@@ -135,6 +135,9 @@ class Budget:
 
     def charge(self, now_ms, airtime_us, route_class, neighbour):
         """Charge a frame whose transmission begins now, also one that `check` has refused."""
+        if not airtime_us:
+            # on a wire, which needs no accounts
+            return
         self._all.add(now_ms, airtime_us)
         if route_class not in self.classes:
             self.classes[route_class] = _coarse()

@@ -37,7 +37,7 @@ _RELEASE_MS = const(500)
 # A stranger that asks hears of this node within
 _SOLICITED_MS = const(4000)
 # A message in fragments is forgotten after so many times the patience for a receipt
-_LONGEST = const(80)
+_LONGEST_ARRIVAL = const(80)
 
 
 def _number(digits):
@@ -73,7 +73,7 @@ class Mesh:
         self.is_leaf = is_leaf
         self._solicited_ms = None  # when to say HELLO because a stranger has asked
         self.count = count
-        longest_ms = _LONGEST * max([patience_ms(link) for link in links])
+        longest_ms = _LONGEST_ARRIVAL * max([patience_ms(link) for link in links])
         self.inbox = Inbox(self, longest_ms)
         self.join = Join(self, longest_ms)
         self._prepare(0)

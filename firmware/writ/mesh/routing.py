@@ -146,15 +146,15 @@ class Routing:
         found = []
         mutual = []
         strange = []
-        for one in sorted(self._neighbours, key=self._total):
-            if one.rank < limit:
-                may_relay = self._may_relay(one, now_ms)
-                if may_relay is not False:
-                    found.append(one)
-                    if not one.is_mutual:
-                        strange.append(one)
-                    elif may_relay:
-                        mutual.append(one)
+        nearer = [one for one in self._neighbours if one.rank < limit]
+        for one in sorted(nearer, key=self._total):
+            may_relay = self._may_relay(one, now_ms)
+            if may_relay is not False:
+                found.append(one)
+                if not one.is_mutual:
+                    strange.append(one)
+                elif may_relay:
+                    mutual.append(one)
         self.candidate = None
         if strange and (strange[0] is found[0] or len(mutual) < PARENTS_MAX):
             self.candidate = strange[0]

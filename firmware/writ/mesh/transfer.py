@@ -14,7 +14,7 @@ from .frame import DATA, FRAGMENT, JOIN_CLASS
 STRANGERS = 0
 
 # A message in fragments ends after so many times the patience for one receipt
-_LONGEST = const(64)
+_LONGEST_SENDING = const(64)
 
 
 class Whole:
@@ -122,7 +122,9 @@ class Transfers:
         else:
             self._number = (self._number + 1) & 63
             try:
-                parts = Sender(self._number, message, room, patience_ms, _LONGEST * patience_ms)
+                parts = Sender(
+                    self._number, message, room, patience_ms, _LONGEST_SENDING * patience_ms
+                )
             except UsageError:
                 # with the list of relays in front it has grown too long on its way
                 raise TooLarge() from None

@@ -280,3 +280,12 @@ def test_a_damaged_record_of_a_sleep_counts_as_a_spent_hour():
         budget.load(kept, 1000, 0)
         raises(DutyCycle, budget.check, 1000, 1000, 0, None)
         assert send_all(budget, 1000 + 62 * MINUTE_MS, 1000000) == 36
+
+
+def test_a_wire_needs_no_accounts():
+    budget = Budget(1000)
+    budget.set_classes([(1, 1000)])
+    for neighbour in range(1, 100):
+        budget.check(0, 0, 1, neighbour)
+        budget.charge(0, 0, 1, neighbour)
+    assert not budget.classes and not budget.neighbours and budget.used_us(0) == 0

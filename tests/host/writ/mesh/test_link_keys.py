@@ -1,6 +1,7 @@
 """The link key over time: replaced by a revocation, asked for after a sleep, kept from others."""
 
 import node_rig
+import pytest
 from airfield_rig import RELAY, AirField
 
 from writ.limits import LINK_KEY_OVERLAP_MS
@@ -113,3 +114,20 @@ def test_gateways_with_a_key_each_agree_without_a_common_neighbour() -> None:
     # nothing is asked any more
     field.run(seconds=60)
     assert not field.frames["one"].mesh.join.is_joining()
+
+
+@pytest.mark.parametrize(("ahead", "seconds"), [(128, 3700), (129, 600), (255, 600)])
+def test_a_node_that_slept_for_hundreds_of_epochs_learns_of_them(ahead: int, seconds: int) -> None:
+    # the epoch of a header has 8 bits. To those that are 129 to 255 ahead this node looks newer:
+    # they ask it, and what they ask tells their epoch. It asks its gateway for the beacon each hour
+    field = AirField()
+    field.node("gate", 1, RELAY, is_gateway=True)
+    field.node("soil", 3)
+    assert field.run(lambda: field.frames["soil"].mesh.routing.rank == 1, 300)
+    field.epoch = ahead
+    enact(field, "gate")
+    assert field.nodes["gate"].authority.epoch == ahead + 1
+    end_ms = field.now_ms + 1000 * seconds
+    while field.now_ms < end_ms and field.nodes["soil"].authority.epoch == 1:
+        field.step(100)
+    assert field.nodes["soil"].authority.epoch == ahead + 1
