@@ -68,6 +68,7 @@ class Mesh:
         self.missing = []
         self.newer = {}
         self.routes = {}
+        self._recent = []  # its short addresses, least recently learned or used first
         self.routing = None  # once this node is a member
         self._is_gateway = is_gateway
         self.is_leaf = is_leaf
@@ -125,7 +126,7 @@ class Mesh:
         if self.routing.rank == 0:
             if is_recorded:
                 way.reverse()
-                self._learn(frame.far, way)
+                self.learn(frame.far, way)
             return [("mesh:%04x" % frame.far, message)]
         if neighbour in self.routing.parents[:1]:
             self.routing.looped(neighbour, now_ms)
@@ -135,9 +136,20 @@ class Mesh:
         self._forward(route, frame, parent, message, now_ms)
         return []
 
-    def _learn(self, address, way):
-        if address not in self.routes and len(self.routes) >= ROUTES_KEPT_MAX:
-            self.routes.popitem()
+    def learn(self, address, way):
+        """Keep a way (short addresses of the relays) to a short address, or none: way is None.
+
+        At most limits.ROUTES_KEPT_MAX; the one that was least recently learned or used goes first.
+        """
+        recent = self._recent
+        if address in self.routes:
+            recent.remove(address)
+            del self.routes[address]
+        if way is None:
+            return
+        if len(recent) >= ROUTES_KEPT_MAX:
+            del self.routes[recent.pop(0)]
+        recent.append(address)
         self.routes[address] = way
 
     def _forward(self, route, frame, neighbour, message, now_ms):
@@ -203,6 +215,7 @@ class Mesh:
             shape = DOWN
             far = target
             way = self.routes[target]
+            self.learn(target, way)
             receiver = way[0] if way else target
             message = write_way([me] + way[1:]) + message
         elif target not in neighbours and target == self.routing.gateway:

@@ -3,6 +3,7 @@
 from mesh_rig import RELAY, SENSOR, Air, Link, air_policy
 
 from writ.authority import capsule
+from writ.limits import ROUTES_KEPT_MAX
 from writ.mesh.frame import BROADCAST, CONTROL, HEADER_BYTES, LOCAL
 from writ.mesh.outbox import patience_ms
 from writ.mesh.permit import GOVERNANCE
@@ -69,6 +70,24 @@ def test_two_relays_carry_a_message_up_and_the_answer_down():
     sensor.send(gateway, SECRET)
     assert air.run(lambda: len(gateway.got) == 2)
     assert gateway.got[1] == ("mesh:0004", SECRET)
+
+
+def test_a_gateway_forgets_the_way_that_was_not_used_longest():
+    air, gateway, sensor = pair()
+    assert air.run(lambda: sensor.mesh.routing.rank == 1)
+    mesh = gateway.mesh
+    for number in range(ROUTES_KEPT_MAX):
+        mesh.learn(100 + number, [2])
+    # one is used, one is learned again, and one is given up
+    mesh.way_to(100, 1, SECRET, air.now_ms)
+    mesh.learn(101, [3])
+    mesh.learn(103, None)
+    mesh.learn(103, None)
+    assert len(mesh.routes) == ROUTES_KEPT_MAX - 1
+    for number in (300, 301):
+        mesh.learn(number, [])
+    assert 102 not in mesh.routes and len(mesh.routes) == ROUTES_KEPT_MAX
+    assert mesh.routes[100] == [2] and mesh.routes[101] == [3] and mesh.routes[300] == []
 
 
 def lose_every_second_frame(receiver, sender):
