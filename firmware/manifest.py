@@ -60,6 +60,7 @@ package(  # noqa: F821
         "mesh/linkkey.py",
         "mesh/mailbox.py",
         "mesh/mesh.py",
+        "mesh/nearby.py",
         "mesh/neighbour.py",
         "mesh/outbox.py",
         "mesh/permit.py",

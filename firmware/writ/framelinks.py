@@ -20,9 +20,8 @@ from .node.call import Call
 from .node.context import PREFIX
 from .wire import coap
 
-# How often a node asks the gateway for its beacon, which also shows the gateway its way and name
-_BEACON_MS = const(3600000)
-_FIRST_BEACON_MS = const(600000)
+# A node whose gateway has just handed the link key over waits so long with its first report
+_FIRST_REPORT_MS = const(600000)
 # When a frame is tried again that a link has not taken
 _BUSY_MS = const(20)
 # A request is given up after so many times the patience for a message and its answer: its end was
@@ -64,8 +63,9 @@ class FrameLinks:
         self._number = 0  # of the last request of the second kind
         self._asked = None  # the candidate that was asked, if one was
         self._pause_ms = PAUSE_MS
-        self._beacon_ms = 0  # when the gateway is asked for its beacon
-        self._gateway = 0  # the one that was asked
+        # of the reports to the gateway (mesh/nearby.py): when the next one is due, and when after a
+        # change; the pause after a change; `Mesh.mark` in the last one; the gateway that has it
+        self._reports = [0, 0, 0, None, 0]
         self._key_ms = 0  # when a gateway may make a link key: the flash may have failed
         self._member_ms = None  # when this node was seen to be a member
         self._is_busy = False  # whether a link did not take a frame in the last step
@@ -179,7 +179,7 @@ class FrameLinks:
             mesh_ms = max(mesh_ms, _BUSY_MS)
         times = [mesh_ms, PAUSE_MS_MAX]
         times += [link.next_ms(now_ms) for link in self.links]
-        due_ms = 0 if self._next_request(now_ms) else self._beacon_in(now_ms)
+        due_ms = 0 if self._next_request(now_ms) else self._report_in(now_ms)
         if due_ms is not None:
             times.append(max(due_ms, self._ask_ms - now_ms))
         if self.mesh.missing:
@@ -275,7 +275,14 @@ class FrameLinks:
         if query:
             self._giver = address
             return self._plain(address, query, done, now_ms)
+        method, payload = coap.GET, b""
         got = self._got_key if path == "/link" else self._got_beacon
+        if path == "/neighbours":
+            from .mesh.nearby import begin
+
+            unload("mesh.nearby")
+            method, payload = coap.POST, begin(self.mesh, self._reports)
+            got = self._got_report
 
         def function(answer):
             done(got(answer))
@@ -290,7 +297,7 @@ class FrameLinks:
         if address[:5] == "join:":
             # so that the neighbour knows which frames of this node are fresh
             query = ("f=%x" % self.keys.next_counter(),)
-        call = Call(address, wanted, coap.GET, PREFIX + path, query, b"", None, function)
+        call = Call(address, wanted, method, PREFIX + path, query, payload, None, function)
         introduced = self.node.introduced
         if address == self._giver:
             # it needs no capsule by value: it has given this node its own
@@ -324,12 +331,18 @@ class FrameLinks:
             self.mesh.missing.pop(0)
         self._fetch_ms = self.node.now_ms + (0 if is_received else PAUSE_MS)
 
-    def _beacon_in(self, now_ms):
-        # ms until the gateway is asked for its beacon; None for a node without one
-        gateway = self.mesh.routing and self.mesh.routing.gateway
+    def _report_in(self, now_ms):
+        # ms until the gateway gets a report; None for a node without one
+        mesh = self.mesh
+        gateway = mesh.routing and mesh.routing.gateway
         if self._is_gateway or not gateway:
             return None
-        return max(0, self._beacon_ms - now_ms) if gateway == self._gateway else 0
+        due_ms, change_ms, _, mark, reported = self._reports
+        if gateway != reported:
+            return 0
+        if change_ms < due_ms and mesh.mark() != mark:
+            due_ms = change_ms
+        return max(0, due_ms - now_ms)
 
     def _next_request(self, now_ms):
         # (address, query of a plain request or None, path of a protected one or None); the address
@@ -358,8 +371,8 @@ class FrameLinks:
         if rank == NO_RANK:
             # a neighbour may hear it, and say HELLO
             return None, None, None
-        if self._beacon_in(now_ms) == 0:
-            return "mesh:%04x" % mesh.routing.gateway, None, "/beacon"
+        if self._report_in(now_ms) == 0:
+            return "mesh:%04x" % mesh.routing.gateway, None, "/neighbours"
         return None
 
     def _end(self, is_success):
@@ -399,8 +412,8 @@ class FrameLinks:
                 is_new, number = take_key(self.mesh, self.node, answer, now_ms)
                 if number and number == self.mesh.routing.gateway:
                     # it has just heard of this node, which pulls what is newer there
-                    self._gateway = number
-                    self._beacon_ms = now_ms + _FIRST_BEACON_MS
+                    due_ms = now_ms + _FIRST_REPORT_MS
+                    self._reports = [due_ms, due_ms, 0, None, number]
             except Rejection as rejection:
                 self.node.count(rejection)
         return is_new
@@ -408,10 +421,13 @@ class FrameLinks:
     def _got_beacon(self, answer):
         # what the handshake and the answer have told of the peer's epoch is pulled by sync.py
         self.mesh.newer.clear()
-        if answer.code:
-            self._gateway = self.mesh.routing.gateway
-            self._beacon_ms = self.node.now_ms + _BEACON_MS
         return answer.code != 0
+
+    def _got_report(self, answer):
+        from .mesh.nearby import end
+
+        unload("mesh.nearby")
+        return end(self.mesh, self._reports, answer, self.node.now_ms)
 
 
 def start(node, parts):

@@ -219,6 +219,8 @@ MAILBOX_BYTES_MAX = 2048
 WINDOWS_MISSED_MAX = 3
 # The longest sleep: timers of a chip drift, and a day bounds how late a child learns of a policy.
 SLEEP_S_MAX = 86400
+# Neighbours in a report to the gateway: 7 bytes each, so that it fits one message.
+REPORTED_MAX = 16
 # Parents of a node: the one in use and those that take over.
 PARENTS_MAX = 3
 # Nodes that join, of which the link is remembered, and neighbours that a joining node has heard.

@@ -152,6 +152,15 @@ class Mesh:
         recent.append(address)
         self.routes[address] = way
 
+    def mark(self):
+        """A number that differs after a change of the parent, or of those that take its frames."""
+        parents = self.routing.parents
+        mark = parents[0].address << 13 if parents else 0
+        for one in self.neighbours:
+            if one.is_mutual:
+                mark ^= 3 * one.address + one.link
+        return mark
+
     def _forward(self, route, frame, neighbour, message, now_ms):
         if not frame.hops or self.is_leaf:
             raise NotRouted()

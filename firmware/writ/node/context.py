@@ -40,6 +40,8 @@ class NodeContext:
         self.handshaker = Handshaker(self.authority, self.sessions, private)
         self.exchanges = Exchanges()
         self.link_keys = None  # `linkkey.LinkKeys` of a node with frame links
+        # of a gateway on a host: takes (member, report of its neighbours, now_ms)
+        self.on_neighbours = None
         self.mesh_report = None  # of a node with frame links: now_ms -> what writ/status says of it
         self.addresses = {}  # node id -> address of the member's last authentic message
         self.introduced = {}  # node id -> the own `Member` that this node has

@@ -38,7 +38,7 @@ class Sync:
         """Whether every member may make this request; all others are judged by the policy."""
         path = request.path
         if request.method == coap.POST:
-            return path == PREFIX or path == PREFIX + "/propose"
+            return path in (PREFIX, PREFIX + "/propose", PREFIX + "/neighbours")
         return (
             request.method == coap.GET
             and (path + "/").startswith(PREFIX + "/")
@@ -67,6 +67,8 @@ class Sync:
 
                 self._member_request = member_request(context.private, context.name)
             return coap.CONTENT, self._member_request
+        if request.method == coap.POST and path == PREFIX + "/neighbours" and request.peer:
+            return self._take_report(request, now_ms)
         if path == PREFIX:
             found = self._find_succession(request)
         elif request.peer is None:
@@ -91,6 +93,14 @@ class Sync:
         if not found:
             raise NotFound()
         return coap.CONTENT, found
+
+    def _take_report(self, request, now_ms):
+        # of the neighbours of a node in the mesh; it gets a beacon if it has an older one
+        if self._context.on_neighbours:
+            self._context.on_neighbours(request.peer, request.payload, now_ms)
+        beacon = self._context.authority.beacon
+        is_newer = beacon and beacon.time > int.from_bytes(request.payload[:4], "big")
+        return coap.CHANGED, beacon.raw if is_newer else b""
 
     def _requested_epoch(self, request):
         for item in request.query:

@@ -20,6 +20,7 @@ from . import addressbook, behind
 from . import config as nodeconfig
 from .behind import Behind
 from .lansearch import search
+from .meshroutes import MeshRoutes
 from .proxy import MeshProxy
 from .udplink import HostUdpLink
 
@@ -33,6 +34,7 @@ class HostNode(agent.Node):
         self.link: Any
         self.frames: Any = None  # the `FrameLinks` of a node that has some, once it is open
         self._behind = Behind(self)
+        self._routes: MeshRoutes | None = None  # of a gateway
         super().__init__(store, config)
 
     def open_link(self) -> HostUdpLink:
@@ -49,7 +51,9 @@ class HostNode(agent.Node):
             if self.frames and self.config.get("mesh_gateway"):
                 proxy = MeshProxy(self, self.frames)
                 self.server.proxy = proxy.serve
-                self._lan.append(proxy)
+                self._routes = MeshRoutes(self.frames.mesh)
+                self.on_neighbours = self._routes.report
+                self._lan += [proxy, self._routes]
 
     def _first_timeout_ms(self, address: str) -> int | None:
         if behind.is_behind(address):
@@ -62,6 +66,8 @@ class HostNode(agent.Node):
             if behind.is_behind(address):
                 self.send(self._behind.wrap(address, data))
             else:
+                if self._routes:
+                    self._routes.sending(address, data, int(self.now_ms))
                 super().send([(address, data)])
 
     def address_of(self, node_id: bytes) -> str | None:

@@ -43,10 +43,10 @@ from writ.wire.coap import Message
 # for each node.
 PASSED_MAX = 16
 PASSED_A_REQUESTER_MAX = 4
-# Requests that a requester may make at once, and the ms until one more: a handshake takes two and
-# a body of 2 kB eight. The airtime of the class is the harder limit.
-BURST = 12
-REFILL_MS = 1000
+# Requests that a requester may make at once, and the ms until one more: a handshake takes two, a
+# body of 2 kB eight, and some commands follow each other. The airtime of the class limits more.
+BURST = 64
+REFILL_MS = 250
 # A request without an answer in this time has failed, before its sender gives up (behind.WAIT_S).
 TIMEOUT_MS = 38_000
 

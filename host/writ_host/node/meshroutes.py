@@ -1,0 +1,268 @@
+"""The source routes of a gateway on a host, from the reports that nodes make of their neighbours.
+
+1. A report counts for the member that has sent it, whatever it says, and for REPORT_AGE_MS.
+2. A link counts if both its ends report it; its cost is the higher one of what the two say. An end
+   whose report is not here, or has no room for more neighbours, makes the link dearer. A link that
+   one end reports and the other does not is none: so a member that lies draws frames to itself only
+   where another member lies with it. The gateway's own neighbours are those of its table.
+3. The cost is the airtime of a frame of 50 bytes in ms, divided by the share of receipts that came.
+4. Relays are members that the policy in force lets forward, of governance and of messages; both
+   classes must allow the kinds of all links.
+5. Where a request must be repeated, its way has failed or is bad: all links of it but the first one
+   become dearer for PENALTY_MS, and the repetition takes the next best way. The first link's own
+   receipts say how good it is.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from writ.errors import BadMessage, Rejection
+from writ.limits import REPORTED_MAX
+from writ.mesh.frame import BROADCAST
+from writ.mesh.permit import GOVERNANCE, MESSAGES
+from writ.wire import coap
+
+from .ways import cheapest
+
+# A node reports once an hour, and after changes: two reports may be lost.
+REPORT_AGE_MS = 3 * 3_600_000
+REPORTS_MAX = 4096  # as many as ways (limits.ROUTES_KEPT_MAX)
+# Times that a link costs whose other end has no report, and one of a way that has failed.
+ONE_SIDED = 4
+PENALTY = 8
+PENALTY_MS = 600_000
+PENALTIES_MAX = 1024
+# The last datagrams, to notice a repetition.
+SENT_MAX = 256
+# Ways are computed anew at most so often after reports, and at least so often.
+PAUSE_MS = 2000
+AGAIN_MS = 60_000
+
+_HEAD_BYTES = 4
+_ENTRY_BYTES = 7
+# The airtime of the links that a gateway knows from its own table.
+_PROBE_BYTES = 50
+_DELIVERED_MIN = 16
+Datagrams = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True)
+class Near:
+    """A neighbour in a report. kind: of the link; cost: of a frame, ms; snr: dB, None unknown."""
+
+    kind: int
+    cost: float
+    snr: int | None
+
+
+def read_report(payload: bytes) -> dict[int, Near]:
+    """{short address: the best link to it} of a report (docs/wire.md). Raises `BadMessage`."""
+    size = len(payload) - _HEAD_BYTES
+    if size < 0 or size % _ENTRY_BYTES or size > REPORTED_MAX * _ENTRY_BYTES:
+        raise BadMessage()
+    found: dict[int, Near] = {}
+    for at in range(_HEAD_BYTES, len(payload), _ENTRY_BYTES):
+        entry = payload[at : at + _ENTRY_BYTES]
+        address = int.from_bytes(entry[:2], "big")
+        if not 0 < address < BROADCAST:
+            raise BadMessage()
+        airtime_ms = int.from_bytes(entry[3:5], "big")
+        snr = int.from_bytes(entry[6:], "big", signed=True)
+        near = Near(entry[2], _cost(airtime_ms, entry[5]), None if snr == -128 else snr)
+        if address not in found or near.cost < found[address].cost:
+            found[address] = near
+    return found
+
+
+def _cost(airtime_ms: float, delivered: int) -> float:
+    """delivered: share of awaited receipts that came, of 255."""
+    return 1 + airtime_ms * 255 / max(delivered, _DELIVERED_MIN)
+
+
+@dataclass
+class _Report:
+    """The last report of a member."""
+
+    node_id: bytes
+    time_ms: int
+    near: dict[int, Near]
+
+
+class MeshRoutes:
+    """The routes of one gateway; `report` is its `on_neighbours`. A part of the agent.
+
+    mesh: its `Mesh`, whose `routes` this object sets.
+    """
+
+    def __init__(self, mesh: Any) -> None:
+        self._mesh = mesh
+        self._reports: dict[int, _Report] = {}  # by short address, least recent first
+        self._bad: dict[tuple[int, int], int] = {}  # links of ways that failed -> until ms
+        self._sent: dict[str, bytes] = {}  # last confirmable message to each address
+        self._set: dict[int, list[int]] = {}  # the ways that were set here
+        self._is_due = False
+        self._next_ms = 0
+        self._seen: object = None  # what the ways were computed for
+
+    def report(self, member: Any, payload: bytes, now_ms: int) -> None:
+        """Take the report of a member. Raises `BadMessage`."""
+        near = read_report(payload)
+        address = member.address
+        near.pop(address, None)
+        self._reports.pop(address, None)
+        if len(self._reports) >= REPORTS_MAX:
+            del self._reports[next(iter(self._reports))]
+        self._reports[address] = _Report(bytes(member.node_id), now_ms, near)
+        self._is_due = True
+
+    def sending(self, address: str, datagram: bytes, now_ms: int) -> None:
+        """Note a datagram for a node in the mesh, before it is sent."""
+        is_confirmable = datagram[0] >> 4 & 3 == coap.CON
+        if not address.startswith("mesh:") or not is_confirmable:
+            return
+        is_repeated = self._sent.pop(address, None) == datagram
+        if len(self._sent) >= SENT_MAX:
+            del self._sent[next(iter(self._sent))]
+        self._sent[address] = datagram
+        if is_repeated:
+            self._failed(int(address[5:9], 16), now_ms)
+
+    def _failed(self, target: int, now_ms: int) -> None:
+        way = self._mesh.routes.get(target)
+        if not way:
+            return
+        nodes = [*way, target]
+        for i in range(len(way)):
+            link = _pair(nodes[i], nodes[i + 1])
+            self._bad.pop(link, None)
+            if len(self._bad) >= PENALTIES_MAX:
+                del self._bad[next(iter(self._bad))]
+            self._bad[link] = now_ms + PENALTY_MS
+        self.compute(now_ms)
+
+    # --- links and ways ---------------------------------------------------------------------------
+
+    def compute(self, now_ms: int) -> None:
+        """Set the ways of the mesh to what the reports say now."""
+        mesh = self._mesh
+        self._is_due, self._next_ms = False, now_ms + PAUSE_MS
+        self._seen = self._state()
+        routes = self._routes()
+        me = mesh.authority.me
+        if me is None or not routes:
+            return
+        kinds = -1
+        for route in routes:
+            kinds &= route[3]
+        trusted: dict[int, int] = {}
+
+        def may_relay(address: int) -> bool:
+            if address not in trusted:
+                trusted[address] = self._roles_of(address, now_ms)
+            return all(trusted[address] & route[2] for route in routes)
+
+        self._forget_old(now_ms)
+        links = self._links(me.address, kinds, now_ms)
+        found = cheapest(me.address, links, may_relay, min(route[4] for route in routes))
+        for address, way in list(mesh.routes.items()):
+            if self._set.get(address) == way or not all(map(may_relay, way)):
+                mesh.learn(address, None)
+        self._set = {}
+        for address, way in found.items():
+            # what a node has not reported is no better than the way of its last message
+            is_better = address in self._reports or address not in mesh.routes
+            if way and is_better and self._roles_of(address, now_ms):
+                self._set[address] = way
+                mesh.learn(address, way)
+
+    def _roles_of(self, address: int, now_ms: int) -> int:
+        """The roles of the member with a short address, 0 for none that is valid now."""
+        authority = self._mesh.authority
+        member = authority.peer_by(address=address)
+        try:
+            if member is not None:
+                authority.check_member(member, now_ms)
+                return int(authority.policy.roles_of(member))
+        except Rejection:
+            pass
+        return 0
+
+    def _routes(self) -> list[Any]:
+        policy = self._mesh.authority.policy
+        found = policy.routes if policy else ()
+        return [route for route in found if route[0] in (GOVERNANCE, MESSAGES)]
+
+    def _forget_old(self, now_ms: int) -> None:
+        authority = self._mesh.authority
+        for address, report in list(self._reports.items()):
+            member = authority.peer(report.node_id)
+            is_old = now_ms - report.time_ms >= REPORT_AGE_MS
+            if is_old or member is None or member.address != address:
+                del self._reports[address]
+        self._bad = {link: until for link, until in self._bad.items() if until > now_ms}
+
+    def _links(self, me: int, kinds: int, now_ms: int) -> dict[int, dict[int, float]]:
+        """The cost of each link that counts, in both directions."""
+        tables = {address: report.near for address, report in self._reports.items()}
+        tables[me] = self._own()
+        links: dict[int, dict[int, float]] = {}
+        for one, near in tables.items():
+            for other, entry in near.items():
+                if not kinds >> entry.kind & 1:
+                    continue
+                if other == me:
+                    # greeted with a nonce that came back: the gateway knows its own neighbours
+                    continue
+                back = tables.get(other, {})
+                cost = entry.cost
+                if one in back:
+                    cost = max(cost, back[one].cost)
+                elif one != me:
+                    if 0 < len(back) < REPORTED_MAX:
+                        continue
+                    cost *= ONE_SIDED
+                if _pair(one, other) in self._bad:
+                    cost *= PENALTY
+                for start, end in ((one, other), (other, one)):
+                    row = links.setdefault(start, {})
+                    row[end] = max(row.get(end, 0), cost)
+        return links
+
+    def _own(self) -> dict[int, Near]:
+        found: dict[int, Near] = {}
+        for one in self._mesh.neighbours:
+            if one.is_mutual:
+                link = self._mesh.links[one.link]
+                airtime_ms = link.airtime_us(_PROBE_BYTES) / 1000
+                near = Near(link.kind, _cost(airtime_ms, min(one.delivered, 255)), one.snr)
+                if one.address not in found or near.cost < found[one.address].cost:
+                    found[one.address] = near
+        return found
+
+    def _state(self) -> object:
+        mesh = self._mesh
+        near = sorted(one.address for one in mesh.neighbours if one.is_mutual)
+        return near, mesh.authority.policy, mesh.authority.me
+
+    # --- as a part of the agent -------------------------------------------------------------------
+
+    def receive(self, datagram: bytes, source: str, link: Any, now_ms: int) -> bool:
+        """False: no datagram is its own."""
+        return False
+
+    def tick(self, now_ms: int) -> Datagrams:
+        """Compute the ways if something has changed."""
+        if now_ms >= self._next_ms and (
+            self._is_due or now_ms >= self._next_ms + AGAIN_MS or self._state() != self._seen
+        ):
+            self.compute(now_ms)
+        return []
+
+    def next_ms(self, now_ms: int) -> int | None:
+        """Milliseconds until `tick` has something to do."""
+        wait_ms = 0 if self._is_due else AGAIN_MS
+        return max(0, self._next_ms + wait_ms - now_ms)
+
+
+def _pair(one: int, other: int) -> tuple[int, int]:
+    return min(one, other), max(one, other)
