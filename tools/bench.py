@@ -15,7 +15,16 @@ from pathlib import Path
 
 import build_mpy
 from device_files import ROOT
-from measure import flooding, fragmenting, governing, groupkey, interpreters, sizes
+from measure import (
+    flooding,
+    fragmenting,
+    governing,
+    groupkey,
+    interpreters,
+    joining,
+    relaying,
+    sizes,
+)
 from measure.row import Row
 from rich import box
 from rich.console import Console
@@ -59,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument(
-        "--only", choices=("bytes", "times", "heap", "floods", "group", "governors")
+        "--only", choices=("bytes", "times", "heap", "floods", "group", "mesh", "governors")
     )
     parser.add_argument("--check", action="store_true", help="exit with 1 if a goal is missed")
     options = parser.parse_args()
@@ -75,6 +84,7 @@ def main() -> None:
             "heap": lambda: [*interpreters.measure_heap(tree), *fragmenting.measure(tree)],
             "floods": lambda: flooding.measure(build_mpy.find_micropython(), tree),
             "group": groupkey.measure,
+            "mesh": lambda: [*joining.measure(), *relaying.measure()],
             "governors": lambda: governing.measure(tree),
         }
         for part, measure in parts.items():

@@ -89,8 +89,9 @@ def nebula_bytes() -> int:
 
 
 _RETICULUM = """
-import json, os, sys
+import json, os, sys, time
 import RNS
+from RNS.vendor import umsgpack
 RNS.Reticulum(configdir=sys.argv[1], loglevel=0)
 identity = RNS.Identity()
 inward = RNS.Destination(identity, RNS.Destination.IN, RNS.Destination.SINGLE, "writ", "bench")
@@ -116,13 +117,23 @@ link = RNS.Link(outward)
 request = arrive(inward)
 RNS.Link.validate_request(inward, request.data, request)
 link.validate_proof(arrive(link))
-print(json.dumps([len(announce.raw), sum(len(packet.raw) for packet in sent)]), flush=True)
+def protected(context, fields):
+    packet = RNS.Packet(link, umsgpack.packb(fields), context=context)
+    packet.destination = link
+    packet.pack()
+    return packet
+number = RNS.Identity.truncated_hash(b"request")
+question = protected(RNS.Packet.REQUEST, [time.time(), RNS.Identity.truncated_hash(b"temp"), None])
+answer = protected(RNS.Packet.RESPONSE, [number, b"21.5"])
+print(json.dumps([len(packet.raw) for packet in [announce, *sent, question, answer]]), flush=True)
 os._exit(0)
 """
 
 
-def reticulum_bytes() -> tuple[int, int] | None:
-    """(announce, link establishment of three packets) of Reticulum, without any interface."""
+def reticulum_packets() -> list[int] | None:
+    """Bytes of Reticulum's packets, without any interface: an announce, the three of a link, and
+    a request over it with its response.
+    """
     with tempfile.TemporaryDirectory() as folder:
         text = "[reticulum]\n enable_transport = No\n share_instance = No\n[interfaces]\n"
         Path(folder, "config").write_text(text)
@@ -132,5 +143,11 @@ def reticulum_bytes() -> tuple[int, int] | None:
         )
     if done.returncode:
         return None
-    announce, link = json.loads(done.stdout.splitlines()[-1])
-    return announce, link
+    found: list[int] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def reticulum_bytes() -> tuple[int, int] | None:
+    """(announce, link establishment of three packets) of Reticulum."""
+    packets = reticulum_packets()
+    return (packets[0], sum(packets[1:4])) if packets else None

@@ -41,11 +41,13 @@ class _Window:
         # free the buckets that are older than the window
         buckets = self._buckets
         number = (now_ms + self._shift_ms) // self._bucket_ms
+        if number <= self._newest:
+            return
         for i in range(min(number - self._newest, len(buckets))):
             at = (number - i) % len(buckets)
             self.used_us -= buckets[at]
             buckets[at] = 0
-        self._newest = max(number, self._newest)
+        self._newest = number
 
     def add(self, now_ms, airtime_us):
         self.advance(now_ms)

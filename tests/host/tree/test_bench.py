@@ -53,4 +53,6 @@ def test_a_missed_goal_fails_only_where_it_is_checked(
 
 
 def test_a_share_has_a_least_value() -> None:
-    assert Row("share.reads", 96, "%", 95).holds() and not Row("share.reads", 94, "%", 95).holds()
+    for unit in ("%", "/s"):
+        assert Row("share.reads", 96, unit, 95).holds()
+        assert not Row("share.reads", 94, unit, 95).holds()

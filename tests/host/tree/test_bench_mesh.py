@@ -1,0 +1,27 @@
+"""The rows of the mesh in the bench: what they count."""
+
+import pytest
+from measure import joining, peers, relaying
+
+from writ.mesh.airtime import time_on_air_us
+
+
+def test_a_read_of_a_neighbour_takes_three_frames() -> None:
+    assert [len(item[2]) for item in joining.read()] == [38, 38, 16]
+
+
+@pytest.mark.parametrize(("is_blank", "goal"), [(False, 1.5), (True, 4.0)])
+def test_joining_takes_little_more_than_a_link_of_reticulum(is_blank: bool, goal: float) -> None:
+    packets = peers.reticulum_packets()
+    if packets is None:
+        pytest.skip("no Reticulum here")
+    beside_us = sum(time_on_air_us(size, 7) for size in packets[:4])
+    # frames may collide: the better of three
+    took_us = min(sum(item[3] for item in joining.join(7, is_blank)) for _ in range(3))
+    assert took_us <= goal * beside_us
+
+
+def test_the_relay_forwards_what_it_is_timed_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relaying, "MESSAGES", 200)
+    monkeypatch.setattr(relaying, "ROUNDS", 1)
+    assert relaying.relay() > 0
