@@ -79,7 +79,11 @@ def _not_passed(error: PassedOn, found: Rejection | None, name: str | None) -> E
         advice = "See its log. Only writ node run and writ bridge run pass requests on."
         return HostError(f"the gateway {error.via} does not pass requests {to}", advice)
     if isinstance(found, TimedOut):
-        return NotReachable(f"no answer from {name or 'the node'} behind the gateway {error.via}")
+        return NotReachable(
+            f"no answer from {name or 'the node'} behind the gateway {error.via}",
+            "It may be asleep: try again after its next report. Else examine the relays between:"
+            " writ status of each.",
+        )
     message = f"the gateway {error.via} passes nothing {to}: {rejection_text(found)}"
     return RefusedByNode(message, advice_for(found), type(found).__name__, found.code)
 

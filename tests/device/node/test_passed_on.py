@@ -33,6 +33,19 @@ def test_a_member_behind_a_gateway_leaves_no_address():
     assert session.address is None
 
 
+def test_a_node_without_a_proxy_passes_nothing_on():
+    node = load({})
+    call = Call(node, vectors_node.GATEWAY)
+    call.start()
+    call.request(coap.GET)
+    message = coap.Message(coap.CON, coap.POST, payload=b"x")
+    message.add_path("writ/mesh")
+    sealed, binding = call.context.protect_request(message)
+    (found,) = call.send(sealed)
+    inner, _ = call.context.unprotect_response(found, binding)
+    assert (inner.code, inner.payload) == (coap.FORBIDDEN, b"40 NotAllowed")
+
+
 def test_a_proxy_answers_in_a_separate_response():
     node = load({})
     call = Call(node, vectors_node.GATEWAY)
