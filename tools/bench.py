@@ -20,6 +20,7 @@ from measure import (
     fragmenting,
     governing,
     groupkey,
+    heap_mesh,
     interpreters,
     joining,
     relaying,
@@ -81,7 +82,11 @@ def main() -> None:
         parts: dict[str, Callable[[], list[Row]]] = {
             "bytes": sizes.measure,
             "times": lambda: interpreters.measure_times(tree),
-            "heap": lambda: [*interpreters.measure_heap(tree), *fragmenting.measure(tree)],
+            "heap": lambda: [
+                *interpreters.measure_heap(tree),
+                *fragmenting.measure(tree),
+                *heap_mesh.measure(tree),
+            ],
             "floods": lambda: flooding.measure(build_mpy.find_micropython(), tree),
             "group": groupkey.measure,
             "mesh": lambda: [*joining.measure(), *relaying.measure()],

@@ -1,7 +1,10 @@
 """The rows of the mesh in the bench: what they count."""
 
+from pathlib import Path
+
+import build_mpy
 import pytest
-from measure import joining, peers, relaying
+from measure import heap_mesh, joining, peers, relaying
 
 from writ.mesh.airtime import time_on_air_us
 
@@ -25,3 +28,14 @@ def test_the_relay_forwards_what_it_is_timed_for(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(relaying, "MESSAGES", 200)
     monkeypatch.setattr(relaying, "ROUNDS", 1)
     assert relaying.relay() > 0
+
+
+@pytest.mark.slow
+def test_a_device_joins_over_an_emulated_modem_in_the_largest_heap(tmp_path: Path) -> None:
+    if build_mpy.find_micropython() is None or build_mpy.find_compiler() is None:
+        pytest.skip("no micropython or no mpy-cross here")
+    build_mpy.build(tmp_path)
+    figures = heap_mesh.try_heap(tmp_path, heap_mesh.HIGH)
+    assert figures and figures["epoch"] == 1
+    # a heap that does not hold the idle device is too small
+    assert heap_mesh.try_heap(tmp_path, figures["idle"]) is None
