@@ -99,10 +99,11 @@ class Node(Core):
         if self.link is None:
             self.link = self.open_link()
             if self.config.get("links"):
-                from .framelinks import start
+                from .startup import start_frames
 
                 # the UDP link and the frame links as one; the mesh takes part in each tick
-                self.link = start(self, self._lan)
+                self.link = start_frames(self, self._lan)
+                unload("startup")
 
     def open_link(self):
         """The UDP link of this node. Raises `OSError`."""
@@ -311,6 +312,18 @@ class Node(Core):
         self._running = True
         while self._running:
             self.step()
+
+    def sleep(self, seconds=None):
+        """Finish what is under way, tell the parent in the mesh, and sleep (sleep.py).
+
+        seconds: config.json's "sleep_s" if absent, which it must not exceed. Raises `UsageError`.
+        """
+        from .sleep import sleep
+
+        try:
+            sleep(self, seconds)
+        finally:
+            unload("sleep")
 
     def stop(self):
         """Let `run` return after its current step."""

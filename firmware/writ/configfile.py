@@ -9,6 +9,7 @@ from . import compat
 from .authority.capsule import SCOPE_ID_BYTES, check_name
 from .compat import MICROPYTHON, open_private
 from .errors import Rejection, UsageError
+from .limits import SLEEP_S_MAX
 from .link.udp import is_numeric, split
 
 
@@ -86,6 +87,11 @@ def _check_days(value):
         raise ValueError
 
 
+def _check_sleep(value):
+    if type(value) is not int or not 0 <= value <= SLEEP_S_MAX:
+        raise ValueError
+
+
 _ADDRESSES = 'a list of "IP-ADDRESS:PORT"'
 # All fields: (check, what the value must be). A check raises what `check_config` catches. The
 # commands of a host check by this table, too
@@ -99,6 +105,7 @@ CHECKS = {
     "renew_days": (_check_days, "a number of days, 0 for never"),
     "links": (_check_links, "a list of links (docs/wire.md)"),
     "mesh_gateway": (_check_flag, "true or false"),
+    "sleep_s": (_check_sleep, "a number of seconds, at most a day, 0 for never"),
     "oscore": (_check_contexts, "a list of preshared contexts (docs/wire.md)"),
 }
 

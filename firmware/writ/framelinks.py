@@ -12,7 +12,6 @@ from .authority.capsule import node_id
 from .compat import const, unload
 from .errors import Rejection
 from .limits import DATAGRAMS_A_STEP, PAUSE_MS, PAUSE_MS_MAX
-from .link.both import BothLinks
 from .mesh.linkkey import KEY_BYTES, LinkKeys
 from .mesh.mesh import Mesh
 from .mesh.routing import NO_RANK
@@ -43,15 +42,18 @@ class FrameLinks:
 
     is_gateway: whether this node makes the link key, and others reach hosts by it. Addresses are
     those of mesh/mesh.py. on_defect: called with (error, source, frame) for what no frame should
-    raise; None: the first one of a kind is printed.
+    raise; None: the first one of a kind is printed. sleep_s: the longest sleep, 0 for none;
+    sleeper: the `Sleeper` while it is about to sleep; shown: (gateway, parent) of its way.
     """
 
-    def __init__(self, node, links, is_gateway=False, on_defect=None):
+    def __init__(self, node, links, is_gateway=False, on_defect=None, sleep_s=0):
         self.node = node
+        self.sleep_s = sleep_s
+        self.sleeper = self.shown = None
         self._is_gateway = is_gateway
         self.links = links
         self.keys = node.link_keys = LinkKeys(node.store)
-        self.mesh = Mesh(node.authority, self.keys, links, node.count, is_gateway)
+        self.mesh = Mesh(node.authority, self.keys, links, node.count, is_gateway, sleep_s > 0)
         self.keys.welcome = self._welcome
         node.mesh_report = self._report
         node.exchanges.timeout_of = self._timeout_ms
@@ -77,7 +79,9 @@ class FrameLinks:
         # of the first transmission of a CoAP message; None for an address of another link
         if not self.is_own(address):
             return None
-        return _ROUND_TRIPS * self.mesh.patience_ms()
+        # a node that sleeps is asked again after each of its sleeps
+        sleep_s = self.node.sleepers.get(int(address[5:9], 16), 0)
+        return _ROUND_TRIPS * self.mesh.patience_ms() + 1000 * sleep_s
 
     def _report(self, now_ms):
         from .mesh.report import report
@@ -131,6 +135,9 @@ class FrameLinks:
                     raise
                 except Exception as error:  # noqa: BLE001 - one frame must not end a node
                     self._defect(error, number, got[0] if got else b"")
+        sleeper = self.sleeper
+        for data, _ in found if sleeper else ():
+            sleeper.heard(data, now_ms)
         return found
 
     def _defect(self, error, number, frame):
@@ -140,6 +147,10 @@ class FrameLinks:
             self._on_defect(error, source, frame)
         elif self.node.counters[type(error).__name__] == 1:
             print("bug in writ: " + repr(error) + ", " + source + ", " + frame.hex())
+
+    def is_asking(self, now_ms):
+        """Whether a request of the mesh is under way or due."""
+        return self.mesh.missing or self._next_request(now_ms) is not None
 
     def tick(self, now_ms):
         """Send what is due on the links. []: no datagram is for another link."""
@@ -158,6 +169,8 @@ class FrameLinks:
         for address, data in self._requests(now_ms):
             # before the receipts, which it may carry
             mesh.send(address, data, now_ms)
+        if self.sleeper:
+            self.sleeper.tick(now_ms)
         self._is_busy = False
         for number in range(len(self.links)):
             link = self.links[number]
@@ -297,6 +310,9 @@ class FrameLinks:
         if address[:5] == "join:":
             # so that the neighbour knows which frames of this node are fresh
             query = ("f=%x" % self.keys.next_counter(),)
+        elif self.sleep_s and path == "/neighbours":
+            # the gateway waits longer for a node that sleeps
+            query = ("s=%d" % self.sleep_s,)
         call = Call(address, wanted, method, PREFIX + path, query, payload, None, function)
         introduced = self.node.introduced
         if address == self._giver:
@@ -384,6 +400,10 @@ class FrameLinks:
         self._asked = None
         self._wait(is_success)
 
+    def lose_way(self):
+        """End the request under way: this node has no parent any more."""
+        self._end(True)
+
     def _wait(self, is_success):
         if is_success:
             self._pause_ms = PAUSE_MS
@@ -428,23 +448,3 @@ class FrameLinks:
 
         unload("mesh.nearby")
         return end(self.mesh, self._reports, answer, self.node.now_ms)
-
-
-def start(node, parts):
-    """The link of an agent whose config.json has "links": `BothLinks`. Raises `UsageError`.
-
-    parts: what takes part in each tick of the agent; the `FrameLinks` is added, and is
-    `node.frames`.
-    """
-    links = []
-    for entry in node.config["links"]:
-        # loaded for nodes with such links only
-        from .link.links import open_link
-
-        links.append(open_link(entry))
-    unload("link.links")
-    unload("link.modems")
-    on_defect = getattr(node, "on_defect", None)
-    node.frames = FrameLinks(node, links, node.config.get("mesh_gateway", False), on_defect)
-    parts.append(node.frames)
-    return BothLinks(node.frames, node.link, node.clock)

@@ -221,6 +221,9 @@ WINDOWS_MISSED_MAX = 3
 SLEEP_S_MAX = 86400
 # Neighbours in a report to the gateway: 7 bytes each, so that it fits one message.
 REPORTED_MAX = 16
+# How long a node that wants to sleep stays awake at most, for what it sends and is to get: joining
+# over a slow link takes minutes, and a node without neighbours must not empty its battery.
+AWAKE_S_MAX = 300
 # Parents of a node: the one in use and those that take over.
 PARENTS_MAX = 3
 # Nodes that join, of which the link is remembered, and neighbours that a joining node has heard.

@@ -69,3 +69,27 @@ def mend(node):
         except StoreFailed as error:
             # the record is in force, and one slot has it
             node.count(error)
+
+
+def start_frames(node, parts):
+    """The link of an agent whose config.json has "links": `BothLinks`. Raises `UsageError`.
+
+    parts: what takes part in each tick of the agent; the `FrameLinks` is added, and is
+    `node.frames`.
+    """
+    # loaded for nodes with such links only
+    from .framelinks import FrameLinks
+    from .link.both import BothLinks
+    from .link.links import open_link as open_frame_link
+
+    links = []
+    for entry in node.config["links"]:
+        links.append(open_frame_link(entry))
+    unload("link.links")
+    unload("link.modems")
+    on_defect = getattr(node, "on_defect", None)
+    sleep_s = node.config.get("sleep_s", 0)
+    is_gateway = node.config.get("mesh_gateway", False)
+    node.frames = FrameLinks(node, links, is_gateway, on_defect, sleep_s)
+    parts.append(node.frames)
+    return BothLinks(node.frames, node.link, node.clock)

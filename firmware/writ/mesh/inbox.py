@@ -247,7 +247,10 @@ class Inbox:
                 raise UnknownNeighbour()
             self._check(route, link, frame, now_ms)
             self._heard(neighbour, frame, counter, snr, now_ms)
-            self._polled(link, frame, content, now_ms)
+            # loaded for nodes with children that sleep
+            from .mailbox import polled
+
+            polled(self._mesh, link, frame, content, now_ms)
             return
         if kind != HELLO or len(content) < HELLO_BYTES:
             raise BadFrame()
@@ -258,18 +261,6 @@ class Inbox:
         self._mesh.join.is_stale = self._mesh.join.is_stale and content[0] == NO_RANK
         is_same_epoch = frame.epoch == self._authority.epoch & 255
         self._mesh.routing.heard(neighbour, content, is_same_epoch, now_ms)
-
-    def _polled(self, link, frame, content, now_ms):
-        # a child listens: its receipt says how many messages follow
-        mailbox = self._outbox.mailbox
-        if mailbox is None:
-            # loaded for nodes with sleeping children
-            from .mailbox import Mailbox
-
-            mailbox = self._outbox.mailbox = Mailbox(self._mesh)
-        count = mailbox.polled(link, frame, content, now_ms)
-        receipt = frame.counter.to_bytes(2, "big") + bytes((count,))
-        self._outbox.acknowledge(link, frame, receipt)
 
     # --- greetings --------------------------------------------------------------------------------
 

@@ -221,3 +221,15 @@ class Mailbox:
                     need_ms = self._need_ms(child, child.waiting[0][2])
                     times.append(0 if now_ms + need_ms <= child.until_ms else need_ms)
         return max(0, min(times)) if times else None
+
+
+def polled(mesh, link, frame, content, now_ms):
+    """Answer the POLL of a child: the receipt says how many messages follow.
+
+    The `Mailbox` of the node is made for the first one. Raises as `Mailbox.polled`.
+    """
+    outbox = mesh.outbox
+    if outbox.mailbox is None:
+        outbox.mailbox = Mailbox(mesh)
+    count = outbox.mailbox.polled(link, frame, content, now_ms)
+    outbox.acknowledge(link, frame, frame.counter.to_bytes(2, "big") + bytes((count,)))

@@ -322,7 +322,7 @@ class Mesh:
         if candidate and not self.outbox.transfers.to(candidate.link, candidate.address):
             head = GOVERNANCE, LOCAL, 0, None
             self.outbox.queue(candidate.link, candidate.address, head, 0, None)
-        is_due = routing.is_hello_due(now_ms)
+        is_due = not self.is_leaf and routing.trickle.is_due(now_ms)
         is_solicited = self._solicited_ms is not None and now_ms >= self._solicited_ms
         if is_due or is_solicited:
             self._solicited_ms = None

@@ -279,10 +279,6 @@ class Outbox:
         neighbour = self._neighbours.find(transfer.link, transfer.receiver)
         return transfer.parts if neighbour and neighbour.is_mutual else transfer.greeting
 
-    def is_empty(self):
-        """Whether no frame and no message waits."""
-        return not (len(self.transfers) or [queue for queue in self._queues if queue])
-
     def next_ms(self, now_ms):
         """Milliseconds until `outgoing` has something new, or None for never."""
         times = []

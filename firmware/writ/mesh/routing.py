@@ -175,10 +175,6 @@ class Routing:
             self._alone_ms = now_ms
             self.trickle.reset(now_ms)
 
-    def is_hello_due(self, now_ms):
-        """Whether to say HELLO now, as `Trickle.is_due`."""
-        return not self.is_leaf and self.trickle.is_due(now_ms)
-
     def lost(self, neighbour, now_ms):
         """Give up a neighbour that acknowledges nothing."""
         neighbour.rank = NO_RANK

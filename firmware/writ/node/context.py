@@ -43,6 +43,7 @@ class NodeContext:
         # of a gateway on a host: takes (member, report of its neighbours, now_ms)
         self.on_neighbours = None
         self.mesh_report = None  # of a node with frame links: now_ms -> what writ/status says of it
+        self.sleepers = {}  # short address of a member that sleeps -> seconds, at most
         self.addresses = {}  # node id -> address of the member's last authentic message
         self.introduced = {}  # node id -> the own `Member` that this node has
         self._deferred = []  # (function, arguments, tries) of `later`
@@ -58,6 +59,10 @@ class NodeContext:
         A few times if the heap is full.
         """
         self._deferred.append((function, args, 0))
+
+    def is_idle(self):
+        """Whether no message waits for an answer, and nothing is put off."""
+        return not self._deferred and self.exchanges.is_idle()
 
     def tell(self, on_answer, answer, now_ms=None):
         """Call an app's function with an `Answer`: again in the next tick if the heap is full."""

@@ -6,7 +6,7 @@ Sans-IO.
 
 from .. import cbor
 from ..authority import capsule
-from ..compat import const
+from ..compat import const, unload
 from ..errors import AlreadyKnown, EpochGap, Forked, NotFound, Rejection, WrongPrevious
 from ..limits import CLAIMANTS_MAX, PULL_TRIES_MAX
 from ..wire import coap
@@ -96,6 +96,12 @@ class Sync:
 
     def _take_report(self, request, now_ms):
         # of the neighbours of a node in the mesh; it gets a beacon if it has an older one
+        self._context.sleepers.pop(request.peer.address, None)
+        if request.query:
+            from .sleepers import note_sleep
+
+            note_sleep(self._context.sleepers, request)
+            unload("node.sleepers")
         if self._context.on_neighbours:
             self._context.on_neighbours(request.peer, request.payload, now_ms)
         beacon = self._context.authority.beacon

@@ -108,7 +108,9 @@ class Exchanges:
         datagram = self._encode(message)
         entry = message.is_request() and self.pending.get((address, message.token))
         if entry:
-            entry[1] = now_ms + _EXCHANGE_LIFETIME_MS
+            # of a slow link, or of a peer that sleeps: until after the third time-out
+            longest_ms = 4 * self._timeout_ms(address)
+            entry[1] = now_ms + max(_EXCHANGE_LIFETIME_MS, longest_ms)
         if message.type != CON:
             sent = _Sent(message, address, None, now_ms)
             sent.count = 1
@@ -130,9 +132,16 @@ class Exchanges:
         """Whether a CON to this address is unacknowledged: another one would have to wait."""
         return any([sent.address == address for sent in self._confirmable])
 
+    def is_idle(self):
+        """Whether no CON waits for its ACK or its answer."""
+        return not (self._confirmable or self.failed)
+
+    def _timeout_ms(self, address):
+        return (self.timeout_of and self.timeout_of(address)) or _ACK_TIMEOUT_MS
+
     def _transmit(self, sent, now_ms):
         if not sent.count:
-            timeout_ms = (self.timeout_of and self.timeout_of(sent.address)) or _ACK_TIMEOUT_MS
+            timeout_ms = self._timeout_ms(sent.address)
             sent.timeout_ms = timeout_ms + (timeout_ms * self._random(1)[0] >> 9)
         sent.due_ms = now_ms + (sent.timeout_ms << sent.count)
         sent.count += 1

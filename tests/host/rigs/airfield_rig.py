@@ -64,6 +64,7 @@ class AirField:
         self.nodes = {}
         self.frames = {}
         self.cut = set()
+        self.asleep = set()  # names of nodes that hear and do nothing
         self.sent = []  # (now_ms, name, frame)
         self.loss = loss
         self.mtu, self.byte_us = mtu, byte_us
@@ -82,7 +83,15 @@ class AirField:
         return self.policy
 
     def node(
-        self, name, number, roles=SENSOR, is_gateway=False, is_blank=False, flash=None, link=None
+        self,
+        name,
+        number,
+        roles=SENSOR,
+        is_gateway=False,
+        is_blank=False,
+        flash=None,
+        link=None,
+        sleep_s=0,
     ):
         """Start a node; is_blank: it has its key and its scope's id only; link: else a `Radio`."""
         node = Node(Store(flash or MemoryFlash()), node_rig.private(name), name, signer.scope())
@@ -94,7 +103,7 @@ class AirField:
         node.resource("temp")(lambda request: b"21.5")
         self.nodes[name] = node
         link = link or Radio(self, name, self.mtu, self.byte_us)
-        self.frames[name] = FrameLinks(node, [link], is_gateway)
+        self.frames[name] = FrameLinks(node, [link], is_gateway, sleep_s=sleep_s)
         return node
 
     def line(self, *names):
@@ -118,11 +127,13 @@ class AirField:
         for entry in [entry for entry in self._due if entry[0] <= self.now_ms]:
             self._due.remove(entry)
             for other, frames in self.frames.items():
-                if other == entry[1] or (other, entry[1]) in self.cut:
+                if other == entry[1] or other in self.asleep or (other, entry[1]) in self.cut:
                     continue
                 if self._random.random() >= self.loss:
                     frames.links[0].inbox.append((entry[2], 5))
         for name, node in self.nodes.items():
+            if name in self.asleep:
+                continue
             frames = self.frames[name]
             for data, address in frames.poll(self.now_ms):
                 self.send(name, node.receive(data, address, self.now_ms))

@@ -70,6 +70,11 @@ def blob(request):
 for number in range(5):
     node.resource("level/%d" % number)(lambda request: b"full")
 
+if node.config.get("sleep_s"):
+    node.announce()
+while node.config.get("sleep_s"):
+    node.sleep()
+    print("awake")
 node.run()
 """
 

@@ -43,7 +43,7 @@ HOST_STANDARD = {("writ.compat", "fcntl")}
 ROOT_MODULES = {
     "base": ("aes", "compat", "errors", "limits"),
     "cbor": ("cbor",),
-    "agent": ("writ", "agent", "configfile", "framelinks", "startup", "main"),
+    "agent": ("writ", "agent", "configfile", "framelinks", "sleep", "sleeper", "startup", "main"),
 }
 MAY_IMPORT = {
     "base": (),

@@ -122,3 +122,30 @@ def test_a_device_is_read_over_a_serial_line(field: Field, cable: Cable, interpr
     assert isinstance(refused.rejection, Rejection)
     assert "Revoked" in (type(refused.rejection).__name__, *gate.counters)
     gate.close()
+
+
+@pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
+def test_a_device_that_sleeps_is_read(field: Field, cable: Cable, interpreter: str) -> None:
+    if interpreter not in commands(field._tree):
+        pytest.skip("no micropython here")
+    gate = gateway(field, cable)
+    device = field.device(
+        "soil",
+        interpreter=interpreter,
+        links=[{"kind": "serial", "port": str(cable.paths[1])}],
+        sleep_s=3,
+    )
+    mesh = gate.frames.mesh  # type: ignore[attr-defined]
+    until(gate, lambda: mesh.outbox.mailbox and "awake" in device.output)
+    (neighbour,) = mesh.neighbours
+    address = f"mesh:{neighbour.address:04x}"
+    for _ in range(2):
+        # it arrives while the device sleeps, and waits
+        until(gate, lambda: mesh.outbox.next_ms(0) is None)
+        answer = gate.call(address, "temp")
+        assert (answer.code, answer.payload[:3]) == (coap.CONTENT, b"21.")
+    # a policy is pulled in the next window
+    gate.authority.receive(field.scope.enact([[OPERATOR, SENSOR, "note", GET]]), gate.now_ms)
+    until(gate, lambda: gate.say(address, "temp") == "NotAllowed")
+    assert "awake" in device.output and "NoRoute" not in gate.counters
+    gate.close()
