@@ -3,7 +3,8 @@
 import pytest
 from airfield_rig import RELAY, AirField
 
-from writ.limits import AWAKE_S_MAX
+from writ.limits import AWAKE_S_MAX, SLEEPERS_MAX
+from writ.node.sleepers import note_sleep
 from writ.sleeper import Sleeper
 from writ.wire import coap
 
@@ -152,3 +153,22 @@ def test_a_node_without_neighbours_sleeps_nevertheless(field: AirField) -> None:
     doze(field, "soil")
     field.asleep |= {"gate", "hill"}
     assert 200000 < settle(field, "soil") <= 301000
+
+
+class Report:
+    """What `note_sleep` reads of a request."""
+
+    def __init__(self, address: int, *query: str) -> None:
+        self.peer = self
+        self.address = address
+        self.query = query
+
+
+def test_members_that_say_that_they_sleep_are_bounded() -> None:
+    sleepers: dict[int, int] = {}
+    for query in ("s=", "s=0", "s=86401", "s=-1", "s=1e3", "s=\u0663", "s=0000001", "t=5"):
+        note_sleep(sleepers, Report(1, query))
+    assert sleepers == {}
+    for address in range(1, SLEEPERS_MAX + 10):
+        note_sleep(sleepers, Report(address, "s=900"))
+    assert len(sleepers) == SLEEPERS_MAX and set(sleepers.values()) == {900}
