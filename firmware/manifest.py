@@ -67,6 +67,7 @@ package(  # noqa: F821
         "mesh/poll.py",
         "mesh/report.py",
         "mesh/routing.py",
+        "mesh/spread.py",
         "mesh/transfer.py",
         "mesh/way.py",
         "mesh/welcome.py",

@@ -205,6 +205,8 @@ DOUBTS_MAX = 3
 # Greetings that are answered: a burst, and the ms until one more is.
 GREETING_BURST = 4
 GREETING_REFILL_MS = 2000
+# Neighbours that took part in a broadcast capsule that was refused.
+SPREADERS_MAX = 4
 # Relays in a source route: hops of a route class are 4 bits.
 HOPS_MAX = 15
 # Source routes that a gateway knows.

@@ -133,8 +133,11 @@ class Sender:
         return max(0, min(self._due_ms, self._end_ms) - now_ms)
 
 
-class _Message:
-    """A message under way, or complete: then it holds no tiles."""
+class Partial:
+    """A message of `count` tiles (1..32) under way, or complete: then it holds no tiles.
+
+    missing: bitmap of the tiles that are not here.
+    """
 
     def __init__(self, number, count):
         self.number = number
@@ -198,7 +201,7 @@ class Reassembly:
     def __init__(self, timeout_ms, size=REASSEMBLIES_MAX):
         self._timeout_ms = timeout_ms
         self._size = size
-        # source -> _Message: one under way, and the last complete one
+        # source -> Partial: one under way, and the last complete one
         self._messages = {}
         self._complete = {}
 
@@ -226,7 +229,7 @@ class Reassembly:
         if message is None and len(self._messages) >= self._size:
             raise TableFull()
         if message is None or message.number != number:
-            message = _Message(number, count)
+            message = Partial(number, count)
         elif message.count != count:
             raise BadMessage()
         is_new = message.put(index, payload[2:])

@@ -42,7 +42,7 @@ from .frame import (
 )
 from .neighbour import ANSWER, GREET, NONCE_BYTES, PROOF
 from .permit import GOVERNANCE
-from .routing import HELLO, HELLO_BYTES, NO_RANK, POLL
+from .routing import HELLO, HELLO_BYTES, NO_RANK, PART, POLL, WANT
 
 _CONTROL_HEAD = const(3)
 _GREET_AGAIN_MS = const(600000)
@@ -205,10 +205,9 @@ class Inbox:
         if self._outbox.mailbox:
             self._outbox.mailbox.heard(neighbour.address, now_ms)
         neighbour.epoch = frame.epoch
-        newer = self._mesh.newer
-        if 0 < (frame.epoch - self._authority.epoch) & 255 < 128:
-            if neighbour.address in newer or len(newer) < NEIGHBOURS_MAX:
-                newer[neighbour.address] = frame.epoch
+        is_news = frame.epoch != self._authority.epoch & 255
+        if is_news or (frame.kind == CONTROL and frame.payload[0] >= WANT):
+            self._mesh.load_spread().heard(neighbour, frame, now_ms)
 
     def _check(self, route, link, frame, now_ms):
         # raise unless the policy allows this frame to come here
@@ -252,12 +251,19 @@ class Inbox:
 
             polled(self._mesh, link, frame, content, now_ms)
             return
-        if kind != HELLO or len(content) < HELLO_BYTES:
+        if kind not in (HELLO, WANT, PART) or (kind == HELLO and len(content) < HELLO_BYTES):
             raise BadFrame()
-        self._check(route, link, frame, now_ms)
+        try:
+            self._permit.check(route, frame, frame.transmitter, self._mesh.links[link].kind, now_ms)
+        except UnknownOrigin:
+            # a capsule proves itself, and a hundred neighbours need not ask for that of its bearer
+            if kind == HELLO:
+                self.request_capsule(frame.transmitter, frame.transmitter)
         # its sender may be a recording: a parent is greeted first
         neighbour = neighbour or self._neighbours.add(link, frame.transmitter)
         self._heard(neighbour, frame, counter, snr, now_ms)
+        if kind != HELLO:
+            return
         self._mesh.join.is_stale = self._mesh.join.is_stale and content[0] == NO_RANK
         is_same_epoch = frame.epoch == self._authority.epoch & 255
         self._mesh.routing.heard(neighbour, content, is_same_epoch, now_ms)

@@ -8,7 +8,7 @@ neighbour in the join class: a node without link key, or one that such a node as
 datagrams to the node and frames to the links.
 """
 
-from ..compat import const, random_bytes
+from ..compat import const, random_bytes, unload
 from ..errors import (
     BadMessage,
     NoRoute,
@@ -54,8 +54,8 @@ class Mesh:
     as a node that sleeps.
 
     missing: [(address of a neighbour, short address)]: member capsules to ask that neighbour for;
-    newer: {short address: epoch's low 8 bits} of neighbours whose epoch is newer; routes: {short
-    address: [short addresses of the relays to it]} of a gateway.
+    newer: {short address: epoch's low 8 bits} of neighbours to pull a newer epoch from; routes:
+    {short address: [short addresses of the relays to it]} of a gateway.
     """
 
     def __init__(self, authority, keys, links, count, is_gateway=False, is_leaf=False):
@@ -77,6 +77,8 @@ class Mesh:
         longest_ms = _LONGEST_ARRIVAL * max([patience_ms(link) for link in links])
         self.inbox = Inbox(self, longest_ms)
         self.join = Join(self, longest_ms)
+        self._spread = None  # loaded while epochs differ
+        self._epoch = authority.epoch  # the one that neighbours were told of
         self._prepare(0)
 
     def receive(self, link, data, snr, now_ms):
@@ -317,6 +319,8 @@ class Mesh:
         if self.outbox.mailbox:
             self.outbox.mailbox.tick(now_ms)
         routing = self.routing
+        if self._spread or self._epoch != self.authority.epoch:
+            self._tick_spread(now_ms)
         routing.choose(now_ms)
         candidate = routing.candidate
         if candidate and not self.outbox.transfers.to(candidate.link, candidate.address):
@@ -333,6 +337,23 @@ class Mesh:
                 self.outbox.send_first(
                     link, GOVERNANCE, CONTROL, BROADCAST, hello, is_solicited=not is_due
                 )
+
+    def load_spread(self):
+        """The `Spread` of this node: made when epochs differ, and forgotten up to an hour later."""
+        if self._spread is None:
+            from .spread import Spread
+
+            self._spread = Spread(self, self._epoch)
+        return self._spread
+
+    def _tick_spread(self, now_ms):
+        spread = self.load_spread()
+        self._epoch = self.authority.epoch
+        if spread.is_idle(now_ms):
+            self._spread = None
+            unload("mesh.spread")
+            return
+        spread.tick(now_ms)
 
     def solicited(self, now_ms):
         """Say HELLO soon, for a node without a key. A stranger may ask: it is one HELLO, out of the
@@ -366,6 +387,10 @@ class Mesh:
             times.append(self.routing.next_ms(now_ms))
             if self.outbox.mailbox:
                 times.append(self.outbox.mailbox.next_ms(now_ms))
+            if self._epoch != self.authority.epoch:
+                return 0
+            if self._spread:
+                times.append(self._spread.next_ms(now_ms))
             if self._solicited_ms is not None:
                 times.append(max(0, self._solicited_ms - now_ms))
         times = [one for one in times if one is not None]

@@ -38,7 +38,7 @@ class Neighbour:
     counter of its last DATA frame, -1 for none; receipts: how often it was acknowledged again;
     snr: average in dB, None where unknown; delivered: share of awaited receipts that came, 0..256;
     heard_ms: arrival of its last authentic frame; epoch: low 8 bits of its epoch, -1 for unknown;
-    rank, cost, gateway: of its last HELLO, rank 255 for none (routing.py).
+    rank, cost, gateway, parent: of its last HELLO, rank 255 for none (routing.py).
     """
 
     def __init__(self, link, address):
@@ -56,6 +56,7 @@ class Neighbour:
         self.rank = 255
         self.cost = 0
         self.gateway = 0
+        self.parent = 0
         self.receipts = 0
 
     def full(self, low):

@@ -18,10 +18,13 @@ from ..limits import HOPS_MAX, PARENTS_MAX
 NO_RANK = 255
 # The kind of a HELLO among control frames (neighbour.py has the others), and its content
 HELLO = 3
-HELLO_BYTES = 6
+HELLO_BYTES = 8
 # That of a child that listens now (poll.py), and its content
 POLL = 4
 POLL_BYTES = 5
+# Those by which a capsule is asked for and broadcast (spread.py)
+WANT = 5
+PART = 6
 _COST_MAX = const(65535)
 _PROBE_BYTES = const(50)
 
@@ -59,10 +62,11 @@ class Trickle:
         """Count a message of another node that says the same."""
         self._heard += 1
 
-    def reset(self, now_ms):
-        """Something has changed: begin with the shortest interval."""
-        if self._length_ms != self._first_ms or self._due_ms is None:
-            self._begin(self._first_ms, now_ms)
+    def reset(self, now_ms, doublings=0):
+        """Something has changed: begin with the shortest interval, or one that is longer."""
+        length_ms = self._first_ms << doublings
+        if self._length_ms > length_ms or self._due_ms is None:
+            self._begin(length_ms, now_ms)
 
     def is_due(self, now_ms):
         """Whether to speak now. Call it at the time of `next_ms`."""
@@ -110,15 +114,18 @@ class Routing:
         self._looped_ms = None  # when a parent was given up for a loop
 
     def hello(self):
-        """The content of a HELLO: rank, cost (2 bytes), gateway (2 bytes), flags (0)."""
+        """The content of a HELLO: rank, cost, gateway, flags (0), first parent or 0 (2 bytes)."""
         cost = self.cost.to_bytes(2, "big")
-        return bytes((self.rank,)) + cost + self.gateway.to_bytes(2, "big") + b"\0"
+        parent = self.parents[0].address if self.parents else 0
+        parts = bytes((self.rank,)), cost, self.gateway.to_bytes(2, "big"), b"\0"
+        return b"".join(parts) + parent.to_bytes(2, "big")
 
     def heard(self, neighbour, content, is_same_epoch, now_ms):
         """Take the HELLO of a neighbour: HELLO_BYTES, or more in later versions."""
         neighbour.rank = content[0]
         neighbour.cost = content[1] << 8 | content[2]
         neighbour.gateway = content[3] << 8 | content[4]
+        neighbour.parent = content[6] << 8 | content[7]
         before = self.rank
         self.choose(now_ms)
         if self.rank != before or (neighbour.rank == NO_RANK and self.rank != NO_RANK):

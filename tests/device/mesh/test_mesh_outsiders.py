@@ -43,7 +43,7 @@ def join_frame(kind, transmitter, receiver, payload, counter=1):
 
 def hello(counter, rank=0, transmitter=9, epoch=1):
     """A HELLO of a member."""
-    content = bytes((HELLO, counter >> 24, counter >> 16 & 255, rank, 0, 0, 0, 1, 0))
+    content = bytes((HELLO, counter >> 24, counter >> 16 & 255, rank, 0, 0, 0, 1, 0, 0, 0))
     return Frame(0, CONTROL, transmitter, BROADCAST, counter, content, epoch)
 
 
@@ -186,7 +186,7 @@ def test_the_largest_counter_is_no_trap():
 def test_newer_epochs_of_made_up_neighbours_take_no_memory():
     air, _, relay, _ = quiet_chain()
     for number in range(10 * NEIGHBOURS_MAX):
-        inject(air, relay, hello(number + 1, 255, 1000 + number, 2))
+        inject(air, relay, hello(number + 1, 255, 1000 + number, 9))
     assert len(relay.mesh.newer) <= NEIGHBOURS_MAX
 
 

@@ -12,6 +12,7 @@ from docs_rig import DOCS, PROSE, WIRE, raw, rows, ticked
 from lossy_rig import link
 from policy_farm import parse
 
+from writ.compat import sha256
 from writ.configfile import check_config
 from writ.limits import FRAME_TRIES_MAX
 from writ.mesh import compress as module
@@ -32,7 +33,7 @@ from writ.mesh.frame import (
     decode,
 )
 from writ.mesh.permit import GOVERNANCE, MESSAGES
-from writ.mesh.routing import HELLO, POLL
+from writ.mesh.routing import HELLO, PART, POLL, WANT
 from writ_host.cli.layout import field_lines
 from writ_host.node.meshstatus import describe_mesh
 from writ_host.policy.lint import warnings
@@ -64,8 +65,18 @@ def test_the_sizes_of_the_headers() -> None:
     kinds = rows(WIRE, "kind", "name", "payload")
     assert [getattr(frames, row[1]) for row in kinds] == [int(row[0]) for row in kinds]
     controls = rows(WIRE, "kind of control", "name", "content")
-    values = neighbour.GREET, neighbour.ANSWER, neighbour.PROOF, HELLO, POLL
+    values = neighbour.GREET, neighbour.ANSWER, neighbour.PROOF, HELLO, POLL, WANT, PART
     assert [int(row[0]) for row in controls] == list(values)
+
+
+def test_the_capsule_for_a_neighbourhood() -> None:
+    capsule = raw("revocation")
+    head = sha256(capsule)[:2] + (1 << 10).to_bytes(2, "big")
+    content = bytes((PART, 0, 1)) + head + capsule
+    frame = Frame(0, frames.CONTROL, 3, frames.BROADCAST, 70000, content, 2)
+    assert raw("part") == frame.encode(signer.scope()[0], KEY)
+    frame = Frame(0, frames.CONTROL, 2, frames.BROADCAST, 70000, bytes((WANT, 0, 1, 0, 3)), 1)
+    assert raw("want") == frame.encode(signer.scope()[0], KEY)
 
 
 def test_the_fragments_of_the_example() -> None:

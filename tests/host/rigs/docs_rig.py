@@ -15,9 +15,9 @@ from writ.authority.store import Store
 from writ.link import serial
 from writ.mesh.compress import compress
 from writ.mesh.fragment import Reassembly, Sender
-from writ.mesh.frame import CONTROL, DATA, UP, Frame
+from writ.mesh.frame import BROADCAST, CONTROL, DATA, UP, Frame
 from writ.mesh.permit import GOVERNANCE
-from writ.mesh.routing import POLL
+from writ.mesh.routing import PART, POLL, WANT
 from writ.node import delegate, handshake, statement
 from writ.wire import coap, edhoc, edhoc_codec
 from writ.wire.oscore import Context
@@ -137,7 +137,11 @@ def frames(made: dict[str, bytes]) -> dict[str, bytes]:
     found["frame"] = frame.encode(signer.scope()[0], bytes(range(16)))
     content = bytes((POLL, 0, 1)) + (40).to_bytes(2, "big") + (3600).to_bytes(3, "big")
     poll = Frame(GOVERNANCE, CONTROL, 3, 2, 70000, content, 2)
-    found["poll"] = poll.encode(signer.scope()[0], bytes(range(16)))
+    part = bytes((PART, 0, 1)) + crypto.sha256(made["revocation"])[:2] + b"\4\0"
+    part = Frame(GOVERNANCE, CONTROL, 3, BROADCAST, 70000, part + made["revocation"], 2)
+    want = Frame(GOVERNANCE, CONTROL, 2, BROADCAST, 70000, bytes((WANT, 0, 1, 0, 3)), 1)
+    for name, one in (("poll", poll), ("part", part), ("want", want)):
+        found[name] = one.encode(signer.scope()[0], bytes(range(16)))
     return found
 
 
