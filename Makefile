@@ -28,8 +28,8 @@ $(VENV)/stamp: requirements.lock pyproject.toml
 
 venv: $(VENV)/stamp ## the environment, .venv
 
-demo: venv ## a whole scope on this machine; KEEP=1 keeps it running
-	@$(BIN)/writ demo $(if $(KEEP),--keep)
+demo: venv ## a whole scope on this machine; KEEP=1 keeps it running, STEPS=mesh plays a part
+	@$(BIN)/writ demo $(if $(KEEP),--keep) $(if $(STEPS),--steps $(STEPS))
 
 test: lint mpy ## what CI runs: lint, types, all tests
 	@$(BIN)/pytest --numprocesses auto $(ARGS)

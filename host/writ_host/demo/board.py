@@ -61,6 +61,16 @@ class Board(Process):
             time.sleep(HANDSHAKE_REFILL_MS / 1000)
 
 
+class HostBoard(Board):
+    """A node that `writ node run` runs, without a console: the gateway of a mesh."""
+
+    def start(self) -> dict[str, Any]:
+        """Start the node, and return its start event. Raises `NoAnswer`."""
+        mark = self.mark()
+        self.launch("node", "run", str(self.folder), "--serve", "uptime", "--json")
+        return self.wait_for("started", since=mark, timeout_s=START_S)
+
+
 def code_and_text(answer: dict[str, Any]) -> str:
     """The code and the text of an answer's event."""
     return " ".join(str(answer[key]) for key in ("code", "text") if answer.get(key))

@@ -1,7 +1,13 @@
-"""`writ` as a child process: it ends when its parent process ends, even after kill -9."""
+"""`writ`, or another program, as a child process that ends with its parent, even after kill -9.
+
+`python -m writ_host.demo.child ARGUMENTS` is `writ ARGUMENTS`; with `--run PATH ARGUMENTS` it runs
+the Python program at PATH.
+"""
 
 import os
+import runpy
 import signal
+import sys
 import threading
 import time
 
@@ -25,8 +31,12 @@ def end_with_parent() -> None:
 
 
 def main() -> None:
-    """Run `writ` with the arguments of the command line."""
+    """Run `writ`, or the program after --run, with the arguments of the command line."""
     end_with_parent()
+    if sys.argv[1:2] == ["--run"]:
+        del sys.argv[:2]
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        return
     from ..cli import main as writ
 
     writ()

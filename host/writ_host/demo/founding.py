@@ -125,6 +125,15 @@ def admit(
     bed: Testbed, specs: Sequence[scenario.NodeSpec]
 ) -> tuple[list[admission.Admission], list[Outcome]]:
     """Fetch the nodes' requests, have them admitted, and deliver their capsules."""
+    wanted = certify_members(bed, specs)
+    outcomes: list[Outcome] = []
+    for spec in specs:
+        outcomes += _provision(bed, spec)
+    return wanted, outcomes
+
+
+def certify_members(bed: Testbed, specs: Sequence[scenario.NodeSpec]) -> list[admission.Admission]:
+    """Fetch the nodes' requests, and have them admitted. No capsule is delivered."""
     expires = admission.parse_expiry(MEMBER_FOR, now_s())
     wanted: list[admission.Admission] = []
     for spec in specs:
@@ -134,10 +143,7 @@ def admit(
         wanted.append(admission.prepare_admission(bed.scope, request, roles, expires, None, wanted))
     drafts = [one.draft for one in wanted]
     issuance.issue(bed.scope, drafts, bed.governors, "members of the farm")
-    outcomes: list[Outcome] = []
-    for spec in specs:
-        outcomes += _provision(bed, spec)
-    return wanted, outcomes
+    return wanted
 
 
 def _provision(bed: Testbed, spec: scenario.NodeSpec) -> list[Outcome]:

@@ -1,4 +1,4 @@
-"""Step 11: the devices without gateway and governors."""
+"""Step 12: the devices without gateway and governors."""
 
 from writ.wire import coap
 
@@ -6,7 +6,7 @@ from ..humanize import duration
 from ..node.status import policy_age
 from .proofs import Report
 from .rollout import PROPAGATION_S
-from .scenario import GATE, PRIVATE, PUMP, READING, SOIL
+from .scenario import GATE, MAST, PRIVATE, PUMP, READING, SOIL
 from .testbed import Testbed
 
 _RENEW_S = 3
@@ -15,8 +15,9 @@ _RENEW_S = 3
 def isolate(bed: Testbed, report: Report) -> None:
     """Without any host peer devices talk to each other, enforce, and report their policy's age."""
     gate, pump = bed[GATE], bed[PUMP]
-    report.announce("the gateway and all governors are killed")
+    report.announce("the gateways and all governors are killed")
     gate.kill()
+    bed[MAST].stop()
     bed.governors.stop()
     mark = pump.mark()
     values = []

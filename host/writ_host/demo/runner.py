@@ -23,10 +23,11 @@ from . import (
     founding,
     isolation,
     outages,
+    radiomesh,
     replacement,
 )
 from .proofs import Report
-from .scenario import ANNA, BEN, CARL, GATE, PUMP, SLUICE, SOIL, SUCCESSOR, TANK, WELL
+from .scenario import ANNA, BEN, CARL, GATE, MAST, PUMP, SLUICE, SOIL, SUCCESSOR, TANK, WELL
 from .testbed import Testbed
 
 STEPS: tuple[Callable[[Testbed, Report], None], ...] = (
@@ -40,16 +41,30 @@ STEPS: tuple[Callable[[Testbed, Report], None], ...] = (
     replacement.replace,
     actions.act,
     byzantine.tolerate_byzantine,
+    radiomesh.carry,
     isolation.isolate,
 )
+# Parts that play alone: the numbers of their steps. The founding belongs to each.
+PARTS: dict[str, tuple[int, ...]] = {
+    "authority": (1, 2, 3, 4, 5),
+    "governors": (1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
+    "mesh": (1, 11),
+}
 _PID = "demo.pid"
 _STOP_S = 15.0
 
 
-def run_steps(bed: Testbed, report: Report) -> None:
-    """Run all steps, up to the first that fails; the failure is in the report."""
+def run_steps(bed: Testbed, report: Report, part: str | None = None) -> None:
+    """Run all steps, or those of a part, up to the first that fails.
+
+    The failure is in the report.
+    """
+    if part:
+        report.wanted = len(PARTS[part])
     try:
         for number, step in enumerate(STEPS, 1):
+            if part and number not in PARTS[part]:
+                continue
             with report.in_step(number):
                 step(bed, report)
     except (HostError, WritError, OSError) as error:
@@ -74,6 +89,7 @@ def keep_running(bed: Testbed, announce: Callable[[str], None]) -> None:
     """Restart gateway and governors, announce what to try, and serve until Ctrl-C or `stop`."""
     bed.governors.start(ANNA, BEN, CARL, SUCCESSOR)
     bed[GATE].start()
+    bed[MAST].start()
     for part in (SOIL, TANK, PUMP, SLUICE, WELL):
         # the gateway learns each address now, before the device has sent its greeting
         bed[GATE].ask(f"get {bed.address(part)}/uptime")

@@ -55,6 +55,14 @@ GATE, DESK, SOIL, TANK, PUMP, GUEST, SLUICE, WELL = (
     NodeSpec("sluice", "actuator", "actuator, needs two", ("sluice",), (), (ANNA, BEN, CARL)),
     NodeSpec("well", "sensor", "sensor, joins late", ("uptime",)),
 )
+# The gateway of the mesh; behind its modem a relay, and two nodes that only the relay hears.
+MAST, HILL, SPRING, BARN = (
+    NodeSpec("mast", "gateway", "gateway to LoRa", ("uptime",)),
+    NodeSpec("hill", "relay", "relay, LoRa and serial", ("uptime",)),
+    NodeSpec("spring", "sensor", "sensor, LoRa, 2 hops", ("uptime", "pump")),
+    NodeSpec("barn", "sensor", "sensor, serial, 2 hops", ("uptime",)),
+)
+MESH = (HILL, SPRING, BARN)
 # The devices of the founding, and those that join later.
 DEVICES = (SOIL, TANK, PUMP, GUEST)
 LATE = (SLUICE, WELL)
@@ -68,6 +76,7 @@ operator = "a person's laptop"
 sensor = "measures"
 actuator = "moves water"
 visitor = "a device of another owner"
+relay = "forwards frames"
 
 [[rule]]
 from = ["gateway", "operator"]
@@ -106,13 +115,13 @@ operators = 0
 
 [[approvals.rule]]
 kind = "member"
-roles = ["gateway", "operator", "sensor", "actuator"]
+roles = ["gateway", "operator", "sensor", "actuator", "relay"]
 renew = true
 operators = 0
 
 [[approvals.rule]]
 kind = "member"
-roles = ["gateway", "operator", "sensor", "actuator", "visitor"]
+roles = ["gateway", "operator", "sensor", "actuator", "visitor", "relay"]
 operators = 1
 
 [[test]]
@@ -173,6 +182,31 @@ def other_policy(text: str) -> str:
     if with_other in text:
         return text.replace(with_other, without)
     return text.replace(without, with_other)
+
+
+_ROUTE = """
+[[route]]
+class = {number}
+send = "any"
+relay = ["gateway", "relay"]
+links = ["serial", "lora"]
+hops = {hops}
+airtime = {airtime}
+priority = {priority}
+"""
+
+
+def mesh_policy(text: str) -> str:
+    """The policy file for the mesh: its routes, and else what `text` says."""
+    rows = (0, 4, 100, 7), (1, 4, 100, 3), (15, 0, 20, 0)
+    keys = "number", "hops", "airtime", "priority"
+    return text + "".join(_ROUTE.format(**dict(zip(keys, row, strict=True))) for row in rows)
+
+
+def pumping_policy(text: str) -> str:
+    """The policy file for a later epoch: operators may switch the pumps of sensors."""
+    rule = '[[rule]]\nfrom = "operator"\nto = "sensor"\nresource = "pump"\nmethods = ["PUT"]\n\n'
+    return text.replace("[[rule]]\n", rule + "[[rule]]\n", 1)
 
 
 def _policy(read: str, asked: Sequence[str], visitors: str, gateway: str, visitor: str) -> str:

@@ -1,12 +1,14 @@
 """The demonstration's testbed: a folder, the scope in it, and one process for each node."""
 
 import contextlib
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,16 @@ from ..node.folder import NodeFolder
 from ..scope.folder import ScopeFolder
 from ..target import Target
 from . import scenario
-from .board import Board
+from .airwaves import Airwaves
+from .board import Board, HostBoard
+from .cable import Cable
 from .governors import Governors, program
 from .loopback import HOST, clean_environment, free_address
 from .process import Event, Process, Program
 from .wiretap import Wiretap
 
+# A relay has the code of two kinds of link, and sessions with all its neighbours.
+MESH_HEAP = "400k"
 # On this 64-bit build the heap holds about what 96 kB hold on a microcontroller; an ESP32 has 110.
 HEAP = "192k"
 _ROOT = Path(__file__).resolve().parents[3]
@@ -58,13 +64,27 @@ class Testbed:
             KeyFile.create(self.key_file)
             self._governor = program(_ROOT, self.key_file)
             self.boards: dict[str, Board] = {}
-            for spec in (scenario.GATE, *scenario.DEVICES, *scenario.LATE):
+            for spec in (scenario.GATE, *scenario.DEVICES, *scenario.LATE, *scenario.MESH):
                 node_program = self.host if spec is scenario.GATE else self.device
+                if spec in scenario.MESH:
+                    node_program = with_heap(node_program, MESH_HEAP)
                 folder = self.path / "nodes" / spec.name
                 board = Board(spec.name, folder, free_address(), node_program, on_event)
                 self.boards[spec.name] = board
+            run = [*self._governor.command, "-m", "writ_host.demo.child"]
+            self.boards[scenario.MAST.name] = HostBoard(
+                scenario.MAST.name,
+                self.path / "nodes" / scenario.MAST.name,
+                free_address(),
+                replace(self._governor, command=run),
+                on_event,
+            )
             self.governors = Governors(self.path, self._governor, on_event)
             self.wiretap = Wiretap(self.boards[scenario.TANK.name].address)
+            files.make_folder(self.path / "radio", 0o700)
+            modems = [scenario.MAST.name, scenario.HILL.name, scenario.SPRING.name]
+            self.airwaves = Airwaves(_ROOT, self.path / "radio", modems, on_event)
+            self.cable = Cable(self.path / "radio")
         except BaseException:
             shutil.rmtree(self.path, ignore_errors=True)
             raise
@@ -82,6 +102,8 @@ class Testbed:
         self.governors.stop()
         self.close_desk()
         self.wiretap.close()
+        self.airwaves.stop()
+        self.cable.close()
         shutil.rmtree(self.path, ignore_errors=True)
 
     @property
@@ -107,6 +129,7 @@ class Testbed:
         """Write what all processes have logged into a file that outlives the testbed."""
         handle, path = tempfile.mkstemp(prefix="writ-demo-", suffix=".log")
         processes: list[Process] = [*self.governors.all.values(), *self.boards.values()]
+        processes.append(self.airwaves)
         with open(handle, "w") as log:
             log.writelines(f"{line}\n" for one in processes for line in one.log)
         return Path(path)
@@ -170,6 +193,16 @@ class Testbed:
             ask=dict(spec.ask) or None,
         )
 
+    def links(self, spec: scenario.NodeSpec) -> list[dict[str, Any]]:
+        """The links without IP of a node, as in config.json."""
+        found = []
+        if spec.name in self.airwaves.names:
+            found.append(self.airwaves.link(spec.name))
+        if spec in (scenario.HILL, scenario.BARN):
+            end = self.cable.ends[spec is scenario.BARN]
+            found.append({"kind": "serial", "port": str(end)})
+        return found
+
     # --- the scope --------------------------------------------------------------------------------
 
     @property
@@ -195,6 +228,14 @@ class Testbed:
         return provision.make_node(
             self.desk_path, scenario.DESK.name, self.scope.charter.scope, f"{HOST}:0", gateways
         )
+
+    def add_gateway(self, address: str) -> None:
+        """Let the operator's node ask one gateway more for names."""
+        self.close_desk()
+        path = self.desk_path / "config.json"
+        config = json.loads(path.read_text())
+        config["gateways"] = [*config["gateways"], address]
+        path.write_text(json.dumps(config))
 
     @property
     def desk(self) -> NodeClient:
@@ -227,6 +268,12 @@ class Testbed:
     def rejected(self, spec: scenario.NodeSpec, name: str) -> int:
         """How often a node has counted the rejection of this name."""
         return int(self.status(spec)["rejected"].get(name, 0))
+
+
+def with_heap(program: Program, heap: str) -> Program:
+    """The program with another heap, where it has one."""
+    command = [part.replace(f"heapsize={HEAP}", f"heapsize={heap}") for part in program.command]
+    return replace(program, command=command)
 
 
 def _beside(name: str) -> str | None:

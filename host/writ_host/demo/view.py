@@ -12,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..cli.layout import wrapped
+from ..node.meshstatus import bar
 from . import scenario
+from .airwaves import BUDGET_MS, Airwaves
 from .governors import GovernorProcess
 from .process import Event, Process
 from .proofs import TITLES, Proof, Report
@@ -23,7 +25,8 @@ READ_S = 0.4
 _CLAIMS_SHOWN = 6
 _REFRESH_HZ = 8
 _FRESH_S = 2.0
-_PARTS = (scenario.GATE, *scenario.DEVICES, *scenario.LATE)
+_MESH = (scenario.MAST, *scenario.MESH)
+_PARTS = (scenario.GATE, *scenario.DEVICES, *scenario.LATE, *_MESH)
 _GOVERNORS = (*scenario.GOVERNORS, scenario.SUCCESSOR)
 _OFFLINE = Text("offline", style="bold red")
 # Texts for a governor's events.
@@ -81,6 +84,14 @@ class _Node:
         self.epoch_at = 0.0
         self.news = ""
         self.news_at = 0.0
+        self.airtime_ms = 0.0
+
+    def __str__(self) -> str:
+        """The last event; before it the airtime so far as a share of the budget."""
+        if not self.airtime_ms:
+            return self.news
+        share = self.airtime_ms / BUDGET_MS
+        return f"airtime {bar(share)} {share:.2%}  {self.news}"
 
 
 class LiveView:
@@ -108,6 +119,10 @@ class LiveView:
     def on_event(self, process: Process, event: Event) -> None:
         """Take an event of a process; called in the process' reader thread."""
         with self._lock:
+            if isinstance(process, Airwaves):
+                if event.what["event"] == "sent":
+                    self._nodes[event.what["from"]].airtime_ms += event.what["airtime_ms"]
+                return
             node = self._nodes[process.name]
             node.process = process
             epoch = event.what.get("epoch")
@@ -149,6 +164,8 @@ class LiveView:
             for name in _GOVERNORS:
                 table.add_row(*self._governor(name, self._nodes[name]))
             for spec in _PARTS:
+                if spec in _MESH and self._nodes[spec.name].process is None:
+                    continue
                 table.add_row(*self._node(spec, self._nodes[spec.name]))
         return table
 
@@ -175,14 +192,14 @@ class LiveView:
         if node.process is not None and node.process.pid is None:
             return [Text(name, style="red"), Text(role, style="dim"), _OFFLINE, Text()]
         fresh = time.monotonic() - node.news_at < _FRESH_S
-        news = Text(node.news, style="" if fresh else "dim")
+        news = Text(str(node), style="" if fresh else "dim")
         return [Text(name, style=style), Text(role, style="dim"), epoch, news]
 
     def _steps(self, report: Report, claims_shown: int) -> RenderableType:
         lines: list[RenderableType] = []
         if report.took_s:
             held = sum(proof.held and proof.step in report.took_s for proof in report.proofs)
-            done = f" ✔ {len(report.took_s)} of {len(TITLES)} steps, {held} claims held"
+            done = f" ✔ {len(report.took_s)} of {report.wanted} steps, {held} claims held"
             lines.append(Text(done, style="green"))
         if report.step and report.step not in report.took_s:
             lines.append(_line(f" ▶ {report.step}  ", TITLES[report.step - 1], "bold"))
@@ -190,7 +207,7 @@ class LiveView:
             for proof in mine[-claims_shown:]:
                 lines += _short(proof, proof is mine[-1])
             lines.append(_line("      … ", report.activity, "cyan"))
-        if report.step < len(TITLES):
+        if report.step < len(TITLES) and report.wanted == len(TITLES):
             lines.append(_line(f"   {report.step + 1}  ", TITLES[report.step], "dim"))
         return Group(*lines)
 
@@ -223,9 +240,13 @@ def _news(name: str, what: dict[str, Any]) -> str:
         return "booted"
     if name in _GOVERNORS:
         return _news_of_governor(name, what)
+    if what["event"] == "started":
+        return "booted"
     if what["event"] == "epoch":
         peers = " and ".join(what.get("peers", []))
         return f"epoch {what['epoch']}, received from {peers}" if peers else "received a new policy"
+    if what["event"] == "request":
+        return f"{what['request']} by {what['peer']}"
     if what["event"] != "answer":
         return ""
     if what.get("observe") is not None:

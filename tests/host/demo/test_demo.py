@@ -81,7 +81,15 @@ CLAIMS = {
         "and accuse ",
         "only the honest answer",
     ),
-    11: ("talk to each other", "without any host peer", "how old"),
+    11: (
+        "join over the air",
+        "two hops away",
+        "reaches every device over the air",
+        "drops the revoked node's frames",
+        "does not get the new one",
+        "account of airtime",
+    ),
+    12: ("talk to each other", "without any host peer", "how old"),
 }
 
 
@@ -181,9 +189,25 @@ def check_rows(lines: list[str]) -> None:
             assert words in claim
     assert set(CLAIMS) == set(range(1, len(TITLES) + 1))
     count = sum(map(len, CLAIMS.values()))
-    assert any(f"{count} of {count} claims held, 11 of 11 steps" in line for line in lines)
+    assert any(f"{count} of {count} claims held, 12 of 12 steps" in line for line in lines)
     assert sum(line.startswith("ok  ") for line in lines) == count
     assert "step  held  claim" in lines
+
+
+@pytest.mark.timeout(TIMEOUT_S)
+def test_the_part_of_the_mesh_plays_alone(world: dict[str, str]) -> None:
+    done = subprocess.run(
+        command("--steps", "mesh", "--json"), env=world, capture_output=True, text=True
+    )
+    told = json.loads(done.stdout)
+    assert done.returncode == 0 and told["ok"], told["failure"]
+    assert list(told["step_durations_s"]) == ["1", "11"]
+    assert [proof["step"] for proof in told["proofs"]] == [1] * 5 + [11] * 6
+
+
+def test_a_part_cannot_be_kept_running() -> None:
+    result = CliRunner().invoke(main, ["demo", "--steps", "mesh", "--keep"])
+    assert result.exit_code == 2 and "--keep needs all steps" in result.output
 
 
 def try_instructions(writ: Writ, folder: Path) -> None:

@@ -2,12 +2,14 @@
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from writ_host.cli.output import _Console
-from writ_host.demo import view
+from writ_host.demo import process, view
+from writ_host.demo.airwaves import BUDGET_MS, Airwaves
 from writ_host.demo.proofs import Proof, Report
 
 COLUMNS = 80
@@ -95,3 +97,22 @@ def test_the_table_at_the_end_wraps_claims() -> None:
     assert max(map(len, lines)) <= COLUMNS
     cells = [line.split("│")[3] for line in lines if line.count("│") == 5]
     assert words(cells).count(CLAIM) == 2
+
+
+def test_the_view_shows_airtime_against_the_budget(tmp_path: Path) -> None:
+    shown = view.LiveView(terminal())
+    radio = Airwaves(tmp_path, tmp_path, ["mast"])
+    mast = process.Process("mast", tmp_path, process.Program([], {}, ""))
+    assert "mast" not in "".join(rows(shown))
+    shown.on_event(mast, process.Event(0.0, {"event": "epoch", "epoch": 3}))
+    sent = {"event": "sent", "from": "mast", "airtime_ms": BUDGET_MS / 4}
+    shown.on_event(radio, process.Event(0.0, sent))
+    shown.on_event(radio, process.Event(0.0, {"event": "lost", "from": "mast"}))
+    assert shown._nodes["mast"].airtime_ms == BUDGET_MS / 4
+    text = str(shown._nodes["mast"])
+    assert text.startswith("airtime [#####...............] 25.00%")
+
+
+def rows(shown: view.LiveView) -> list[str]:
+    """The names in the table of nodes."""
+    return [str(cell) for cell in shown._nodes_table().columns[0].cells]
