@@ -303,7 +303,7 @@ class FrameLinks:
         # over the open session with that neighbour, whatever address it had
         member = self.node.authority.peer_by(address=int(address[5:], 16))
         wanted = member.node_id if member else None
-        session = wanted and self.node.sessions.by_peer(wanted)
+        self._session = session = wanted and self.node.sessions.by_peer(wanted)
         if session:
             session.address = address
         query = ()
@@ -444,6 +444,9 @@ class FrameLinks:
         return answer.code != 0
 
     def _got_report(self, answer):
+        if not answer.code:
+            # a handshake shows a gateway that has restarted its way to this node
+            self.node.sessions.drop(self._session)
         from .mesh.nearby import end
 
         unload("mesh.nearby")

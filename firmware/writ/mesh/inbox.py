@@ -299,7 +299,7 @@ class Inbox:
         if not table.is_returned(link, address, content[:NONCE_BYTES], now_ms):
             raise Replayed()
         neighbour = table.add(link, address)
-        neighbour.restart(counter)
+        neighbour.restart(counter, now_ms)
         table.heard(neighbour, snr, now_ms)
         if kind == ANSWER:
             proof = bytes((PROOF,)) + content[NONCE_BYTES:]

@@ -322,10 +322,6 @@ class Mesh:
         if self._spread or self._epoch != self.authority.epoch:
             self._tick_spread(now_ms)
         routing.choose(now_ms)
-        candidate = routing.candidate
-        if candidate and not self.outbox.transfers.to(candidate.link, candidate.address):
-            head = GOVERNANCE, LOCAL, 0, None
-            self.outbox.queue(candidate.link, candidate.address, head, 0, None)
         is_due = not self.is_leaf and routing.trickle.is_due(now_ms)
         is_solicited = self._solicited_ms is not None and now_ms >= self._solicited_ms
         if is_due or is_solicited:
@@ -337,6 +333,11 @@ class Mesh:
                 self.outbox.send_first(
                     link, GOVERNANCE, CONTROL, BROADCAST, hello, is_solicited=not is_due
                 )
+        # last: the queue may be full
+        candidate = routing.candidate
+        if candidate and not self.outbox.transfers.to(candidate.link, candidate.address):
+            head = GOVERNANCE, LOCAL, 0, None
+            self.outbox.queue(candidate.link, candidate.address, head, 0, None)
 
     def load_spread(self):
         """The `Spread` of this node: made when epochs differ, and forgotten up to an hour later."""

@@ -14,7 +14,7 @@
 from ..compat import const, random_bytes
 from ..crypto import hmac_sha256
 from ..errors import Replayed
-from ..limits import NEIGHBOURS_MAX
+from ..limits import FRAME_RESERVE, NEIGHBOURS_MAX
 
 NONCE_BYTES = 4
 # Control frames of a greeting: this byte, the counter's high 16 bits, and nonces
@@ -81,12 +81,19 @@ class Neighbour:
             self._window = (self._window << min(-back, _WINDOW_BITS) | 1) & (1 << _WINDOW_BITS) - 1
             self.counter = counter
 
-    def restart(self, counter):
+    def restart(self, counter, now_ms):
         """Begin with the counter of a frame that has returned a nonce."""
+        self.proofs += 1
+        if (
+            self.proofs > 1
+            and 0 <= self.counter - counter < FRAME_RESERVE
+            and now_ms - self.heard_ms < 2 * _NONCE_MS
+        ):
+            # that frame is late: those after it were accepted, and must not be again
+            return
         self.counter = counter
         # no earlier frame is accepted
         self._window = (1 << _WINDOW_BITS) - 1
-        self.proofs += 1
 
     def measure(self, snr):
         """Count the signal-to-noise ratio of a frame, in dB."""

@@ -3,10 +3,11 @@
 from mesh_rig import RELAY, SENSOR, Air, Link, air_policy
 
 from writ.authority import capsule
-from writ.limits import ROUTES_KEPT_MAX
+from writ.limits import ROUTES_KEPT_MAX, TRANSFERS_MESH_MAX
 from writ.mesh.frame import BROADCAST, CONTROL, HEADER_BYTES, LOCAL
 from writ.mesh.outbox import patience_ms
 from writ.mesh.permit import GOVERNANCE
+from writ.mesh.routing import HELLO
 
 PLAIN = b"\x40\x01\x00\x01\xb4writ"
 SECRET = b"\x41\x02\x00\x07\x2a\x92\x09\x14\x02\xff" + b"s" * 20
@@ -255,4 +256,19 @@ def test_a_node_that_found_no_other_parent_is_not_busy_after_the_pause():
     air.run(seconds=12)
     # else its agent would run without a pause until a parent comes
     assert sensor.mesh.routing.rank == 255
+    assert air.run(lambda: sensor.mesh.routing.next_ms(air.now_ms) > 0, 1)
+
+
+def test_a_full_queue_does_not_hold_up_a_hello():
+    air, _, sensor = pair()
+    outbox = sensor.mesh.outbox
+
+    def has_said_hello():
+        while len(outbox.transfers) < TRANSFERS_MESH_MAX:
+            outbox.queue(0, 77, (GOVERNANCE, LOCAL, 0, None), 0, b"x")
+        kinds = [data[10] for _, node, _, data in air.frames if node is sensor and data[3] == 0x30]
+        return sensor.mesh.routing.candidate and HELLO in kinds
+
+    assert air.run(has_said_hello, 30)
+    # else its agent would run without a pause
     assert air.run(lambda: sensor.mesh.routing.next_ms(air.now_ms) > 0, 1)

@@ -1,12 +1,15 @@
 """An attacker with a radio: what it sends is not believed, and costs a mesh no airtime."""
 
 import signer
+from harness import raises
 from mesh_rig import KEY, RELAY, ROUTES, air_policy, chain
 
 from writ import crypto
 from writ.authority import capsule
+from writ.errors import Replayed
 from writ.mesh.compress import compress
 from writ.mesh.frame import BROADCAST, CONTROL, DATA, Frame, decode
+from writ.mesh.neighbour import Neighbour
 
 HELLO = b"\x40\x01\x00\x01\xb5hello"
 WORD = compress(HELLO)
@@ -263,3 +266,19 @@ def test_roles_decide_for_each_part_of_the_way():
     assert sends(sensor, back, 6, 2, 1, 3, message) == ([], 1)
     message = b"\x01\x00\x01" + WORD
     assert sends(sensor, back, 6, 2, 1, 3, message) == ([("mesh:0001", HELLO)], 0)
+
+
+def test_a_late_answer_makes_no_accepted_frame_fresh_again():
+    one = Neighbour(0, 7)
+    one.restart(9, 0)
+    for counter in (10, 11, 12):
+        one.check(counter)
+        one.accept(counter)
+    # an ANSWER that was sent before those frames, and held back
+    one.restart(9, 1000)
+    for counter in (9, 10, 11, 12):
+        raises(Replayed, one.check, counter)
+    one.check(13)
+    # a device in its place begins with small counters
+    one.restart(3, 500000)
+    one.check(4)

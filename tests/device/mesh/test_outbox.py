@@ -169,3 +169,16 @@ def test_a_message_changes_to_no_link_that_its_class_may_not_use():
     air.run(seconds=30)
     sent = [one[2] for one in air.frames if decode(one[3], TAG).kind == DATA]
     assert sent == [0] * 4 and sensor.rejected["NotRouted"] == 1
+
+
+def test_a_repeated_datagram_waits_once():
+    # CoAP repeats a request (RFC 7252, section 4.2) while the first one waits for the duty cycle
+    air, gateway, sensor = pair()
+    for _ in range(3):
+        sensor.send(gateway, SECRET)
+    sensor.send(gateway, SECRET + b"another")
+    assert len(sensor.mesh.outbox.transfers) == 2
+    assert air.run(lambda: len(gateway.got) == 2)
+    # one that has arrived goes again
+    sensor.send(gateway, SECRET)
+    assert air.run(lambda: len(gateway.got) == 3)

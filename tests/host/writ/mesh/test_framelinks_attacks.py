@@ -174,3 +174,21 @@ def test_a_defect_ends_no_agent_and_is_told_once(capsys: pytest.CaptureFixture[s
     mesh.inbox.receive, mesh._tick = receive, tick
     answer = field.ask("soil", "gate", "temp", 600)
     assert answer.code == coap.CONTENT
+
+
+def test_a_gateway_that_has_restarted_is_reached_by_a_session_of_before() -> None:
+    # it knows no way to the sensor, so its Echo for the old session is lost
+    flash = MemoryFlash()
+    field = AirField()
+    field.node("gate", 1, RELAY, is_gateway=True, flash=flash)
+    field.node("hill", 2, RELAY)
+    field.node("soil", 3)
+    field.line("gate", "hill", "soil")
+    soil = field.frames["soil"]
+    assert field.run(lambda: soil._reports[4] == 1, 300)
+    field.node("gate", 1, RELAY, is_gateway=True, is_blank=True, flash=flash)
+    field.run(seconds=5)
+    # the hour until its next report is over
+    soil._reports[0] = before = field.now_ms
+    assert field.run(lambda: soil._reports[0] > before, 600)
+    assert 3 in field.frames["gate"].mesh.routes
