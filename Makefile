@@ -38,8 +38,8 @@ quick: lint ## lint, types and the fast tests: the inner loop, under 90 seconds 
 	@$(BIN)/pytest --numprocesses auto -m "not slow" $(ARGS)
 
 # In CI, after `make test`: `make sim`, and for the night `make sim SEEDS=200000 SEED_START=n`.
-sim: venv ## governors in a world of faults; SEED=n replays one run, SEEDS= and SEED_START= choose
-	@$(BIN)/python tools/sim.py $(if $(SEED),--seed $(SEED)) --seeds $(or $(SEEDS),2000) \
+sim: venv ## governors, or WORLD=mesh, in a world of faults; SEED=n replays one, SEEDS=, SEED_START=
+	@$(BIN)/python tools/sim.py --world $(or $(WORLD),governors) $(if $(SEED),--seed $(SEED)) --seeds $(or $(SEEDS),2000) \
 	  --start $(or $(SEED_START),1)
 
 fuzz: venv ## random and mutated frames through the mesh, ten minutes; SEED=n FRAMES=n RELAY=n choose

@@ -1,4 +1,5 @@
-"""Run the governors' consensus in seeded simulations of faults (tests/sim/simulator).
+"""Run seeded simulations of faults: the governors' consensus (tests/sim/simulator), or with
+--world mesh the mesh (tests/sim/meshsim).
 
 Without --seed it runs a range of seeds on all cores, and prints the seed of each failure. With
 --seed it repeats that run and prints its trace. The exit code is 1 if an invariant was broken.
@@ -12,7 +13,7 @@ from multiprocessing import Pool
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests" / "sim")]
+sys.path[:0] = [str(ROOT / "tests" / "sim"), str(ROOT / "tools"), str(ROOT / "firmware")]
 # One seed of so many uses real keys: Ed25519 and FROST.
 REAL_EVERY = 250
 
@@ -52,15 +53,49 @@ def replay(seed: int) -> int:
     return 1 if broken else 0
 
 
-def run_many(seeds: range) -> int:
+def run_one_mesh(seed: int) -> tuple[int, str | None, int]:
+    """As `run_one`, of the mesh; steps are frames on air."""
+    from meshsim.checks import Violation  # type: ignore[import-not-found]
+    from meshsim.plan import plan  # type: ignore[import-not-found]
+    from meshsim.world import World  # type: ignore[import-not-found]
+
+    world = World(plan(seed))
+    try:
+        world.run()
+    except Violation as error:
+        return seed, str(error), world.steps
+    return seed, None, world.steps
+
+
+def replay_mesh(seed: int) -> int:
+    """Repeat one run of the mesh and print its plan and its trace."""
+    from meshsim.checks import Violation
+    from meshsim.plan import plan
+    from meshsim.world import World
+
+    trace: list[str] = []
+    world = World(plan(seed), trace)
+    print(world.plan)
+    broken = None
+    try:
+        world.run()
+    except Violation as error:
+        broken = error
+    print("\n".join(trace))
+    print(f"BROKEN: {broken}" if broken else f"whole: {world.where()}")
+    return 1 if broken else 0
+
+
+def run_many(seeds: range, world: str) -> int:
     """Run all seeds, on all cores."""
+    run, words = (run_one_mesh, " WORLD=mesh") if world == "mesh" else (run_one, "")
     began, broken, steps = time.monotonic(), 0, 0
     with Pool(os.cpu_count()) as pool:
-        for done, (seed, what, count) in enumerate(pool.imap_unordered(run_one, seeds, 8), 1):
+        for done, (seed, what, count) in enumerate(pool.imap_unordered(run, seeds, 8), 1):
             steps += count
             if what is not None:
                 broken += 1
-                print(f"\rBROKEN {what}\n  replay with: make sim SEED={seed}")
+                print(f"\rBROKEN {what}\n  replay with: make sim{words} SEED={seed}")
             if sys.stderr.isatty() and done % 50 == 0:
                 print(f"\r{done} of {len(seeds)}", end="", file=sys.stderr)
     spent_s = time.monotonic() - began
@@ -75,10 +110,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="repeat this one, with a trace")
     parser.add_argument("--seeds", type=int, default=2000, help="number of seeds (default 2000)")
     parser.add_argument("--start", type=int, default=1, help="the first seed (default 1)")
+    parser.add_argument("--world", choices=("governors", "mesh"), default="governors")
     options = parser.parse_args()
     if options.seed is not None:
-        return replay(options.seed)
-    return run_many(range(options.start, options.start + options.seeds))
+        return replay_mesh(options.seed) if options.world == "mesh" else replay(options.seed)
+    return run_many(range(options.start, options.start + options.seeds), options.world)
 
 
 if __name__ == "__main__":

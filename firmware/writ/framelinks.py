@@ -65,8 +65,7 @@ class FrameLinks:
         self._number = 0  # of the last request of the second kind
         self._asked = None  # the candidate that was asked, if one was
         self._pause_ms = PAUSE_MS
-        # of the reports to the gateway (mesh/nearby.py): when the next one is due, and when after a
-        # change; the pause after a change; `Mesh.mark` in the last one; the gateway that has it
+        # of reports (mesh/nearby.py): due, due after a change, the pause, `Mesh.mark`, the gateway
         self._reports = [0, 0, 0, None, 0]
         self._key_ms = 0  # when a gateway may make a link key: the flash may have failed
         self._member_ms = None  # when this node was seen to be a member
@@ -281,8 +280,7 @@ class FrameLinks:
         number = self._number
 
         def done(is_success):
-            # not one that was given up
-            if number == self._number:
+            if number == self._number:  # not one that was given up
                 self._end(is_success)
 
         if query:
@@ -445,8 +443,7 @@ class FrameLinks:
 
     def _got_report(self, answer):
         if not answer.code:
-            # a handshake shows a gateway that has restarted its way to this node
-            self.node.sessions.drop(self._session)
+            self.node.sessions.drop(self._session)  # a handshake shows a new gateway the way
         from .mesh.nearby import end
 
         unload("mesh.nearby")

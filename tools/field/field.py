@@ -158,7 +158,7 @@ class Field:
             member.take,
             member.wake,
         )
-        member.start(link, self.scope.link_key(member.firmware), self.is_gateway(who))
+        member.start(link, self.scope.link_key(), self.is_gateway(who))
 
     def _record(self, who: int, frame: bytes) -> None:
         airtime = airtime_us(self.settings, len(frame))

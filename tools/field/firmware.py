@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-_PACKAGE = ROOT / "firmware" / "writ"
+PACKAGE = ROOT / "firmware" / "writ"
 _VARIABLE = "WRIT_LIMITS"
 
 
@@ -38,15 +38,17 @@ class _Entropy:
 
 
 class Firmware:
-    """One copy of the device code. name: of its package; limits: "device" or "host"."""
+    """One copy of the device code. name: of its package; limits: "device" or "host"; folder: of
+    the package, which may be a changed one.
+    """
 
-    def __init__(self, name: str, limits: str) -> None:
+    def __init__(self, name: str, limits: str, folder: Path = PACKAGE) -> None:
         self._name = name
         self._entropy = _Entropy()
         before = os.environ.get(_VARIABLE)
         os.environ[_VARIABLE] = limits
         try:
-            _load(name)
+            _load(name, folder)
             self.limits: Any = self.module("limits")
             self.capsule: Any = self.module("authority.capsule")
             self.coap: Any = self.module("wire.coap")
@@ -72,10 +74,10 @@ class Firmware:
         self.crypto._pool = b""
 
 
-def _load(name: str) -> ModuleType:
-    place = _PACKAGE / "__init__.py"
+def _load(name: str, folder: Path) -> ModuleType:
+    place = folder / "__init__.py"
     spec = importlib.util.spec_from_file_location(
-        name, place, submodule_search_locations=[str(_PACKAGE)]
+        name, place, submodule_search_locations=[str(folder)]
     )
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -34,7 +34,9 @@ class MemoryFlash:
 
 
 class Member:
-    """A node. number: its short address; noticed: called after each step, with this object."""
+    """A node. number: its short address; noticed: called after each step, with this object;
+    flash: of an earlier start, with its capsules.
+    """
 
     def __init__(
         self,
@@ -45,16 +47,20 @@ class Member:
         roles: int,
         timeline: Timeline,
         noticed: Callable[["Member"], object],
+        flash: MemoryFlash | None = None,
     ) -> None:
         self.firmware = firmware
         self.name = name
         self.number = number
-        self.flash = MemoryFlash()
+        self.flash = flash or MemoryFlash()
+        # the node's clock begins with each start
+        self._start_us = timeline.now_us
         self.node: Any = firmware.Node(
             firmware.Store(self.flash), scope.private_key(name), name, scope.id
         )
-        for raw in (scope.charter, scope.member(name, number, roles), scope.policy):
-            self.node.authority.receive(raw, 0)
+        if flash is None:
+            for raw in (scope.charter, scope.member(name, number, roles), scope.policy):
+                self.node.authority.receive(raw, 0)
         self.frames: Any = None  # from `start` on
         self._timeline = timeline
         self._noticed = noticed
@@ -64,7 +70,9 @@ class Member:
     def start(self, link: RadioLink, link_key: bytes, is_gateway: bool) -> None:
         """Switch the power on. link_key: what the node got when it was provisioned."""
         self.frames = self.firmware.FrameLinks(self.node, [link], is_gateway)
-        self.frames.keys.receive(link_key, self.node.authority, 0)
+        authority = self.node.authority
+        if self.frames.keys.key is None and authority.epoch == 1:
+            self.frames.keys.offer(authority.policy, 1, link_key, 0)
         self.wake()
 
     @property
@@ -83,7 +91,7 @@ class Member:
     @property
     def now_ms(self) -> int:
         """The present time of the node."""
-        return self._timeline.now_us // 1000
+        return (self._timeline.now_us - self._start_us) // 1000
 
     def wake(self) -> None:
         """Let the node run soon: something has happened to it."""
@@ -94,10 +102,8 @@ class Member:
 
         One for another receiver changes no timer of this node, so it costs no step.
         """
-        if frame[0] & 15 != JOIN_CLASS and (frame[6] << 8 | frame[7]) not in (
-            self.number,
-            BROADCAST,
-        ):
+        receiver = int.from_bytes(frame[6:8], "big")
+        if frame[0] & 15 != JOIN_CLASS and receiver not in (self.number, BROADCAST):
             found = self.frames.mesh.receive(0, frame, snr, self.now_ms)
             if not found:
                 return
@@ -135,7 +141,7 @@ class Member:
         node_ms = node.next_ms(now_ms)
         if node_ms is not None and node_ms < wait_ms:
             wait_ms = node_ms
-        self._schedule((now_ms + max(1, wait_ms)) * 1000)
+        self._schedule(self._start_us + (now_ms + max(1, wait_ms)) * 1000)
 
     def _send(self, datagrams: list[tuple[str, bytes]]) -> None:
         for address, data in datagrams:

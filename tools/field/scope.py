@@ -104,14 +104,9 @@ class Scope:
         )
         return self._certify(payload)
 
-    def link_key(self, firmware: Firmware) -> bytes:
-        """What a member hands on as link key (`LinkKeys.payload`), of the first epoch."""
-        stamp = firmware.module("mesh.linkkey").stamp_of(self._state)
-        overlap_s = firmware.limits.LINK_KEY_OVERLAP_MS // 1000
-        found: bytes = firmware.module("cbor").encode(
-            [1, self._secret("link")[:16], stamp, overlap_s]
-        )
-        return found
+    def link_key(self) -> bytes:
+        """The link key (16 bytes) of the first epoch."""
+        return self._secret("link")[:16]
 
     def amend(self, change: str, node_id: bytes) -> bytes:
         """Certify the next epoch's amendment, and its beacon: "grant" a role to a node, add a

