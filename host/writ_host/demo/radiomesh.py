@@ -248,7 +248,9 @@ def _reason(reply: Reply) -> str:
 
 
 def _revoke(bed: Testbed, report: Report) -> None:
-    report.announce("two operators approve the revocation of the barn; the mast alone gets it")
+    report.announce("the barn is stolen; two operators approve its revocation")
+    # an honest node that hears of its revocation sends nothing more: this one does not hear of it
+    bed[BARN].kill()
     old_key = _link_key(bed, BARN)
     member: Any = bed.scope.members.find(BARN.name)
     state = bed.scope.epoch, bed.scope.head
@@ -260,7 +262,8 @@ def _revoke(bed: Testbed, report: Report) -> None:
     _post_policy(bed)
     epoch = bed.scope.epoch
     _spread(bed, (HILL, SPRING))
-    report.announce("the members replace the link key, and the barn goes on sending")
+    report.announce("the members replace the link key, and the thief switches the barn on")
+    bed[BARN].start()
     members = (MAST, HILL, SPRING)
     until = time.monotonic() + JOIN_S
     keys = {old_key}
