@@ -5,7 +5,6 @@ import random
 import shutil
 from pathlib import Path
 
-import interop_rig
 import pytest
 from attack_rig import (
     FOUNDED,
@@ -23,6 +22,7 @@ from field_rig import GET, OPERATOR, POST, PUT, SENSOR
 
 from writ import crypto
 from writ.authority import capsule
+from writ.errors import EpochGap
 from writ.wire import coap
 
 # --- stolen keys ----------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def test_a_malicious_host_peer_gains_nothing_from_a_delegation(
     field: AttackedField, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # five sessions and a delegation: 160 kB are just too little (docs/memory.md)
-    monkeypatch.setattr(interop_rig, "HEAP", "192k")
+    field.heap = "192k"
     scope = field.scope
     until = FOUNDED + 400 * 86400
     peers = {name: field.member(name, 0) for name in ("stale", "forger", "fool", "honest")}
@@ -247,6 +247,15 @@ def test_a_malicious_host_peer_gains_nothing_from_a_delegation(
             )
         return coap.CHANGED, scope.certify(renewal(request.peer, until))
 
+    receive = peers["stale"].authority.receive
+
+    def receive_no_policy(raw: bytes, *others: object) -> object:
+        if raw == scope.policies[1]:
+            raise EpochGap()
+        return receive(raw, *others)
+
+    # it hears of the newer epoch, and would follow before the device asks it
+    monkeypatch.setattr(peers["stale"].authority, "receive", receive_no_policy)
     for name, peer in peers.items():
         peer.lie(lambda request, name=name: answer(name, request))
     with contextlib.ExitStack() as running:

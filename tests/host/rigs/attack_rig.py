@@ -348,7 +348,7 @@ class AttackedField(Field):
 
     def run(self, path: Path, port: int) -> Process:
         """Start the device program on this folder."""
-        command, environment = commands(self._tree)[self.interpreter]
+        command, environment = commands(self._tree, self.heap)[self.interpreter]
         program = str(self._tree / "device.py")
         return self._start(Process(path, port, [*command, program, str(path)], environment))
 
