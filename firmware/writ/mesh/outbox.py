@@ -133,12 +133,13 @@ class Outbox:
         """Queue a message for a neighbour. source: the neighbour that it came from, or None;
         failures: how many parents have not acknowledged it.
 
-        That for a sleeping child waits in the mailbox. One that is under way to this neighbour is
-        not queued again: CoAP repeats what waits for airtime. Raises `TableFull`, `TooLarge` and
-        `MailboxFull`.
+        That for a sleeping child waits in the mailbox. One that is under way to this neighbour in
+        the same class is not queued again: CoAP repeats what waits for airtime. Raises
+        `TableFull`, `TooLarge` and `MailboxFull`.
         """
         for one in self.transfers:
-            if one.receiver == receiver and one.message == message:
+            # not that of a stranger with this address
+            if (one.link, one.receiver, one.head, one.message) == (link, receiver, head, message):
                 return
         mailbox = self.mailbox
         if not (mailbox and mailbox.keep(receiver, head, priority, message, source)):
