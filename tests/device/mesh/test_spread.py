@@ -6,10 +6,11 @@ from mesh_rig import KEY, RELAY, ROUTES, SENSOR, Air, air_policy
 from writ.authority.capsule import node_id
 from writ.compat import MICROPYTHON, sha256
 from writ.limits import NEIGHBOURS_MAX, SPREADERS_MAX
-from writ.mesh.frame import BROADCAST, CONTROL, Frame, decode
+from writ.mesh.frame import BROADCAST, CONTROL, DATA, Frame, decode
 from writ.mesh.routing import PART, WANT
 
 TAG = signer.scope()[0]
+SECRET = b"\x41\x02\x00\x07\x2a\x92\x09\x14\x02\xff" + b"s" * 20
 # whole meshes with their authorities, in the heap that the suite has
 CROWD = 8 if MICROPYTHON else 31
 # of a flood: frames, and the time between them
@@ -357,21 +358,25 @@ def test_a_revoked_node_gets_no_answer():
     air = crowd(3)
     gateway, thief = air.nodes[0], air.nodes[2]
     gateway.knows(thief)
+    thief.send(gateway, SECRET)
+    assert air.run(lambda: gateway.got, 60)
     payload = signer.amendment_payload(2, gateway.authority.head, node_id(thief.x))
     raw = signer.certify(payload)
     for node in air.nodes[:2]:
         node.take(raw)
         node.mesh.tick(air.now_ms)
         node.mesh.load_spread()._owed = [0]
-    air.frames.clear()
     # once a minute it may be a renewed member
-    inject(air, gateway, WANT, b"\0\1", 3, 1, 70000)
-    air.run(seconds=30)
+    gateway.mesh.permit._renewal_ms = air.now_ms
     air.frames.clear()
-    for count in range(5):
-        inject(air, gateway, WANT, b"\0\1", 3, 1, 70001 + count)
-    air.run(seconds=20)
-    assert gateway.rejected["Revoked"] >= 4
+    # neither its WANT nor the header of its message is answered
+    inject(air, gateway, WANT, b"\0\1", 3, 1, 70000)
+    counter = gateway.mesh.neighbours.find(0, 3).counter + 3
+    frame = Frame(1, DATA, 3, 1, counter, b"x", 1)
+    gateway.mesh.receive(0, frame.encode(TAG, KEY), 9, air.now_ms)
+    air.cut(gateway, thief)
+    air.run(seconds=30)
+    assert gateway.rejected["Revoked"] >= 2
     assert not [node for node, _ in controls(air, PART) if node is gateway]
 
 
