@@ -3,15 +3,14 @@
 import contextlib
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
 from netns_rig import Network, NotPermitted
 
 PORT = 5683
-# How long a datagram may travel after its sender has ended
-WAIT_S = 0.5
+# How long a datagram may travel: three requests of ARP, which an interface that was down may lose
+WAIT_S = 3.5
 # Receives until its standard input is closed
 RECEIVER = f"""
 import select, socket, sys
@@ -46,7 +45,8 @@ def receives(net: Network, one: str, other: str) -> bool:
         assert receiver.stdout and receiver.stdout.readline() == "listening\n"
         sender = [*net.on(other), sys.executable, "-c", SENDER, net.address(one)]
         subprocess.run(sender, check=True, timeout=60)
-        time.sleep(WAIT_S)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            receiver.wait(WAIT_S)
         return receiver.communicate(timeout=60)[0] == "hello\n"
 
 
