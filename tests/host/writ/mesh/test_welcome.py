@@ -12,6 +12,7 @@ from writ.mesh import frame as frames
 from writ.mesh.compress import compress
 from writ.mesh.frame import CONTROL, DATA, JOIN_CLASS, LOCAL, Frame
 from writ.mesh.neighbour import ANSWER, GREET, PROOF
+from writ.mesh.routing import HELLO_BYTES
 from writ.mesh.welcome import offer, take
 from writ.node.call import Answer
 from writ.wire import coap
@@ -84,7 +85,7 @@ def test_a_request_that_was_held_back_makes_no_neighbour() -> None:
     over_udp.address = "192.0.2.1:5683"
     assert offer(mesh, over_udp, field.now_ms) == b""
     assert mesh.neighbours.find(0, 3).counter == counter
-    assert len(offer(mesh, request(field, ["f=1"]), field.now_ms)) == 10
+    assert len(offer(mesh, request(field, ["f=1"]), field.now_ms)) == 4 + HELLO_BYTES
 
 
 def test_a_welcome_of_another_size_is_none() -> None:
