@@ -7,9 +7,8 @@ change a minute after the last report, and twice as long after it each time.
 from ..compat import const
 from ..errors import Rejection
 from ..limits import REPORTED_MAX
+from .routing import PROBE_BYTES
 
-# The frame whose airtime is reported, bytes: that of the cost of parents (routing.py)
-_PROBE_BYTES = const(50)
 _UNKNOWN_SNR = const(-128)
 _REPORT_MS = const(3600000)
 _CHANGE_MS = const(30000)
@@ -57,7 +56,7 @@ def report_of(mesh, beacon_time):
     parts = [beacon_time.to_bytes(4, "big")]
     for one in near[:REPORTED_MAX]:
         link = mesh.links[one.link]
-        airtime_ms = min(65535, 1 + link.airtime_us(_PROBE_BYTES) // 1000)
+        airtime_ms = min(65535, 1 + link.airtime_us(PROBE_BYTES) // 1000)
         snr = _UNKNOWN_SNR if one.snr is None else max(-127, min(127, int(one.snr)))
         parts.append(one.address.to_bytes(2, "big") + bytes((link.kind,)))
         parts.append(airtime_ms.to_bytes(2, "big") + bytes((min(one.delivered, 255), snr & 255)))

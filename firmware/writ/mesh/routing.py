@@ -5,7 +5,7 @@
    a new one only after `_PAUSE_MS`, when its neighbours know: so no loop lasts. A loop that lost
    frames have made is found by its traffic: who gets a message to forward from its own parent gives
    that parent up. Hops end what still runs in circles.
-3. The cost of a way is the airtime of a frame of `_PROBE_BYTES` along it, in ms, divided by the
+3. The cost of a way is the airtime of a frame of `PROBE_BYTES` along it, in ms, divided by the
    share of receipts that came: what is lost must be sent again. Another parent is taken where that
    saves a quarter.
 4. A parent that acknowledges none of the tries of a message (transfer.py) is given up, and the mesh
@@ -26,7 +26,8 @@ POLL_BYTES = 5
 WANT = 5
 PART = 6
 _COST_MAX = const(65535)
-_PROBE_BYTES = const(50)
+# The frame whose airtime is the cost of a link
+PROBE_BYTES = 50
 
 # Trickle: the first interval, how often it doubles, and how many HELLOs that serve as well make the
 # own one needless
@@ -137,7 +138,7 @@ class Routing:
 
     def _total(self, neighbour):
         # the cost of the way by this neighbour, ms
-        airtime_ms = self._links[neighbour.link].airtime_us(_PROBE_BYTES) // 1000
+        airtime_ms = self._links[neighbour.link].airtime_us(PROBE_BYTES) // 1000
         return neighbour.cost + 1 + airtime_ms * 256 // max(neighbour.delivered, 16)
 
     def choose(self, now_ms):

@@ -20,6 +20,7 @@ from writ.errors import BadMessage, Rejection
 from writ.limits import REPORTED_MAX
 from writ.mesh.frame import BROADCAST
 from writ.mesh.permit import GOVERNANCE, MESSAGES
+from writ.mesh.routing import PROBE_BYTES
 from writ.wire import coap
 
 from .ways import cheapest
@@ -40,8 +41,6 @@ AGAIN_MS = 60_000
 
 _HEAD_BYTES = 4
 _ENTRY_BYTES = 7
-# The airtime of the links that a gateway knows from its own table.
-_PROBE_BYTES = 50
 _DELIVERED_MIN = 16
 Datagrams = list[tuple[str, bytes]]
 
@@ -233,7 +232,7 @@ class MeshRoutes:
         for one in self._mesh.neighbours:
             if one.is_mutual:
                 link = self._mesh.links[one.link]
-                airtime_ms = link.airtime_us(_PROBE_BYTES) / 1000
+                airtime_ms = link.airtime_us(PROBE_BYTES) / 1000
                 near = Near(link.kind, _cost(airtime_ms, min(one.delivered, 255)), one.snr)
                 if one.address not in found or near.cost < found[one.address].cost:
                     found[one.address] = near
