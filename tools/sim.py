@@ -9,8 +9,10 @@ import argparse
 import os
 import sys
 import time
+from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "sim"), str(ROOT / "tools"), str(ROOT / "firmware")]
@@ -18,68 +20,52 @@ sys.path[:0] = [str(ROOT / "tests" / "sim"), str(ROOT / "tools"), str(ROOT / "fi
 REAL_EVERY = 250
 
 
-def run_one(seed: int) -> tuple[int, str | None, int]:
-    """(seed, the broken invariant or None, steps)."""
+def _governors(seed: int, trace: list[str] | None = None) -> tuple[Any, type[Exception]]:
+    """The world of the governors for a seed, and what it raises where an invariant is broken."""
     from simulator.notary import Violation  # type: ignore[import-not-found]
     from simulator.plan import plan  # type: ignore[import-not-found]
     from simulator.world import World  # type: ignore[import-not-found]
 
-    world = World(plan(seed, real_keys=seed % REAL_EVERY == 0))
-    try:
-        world.run()
-    except Violation as error:
-        return seed, str(error), world.steps
-    return seed, None, world.steps
-
-
-def replay(seed: int) -> int:
-    """Repeat one run and print its trace."""
-    from simulator.notary import Violation
-    from simulator.plan import plan
-    from simulator.world import World
-
-    trace: list[str] = []
     found = plan(seed, real_keys=seed % REAL_EVERY == 0)
-    print(f"seed {seed}: {found.count} governors, threshold {found.threshold}")
-    print(f"  Byzantine: {found.liars or 'none'}; the network heals at {found.heal_ms} ms")
-    world = World(found, trace)
-    broken = None
-    try:
-        world.run()
-    except Violation as error:
-        broken = error
-    print("\n".join(trace))
-    print(f"BROKEN: {broken}" if broken else f"whole: {world.where()}")
-    return 1 if broken else 0
+    if trace is not None:
+        print(f"seed {seed}: {found.count} governors, threshold {found.threshold}")
+        print(f"  Byzantine: {found.liars or 'none'}; the network heals at {found.heal_ms} ms")
+    return World(found, trace), Violation
 
 
-def run_one_mesh(seed: int) -> tuple[int, str | None, int]:
-    """As `run_one`, of the mesh; steps are frames on air."""
+def _mesh(seed: int, trace: list[str] | None = None) -> tuple[Any, type[Exception]]:
+    """The same of the mesh; its steps are frames on air."""
     from meshsim.checks import Violation  # type: ignore[import-not-found]
     from meshsim.plan import plan  # type: ignore[import-not-found]
     from meshsim.world import World  # type: ignore[import-not-found]
 
-    world = World(plan(seed))
+    found = plan(seed)
+    if trace is not None:
+        print(found)
+    return World(found, trace), Violation
+
+
+WORLDS = {"governors": _governors, "mesh": _mesh}
+
+
+def run_one(name: str, seed: int) -> tuple[int, str | None, int]:
+    """(seed, the broken invariant or None, steps) of the world called `name`."""
+    world, violation = WORLDS[name](seed)
     try:
         world.run()
-    except Violation as error:
+    except violation as error:
         return seed, str(error), world.steps
     return seed, None, world.steps
 
 
-def replay_mesh(seed: int) -> int:
-    """Repeat one run of the mesh and print its plan and its trace."""
-    from meshsim.checks import Violation
-    from meshsim.plan import plan
-    from meshsim.world import World
-
+def replay(name: str, seed: int) -> int:
+    """Repeat one run, and print its plan and its trace."""
     trace: list[str] = []
-    world = World(plan(seed), trace)
-    print(world.plan)
+    world, violation = WORLDS[name](seed, trace)
     broken = None
     try:
         world.run()
-    except Violation as error:
+    except violation as error:
         broken = error
     print("\n".join(trace))
     print(f"BROKEN: {broken}" if broken else f"whole: {world.where()}")
@@ -88,7 +74,7 @@ def replay_mesh(seed: int) -> int:
 
 def run_many(seeds: range, world: str) -> int:
     """Run all seeds, on all cores."""
-    run, words = (run_one_mesh, " WORLD=mesh") if world == "mesh" else (run_one, "")
+    run, words = partial(run_one, world), " WORLD=mesh" if world == "mesh" else ""
     began, broken, steps = time.monotonic(), 0, 0
     with Pool(os.cpu_count()) as pool:
         for done, (seed, what, count) in enumerate(pool.imap_unordered(run, seeds, 8), 1):
@@ -110,10 +96,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="repeat this one, with a trace")
     parser.add_argument("--seeds", type=int, default=2000, help="number of seeds (default 2000)")
     parser.add_argument("--start", type=int, default=1, help="the first seed (default 1)")
-    parser.add_argument("--world", choices=("governors", "mesh"), default="governors")
+    parser.add_argument("--world", choices=WORLDS, default="governors")
     options = parser.parse_args()
     if options.seed is not None:
-        return replay_mesh(options.seed) if options.world == "mesh" else replay(options.seed)
+        return replay(options.world, options.seed)
     return run_many(range(options.start, options.start + options.seeds), options.world)
 
 
