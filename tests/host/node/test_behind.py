@@ -1,13 +1,15 @@
 """Nodes behind a mesh, called from IP: real processes, UDP sockets, and ptys as serial lines."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bridge_rig import BridgeProcess, toml
-from field_rig import GUEST, OPERATOR, RULES, Field, FieldScope, Process, build_tree, writ
+from field_rig import GUEST, OPERATOR, RULES, Field, Process, build_tree, writ
 from field_rig import writ_json as call
 from interop_rig import HOST, commands, free_port
 from mosquitto_rig import Client, Mosquitto, ask, needs_mosquitto, properties
@@ -24,12 +26,6 @@ ROUTES = (
 )
 
 
-class MeshScope(FieldScope):
-    """A scope whose policies have routes for frames."""
-
-    routes = ROUTES
-
-
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tree(tmp_path_factory.mktemp("tree"))
@@ -37,9 +33,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def field(tmp_path: Path, tree: Path) -> Iterator[Field]:
-    made = Field(tmp_path, tree)
-    made.scope = MeshScope()
-    made.heap = HEAP
+    made = Field(tmp_path, tree, ROUTES, HEAP)
     yield made
     made.stop()
 
@@ -122,26 +116,35 @@ def test_a_command_reads_a_device_two_hops_behind_a_gateway(
     assert refused.exit_code and "Revoked" in refused.output
 
 
+@contextlib.contextmanager
+def bridge(field: Field, broker: Mosquitto, reading: str, **config: Any) -> Iterator[BridgeProcess]:
+    """A running bridge "hub" that reads soil/temp and takes requests. reading: how it reads."""
+    path = field.folder("hub", OPERATOR, listen=f"{HOST}:{free_port()}", **config)
+    head = '[[reading]]\nnode = "soil"\nresource = "temp"\n'
+    (path / "bridge.toml").write_text(
+        toml(broker.port, f"{head}{reading}\n[requests]\nper_minute = 600\n")
+    )
+    hub = BridgeProcess(path).start()
+    try:
+        yield hub
+    finally:
+        hub.kill()
+
+
 @needs_mosquitto
 def test_a_bridge_with_an_own_line_reads_and_sets(
     field: Field, cables: list[Cable], tmp_path: Path
 ) -> None:
     links = [line(cables[0], 0)]
-    with Mosquitto(tmp_path / "mosquitto") as broker:
-        path = field.folder(
-            "hub", OPERATOR, listen=f"{HOST}:{free_port()}", links=links, mesh_gateway=True
-        )
-        reading = '[[reading]]\nnode = "soil"\nresource = "temp"\nevery_s = 1\n'
-        (path / "bridge.toml").write_text(
-            toml(broker.port, reading + "[requests]\nper_minute = 600\n")
-        )
-        bridge = BridgeProcess(path).start()
-        try:
-            devices(field, cables)
-            bridge.wait_for("connected")
-            use(field, broker, bridge)
-        finally:
-            bridge.kill()
+    reading = "every_s = 1"
+    config = {"links": links, "mesh_gateway": True}
+    with (
+        Mosquitto(tmp_path / "mosquitto") as broker,
+        bridge(field, broker, reading, **config) as hub,
+    ):
+        devices(field, cables)
+        hub.wait_for("connected")
+        use(field, broker, hub)
 
 
 @needs_mosquitto
@@ -150,20 +153,15 @@ def test_a_bridge_reads_and_sets_behind_another_gateway(
 ) -> None:
     links = [line(cables[0], 0)]
     gate = field.host_node("gate", OPERATOR, "--serve", "none", links=links, mesh_gateway=True)
-    with Mosquitto(tmp_path / "mosquitto") as broker:
-        address = f"{HOST}:{free_port()}"
-        path = field.folder("hub", OPERATOR, listen=address, gateways=[gate.address])
-        reading = '[[reading]]\nnode = "soil"\nresource = "temp"\nobserve = true\n'
-        (path / "bridge.toml").write_text(
-            toml(broker.port, reading + "[requests]\nper_minute = 600\n")
-        )
-        bridge = BridgeProcess(path).start()
-        try:
-            devices(field, cables)
-            bridge.wait_for("connected")
-            use(field, broker, bridge)
-        finally:
-            bridge.kill()
+    reading = "observe = true"
+    config = {"gateways": [gate.address]}
+    with (
+        Mosquitto(tmp_path / "mosquitto") as broker,
+        bridge(field, broker, reading, **config) as hub,
+    ):
+        devices(field, cables)
+        hub.wait_for("connected")
+        use(field, broker, hub)
 
 
 def use(field: Field, broker: Mosquitto, bridge: BridgeProcess) -> None:

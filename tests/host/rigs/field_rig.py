@@ -80,13 +80,14 @@ node.run()
 
 
 class FieldScope(Scope):
-    """A scope with role names, and policies with different rules and revoked nodes."""
+    """A scope with role names, and policies with different rules and revoked nodes.
 
-    # of the policies: [[class, send, relay, links, hops, airtime, priority]]
-    routes: tuple[list[int], ...] = ()
+    routes: of its policies, for frames: ([class, send, relay, links, hops, airtime, priority], ...)
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, routes: tuple[list[int], ...] = ()) -> None:
         super().__init__()
+        self.routes = routes
         self.policies = [self.next_policy(RULES)]
 
     def next_policy(self, rules: list[list[Any]], revoked: tuple[bytes, ...] = ()) -> bytes:
@@ -176,14 +177,23 @@ class Process:
 
 
 class Field:
-    """Folders below `root`, and the processes that run on them."""
+    """Folders below `root`, and the processes that run on them.
 
-    def __init__(self, root: Path, tree: Path) -> None:
+    routes: as in `FieldScope`; heap: of devices on MicroPython.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        tree: Path,
+        routes: tuple[list[int], ...] = (),
+        heap: str = interop_rig.HEAP,
+    ) -> None:
         self.root = root
-        self.scope = FieldScope()
+        self.scope = FieldScope(routes)
         self._tree = tree
+        self.heap = heap
         # without MicroPython for this platform the same program runs on CPython
-        self.heap = interop_rig.HEAP  # of devices on MicroPython
         self.interpreter = "micropython" if "micropython" in commands(tree) else "cpython"
         self._processes: list[Process] = []
         self._commands: list[subprocess.Popen[str]] = []

@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attack_rig import Member, node_id
-from field_rig import GET, OPERATOR, RULES, SENSOR, Field, FieldScope, build_tree
+from field_rig import GET, OPERATOR, RULES, SENSOR, Field, Process, build_tree
 from interop_rig import commands
 from pty_rig import Cable
 
@@ -25,12 +26,6 @@ ROUTES = (
 )
 
 
-class SerialScope(FieldScope):
-    """A scope whose policies have routes for frames."""
-
-    routes = ROUTES
-
-
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tree(tmp_path_factory.mktemp("tree"))
@@ -38,9 +33,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def field(tmp_path: Path, tree: Path) -> Iterator[Field]:
-    made = Field(tmp_path, tree)
-    made.scope = SerialScope()
-    made.heap = HEAP
+    made = Field(tmp_path, tree, ROUTES, HEAP)
     yield made
     made.stop()
 
@@ -66,13 +59,21 @@ def gateway(field: Field, cable: Cable) -> Member:
     return Member.of(field, "gate", OPERATOR, links=links, mesh_gateway=True)
 
 
+def far_device(field: Field, cable: Cable, interpreter: str = "", **config: Any) -> Process:
+    """A device at the other end of the cable."""
+    if interpreter and interpreter not in commands(field._tree):
+        pytest.skip("no micropython here")
+    links = [{"kind": "serial", "port": str(cable.paths[1])}]
+    return field.device("soil", interpreter=interpreter, links=links, **config)
+
+
 def test_a_host_node_is_a_gateway(field: Field, cable: Cable) -> None:
     # its config.json has the line; the device knows no other way to it
     links = [{"kind": "serial", "port": str(cable.paths[0])}]
     scope = field.scope
-    device = field.device("soil", links=[{"kind": "serial", "port": str(cable.paths[1])}])
+    device = far_device(field, cable)
     operator = Member.of(field, "operator", OPERATOR)
-    assert isinstance(field.scope, SerialScope)
+    assert scope.routes == ROUTES
     scope.enact([*RULES, [OPERATOR, OPERATOR, "temp", GET]])
     field.host_node("gate", OPERATOR, "--serve", "none", links=links, mesh_gateway=True)
     until(operator, lambda: _epoch(operator, device.address) == 2)
@@ -88,14 +89,8 @@ def _epoch(operator: Member, address: str) -> int:
 
 @pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
 def test_a_device_is_read_over_a_serial_line(field: Field, cable: Cable, interpreter: str) -> None:
-    if interpreter not in commands(field._tree):
-        pytest.skip("no micropython here")
+    device = far_device(field, cable, interpreter)
     gate = gateway(field, cable)
-    device = field.device(
-        "soil",
-        interpreter=interpreter,
-        links=[{"kind": "serial", "port": str(cable.paths[1])}],
-    )
     frames = gate.frames  # type: ignore[attr-defined]
     mesh = frames.mesh
     # it joins by itself, and the two know each other
@@ -126,15 +121,8 @@ def test_a_device_is_read_over_a_serial_line(field: Field, cable: Cable, interpr
 
 @pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
 def test_a_device_that_sleeps_is_read(field: Field, cable: Cable, interpreter: str) -> None:
-    if interpreter not in commands(field._tree):
-        pytest.skip("no micropython here")
+    device = far_device(field, cable, interpreter, sleep_s=3)
     gate = gateway(field, cable)
-    device = field.device(
-        "soil",
-        interpreter=interpreter,
-        links=[{"kind": "serial", "port": str(cable.paths[1])}],
-        sleep_s=3,
-    )
     mesh = gate.frames.mesh  # type: ignore[attr-defined]
     until(gate, lambda: mesh.outbox.mailbox and "awake" in device.output)
     (neighbour,) = mesh.neighbours
