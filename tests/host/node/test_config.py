@@ -69,6 +69,7 @@ WHOLE: dict[str, object] = {
     "renew_days": 30,
     "links": [{"kind": "serial", "port": "/dev/ttyUSB0", "baud": 9600}],
     "mesh_gateway": True,
+    "sleep_s": 900,
     "oscore": [{**ENTRY, "context": "05"}],
 }
 
