@@ -202,7 +202,7 @@ class Run:
     # --- figures ----------------------------------------------------------------------------------
 
     def _traffic(self, sent: Sequence[Sent], seconds: float) -> dict[str, Any]:
-        # of frames that were sent within so many seconds
+        # of frames that were sent within a period, in seconds
         count = len(self.field.members)
         airtime_us, length = [0] * count, [0] * count
         by_what: Counter[str] = Counter()

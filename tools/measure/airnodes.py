@@ -135,7 +135,7 @@ class Air:
             self.links[node.name].send(*item)
 
     def run(self, until: Callable[[], Any], seconds: float) -> bool:
-        """Run until `until()` holds, at most so many seconds of virtual time."""
+        """Run until `until()` holds, at most `seconds` of virtual time."""
         end_us = self.timeline.now_us + round(1e6 * seconds)
         while self.timeline.now_us < end_us and not until():
             self.timeline.advance(self.timeline.now_us + 1000 * STEP_MS)

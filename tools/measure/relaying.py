@@ -4,7 +4,7 @@ The relay is the production mesh: it receives and checks a message, acknowledges
 with a counter and a MIC of its own, and takes the receipt of the next hop. A frame of Reticulum is
 forwarded from one interface in this process to another one. With an access code of the interfaces
 (IFAC) it checks each frame, as a MIC does; without one it checks nothing, and takes frames of
-whoever sends them. It has no receipts between neighbours.
+any sender. It has no receipts between neighbours.
 """
 
 import json

@@ -25,7 +25,7 @@ def hear(air, node, data):
 
 
 def joiner():
-    """(air, sensor): a member without link key, which hears nobody."""
+    """(air, sensor): a member without link key, which hears no other node."""
     air = Air()
     return air, air.node(3, SENSOR, key=None)
 

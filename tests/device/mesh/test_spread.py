@@ -223,7 +223,7 @@ def test_a_node_far_behind_pulls_at_once():
 def test_what_no_neighbour_sends_is_pulled_after_some_time():
     air = crowd(3)
     late = air.nodes[2]
-    # a neighbour says so, and nobody answers
+    # a neighbour says so, and no node answers
     for count in range(20):
         inject(air, late, WANT, b"\0\0", 77, 2, 1000 + count)
         air.run(seconds=30)

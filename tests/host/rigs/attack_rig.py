@@ -187,8 +187,8 @@ class _Sync(Sync):
 
 class _Server(Server):
     # sends blocks of its node's own size
-    def respond(self, request: coap.Message, found: tuple[int, bytes]) -> coap.Message:
-        response: coap.Message = super().respond(request, found)
+    def respond(self, request: coap.Message, found: tuple[int, bytes], *rest: int) -> coap.Message:
+        response: coap.Message = super().respond(request, found, *rest)
         szx = self.context.szx
         if szx is not None and found[0] == coap.CONTENT:
             response.options = []
