@@ -47,7 +47,7 @@ RULES: list[list[Any]] = [
 ALL_FOR_ALL: list[list[Any]] = [[1, 1, "*", 127]]
 
 
-def wait(until: Callable[[], object], seconds: float = 120, every_s: float = 0.05) -> None:
+def wait(until: Callable[[], object], seconds: float = 30, every_s: float = 0.05) -> None:
     """Wait until a condition holds. Raises `AssertionError` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not until():
