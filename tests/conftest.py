@@ -63,6 +63,11 @@ class Scheduling(LoadScopeScheduling):
         return path if _goes_on(path) else nodeid
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Processes of `--numprocesses auto`. Half of them wait for timers and other processes."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
     """What pytest-xdist asks for a scheduler."""
     return Scheduling(config, log)

@@ -1,10 +1,11 @@
 """Take defences out of copies of the tree, one at a time, and check that the named test fails.
 
-The tables are tests/mutants/*.toml; CONTRIBUTING.md describes their format. Each core works in a
+The tables are tests/mutants/*.toml; CONTRIBUTING.md describes their format. Each job works in a
 copy of its own below a temporary folder; the checkout is only read. First the named tests run in an
-unchanged copy, where all must pass. Then, for each mutant, its test runs in a copy with this one
-change, and must fail. The exit code is 1 if a mutant survives, if a test does not pass without a
-mutant, or if a table does not fit the tree.
+unchanged copy, where all must pass; --tested leaves that out, for a tree that has just passed all
+tests. Then, for each mutant, its test runs in a copy with this one change, and must fail. The exit
+code is 1 if a mutant survives, if a test does not pass without a mutant, or if a table does not fit
+the tree.
 """
 
 import argparse
@@ -112,12 +113,12 @@ def copy_tree(root: Path, to: Path) -> Path:
     return to
 
 
-def run_tests(tree: Path, tests: Sequence[str], seconds_max: int) -> dict[str, str]:
+def run_tests(tree: Path, tests: Sequence[str], seconds_max: int, *options: str) -> dict[str, str]:
     """{test: "passed", "failed", "skipped" or "error"}, by id; {} if pytest ran none of them."""
     report = tree / "report.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}"]
-    command += [f"--timeout={_SECONDS_MAX}", "-o", "junit_family=xunit1"]
+    command += [f"--timeout={_SECONDS_MAX}", "-o", "junit_family=xunit1", *options]
     environment = {**os.environ, "PYTHONPATH": f"{tree / 'firmware'}:{tree / 'host'}"}
     process = subprocess.Popen(
         [*command, *tests],
@@ -162,7 +163,7 @@ def try_mutant(tree: Path, mutant: Mutant) -> tuple[str, float]:
     whole = file.read_text()
     try:
         _replace(file, whole.replace(mutant.original, mutant.mutated))
-        outcome = judge(mutant, run_tests(tree, [mutant.test], _SECONDS_MAX + 30))
+        outcome = judge(mutant, run_tests(tree, [mutant.test], _SECONDS_MAX + 30, "-x"))
     finally:
         _replace(file, whole)
     return outcome, time.monotonic() - began
@@ -247,7 +248,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--table", default="", help="only this table, such as attacks")
     parser.add_argument("--row", default="", help="only the mutants of this row")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="copies at the same time")
+    # half of the tests wait for timers and other processes
+    jobs = 2 * (os.cpu_count() or 1)
+    parser.add_argument("--jobs", type=int, default=jobs, help="copies at the same time")
+    parser.add_argument("--tested", action="store_true", help="all tests pass: only the mutants")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args(arguments)
     try:
@@ -259,7 +263,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     began = time.monotonic()
     with Runner(min(options.jobs, len(mutants))) as runner:
-        failing = runner.failing(sorted({one.test for one in mutants}))
+        tests = [] if options.tested else sorted({one.test for one in mutants})
+        failing = runner.failing(tests)
         for test, output in failing.items():
             print(f"FAILS WITHOUT A MUTANT {test}\n{output}", file=sys.stderr)
         results = []
