@@ -14,8 +14,8 @@ from ..compat import random_bytes, sha256
 from ..errors import UsageError
 
 _NAMES = (
-    "sha512 hmac_sha256 hkdf_extract hkdf_expand ed25519_verify p256_public p256_y "
-    "p256_ecdh es256_sign es256_verify aes_ccm_encrypt aes_ccm_decrypt"
+    "sha512 hmac_sha256 link_mac hkdf_extract hkdf_expand ed25519_verify p256_public "
+    "p256_y p256_ecdh es256_sign es256_verify aes_ccm_encrypt aes_ccm_decrypt"
 )
 
 # "pure", "pycryptodome" or "openssl"

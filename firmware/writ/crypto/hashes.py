@@ -97,6 +97,10 @@ def hmac_sha256(key, data):
     return sha256(pad + inner)
 
 
+# a host keeps what it has computed of a link key
+link_mac = hmac_sha256
+
+
 def hkdf_extract(salt, ikm):
     """HKDF's pseudorandom key, 32 bytes (RFC 5869, section 2.2)."""
     return hmac_sha256(salt, ikm)

@@ -35,9 +35,31 @@ def sha512(data):
     return hashlib.sha512(data).digest()
 
 
+# each byte with those of ipad and of opad (RFC 2104, section 2)
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+
+
 def hmac_sha256(key, data):
     """HMAC-SHA-256, 32 bytes (RFC 2104)."""
     return hmac.digest(key, data, "sha256")
+
+
+# for link keys alone: those of sessions must not outlive them
+@lru_cache(4)
+def _link_key(key):
+    key = key.ljust(64, b"\0")
+    return hashlib.sha256(key.translate(_INNER)), hashlib.sha256(key.translate(_OUTER))
+
+
+def link_mac(key, data):
+    """As `hmac_sha256`, for link keys (16 bytes): half of the time is spent once for each key."""
+    inner, outer = _link_key(key)
+    inner = inner.copy()
+    inner.update(data)
+    outer = outer.copy()
+    outer.update(inner.digest())
+    return outer.digest()
 
 
 def hkdf_extract(salt, ikm):

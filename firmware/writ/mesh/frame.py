@@ -20,8 +20,8 @@ link key yet.
 Everything is checked again at each hop: each transmitter writes its own address, counter and MIC.
 """
 
+from .. import crypto
 from ..compat import const
-from ..crypto import hmac_sha256
 from ..errors import BadFrame, WrongScope
 
 _VERSION = const(1)
@@ -48,7 +48,8 @@ HEADER_BYTES_JOIN = 10
 class Frame:
     """One frame. `far` is None in the shape LOCAL.
 
-    counter: 32 bits when a frame is encoded, the low 16 of them in a decoded one.
+    counter: 32 bits when a frame is encoded, the low 16 of them in a decoded one; raw, mic: of a
+    decoded one, all bytes without the MIC, and the MIC.
     """
 
     def __init__(
@@ -74,28 +75,24 @@ class Frame:
         self.hops = hops
         self.shape = shape
         self.far = far
-        self.raw = b""  # of a decoded frame: all bytes without the MIC
-        self.mic = b""
 
     def encode(self, tag, key):
         """The frame's bytes. tag: first byte of the scope id; key: link key, None to join."""
-        far = b"" if self.shape == LOCAL else self.far.to_bytes(2, "big")
-        raw = (
-            bytes(
-                (
-                    _VERSION << 4 | self.route_class,
-                    tag,
-                    self.epoch & 255,
-                    self.shape << 6 | self.kind << 4 | self.hops,
-                )
-            )
-            + self.transmitter.to_bytes(2, "big")
-            + self.receiver.to_bytes(2, "big")
-            + far
-            + (self.counter & 65535).to_bytes(2, "big")
-            + self.payload
+        head = (
+            _VERSION << 4 | self.route_class,
+            tag,
+            self.epoch & 255,
+            self.shape << 6 | self.kind << 4 | self.hops,
+            self.transmitter >> 8,
+            self.transmitter & 255,
+            self.receiver >> 8,
+            self.receiver & 255,
         )
-        return raw if key is None else raw + mic(key, self.counter >> 16, raw)
+        if self.shape != LOCAL:
+            head += self.far >> 8, self.far & 255
+        counter = self.counter
+        raw = bytes(head + (counter >> 8 & 255, counter & 255)) + self.payload
+        return raw if key is None else raw + mic(key, counter >> 16, raw)
 
     def is_authentic(self, key, high):
         """Whether the MIC is that of `key` and of a counter with these high 16 bits."""
@@ -104,7 +101,7 @@ class Frame:
 
 def mic(key, high, raw):
     """The MIC (4 bytes) of the bytes `raw`. key: link key; high: high 16 bits of the counter."""
-    return hmac_sha256(key, high.to_bytes(2, "big") + raw)[:MIC_BYTES]
+    return crypto.link_mac(key, high.to_bytes(2, "big") + raw)[:MIC_BYTES]
 
 
 def has_receipt(frame):

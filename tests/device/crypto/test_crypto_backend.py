@@ -6,8 +6,8 @@ from writ import compat, crypto
 from writ.errors import UsageError
 
 _NAMES = (
-    "sha256 random_bytes sha512 hmac_sha256 hkdf_extract hkdf_expand ed25519_verify "
-    "p256_generate p256_public p256_y p256_ecdh es256_sign "
+    "sha256 random_bytes sha512 hmac_sha256 link_mac hkdf_extract hkdf_expand "
+    "ed25519_verify p256_generate p256_public p256_y p256_ecdh es256_sign "
     "aes_ccm_encrypt aes_ccm_decrypt"
 )
 

@@ -46,6 +46,14 @@ def test_hmac_key_of_one_block_is_not_hashed():
     assert crypto.hmac_sha256(bytes(65), b"x") == crypto.hmac_sha256(crypto.sha256(bytes(65)), b"x")
 
 
+def test_the_mac_of_each_of_many_link_keys_is_its_hmac():
+    # more keys than a host keeps, and each of them again
+    keys = [bytes((number,)) * 16 for number in range(9)]
+    for key in keys + keys:
+        for data in (b"", b"a frame", bytes(255)):
+            assert crypto.link_mac(key, data) == crypto.hmac_sha256(key, data)
+
+
 def test_hkdf_rfc_5869():
     assert len(HKDF_SHA256) == 3
     for ikm, salt, info, prk, okm in HKDF_SHA256:
