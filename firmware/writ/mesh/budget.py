@@ -39,10 +39,10 @@ class _Window:
 
     def advance(self, now_ms):
         # free the buckets that are older than the window
-        buckets = self._buckets
         number = (now_ms + self._shift_ms) // self._bucket_ms
         if number <= self._newest:
             return
+        buckets = self._buckets
         for i in range(min(number - self._newest, len(buckets))):
             at = (number - i) % len(buckets)
             self.used_us -= buckets[at]
@@ -126,11 +126,11 @@ class Budget:
         """
         allowed_us = self.allowed_us.get(route_class, 0)
         if allowed_us is not None:
-            if used_us_of(self.classes.get(route_class), now_ms) + airtime_us > allowed_us:
+            if _has_more(self.classes.get(route_class), now_ms, allowed_us - airtime_us):
                 raise ClassAirtime()
         if neighbour is not None:
             window = self._window_of(neighbour, now_ms)
-            if used_us_of(window, now_ms) + airtime_us > self._share_us:
+            if _has_more(window, now_ms, self._share_us - airtime_us):
                 raise NeighbourAirtime()
         if self.wait_ms(now_ms, airtime_us) != 0:
             raise DutyCycle()
@@ -141,9 +141,10 @@ class Budget:
             # on a wire, which needs no accounts
             return
         self._all.add(now_ms, airtime_us)
-        if route_class not in self.classes:
-            self.classes[route_class] = _coarse()
-        self.classes[route_class].add(now_ms, airtime_us)
+        window = self.classes.get(route_class)
+        if window is None:
+            window = self.classes[route_class] = _coarse()
+        window.add(now_ms, airtime_us)
         if neighbour is not None:
             window = self._window_of(neighbour, now_ms)
             if window is None:
@@ -154,10 +155,10 @@ class Budget:
         """Milliseconds until the duty cycle allows a frame of that airtime; None: never."""
         if airtime_us > _FRAME_US or (self._has_limit and airtime_us > self.limit_us):
             return None
-        self._all.advance(now_ms)
-        if not self._has_limit:
+        limit_us = self.limit_us - airtime_us
+        if not self._has_limit or not _has_more(self._all, now_ms, limit_us):
             return 0
-        return self._all.wait_ms(now_ms, self._all.used_us + airtime_us - self.limit_us)
+        return self._all.wait_ms(now_ms, self._all.used_us - limit_us)
 
     def used_us(self, now_ms):
         """Microseconds sent within the last hour, and up to two minutes before it."""
@@ -199,6 +200,12 @@ class Budget:
             self._all.load(kept, now_ms, slept_ms)
         else:
             self._all.add(now_ms, self.limit_us)
+
+
+def _has_more(window, now_ms, limit_us):
+    # whether a window holds more than that. It holds at most what it held when it was charged last
+    used_us = window.used_us if window else 0
+    return used_us > limit_us and used_us_of(window, now_ms) > limit_us
 
 
 def used_us_of(window, now_ms):
