@@ -98,6 +98,10 @@ if MICROPYTHON:
         """Flush an open file to the medium; ESP32's littlefs does so on close."""
         handle.flush()
 
+    def memoize(function):
+        """The function itself: a device has no room for results."""
+        return function
+
     make_folder = os.mkdir
     open_private = open
 else:
@@ -116,6 +120,10 @@ else:
         """Forget a module of this package; on CPython it stays."""
 
     import errno
+    from functools import lru_cache
+
+    # keeps the last results of a function of the same arguments, True not taken for 1
+    memoize = lru_cache(512, typed=True)
 
     # Linux stops CLOCK_MONOTONIC while the machine sleeps, and memberships expire meanwhile. macOS
     # has no CLOCK_BOOTTIME: there CLOCK_MONOTONIC counts the time of sleep

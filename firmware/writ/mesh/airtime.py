@@ -1,8 +1,10 @@
 """LoRa time on air. Airtime is an integer in microseconds."""
 
+from ..compat import memoize
 from ..errors import UsageError
 
 
+@memoize
 def time_on_air_us(
     length,
     spreading_factor,
@@ -21,11 +23,12 @@ def time_on_air_us(
     least. Raises `UsageError` for other values.
     """
     if not (
-        0 <= _whole(length) <= 255
-        and 7 <= _whole(spreading_factor) <= 12
+        type(length) is type(spreading_factor) is type(coding_rate) is type(preamble) is int
+        and 0 <= length <= 255
+        and 7 <= spreading_factor <= 12
         and bandwidth_khz in (125, 250, 500)
-        and 5 <= _whole(coding_rate) <= 8
-        and 6 <= _whole(preamble) <= 65535
+        and 5 <= coding_rate <= 8
+        and 6 <= preamble <= 65535
     ):
         raise UsageError(
             "no LoRa frame: length 0 to 255, spreading_factor 7 to 12, bandwidth_khz 125, 250 or"
@@ -40,8 +43,3 @@ def time_on_air_us(
     a_block = 4 * (spreading_factor - (2 if symbol_us > 16000 else 0))
     symbols = preamble + 4 + 8 + max(0, -(-bits // a_block)) * coding_rate
     return symbols * symbol_us + symbol_us // 4
-
-
-def _whole(value):
-    # a value that is no int is out of every range
-    return value if type(value) is int else -1

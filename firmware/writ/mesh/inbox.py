@@ -125,7 +125,7 @@ class Inbox:
         neighbour.last_data = counter
         neighbour.receipts = 0
         self._outbox.acknowledge(link, frame)
-        return self._admit(link, neighbour, frame, frame.payload, now_ms)
+        return self._admit(route, link, neighbour, frame, frame.payload, now_ms)
 
     def _take_fragment(self, route, link, neighbour, frame, now_ms):
         source = link, frame.transmitter
@@ -140,12 +140,13 @@ class Inbox:
         message, receipt = self._reassembly.receive(source, frame.payload, now_ms)
         if receipt:
             self._outbox.acknowledge(link, frame, receipt)
-        return [] if message is None else self._admit(link, neighbour, frame, message, now_ms)
+        if message is None:
+            return []
+        return self._admit(route, link, neighbour, frame, message, now_ms)
 
-    def _admit(self, link, neighbour, frame, message, now_ms, since_ms=None):
+    def _admit(self, route, link, neighbour, frame, message, now_ms, since_ms=None):
         # [(address, message)] of a complete message that the policy allows. One that waits for a
         # capsule is kept for some seconds
-        route = self._permit.route(frame.route_class)
         try:
             self._check(route, link, frame, now_ms)
             return self._mesh.arrived(route, neighbour, frame, message, now_ms)
@@ -161,8 +162,10 @@ class Inbox:
         out = []
         for link, neighbour, frame, message, since_ms in parked:
             try:
+                # by the policy in force now
+                route = self._permit.route(frame.route_class)
                 for address, found in self._admit(
-                    link, neighbour, frame, message, now_ms, since_ms
+                    route, link, neighbour, frame, message, now_ms, since_ms
                 ):
                     out.append((address, expand(found)))
             except UnknownOrigin as rejection:

@@ -23,7 +23,7 @@ from .frame import (
 )
 from .neighbour import GREET
 from .permit import GOVERNANCE
-from .transfer import STRANGERS, Transfers
+from .transfer import STRANGERS, Transfers, Whole
 
 # What a receiver may take to turn round, to wait for the channel and to answer, beside the airtime
 _TURNAROUND_MS = const(250)
@@ -59,6 +59,9 @@ class Outbox:
         self._queues = [[] for _ in links]
         # of each link: the parts of a message whose frame it sends now, or None
         self._leaving = [None] * len(links)
+        # of each link: the airtime of the frame that `outgoing` gave last, and `patience_ms`
+        self._airtime_us = [0] * len(links)
+        self._patience_ms = [patience_ms(link) for link in links]
         self.budgets = [Budget(link.duty_cycle_permille) for link in links]
         self._take_policy()
 
@@ -151,10 +154,9 @@ class Outbox:
             header = HEADER_BYTES_JOIN
         else:
             header = HEADER_BYTES if head[1] == LOCAL else HEADER_BYTES_ROUTED
-        where = self._links[link]
-        room = where.mtu - header
+        room = self._links[link].mtu - header
         self.transfers.add(
-            link, receiver, head, priority, message, source, room, patience_ms(where)
+            link, receiver, head, priority, message, source, room, self._patience_ms[link]
         ).failures = failures
 
     # --- what goes out ----------------------------------------------------------------------------
@@ -175,7 +177,7 @@ class Outbox:
         if not queue:
             return None
         source, route_class, data, _ = queue[0]
-        airtime_us = self._links[link].airtime_us(len(data))
+        self._airtime_us[link] = airtime_us = self._links[link].airtime_us(len(data))
         try:
             self.budgets[link].check(now_ms, airtime_us, route_class, source)
         except DutyCycle:
@@ -199,9 +201,8 @@ class Outbox:
 
     def sent(self, link, now_ms):
         """Note that the link has taken the frame of `outgoing`."""
-        source, route_class, data, parts = self._queues[link].pop(0)
-        airtime_us = self._links[link].airtime_us(len(data))
-        self.budgets[link].charge(now_ms, airtime_us, route_class, source)
+        source, route_class, _, parts = self._queues[link].pop(0)
+        self.budgets[link].charge(now_ms, self._airtime_us[link], route_class, source)
         self._leaving[link] = parts
         self.leaving(link, True, now_ms)
 
@@ -282,7 +283,11 @@ class Outbox:
         if transfer.head[0] == JOIN_CLASS:
             return transfer.parts
         neighbour = self._neighbours.find(transfer.link, transfer.receiver)
-        return transfer.parts if neighbour and neighbour.is_mutual else transfer.greeting
+        if neighbour and neighbour.is_mutual:
+            return transfer.parts
+        if transfer.greeting is None:
+            transfer.greeting = Whole(b"greeting", self._patience_ms[transfer.link])
+        return transfer.greeting
 
     def next_ms(self, now_ms):
         """Milliseconds until `outgoing` has something new, or None for never."""

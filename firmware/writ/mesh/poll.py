@@ -42,10 +42,9 @@ def poll(mesh, window_ms, sleep_s):
     )
     tenths = min(-(-window_ms // _TENTH_MS), _TENTHS_LAST)
     content = bytes((POLL,)) + tenths.to_bytes(2, "big") + sleep_s.to_bytes(3, "big")
-    patience = patience_ms(mesh.links[link])
-    parts = Poll(content, patience)
+    parts = Poll(content, patience_ms(mesh.links[link]))
     head = GOVERNANCE, LOCAL, 0, None
-    transfer = Transfer(link, address, head, 0, content, None, parts, patience)
+    transfer = Transfer(link, address, head, 0, content, None, parts)
     transfer.kind = CONTROL
     mesh.outbox.transfers.insert(transfer)
     return parts

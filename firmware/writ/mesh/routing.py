@@ -100,7 +100,7 @@ class Routing:
     """
 
     def __init__(self, links, neighbours, may_relay, gateway=None, is_leaf=False):
-        self._links = links
+        self._probe_ms = [link.airtime_us(PROBE_BYTES) // 1000 for link in links]
         self._neighbours = neighbours
         self._may_relay = may_relay
         self._is_gateway = gateway is not None
@@ -138,7 +138,7 @@ class Routing:
 
     def _total(self, neighbour):
         # the cost of the way by this neighbour, ms
-        airtime_ms = self._links[neighbour.link].airtime_us(PROBE_BYTES) // 1000
+        airtime_ms = self._probe_ms[neighbour.link]
         return neighbour.cost + 1 + airtime_ms * 256 // max(neighbour.delivered, 16)
 
     def choose(self, now_ms):
@@ -167,9 +167,10 @@ class Routing:
         if strange and (strange[0] is found[0] or len(mutual) < PARENTS_MAX):
             self.candidate = strange[0]
         present = self.parents[0] if self.parents else None
-        if present in mutual and 4 * self._total(mutual[0]) > 3 * self._total(present):
-            mutual.remove(present)
-            mutual.insert(0, present)
+        if present in mutual and present is not mutual[0]:
+            if 4 * self._total(mutual[0]) > 3 * self._total(present):
+                mutual.remove(present)
+                mutual.insert(0, present)
         self.parents = mutual[:PARENTS_MAX]
         if self.parents:
             best = self.parents[0]

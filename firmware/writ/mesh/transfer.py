@@ -24,25 +24,28 @@ class Whole:
     whether the last frame was sent because no receipt had come; patience_ms: the time for one.
     """
 
+    # values of an instance only once they differ: most messages are sent once
+    _due_ms = None  # None: not sent yet
+    _wait_ms = 0  # for the receipt of the last transmission
+    _tries = 0
+    counter = None
+    is_done = False
+    is_failed = False
+    is_repeated = False
+
     def __init__(self, message, patience_ms):
         self._message = message
         self._patience_ms = patience_ms
-        self._due_ms = None  # None: not sent yet
-        self._wait_ms = 0  # for the receipt of the last transmission
-        self._tries = 0
-        self.counter = None
-        self.is_done = False
-        self.is_failed = False
-        self.is_repeated = False
 
     def next_frame(self, now_ms):
         """The payload to send now, or None. Sets `is_failed` when it gives up."""
         if self.is_done or self.is_failed or (self._due_ms is not None and now_ms < self._due_ms):
             return None
-        self.is_failed = self._tries >= FRAME_TRIES_MAX
-        if self.is_failed:
+        if self._tries >= FRAME_TRIES_MAX:
+            self.is_failed = True
             return None
-        self.is_repeated = self._tries > 0
+        if self._tries:
+            self.is_repeated = True
         # twice as long each time, and up to half as long again, so that two nodes part
         wait_ms = self._patience_ms << self._tries
         self._wait_ms = wait_ms + (wait_ms * random_bytes(1)[0] >> 9)
@@ -70,12 +73,13 @@ class Transfer:
     link: number of the link; receiver: short address, or the handle of a node that joins; head:
     (route class, shape, hops, far end) of its frames; priority: 0..7, of its route; message: bytes,
     None for a greeting alone; source: the neighbour that it came from, None for this node; parts: a
-    `Whole` or a `Sender`; is_begun: whether a frame of it was sent; data: the frame of a whole
+    `Whole` or a `Sender`; greeting: a `Whole` that is sent first where the neighbour is not in the
+    table, or None; is_begun: whether a frame of it was sent; data: the frame of a whole
     message once it was sent; receipt: bytes in front of the message in that frame; failures:
     parents that have not acknowledged it.
     """
 
-    def __init__(self, link, receiver, head, priority, message, source, parts, patience_ms):
+    def __init__(self, link, receiver, head, priority, message, source, parts):
         self.link = link
         self.receiver = receiver
         self.head = head
@@ -84,8 +88,7 @@ class Transfer:
         self.message = message
         self.source = source
         self.parts = parts
-        # sent first, where the neighbour is not in the table
-        self.greeting = Whole(b"greeting", patience_ms)
+        self.greeting = None
         self.is_greeting = message is None
         self.kind = DATA if isinstance(parts, Whole) else FRAGMENT
         self.is_begun = False
@@ -128,7 +131,7 @@ class Transfers:
             except UsageError:
                 # with the list of relays in front it has grown too long on its way
                 raise TooLarge() from None
-        added = Transfer(link, receiver, head, priority, message, source, parts, patience_ms)
+        added = Transfer(link, receiver, head, priority, message, source, parts)
         self.insert(added)
         return added
 

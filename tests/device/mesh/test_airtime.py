@@ -78,7 +78,10 @@ def test_each_byte_and_each_step_of_the_spreading_factor_costs_airtime():
 
 
 def test_what_no_lora_frame_has_is_refused():
+    # a host remembers results: that of 1 is none for True
+    assert time_on_air_us(1, 7)
     for arguments in (
+        (True, 7),
         (256, 7),
         (-1, 7),
         (10, 6),

@@ -76,6 +76,19 @@ def test_hello_is_no_traffic_of_a_neighbour():
     assert "NeighbourAirtime" not in sensor.rejected and count > 100
 
 
+def test_each_link_is_charged_for_its_own_frame():
+    air = Air()
+    node = air.node(1, RELAY, [Link(), Link(byte_us=10)], is_gateway=True)
+    outbox = node.mesh.outbox
+    for link in (0, 1):
+        outbox.send_first(link, 0, CONTROL, 65535, bytes(9 + link))
+    frames = [node.mesh.outgoing(link, air.now_ms) for link in (0, 1)]
+    for link in (0, 1):
+        node.mesh.sent(link, air.now_ms)
+    spent_us = [outbox.budgets[link].used_us(air.now_ms) for link in (0, 1)]
+    assert spent_us == [1000 * len(frames[0]), 10 * len(frames[1])]
+
+
 def test_the_time_for_a_receipt_begins_when_the_frame_has_left():
     for size, kind in ((20, DATA), (300, FRAGMENT)):
         air, gateway, sensor = pair()

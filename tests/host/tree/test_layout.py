@@ -36,7 +36,7 @@ BACKENDS = {
 }
 
 # What a module imports on CPython only: the lock of a folder.
-HOST_STANDARD = {("writ.compat", "fcntl")}
+HOST_STANDARD = {("writ.compat", "fcntl"), ("writ.compat", "functools")}
 
 # The layers of the device core are its folders. These are the modules beside them, and what each
 # layer may import besides itself. `agent` and the package's own face join node and links.
