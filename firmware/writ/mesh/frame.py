@@ -52,6 +52,9 @@ class Frame:
     decoded one, all bytes without the MIC, and the MIC.
     """
 
+    raw = b""
+    mic = b""
+
     def __init__(
         self,
         route_class,
