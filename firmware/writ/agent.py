@@ -8,7 +8,7 @@ from . import crypto
 from .authority.capsule import check_name, node_id
 from .authority.store import FileFlash, Store
 from .compat import Clock, tidy, unload
-from .errors import RateLimited, Rejection, UsageError
+from .errors import NoRoute, RateLimited, Rejection, UsageError
 from .limits import DATAGRAMS_A_STEP, SHARE_OF_STRANGERS
 from .node.call import Answer
 from .node.node import Node as Core
@@ -25,7 +25,7 @@ class Node(Core):
     """A node with a clock and a link. config: dict as in config.json (docs/wire.md)."""
 
     def __init__(self, store, config):
-        from .startup import lan_parts, load_key, mend
+        from .startup import lan_parts, load_key, mend, resume
 
         scope = config.get("scope")
         Core.__init__(
@@ -45,6 +45,8 @@ class Node(Core):
             from .node.preshared import preshare_all
 
             preshare_all(self, entries)
+        # of the mesh, from before a deep sleep, until `open`
+        self.kept = resume(self)
         self._gateways = config.setdefault("gateways", [])
         self._hello_ms = 0  # when the gateways are greeted
         self._greeted = None  # the own `Member` when the gateways were greeted last
@@ -313,15 +315,17 @@ class Node(Core):
         while self._running:
             self.step()
 
-    def sleep(self, seconds=None):
+    def sleep(self, seconds=None, deep=False):
         """Finish what is under way, tell the parent in the mesh, and sleep (sleep.py).
 
         seconds: config.json's "sleep_s" if absent, which it must not exceed. Raises `UsageError`.
+        deep: the program ends, by `SystemExit` where the chip does not restart it, and
+        `Node.load` goes on from what this node has written (sleeprecord.py).
         """
         from .sleep import sleep
 
         try:
-            sleep(self, seconds)
+            sleep(self, seconds, deep)
         finally:
             unload("sleep")
 
@@ -330,7 +334,12 @@ class Node(Core):
         self._running = False
 
     def ask(self, name, method, path, payload=b"", on_answer=None):
-        """Call `path` of the member called `name`; an unknown address is looked up."""
+        """Call `path` of the member called `name`; an unknown address is looked up.
+
+        In a mesh without gateways on IP, the answer for an unknown name is `NoRoute`: this node
+        has not joined yet, or has no session with that member.
+        """
+        self.open()
         member = self.authority.peer_by(name=name)
         address = self.address_of(member.node_id) if member else None
         try:
@@ -339,6 +348,14 @@ class Node(Core):
         except Rejection:
             # the name may have a new holder
             address = None
+        if self.config.get("links") and not self._gateways:
+            if not member:
+                rejection = NoRoute()
+                self.count(rejection)
+                if on_answer:
+                    self.tell(on_answer, Answer(0, rejection=rejection))
+                return
+            address = address or "mesh:%04x" % member.address
         if address:
             self.send(
                 self.request(method, path, payload, address, member.node_id, on_answer=on_answer)

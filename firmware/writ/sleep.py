@@ -13,7 +13,7 @@ from .limits import AWAKE_S_MAX, SLEEP_S_MAX
 _STEP_MS = const(50)
 
 
-def sleep(node, seconds):
+def sleep(node, seconds, is_deep):
     """As `agent.Node.sleep`."""
     longest_s = node.config.get("sleep_s", 0)
     if seconds is None:
@@ -30,7 +30,22 @@ def sleep(node, seconds):
         raise UsageError('sleep: config.json has "links" and no "sleep_s"')
     else:
         _settle(node, -int(-seconds // 1))
+    if is_deep:
+        _power_down(node, seconds)
     _pause(seconds)
+
+
+def _power_down(node, seconds):
+    # ends the program: a chip starts it again, elsewhere its caller does
+    from .sleeprecord import write
+
+    write(node, node.clock.now_ms(), int(1000 * seconds), int(time.time()))
+    if MICROPYTHON:
+        import machine
+
+        if hasattr(machine, "deepsleep"):
+            machine.deepsleep(int(1000 * seconds))
+    raise SystemExit
 
 
 def _pause(seconds):

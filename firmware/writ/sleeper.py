@@ -32,7 +32,7 @@ class Sleeper:
         self._sleep_s = sleep_s
         self._end_ms = end_ms
         self._poll = None  # the `Poll` under way
-        self._asked_ms = 0  # when the last one ended
+        self._asked_ms = None  # when the last one ended, or the order began
         self._quiet_ms = 0  # until then a request may follow
         self._again_ms = 0
         self._has_parent = False
@@ -75,6 +75,8 @@ class Sleeper:
 
     def tick(self, now_ms):
         """Poll the parent where that is due."""
+        if self._asked_ms is None:
+            self._asked_ms = now_ms
         self._take_receipt(now_ms)
         mesh = self._frames.mesh
         if self._poll and self._is_polling():

@@ -1,11 +1,13 @@
-"""The start of a node: its key, and saves that a power failure has interrupted.
+"""The start of a node: its key, saves that a power failure has interrupted, and a deep sleep.
 
 A part of agent.py in a file of its own, which is unloaded after the start.
 """
 
+import time
+
 from . import crypto
 from .compat import unload
-from .errors import StoreDamaged, StoreFailed
+from .errors import Rejection, StoreDamaged, StoreFailed
 from .link.udp import UdpLink, split
 
 # what a power failure may have cut; a session may go back by one save (node/session.py)
@@ -71,6 +73,23 @@ def mend(node):
             node.count(error)
 
 
+def resume(node):
+    """Go on where `node` has gone to a deep sleep. What its mesh has kept, or None.
+
+    The mark of sleeprecord.py is on flash from the first deep sleep on.
+    """
+    try:
+        if not node.store.load("wake"):
+            return None
+    except Rejection as error:
+        node.count(error)
+    from .sleeprecord import take
+
+    unload("sleeprecord")
+    unload("mesh.kept")
+    return take(node, int(time.time()))
+
+
 def start_frames(node, parts):
     """The link of an agent whose config.json has "links": `BothLinks`. Raises `UsageError`.
 
@@ -90,6 +109,15 @@ def start_frames(node, parts):
     on_defect = getattr(node, "on_defect", None)
     sleep_s = node.config.get("sleep_s", 0)
     is_gateway = node.config.get("mesh_gateway", False)
+    # used once, also where there is no memory for it
+    kept, node.kept = node.kept, None
     node.frames = FrameLinks(node, links, is_gateway, on_defect, sleep_s)
+    if kept and kept[0]:
+        from .mesh.kept import load
+
+        unload("mesh.kept")
+        now_ms = node.clock.now_ms()
+        # the clock has begun with the start
+        load(node.frames, kept[0], now_ms, kept[1] + now_ms)
     parts.append(node.frames)
     return BothLinks(node.frames, node.link, node.clock)

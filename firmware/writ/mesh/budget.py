@@ -63,28 +63,6 @@ class _Window:
             excess_us -= self._buckets[(self._newest + i) % count]
         return (self._newest + i) * self._bucket_ms - now_ms - self._shift_ms if i else 0
 
-    def dump(self, now_ms):
-        # ms within the newest bucket, then each bucket in ms from the newest on, two bytes each
-        self.advance(now_ms)
-        phase_ms = min(now_ms + self._shift_ms - self._newest * self._bucket_ms, 65535)
-        parts = [max(phase_ms, 0).to_bytes(2, "big")]
-        for i in range(len(self._buckets)):
-            used_us = self._buckets[(self._newest - i) % len(self._buckets)]
-            parts.append(min((used_us + 999) // 1000, 65535).to_bytes(2, "big"))
-        return b"".join(parts)
-
-    def load(self, kept, now_ms, slept_ms):
-        count = len(self._buckets)
-        self._newest = count
-        self._shift_ms = count * self._bucket_ms + int.from_bytes(kept[:2], "big")
-        self._shift_ms += slept_ms - now_ms
-        self.used_us = 0
-        for i in range(count):
-            used_us = 1000 * int.from_bytes(kept[2 + 2 * i : 4 + 2 * i], "big")
-            self._buckets[(count - i) % count] = used_us
-            self.used_us += used_us
-        self.advance(now_ms)
-
 
 def _coarse():
     return _Window(_COARSE_BUCKETS, _COARSE_MS)
@@ -186,20 +164,6 @@ class Budget:
         if len(self.neighbours) < AIRTIME_NEIGHBOURS_MAX:
             return _coarse()
         return self.neighbours.pop(self._idle(now_ms))
-
-    def dump(self, now_ms):
-        """What a node keeps over a deep sleep: 126 bytes, the airtime of the duty cycle."""
-        return self._all.dump(now_ms)
-
-    def load(self, kept, now_ms, slept_ms):
-        """Take what `dump` gave, after a sleep of `slept_ms`. `now_ms` may have begun anew.
-
-        Damaged bytes count as an hour that is spent.
-        """
-        if len(kept) == 2 + 2 * _BUCKETS:
-            self._all.load(kept, now_ms, slept_ms)
-        else:
-            self._all.add(now_ms, self.limit_us)
 
 
 def _has_more(window, now_ms, limit_us):

@@ -4,7 +4,8 @@ from harness import raises
 
 from writ.errors import ClassAirtime, DutyCycle, NeighbourAirtime, Rejection
 from writ.limits import AIRTIME_NEIGHBOURS_MAX
-from writ.mesh.budget import Budget
+from writ.mesh.budget import Budget, used_us_of
+from writ.mesh.kept import dump_budget, load_budget
 
 HOUR_MS = 3600000
 MINUTE_MS = 60000
@@ -243,16 +244,31 @@ def test_what_is_charged_without_a_check_counts():
 def test_a_deep_sleep_forgets_no_airtime():
     budget = a_budget()
     assert send_all(budget, 100000, 1000000) == 36
-    kept = budget.dump(130000)
-    assert len(kept) == 126
+    kept = dump_budget(budget, 130000)
+    assert len(kept[0]) == 126
     woken = a_budget()
-    woken.load(kept, 50, 600000)
+    load_budget(woken, kept, 50, 600000)
     assert woken.used_us(50) == 36000000
     raises(DutyCycle, woken.check, 50, 1000, 0, None)
     # sent at 100 s, now at 730 s and 50 ms: it expires at 61 to 62 minutes after its start
     last_ms = 50 + 61 * MINUTE_MS - 630000 - 1000
     assert not is_sent(woken, last_ms, 1000)
     assert send_all(woken, last_ms + 61000, 1000000) == 36
+
+
+def test_a_deep_sleep_forgets_no_airtime_of_a_class():
+    budget = a_budget(100, ((1, 2), (2, 1000)))
+    assert send_all(budget, 290000, 7000000, 1) == 1
+    for _ in range(20):
+        assert is_sent(budget, 299000, 100100, 2)
+    woken = a_budget(100, ((1, 2), (2, 1000)))
+    load_budget(woken, dump_budget(budget, 599000), 0, 3000)
+    assert used_us_of(woken.classes[1], 0) == 7000000
+    assert used_us_of(woken.classes[2], 0) >= used_us_of(budget.classes[2], 599000)
+    assert 0 <= woken.used_us(0) - budget.used_us(599000) < 1000
+    # now it is at 602 s: the class is whole again 60 to 65 minutes after the frame
+    assert not is_sent(woken, HOUR_MS - 312000 - 1, 500000, 1)
+    assert is_sent(woken, 65 * MINUTE_MS - 302000, 500000, 1)
 
 
 def test_no_hour_of_a_node_that_sleeps_holds_more_than_the_duty_cycle():
@@ -262,12 +278,12 @@ def test_no_hour_of_a_node_that_sleeps_holds_more_than_the_duty_cycle():
             # the clock of each wake begins anew
             budget = a_budget()
             if kept is not None:
-                budget.load(kept, 7, sleep_ms)
+                load_budget(budget, kept, 7, sleep_ms)
             now_ms = 7
             while now_ms < 7 + awake_ms and is_sent(budget, now_ms, 300000):
                 sent.append(((real_ms + now_ms - 7) * 1000, 300000))
                 now_ms += 300
-            kept = budget.dump(now_ms)
+            kept = dump_budget(budget, now_ms)
             real_ms += now_ms - 7 + sleep_ms
         assert most_in_an_hour(sent) <= 36000000
         # nor does it end up with none
@@ -277,7 +293,7 @@ def test_no_hour_of_a_node_that_sleeps_holds_more_than_the_duty_cycle():
 def test_a_damaged_record_of_a_sleep_counts_as_a_spent_hour():
     for kept in (b"", bytes(125), bytes(127)):
         budget = a_budget()
-        budget.load(kept, 1000, 0)
+        load_budget(budget, [kept, []], 1000, 0)
         raises(DutyCycle, budget.check, 1000, 1000, 0, None)
         assert send_all(budget, 1000 + 62 * MINUTE_MS, 1000000) == 36
 

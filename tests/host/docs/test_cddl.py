@@ -9,10 +9,12 @@ import pytest
 import signer
 import succession_rig
 from airfield_rig import RELAY, AirField
+from deepfield_rig import DeepField
 from docs_rig import CDDL, examples
 
-from writ import cbor
+from writ import cbor, crypto
 from writ.authority import amendment, capsule, policy
+from writ.authority.store import Store
 from writ_host.policy.approvals import ApprovalRule, Approvals
 
 RULES = {
@@ -138,3 +140,29 @@ def test_the_status_of_a_node_in_a_mesh_fits() -> None:
         status = field.nodes[name].server.status(field.now_ms)
         assert status["mesh"]["neighbours"] and status["mesh"]["links"][0][3]
         assert fits("status", cbor.encode(status))
+
+
+def test_the_record_of_a_deep_sleep_fits() -> None:
+    field = DeepField("hill")
+    field.power_down()
+    record = Store(field.flash).load("sleep")
+    assert record is not None
+    state = record[8:]
+    assert fits("sleep-state", state)
+    kept = cbor.decode(state)
+    assert [len(session) for session in kept[6]] == [9, 9] and len(kept[7][2][4]) == 1
+    assert kept[7][2][4][0][1] is not None
+    digest = crypto.sha256(state)
+    names = ["wake", "key", "link", "frames", *[session[0] for session in kept[6]]]
+    for name in names:
+        digest = crypto.sha256(digest + (Store(field.flash).load(name) or b""))
+    assert record[:8] == digest[:8]
+    # a node that has not joined, without links
+    kept[7][2] = None
+    assert fits("sleep-state", cbor.encode(kept))
+    kept[7] = None
+    assert fits("sleep-state", cbor.encode(kept))
+    # with all tables of a device full it has room in the memory of an RTC
+    kept = cbor.decode(state)
+    full = len(record) + 15 * len(cbor.encode(kept[7][2][4][0])) + 4 * len(cbor.encode(kept[6][0]))
+    assert full < 2048

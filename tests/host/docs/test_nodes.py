@@ -13,12 +13,13 @@ import succession_rig
 from docs_rig import FENCE, HUB, PUMP, WIRE, groups, raw, rows, rule, ticked
 from fakeflash import MemoryFlash
 
-from writ import agent, cbor, crypto, framelinks, limits, startup
+from writ import agent, cbor, crypto, framelinks, limits, sleeprecord, startup
 from writ.authority import capsule
 from writ.authority.authority import Authority
 from writ.authority.store import Store
 from writ.mesh.linkkey import LinkKeys, stamp_of
 from writ.node import asking, delegate, preshared, sync
+from writ.node.node import Node
 from writ.node.session import Sessions
 from writ.wire import coap, exchange
 
@@ -220,6 +221,7 @@ def test_records_are_those_of_the_table() -> None:
     assert (epoch, key, old_key) == (authority.epoch, bytes(range(16)), bytes(16))
     assert stamp == stamp_of(authority.policy)
     assert int.from_bytes(store.load("frames"), "big") == limits.FRAME_RESERVE
+    sleeprecord.write(Node(Store(flash), private, "me", signer.scope()), 0, 1000, 0)
     found = {name.partition(".")[0] for name in flash.files}
     table = [ticked(row[0]) for row in rows(WIRE, "record", "content")]
     single = {names[0] for names in table if len(names[0]) > 2}
@@ -233,7 +235,12 @@ def test_records_are_those_of_the_table() -> None:
     assert cbor.decode(store.load("s0")) == [raw("hub"), list(keys), True, limits.SEQUENCE_RESERVE]
     assert (store.load("charter"), store.load("beacon")) == (raw("charter"), raw("beacon"))
     assert store.load("key") == private and len(private) == 32
-    assert set(store.load("names").decode().split()) == found - {"names", "s0", "frames"}
+    assert set(Store(flash).load("names").decode().split()) == found - {
+        "names",
+        "s0",
+        "frames",
+        "sleep",
+    }
     for name in ("policy-record", "session-record", "keys-record", "acts-record"):
         assert rule(name).startswith("[")
 

@@ -19,7 +19,7 @@ ROUTES = (
     [1, 1, RELAY, 6, 4, 1000, 3],
     [15, 1, RELAY, 6, 0, 100, 0],
 )
-RULES = ([1, 1, "temp", 1], [RELAY, 1, "writ/status", 1])
+RULES = ([1, 1, "temp", 1], [RELAY, 1, "writ/status", 1], [1, RELAY, "level", 4])
 
 
 class Radio:

@@ -43,7 +43,10 @@ HOST_STANDARD = {("writ.compat", "fcntl"), ("writ.compat", "functools")}
 ROOT_MODULES = {
     "base": ("aes", "compat", "errors", "limits"),
     "cbor": ("cbor",),
-    "agent": ("writ", "agent", "configfile", "framelinks", "sleep", "sleeper", "startup", "main"),
+    "agent": (
+        *("writ", "agent", "configfile", "framelinks", "sleep", "sleeper", "sleeprecord"),
+        *("startup", "main"),
+    ),
 }
 MAY_IMPORT = {
     "base": (),
