@@ -2,8 +2,8 @@
 
 DIRECTORY holds config.json and the node's records. Besides the common keys (docs/wire.md),
 config.json may have "serve" (sensors.py) and "ask": {"soil/load": 2}, resources of other nodes with
-the period of reading in seconds. With `console`, the program reads commands from stdin (console.py)
-and ends with it.
+the period of reading in seconds. With "sleep_s" a member sleeps for so long, again and again. With
+`console`, the program reads commands from stdin (console.py) and ends with it.
 """
 
 import json
@@ -36,6 +36,21 @@ class Flash(FileFlash):
         FileFlash.write(self, name, data)
 
 
+class Board(Node):
+    """A node that prints each new epoch."""
+
+    epoch = 0  # that was printed last
+
+    def step(self, wait_ms=1000):
+        """See `Node`."""
+        Node.step(self, wait_ms)
+        epoch = self.authority.epoch
+        if epoch != self.epoch:
+            self.epoch = epoch
+            peers = [one.peer.name for one in self.sessions if one.seen_epoch >= epoch]
+            console.emit("epoch", epoch=epoch, peers=peers)
+
+
 def main(directory, lines):
     """Serve until `lines` end; without `lines`, serve for ever."""
     # MicroPython creates files that all users can read: the folder keeps them out
@@ -43,19 +58,15 @@ def main(directory, lines):
     flash = Flash(directory)
     with open(directory + "/config.json") as handle:
         config = json.load(handle)
-    node = Node(Store(flash), config)
+    node = Board(Store(flash), config)
     sensors.setup(node)
     node.open()
-    epoch = node.authority.epoch
-    console.emit("start", name=node.name, epoch=epoch, text=sys.implementation.name)
+    node.epoch = node.authority.epoch
+    console.emit("start", name=node.name, epoch=node.epoch, text=sys.implementation.name)
     asks = config.get("ask", {})
     due_ms = dict.fromkeys(asks, 0)
     while True:
-        node.step(100)
-        if node.authority.epoch != epoch:
-            epoch = node.authority.epoch
-            peers = [one.peer.name for one in node.sessions if one.seen_epoch >= epoch]
-            console.emit("epoch", epoch=epoch, peers=peers)
+        step(node)
         try:
             for target in asks:
                 if node.authority.policy and node.now_ms >= due_ms[target]:
@@ -69,6 +80,15 @@ def main(directory, lines):
         except WritError as error:
             # for example a name that is unknown here
             console.emit("error", text=str(error) or type(error).__name__)
+
+
+def step(node):
+    """Serve for a moment. A member with "sleep_s" does what is due, and sleeps."""
+    # a node that is no member yet can be asked for its request at any time
+    if not (node.config.get("sleep_s") and node.authority.me):
+        return node.step(100)
+    node.sleep()
+    return console.emit("awake")
 
 
 if __name__ == "__main__":

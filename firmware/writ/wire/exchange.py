@@ -240,6 +240,12 @@ class Exchanges:
                 return "new"
         return "done"
 
+    def give_up(self, kind):
+        """Let the CONs to addresses that begin with `kind` fail in the next `tick`."""
+        for sent in [one for one in self._confirmable if one.address.startswith(kind)]:
+            self._confirmable.remove(sent)
+            self._fail(sent)
+
     # --- time
 
     def _fail(self, sent):

@@ -28,6 +28,10 @@ JOIN_S = 90.0
 CALL_S = 60.0
 # Between two tries: the gateway limits the rate of requests that it passes on.
 PAUSE_S = 3.0
+# A device that has nothing to do is awake for less
+_DOZE_S = 0.7
+# A relay sends a newer capsule on within 12 times the 250 ms that it waits for a receipt
+_SPREAD_S = 4.0
 _UPTIME = "uptime"
 # Each frame is rounded up, and one may begin while its node is asked
 _ROUNDING_MS = 2
@@ -38,6 +42,7 @@ def carry(bed: Testbed, report: Report) -> None:
     mark = _start_mast(bed, report)
     _join(bed, report)
     _read(bed, report)
+    _read_sleeper(bed, report)
     _change_policy(bed, report)
     _revoke(bed, report)
     _count_airtime(bed, report, mark)
@@ -70,6 +75,7 @@ def _start_mast(bed: Testbed, report: Report) -> int:
             listen=bed[spec].address,
             serve=list(spec.serve),
             links=bed.links(spec),
+            sleep_s=spec.sleep_s,
         )
         bed[spec].start()
     certify_members(bed, (MAST, *MESH))
@@ -104,10 +110,10 @@ def _join(bed: Testbed, report: Report) -> None:
         assert member
         _call(bed, HILL, "writ", coap.POST, bytes(member.raw))
     report.announce("the two nodes join by the relay")
+    since = time.monotonic()
     for spec in (SPRING, BARN):
         bed[spec].start()
-    for spec in (SPRING, BARN):
-        _wait_for_epoch(bed, spec, epoch)
+    took = {spec.name: _wait_for_epoch(bed, spec, epoch) - since for spec in (SPRING, BARN)}
     read = {spec: _call(bed, spec, _UPTIME) for spec in MESH}
     ranks = {spec.name: _rank(bed, spec) for spec in MESH}
     report.prove(
@@ -115,7 +121,8 @@ def _join(bed: Testbed, report: Report) -> None:
         all(one.is_success for one in read.values()) and list(ranks.values()) == [1, 2, 2],
         f"charter, membership, link key and policy of epoch {epoch}: hill by LoRa from the mast,"
         " spring by LoRa and barn by a serial line from hill; hops to the mast:"
-        f" {listing([f'{name} {rank}' for name, rank in ranks.items()])}",
+        f" {listing([f'{name} {rank}' for name, rank in ranks.items()])};"
+        f" {listing([f'{name} after {seconds:.1f} s' for name, seconds in took.items()])}",
     )
 
 
@@ -191,6 +198,43 @@ def _read(bed: Testbed, report: Report) -> None:
     )
 
 
+def _read_sleeper(bed: Testbed, report: Report) -> None:
+    report.announce("the operator reads the spring while it sleeps")
+    until = time.monotonic() + CALL_S
+    while not (times := _ask_asleep(bed)) and time.monotonic() < until:
+        pass
+    if not times:
+        raise NotProved(f"no request met spring asleep. {bed[SPRING].last_seen}")
+    slept_s, took_s = times
+    naps = sum(one.what["event"] == "awake" for one in bed[SPRING].events)
+    report.prove(
+        "a request for a device that sleeps waits at its parent until the device wakes",
+        took_s > slept_s,
+        f"spring sleeps {SPRING.sleep_s} s at a time, {naps} times so far; the request came"
+        f" {slept_s:.1f} s before it woke, waited at hill, and was answered after {took_s:.1f} s",
+    )
+
+
+def _ask_asleep(bed: Testbed) -> tuple[float, float] | None:
+    """(until it woke, until its answer) in s of a request to the spring.
+
+    None if it was awake at first: it had an answer, or sent another frame, before it woke.
+    """
+    spring = bed[SPRING]
+    spring.wait_for("awake", spring.mark(), JOIN_S)
+    # for its POLL to the parent, and the receipt
+    time.sleep(_DOZE_S)
+    since, mark, air = time.monotonic(), spring.mark(), bed.airwaves.mark()
+    _call(bed, SPRING, _UPTIME)
+    took_s = time.monotonic() - since
+    woke = [one.at for one in spring.events[mark:] if one.what["event"] == "awake"]
+    on_air = bed.airwaves.events[air:]
+    sent = [one.at for one in on_air if one.what.get("from") == SPRING.name]
+    if not woke or (sent and sent[0] < woke[0]):
+        return None
+    return woke[0] - since, took_s
+
+
 # --- policy and revocation ------------------------------------------------------------------------
 
 
@@ -263,13 +307,16 @@ def _revoke(bed: Testbed, report: Report) -> None:
     epoch = bed.scope.epoch
     _spread(bed, (HILL, SPRING))
     report.announce("the members replace the link key, and the thief switches the barn on")
-    bed[BARN].start()
     members = (MAST, HILL, SPRING)
     until = time.monotonic() + JOIN_S
     keys = {old_key}
     while (len(keys) > 1 or old_key in keys) and time.monotonic() < until:
         time.sleep(0.5)
         keys = {_link_key(bed, spec) for spec in members}
+    # by then hill has sent the revocation into the serial line, too
+    spread_at = _wait_for_epoch(bed, HILL, epoch) + _SPREAD_S
+    time.sleep(max(0.0, spread_at - time.monotonic()))
+    bed[BARN].start()
     while not (refused := _refused(bed)) and time.monotonic() < until:
         time.sleep(PAUSE_S)
     read = _call(bed, SPRING, _UPTIME)

@@ -24,7 +24,8 @@ OTHER = "memory" if _LINUX else "load"
 class NodeSpec:
     """One node of the testbed. serve: its resources; ask: ("node/path", interval in seconds).
 
-    governors: the governors that the node delegates to, in this order.
+    governors: the governors that the node delegates to, in this order. sleep_s: how long the node
+    sleeps at a time, None for never.
     """
 
     name: str
@@ -33,6 +34,7 @@ class NodeSpec:
     serve: tuple[str, ...] = ()
     ask: tuple[tuple[str, float], ...] = ()
     governors: tuple[str, ...] = ()
+    sleep_s: int | None = None
 
 
 _MACHINE = ("load", "memory", "network", "temperature", "heap", "uptime")
@@ -55,11 +57,12 @@ GATE, DESK, SOIL, TANK, PUMP, GUEST, SLUICE, WELL = (
     NodeSpec("sluice", "actuator", "actuator, needs two", ("sluice",), (), (ANNA, BEN, CARL)),
     NodeSpec("well", "sensor", "sensor, joins late", ("uptime",)),
 )
-# The gateway of the mesh; behind its modem a relay, and two nodes that only the relay hears.
+# The gateway of the mesh; behind its modem a relay, and two nodes that only the relay hears. One of
+# them sleeps.
 MAST, HILL, SPRING, BARN = (
     NodeSpec("mast", "gateway", "gateway to LoRa", ("uptime",)),
     NodeSpec("hill", "relay", "relay, LoRa and serial", ("uptime",)),
-    NodeSpec("spring", "sensor", "sensor, LoRa, 2 hops", ("uptime", "pump")),
+    NodeSpec("spring", "sensor", "sensor, LoRa, sleeps", ("uptime", "pump"), sleep_s=2),
     NodeSpec("barn", "sensor", "sensor, serial, 2 hops", ("uptime",)),
 )
 MESH = (HILL, SPRING, BARN)

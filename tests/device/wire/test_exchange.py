@@ -229,6 +229,23 @@ def test_next_in_turn_is_sent_when_one_times_out():
     assert [decode(d).token for _, d in exchanges.tick(now_ms)[0]] == [b"2"]
 
 
+def test_messages_to_addresses_that_are_gone_fail_at_once():
+    exchanges = Exchanges(half)
+    first = request(exchanges, "join:0002", context="first")
+    exchanges.send(first, "join:0002", 0)
+    second = request(exchanges, "join:0002", context="second")
+    assert exchanges.send(second, "join:0002", 0) == []
+    kept = request(exchanges, "mesh:0002")
+    exchanges.send(kept, "mesh:0002", 0)
+    exchanges.give_up("join:")
+    assert exchanges.next_ms(0) == 0 and not exchanges.is_idle()
+    failed = [("join:0002", first.token, "first"), ("join:0002", second.token, "second")]
+    assert exchanges.tick(0) == ([], failed)
+    assert exchanges.is_waiting("mesh:0002") and list(exchanges.pending) == [
+        ("mesh:0002", kept.token)
+    ]
+
+
 def test_the_reset_of_a_request_is_reported():
     for kind in (CON, NON):
         exchanges = Exchanges(half)

@@ -84,6 +84,7 @@ CLAIMS = {
     11: (
         "join over the air",
         "two hops away",
+        "waits at its parent",
         "reaches every device over the air",
         "drops the revoked node's frames",
         "does not get the new one",
@@ -194,15 +195,18 @@ def check_rows(lines: list[str]) -> None:
     assert "step  held  claim" in lines
 
 
-@pytest.mark.timeout(TIMEOUT_S)
-def test_the_part_of_the_mesh_plays_alone(world: dict[str, str]) -> None:
-    done = subprocess.run(
-        command("--steps", "mesh", "--json"), env=world, capture_output=True, text=True
-    )
-    told = json.loads(done.stdout)
-    assert done.returncode == 0 and told["ok"], told["failure"]
-    assert list(told["step_durations_s"]) == ["1", "11"]
-    assert [proof["step"] for proof in told["proofs"]] == [1] * 5 + [11] * 6
+# `make demo STEPS=mesh` would repeat for two minutes what the whole demonstration does above.
+def test_a_part_has_the_founding_and_its_own_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[int] = []
+    steps = [lambda bed, report, number=number: played.append(number) for number in range(1, 13)]
+    monkeypatch.setattr(runner, "STEPS", tuple(steps))
+    for part, numbers in runner.PARTS.items():
+        played.clear()
+        report = Report()
+        runner.run_steps(None, report, part)  # type: ignore[arg-type]
+        assert played == list(numbers) == list(report.took_s) and played[0] == 1
+        assert report.wanted == len(numbers)
+    assert played == [1, 11] and "LoRa" in TITLES[10]
 
 
 def test_a_part_cannot_be_kept_running() -> None:

@@ -1,10 +1,13 @@
 """Nodes that sleep, in virtual time: readings, requests, governance in the first window."""
 
+from types import SimpleNamespace
+
 import pytest
 from airfield_rig import RELAY, AirField
 
 from writ.limits import AWAKE_S_MAX, SLEEPERS_MAX
 from writ.node.sleepers import note_sleep
+from writ.sleep import _settle
 from writ.sleeper import Sleeper
 from writ.wire import coap
 
@@ -147,6 +150,20 @@ def test_a_child_whose_parent_died_finds_another_one() -> None:
     settle(field, "soil")
     assert routing.parents[0].address != first
     assert field.ask("soil", "gate", "temp").code == coap.CONTENT
+
+
+def test_requests_of_a_join_do_not_keep_a_member_awake() -> None:
+    field = AirField()
+    field.node("gate", 1, RELAY, is_gateway=True)
+    soil = field.node("soil", 2, sleep_s=HOUR)
+    # to a neighbour of the join that does not answer
+    field.send("soil", soil.request(coap.GET, "temp", b"", "join:0009"))
+    # as an agent
+    soil.frames = field.frames["soil"]
+    soil.clock = SimpleNamespace(now_ms=lambda: field.now_ms)
+    soil.step = field.step
+    _settle(soil, HOUR)
+    assert field.now_ms < 60000 and not soil.exchanges.pending
 
 
 def test_a_node_without_neighbours_sleeps_nevertheless(field: AirField) -> None:
