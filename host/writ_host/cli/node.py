@@ -1,4 +1,4 @@
-"""`writ node run`: runs this machine as a node, with the same agent as a device."""
+"""`writ node`: runs this machine as a node, with the same agent as a device; links of a node."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -9,18 +9,23 @@ from writ import crypto
 from writ.authority.capsule import node_id
 from writ.authority.store import Store
 
+from .. import service
 from ..node import config as nodeconfig
 from ..node import sensors
 from ..node.agent import ReportingNode
 from ..node.folder import NodeFolder
 from ..target import check_address
 from . import defaults
+from .nodelink import link
 from .output import Output, command
 
 
 @click.group()
 def group() -> None:
-    """Run this machine as a node."""
+    """Run this machine as a node, and set the links of a node."""
+
+
+group.add_command(link)
 
 
 @command(group)
@@ -59,6 +64,7 @@ def run(out: Output, directory: Path, listen: str | None, serve: str | None) -> 
         node = cast(ReportingNode, folder.node)
         node.serve(names)
         _report_start(node, listen, names)
+        service.notify("READY=1")
         node.serve_until_signalled()
         node.report("stopped", "stopped")
 

@@ -98,7 +98,7 @@ def check(out: Output, file: Path | None, scope: Path, node: Path) -> None:
 def _has_links(node: Path, folder: ScopeFolder | None) -> bool:
     # whether this is the folder of a node with links, and of this scope if that is known
     try:
-        config = nodeconfig.read(node)
+        config = nodeconfig.read(node, of_chip=True)
     except NoNode:
         return False
     scope = folder.charter.scope.hex() if folder else config.get("scope")

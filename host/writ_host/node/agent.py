@@ -21,6 +21,7 @@ from ..refusals import meaning
 from . import sensors as hostsensors
 from .addresscheck import CHECK_MS, AddressCheck
 from .folder import HostNode
+from .linkcheck import LinkCheck
 from .refusallog import RefusalLog
 
 _LISTEN_ADVICE = '"listen": "0.0.0.0:5683" in config.json survives a change of address'
@@ -45,6 +46,7 @@ class ReportingNode(HostNode):
         self._network_ms = 0  # when addresses and interfaces are checked
         self._address_check: AddressCheck | None = None
         self._undiscoverable = ""  # as reported last
+        self._link_check: LinkCheck | None = None
         self._is_silent = False  # whether it was reported that the frame links are silent
         # rejections by name that are reported already
         self._counted = dict(self.counters)
@@ -141,7 +143,16 @@ class ReportingNode(HostNode):
         if facts != self._reported:
             self._report_facts(facts)
             self._reported = facts
+        self._report_links()
         self._report_silence()
+
+    def _report_links(self) -> None:
+        if self.frames is None:
+            return
+        if self._link_check is None:
+            self._link_check = LinkCheck(self.frames.links, self.config["links"])
+        for number, problem, text in self._link_check.tick(self.now_ms):
+            self.report("link", text, link=number, problem=problem or None)
 
     def _report_silence(self) -> None:
         policy = self.authority.policy

@@ -10,6 +10,7 @@ from writ.errors import Rejection, UsageError
 from .. import files, inet, target, textfile
 from ..errors import Malformed, NoNode
 from ..textfile import BadText
+from . import links
 
 NAME = "config.json"
 # The gateway that stands for those which answer on the local network (writ.node.finder)
@@ -22,8 +23,11 @@ class BadConfig(Malformed):
     advice = "Correct config.json and run the command again."
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """The configuration in `folder`. Raises `NoNode`, `BadConfig` or `HostError`."""
+def read(folder: Path, *, of_chip: bool = False) -> dict[str, Any]:
+    """The configuration in `folder`. Raises `NoNode`, `BadConfig` or `HostError`.
+
+    of_chip: whether its links may have UARTs and pins, which only a chip can open.
+    """
     file = folder / NAME
     try:
         config = textfile.read_json(file)
@@ -37,6 +41,8 @@ def read(folder: Path) -> dict[str, Any]:
         # refuses a file with secrets that other users can read
         files.open_secret(file).close()
     for key, (check, expected) in CHECKS.items():
+        if of_chip and key == "links":
+            check = links.check
         try:
             if key in config:
                 # first, since it says more about what is wrong

@@ -40,7 +40,7 @@ def make_node(
     to a node of another name or scope.
     """
     has_config = files.exists(directory / nodeconfig.NAME)
-    config = nodeconfig.read(directory) if has_config else {}
+    config = nodeconfig.read(directory, of_chip=True) if has_config else {}
     known = config.get("name")
     if name is None and known is None:
         raise HostError("a new node needs a name", "Give --name NAME.")
@@ -91,7 +91,7 @@ def check_install(directory: Path, scope: bytes, node_id: bytes) -> None:
     scope: the scope's id; node_id: of the new member. Raises `HostError`: there is no such folder,
     it cannot be written, it belongs to another node or scope, or its node runs (`NodeInUse`).
     """
-    config = nodeconfig.read(directory)
+    config = nodeconfig.read(directory, of_chip=True)
     files.check_writable(directory)
     _check_scope(directory, config, scope)
     lock = FolderLock(directory)
@@ -115,7 +115,7 @@ def install(directory: Path, raws: Iterable[bytes], scope: bytes) -> list[str]:
     that part. scope: the scope id to trust, if the node has none yet. Raises the `Rejection` of the
     first other capsule that the node refuses, or `NodeInUse` while the node runs.
     """
-    config = nodeconfig.read(directory)
+    config = nodeconfig.read(directory, of_chip=True)
     lock = FolderLock(directory)
     try:
         # the scope that the node trusts already is not replaced
