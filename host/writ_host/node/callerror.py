@@ -1,5 +1,7 @@
 """The error for a call that ended without an answer: which node refused what, and what to do."""
 
+from collections.abc import Sequence
+
 from writ.errors import (
     BadSignature,
     EchoRequired,
@@ -13,7 +15,7 @@ from writ.errors import (
     UsageError,
 )
 
-from ..errors import HostError, NotReachable, RefusedByNode
+from ..errors import HostError, NotReachable, RefusedByNode, UnknownNode
 from ..refusals import advice_for, peer_rejection, rejection_text
 from ..target import Target
 from .behind import PassedOn
@@ -70,6 +72,15 @@ def explained(error: Exception, own: str, target: Target | None, address: str) -
     if isinstance(error, BadSignature | KnownBad):
         advice = f"If {own} has missed a succession: writ member deliver {own} --out DIR. {advice}"
     return _refused(error, own, where(target, address), advice)
+
+
+def no_address(name: str, gateways: Sequence[str], add: str, path: str) -> UnknownNode:
+    """The error for a member without a known address. add: how to set it, as an order."""
+    asked = f" (asked {', '.join(gateways)})" if gateways else ""
+    # the gateway of a mesh hears of its nodes when they join
+    advice = "a node behind a mesh is found once it has joined: try again. Or " if gateways else ""
+    advice += f"{add}; or call coap://HOST:PORT/{path}."
+    return UnknownNode(f"no address is known for {name}{asked}", f"{advice[0].upper()}{advice[1:]}")
 
 
 def _not_passed(error: PassedOn, found: Rejection | None, name: str | None) -> Exception:

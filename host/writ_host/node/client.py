@@ -22,7 +22,7 @@ from writ.node.call import Answer, Call
 from writ.node.resolve import resolve
 from writ.wire import coap
 
-from ..errors import HostError, NoNode, NotReachable, RefusedByNode, UnknownNode
+from ..errors import HostError, NoNode, NotReachable, RefusedByNode
 from ..refusals import parse_reason
 from ..target import Target
 from . import addressbook, behind, callerror, owncapsule
@@ -206,15 +206,11 @@ class NodeClient:
             return member
         if seen := addressbook.read_last_seen(self.folder.path).get(name):
             return seen.address, seen.node_id
-        asked = f" (asked {', '.join(self.folder.gateways)})" if self.folder.gateways else ""
         book = self._books[-1]
         option = "--node" if book == self.folder.path else "--scope"
-        add = f"writ book add {name} HOST:PORT {option} {book}"
-        raise UnknownNode(
-            f"no address is known for {name}{asked}",
-            f"Add it to {book / addressbook.BOOK_FILE}: {add}; or call"
-            f" coap://HOST:PORT/{target.path}.",
-        )
+        file = book / addressbook.BOOK_FILE
+        add = f"add it to {file}: writ book add {name} HOST:PORT {option} {book}"
+        raise callerror.no_address(name, self.folder.gateways, add, target.path)
 
     def identify(self, target: Target, deadline: float) -> bytes:
         """The node id (8 B) of the target. Raises as `call`."""

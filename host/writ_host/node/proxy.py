@@ -26,6 +26,7 @@ from writ.errors import (
     NotRouted,
     RateLimited,
     Rejection,
+    Revoked,
     TableFull,
     TimedOut,
     TooLarge,
@@ -147,6 +148,10 @@ class MeshProxy:
         route = mesh.permit.route(route_class)
         if not authority.policy.roles_of(request.peer) & route[1]:
             raise NotRouted()
+        member = authority.peer_by(address=target)
+        if member and member.node_id in authority.policy.revoked:
+            # no way leads there any more, and this says why
+            raise Revoked()
         packed = compress(body)
         neighbour, _, _, packed = mesh.way_to(target, route_class, packed, now_ms)
         link = mesh.links[neighbour.link]

@@ -385,3 +385,11 @@ def test_a_requester_of_a_newer_epoch_is_not_pulled_from_through_the_gateway(sit
 def test_other_texts_are_no_addresses(text: str) -> None:
     with pytest.raises(UsageError):
         behind.check_address(text)
+
+
+def test_a_request_to_a_revoked_node_names_the_reason(site: Site) -> None:
+    site.desk()
+    assert site.fetch("desk", "temp").payload == b"21.5"
+    gate = site.nodes["gate"].authority
+    gate.receive(node_rig.amendment(2, gate.head, node_rig.node_id("soil")), site.now_ms)
+    assert why(site.fetch("desk", "temp")) == b"30 Revoked"
