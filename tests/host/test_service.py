@@ -10,9 +10,10 @@ import pytest
 
 from writ_host.cli.bridge import group as bridge_group
 from writ_host.cli.governor import group as governor_group
+from writ_host.cli.node import group as node_group
 
 BOARD = Path(__file__).parents[2] / "boards/linux"
-UNITS = ["writ-governor", "writ-bridge"]
+UNITS = ["writ-governor", "writ-bridge", "writ-node"]
 # These services need little of the system: the units must set all of these.
 SANDBOX = {
     "NoNewPrivileges": "yes",
@@ -51,10 +52,10 @@ def unit_lines(unit: str) -> list[tuple[str, str, str]]:
     return found
 
 
-def service(unit: str) -> dict[str, str]:
-    """The keys of the unit's section Service, the sandbox checked."""
+def service(unit: str, **other: str) -> dict[str, str]:
+    """The keys of the unit's section Service, the sandbox checked. other: what differs."""
     found = {key: value for section, key, value in unit_lines(unit) if section == "Service"}
-    for key, value in SANDBOX.items():
+    for key, value in {**SANDBOX, **other}.items():
         assert found[key] == value, key
     return found
 
@@ -75,6 +76,15 @@ def test_the_bridges_unit_has_its_sandbox() -> None:
     assert found["RestrictAddressFamilies"] == "AF_INET AF_INET6 AF_NETLINK AF_UNIX"
     assert found["ExecStart"].split()[1:] == ["bridge", "run", "%S/writ/%i", "--json"]
     assert bridge_group.get_command(click.Context(bridge_group), "run") is not None
+
+
+def test_the_nodes_unit_has_its_sandbox_and_serial_ports() -> None:
+    found = service("writ-node", PrivateDevices="no")
+    assert found["DevicePolicy"] == "closed"
+    allowed = [value for _, key, value in unit_lines("writ-node") if key == "DeviceAllow"]
+    assert all(re.fullmatch("char-tty[A-Z]+ rw", one) for one in allowed) and allowed
+    assert found["ExecStart"].split()[1:] == ["node", "run", "%S/writ/%i", "--json"]
+    assert node_group.get_command(click.Context(node_group), "run") is not None
 
 
 @pytest.mark.parametrize("unit", UNITS)
