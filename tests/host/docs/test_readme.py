@@ -4,16 +4,14 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import build_mpy
 import pytest
-from docs_rig import DOCS, FENCE
-from readme_rig import BIN, Shell, shell_environment
+from docs_rig import FENCE
+from readme_rig import ROOT, Shell, in_order, make_checkout, promised, shell_environment
 
 from writ_host.demo import loopback
 
 pytestmark = pytest.mark.slow
 
-ROOT = DOCS.parent
 README = (ROOT / "README.md").read_text()
 NewShell = Callable[[], Shell]
 
@@ -42,29 +40,13 @@ def shells(tmp_path: Path) -> Iterator[NewShell]:
     home.mkdir()
 
     def make() -> Shell:
-        made.append(Shell(tmp_path / "checkout", shell_environment(home)))
+        made.append(Shell(checkout, shell_environment(home)))
         return made[-1]
 
-    checkout = tmp_path / "checkout"
-    checkout.mkdir()
-    (checkout / ".venv").symlink_to(BIN.parent)
-    (checkout / "Makefile").write_text("mpy:\n\t@true\n")
-    if build_mpy.find_compiler():
-        build_mpy.build(checkout / "build/mpy")
+    checkout = make_checkout(tmp_path / "checkout")
     yield make
     for shell in made:
         shell.stop()
-
-
-def promised(text: str) -> list[str]:
-    """What the comments of a block say that its commands print."""
-    found = re.findall(r"# (refused: .+?|[0-9.]+)(?: \.\.\.|; .*)?$", text, re.M)
-    return [one for one in found if one]
-
-
-def in_order(parts: list[str], output: str) -> bool:
-    """Whether the output contains all parts, one after the other."""
-    return re.search(".*".join(map(re.escape, parts)), " ".join(output.split())) is not None
 
 
 @pytest.mark.parametrize("interpreter", ["micropython", "python"])

@@ -9,6 +9,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import build_mpy
+from docs_rig import DOCS
+
+ROOT = DOCS.parent
 # where `writ` and `python` are
 BIN = Path(sys.executable).parent
 PASSPHRASE = "correct horse battery staple"
@@ -84,6 +88,29 @@ class Shell:
         """End the shell, and with its terminal all that it runs."""
         os.close(self._master)
         self.process.wait(30)
+
+
+def make_checkout(folder: Path, *names: str) -> Path:
+    """A folder that is to commands as this repository, with these parts; `make` does nothing."""
+    folder.mkdir()
+    (folder / ".venv").symlink_to(BIN.parent)
+    (folder / "Makefile").write_text("venv mpy:\n\t@true\n")
+    for name in names:
+        (folder / name).symlink_to(ROOT / name)
+    if build_mpy.find_compiler():
+        build_mpy.build(folder / "build/mpy")
+    return folder
+
+
+def promised(text: str) -> list[str]:
+    """What the comments of a block say that its commands print."""
+    found = re.findall(r"# (refused: .+?|passes nothing .+?|[0-9.]+)(?: \.\.\.|; .*)?$", text, re.M)
+    return [one for one in found if one]
+
+
+def in_order(parts: list[str], output: str) -> bool:
+    """Whether the output contains all parts, one after the other."""
+    return re.search(".*".join(map(re.escape, parts)), " ".join(output.split())) is not None
 
 
 def shell_environment(home: Path) -> dict[str, str]:
