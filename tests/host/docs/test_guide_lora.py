@@ -94,7 +94,7 @@ class Reader:
                 text = text.replace("tls = false", f"tls = false\nport = {self.mqtt.port}")
             (self.field / file).write_text(text)
         elif language == "sh" and "tools/radio" in text:
-            # a terminal that nobody reads would block it
+            # a full terminal would block it
             self.air.start(f"{text.strip()} > {self.field}/air.log")
             wait_for((self.field / "well.modem").exists)
         elif language == "sh" and (self.mqtt or "writ bridge" not in text):
