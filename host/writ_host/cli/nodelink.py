@@ -35,9 +35,30 @@ _FREQUENCY_KHZ = click.IntRange(150_000, 960_000)
 @click.option(
     "--serial", "serials", multiple=True, metavar="PORT", help="A serial line to another node."
 )
-@click.option("--frequency", "frequency_khz", type=_FREQUENCY_KHZ, metavar="KHZ")
-@click.option("--spreading-factor", type=int, default=7, show_default=True, metavar="7..12")
-@click.option("--bandwidth", "bandwidth_khz", type=int, default=125, show_default=True)
+@click.option(
+    "--frequency",
+    "frequency_khz",
+    type=_FREQUENCY_KHZ,
+    metavar="KHZ",
+    help="Center of the channel: 869525 for 869.525 MHz.",
+)
+@click.option(
+    "--spreading-factor",
+    type=int,
+    default=7,
+    show_default=True,
+    metavar="7..12",
+    help="One more: a greater reach, and nearly twice the airtime.",
+)
+@click.option(
+    "--bandwidth",
+    "bandwidth_khz",
+    type=int,
+    default=125,
+    show_default=True,
+    metavar="KHZ",
+    help="125, 250 or 500.",
+)
 @click.option(
     "--coding-rate", type=int, default=5, show_default=True, metavar="5..8", help="5 is 4/5."
 )

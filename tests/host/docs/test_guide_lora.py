@@ -14,6 +14,7 @@ from readme_rig import Shell, in_order, make_checkout, promised, shell_environme
 
 from writ import errors
 from writ_host.demo import loopback
+from writ_host.node import links
 
 PAGE = (DOCS / "guide-lora.md").read_text()
 # joins and requests over two hops, on a busy machine
@@ -128,6 +129,22 @@ def test_the_guide(shells: tuple[Shell, Shell], broker: Mosquitto | None, tmp_pa
         assert part in said, part
     log = (field / "gate.log").read_text()
     assert "link 0 (rylr998 at" in log and "is ready" in log
+
+
+def test_its_settings_are_those_that_modems_and_law_allow() -> None:
+    table = PAGE[PAGE.index("## Before") : PAGE.index("## Wire")]
+    rows = re.findall(r"\| (E22: )?`(--frequency [^`]*)` \| (?:(\d+) %)?", table)
+    assert len(rows) == 5
+    for is_e22, text, percent in rows:
+        words = dict(re.findall(r"--(\w+) (\d+)", text))
+        channel = links.Channel(
+            int(words["frequency"]),
+            bandwidth_khz=int(words.get("bandwidth", 125)),
+            power_dbm=int(words.get("power", 14)),
+        )
+        entry = links.lora_entry("e22:1" if is_e22 else "rylr998:1", channel, {})
+        limit = f"(duty cycle {percent} %)" if percent else "no duty cycle is known"
+        assert limit in links.describe(entry), text
 
 
 def test_its_table_names_what_there_is() -> None:

@@ -19,6 +19,8 @@ PASSPHRASE = "correct horse battery staple"
 # bash prints it before each line that it reads
 _READY = "<ready>"
 _ANSWERS = ((r"(assphrase[^\n]*|for confirmation): ?\Z", PASSPHRASE), (r"\[y/N\]: ?\Z", "y"))
+# what comments of the pages promise
+_PROMISES = "refused: .+?|passes nothing .+?|epoch [0-9]+|[0-9.]+"
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\r")
 
 
@@ -104,8 +106,7 @@ def make_checkout(folder: Path, *names: str) -> Path:
 
 def promised(text: str) -> list[str]:
     """What the comments of a block say that its commands print."""
-    found = re.findall(r"# (refused: .+?|passes nothing .+?|[0-9.]+)(?: \.\.\.|; .*)?$", text, re.M)
-    return [one for one in found if one]
+    return re.findall(rf"# ({_PROMISES})(?: \.\.\.|; .*)?$", text, re.M)
 
 
 def in_order(parts: list[str], output: str) -> bool:
