@@ -17,7 +17,7 @@ A part of agent.py that is loaded before a deep sleep and after it.
 
 from . import cbor, crypto
 from .compat import MICROPYTHON, const, sha256
-from .errors import Rejection, StoreDamaged
+from .errors import Rejection, StoreDamaged, UsageError
 from .limits import SEQUENCE_MAX
 from .mesh import kept as mesh_kept
 
@@ -27,6 +27,8 @@ _DIGEST_BYTES = const(8)
 # The largest partial IV of a peer (RFC 8613, section 6.1)
 _NUMBER_LAST = const(0xFFFFFFFFFF)
 _DEPTH = const(6)
+# The sessions that are kept: a record has room for those of a device
+_SESSIONS_KEPT = const(6)
 
 
 def _rtc():
@@ -124,7 +126,8 @@ def write(node, now_ms, sleep_ms, clock_s):
     authority = node.authority
     frames = getattr(node, "frames", None)
     exchanges = node.exchanges
-    sessions = [_dump_session(session, authority.me) for session in node.sessions]
+    recent = list(node.sessions)[-_SESSIONS_KEPT:]
+    sessions = [_dump_session(session, authority.me) for session in recent]
     body = cbor.encode(
         [
             sleep_ms,
@@ -145,7 +148,8 @@ def write(node, now_ms, sleep_ms, clock_s):
         raw = _digest(store, body, _names(sessions)) + body
         if not _write_rtc(raw):
             store.save(RECORD, raw, False)
-    except (MemoryError, Rejection) as error:
+    except (MemoryError, Rejection, UsageError) as error:
+        # the last one for a record that is too long
         node.count(error)
 
 

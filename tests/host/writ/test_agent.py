@@ -1,19 +1,25 @@
 """The agent's loop: events that must not stop a device, and requests to its gateways."""
 
 import json
+import os
+import pty
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import signer
 from agent_rig import Clock, Restarted, Spy
 from fakeflash import MemoryFlash
 from node_rig import EXPIRES, GATEWAY, SENSOR, make, private
 from node_rig import member as certified
 
 from writ import agent, crypto
+from writ.authority.authority import Authority
 from writ.authority.capsule import node_id
+from writ.authority.store import FileFlash, Store
 from writ.node import asking, delegate
+from writ.startup import load_key
 from writ.wire.blockwise import block_encode
 from writ.wire.coap import BLOCK1, CON, GET, OSCORE, POST, Message, decode
 
@@ -347,3 +353,40 @@ def test_a_renamed_member_starts_under_its_new_name(
     node.authority.me = SimpleNamespace(name="field-1")
     node.announce()
     assert capsys.readouterr().out.startswith("field-1, node id ")
+
+
+def test_a_node_on_ip_goes_on_after_a_deep_sleep(tmp_path: Path) -> None:
+    # with keys that operators gave
+    (tmp_path / "config.json").touch(0o600)
+    peer = {"member": certified("hub", 1, GATEWAY).hex(), "secret": "11" * 16, "salt": ""}
+    config = {"oscore": [{**peer, "id": "01", "peer_id": "02"}], "listen": "127.0.0.1:0"}
+    store = Store(FileFlash(str(tmp_path)))
+    Authority(store, crypto.p256_public(load_key(store))[0], signer.scope()).receive(
+        signer.charter(), 0
+    )
+    numbers = []
+    for _ in range(3):
+        node = node_in(tmp_path, **config)
+        (preshared,) = node.sessions
+        numbers += [preshared.context.next_piv() for _ in range(2)]
+        with pytest.raises(SystemExit):
+            node.sleep(60, deep=True)
+        node._lock.close()
+    assert numbers == [bytes((number,)) for number in range(6)]
+    # an ordinary start skips what is reserved
+    (tmp_path / "sleep.a").write_bytes(b"")
+    (tmp_path / "sleep.b").write_bytes(b"")
+    (preshared,) = node_in(tmp_path, **config).sessions
+    assert preshared.context.sequence > 64
+
+
+def test_a_name_in_a_mesh_that_is_not_known_has_no_way(tmp_path: Path) -> None:
+    port = os.ttyname(pty.openpty()[1])
+    node = node_in(tmp_path, links=[{"kind": "serial", "port": port}], listen="127.0.0.1:0")
+    answers: list[Any] = []
+    node.link = None
+    node.ask("gate", GET, "temp", on_answer=answers.append)
+    node.ask("gate", GET, "temp")
+    assert [type(one.rejection).__name__ for one in answers] == ["NoRoute"]
+    assert node.counters == {"NoRoute": 2} and node.link is not None
+    node.link.close()
