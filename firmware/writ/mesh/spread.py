@@ -11,8 +11,8 @@ the MIC of the link key only, so a member can send wrong ones. The rules:
    its children, unless two nodes near to them have sent it. Who has more of them waits less.
 3. A node that hears a WANT or an older epoch broadcasts what follows that epoch, after a random
    time, without the parts that another node sends meanwhile.
-4. The pause between rounds of parts doubles until the own epoch changes, so a flood of WANTs costs
-   little airtime.
+4. The pause between rounds of parts on a link doubles until the own epoch changes, so a flood of
+   WANTs costs little airtime.
 5. One capsule is put together at a time. If it is refused, all that have sent parts of it are
    ignored until the epoch changes, and the capsule is pulled.
 """
@@ -78,13 +78,10 @@ class Spread:
         self._capsule = b""
         self._owed = [0] * len(mesh.links)
         self._due_ms = [0] * len(mesh.links)
-        self._quiet_ms = 0  # until then no round begins
-        self._rounds = 0
+        self._quiet_ms = [0] * len(mesh.links)  # until then no round begins on the link
+        self._rounds = [0] * len(mesh.links)
         self._asker = 0  # short address of the neighbour that lacks it; 0: it was not asked for
-        # short addresses of those that have sent the capsule, and bitmaps of the ranks of nodes
-        # that are near to one of them, and to two
-        self._senders = []
-        self._once = self._twice = 0
+        self._forget_senders()
         # to receive
         self._partial = None
         self._tag = b""
@@ -158,7 +155,7 @@ class Spread:
     def _offer(self, link, base, missing, due_ms, now_ms):
         # send what follows epoch `base`: all of it, or what a WANT misses
         owed = self._owed
-        if now_ms < self._quiet_ms or (max(owed) and base != self._base):
+        if now_ms < self._quiet_ms[link] or (max(owed) and base != self._base):
             return
         if base != self._base or not self._capsule:
             self._base = base
@@ -190,30 +187,36 @@ class Spread:
         mesh = self._mesh
         own = self._authority.me.address
         parent = mesh.routing.parents[0].address if mesh.routing.parents else 0
+        senders, once, twice = self._near[link]
         count = 0
         for one in mesh.neighbours:
             if one.link != link or (one.epoch - self._epoch) & 255 < 128:
                 continue
             if one.rank >= _RANK_LAST:
                 # its way is not known
-                is_needy = len(self._senders) < 2
+                is_needy = senders < 2
             elif one.parent == own:
-                is_needy = not self._twice >> one.rank & 1
+                is_needy = not twice >> one.rank & 1
             else:
                 # the capsule goes upwards, too
-                is_needy = one.address == parent and not self._once >> one.rank & 1
+                is_needy = one.address == parent and not once >> one.rank & 1
             count += is_needy or one.address == self._asker
         return count
+
+    def _forget_senders(self):
+        # short addresses of those that have sent the capsule. On each link: how many they are, and
+        # bitmaps of the ranks of nodes that are near to one of them, and to two
+        self._senders = []
+        self._near = [(0, 0, 0) for _ in self._links]
 
     def _note_sender(self, neighbour):
         if neighbour.address in self._senders or len(self._senders) >= SPREADERS_MAX:
             return
         self._senders.append(neighbour.address)
-        if neighbour.rank < _RANK_LAST:
-            # ranks of neighbours differ by 1 at most, where links serve both ways
-            ranks = 7 << neighbour.rank >> 1
-            self._twice |= self._once & ranks
-            self._once |= ranks
+        senders, once, twice = self._near[neighbour.link]
+        # ranks of neighbours differ by 1 at most, where links serve both ways
+        ranks = 7 << neighbour.rank >> 1 if neighbour.rank < _RANK_LAST else 0
+        self._near[neighbour.link] = senders + 1, once | ranks, twice | once & ranks
 
     def _left_to(self, neighbour, index, now_ms):
         # another node sends this part of the capsule
@@ -240,8 +243,8 @@ class Spread:
         self._owed[link] = missing ^ 1 << index
         self._due_ms[link] = now_ms + patience_ms(self._links[link])
         if not self._owed[link]:
-            self._rounds = min(self._rounds + 1, _DOUBLINGS)
-        self._quiet_ms = now_ms + (self._span_ms(link) << self._rounds)
+            self._rounds[link] = min(self._rounds[link] + 1, _DOUBLINGS)
+        self._quiet_ms[link] = now_ms + (self._span_ms(link) << self._rounds[link])
         tile = self._tile(link)
         head = (self._base & 63) << 10 | index << 5 | self._count(link) - 1
         piece = self._capsule[index * tile : index * tile + tile]
@@ -279,8 +282,7 @@ class Spread:
                 self._wants += 1
             partial = self._partial = Partial(number, count)
             self._tag = tag
-            self._senders = []
-            self._once = self._twice = 0
+            self._forget_senders()
         if not partial.put(index, content[_PART_HEAD:]):
             return
         self._part_ms = now_ms
@@ -378,11 +380,12 @@ class Spread:
         mesh.routing.trickle.reset(now_ms, _ANNOUNCE)
         if self._base != base:
             # it came by another way
-            self._senders = []
-            self._once = self._twice = 0
+            self._forget_senders()
         self._capsule = b""
-        self._owed = [0] * len(self._links)
-        self._quiet_ms = self._rounds = self._wants = self._asker = 0
+        for of_links in (self._owed, self._quiet_ms, self._rounds):
+            for link in range(len(self._links)):
+                of_links[link] = 0
+        self._wants = self._asker = 0
         self._partial = None
         self._liars = []
         self._is_pull_due = False
@@ -400,10 +403,10 @@ class Spread:
         """Whether all that this object remembers is of no use any more."""
         if self._epoch != self._authority.epoch or max(self._owed) or self._want_ms is not None:
             return False
-        if not (self._rounds or self._wants or self._liars):
+        if not (max(self._rounds) or self._wants or self._liars):
             # no back-off, and no sender to ignore
             return self._partial is None
-        return now_ms >= max(self._idle_ms or 0, self._quiet_ms)
+        return now_ms >= max(self._idle_ms or 0, max(self._quiet_ms))
 
     def tick(self, now_ms):
         """Send what is due. Raises a `Rejection` for a frame that the policy refuses."""

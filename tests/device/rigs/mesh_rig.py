@@ -118,7 +118,8 @@ class Air:
         self.loss = loss
         self.frames = []  # (now_ms, sender, link, data) of all that was sent
         self.airtime_us = 0
-        self.is_cut = set()  # pairs of addresses that do not hear each other
+        # pairs of addresses that do not hear each other, on a link (address, address, number)
+        self.is_cut = set()
         self.step_ms = 20
         self._seed = seed
 
@@ -138,6 +139,13 @@ class Air:
         """Let two nodes not hear each other."""
         self.is_cut.add((one.address, other.address))
         self.is_cut.add((other.address, one.address))
+
+    def connect(self, link, *nodes):
+        """Let only these nodes hear each other on this link, of which all nodes have one."""
+        for one in self.nodes:
+            for other in self.nodes:
+                if one not in nodes or other not in nodes:
+                    self.is_cut.add((one.address, other.address, link))
 
     def join(self, one, other):
         """Let two nodes hear each other again."""
@@ -170,6 +178,8 @@ class Air:
         self.airtime_us += sender.links[link].airtime_us(len(data))
         for node in self.nodes:
             if node is sender or node.is_asleep or (node.address, sender.address) in self.is_cut:
+                continue
+            if (node.address, sender.address, link) in self.is_cut:
                 continue
             if self.chance() < self.loss:
                 continue
