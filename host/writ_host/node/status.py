@@ -99,7 +99,7 @@ class FolderStatus:
 
 def read_folder_status(path: Path) -> FolderStatus:
     """Read a node's folder, even while the node runs: no lock is needed. Raises `NoNode`."""
-    config = nodeconfig.read(path)
+    config = nodeconfig.read(path, of_chip=True)
     store = Store(FileFlash(str(path)))
     private = store.load("key")
     if not private:

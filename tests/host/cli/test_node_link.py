@@ -62,5 +62,6 @@ def test_the_folder_of_a_chip_is_admitted_on_a_host(rig: Rig) -> None:
     pins = ("--pin", "tx=17", "--pin", "rx=18")
     rig.ok("node", "link", rig.path / "soil", "--lora", "rylr998:1", "--frequency", 869525, *pins)
     rig.ok("member", "admit", "soil", "--role", "sensor", "--yes", "--out", rig.path / "soil")
+    assert rig.ok("status", "--node", rig.path / "soil")["name"] == "soil"
     ran = rig.run("node", "run", rig.path / "soil")
     assert ran.code == REFUSED and '"port" is not the path of a serial port' in ran.err
