@@ -110,7 +110,6 @@ class Reader:
 @pytest.mark.skipif(build_mpy.find_micropython() is None, reason="no micropython here")
 def test_the_guide(shells: tuple[Shell, Shell], broker: Mosquitto | None, tmp_path: Path) -> None:
     field = tmp_path / "home/field"
-    field.mkdir()
     reader = Reader(field, *shells, broker)
     with contextlib.ExitStack() as stack:
         client = broker and stack.enter_context(Client(broker.port, "writ/#"))
