@@ -17,7 +17,6 @@ FIRMWARE = ROOT / "firmware"
 HOST_ONLY = frozenset(
     {
         "crypto/openssl.py",
-        "crypto/p256_verify.py",
         "crypto/pycryptodome.py",
         "link/pyserial.py",
     }

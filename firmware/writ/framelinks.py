@@ -10,9 +10,9 @@ import select
 from . import crypto
 from .authority.capsule import node_id
 from .compat import const, unload
-from .errors import Rejection
+from .errors import Rejection, UnknownOrigin
 from .limits import DATAGRAMS_A_STEP, PAUSE_MS, PAUSE_MS_MAX
-from .mesh.linkkey import KEY_BYTES, LinkKeys
+from .mesh.linkkey import LinkKeys
 from .mesh.mesh import Mesh
 from .mesh.routing import NO_RANK
 from .node.call import Call
@@ -26,10 +26,6 @@ _BUSY_MS = const(20)
 # A request is given up after so many times the patience for a message and its answer: its end was
 # lost, with a heap that was full. All transmissions of a handshake and a request are in it
 _LONGEST_REQUEST = const(400)
-# A gateway without a link key makes one if it has heard no other node for so long, or if those that
-# it has heard have not helped for so long
-_ALONE_MS = const(6000)
-_HELPLESS_MS = const(60000)
 # A neighbour answers a node that solicits a HELLO within 4 s; the pause is half of this at least
 _SOLICIT_MS = const(9000)
 # The first time-out of a CoAP message, in times that a message and its answer may take without any
@@ -50,11 +46,15 @@ class FrameLinks:
         self.node = node
         self.sleep_s = sleep_s
         self.sleeper = self.shown = None
-        self._is_gateway = is_gateway
         self.links = links
         self.keys = node.link_keys = LinkKeys(node.store)
         self.mesh = Mesh(node.authority, self.keys, links, node.count, is_gateway, sleep_s > 0)
         self.keys.welcome = self._welcome
+        self._maker = None
+        if is_gateway:
+            from .mesh.keymaker import KeyMaker
+
+            self._maker = KeyMaker(node, self.mesh)
         node.mesh_report = self._report
         node.exchanges.timeout_of = self._timeout_ms
         self._inbox = []  # [(datagram, address)] that `wait` has not given yet
@@ -67,12 +67,12 @@ class FrameLinks:
         self._pause_ms = PAUSE_MS
         # of reports (mesh/nearby.py): due, due after a change, the pause, `Mesh.mark`, the gateway
         self._reports = [0, 0, 0, None, 0]
-        self._key_ms = 0  # when a gateway may make a link key: the flash may have failed
-        self._member_ms = None  # when this node was seen to be a member
         self._is_busy = False  # whether a link did not take a frame in the last step
         self._is_soliciting = False  # whether the first HELLO ends the pause
         self._giver = None  # the address that has given the own member capsule
         self._early = None  # an answer with a link key that waits for the policy
+        # such an answer, its giver's address, and its maker's: it waits for the maker's capsule
+        self._unproven = None
 
     def _timeout_ms(self, address):
         # of the first transmission of a CoAP message; None for an address of another link
@@ -202,8 +202,8 @@ class FrameLinks:
 
     def _requests(self, now_ms):
         authority = self.node.authority
-        if self._is_gateway and authority.me and self.keys.is_stale(authority.policy):
-            self._make_key(now_ms)
+        if self._maker:
+            self._maker.tick(now_ms)
         out = self._fetch(now_ms)
         if self._early and authority.policy:
             answer, self._early = self._early, None
@@ -256,26 +256,6 @@ class FrameLinks:
     def _longest_ms(self, now_ms):
         return now_ms + _LONGEST_REQUEST * self.mesh.patience_ms()
 
-    def _make_key(self, now_ms):
-        if self.keys.key is None:
-            # others may have one: of two gateways without a common neighbour each would keep its
-            # own
-            if self._member_ms is None:
-                self._member_ms = now_ms
-            alone_ms = _HELPLESS_MS if self.mesh.join.candidates else _ALONE_MS
-            if now_ms - self._member_ms < alone_ms:
-                return
-        if now_ms < self._key_ms:
-            return
-        self._key_ms = now_ms + PAUSE_MS
-        authority = self.node.authority
-        # of gateways that do this at one time, the larger key wins
-        key = crypto.random_bytes(KEY_BYTES)
-        try:
-            self.keys.offer(authority.policy, authority.epoch, key, now_ms)
-        except Rejection as rejection:
-            self.node.count(rejection)
-
     def _ask(self, address, query, path, now_ms):
         number = self._number
 
@@ -283,6 +263,14 @@ class FrameLinks:
             if number == self._number:  # not one that was given up
                 self._end(is_success)
 
+        if self._unproven:
+            answer = self._unproven[0]
+
+            def fetched(is_received):
+                self._unproven = None
+                done(is_received and self._got_key(answer, True))
+
+            return self._plain(address, query, fetched, now_ms)
         if query:
             self._giver = address
             return self._plain(address, query, done, now_ms)
@@ -349,7 +337,7 @@ class FrameLinks:
         # ms until the gateway gets a report; None for a node without one
         mesh = self.mesh
         gateway = mesh.routing and mesh.routing.gateway
-        if self._is_gateway or not gateway:
+        if self._maker or not gateway:
             return None
         due_ms, change_ms, _, mark, reported = self._reports
         if gateway != reported:
@@ -364,6 +352,8 @@ class FrameLinks:
         node = self.node
         authority = node.authority
         mesh = self.mesh
+        if self._unproven:
+            return self._unproven[1], "a=%04x" % self._unproven[2], None
         for address in () if mesh.join.is_needed() else mesh.newer:
             # before all else: a stranger can make this node doubt its link key again and again
             return "mesh:%04x" % address, None, "/beacon"
@@ -380,7 +370,8 @@ class FrameLinks:
             if authority.me is None:
                 return address, "i=" + node_id(authority.own_x).hex(), None
             return address, None, "/link"
-        if self.keys.is_stale(authority.policy) and mesh.routing.parents:
+        is_wanted = self.keys.is_proof_missing or self.keys.is_stale(authority.policy)
+        if is_wanted and mesh.routing.parents:
             return "mesh:%04x" % mesh.routing.parents[0].address, None, "/link"
         if rank == NO_RANK:
             # a neighbour may hear it, and say HELLO
@@ -393,6 +384,8 @@ class FrameLinks:
         # end the request under way; the next one waits longer after each failure
         self._number += 1
         candidates = self.mesh.join.candidates
+        if not is_success:
+            self._unproven = None
         if not is_success and candidates and candidates[0][1] == self._asked:
             self.mesh.join.try_next()
         self._asked = None
@@ -413,7 +406,7 @@ class FrameLinks:
         wait_ms = (pause_ms >> 1) + (pause_ms * crypto.random_bytes(1)[0] >> 8)
         self._ask_ms = self.node.now_ms + wait_ms
 
-    def _got_key(self, answer):
+    def _got_key(self, answer, is_last=False):
         is_new = False
         now_ms = self.node.now_ms
         authority = self.node.authority
@@ -432,6 +425,13 @@ class FrameLinks:
                     # it has just heard of this node, which pulls what is newer there
                     due_ms = now_ms + _FIRST_REPORT_MS
                     self._reports = [due_ms, due_ms, 0, None, number]
+            except UnknownOrigin as rejection:
+                # the giver has checked the key, too
+                self.node.count(rejection)
+                kind = "join" if self.mesh.join.is_joining() else "mesh"
+                giver = "%s:%04x" % (kind, answer.peer.address)
+                self._unproven = None if is_last else (answer, giver, rejection.address)
+                return not is_last
             except Rejection as rejection:
                 self.node.count(rejection)
         return is_new

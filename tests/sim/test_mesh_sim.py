@@ -16,8 +16,8 @@ def test_seeds(seed):
 @pytest.mark.parametrize("name", sorted(MUTATIONS))
 def test_a_defect_is_found(name):
     code = broken(name)
-    seeds, text = MUTATIONS[name][3:]
-    for seed in range(1, seeds + 1):
+    first, text = MUTATIONS[name][3:]
+    for seed in range(first, first + 20):
         try:
             World(plan(seed), code=code).run()
         except Violation as error:

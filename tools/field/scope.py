@@ -30,7 +30,7 @@ RULES = [[SENSOR, GATEWAY, READING, POST], [GATEWAY, SENSOR, VALUE, GET]]
 ROUTES = [
     [0, MEMBER, RELAY | GATEWAY, _LORA_BIT, _HOPS, _ALL_OF_AN_HOUR, 7],
     [1, MEMBER, RELAY | GATEWAY, _LORA_BIT, _HOPS, _ALL_OF_AN_HOUR, 3],
-    [15, MEMBER, RELAY | GATEWAY, _LORA_BIT, 0, 100, 0],
+    [15, GATEWAY, RELAY | GATEWAY, _LORA_BIT, 0, 100, 0],
 ]
 # The changes that `amend` knows
 CHANGES = ("grant", "rule", "revoke")

@@ -24,6 +24,14 @@ backend = None
 _pool = b""
 
 
+def _es256_verify(x, y_is_odd, message, signature):
+    # loaded for each check: a device seldom makes one
+    from .p256_verify import es256_verify
+
+    compat.unload("crypto.p256_verify")
+    return es256_verify(x, y_is_odd, message, signature)
+
+
 def use(name):
     """Take all primitives from the backend `name` from now on."""
     global backend
@@ -31,10 +39,7 @@ def use(name):
         from . import aead, ed25519, hashes, p256
 
         modules = (hashes, ed25519, p256, aead)
-        if not compat.MICROPYTHON:
-            from . import p256_verify
-
-            modules += (p256_verify,)
+        globals()["es256_verify"] = _es256_verify
     elif name == "pycryptodome" and compat.HAVE_PYCRYPTODOME:
         from . import pycryptodome
 

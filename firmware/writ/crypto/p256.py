@@ -3,7 +3,7 @@
 Each multiplication makes the same steps, whatever the scalar. But the time of a step in Python
 integers depends on their values: an attacker that times this node's handshakes very finely, or
 measures its power, may learn about its private key. Slow links hide the variation; a native module
-instead of this one removes it. Devices only sign: p256_verify.py is for hosts.
+instead of this one removes it. Verification is in p256_verify.py.
 
 Points are Jacobian (X, Y, Z), x = X/Z**2, y = Y/Z**3; Z = 0 is the point at infinity.
 """

@@ -1,6 +1,6 @@
-"""ES256 verification in Python integers, for hosts with the pure backend; never on a device.
+"""ES256 verification in Python integers. Loaded for a check, and forgotten after it.
 
-Devices sign statements, and only governors verify them.
+A device checks the maker of a link key (mesh/welcome.py); governors check statements.
 """
 
 from ..compat import sha256

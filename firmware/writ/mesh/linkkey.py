@@ -9,17 +9,30 @@ While a new key spreads, limits.LINK_KEY_OVERLAP_MS long, both are accepted; fra
 the key before it in the first half of that time, so that members without the new key hear of the
 new epoch. Who hands the key on says how old it is: all members change at one time.
 
-Records: "link" (cbor: [epoch, key, stamp, key before]) and "frames" (reserved counter).
+The proof of a key is its maker's signature (welcome.py). A member that may make keys hands one on
+by its own authority, all others with the proof only.
+
+Records: "link" (cbor: [epoch, key, stamp, key before], and the two fields of the proof) and
+"frames" (reserved counter).
 """
 
 from .. import cbor
-from ..authority.capsule import TIME_MAX, check, check_bytes, check_uint
+from ..authority.capsule import (
+    ES256,
+    TIME_MAX,
+    check,
+    check_bytes,
+    check_uint,
+    signing_input,
+)
 from ..compat import const, sha256
 from ..errors import SequenceExhausted
 from ..limits import FRAME_RESERVE, LINK_KEY_OVERLAP_MS
+from .frame import JOIN_CLASS
 
 KEY_BYTES = 16
 _STAMP_BYTES = const(4)
+_SIGNATURE_BYTES = const(64)
 _COUNTER_MAX = const(0xFFFFFFFF)
 
 
@@ -28,20 +41,44 @@ def stamp_of(policy):
     return sha256(cbor.encode([policy.revoked, policy.void_before]))[:_STAMP_BYTES]
 
 
+def statement(scope, epoch, key, stamp):
+    """What the maker of a key signs (bytes): a COSE Sig_structure, as all else that a node signs.
+
+    Its payload is a list, and those of all other statements are maps of claims.
+    """
+    return signing_input(cbor.encode([scope, epoch, key, stamp]), ES256)
+
+
+def may_make(policy, member):
+    """Whether the policy lets a `Member` make link keys: a role in `send` of class 15."""
+    for route in policy.routes:
+        if route[0] == JOIN_CLASS:
+            return policy.roles_of(member) & route[1] != 0
+    return False
+
+
 class LinkKeys:
-    """store: `store.Store`. epoch: of the key in force, -1 for none; key: 16 bytes or None."""
+    """store: `store.Store`. epoch: of the key in force, -1 for none; key: 16 bytes or None; stamp:
+    of the policy under which it was made; proof: [short address of its maker, signature], or [].
+
+    is_proof_missing: whether another member has asked for a key that this node cannot prove.
+    """
 
     def __init__(self, store):
         self._store = store
         self.epoch = -1
-        self.key = self._stamp = self._old_key = None
+        self.key = self.stamp = self._old_key = None
+        self.proof = []
+        self.is_proof_missing = False
         self.welcome = None  # (`Request`, now_ms) -> bytes for `payload`
         self._since_ms = None  # when the key was made; None: in an earlier start
         self._policy = None  # the `Policy` of the last stamp
         self._policy_stamp = None
         saved = store.load("link")
         if saved:
-            self.epoch, self.key, self._stamp, self._old_key = cbor.decode(saved)
+            fields = cbor.decode(saved)
+            self.epoch, self.key, self.stamp, self._old_key = fields[:4]
+            self.proof = fields[4:]
         saved = store.load("frames")
         # numbers up to the limit may be used, or up to the next one if its write was lost after it
         # seemed done
@@ -52,7 +89,7 @@ class LinkKeys:
 
     def is_stale(self, policy):
         """Whether there is no key, or one that was made when the policy excluded others."""
-        return policy is not None and self._stamp != self._stamp_now(policy)
+        return policy is not None and self.stamp != self._stamp_now(policy)
 
     def _stamp_now(self, policy):
         if policy is not self._policy:
@@ -77,49 +114,85 @@ class LinkKeys:
         self._counter += 1
         return self._counter
 
-    def payload(self, policy, now_ms, welcome=b""):
+    def payload(self, authority, now_ms, welcome=b""):
         """What a member gets that asks for the key: cbor [epoch, key, stamp, age in seconds,
-        welcome]; welcome: bytes of welcome.py.
+        welcome, short address of the maker, signature]; welcome: bytes of welcome.py.
 
-        None if there is no key, or only one that is known to be stale.
+        A node that joins at a member that may make keys gets no proof: the session proves it. None
+        if there is no key, only one that is known to be stale, or one that this node cannot prove.
         """
-        if self.key is None or self.is_stale(policy):
+        if self.key is None or self.is_stale(authority.policy):
             return None
+        proof = self.proof
+        if welcome or not proof:
+            if authority.policy and may_make(authority.policy, authority.me):
+                proof = []
+            elif not proof:
+                self.is_proof_missing = True
+                return None
         age_ms = LINK_KEY_OVERLAP_MS
         if self._since_ms is not None:
             age_ms = min(now_ms - self._since_ms, age_ms)
-        return cbor.encode([self.epoch, self.key, self._stamp, age_ms // 1000, welcome])
+        return cbor.encode([self.epoch, self.key, self.stamp, age_ms // 1000, welcome] + proof)
 
-    def receive(self, payload, authority, now_ms):
-        """Take the answer of a member (bytes of `payload`). Whether it has replaced the key.
+    def receive(self, payload, authority, now_ms, check_proof):
+        """Take the answer of a member (bytes of `payload`). Whether it has brought a key, or the
+        proof of the one that is here.
 
         A key of a later epoch than that in force here is refused: the policy comes first. So is one
         that is stale by this policy: it would count more than the true key of an earlier epoch, and
-        no other member would use it. Raises `BadShape` or another `Rejection` of cbor.py.
+        no other member would use it. check_proof(epoch, key, stamp, proof) raises a `Rejection` for
+        a key that the policy lets its giver not hand on. Raises `BadShape` or another `Rejection`
+        of cbor.py, too.
         """
         fields = cbor.decode(payload)
-        check(isinstance(fields, list) and len(fields) == 5 and isinstance(fields[4], bytes))
+        check(isinstance(fields, list) and len(fields) in (5, 7) and isinstance(fields[4], bytes))
         epoch = check_uint(fields[0], TIME_MAX)
         key = check_bytes(fields[1], KEY_BYTES)
         stamp = check_bytes(fields[2], _STAMP_BYTES)
         since_ms = now_ms - 1000 * check_uint(fields[3], LINK_KEY_OVERLAP_MS // 1000)
+        proof = fields[5:]
+        if proof:
+            check_uint(proof[0], 65534)
+            check_bytes(proof[1], _SIGNATURE_BYTES)
         policy = authority.policy
         if policy is None or epoch > authority.epoch or stamp != self._stamp_now(policy):
             return False
-        return self._take(epoch, key, stamp, since_ms)
-
-    def offer(self, policy, epoch, key, now_ms):
-        """Put an own key in force, made under this policy. Whether it counts more than the last."""
-        return self._take(epoch, key, stamp_of(policy), now_ms)
-
-    def _take(self, epoch, key, stamp, since_ms):
-        if self.key is not None and (epoch, key) <= (self.epoch, self.key):
+        is_proof = proof and not self.proof and (epoch, key, stamp) == self._now()
+        if not is_proof and not self._is_newer(epoch, key):
             return False
-        self._store.save("link", cbor.encode([epoch, key, stamp, self.key]))
-        self._old_key = self.key
-        self.epoch, self.key, self._stamp = epoch, key, stamp
+        check_proof(epoch, key, stamp, proof)
+        if is_proof:
+            self._keep(epoch, key, stamp, self._old_key, proof)
+            return True
+        return self._take(epoch, key, stamp, since_ms, proof)
+
+    def offer(self, policy, epoch, key, now_ms, proof=()):
+        """Put an own key in force, made under this policy. Whether it counts more than the last."""
+        return self._take(epoch, key, stamp_of(policy), now_ms, list(proof))
+
+    def prove(self, proof):
+        """Keep a proof of the key in force."""
+        self._keep(self.epoch, self.key, self.stamp, self._old_key, proof)
+
+    def _now(self):
+        return self.epoch, self.key, self.stamp
+
+    def _is_newer(self, epoch, key):
+        return self.key is None or (epoch, key) > (self.epoch, self.key)
+
+    def _take(self, epoch, key, stamp, since_ms, proof):
+        if not self._is_newer(epoch, key):
+            return False
+        self._keep(epoch, key, stamp, self.key, proof)
         self._since_ms = since_ms
         return True
+
+    def _keep(self, epoch, key, stamp, old_key, proof):
+        self._store.save("link", cbor.encode([epoch, key, stamp, old_key] + proof))
+        self._old_key = old_key
+        self.epoch, self.key, self.stamp, self.proof = epoch, key, stamp, proof
+        self.is_proof_missing = False
 
     def sending(self, now_ms):
         """The key (16 bytes) with which a frame is sent now; None if there is none."""
@@ -138,7 +211,7 @@ class LinkKeys:
             self._since_ms = now_ms - (LINK_KEY_OVERLAP_MS >> 1)
         if now_ms - self._since_ms >= LINK_KEY_OVERLAP_MS:
             self._old_key = None
-            self._store.save("link", cbor.encode([self.epoch, self.key, self._stamp, None]))
+            self.prove(self.proof)
 
     def is_authentic(self, frame, high, now_ms):
         """Whether the MIC of a `Frame` is that of the key in force, or of the one before it."""

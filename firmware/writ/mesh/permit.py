@@ -45,7 +45,8 @@ class Origin:
         self.key_epoch = member.key_epoch
 
 
-def _unknown(address):
+def unknown(address):
+    """An `UnknownOrigin` of the member with this short address."""
     rejection = UnknownOrigin()
     rejection.address = address
     return rejection
@@ -91,14 +92,14 @@ class Permit:
                 self._recent.remove(address)
                 if self._renewal_ms is None or now_ms - self._renewal_ms >= _RENEWAL_MS:
                     self._renewal_ms = now_ms
-                    raise _unknown(address) from None
+                    raise unknown(address) from None
             raise
         return authority.policy.roles_of(origin)
 
     def _look_up(self, address):
         member = self._authority.peer_by(address=address)
         if member is None:
-            raise _unknown(address)
+            raise unknown(address)
         if len(self._recent) >= ORIGINS_MAX:
             del self._origins[self._recent.pop(0)]
         self._recent.append(address)

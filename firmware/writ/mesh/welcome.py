@@ -3,14 +3,19 @@
 A node without link key tells its frame counter in the request for the key, and gets the counter and
 the HELLO of its neighbour with the key. OSCORE protects both, and the handshake in front of the
 request shows that they are fresh. So both are neighbours at once, without HELLO, GREET, ANSWER and
-PROOF. Loaded when a key is handed over, which is seldom.
+PROOF.
+
+A key counts if a member has made it whose roles are in `send` of class 15: it has handed the key
+on itself, in its session, or its signature is with the key. So a relay that lies hands on true keys
+or none. Loaded when a key is handed over, which is seldom.
 """
 
-from .. import cbor
+from .. import cbor, crypto
 from ..compat import const
-from ..errors import NotRouted
+from ..errors import BadSignature, NotRouted
 from .frame import JOIN_CLASS
-from .permit import GOVERNANCE
+from .linkkey import may_make, statement
+from .permit import GOVERNANCE, unknown
 from .routing import HELLO_BYTES
 
 _COUNTER_BYTES = const(4)
@@ -59,10 +64,33 @@ def _check_giver(policy, peer):
 
 
 def take_key(mesh, node, answer, now_ms):
-    """(whether the link key is new, `take`) of an `Answer` with one. Raises a `Rejection`."""
+    """(whether the link key, or its proof, is new, `take`) of an `Answer` with one.
+
+    Raises `UnknownOrigin` with the `address` of a maker whose capsule is not here, `BadSignature`,
+    `NotRouted`, or another `Rejection`.
+    """
     authority = node.authority
-    _check_giver(authority.policy, answer.peer)
-    is_new = mesh.keys.receive(answer.payload, authority, now_ms)
+    policy = authority.policy
+    _check_giver(policy, answer.peer)
+
+    def check_proof(epoch, key, stamp, proof):
+        if may_make(policy, answer.peer):
+            return
+        if not proof:
+            raise NotRouted()
+        maker = authority.me
+        if maker.address != proof[0]:
+            maker = authority.peer_by(address=proof[0])
+        if maker is None:
+            raise unknown(proof[0])
+        authority.check_member(maker, now_ms)
+        if not may_make(policy, maker):
+            raise NotRouted()
+        message = statement(authority.scope, epoch, key, stamp)
+        if not crypto.es256_verify(maker.x, maker.y_is_odd, message, proof[1]):
+            raise BadSignature()
+
+    is_new = mesh.keys.receive(answer.payload, authority, now_ms, check_proof)
     # also where it is the one that is here already
     mesh.join.is_stale = False
     return is_new, take(mesh, node, answer, now_ms)

@@ -86,7 +86,7 @@ class Sync:
         elif path == PREFIX + "/link" and context.link_keys:
             keys = context.link_keys
             welcome = keys.welcome(request, now_ms) if keys.welcome else b""
-            found = keys.payload(authority.policy, now_ms, welcome)
+            found = keys.payload(authority, now_ms, welcome)
         else:
             # statements, for example, are for host peers
             found = None

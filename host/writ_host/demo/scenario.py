@@ -190,7 +190,7 @@ def other_policy(text: str) -> str:
 _ROUTE = """
 [[route]]
 class = {number}
-send = "any"
+send = {send}
 relay = ["gateway", "relay"]
 links = ["serial", "lora"]
 hops = {hops}
@@ -201,8 +201,8 @@ priority = {priority}
 
 def mesh_policy(text: str) -> str:
     """The policy file for the mesh: its routes, and else what `text` says."""
-    rows = (0, 4, 100, 7), (1, 4, 100, 3), (15, 0, 20, 0)
-    keys = "number", "hops", "airtime", "priority"
+    rows = (0, '"any"', 4, 100, 7), (1, '"any"', 4, 100, 3), (15, '["gateway"]', 0, 20, 0)
+    keys = "number", "send", "hops", "airtime", "priority"
     return text + "".join(_ROUTE.format(**dict(zip(keys, row, strict=True))) for row in rows)
 
 

@@ -113,11 +113,14 @@ def _roles(
 def _routes(file: PolicyFile) -> _Found:
     found: _Found = []
     for route in file.routes:
-        number, _, relay, _, hops, airtime, _ = route.row
+        number, send, relay, _, hops, airtime, _ = route.row
         if number == JOIN_CLASS:
             # `relay` answers those who join, and nothing is forwarded
             if not relay:
                 found.append((route.line, "no role relays: no node answers one that joins"))
+            if send & ROLE_MEMBER:
+                text = "every member may make link keys: set `send` to a role of the gateways"
+                found.append((route.line, text))
         elif hops and not relay:
             found.append((route.line, "no role relays these frames: hops have no effect"))
         elif relay and not hops:

@@ -68,10 +68,11 @@ fresh = true
 #airtime = 100
 #priority = 3
 
-# Class 15: nodes that join. `relay` are the roles that answer them, one hop away.
+# Class 15: nodes that join. `relay` are the roles that answer them, one hop away, `send` those that
+# make the link key: the roles of gateways.
 #[[route]]
 #class = 15
-#send = "any"
+#send = "{first}"
 #relay = "{first}"
 #links = ["serial", "lora"]
 #hops = 0

@@ -1,5 +1,7 @@
 """The chooser: `crypto.use` and the names that it fills."""
 
+import sys
+
 from harness import raises
 
 from writ import compat, crypto
@@ -7,7 +9,7 @@ from writ.errors import UsageError
 
 _NAMES = (
     "sha256 random_bytes sha512 hmac_sha256 link_mac hkdf_extract hkdf_expand "
-    "ed25519_verify p256_generate p256_public p256_y p256_ecdh es256_sign "
+    "ed25519_verify p256_generate p256_public p256_y p256_ecdh es256_sign es256_verify "
     "aes_ccm_encrypt aes_ccm_decrypt"
 )
 
@@ -30,8 +32,14 @@ def test_use_switches_the_functions():
     assert (crypto.ed25519_verify is pure) == (before == "pure")
 
 
-def test_hosts_alone_verify_es256():
-    assert hasattr(crypto, "es256_verify") != compat.MICROPYTHON
+def test_a_check_of_es256_leaves_no_code_behind():
+    before = set(sys.modules)
+    private = b"\1" * 32
+    x, odd = crypto.p256_public(private)
+    signature = crypto.es256_sign(private, b"m")
+    assert crypto.es256_verify(x, odd, b"m", signature)
+    assert not crypto.es256_verify(x, odd, b"n", signature)
+    assert not compat.MICROPYTHON or set(sys.modules) == before
 
 
 def test_an_unknown_backend_changes_nothing():

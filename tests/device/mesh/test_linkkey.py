@@ -20,6 +20,12 @@ class Policy:
     def __init__(self, *revoked):
         self.revoked = list(revoked)
         self.void_before = 0
+        self.routes = [[15, 1, 0, 0, 0, 0, 0]]
+        self.is_maker = True
+
+    def roles_of(self, member):
+        """Roles of a member."""
+        return 1 if self.is_maker else 2
 
 
 OPEN = Policy()
@@ -27,10 +33,24 @@ REVOKED = Policy(bytes(8))
 
 
 class Authority:
-    """What `receive` reads of an authority."""
+    """What a link key needs of an authority. is_maker: whether the policy lets it make keys."""
 
     epoch = 5
-    policy = OPEN
+    me = None
+
+    def __init__(self, policy, is_maker=True):
+        self.policy = policy
+        policy.is_maker = is_maker
+
+
+def take(keys, payload, now_ms=0, check=lambda *_: None):
+    """`receive` under the policy OPEN, with a check of the proof that passes."""
+    return keys.receive(payload, Authority(OPEN), now_ms, check)
+
+
+def give(keys, now_ms=0, policy=OPEN, is_maker=True, welcome=b""):
+    """`payload` under a policy."""
+    return keys.payload(Authority(policy, is_maker), now_ms, welcome)
 
 
 def frame(key, counter=70000):
@@ -40,7 +60,7 @@ def frame(key, counter=70000):
 
 def test_the_larger_key_of_the_later_epoch_counts():
     keys = LinkKeys(Store(MemoryFlash()))
-    assert keys.is_stale(OPEN) and keys.payload(OPEN, 0) is None
+    assert keys.is_stale(OPEN) and give(keys) is None
     assert keys.offer(OPEN, 3, TWO, 0)
     assert not keys.offer(OPEN, 3, ONE, 0) and not keys.offer(OPEN, 2, b"9" * 16, 0)
     assert not keys.offer(OPEN, 3, TWO, 0)
@@ -53,7 +73,7 @@ def test_a_key_is_stale_when_others_are_excluded():
     keys.offer(OPEN, 3, ONE, 0)
     assert not keys.is_stale(OPEN) and keys.is_stale(REVOKED) and not keys.is_stale(None)
     # a stale key is not handed out: the member would keep it as the newest one
-    assert keys.payload(OPEN, 0) and keys.payload(REVOKED, 0) is None
+    assert give(keys) and give(keys, 0, REVOKED) is None
     keys.offer(REVOKED, 4, TWO, 0)
     assert not keys.is_stale(REVOKED)
 
@@ -61,12 +81,12 @@ def test_a_key_is_stale_when_others_are_excluded():
 def test_a_member_takes_the_key_of_another():
     one, two = LinkKeys(Store(MemoryFlash())), LinkKeys(Store(MemoryFlash()))
     one.offer(OPEN, 5, ONE, 0)
-    assert two.receive(one.payload(OPEN, 0), Authority, 0)
+    assert take(two, give(one, 0))
     assert (two.epoch, two.key) == (5, ONE) and not two.is_stale(OPEN)
-    assert not two.receive(one.payload(OPEN, 0), Authority, 0)
+    assert not take(two, give(one, 0))
     # a key of an epoch that is not in force here yet
     one.offer(OPEN, 6, TWO, 0)
-    assert not two.receive(one.payload(OPEN, 0), Authority, 0) and two.key == ONE
+    assert not take(two, give(one, 0)) and two.key == ONE
 
 
 def test_a_key_that_is_stale_here_is_refused():
@@ -74,17 +94,17 @@ def test_a_key_that_is_stale_here_is_refused():
     true, false, keys = [LinkKeys(Store(MemoryFlash())) for _ in range(3)]
     true.offer(OPEN, 3, ONE, 0)
     false.offer(REVOKED, 5, b"\xff" * 16, 0)
-    assert not keys.receive(false.payload(REVOKED, 0), Authority, 0) and keys.key is None
-    assert keys.receive(true.payload(OPEN, 0), Authority, 0) and keys.key == ONE
+    assert not take(keys, give(false, 0, REVOKED)) and keys.key is None
+    assert take(keys, give(true, 0)) and keys.key == ONE
 
 
 def test_what_is_no_answer_is_refused():
     keys = LinkKeys(Store(MemoryFlash()))
     stamp = stamp_of(OPEN)
     for fields in ([], [1, ONE, stamp], [1, ONE, stamp, 0, 0], [-1, ONE, stamp, 0]):
-        raises(BadShape, keys.receive, cbor.encode(fields), Authority, 0)
+        raises(BadShape, take, keys, cbor.encode(fields))
     for fields in ([1, ONE[1:], stamp, 0], [1, ONE, stamp, 601], [1, ONE, stamp, -1]):
-        raises(BadShape, keys.receive, cbor.encode(fields), Authority, 0)
+        raises(BadShape, take, keys, cbor.encode(fields))
     for fields in (
         1,
         None,
@@ -93,8 +113,8 @@ def test_what_is_no_answer_is_refused():
         [1, "k" * 16, stamp, 0],
         [1, ONE, 4, 0],
     ):
-        raises(BadShape, keys.receive, cbor.encode(fields), Authority, 0)
-    raises(Rejection, keys.receive, b"\xff", Authority, 0)
+        raises(BadShape, take, keys, cbor.encode(fields))
+    raises(Rejection, take, keys, b"\xff")
     assert keys.key is None
 
 
@@ -141,7 +161,7 @@ def test_all_members_change_the_key_at_one_time():
         assert keys.sending(0) == ONE
     one.offer(OPEN, 2, TWO, 1000)
     # the other one gets it four minutes later, and has another clock
-    assert two.receive(one.payload(OPEN, 241000), Authority, 7241000)
+    assert take(two, give(one, 241000), 7241000)
     for keys, start_ms in ((one, 1000), (two, 7001000)):
         assert keys.sending(start_ms + half_ms - 1) == ONE
         assert keys.sending(start_ms + half_ms) == TWO
@@ -150,7 +170,7 @@ def test_all_members_change_the_key_at_one_time():
     # one that comes late uses it at once
     late = LinkKeys(Store(MemoryFlash()))
     late.offer(OPEN, 1, ONE, 0)
-    assert late.receive(one.payload(OPEN, 10**9), Authority, 0)
+    assert take(late, give(one, 10**9), 0)
     assert late.sending(0) == TWO and not late.is_authentic(frame(ONE), 1, 0)
 
 

@@ -244,6 +244,16 @@ def test_a_mesh_without_its_routes_is_reported() -> None:
     assert "no route has class 15: no node can join" in found
 
 
+def test_class_15_names_who_makes_link_keys() -> None:
+    row = '[[route]]\nclass = 15\nlinks = "lora"\nhops = 0\nairtime = 9\nrelay = "any"\n'
+    for send, text in (
+        ('"any"', "every member may make link keys: set `send` to a role of the gateways"),
+        ('"gateway"', None),
+    ):
+        said = "\n".join(warnings(parse(f"{FARM}{row}send = {send}\n")))
+        assert text in said if text else "link key" not in said
+
+
 def test_class_15_needs_a_role_that_answers() -> None:
     row = '[[route]]\nclass = 15\nsend = "any"\nlinks = "lora"\nhops = 0\nairtime = 9\n'
     said = "\n".join(warnings(parse(FARM + row)))

@@ -59,7 +59,7 @@ class Radio:
 class AirField:
     """Nodes by name. `hears`: who does not hear whom is in `cut`; loss: share of lost frames."""
 
-    def __init__(self, loss=0.0, seed=1, mtu=222, byte_us=1500):
+    def __init__(self, loss=0.0, seed=1, mtu=222, byte_us=1500, routes=ROUTES):
         self.now_ms = 1000
         self.nodes = {}
         self.frames = {}
@@ -70,11 +70,13 @@ class AirField:
         self.mtu, self.byte_us = mtu, byte_us
         self._random = random.Random(seed)
         self._due = []  # (ms, name of the sender, frame)
+        self.routes = routes
         self.policy = None
         self.policy = self.next_policy()
 
-    def next_policy(self, routes=ROUTES, **changes):
+    def next_policy(self, routes=None, **changes):
         """Certify the next policy."""
+        routes = routes or self.routes
         head = signer.charter_head() if self.policy is None else node_rig.head_of(self.policy)
         epoch = 1 if self.policy is None else self.epoch + 1
         self.epoch = epoch

@@ -26,7 +26,7 @@ import writ.crypto as crypto
 sealed = crypto.aes_ccm_encrypt(bytes(range(16)), bytes(13), b"a", b"plaintext")
 assert crypto.aes_ccm_decrypt(bytes(range(16)), bytes(13), b"a", sealed) == b"plaintext"
 assert coap.GET == 1 and issubclass(errors.NotAllowed, errors.Rejection)
-assert not hasattr(crypto, "es256_verify")
+assert not crypto.es256_verify(bytes(32), True, b"m", bytes(64))
 print(sealed.hex(), "writ.aes" in sys.modules, node.name)
 """
 

@@ -9,7 +9,8 @@
 4. No honest node leaves the duty cycle between two starts.
 5. Tables and queues stay within limits.py.
 6. A node raises nothing. (node.py)
-7. Once the faults have ended: all honest nodes take the newest epoch; their parents lead to the
+7. The link key of an honest node is one that the gateway has made.
+8. Once the faults have ended: all honest nodes take the newest epoch; their parents lead to the
    gateway; readings and answers arrive, and each request ends. (world.py)
 """
 
@@ -39,6 +40,7 @@ class Checks:
         self._fresh = {}  # member -> frames that it took for fresh
         self.frames = set()  # all that members have sent, liars too
         self._honest = set()  # those of honest nodes
+        self._link_keys = {world.scope.link_key()}
 
     # --- requests ---------------------------------------------------------------------------------
 
@@ -145,6 +147,11 @@ class Checks:
         if authority.epoch < self._epochs.get(who, 0):
             raise Violation(f"{member.name} went back to epoch {authority.epoch}")
         self._epochs[who] = authority.epoch
+        key = member.frames.keys.key
+        if who == 0:
+            self._link_keys.add(key)
+        elif key is not None and key not in self._link_keys:
+            raise Violation(f"{member.name} took a link key that the gateway has not made")
         self._check_tables(member)
 
     def _check_tables(self, member):

@@ -109,6 +109,22 @@ def _delay(liar, mesh):
     mesh._forward = late
 
 
+def _make_up_keys(liar, mesh):
+    rng, keys = liar.rng, mesh.keys
+    codec, stamp_of = (
+        liar.world.code.module("cbor"),
+        liar.world.code.module("mesh.linkkey").stamp_of,
+    )
+
+    def payload(authority, now_ms, welcome=b""):
+        key, signature = rng.randbytes(16), rng.randbytes(64)
+        proof = rng.choice(([], keys.proof, [1, signature], [liar.who + 1, signature]))
+        stamp = stamp_of(authority.policy)
+        return codec.encode([authority.epoch, key, stamp, 600, welcome, *proof])
+
+    keys.payload = payload
+
+
 def _lie_about_rank(liar):
     rng = liar.rng
     content = bytes((rng.choice((0, 0, 1, 14, 255)),)) + rng.randbytes(2)
@@ -192,7 +208,7 @@ def _guess(liar):
         liar.world.transmit(liar.who, bytes(data), is_guess=True)
 
 
-_CHANGES = {"drop": _drop, "alter": _alter, "delay": _delay}
+_CHANGES = {"drop": _drop, "alter": _alter, "delay": _delay, "keys": _make_up_keys}
 _ACTS = {
     "rank": _lie_about_rank,
     "repeat": _repeat,
