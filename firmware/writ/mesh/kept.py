@@ -4,6 +4,7 @@ A part of sleeprecord.py, loaded before and after a deep sleep. Times are kept a
 it is this node's own: sleeprecord.py has checked that nothing was changed.
 """
 
+from ..authority.capsule import Member, parse
 from ..compat import const
 from ..errors import DutyCycle
 from .neighbour import Neighbour
@@ -17,13 +18,6 @@ _WORD_BYTES = const(2)
 _WORD_LAST = const(65535)
 # One bucket of the duty cycle, as in budget.py
 _BUCKET_MS = const(60000)
-
-
-class _Origin:
-    # as `permit.Origin`
-
-    def __init__(self, fields):
-        self.node_id, self.roles, self.expires, self.not_before, self.epoch, self.key_epoch = fields
 
 
 # --- airtime --------------------------------------------------------------------------------------
@@ -91,7 +85,7 @@ def load_budget(budget, kept, now_ms, slept_ms):
 
 
 def _dump_neighbours(mesh, now_ms):
-    # [[fields of a `Neighbour`, fields of its `Origin` or None]]: those whose frames are fresh
+    # [fields of a `Neighbour`]: those whose frames are fresh
     parents = mesh.routing.parents
     # parents last: they are kept in any case
     kept = [one for one in mesh.neighbours if one.proofs and one not in parents] + parents
@@ -101,46 +95,55 @@ def _dump_neighbours(mesh, now_ms):
         fields = [one.link, one.address, one.counter, one._window, one.proofs, one.is_mutual]
         fields += [one.last_data, one.receipts, snr, one.delivered, now_ms - one.heard_ms]
         fields += [one.epoch, one.rank, one.cost, one.gateway, one.parent]
-        found.append([fields, _dump_origin(mesh, one.address)])
+        found.append(fields)
     return found
-
-
-def _dump_origin(mesh, address):
-    # a relay knows more of it than the session with it: so does this node
-    origin = mesh.permit._origins.get(address) or mesh.authority.peer_by(address=address)
-    if origin is None:
-        return None
-    fields = [origin.node_id, origin.roles, origin.expires, origin.not_before]
-    return fields + [origin.epoch, origin.key_epoch]
 
 
 def _load_neighbours(mesh, kept, now_ms):
     # [Neighbour], in the order in which they were kept; now_ms: of the end of the sleep
     found = []
-    for fields, origin in kept:
+    for fields in kept:
         one = Neighbour(fields[0], fields[1])
         one.counter, one._window, one.proofs, one.is_mutual = fields[2:6]
         one.last_data, one.receipts, one.snr, one.delivered, age_ms = fields[6:11]
         one.epoch, one.rank, one.cost, one.gateway, one.parent = fields[11:]
         one.heard_ms = now_ms - age_ms
+        if mesh.authority.peer_by(address=one.address) is None:
+            # greeted and asked for its capsule if it is to be a parent
+            one.is_mutual = False
         found.append(one)
-        permit = mesh.permit
-        if origin and one.address not in permit._origins:
-            permit._origins[one.address] = _Origin(origin)
-            permit._recent.append(one.address)
     mesh.neighbours._all = sorted(found, key=lambda one: one.heard_ms)
     return found
 
 
-def _dump_routing(mesh, now_ms):
-    routing = mesh.routing
+def _dump_capsules(frames):
+    # of the parents without a session, whose record has that of its peer
+    found = []
+    for one in frames.mesh.routing.parents:
+        member = frames.node.authority.peer_by(address=one.address)
+        if member and frames.node.sessions.by_peer(member.node_id) is None:
+            found.append(member.raw)
+    return found
+
+
+def _dump_routing(frames, now_ms):
+    routing = frames.mesh.routing
     if routing is None:
         return None
-    neighbours = _dump_neighbours(mesh, now_ms)
-    return [routing.rank, routing.cost, routing.gateway, len(routing.parents), neighbours]
+    return [
+        routing.rank,
+        routing.cost,
+        routing.gateway,
+        len(routing.parents),
+        _dump_neighbours(frames.mesh, now_ms),
+        _dump_capsules(frames),
+    ]
 
 
 def _load_routing(mesh, kept, now_ms):
+    # capsules that were verified before the sleep
+    for raw in kept[5]:
+        mesh.authority.remember(Member(parse(raw)))
     routing = mesh.routing
     found = _load_neighbours(mesh, kept[4], now_ms)
     routing.rank, routing.cost, routing.gateway = kept[:3]
@@ -160,7 +163,7 @@ def dump(frames, now_ms):
     return [
         [keys._counter, keys._limit, keys._copies, age_ms],
         [dump_budget(budget, now_ms) for budget in mesh.outbox.budgets],
-        _dump_routing(mesh, now_ms),
+        _dump_routing(frames, now_ms),
         reports,
         frames.shown,
         mesh.outbox.transfers._number,

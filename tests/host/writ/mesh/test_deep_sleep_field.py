@@ -4,6 +4,8 @@ import pytest
 from deepfield_rig import HOUR, DeepField, Nonces
 from measure.sleepcycle import BEHIND_RELAY, BESIDE_GATEWAY, REPORT
 
+from writ import cbor
+from writ.authority.store import Store
 from writ.limits import LINK_KEY_OVERLAP_MS
 from writ.wire import coap
 
@@ -162,6 +164,20 @@ def test_a_parent_that_died_meanwhile_is_left() -> None:
     field.settle()
     assert field.mesh.routing.parents[0].address != first
     assert field.ask("soil", "gate", "temp").code == coap.CONTENT
+
+
+def test_the_capsule_of_a_parent_without_a_session_is_kept(field: DeepField) -> None:
+    hill = field.soil.authority.peer_by(address=2)
+    field.soil.sessions.drop(field.soil.sessions.by_peer(hill.node_id))
+    for name in ("s0", "s1"):
+        # as if another session had taken its record
+        record = Store(field.flash).load(name)
+        if record and cbor.decode(record)[0] == hill.raw:
+            del field.flash.files[name + ".a"], field.flash.files[name + ".b"]
+    field.deep_sleep()
+    assert field.soil.authority.peer_by(address=2).raw == hill.raw
+    assert len(field.soil.sessions) == 1
+    assert tuple(field.reading()) == BEHIND_RELAY
 
 
 def test_a_node_without_its_record_starts_as_ever(field: DeepField) -> None:
