@@ -81,25 +81,33 @@ class Frame:
 
     def encode(self, tag, key):
         """The frame's bytes. tag: first byte of the scope id; key: link key, None to join."""
-        head = (
-            _VERSION << 4 | self.route_class,
-            tag,
-            self.epoch & 255,
-            self.shape << 6 | self.kind << 4 | self.hops,
-            self.transmitter >> 8,
-            self.transmitter & 255,
-            self.receiver >> 8,
-            self.receiver & 255,
-        )
-        if self.shape != LOCAL:
-            head += self.far >> 8, self.far & 255
-        counter = self.counter
-        raw = bytes(head + (counter >> 8 & 255, counter & 255)) + self.payload
-        return raw if key is None else raw + mic(key, counter >> 16, raw)
+        head = self.route_class, self.shape, self.hops, self.far
+        ends = self.transmitter, self.receiver
+        return encode(tag, key, head, self.kind, ends, self.counter, self.payload, self.epoch)
 
     def is_authentic(self, key, high):
         """Whether the MIC is that of `key` and of a counter with these high 16 bits."""
         return mic(key, high, self.raw) == self.mic
+
+
+def encode(tag, key, head, kind, ends, counter, payload, epoch):
+    """As `Frame.encode`. head: (route class, shape, hops, far end); ends: transmitter, receiver."""
+    route_class, shape, hops, far = head
+    transmitter, receiver = ends
+    start = (
+        _VERSION << 4 | route_class,
+        tag,
+        epoch & 255,
+        shape << 6 | kind << 4 | hops,
+        transmitter >> 8,
+        transmitter & 255,
+        receiver >> 8,
+        receiver & 255,
+    )
+    if shape != LOCAL:
+        start += far >> 8, far & 255
+    raw = bytes(start + (counter >> 8 & 255, counter & 255)) + payload
+    return raw if key is None else raw + mic(key, counter >> 16, raw)
 
 
 def mic(key, high, raw):

@@ -148,8 +148,9 @@ class Neighbours:
         """Note an authentic frame."""
         neighbour.heard_ms = now_ms
         neighbour.measure(snr)
-        self._all.remove(neighbour)
-        self._all.append(neighbour)
+        if self._all[-1] is not neighbour:
+            self._all.remove(neighbour)
+            self._all.append(neighbour)
 
     def nonce(self, link, address, now_ms, ago=0):
         """The nonce (4 bytes) that this transmitter has to return now."""

@@ -19,7 +19,7 @@ from .frame import (
     HEADER_BYTES_ROUTED,
     JOIN_CLASS,
     LOCAL,
-    Frame,
+    encode,
 )
 from .neighbour import GREET
 from .permit import GOVERNANCE
@@ -71,7 +71,6 @@ class Outbox:
         """(counter, bytes) of a new frame. head: (route class, shape, hops, far end); in the join
         class the own name stands in the place of the far end.
         """
-        route_class, shape, hops, far = head
         counter = self._keys.next_counter()
         if kind == CONTROL:
             # its receiver may not know the high bits
@@ -79,11 +78,11 @@ class Outbox:
         epoch = self._authority.epoch
         own = self.address
         key = self._keys.sending(self.now_ms)
-        if route_class == JOIN_CLASS:
+        if head[0] == JOIN_CLASS:
             key = None
-            own = far
-        frame = Frame(route_class, kind, own, receiver, counter, payload, epoch, shape, hops, far)
-        return counter, frame.encode(self._authority.scope[0], key)
+            own = head[3]
+        tag = self._authority.scope[0]
+        return counter, encode(tag, key, head, kind, (own, receiver), counter, payload, epoch)
 
     def send_first(self, link, route_class, kind, receiver, payload, own=None, is_solicited=False):
         """Queue a short frame before all messages. It is dropped if URGENT_MAX of a link wait: a

@@ -155,7 +155,9 @@ class Routing:
         mutual = []
         strange = []
         nearer = [one for one in self._neighbours if one.rank < limit]
-        for one in sorted(nearer, key=self._total):
+        if len(nearer) > 1:
+            nearer.sort(key=self._total)
+        for one in nearer:
             may_relay = self._may_relay(one, now_ms)
             if may_relay is not False:
                 found.append(one)
