@@ -42,6 +42,7 @@ package(  # noqa: F821
         "link/port.py",
         "link/radio.py",
         "link/rak3172.py",
+        "link/rest.py",
         "link/rylr998.py",
         "link/serial.py",
         "link/splitter.py",

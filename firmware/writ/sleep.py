@@ -33,6 +33,8 @@ def sleep(node, seconds, is_deep):
     if is_deep:
         _power_down(node, seconds)
     _pause(seconds)
+    for link in node.frames.links if node.config.get("links") else ():
+        link.wake(node.clock.now_ms())
 
 
 def _power_down(node, seconds):
@@ -79,3 +81,7 @@ def _settle(node, sleep_s):
         frames.sleeper = None
         unload("sleeper")
         unload("mesh.poll")
+    from .link.rest import switch_off
+
+    switch_off(node)
+    unload("link.rest")

@@ -2,17 +2,18 @@
 
 Source: Chengdu Ebyte, "E22-xxxT22S series product user manual", 2012-2024, chapters 6 (working
 modes) and 7 (registers):
-- M1 = M0 = 0: what comes by the serial port goes on air; M1 = 1, M0 = 0: configuration, at 9600
-  baud 8N1. C1 reads registers, C0 writes them to flash; both are answered with C1.
+- M1 = M0 = 0: what comes by the serial port goes on air. M1 = M0 = 1: deep sleep, no reception.
+  M1 = 1, M0 = 0: configuration, at 9600 baud 8N1. C1 reads registers, C0 writes them to flash; both
+  are answered with C1.
 - At most 240 bytes go on air at once. There are no borders of frames on the serial port, so a frame
   travels as on a serial line (serial.py), which takes 5 bytes more: 235 bytes a frame.
 - "LBT": the module listens before it sends, for two seconds at most, and sends then.
 - The module tells RSSI, and no SNR.
 
 With the pins in config.json ("m0" and "m1", on a chip) the registers are compared at each start and
-written where they differ; without them set the module up with Ebyte's tool: the channel, the air
-data rate of `_RATES`, transparent transmission, sub-packets of 240 bytes, LBT. "aux" is optional:
-the module sets it low while it is busy.
+written where they differ, and the module sleeps with its node. Without them set the module up with
+Ebyte's tool: the channel, the air data rate of `_RATES`, transparent transmission, sub-packets of
+240 bytes, LBT. "aux" is optional: the module sets it low while it is busy.
 
 Ebyte does not say which LoRa settings an air data rate is, or what precedes the data on air. Each
 rate is taken for the settings at 4/5 whose rate is nearest, with 3 bytes before the data (address
@@ -59,6 +60,7 @@ _READING = const(3)
 _WRITING = const(4)
 _LEAVING = const(5)
 _READY = const(6)
+_ASLEEP = const(7)
 
 
 class Pins:
@@ -126,6 +128,8 @@ class E22(SerialLink):
         """Why the link is not ready, as text; None if it is."""
         if self._state == _READY:
             return None
+        if self._state == _ASLEEP:
+            return "the modem sleeps"
         return self._port.error or "the modem is being set up"
 
     def receive(self, now_ms):
@@ -158,6 +162,22 @@ class E22(SerialLink):
     def is_sending(self, now_ms):
         """Whether a frame is under way: it waits for the channel, or is on air."""
         return now_ms < self._free_ms or not (self._pins is None or self._pins.is_free())
+
+    def sleep(self, now_ms):
+        """Stop receiving, with pins. False if that takes time: `receive`, and call this again."""
+        if self._pins is None or self._state in (_CLOSED, _PAUSED, _ASLEEP):
+            return True
+        if self._state != _READY or self.is_sending(now_ms):
+            return False
+        self._pins.set_mode(1, 1)
+        self._enter(_ASLEEP, None)
+        return True
+
+    def wake(self, now_ms):
+        """Receive again. Frames are taken when the module has changed its mode."""
+        if self._state == _ASLEEP:
+            self._pins.set_mode(0, 0)
+            self._enter(_LEAVING, now_ms + _MODE_MS)
 
     def airtime_us(self, length):
         """Microseconds on air of a frame of `length` bytes: an estimate."""

@@ -8,6 +8,8 @@ Rules:
 3. One frame is under way at a time. It is sent again only if the modem says that it did not send
    it; without an answer it counts as sent, since its airtime may be spent.
 4. Lines that are no answer and no frame are ignored: an echo, a banner, noise.
+5. A modem that was put to sleep counts as asleep, whatever it answers. One whose answer is missing
+   when it is woken is set up again.
 
 A driver (rylr998.py, rak3172.py) gives the commands and reads the lines.
 """
@@ -40,11 +42,13 @@ _QUIET_MS = const(60000)
 _CLOSED = const(0)  # no port
 _PAUSED = const(1)  # before the set-up
 _SETTING_UP = const(2)
-_READY = const(3)
-_SENDING = const(4)  # the commands of a frame
-_ON_AIR = const(5)
-_HOLDING = const(6)  # a frame that is tried again
-_REARMING = const(7)  # the commands after a frame, or of a check
+_ASLEEP = const(3)
+_READY = const(4)
+_SENDING = const(5)  # the commands of a frame
+_ON_AIR = const(6)
+_HOLDING = const(7)  # a frame that is tried again
+_REARMING = const(8)  # the commands after a frame, of a check, or of waking
+_DOZING = const(9)  # the commands that put it to sleep
 
 
 class AtModem:
@@ -96,6 +100,14 @@ class AtModem:
         """The questions to a quiet modem: OK if the answer is right, RESET if it is not."""
         return []
 
+    def dozing(self):
+        """The commands that stop its reception. It answers the last one before it sleeps."""
+        raise UsageError("a driver gives these")
+
+    def waking(self):
+        """The commands that make a sleeping modem receive again."""
+        raise UsageError("a driver gives these")
+
     def is_optional(self, command):
         """Whether the set-up goes on if the modem refuses this command."""
         return False
@@ -112,6 +124,8 @@ class AtModem:
         """Why the link is not ready, as text; None if it is."""
         if self._state >= _READY:
             return None
+        if self._state == _ASLEEP:
+            return "the modem sleeps"
         return self._port.error or self._refusal or "the modem is being set up"
 
     def receive(self, now_ms):
@@ -149,6 +163,19 @@ class AtModem:
     def is_sending(self, now_ms):
         """Whether a frame is under way: it waits for the channel, or is on air."""
         return self._frame is not None
+
+    def sleep(self, now_ms):
+        """Stop receiving. False if that takes time: `receive`, and call this again."""
+        if self._state == _READY:
+            self._commands = self.dozing()
+            self._enter(_DOZING, None)
+            self._command(now_ms, _ANSWER_MS)
+        return self._state in (_ASLEEP, _CLOSED, _PAUSED)
+
+    def wake(self, now_ms):
+        """Receive again. Frames are taken when the modem has answered."""
+        if self._state in (_ASLEEP, _DOZING):
+            self._rearm(now_ms, self.waking())
 
     def airtime_us(self, length):
         """Microseconds on air of a frame of `length` bytes."""
@@ -215,6 +242,9 @@ class AtModem:
             self._try(now_ms)
         elif self._state == _READY:
             self._rearm(now_ms, self.check())
+        elif self._state == _DOZING:
+            self._count("NoAnswer")
+            self._enter(_ASLEEP, None)
         else:
             self._count("NoAnswer")
             self._pause(now_ms)
@@ -249,7 +279,7 @@ class AtModem:
         elif meaning == SENT:
             if self._state == _ON_AIR:
                 self._finish(now_ms)
-        elif self._state not in (_SETTING_UP, _SENDING, _REARMING):
+        elif self._state not in (_SETTING_UP, _SENDING, _REARMING, _DOZING):
             # a late answer
             pass
         elif meaning == OK:
@@ -259,6 +289,9 @@ class AtModem:
         elif self._state == _SENDING:
             self._count("Refused")
             self._finish(now_ms)
+        elif self._state == _DOZING:
+            self._count("Refused")
+            self._enter(_ASLEEP, None)
         elif self.is_optional(self._commands[0]):
             self._succeed(now_ms)
         else:
@@ -272,6 +305,8 @@ class AtModem:
             airtime_ms = self._airtime_ms() if self._state == _SENDING else 0
             self._sent_ms = now_ms
             self._command(now_ms, _ANSWER_MS + airtime_ms)
+        elif self._state == _DOZING:
+            self._enter(_ASLEEP, None)
         elif self._state == _SENDING:
             self._enter(_ON_AIR, self._air_ends_ms(now_ms))
         elif self._frame is not None:

@@ -99,6 +99,7 @@ class SpiLink:
         self._due_ms = 0  # when the radio is opened again; None after `close`
         self._retry_ms = _RETRY_MS
         self._ends_ms = None  # when a frame must have left; None: none is under way
+        self._is_asleep = False
         self._held = None  # a frame that arrived before another was sent
         self._crc_errors = 0
 
@@ -107,7 +108,7 @@ class SpiLink:
         if self._held is not None:
             held, self._held = self._held, None
             return held
-        if self._radio is None and not self._open(now_ms):
+        if self._is_asleep or (self._radio is None and not self._open(now_ms)):
             return None
         try:
             return self._poll(now_ms)
@@ -122,7 +123,7 @@ class SpiLink:
         """
         if not 0 < len(frame) <= self.mtu:
             raise UsageError("a frame of %d bytes" % len(frame))
-        if self._radio is None:
+        if self._is_asleep or self._radio is None:
             return False
         try:
             if self._held is None:
@@ -142,6 +143,27 @@ class SpiLink:
         """Whether a frame is on air."""
         return self._ends_ms is not None
 
+    def sleep(self, now_ms):
+        """Switch the radio off. False while it sends: `receive`, and call this again."""
+        if self._ends_ms is not None:
+            return False
+        if self._radio is not None and not self._is_asleep:
+            try:
+                self._radio.sleep()
+            except (OSError, RuntimeError) as error:
+                self._lose(error, now_ms)
+        self._is_asleep = True
+        return True
+
+    def wake(self, now_ms):
+        """Receive again, with the settings that the radio has kept."""
+        if self._is_asleep and self._radio is not None:
+            try:
+                self._radio.start_recv(continuous=True)
+            except (OSError, RuntimeError) as error:
+                self._lose(error, now_ms)
+        self._is_asleep = False
+
     def airtime_us(self, length):
         """Microseconds on air of a frame of `length` bytes."""
         return self.settings.airtime_us(length)
@@ -150,6 +172,8 @@ class SpiLink:
         """In how many ms `receive` should be called; None after `close`."""
         if self._held is not None:
             return 0
+        if self._is_asleep:
+            return None
         if self._radio is None:
             return None if self._due_ms is None else max(0, self._due_ms - now_ms)
         return 0 if self._radio.irq_triggered() else _POLL_MS

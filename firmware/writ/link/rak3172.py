@@ -10,6 +10,8 @@ service_lora_p2p.c), where the manual is silent:
   65533, which allows frames, is not in all versions, where it means 65 seconds.
 - AT+NWM=0 (P2P) reboots the module, so the mode is asked for first.
 - +EVT:RXP2P:RSSI:SNR:HEX is a frame.
+- The radio sleeps while it does not receive, and the module's controller if AT+LPM=1 was set. Each
+  AT+LPM is written to flash, so it is the operator's.
 """
 
 from binascii import hexlify, unhexlify
@@ -67,6 +69,14 @@ class Rak3172(AtModem):
     def after_frame(self):
         """See `AtModem`."""
         return [_RECEIVE]
+
+    def dozing(self):
+        """See `AtModem`."""
+        return [_STOP]
+
+    def waking(self):
+        """See `AtModem`."""
+        return [b"AT", _RECEIVE]
 
     def check(self):
         """See `AtModem`. The parameters are on flash, reception is not."""

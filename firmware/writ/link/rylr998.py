@@ -8,6 +8,8 @@ Source: REYAX, "LoRa AT Command Guide", RYLR998 and RYLR498, 56312E33, 23 Octobe
   that allows a preamble other than 12 symbols.
 - Spreading factors 7 to 9 at 125 kHz, to 10 at 250 kHz, to 11 at 500 kHz; 0 to 22 dBm.
 - No channel activity detection. +RCV gives RSSI and SNR.
+- AT+MODE=1 is sleep. Any input on RXD wakes the module; what it answers then is not said: +MODE=0
+  and +OK count.
 
 The guide does not say whether +OK follows the command or the transmission; both work here.
 """
@@ -74,6 +76,14 @@ class Rylr998(AtModem):
         """See `AtModem`."""
         return [b"AT+" + value[: value.find(b"=")] + b"?" for value in self._values]
 
+    def dozing(self):
+        """See `AtModem`."""
+        return [b"AT+MODE=1"]
+
+    def waking(self):
+        """See `AtModem`."""
+        return [b"AT"]
+
     def sending(self, frame):
         """See `AtModem`."""
         text = encode(frame)
@@ -85,7 +95,7 @@ class Rylr998(AtModem):
 
     def read_line(self, line):
         """See `AtModem`."""
-        if line == b"+OK":
+        if line in (b"+OK", b"+MODE=0"):
             return OK
         if line.startswith(b"+RCV="):
             return _received(line)

@@ -82,6 +82,13 @@ class SerialLink:
         """In how many ms `receive` should be called though `handle` is not readable, or None."""
         return 0 if self._coded.has_rest() else self._port.next_ms(now_ms)
 
+    def sleep(self, now_ms):
+        """True: nothing on a wire needs current for its reception."""
+        return True
+
+    def wake(self, now_ms):
+        """Nothing."""
+
     def close(self):
         """Close the port."""
         self._port.close()

@@ -213,3 +213,55 @@ def test_a_replugged_module_is_set_up_again():
     time.run(2000)
     assert link.error is None and module.registers == WANTED and module.mode == (0, 0)
     assert link.counters == {"Reopened": 1}
+
+
+def test_a_module_sleeps_by_its_pins():
+    link, module, time = ready()
+    assert link.send(FRAME, time.now_ms) and not link.sleep(time.now_ms)
+    time.run(2000)
+    assert link.sleep(time.now_ms) and module.mode == (1, 1)
+    assert not link.send(FRAME, time.now_ms) and link.error == "the modem sleeps"
+    time.run(100000)
+    assert link.sleep(time.now_ms) and module.mode == (1, 1)
+    link.wake(time.now_ms)
+    # it changes its mode
+    assert module.mode == (0, 0) and not link.send(FRAME, time.now_ms)
+    time.run(200)
+    assert link.send(FRAME, time.now_ms) and link.counters == {}
+
+
+def test_a_module_without_pins_goes_on():
+    module = Module(FACTORY)
+    module.mode = (0, 0)
+    link = E22(entry(baud=115200), module)
+    time = Time(link)
+    time.run(10)
+    assert link.sleep(time.now_ms) and link.error is None
+    module.incoming = pack(b"x")
+    assert time.run() == [(b"x", None)]
+
+
+def test_a_late_answer_and_a_missing_one_begin_again():
+    module = Module(FACTORY)
+    module.is_silent = True
+    link = E22(entry(), module, module)
+    time = Time(link)
+    time.run(1500)
+    assert link.counters == {"NoAnswer": 1} and module.writes == 0
+    # in the pause
+    module.incoming = b"\xc1\0\x07" + FACTORY
+    module.is_silent = False
+    time.run(3000)
+    assert link.error is None and module.registers == WANTED and link.counters == {"NoAnswer": 1}
+
+
+def test_a_garbled_answer_is_none():
+    module = Module(FACTORY)
+    module.is_silent = True
+    link = E22(entry(), module, module)
+    time = Time(link)
+    time.run(200)
+    module.incoming = b"\xc1\0\x52" + FACTORY
+    module.is_silent = False
+    time.run(6000)
+    assert link.error is None and module.registers == WANTED and link.counters == {"NoAnswer": 1}

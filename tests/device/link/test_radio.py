@@ -155,6 +155,33 @@ def test_what_has_arrived_is_read_before_a_frame_is_sent():
     assert link.receive(time.now_ms) == (b"a", 1)
 
 
+def test_a_radio_sleeps_and_wakes():
+    link, radio, time = ready()
+    assert link.send(b"mine", time.now_ms) and not link.sleep(time.now_ms)
+    radio.is_sending = False
+    time.run(20)
+    assert link.sleep(time.now_ms) and link.sleep(time.now_ms)
+    assert radio.calls[-1] == "sleep" and radio.calls.count("sleep") == 1
+    # each command would wake it
+    assert time.run(100000) == [] and link.next_ms(time.now_ms) is None
+    assert not link.send(b"no", time.now_ms) and radio.calls[-1] == "sleep"
+    radio.packets = [packet(b"a", 4)]
+    link.wake(time.now_ms)
+    assert time.run(20) == [(b"a", 1)] and link.send(b"next", time.now_ms)
+    assert link.counters == {}
+
+
+def test_a_radio_that_does_not_wake_is_opened_again():
+    link, radio, time = ready()
+    assert link.sleep(time.now_ms)
+    radio.is_broken = True
+    link.wake(time.now_ms)
+    assert link.error == "BUSY timeout" and not link.send(b"mine", time.now_ms)
+    radio.is_broken = False
+    time.run(2000)
+    assert link.error is None and link.counters == {"Reopened": 1}
+
+
 def test_a_frame_that_never_leaves_is_given_up():
     link, radio, time = ready()
     assert link.send(b"mine", time.now_ms)

@@ -295,3 +295,27 @@ def test_a_modem_that_receives_already_is_no_failure():
     port.incoming += DONE
     time.run()
     assert link.counters == {} and link.error is None and link.send(b"next", time.now_ms)
+
+
+def test_a_modem_that_sleeps_does_not_receive():
+    link, firmware, port, time = ready()
+    assert not link.sleep(time.now_ms)
+    time.run(200000)
+    assert link.sleep(time.now_ms) and not firmware.is_receiving
+    assert port.lines[len(SET_UP) :] == [b"AT+PRECV=0"]
+    link.wake(time.now_ms)
+    time.run()
+    assert firmware.is_receiving and link.error is None and link.counters == {}
+
+
+def test_a_modem_that_does_not_wake_is_set_up():
+    link, firmware, port, time = ready()
+    while not link.sleep(time.now_ms):
+        time.run(10)
+    firmware.answers = False
+    link.wake(time.now_ms)
+    time.run(1600)
+    firmware.answers = True
+    time.run(5000)
+    assert port.lines[-len(SET_UP) :] == SET_UP and firmware.is_receiving
+    assert link.counters == {"NoAnswer": 1}

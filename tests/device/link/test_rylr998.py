@@ -401,3 +401,46 @@ def test_a_closed_link_sends_and_receives_nothing():
     link.close()
     assert port.is_closed and not link.send(b"mine", time.now_ms)
     assert link.receive(time.now_ms) is None
+
+
+def test_a_modem_that_sleeps_takes_no_frame_and_is_woken_by_any_input():
+    link, port, time = ready()
+    assert not link.sleep(time.now_ms) and port.lines[-1] == b"AT+MODE=1"
+    time.run()
+    assert link.sleep(time.now_ms) and link.error == "the modem sleeps"
+    assert not link.send(FRAME, time.now_ms) and link.next_ms(time.now_ms) is None
+    # not asked for its settings, which would wake it
+    time.run(200000)
+    assert len(port.lines) == len(SET_UP) + 1
+    port.answer = lambda line: b"+MODE=0\r\n"
+    link.wake(time.now_ms)
+    time.run()
+    assert port.lines[-1] == b"AT" and link.error is None and link.counters == {}
+    assert link.send(FRAME, time.now_ms)
+
+
+def test_a_frame_under_way_leaves_before_the_modem_sleeps():
+    link, port, time = ready()
+    assert link.send(FRAME, time.now_ms) and not link.sleep(time.now_ms)
+    time.run(1000)
+    assert not link.sleep(time.now_ms)
+    time.run()
+    assert link.sleep(time.now_ms) and port.lines[-1] == b"AT+MODE=1" and link.counters == {}
+
+
+def test_what_arrives_while_a_modem_goes_to_sleep_is_received():
+    link, _, time = ready(lambda line: received(b"last") + b"+OK\r\n")
+    assert not link.sleep(time.now_ms)
+    assert time.run() == [(b"last", 9)] and link.sleep(time.now_ms)
+
+
+def test_a_modem_without_a_port_need_not_sleep():
+    link, port, time = ready()
+    port.unplug()
+    time.run(10)
+    assert link.sleep(time.now_ms)
+    # it comes back: it is set up, as ever
+    port.plug_in()
+    link.wake(time.now_ms)
+    time.run(2000)
+    assert link.error is None and port.lines[-7:] == SET_UP

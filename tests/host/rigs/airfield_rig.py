@@ -55,6 +55,9 @@ class Radio:
     def next_ms(self, now_ms):
         return max(0, self._busy_ms - now_ms) or None
 
+    def sleep(self, now_ms):
+        return now_ms >= self._busy_ms
+
 
 class AirField:
     """Nodes by name. `hears`: who does not hear whom is in `cut`; loss: share of lost frames."""

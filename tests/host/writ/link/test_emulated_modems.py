@@ -210,6 +210,34 @@ def test_a_power_cut_under_a_frame_is_survived(pair: Pair) -> None:
     assert pair.frames(1)[-1:] == [b"received"]
 
 
+def put_to_sleep(pair: Pair, number: int) -> None:
+    """Call `sleep` until it is done."""
+    while not pair.links[number].sleep(pair.now_ms):
+        pair.run(STEP_MS)
+
+
+def test_a_sleeping_modem_hears_nothing_and_wakes(pair: Pair) -> None:
+    pair.send(1, b"before")
+    put_to_sleep(pair, 1)
+    assert pair.links[1].error == "the modem sleeps"
+    assert not pair.links[1].send(b"no", pair.now_ms)
+    listened_us = pair.modems[1].radio.usage().listening_us
+    pair.send(0, b"missed")
+    # longer than a modem is quiet before it is asked for its settings
+    pair.run(70000)
+    assert pair.modems[1].radio.usage().listening_us == listened_us
+    assert pair.frames(0) == [b"before"] and pair.frames(1) == []
+    assert pair.modems[1].radio.counters["asleep"] == 1
+    pair.links[1].wake(pair.now_ms)
+    pair.run(200)
+    pair.send(0, b"heard")
+    pair.run(5000)
+    pair.send(1, b"after")
+    pair.run(5000)
+    assert pair.frames(0) == [b"before", b"after"] and pair.frames(1) == [b"heard"]
+    assert pair.links[1].counters == {} and pair.links[1].error is None
+
+
 AT_KINDS = [name for name in KINDS if name != "e22"]
 
 
@@ -248,6 +276,27 @@ def test_a_spoiled_answer_is_survived(at_pair: Pair, fault: str) -> None:
     # what was sent has not been sent twice
     assert len(at_pair.frames(1)) == len(set(at_pair.frames(1)))
     assert at_pair.links[0].error is None
+
+
+@pytest.mark.parametrize("when", ["asleep", "awake"])
+@pytest.mark.parametrize("fault", ["garbled", "missing", "late"])
+def test_a_modem_whose_answer_is_spoiled_sleeps_and_wakes(
+    at_pair: Pair, fault: str, when: str
+) -> None:
+    link, modem = at_pair.links[1], at_pair.modems[1]
+    if when == "asleep":
+        modem.break_next(fault, delay_us=3_000_000)
+    put_to_sleep(at_pair, 1)
+    at_pair.run(5000)
+    assert modem.radio.state == "sleeping"
+    if when == "awake":
+        modem.break_next(fault, delay_us=3_000_000)
+    link.wake(at_pair.now_ms)
+    at_pair.run(8000)
+    at_pair.send(0, b"heard")
+    at_pair.run(5000)
+    assert at_pair.frames(1) == [b"heard"] and link.error is None
+    assert set(link.counters) == {"NoAnswer"}
 
 
 @pytest.mark.slow

@@ -47,6 +47,10 @@ class Here:
         self._clock = Clock()
         self.frames: list[bytes] = []
 
+    def now_ms(self) -> int:
+        """The link's time."""
+        return self._clock.now_ms()
+
     def until(self, is_done: Callable[[], Any], what: str) -> None:
         """Serve the link until something is the case."""
         end_s = time.monotonic() + PROMPT_S
@@ -117,6 +121,12 @@ def test_frames_cross_and_a_replugged_modem_works_again(
         here.until(lambda: here.link.error is None, "the modem is set up")
         for frame in FRAMES:
             here.exchange(frame)
+        if kind != "e22":
+            # an E22 sleeps by its pins, which a pty does not have
+            here.until(lambda: here.link.sleep(here.now_ms()), "the modem sleeps")
+            assert air.nodes["a"].modem.radio.state == "sleeping"
+            here.link.wake(here.now_ms())
+            here.exchange(b"awake")
         for name in ("a", "b"):
             air.call(lambda: air.unplug(name))  # noqa: B023
             here.until(lambda: here.link.error or name == "b", "the loss is noticed")  # noqa: B023
