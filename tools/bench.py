@@ -25,6 +25,7 @@ from measure import (
     joining,
     relaying,
     sizes,
+    sleeping,
 )
 from measure.row import Row
 from rich import box
@@ -89,7 +90,7 @@ def main() -> None:
             ],
             "floods": lambda: flooding.measure(build_mpy.find_micropython(), tree),
             "group": groupkey.measure,
-            "mesh": lambda: [*joining.measure(), *relaying.measure()],
+            "mesh": lambda: [*joining.measure(), *sleeping.measure(), *relaying.measure()],
             "governors": lambda: governing.measure(tree),
         }
         for part, measure in parts.items():

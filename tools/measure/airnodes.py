@@ -68,6 +68,17 @@ class Link:
         self._note(frame, self.radio.send(frame))
         return True
 
+    def sleep(self, now_ms: int) -> bool:
+        """Switch the radio off. False while a frame is on air."""
+        if self.radio.state == SENDING:
+            return False
+        self.radio.sleep()
+        return True
+
+    def wake(self, now_ms: int) -> None:
+        """Receive again."""
+        self.radio.listen()
+
     def is_sending(self, now_ms: int) -> bool:
         """Whether a frame is on air."""
         return self.radio.state == SENDING
@@ -80,7 +91,7 @@ class Link:
 class Air:
     """Nodes by name that all hear each other, and what they have sent.
 
-    sent: (virtual ms, name, frame, µs on air).
+    sent: (virtual ms, name, frame, µs on air); asleep: names of nodes that do nothing.
     """
 
     def __init__(self, spreading_factor: int) -> None:
@@ -95,13 +106,16 @@ class Air:
         self.nodes: dict[str, Any] = {}
         self.links: dict[str, FrameLinks] = {}
         self.sent: list[tuple[int, str, bytes, int]] = []
+        self.asleep: set[str] = set()
 
     @property
     def now_ms(self) -> int:
         """The virtual time."""
         return self.timeline.now_us // 1000
 
-    def node(self, name: str, capsules: Iterable[bytes], is_gateway: bool = False) -> Any:
+    def node(
+        self, name: str, capsules: Iterable[bytes], is_gateway: bool = False, sleep_s: int = 0
+    ) -> Any:
         """Start a node that has its key, the id of its scope, and these capsules in flash."""
         node = Node(Store(MemoryFlash()), self.private(name), name, self.scope.id)
         for raw in capsules:
@@ -112,7 +126,7 @@ class Air:
             self.sent.append((self.now_ms, name, frame, airtime_us))
 
         self.nodes[name] = node
-        self.links[name] = FrameLinks(node, [Link(radio, note)], is_gateway)
+        self.links[name] = FrameLinks(node, [Link(radio, note)], is_gateway, sleep_s=sleep_s)
         return node
 
     @staticmethod
@@ -134,12 +148,14 @@ class Air:
         for item in out:
             self.links[node.name].send(*item)
 
-    def run(self, until: Callable[[], Any], seconds: float) -> bool:
+    def run(self, until: Callable[[], Any], seconds: float, step_ms: int = STEP_MS) -> bool:
         """Run until `until()` holds, at most `seconds` of virtual time."""
         end_us = self.timeline.now_us + round(1e6 * seconds)
         while self.timeline.now_us < end_us and not until():
-            self.timeline.advance(self.timeline.now_us + 1000 * STEP_MS)
+            self.timeline.advance(self.timeline.now_us + 1000 * step_ms)
             for name, node in self.nodes.items():
+                if name in self.asleep:
+                    continue
                 self._step(node, self.links[name])
         return bool(until())
 

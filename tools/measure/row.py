@@ -8,8 +8,8 @@ from typing import Any
 class Row:
     """name: stable, for programs; value: None if it cannot be measured here (peer says why).
 
-    goal: the largest value allowed, in the same unit, or None; the smallest for a share, in %, and
-    for what is done in a second, in /s.
+    goal: the largest value allowed, in the same unit, or None; the smallest for a share, in %, for
+    what is done in a second, in /s, and for how long a battery lasts, in d.
     peer, peer_value: a reference figure of the same run. interpreter: micropython, or cpython-pure,
     -pycryptodome or -openssl, where it matters.
     """
@@ -30,5 +30,5 @@ class Row:
         """Whether the goal is met; True without a goal or a value."""
         if self.goal is None or self.value is None:
             return True
-        has_least = self.unit in ("%", "/s")
+        has_least = self.unit in ("%", "/s", "d")
         return self.value >= self.goal if has_least else self.value <= self.goal

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import build_mpy
 import pytest
-from measure import heap_mesh, joining, peers, relaying
+from measure import heap_mesh, joining, peers, relaying, sleeping
+from measure.row import Row
 
 from writ.mesh.airtime import time_on_air_us
 
@@ -28,6 +29,20 @@ def test_the_relay_forwards_what_it_is_timed_for(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(relaying, "MESSAGES", 200)
     monkeypatch.setattr(relaying, "ROUNDS", 1)
     assert relaying.relay() > 0
+
+
+def test_a_sensor_that_sleeps_lasts_as_long_as_its_goal(monkeypatch: pytest.MonkeyPatch) -> None:
+    lorawan = sleeping.compute_lorawan()
+    # 17 bytes at SF9, as airtime calculators give it; eight symbols of 4.096 ms and of 32.768 ms
+    assert lorawan.sending_s == pytest.approx(0.164864)
+    assert lorawan.listening_s == pytest.approx(8 * 0.036864)
+    # an hour: one report of the neighbours is in it
+    monkeypatch.setattr(sleeping, "CYCLES", 4)
+    node = sleeping.measure_sensor()
+    assert sleeping.GOAL_DAYS <= node.days < lorawan.days
+    # request, receipt of the answer, POLL
+    assert 3 <= node.frames <= 4 and node.listening_s + node.sending_s <= node.awake_s + 0.001
+    assert not Row("days.less", sleeping.GOAL_DAYS - 1, "d", sleeping.GOAL_DAYS).holds()
 
 
 @pytest.mark.slow
