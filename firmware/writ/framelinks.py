@@ -56,6 +56,7 @@ class FrameLinks:
 
             self._maker = KeyMaker(node, self.mesh)
         node.mesh_report = self._report
+        node.on_missing = self.mesh.missed
         node.exchanges.timeout_of = self._timeout_ms
         self._inbox = []  # [(datagram, address)] that `wait` has not given yet
         self._on_defect = on_defect

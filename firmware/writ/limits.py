@@ -187,8 +187,9 @@ REASSEMBLIES_MAX = 4
 JOIN_REASSEMBLIES_MAX = 2
 # Neighbours of a node: who hears more keeps those that speak most.
 NEIGHBOURS_MAX = 16
-# Origins whose roles a relay remembers (about 150 bytes each): the nodes behind it.
-ORIGINS_MAX = 32
+# Origins whose roles a relay remembers (about 70 bytes of RAM each): the nodes behind it. A gateway
+# has up to 250 nodes, on several relays. A relay that has more asks for capsules again and again.
+ORIGINS_MAX = 128
 # Frame counters reserved by one flash write.
 FRAME_RESERVE = 256
 # The previous link key is accepted for ten minutes after a new one: the time in which awake members

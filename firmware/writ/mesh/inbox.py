@@ -259,9 +259,10 @@ class Inbox:
         try:
             self._permit.check(route, frame, frame.transmitter, self._mesh.links[link].kind, now_ms)
         except UnknownOrigin:
-            # a capsule proves itself, and a hundred neighbours need not ask for that of its bearer
-            if kind == HELLO:
-                self.request_capsule(frame.transmitter, frame.transmitter)
+            # a capsule proves itself, and a hundred neighbours need not ask for that of its bearer.
+            # That of a coming parent is asked for (`Mesh._may_relay`), that of a child when the
+            # child sends a message
+            pass
         # its sender may be a recording: a parent is greeted first
         neighbour = neighbour or self._neighbours.add(link, frame.transmitter)
         self._heard(neighbour, frame, counter, snr, now_ms)

@@ -154,6 +154,21 @@ class Mesh:
         recent.append(address)
         self.routes[address] = way
 
+    def missed(self, request):
+        """Take note that a neighbour has asked in vain for the member capsule of an origin.
+
+        The capsule has left the cache here: the next message of the origin makes this node ask for
+        it, too. request: a plain one, `GET writ` with "a=" and the short address in hex.
+        """
+        if request.address[:5] == "mesh:":
+            for item in request.query:
+                if item[:2] == "a=":
+                    try:
+                        self.permit.forget(_number(item[2:]))
+                    except NoRoute:
+                        # no address
+                        pass
+
     def mark(self):
         """A number that differs after a change of the parent, or of those that take its frames."""
         parents = self.routing.parents

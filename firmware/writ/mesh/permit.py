@@ -5,6 +5,8 @@ origin, roles that may forward, kinds of link, and how far. A class without a ro
 Every node checks each frame before it spends airtime on it, with the policy in force at that time.
 """
 
+import struct
+
 from ..compat import const
 from ..errors import (
     Expired,
@@ -33,16 +35,37 @@ def class_of(datagram):
 _RENEWAL_MS = const(60000)
 
 
-class Origin:
-    """What a relay keeps of a member capsule; `check_member` and `roles_of` take it as `Member`."""
+# What a relay keeps of a member capsule (limits.ORIGINS_MAX): node id, roles, exp, nbf, and the
+# epochs of the capsule and of its key
+_RECORD = ">8sIIIII"
 
-    def __init__(self, member):
-        self.node_id = member.node_id
-        self.roles = member.roles
-        self.expires = member.expires
-        self.not_before = member.not_before
-        self.epoch = member.epoch
-        self.key_epoch = member.key_epoch
+
+class Origin:
+    """The member that a record (bytes) was made of; `check_member` and `roles_of` take it as
+    `Member`.
+    """
+
+    def __init__(self, record):
+        (
+            self.node_id,
+            self.roles,
+            self.expires,
+            self.not_before,
+            self.epoch,
+            self.key_epoch,
+        ) = struct.unpack(_RECORD, record)
+
+
+def _record_of(member):
+    return struct.pack(
+        _RECORD,
+        member.node_id,
+        member.roles,
+        member.expires,
+        member.not_before,
+        member.epoch,
+        member.key_epoch,
+    )
 
 
 def unknown(address):
@@ -57,7 +80,7 @@ class Permit:
 
     def __init__(self, authority):
         self._authority = authority
-        self._origins = {}  # short address -> Origin
+        self._origins = {}  # short address -> record
         self._recent = []  # its addresses, least recently added first
         self._renewal_ms = None  # when a new capsule was asked for last
 
@@ -80,16 +103,14 @@ class Permit:
         if me and me.address == address:
             origin = me
         else:
-            origin = self._origins.get(address)
-        if origin is None:
-            origin = self._look_up(address)
+            record = self._origins.get(address)
+            origin = Origin(record or self._look_up(address))
         try:
             authority.check_member(origin, now_ms)
         except (Expired, NotMember, NotYetValid, Revoked):
             # it may be renewed, or its address be that of another node now
             if origin is not me:
-                del self._origins[address]
-                self._recent.remove(address)
+                self.forget(address)
                 if self._renewal_ms is None or now_ms - self._renewal_ms >= _RENEWAL_MS:
                     self._renewal_ms = now_ms
                     raise unknown(address) from None
@@ -103,8 +124,16 @@ class Permit:
         if len(self._recent) >= ORIGINS_MAX:
             del self._origins[self._recent.pop(0)]
         self._recent.append(address)
-        self._origins[address] = origin = Origin(member)
-        return origin
+        self._origins[address] = record = _record_of(member)
+        return record
+
+    def forget(self, address):
+        """Forget what is kept of the member with this short address: its next frame makes the node
+        ask for its capsule.
+        """
+        if address in self._origins:
+            del self._origins[address]
+            self._recent.remove(address)
 
     def check(self, route, frame, origin, kind, now_ms):
         """Raise `NotRouted` unless a received frame of this route is allowed.

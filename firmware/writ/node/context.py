@@ -42,6 +42,8 @@ class NodeContext:
         self.link_keys = None  # `linkkey.LinkKeys` of a node with frame links
         # of a gateway on a host: takes (member, report of its neighbours, now_ms)
         self.on_neighbours = None
+        # of a node with frame links: takes a plain request whose capsule is not here
+        self.on_missing = None
         self.mesh_report = None  # of a node with frame links: now_ms -> what writ/status says of it
         self.sleepers = {}  # short address of a member that sleeps -> seconds, at most
         self.addresses = {}  # node id -> address of the member's last authentic message

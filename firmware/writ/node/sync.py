@@ -71,6 +71,8 @@ class Sync:
             return self._take_report(request, now_ms)
         if path == PREFIX:
             found = self._find_succession(request)
+            if not found and context.on_missing:
+                context.on_missing(request)
         elif request.peer is None:
             return None
         elif path == PREFIX + "/policy":

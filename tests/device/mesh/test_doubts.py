@@ -3,10 +3,12 @@
 import signer
 from mesh_rig import KEY, RELAY, SENSOR, Air, chain
 
-from writ.limits import CANDIDATES_MAX, MISSING_MAX
+from writ.limits import CANDIDATES_MAX, MISSING_MAX, ORIGINS_MAX
 from writ.mesh.compress import compress
 from writ.mesh.frame import BROADCAST, CONTROL, DATA, UP, Frame
 from writ.mesh.routing import HELLO, NO_RANK
+from writ.node.server import Request
+from writ.wire.coap import CON, GET, URI_QUERY, Message
 
 PLAIN = b"\x40\x01\x00\x01\xb4writ"
 TAG = signer.scope()[0]
@@ -79,6 +81,49 @@ def test_made_up_origins_leave_room_for_the_capsules_of_others():
     assert 0 < len([one for one in missing if one[0] == 1]) <= MISSING_MAX // 2
     relay.mesh.inbox.request_capsule(3, 50)
     assert (3, 50) in missing
+
+
+def test_a_relay_remembers_many_origins_and_the_newest_go_on():
+    _, _, relay, _ = chain()
+    permit = relay.mesh.permit
+    for address in range(10, 12 + ORIGINS_MAX):
+        relay.take(
+            signer.certify(signer.member_payload(bytes((address & 255, 7)) * 16, "o", address, 4))
+        )
+        assert permit.roles(address, 0) == 5
+    assert len(permit._origins) == len(permit._recent) == ORIGINS_MAX
+    # its capsule has left the cache, what is needed of it has not
+    assert relay.authority.peer_by(address=20) is None
+    assert permit.roles(20, 0) == 5
+
+
+def test_a_capsule_that_a_neighbour_asks_for_in_vain_is_asked_for_here_too():
+    air, _, relay, _ = chain()
+    relay.take(signer.certify(signer.member_payload(bytes(31) + b"\x09", "o", 9, SENSOR)))
+    hear(air, relay, up(relay, 1, 9))
+    assert not relay.mesh.missing
+    relay.authority.forget()
+    request = Message(CON, GET)
+    request.add(URI_QUERY, "a=0009")
+    # not by a stranger on IP
+    relay.mesh.missed(Request(request, b"", None, "10.0.0.1:5683"))
+    hear(air, relay, up(relay, 1, 9))
+    assert not relay.mesh.missing
+    relay.mesh.missed(Request(request, b"", None, "mesh:0001"))
+    hear(air, relay, up(relay, 1, 9))
+    assert relay.mesh.missing == [(1, 9)]
+    for query in ("a=", "a=x", "a=00090", "a=ffff", "c="):
+        request = Message(CON, GET)
+        request.add(URI_QUERY, query)
+        relay.mesh.missed(Request(request, b"", None, "mesh:0001"))
+
+
+def test_a_hello_of_a_stranger_costs_no_request():
+    # a hundred neighbours would each ask for its capsule
+    air, _, relay, _ = chain()
+    content = bytes((HELLO, 0, 0, 7, 0, 9, 0, 1, 0, 0, 9))
+    hear(air, relay, Frame(0, CONTROL, 50, BROADCAST, 1, content, 1).encode(TAG, KEY))
+    assert relay.mesh.neighbours.find(0, 50) and not relay.mesh.missing
 
 
 def test_a_message_back_from_the_parent_makes_a_node_give_it_up_once():
