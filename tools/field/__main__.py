@@ -36,6 +36,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seed", type=int, default=1, help="one seed gives one outcome (default 1)")
     made.add_argument("--json", action="store_true", help="print the figures as one JSON document")
     made.add_argument("--out", type=Path, metavar="FOLDER", help="write PNG pictures there")
+    made.add_argument(
+        "--core",
+        action="store_true",
+        help="the mesh core alone: no handshakes, no requests of the mesh, no readings",
+    )
     ground = made.add_argument_group("the field")
     ground.add_argument(
         "--gateways", type=int, default=0, help="default: one for 250 nodes, at least one"
@@ -96,10 +101,11 @@ def main(arguments: list[str] | None = None) -> int:
             shadowing=not options.plain,
             frequency_khz=options.frequency,
             boot_s=_MINUTE_S * options.boot,
+            is_core=options.core,
         )
         course = Course(
             form_s=_MINUTE_S * options.form,
-            readings_s=_MINUTE_S * options.readings,
+            readings_s=0 if options.core else _MINUTE_S * options.readings,
             period_s=_MINUTE_S * options.period,
             rest_s=_MINUTE_S * options.rest,
             spread_s=_MINUTE_S * options.spread,

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from radio.channel import Channel
 from radio.pathloss import MODELS
@@ -12,8 +12,10 @@ from radio.timeline import Timeline
 
 from field import firmware, ground, scope
 from field.link import RadioLink
-from field.member import Member
+from field.member import CoreMember, Member
 from writ.mesh.dutycycle import duty_cycle_permille
+from writ.mesh.neighbour import ANSWER, GREET, PROOF
+from writ.mesh.routing import HELLO, PART, POLL, WANT
 
 NODES_MAX = 2000
 # One gateway for so many nodes, unless told otherwise: a route has at most 15 hops
@@ -22,7 +24,15 @@ _NODES_A_GATEWAY = 250
 FREQUENCY_KHZ = 869_525
 _BANDWIDTH_KHZ = 125
 
-CONTROL_NAMES = {0: "greeting", 1: "greeting", 2: "greeting", 3: "hello"}
+CONTROL_NAMES = {
+    GREET: "greeting",
+    ANSWER: "greeting",
+    PROOF: "greeting",
+    HELLO: "hello",
+    POLL: "poll",
+    WANT: "want",
+    PART: "part",
+}
 CLASS_NAMES = {0: "governance", 1: "messages", 15: "joining"}
 _ACK, _CONTROL = 2, 3
 
@@ -34,7 +44,8 @@ class Plan:
     nodes: without gateways, 1 to NODES_MAX; gateways: 0 for one per 250 nodes; area_km: side of the
     square, 0 for that in which a node hears ground.NEIGHBOURS others on average; loss: share of
     frames that are lost besides collisions; model: of tools/radio; frequency_khz: decides on the
-    duty cycle; boot_s: the time within which nodes are switched on, one after the other.
+    duty cycle; boot_s: the time within which nodes are switched on, one after the other; is_core:
+    whether nodes have the mesh core alone (`CoreMember`).
     """
 
     nodes: int
@@ -47,6 +58,7 @@ class Plan:
     shadowing: bool = True
     frequency_khz: int = FREQUENCY_KHZ
     boot_s: float = 1800.0
+    is_core: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= NODES_MAX:
@@ -102,7 +114,8 @@ class Field:
         self.epoch_us: list[dict[int, int]] = []  # of each member: epoch -> when it took it
         self.on_step: Callable[[Member], object] | None = None
         self._place()
-        self.members = [self._make(number) for number in range(len(self.channel.radios))]
+        known: dict[int, Any] = {}
+        self.members = [self._make(number, known) for number in range(len(self.channel.radios))]
         self.epoch_us = [{1: 0} for _ in self.members]
         for who in range(len(self.members)):
             # gateways are there first
@@ -131,10 +144,11 @@ class Field:
         """Whether a member is a gateway."""
         return who < self.plan.gateway_count
 
-    def _make(self, who: int) -> Member:
+    def _make(self, who: int, known: dict[int, Any]) -> Member:
         is_gateway = self.is_gateway(who)
         roles = scope.GATEWAY if is_gateway else scope.RELAY | scope.SENSOR
-        member = Member(
+        kind = CoreMember if self.plan.is_core else Member
+        member = kind(
             self.host if is_gateway else self.device,
             self.scope,
             self.names[who],
@@ -143,6 +157,9 @@ class Field:
             self.timeline,
             lambda member: self._notice(who, member),
         )
+        if isinstance(member, CoreMember):
+            member.known = known
+            known[member.number] = member.node.authority.me
         if is_gateway:
             member.node.authority.receive(self.scope.beacon, 0)
         return member

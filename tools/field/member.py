@@ -146,3 +146,19 @@ class Member:
     def _send(self, datagrams: list[tuple[str, bytes]]) -> None:
         for address, data in datagrams:
             self.frames.send(address, data)
+
+
+class CoreMember(Member):
+    """A node with the mesh core alone: frames, routing, and the spread of epochs. It makes none of
+    the requests of framelinks.py, and has the capsules of all members. known: by short address.
+    """
+
+    known: dict[int, Any]
+
+    def start(self, link: RadioLink, link_key: bytes, is_gateway: bool) -> None:
+        """Switch the power on."""
+        super().start(link, link_key, is_gateway)
+        self.node.authority.peer_by = lambda address: self.known.get(address)
+        self.frames._requests = lambda now_ms: []
+        self.frames._next_request = lambda now_ms: None
+        self.frames._report_in = lambda now_ms: None

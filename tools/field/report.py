@@ -7,6 +7,10 @@ _REAL = (
     "real: node, mesh, signatures, sessions (EDHOC, OSCORE), link key, airtime budget;"
     " device limits at nodes, host limits at gateways"
 )
+_CORE = (
+    "real: the mesh core alone (frames, routing, spread of epochs), signatures of capsules,"
+    " link key, airtime budget; no sessions, no requests, and each node has all member capsules"
+)
 _SIMULATED = (
     "simulated: radios and channel (tools/radio), flash in memory; computing takes no time;"
     " one Ed25519 key in the place of the governors' shares"
@@ -24,7 +28,7 @@ def _lines(figures: Mapping[str, Any]) -> Iterator[str]:
         f"{plan['nodes']} nodes and {form['gateways']} gateways on {form['side_km']} km square,"
         f" SF{plan['spreading_factor']}, seed {plan['seed']}"
     )
-    yield f"  {_REAL}"
+    yield f"  {_CORE if plan['is_core'] else _REAL}"
     yield f"  {_SIMULATED}"
     yield (
         f"  a node hears {form['neighbours_mean']} others; fewest hops to a gateway:"

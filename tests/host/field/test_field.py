@@ -129,11 +129,25 @@ def test_a_flood_in_parts_reaches_all_nodes():
     assert found.reached == 1 and 5 < found.frames <= 5 * 6
 
 
+def test_the_mesh_core_alone_spreads_an_amendment_by_its_seed():
+    plan = Plan(nodes=12, seed=5, boot_s=60, is_core=True)
+    course = Course(1200, 0, 900, 0, 60, 3600)
+    first, again = measure(plan, course), measure(plan, course)
+    assert first.figures == again.figures
+    assert first.figures["form"]["with_parent"] == 1
+    assert first.figures["spread"]["reached"] == 1
+    kinds = {one.what for one in first.field.sent}
+    assert kinds <= {"hello", "greeting", "receipt", "part", "want"} and "part" in kinds
+
+
 def test_frames_are_named_by_what_they_carry():
     head = bytes((0x10, 0, 0)), bytes(6)
     assert what(head[0] + b"\x30" + head[1] + b"\x03" + bytes(10)) == "hello"
     assert what(head[0] + b"\x30" + head[1] + b"\x01" + bytes(10)) == "greeting"
     assert what(head[0] + b"\x30" + head[1] + b"\x09" + bytes(10)) == "control 9"
+    assert what(head[0] + b"\x30" + head[1] + b"\x04" + bytes(10)) == "poll"
+    assert what(head[0] + b"\x30" + head[1] + b"\x05" + bytes(10)) == "want"
+    assert what(head[0] + b"\x30" + head[1] + b"\x06" + bytes(10)) == "part"
     assert what(head[0] + b"\x20" + head[1] + bytes(8)) == "receipt"
     assert what(b"\x11\x00\x00\x40" + bytes(16)) == "messages"
     assert what(b"\x1f\x00\x00\x20" + bytes(16)) == "joining"
