@@ -197,10 +197,12 @@ FRAME_RESERVE = 256
 LINK_KEY_OVERLAP_MS = 600000
 # Messages in the queue of the mesh (up to 640 bytes each), a quarter of them for each source.
 TRANSFERS_MESH_MAX = 8
-# Transmissions of a frame that is not acknowledged.
+# Transmissions of a frame that is not acknowledged, and of one to a neighbour that was heard since
+# the last one: it is there, in a crowd. To give it up would make more traffic for all.
 FRAME_TRIES_MAX = 4
-# How often a neighbour may have its last message acknowledged again.
-RECEIPTS_MAX = 3
+FRAME_TRIES_HEARD_MAX = 6
+# How often a neighbour may have its last message acknowledged again: after each repetition.
+RECEIPTS_MAX = 5
 # With so many frames in a row whose MIC is that of another key, a node asks for the link key anew.
 DOUBTS_MAX = 3
 # Greetings that are answered: a burst, and the ms until one more is.

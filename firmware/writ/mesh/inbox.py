@@ -93,10 +93,14 @@ class Inbox:
     def _receive(self, link, frame, snr, now_ms):
         me = self._authority.me.address
         address = frame.transmitter
-        if frame.receiver not in (me, BROADCAST) or address == me:
+        if address == me:
+            return []
+        neighbour = self._neighbours.find(link, address)
+        if frame.receiver not in (me, BROADCAST):
+            if neighbour:
+                neighbour.active_ms = now_ms
             return []
         route = self._permit.route(frame.route_class)
-        neighbour = self._neighbours.find(link, address)
         counter = self._counter(frame, neighbour)
         if not self._keys.is_authentic(frame, counter >> 16, now_ms):
             self._doubt_key(link, frame, neighbour, now_ms)

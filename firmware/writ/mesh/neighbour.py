@@ -37,7 +37,8 @@ class Neighbour:
     proofs: how often it has returned a nonce; is_mutual: whether it takes our frames; last_data:
     counter of its last DATA frame, -1 for none; receipts: how often it was acknowledged again;
     snr: average in dB, None where unknown; delivered: share of awaited receipts that came, 0..256;
-    heard_ms: arrival of its last authentic frame; epoch: low 8 bits of its epoch, -1 for unknown;
+    heard_ms: arrival of its last authentic frame; active_ms: that of its last frame, whoever it was
+    for and without a check; epoch: low 8 bits of its epoch, -1 for unknown;
     rank, cost, gateway, parent: of its last HELLO, rank 255 for none (routing.py).
     """
 
@@ -52,6 +53,7 @@ class Neighbour:
         self.snr = None
         self.delivered = 256
         self.heard_ms = 0
+        self.active_ms = 0
         self.epoch = -1
         self.rank = 255
         self.cost = 0
@@ -146,7 +148,7 @@ class Neighbours:
 
     def heard(self, neighbour, snr, now_ms):
         """Note an authentic frame."""
-        neighbour.heard_ms = now_ms
+        neighbour.heard_ms = neighbour.active_ms = now_ms
         neighbour.measure(snr)
         if self._all[-1] is not neighbour:
             self._all.remove(neighbour)

@@ -250,6 +250,8 @@ class Outbox:
             self.transfers.end(transfer)
             return None
         payload = parts.next_frame(now_ms)
+        if parts.is_failed and self._is_there(transfer, parts):
+            payload = parts.next_frame(now_ms)
         if parts.is_failed:
             self.transfers.end(transfer)
             self._failed(transfer, now_ms)
@@ -275,6 +277,13 @@ class Outbox:
                 head, transfer.kind, receiver, receipt + payload
             )
         return transfer.data
+
+    def _is_there(self, transfer, parts):
+        # whether a receiver that acknowledges nothing was heard: it is in a crowd, and tried again
+        neighbour = self._neighbours.find(transfer.link, transfer.receiver)
+        if transfer.is_join or neighbour is None or not isinstance(parts, Whole):
+            return False
+        return parts.goes_on(neighbour.active_ms)
 
     def _parts(self, transfer):
         # what is sent now: a neighbour that is not in the table would not know that our frames are

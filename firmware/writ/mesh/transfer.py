@@ -6,7 +6,7 @@ a bitmap (fragment.py). One message at a time is under way to each neighbour.
 
 from ..compat import const, random_bytes
 from ..errors import TableFull, TooLarge, UsageError
-from ..limits import FRAME_TRIES_MAX, TRANSFERS_MESH_MAX
+from ..limits import FRAME_TRIES_HEARD_MAX, FRAME_TRIES_MAX, TRANSFERS_MESH_MAX
 from .fragment import Sender
 from .frame import DATA, FRAGMENT, JOIN_CLASS
 
@@ -28,6 +28,7 @@ class Whole:
     _due_ms = None  # None: not sent yet
     _wait_ms = 0  # for the receipt of the last transmission
     _tries = 0
+    _limit = FRAME_TRIES_MAX
     counter = None
     is_done = False
     is_failed = False
@@ -41,7 +42,7 @@ class Whole:
         """The payload to send now, or None. Sets `is_failed` when it gives up."""
         if self.is_done or self.is_failed or (self._due_ms is not None and now_ms < self._due_ms):
             return None
-        if self._tries >= FRAME_TRIES_MAX:
+        if self._tries >= self._limit:
             self.is_failed = True
             return None
         if self._tries:
@@ -52,6 +53,16 @@ class Whole:
         self._tries += 1
         self.left(now_ms)
         return self._message
+
+    def goes_on(self, active_ms):
+        """Whether to send it once more after `is_failed`: the receiver was heard at `active_ms`,
+        after the last transmission. Then `next_frame` does.
+        """
+        if self._tries >= FRAME_TRIES_HEARD_MAX or active_ms < self._due_ms - self._wait_ms:
+            return False
+        self._limit = self._tries + 1
+        self.is_failed = False
+        return True
 
     def left(self, now_ms):
         """Begin the time for the receipt: the frame has left, or is leaving."""

@@ -3,9 +3,15 @@
 import signer
 from mesh_rig import KEY, RELAY, SENSOR, Air, chain
 
-from writ.limits import CANDIDATES_MAX, MISSING_MAX, ORIGINS_MAX
+from writ.limits import (
+    CANDIDATES_MAX,
+    FRAME_TRIES_HEARD_MAX,
+    FRAME_TRIES_MAX,
+    MISSING_MAX,
+    ORIGINS_MAX,
+)
 from writ.mesh.compress import compress
-from writ.mesh.frame import BROADCAST, CONTROL, DATA, UP, Frame
+from writ.mesh.frame import BROADCAST, CONTROL, DATA, UP, Frame, decode
 from writ.mesh.routing import HELLO, NO_RANK
 from writ.node.server import Request
 from writ.wire.coap import CON, GET, URI_QUERY, Message
@@ -124,6 +130,27 @@ def test_a_hello_of_a_stranger_costs_no_request():
     content = bytes((HELLO, 0, 0, 7, 0, 9, 0, 1, 0, 0, 9))
     hear(air, relay, Frame(0, CONTROL, 50, BROADCAST, 1, content, 1).encode(TAG, KEY))
     assert relay.mesh.neighbours.find(0, 50) and not relay.mesh.missing
+
+
+def count_tries(is_heard):
+    """How often a message is sent to a parent that answers nothing."""
+    air, gateway, relay, sensor = chain()
+    air.cut(relay, sensor)
+    sensor.send(gateway, PLAIN)
+    air.frames.clear()
+    for _ in range(400):
+        if is_heard:
+            # for another node, and not checked
+            hear(air, sensor, Frame(1, DATA, 2, 1, 1, b"x", 1).encode(TAG, OTHER_KEY))
+        air.run(seconds=1)
+        if sensor.rejected.get("NoRoute"):
+            break
+    return len([one for one in air.frames if one[1] is sensor and decode(one[3], TAG).kind == DATA])
+
+
+def test_a_parent_that_is_heard_is_tried_more_often():
+    assert count_tries(False) == FRAME_TRIES_MAX
+    assert count_tries(True) == FRAME_TRIES_HEARD_MAX
 
 
 def test_a_message_back_from_the_parent_makes_a_node_give_it_up_once():

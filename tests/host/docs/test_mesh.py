@@ -14,7 +14,7 @@ from policy_farm import parse
 
 from writ.compat import sha256
 from writ.configfile import check_config
-from writ.limits import FRAME_TRIES_MAX
+from writ.limits import FRAME_TRIES_HEARD_MAX, FRAME_TRIES_MAX
 from writ.mesh import compress as module
 from writ.mesh import frame as frames
 from writ.mesh import inbox, neighbour, outbox, routing
@@ -185,4 +185,6 @@ def test_the_times_of_the_routing() -> None:
     # each pause is twice the one before, and up to half as long again
     patience = math.ceil(1.5 * (2**FRAME_TRIES_MAX - 1))
     assert f"at most {patience} times the time that a link waits for a receipt" in text
+    patience = math.ceil(1.5 * (2**FRAME_TRIES_HEARD_MAX - 1))
+    assert f"gets {FRAME_TRIES_HEARD_MAX} transmissions, in at most {patience} of those" in text
     assert f"which is {outbox._TURNAROUND_MS} ms and twice the airtime" in text
