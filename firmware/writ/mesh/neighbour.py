@@ -37,8 +37,8 @@ class Neighbour:
     proofs: how often it has returned a nonce; is_mutual: whether it takes our frames; last_data:
     counter of its last DATA frame, -1 for none; receipts: how often it was acknowledged again;
     snr: average in dB, None where unknown; delivered: share of awaited receipts that came, 0..256;
-    heard_ms: arrival of its last authentic frame; active_ms: that of its last frame, whoever it was
-    for and without a check; epoch: low 8 bits of its epoch, -1 for unknown;
+    heard_ms: arrival of its last authentic frame; active_ms: that of its last frame for
+    any receiver, not checked; epoch: low 8 bits of its epoch, -1 for unknown;
     rank, cost, gateway, parent: of its last HELLO, rank 255 for none (routing.py).
     """
 
