@@ -44,8 +44,7 @@ class FrameLinks:
 
     def __init__(self, node, links, is_gateway=False, on_defect=None, sleep_s=0):
         self.node = node
-        self.sleep_s = sleep_s
-        self.sleeper = self.shown = None
+        self.sleep_s, self.sleeper, self.shown = sleep_s, None, None
         self.links = links
         self.keys = node.link_keys = LinkKeys(node.store)
         self.mesh = Mesh(node.authority, self.keys, links, node.count, is_gateway, sleep_s > 0)
