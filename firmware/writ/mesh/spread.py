@@ -8,7 +8,8 @@ the MIC of the link key only, so a member can send wrong ones. The rules:
    answer. WANTs follow at growing intervals; from the `_PULL_AFTER`th on the capsule is also pulled
    from one neighbour, in a session (sync.py).
 2. A node whose epoch has changed broadcasts the capsule in PARTs if neighbours need it for that:
-   its children, unless two nodes near to them have sent it. Who has more of them waits less.
+   its children, unless two nodes near to them have sent it. Who has more of them waits less. It
+   tells the epoch in a HELLO, too, if it has a child that may lack it.
 3. A node that hears a WANT or an older epoch broadcasts what follows that epoch, after a random
    time, without the parts that another node sends meanwhile.
 4. The pause between rounds of parts on a link doubles until the own epoch changes, so a flood of
@@ -42,7 +43,7 @@ _SPAN = const(12)
 # Doublings of the pauses between WANTs, and between rounds of parts
 _DOUBLINGS = const(6)
 _PULL_AFTER = const(3)
-# A HELLO tells the new epoch within Trickle's first interval, doubled so often
+# HELLOs tell children of the new epoch, from Trickle's first interval on, doubled so often
 _ANNOUNCE = const(4)
 # After so long without news no back-off is remembered
 _IDLE_MS = const(3600000)
@@ -377,7 +378,8 @@ class Spread:
         base, self._epoch = self._epoch, self._authority.epoch
         mesh = self._mesh
         mesh.newer.clear()
-        mesh.routing.trickle.reset(now_ms, _ANNOUNCE)
+        if self._is_needed():
+            mesh.routing.trickle.reset(now_ms, _ANNOUNCE)
         if self._base != base:
             # it came by another way
             self._forget_senders()
@@ -398,6 +400,17 @@ class Spread:
                 span_ms = self._span_ms(link)
                 wait_ms = span_ms * (_MANY - count) // _MANY + _share(span_ms >> 2)
                 self._offer(link, base, b"", now_ms + wait_ms, now_ms)
+
+    def _is_needed(self):
+        # whether a neighbour may learn of this epoch from this node alone: a child, or a parent
+        # that has an older one. All others have a parent that tells them
+        routing = self._mesh.routing
+        own = self._authority.me.address
+        for one in self._mesh.neighbours:
+            is_older = (one.epoch - self._epoch) & 255 >= 128
+            if is_older and (one.parent == own or one in routing.parents[:1]):
+                return True
+        return not routing.parents
 
     def is_idle(self, now_ms):
         """Whether all that this object remembers is of no use any more."""

@@ -1,7 +1,7 @@
 """A newer epoch in a neighbourhood: who asks, who answers, and what liars and floods gain."""
 
 import signer
-from mesh_rig import KEY, RELAY, ROUTES, SENSOR, Air, air_policy
+from mesh_rig import KEY, RELAY, ROUTES, SENSOR, Air, air_policy, chain
 
 from writ.authority.capsule import node_id
 from writ.compat import MICROPYTHON, sha256
@@ -140,6 +140,23 @@ def test_it_passes_relays_and_a_node_sends_it_for_its_children():
     assert air.run(lambda: have(air, 3), 120)
     # a relay may hear of the epoch by another frame, before the parts
     assert len(controls(air, WANT)) <= 2
+
+
+def test_only_a_node_that_others_may_need_says_hello_soon():
+    air, gateway, relay, sensor = chain()
+    # intervals of Trickle have grown
+    air.step_ms = 500
+    air.run(seconds=600)
+    raw = revoke(gateway)
+    soon_ms = 16 * 4000
+    for node, is_needed in ((gateway, True), (relay, True), (sensor, False)):
+        for other in node.mesh.neighbours:
+            if other.address == node.address - 1:
+                # it has the epoch
+                other.epoch = 2
+        node.take(raw)
+        node.mesh.tick(air.now_ms)
+        assert (node.mesh.routing.trickle._length_ms <= soon_ms) == is_needed, node.address
 
 
 def test_a_newer_header_makes_one_node_ask_and_one_answer():
