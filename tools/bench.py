@@ -26,6 +26,7 @@ from measure import (
     relaying,
     sizes,
     sleeping,
+    spreading,
 )
 from measure.row import Row
 from rich import box
@@ -90,7 +91,12 @@ def main() -> None:
             ],
             "floods": lambda: flooding.measure(build_mpy.find_micropython(), tree),
             "group": groupkey.measure,
-            "mesh": lambda: [*joining.measure(), *sleeping.measure(), *relaying.measure()],
+            "mesh": lambda: [
+                *joining.measure(),
+                *sleeping.measure(),
+                *relaying.measure(),
+                *spreading.measure(),
+            ],
             "governors": lambda: governing.measure(tree),
         }
         for part, measure in parts.items():

@@ -4,7 +4,8 @@
 2. Readings: each node posts one to its gateway in each period, and gateways ask nodes back.
 3. Rest: nothing but what the mesh does by itself; what is on air now is its idle cost.
 4. Spread: the governors certify an amendment, gateways have it, and each frame counts until all
-   nodes have it or the time is over.
+   nodes have it or the time is over, and what follows in `after_s`. What the field sends at rest in
+   the same time, by the last ten minutes of the rest, is subtracted.
 5. Flood: the same bytes by naive flooding.
 """
 
@@ -23,6 +24,8 @@ from field.scope import READING, VALUE
 
 MARKS = (0.5, 0.95, 1.0)
 NO_RANK = 255
+# What the field sends in the last part of its rest is no cost of the amendment, in seconds
+CONTROL_S = 600.0
 # Two cells of type 18650, for the lifetime of a node whose radio always listens
 BATTERY_MAH = 6800
 _COAP_POST, _COAP_GET = 2, 1
@@ -34,7 +37,7 @@ class Course:
 
     form_s: from the first power-on; readings_s: 0 for no readings; period_s: of each node's
     readings; asks: requests of gateways to nodes in that time; rest_s: before the amendment;
-    spread_s: at most, after it; change: of scope.CHANGES.
+    spread_s: at most, after it; change: of scope.CHANGES; after_s: after the last node has it.
     """
 
     form_s: float = 5400.0
@@ -44,6 +47,7 @@ class Course:
     rest_s: float = 3600.0
     spread_s: float = 14400.0
     change: str = "grant"
+    after_s: float = 300.0
 
 
 Progress = Callable[[str, float], object]
@@ -79,7 +83,10 @@ class Run:
         self._advance("rest", course.rest_s)
         idle = self._since(began_us)
         self.figures["rest"] = self._traffic(idle, course.rest_s)
-        capsule = self._spread()
+        # the end of the rest: at its beginning a field may still form
+        last_s = min(course.rest_s, CONTROL_S)
+        last = self._since(self.field.timeline.now_us - round(1e6 * last_s))
+        capsule = self._spread(sum(one.airtime_us for one in last) / last_s / 1e6)
         self._progress("flood", 0)
         self._compare(capsule)
         self._totals()
@@ -137,7 +144,8 @@ class Run:
             **self._traffic(self._since(began_us), self.course.readings_s + self.course.period_s),
         }
 
-    def _spread(self) -> bytes:
+    def _spread(self, rest_share: float) -> bytes:
+        # rest_share: airtime of all nodes at rest, as a share of the time
         field, course = self.field, self.course
         subject = len(field.members) - 1
         without = subject if course.change == "revoke" else None
@@ -160,6 +168,7 @@ class Run:
 
         self._advance("spread", course.spread_s, is_over)
         self.snapshots.append(self._snapshot(began_us))
+        self._advance("after", course.after_s)
         times_us = sorted(
             field.epoch_us[who][epoch] for who in counted if epoch in field.epoch_us[who]
         )
@@ -179,11 +188,18 @@ class Run:
             if end_us is not None:
                 airtime[key] = sum(one.airtime_us for one in sent if one.time_us <= end_us) / 1e6
         lasted_s = (field.timeline.now_us - began_us) / 1e6
+        all_s = sum(one.airtime_us for one in sent) / 1e6
+        net: dict[str, float | None] = {}
+        for key, used_s in airtime.items():
+            took_s = seconds[key]
+            net[key] = None if used_s is None or took_s is None else used_s - rest_share * took_s
         self.figures["spread"] = {
             "capsule_bytes": len(capsule),
             "reached": round(len(times_us) / len(counted), 4),
             "seconds": seconds,
             "airtime_s": airtime,
+            "airtime_net_s": net,
+            "airtime_net_all_s": all_s - rest_share * lasted_s,
             **self._traffic(sent, lasted_s),
         }
         return capsule
@@ -195,9 +211,11 @@ class Run:
     def _compare(self, capsule: bytes) -> None:
         found = flood(self.field, capsule, MARKS)
         self.figures["flood"] = asdict(found)
-        own = self.figures["spread"]["airtime_s"]
-        self.figures["share_amendment_airtime"] = _ratio(own["95"], found.airtime_s["95"])
-        self.figures["share_amendment_airtime_all"] = _ratio(own["100"], found.airtime_all_s)
+        own = self.figures["spread"]
+        share = _ratio(own["airtime_net_s"]["95"], found.airtime_s["95"])
+        self.figures["share_amendment_airtime"] = share
+        share = _ratio(own["airtime_net_all_s"], found.airtime_all_s)
+        self.figures["share_amendment_airtime_all"] = share
 
     # --- figures ----------------------------------------------------------------------------------
 

@@ -79,7 +79,9 @@ def _spread(figures: Mapping[str, Any]) -> Iterator[str]:
     )
     yield (
         f"          airtime of all nodes: {_seconds(airtime['95'])} to 95 %,"
-        f" {_seconds(airtime['100'])} to 100 %"
+        f" {_seconds(airtime['100'])} to 100 %; without what the field sends at rest"
+        f" {_seconds(spread['airtime_net_s']['95'])} to 95 %,"
+        f" {_seconds(spread['airtime_net_all_s'])} in all"
     )
     yield from _traffic(spread)
     yield (

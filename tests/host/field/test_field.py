@@ -58,8 +58,19 @@ def test_the_figures_fit_together(run):
     seconds, airtime = spread["seconds"], spread["airtime_s"]
     assert seconds["50"] <= seconds["95"] <= seconds["100"]
     assert 0 < airtime["50"] <= airtime["95"] <= airtime["100"]
+    # what the field sends at rest is no cost of the amendment
+    rest = run.figures["rest"]["airtime_by_kind_s"]
+    rest_share = sum(rest.values()) / SHORT.rest_s
+    net_s = airtime["95"] - rest_share * seconds["95"]
     assert run.figures["share_amendment_airtime"] == pytest.approx(
-        airtime["95"] / flooded["airtime_s"]["95"], abs=1e-4
+        net_s / flooded["airtime_s"]["95"], abs=0.01 * max(1, seconds["95"])
+    )
+    lasted_s = seconds["100"] + SHORT.after_s
+    assert spread["airtime_net_all_s"] < sum(spread["airtime_by_kind_s"].values())
+    assert run.figures["share_amendment_airtime_all"] == pytest.approx(
+        (sum(spread["airtime_by_kind_s"].values()) - rest_share * lasted_s)
+        / flooded["airtime_all_s"],
+        abs=0.1 + 0.01 * lasted_s,
     )
     assert run.curve[-1][1] == 1 and run.curve[-1][0] == seconds["100"]
     # each member floods each frame once at most, and each frame is as long as one of the mesh
