@@ -25,6 +25,7 @@ from device_files import (
     device_files,
     package_text,
 )
+from fuse import FUSED
 from shrink import Linker
 
 OPTIMISATION = 3
@@ -80,7 +81,7 @@ def linker() -> Linker:
         ROOT / f"tools/measure/{name}_device.py" for name in ("heap", "delegating", "flooding")
     )
     host_only = [Linker.module(Path("writ", name)) for name in HOST_ONLY | SOURCES_ONLY]
-    return Linker(FIRMWARE, callers, unlinked, host_only=host_only)
+    return Linker(FIRMWARE, callers, unlinked, host_only=host_only, fused=FUSED)
 
 
 def _compile_texts(texts: dict[str, str], output: Path, optimisation: int) -> dict[str, int]:

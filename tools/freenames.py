@@ -20,6 +20,8 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
+from fuse import Fusion
+
 # The app's API: these classes with all their members, these functions, these constants, and all
 # that these modules define.
 _APP_CLASSES = {
@@ -147,12 +149,18 @@ def _defined(tree: ast.AST) -> set[str]:
     return found
 
 
-def _app_names(module: str, tree: ast.Module) -> set[str]:
+def _app_names(module: str, tree: ast.Module, fusion: Fusion) -> set[str]:
     if module in _APP_MODULES:
         return _defined(tree)
     found = set(_APP_FUNCTIONS.get(module, ()))
+    classes = {
+        fusion.name(source, name)
+        for source, names in _APP_CLASSES.items()
+        for name in names
+        if fusion.home(source) == module
+    }
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name in _APP_CLASSES.get(module, ()):
+        if isinstance(node, ast.ClassDef) and node.name in classes:
             found |= _defined(node)
     return found
 
@@ -169,17 +177,18 @@ def free_names(
     unlinked: Iterable[ast.Module],
     keep: set[str],
     avoid: set[str],
+    fusion: Fusion,
 ) -> dict[str, str]:
     """{public name of the package: a name that costs nothing}.
 
     package: its modules by name; callers: programs that are linked with it, whose own globals stay;
     unlinked: programs that are not, whose every word stays; keep: names that must stay; avoid:
-    names that no other name may become.
+    names that no other name may become; fusion: where the package's names are.
     """
     callers, unlinked = list(callers), list(unlinked)
     kept = set(keep)
     for module, tree in package.items():
-        kept |= {*module.split("."), *_strings(tree), *_app_names(module, tree)}
+        kept |= {*module.split("."), *_strings(tree), *_app_names(module, tree, fusion)}
     for tree in callers:
         kept |= {*_strings(tree), *_globals(tree)}
     for tree in unlinked:

@@ -1,10 +1,11 @@
 """Link the device's modules so that they hold less heap, as a C toolchain links a program.
 
-Seven rewrites of the syntax tree, none of which changes behaviour:
+Eight rewrites of the syntax tree, none of which changes behaviour:
 
 - Folders are flattened: `writ.wire.coap` becomes `writ.coap` where `wire/__init__.py` is only a
   docstring. Each package would cost a module object, a dictionary and names. `__getattr__` of the
   package's own `__init__.py` goes too: on CPython it finds `writ.coap`, which is a module here.
+- Modules that are always loaded together become one (fuse.py).
 - Code for other interpreters goes: branches on `MICROPYTHON` and the like (compat.py) are decided.
 - Constants, integers and strings, are folded: `limits.X` and `from .coap import GET` become the
   value itself, and the definition goes. Those that an app may use (`coap.GET`) become rows of a
@@ -27,7 +28,8 @@ from pathlib import Path
 
 from deadcode import FACTS, Interpreter, drop_imports, is_constant_name, unused_literals
 from freenames import APP_CONSTANTS, free_names, words_of
-from shortnames import keywords, private_names, shorten, shorten_arguments
+from fuse import Fusion, absolute, relative, targets
+from shortnames import is_private, keywords, private_names, shorten, shorten_arguments
 
 # How the device's errors.py finds a class: a row is ",name:code"; the class is made on first use.
 _LAZY_REJECTIONS = """
@@ -108,7 +110,7 @@ class Linker:
 
     callers: programs that are linked with it, whose keyword arguments must go on working;
     unlinked: programs that are not linked, and use the names of the sources; host_only: modules
-    that no device has.
+    that no device has; fused: groups of modules that become one (fuse.py).
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class Linker:
         unlinked: Iterable[Path] = (),
         package: str = "writ",
         host_only: Iterable[str] = (),
+        fused: Iterable[str] = (),
     ) -> None:
         self._trees: dict[str, ast.Module] = {}
         words: set[str] = set()
@@ -125,6 +128,13 @@ class Linker:
             tree = ast.parse(path.read_text())
             words |= words_of(tree)
             self._trees[self.module(path.relative_to(root))] = Interpreter().visit(tree)
+        outside = [ast.parse(path.read_text()) for path in callers]
+        strangers = [ast.parse(path.read_text()) for path in unlinked]
+        meeting = self._groups()
+        self.fusion = Fusion(self._trees, package, fused)
+        for tree in outside:
+            self.fusion.redirect(tree)
+        words = words.union(*(words_of(tree) for tree in self._trees.values()))
         self._constants = {name: constants_of(tree) for name, tree in self._trees.items()}
         self._constants.setdefault(f"{package}.compat", {}).update(FACTS)
         for name, wanted in APP_CONSTANTS.items():
@@ -140,8 +150,6 @@ class Linker:
         assert len(set(flat)) == len(flat), "two modules of one name in flattened folders"
         self._errors = f"{package}.errors"
         self._lazy = lazy_rejections(self._trees[self._errors])
-        outside = [ast.parse(path.read_text()) for path in callers]
-        strangers = [ast.parse(path.read_text()) for path in unlinked]
         self._attributes = {
             node.attr
             for tree in [*self._trees.values(), *outside, *strangers]
@@ -155,8 +163,8 @@ class Linker:
         )
         self._keywords = keywords([*self._trees.values(), *outside, *strangers])
         kept = self._keywords.union(self._lazy, *self._constants.values())
-        self.short = shorten(self._groups(), {"_ROWS"})
-        self.short |= free_names(self._trees, outside, strangers, kept, words)
+        self.short = shorten(self._after_fusion(meeting), {"_ROWS"})
+        self.short |= free_names(self._trees, outside, strangers, kept, words, self.fusion)
 
     @staticmethod
     def module(path: Path) -> str:
@@ -169,7 +177,7 @@ class Linker:
 
     def flat_module(self, module: str) -> str:
         """What a device calls `module`: "writ.wire.coap" becomes "writ.coap"."""
-        parts = module.split(".")
+        parts = self.fusion.home(module).split(".")
         kept = [
             part
             for at, part in enumerate(parts)
@@ -181,14 +189,16 @@ class Linker:
         """The file that a source becomes ("writ/wire/coap.py": "writ/coap.py"), None if it goes."""
         path = Path(name)
         module = self.module(path)
-        if module in self._folders:
+        if module in self._folders or self.fusion.is_gone(module):
             return None
         flat = self.flat_module(module).replace(".", "/")
         return f"{flat}/__init__.py" if path.name == "__init__.py" else f"{flat}.py"
 
     def link(self, text: str) -> str:
         """The source of a program beside the package, linked against what `source` makes of it."""
-        tree = _Rewriter(self, None).visit(ast.parse(text))
+        tree = ast.parse(text)
+        self.fusion.redirect(tree)
+        tree = _Rewriter(self, None).visit(tree)
         # attributes and methods may be the package's; a program's own globals never are, nor what
         # belongs to a module of another package
         foreign = {
@@ -216,9 +226,13 @@ class Linker:
                         name.id = self.short.get(name.id, name.id)
         return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
-    def _groups(self) -> list[set[str]]:
-        # the private names that may meet: those of one module, and of a class and its base
-        names = {module: private_names(tree) for module, tree in self._trees.items()}
+    def _groups(self) -> list[set[tuple[str, str]]]:
+        # the private names, with their modules, that may meet: those of one module, and of a class
+        # and its base
+        names = {
+            module: {(module, name) for name in private_names(tree)}
+            for module, tree in self._trees.items()
+        }
         groups = list(names.values())
         for module, tree in self._trees.items():
             bases = {
@@ -235,6 +249,16 @@ class Linker:
                         base = ".".join([*module.split(".")[: -node.level], node.module])
                         groups.append(names[module] | names.get(base, set()))
         return groups
+
+    def _after_fusion(self, groups: list[set[tuple[str, str]]]) -> list[set[str]]:
+        # and the globals of one fused module. Attributes of its members meet no more than before
+        found = [
+            {name for each in group for name in (each[1], self.fusion.name(*each))}
+            for group in groups
+        ]
+        for tree in self._trees.values():
+            found.append({name for node in tree.body for name in targets(node) if is_private(name)})
+        return found
 
     def source(self, name: str) -> str:
         """The rewritten source of a file, named relative to root ("writ/cbor.py")."""
@@ -321,12 +345,8 @@ class _Rewriter(ast.NodeTransformer):
         self._modules: dict[str, str] = {}  # local name -> module
         self._rejections: set[str] = set()
 
-    def _absolute(self, node: ast.ImportFrom) -> str:
-        base = self._from[: len(self._from) - node.level + 1] if node.level else []
-        return ".".join(base + (node.module.split(".") if node.module else []))
-
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | list[ast.AST] | None:
-        source = self._absolute(node)
+        source = absolute(node, self._from)
         if source.split(".")[0] != self._linker.package:
             return node
         kept: dict[str, list[ast.alias]] = {}  # where a device finds it -> names
@@ -356,12 +376,8 @@ class _Rewriter(ast.NodeTransformer):
     def _import(self, target: str, names: list[ast.alias], level: int) -> ast.ImportFrom:
         if not level:
             return ast.ImportFrom(module=target, names=names, level=0)
-        base, path = self._package, target.split(".")
-        same = 0
-        while same < len(base) and same < len(path) and base[same] == path[same]:
-            same += 1
-        module = ".".join(path[same:]) or None
-        return ast.ImportFrom(module=module, names=names, level=len(base) - same + 1)
+        module, level = relative(target, self._package)
+        return ast.ImportFrom(module=module, names=names, level=level)
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if isinstance(node.ctx, ast.Load):
@@ -378,6 +394,7 @@ class _Rewriter(ast.NodeTransformer):
         name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", None)
         if name == "unload" and isinstance(node.args[0], ast.Constant):
             module = f"{self._linker.package}.{node.args[0].value!s}"
+            assert self._linker.fusion.home(module) == module, f"{module} is unloaded, and fused"
             flat = self._linker.flat_module(module)
             node.args[0] = ast.Constant(flat.partition(".")[2])
         return node
