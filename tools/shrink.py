@@ -31,16 +31,24 @@ from freenames import APP_CONSTANTS, free_names, words_of
 from fuse import Fusion, absolute, relative, targets
 from shortnames import is_private, keywords, private_names, shorten, shorten_arguments
 
-# How the device's errors.py finds a class: a row is ",name:code"; the class is made on first use.
+# How the device's errors.py finds a class: a row is ",name:code"; the class is made on first use. A
+# module of the package finds it by its code, since a name would stay in the heap.
 _LAZY_REJECTIONS = """
+_made = {}
+
+def get(code):
+    if code not in _made:
+        end = _ROWS.find(":%d" % code)
+        name = _ROWS[_ROWS.rfind(",", 0, end) + 1 : end]
+        _made[code] = type(name, (Rejection,), {"code": code})
+    return _made[code]
+
 def __getattr__(name):
     at = _ROWS.find("," + name + ":")
     if at < 0:
         raise AttributeError(name)
     at += len(name) + 2
-    made = type(name, (Rejection,), {"code": int(_ROWS[at : at + 2])})
-    globals()[name] = made
-    return made
+    return get(int(_ROWS[at : at + 2]))
 """
 # How a module of the app's API finds a constant: a row is ",name:value", the value as 2 hex digits.
 _LAZY_CONSTANTS = """
@@ -257,7 +265,10 @@ class Linker:
             for group in groups
         ]
         for tree in self._trees.values():
-            found.append({name for node in tree.body for name in targets(node) if is_private(name)})
+            # mpy-cross takes the name of a constant for it wherever it is no attribute
+            names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+            names = names.union(*(targets(node) for node in tree.body))
+            found.append({name for name in names if is_private(name)})
         return found
 
     def source(self, name: str) -> str:
@@ -328,6 +339,10 @@ class Linker:
         # whether a device finds a module of this package by that name
         return name.split(".")[0] == self.package
 
+    def rejection(self, name: str) -> int:
+        """The code of a rejection that is made on first use."""
+        return self._lazy[name]
+
     def is_lazy(self, module: str, name: str) -> bool:
         """Whether `module`.`name` is a rejection that is made on first use."""
         return module == self._errors and name in self._lazy
@@ -343,7 +358,7 @@ class _Rewriter(ast.NodeTransformer):
         self._package = flat if is_package else flat[:-1]
         self._values: dict[str, Value] = dict(linker._constants[module]) if module else {}
         self._modules: dict[str, str] = {}  # local name -> module
-        self._rejections: set[str] = set()
+        self._rejections: dict[str, int] = {}  # local name -> code
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | list[ast.AST] | None:
         source = absolute(node, self._from)
@@ -357,7 +372,7 @@ class _Rewriter(ast.NodeTransformer):
                 self._values[local] = value
                 continue
             if node.level and self._linker.is_lazy(source, alias.name):
-                self._rejections.add(local)
+                self._rejections[local] = self._linker.rejection(alias.name)
                 kept.setdefault(self._linker.package, [])
                 if not any(one.name == "errors" for one in kept[self._linker.package]):
                     kept[self._linker.package].append(ast.alias("errors"))
@@ -384,7 +399,8 @@ class _Rewriter(ast.NodeTransformer):
             if node.id in self._values:
                 return ast.Constant(self._values[node.id])
             if node.id in self._rejections:
-                return ast.Attribute(ast.Name("errors", ast.Load()), node.id, ast.Load())
+                finder = ast.Attribute(ast.Name("errors", ast.Load()), "get", ast.Load())
+                return ast.Call(finder, [ast.Constant(self._rejections[node.id])], [])
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.expr:

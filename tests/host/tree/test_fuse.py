@@ -13,7 +13,9 @@ FIRST = """
 import os
 from .errors import Rejection
 
+const = int
 SIZE = 3
+_LIMIT = const(4)
 _last = "first"
 
 
@@ -44,6 +46,8 @@ _last = "second"
 
 
 class Box(Base):
+    _ABC = 6
+
     def __init__(self):
         Base.__init__(self, 2)
         self._mine = SIZE
@@ -113,6 +117,8 @@ def test_fused_modules_behave_as_apart(tmp_path: Path) -> None:
         (output / "writ" / f"{name}.py").write_text(linker.source(f"writ/{name}.py"))
     (output / "beside.py").write_text(linker.link(BESIDE))
     assert run(output) == TOLD
+    # mpy-cross would take the attribute for the constant of the other member
+    assert linker.short["_LIMIT"] != linker.short["_ABC"]
 
 
 def test_a_group_names_modules_of_the_package_once(tmp_path: Path) -> None:

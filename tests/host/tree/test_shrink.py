@@ -176,7 +176,8 @@ def test_only_plain_rejections_become_lazy(package: Path, tmp_path: Path) -> Non
     made = names["__getattr__"]("TooLarge")  # type: ignore[operator]
     assert made.code == 10 and made.__name__ == "TooLarge"
     assert issubclass(made, names["Rejection"])  # type: ignore[arg-type]
-    assert names["TooLarge"] is made
+    assert names["__getattr__"]("TooLarge") is made  # type: ignore[operator]
+    assert names["get"](10) is made  # type: ignore[operator]
     with pytest.raises(AttributeError):
         names["__getattr__"]("Large")  # type: ignore[operator]
 
