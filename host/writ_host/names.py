@@ -14,7 +14,7 @@ from writ.limits import NAME_BYTES_MAX
 RESERVED = frozenset(
     """act add admit all any approve backup beacon book bridge capsule ceremony certify change check
     clean completion create deliver demo deny diff discover found get governor help here identity
-    init inspect list local log member node none observe pending ping policy post put rebase
+    init inspect link list local log member node none observe pending ping policy post put rebase
     refresh remove rename request restore revoke roster run scope show sign status succeed
     use version writ""".split()  # noqa: SIM905
 )
