@@ -149,6 +149,8 @@ def test_only_a_node_that_others_may_need_says_hello_soon():
     air.run(seconds=600)
     raw = revoke(gateway)
     soon_ms = 16 * 4000
+    # one that lacks the epoch, and has another parent
+    sensor.mesh.neighbours.add(0, 40).epoch = 1
     for node, is_needed in ((gateway, True), (relay, True), (sensor, False)):
         for other in node.mesh.neighbours:
             if other.address == node.address - 1:
