@@ -14,8 +14,7 @@ from ..errors import NotReachable
 from ..node import config as nodeconfig
 from ..service import stopped_by_signals
 from ..target import check_address
-from . import defaults
-from .options import scope_option
+from .options import node_argument, scope_option
 from .output import Output, command, plain
 
 # A node that is offline answers none of its reads, which take a minute and a half.
@@ -32,13 +31,7 @@ def _folder_options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Path(dir_okay=False, path_type=Path),
             help=f"What is published, and where. Default: {bridgesettings.NAME} in DIR.",
         ),
-        click.argument(
-            "directory",
-            metavar="DIR",
-            type=click.Path(file_okay=False, path_type=Path),
-            envvar="WRIT_NODE",
-            default=lambda: defaults.folder("node"),
-        ),
+        node_argument,
     ):
         function = option(function)
     return function

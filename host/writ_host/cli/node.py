@@ -15,8 +15,8 @@ from ..node import sensors
 from ..node.agent import ReportingNode
 from ..node.folder import NodeFolder
 from ..target import check_address
-from . import defaults
 from .nodelink import link
+from .options import node_argument
 from .output import Output, command
 
 
@@ -29,13 +29,7 @@ group.add_command(link)
 
 
 @command(group)
-@click.argument(
-    "directory",
-    metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="WRIT_NODE",
-    default=lambda: defaults.folder("node"),
-)
+@node_argument
 @click.option(
     "--listen",
     metavar="HOST:PORT",

@@ -9,7 +9,7 @@ from writ.limits import SLEEP_S_MAX
 
 from ..node import config as nodeconfig
 from ..node import links, provision
-from . import defaults
+from .options import node_argument
 from .output import Output, command
 
 # What the modems tune to: 150 to 960 MHz (SX1262 data sheet), of which a modem has a part
@@ -17,13 +17,7 @@ _FREQUENCY_KHZ = click.IntRange(150_000, 960_000)
 
 
 @command(name="link")
-@click.argument(
-    "directory",
-    metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="WRIT_NODE",
-    default=lambda: defaults.folder("node"),
-)
+@node_argument
 @click.option(
     "--lora",
     "loras",

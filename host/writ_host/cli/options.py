@@ -24,6 +24,13 @@ node_option = click.option(
     show_default="that of writ use, or the current folder",
     help="The node's folder, with its key and config.json [WRIT_NODE].",
 )
+node_argument = click.argument(
+    "directory",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="WRIT_NODE",
+    default=lambda: defaults.folder("node"),
+)
 yes_option = click.option("--yes", "-y", is_flag=True, help="Confirm without a question.")
 timeout_option = click.option(
     "--timeout",
