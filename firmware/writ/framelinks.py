@@ -86,7 +86,7 @@ class FrameLinks:
         from .mesh.report import report
 
         unload("mesh.report")
-        return report(self.mesh, now_ms)
+        return report(self.mesh, now_ms, self.sleep_s, self.node.sleepers)
 
     def _welcome(self, request, now_ms):
         from .mesh.welcome import offer

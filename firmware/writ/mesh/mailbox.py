@@ -43,11 +43,11 @@ class _Child:
 
 
 class Mailbox:
-    """The mailboxes of one node. mesh: its `Mesh`."""
+    """The mailboxes of one node. mesh: its `Mesh`; children: {short address: _Child}."""
 
     def __init__(self, mesh):
         self._mesh = mesh
-        self._children = {}  # short address -> _Child
+        self.children = {}
 
     def polled(self, link, frame, content, now_ms):
         """How many messages (0 to 255) follow the POLL of an authentic `frame` of this child.
@@ -62,7 +62,7 @@ class Mailbox:
         sleep_s = int.from_bytes(content[2:], "big")
         if not window_ms or sleep_s > SLEEP_S_MAX:
             raise BadFrame()
-        children = self._children
+        children = self.children
         address = frame.transmitter
         child = children.get(address)
         if not sleep_s:
@@ -82,7 +82,7 @@ class Mailbox:
     def _wake(self, address, child):
         # it sleeps no more: all its messages go to the outbox
         waiting = child.waiting if child else ()
-        self._children.pop(address, None)
+        self.children.pop(address, None)
         for head, priority, message, source in waiting:
             try:
                 self._mesh.outbox.start(child.link, address, head, priority, message, source)
@@ -92,7 +92,7 @@ class Mailbox:
 
     def heard(self, address, now_ms):
         """Note an authentic frame of a neighbour: it listens for the time of its window."""
-        child = self._children.get(address)
+        child = self.children.get(address)
         if child:
             child.heard_ms = now_ms
             child.until_ms = max(child.until_ms, now_ms + child.window_ms)
@@ -102,14 +102,14 @@ class Mailbox:
 
         A message that waits already is not kept twice: senders repeat what is not answered.
         """
-        child = self._children.get(address)
+        child = self.children.get(address)
         if child is None or message is None:
             return False
         entry = head, priority, message, source
         waiting = child.waiting
         if entry in waiting:
             return True
-        size = sum([len(one[2]) for other in self._children.values() for one in other.waiting])
+        size = sum([len(one[2]) for other in self.children.values() for one in other.waiting])
         if len(waiting) >= MAILBOX_MESSAGES_MAX or size + len(message) > MAILBOX_BYTES_MAX:
             last = waiting[-1] if waiting else None
             if last is None or last[1] >= priority:
@@ -126,7 +126,7 @@ class Mailbox:
 
     def take_back(self, transfer, now_ms):
         """Whether an unacknowledged transfer is a child's: then it waits for the next window."""
-        child = None if transfer.is_join else self._children.get(transfer.receiver)
+        child = None if transfer.is_join else self.children.get(transfer.receiver)
         if child is None:
             return False
         child.until_ms = min(child.until_ms, now_ms)
@@ -138,8 +138,8 @@ class Mailbox:
 
     def tick(self, now_ms):
         """Hand over what children listen for, and forget children that are lost."""
-        for address in list(self._children):
-            child = self._children[address]
+        for address in list(self.children):
+            child = self.children[address]
             if now_ms >= self._lost_ms(child):
                 self._lose(address, now_ms)
             elif now_ms >= child.until_ms:
@@ -169,7 +169,7 @@ class Mailbox:
         except Rejection as rejection:
             # revoked, or expired
             self._mesh.count(rejection)
-            del self._children[address]
+            del self.children[address]
             return
         try:
             self._mesh.outbox.start(child.link, address, head, priority, message, source)
@@ -198,7 +198,7 @@ class Mailbox:
         return child.heard_ms + WINDOWS_MISSED_MAX * (child.sleep_ms + child.window_ms)
 
     def _lose(self, address, now_ms):
-        child = self._children.pop(address)
+        child = self.children.pop(address)
         for transfer in self._under_way(address):
             self._mesh.outbox.transfers.end(transfer)
             child.waiting.append(None)
@@ -212,7 +212,7 @@ class Mailbox:
     def next_ms(self, now_ms):
         """Milliseconds until `tick` has something to do, or None for never."""
         times = []
-        for address, child in self._children.items():
+        for address, child in self.children.items():
             times.append(self._lost_ms(child) - now_ms)
             if now_ms < child.until_ms:
                 times.append(child.until_ms - now_ms)

@@ -5,15 +5,20 @@ from .budget import used_us_of
 
 # The neighbours that have cost most airtime: a list of all would be long on the air
 _NOISIEST = const(3)
+# Neighbours and sleepers of a host, which may have hundreds: all of a device's are fewer
+_NEIGHBOURS = const(32)
+_SLEEPERS = const(24)
 
 
-def report(mesh, now_ms):
+def report(mesh, now_ms, sleep_s=0, told=None):
     """The value of "mesh" in writ/status: a dict that CBOR can hold (docs/wire.md, `mesh-status`).
 
-    mesh: a `Mesh`. Airtimes are in ms and rounded up; times are seconds.
+    mesh: a `Mesh`; sleep_s: the longest sleep of this node, 0 for none; told: {short address:
+    longest sleep in s} of nodes that have said so to this gateway. Airtimes are in ms and rounded
+    up; times are seconds.
     """
     routing = mesh.routing
-    return {
+    found = {
         "rank": routing.rank if routing else None,
         "gateway": routing.gateway if routing else 0,
         "parents": [one.address for one in routing.parents] if routing else [],
@@ -32,9 +37,26 @@ def report(mesh, now_ms):
                 one.snr,
                 (now_ms - one.heard_ms) // 1000,
             ]
-            for one in mesh.neighbours
+            for one in sorted(mesh.neighbours, key=lambda one: -one.heard_ms)[:_NEIGHBOURS]
         ],
     }
+    if sleep_s:
+        found["sleep_s"] = sleep_s
+    sleepers = _sleepers(mesh.outbox.mailbox, told or {}, now_ms)
+    if sleepers:
+        found["sleepers"] = sleepers
+    return found
+
+
+def _sleepers(mailbox, told, now_ms):
+    children = mailbox.children if mailbox else {}
+    found = [
+        [address, one.sleep_ms // 1000, (now_ms - one.heard_ms) // 1000, len(one.waiting)]
+        for address, one in children.items()
+    ]
+    found.sort(key=lambda row: -row[3])
+    found += [[one, told[one], None, None] for one in told if one not in children]
+    return found[:_SLEEPERS]
 
 
 def _link(link, budget, now_ms):

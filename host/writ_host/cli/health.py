@@ -138,3 +138,5 @@ def _show_mesh(out: Output, mesh: dict[str, Any], names: Mapping[int, str]) -> N
         out.table(meshstatus.CLASS_COLUMNS, classes, "airtime of the last hour, by class")
     if neighbours := meshstatus.neighbour_rows(mesh, names):
         out.table(meshstatus.NEIGHBOUR_COLUMNS, neighbours, "neighbours")
+    if sleepers := meshstatus.sleeper_rows(mesh, names):
+        out.table(meshstatus.SLEEPER_COLUMNS, sleepers, "nodes that sleep")

@@ -13,9 +13,11 @@ NO_RANK = 255
 CLASSES = {0: "governance", 1: "requests", 15: "join"}
 NEIGHBOUR_COLUMNS = ("neighbour", "link", "rank", "as", "delivered", "SNR", "heard")
 CLASS_COLUMNS = ("link", "class", "airtime", "of the policy's")
+SLEEPER_COLUMNS = ("node", "sleeps at most", "last heard", "expected", "messages kept")
 _LINK = ("kind", "spent_ms", "budget_ms", "classes", "noisiest", "counters", "error")
 _CLASS = ("class", "spent_ms", "allowed_ms")
 _NEIGHBOUR = ("address", "link", "rank", "mutual", "delivered", "snr_db", "heard_s")
+_SLEEPER = ("address", "sleep_s", "heard_s", "waiting")
 _BAR = 20
 _Rows = list[tuple[str, ...]]
 
@@ -26,6 +28,8 @@ def describe_mesh(mesh: dict[str, Any], names: Mapping[int, str]) -> dict[str, o
     names: of members by their short address.
     """
     found: dict[str, object] = {"mesh": _way(mesh, names)}
+    if _is_count(sleep_s := mesh.get("sleep_s")) and sleep_s:
+        found["sleep"] = f"at most {duration(sleep_s)} at a time"
     for number, row in enumerate(_rows(mesh, "links", len(_LINK))):
         kind, spent_ms, budget_ms, _, noisiest, counters, error = row
         label = f"link {number}"
@@ -72,7 +76,11 @@ def document(mesh: dict[str, Any], names: Mapping[int, str]) -> dict[str, Any]:
         {**dict(zip(_NEIGHBOUR, row, strict=True)), "name": _known(row[0], names)}
         for row in _rows(mesh, "neighbours", len(_NEIGHBOUR))
     ]
-    return {**mesh, "links": links, "neighbours": neighbours}
+    sleepers = [
+        {**dict(zip(_SLEEPER, row, strict=True)), "name": _known(row[0], names)}
+        for row in _rows(mesh, "sleepers", len(_SLEEPER))
+    ]
+    return {**mesh, "links": links, "neighbours": neighbours, "sleepers": sleepers}
 
 
 def bar(share: float) -> str:
@@ -128,6 +136,29 @@ def neighbour_rows(mesh: dict[str, Any], names: Mapping[int, str]) -> _Rows:
         )
         found.append((rank, cells))
     return [cells for _, cells in sorted(found)]
+
+
+def sleeper_rows(mesh: dict[str, Any], names: Mapping[int, str]) -> _Rows:
+    """Rows of SLEEPER_COLUMNS: the children that sleep, and other nodes that have said so.
+
+    A node is the mailbox of its children only: it does not know when it last heard the others.
+    """
+    found: _Rows = []
+    for address, sleep_s, heard_s, waiting in _rows(mesh, "sleepers", len(_SLEEPER)):
+        if not all(map(_is_count, (address, sleep_s))):
+            continue
+        cells = ["", "", ""]
+        if _is_count(heard_s) and _is_count(waiting):
+            cells = [f"{duration(heard_s)} ago", expected(sleep_s, heard_s), str(waiting)]
+        found.append((node_name(address, names), duration(sleep_s), *cells))
+    return found
+
+
+def expected(sleep_s: int, heard_s: int) -> str:
+    """When a node is heard again that sleeps for at most `sleep_s` and was heard `heard_s` ago."""
+    if heard_s > sleep_s:
+        return f"overdue by {duration(heard_s - sleep_s)}"
+    return f"within {duration(sleep_s - heard_s)}"
 
 
 def node_name(address: object, names: Mapping[int, str]) -> str:

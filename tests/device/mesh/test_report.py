@@ -3,6 +3,9 @@
 from mesh_rig import RELAY, SENSOR, Air, Link
 
 from writ import cbor
+from writ.mesh.mailbox import Mailbox, _Child
+from writ.mesh.neighbour import Neighbour
+from writ.mesh.poll import poll
 from writ.mesh.report import report
 
 SECRET = b"\x41\x02\x00\x07\x2a\x92\x09\x14\x02\xff" + b"s" * 20
@@ -66,3 +69,48 @@ def test_a_report_of_a_node_below_a_gateway():
     assert noisiest[0][0] in (1, 19) and len(noisiest) == 3
     later_ms = air.now_ms + 2 * 3600000
     assert report(sensor.mesh, later_ms)["links"][0][4] == []
+
+
+def test_a_report_has_the_children_that_sleep_and_what_waits_for_them():
+    air = Air()
+    gateway = air.node(1, RELAY, is_gateway=True)
+    child = air.node(2, SENSOR, is_leaf=True)
+    gateway.knows(child)
+    child.knows(gateway)
+    assert air.run(lambda: child.mesh.routing.rank == 1)
+    assert "sleepers" not in report(gateway.mesh, air.now_ms)
+    child.mesh.outbox.now_ms = air.now_ms
+    sent = poll(child.mesh, 4000, 900)
+    assert air.run(lambda: sent.is_done, 30)
+    child.is_asleep = True
+    gateway.send(child, SECRET)
+    air.step()
+    later_ms = air.now_ms + 600000
+    found = report(gateway.mesh, later_ms, 0, {2: 900, 7: 3600})
+    (address, sleep_s, heard_s, waiting), announced = found["sleepers"]
+    assert (address, sleep_s, waiting) == (2, 900, 1) and 600 <= heard_s < 630
+    # it is no child, and has told this gateway that it sleeps
+    assert announced == [7, 3600, None, None]
+    assert cbor.decode(cbor.encode(found)) == found
+    assert "sleep_s" not in found
+    assert report(child.mesh, air.now_ms, 900)["sleep_s"] == 900
+
+
+def test_a_report_of_a_host_with_hundreds_of_neighbours_fits_a_body():
+    air = Air()
+    node = air.node(1, RELAY, is_gateway=True)
+    mailbox = node.mesh.outbox.mailbox = Mailbox(node.mesh)
+    heard = []
+    for number in range(1000, 1250):
+        child = mailbox.children[number] = _Child()
+        child.sleep_ms = 86400000
+        if number == 1249:
+            child.waiting = [None]
+        neighbour = Neighbour(0, number)
+        neighbour.heard_ms = number
+        heard.append(neighbour)
+    node.mesh.neighbours = heard
+    found = report(node.mesh, 3600000)
+    assert len(found["neighbours"]) == 32 and found["neighbours"][0][0] == 1249
+    assert len(found["sleepers"]) == 24 and found["sleepers"][0][0] == 1249
+    assert len(cbor.encode(found)) < 1536

@@ -15,6 +15,7 @@ from docs_rig import CDDL, examples
 from writ import cbor, crypto
 from writ.authority import amendment, capsule, policy
 from writ.authority.store import Store
+from writ.sleeper import Sleeper
 from writ_host.policy.approvals import ApprovalRule, Approvals
 
 RULES = {
@@ -139,6 +140,21 @@ def test_the_status_of_a_node_in_a_mesh_fits() -> None:
     for name in ("gate", "soil"):
         status = field.nodes[name].server.status(field.now_ms)
         assert status["mesh"]["neighbours"] and status["mesh"]["links"][0][3]
+        assert fits("status", cbor.encode(status))
+
+
+def test_the_status_of_a_node_that_sleeps_and_of_its_parent_fit() -> None:
+    field = AirField()
+    gate = field.node("gate", 1, RELAY, is_gateway=True)
+    field.node("soil", 2, sleep_s=900)
+    frames = field.frames["soil"]
+    frames.sleeper = Sleeper(frames, 900, field.now_ms + 300_000)
+    assert field.run(lambda: frames.sleeper.is_ready(field.now_ms), 300)
+    gate.sleepers[3] = 60
+    statuses = [field.nodes[name].server.status(field.now_ms) for name in ("gate", "soil")]
+    assert [row[0] for row in statuses[0]["mesh"]["sleepers"]] == [2, 3]
+    assert statuses[1]["mesh"]["sleep_s"] == 900
+    for status in statuses:
         assert fits("status", cbor.encode(status))
 
 

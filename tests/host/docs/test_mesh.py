@@ -34,8 +34,8 @@ from writ.mesh.frame import (
 )
 from writ.mesh.permit import GOVERNANCE, MESSAGES
 from writ.mesh.routing import HELLO, PART, POLL, WANT
-from writ_host.cli.layout import field_lines
-from writ_host.node.meshstatus import describe_mesh
+from writ_host.cli.layout import field_lines, table_lines
+from writ_host.node.meshstatus import SLEEPER_COLUMNS, describe_mesh, sleeper_rows
 from writ_host.policy.lint import warnings
 from writ_host.policy.template import template
 
@@ -173,6 +173,13 @@ def test_the_airtime_of_the_example() -> None:
     shown = describe_mesh(mesh, {0x100: "gate", 0x101: "hill", 0x102: "soil"})
     lines = field_lines({label: str(value) for label, value in shown.items()}, None)
     assert [line.split(None) for line in found[1].splitlines()] == [line.split() for line in lines]
+
+
+def test_the_sleepers_of_the_example() -> None:
+    found = re.search(r"```text\nnodes that sleep\n(.*?)```", MESH, re.DOTALL)
+    assert found
+    rows = sleeper_rows({"sleepers": [[0x102, 900, 90, 2]]}, {0x102: "soil"})
+    assert found[1].splitlines() == table_lines(SLEEPER_COLUMNS, rows, None)
 
 
 def test_the_times_of_the_routing() -> None:

@@ -20,6 +20,8 @@ MESH: dict[str, Any] = {
         ],
         [1, 0, None, [], [], {}, "no such port"],
     ],
+    "sleep_s": 900,
+    "sleepers": [[3, 900, 90, 2], [9, 3600, None, None], [8, 60, 200, 0]],
     "neighbours": [[3, 0, 255, False, 128, None, 90], [2, 0, 1, True, 256, -7, 3]],
 }  # fmt: skip
 
@@ -53,6 +55,23 @@ def test_the_mesh_as_a_document() -> None:
     assert found["neighbours"][1]["name"] == "hill" and found["neighbours"][1]["snr_db"] == -7
 
 
+def test_nodes_that_sleep() -> None:
+    assert meshstatus.describe_mesh(MESH, NAMES)["sleep"] == "at most 15 min at a time"
+    assert meshstatus.sleeper_rows(MESH, NAMES) == [
+        ("soil (0003)", "15 min", "1 min 30 s ago", "within 13 min 30 s", "2"),
+        ("0009", "1 h", "", "", ""),
+        ("0008", "1 min", "3 min 20 s ago", "overdue by 2 min 20 s", "0"),
+    ]
+    found = meshstatus.document(MESH, NAMES)
+    assert found["sleep_s"] == 900
+    assert found["sleepers"][0] == {
+        "address": 3, "name": "soil", "sleep_s": 900, "heard_s": 90, "waiting": 2,
+    }  # fmt: skip
+    # of a node without sleep, and of an older version
+    assert "sleep" not in meshstatus.describe_mesh({"rank": 0}, {})
+    assert meshstatus.sleeper_rows({}, NAMES) == []
+
+
 def test_a_gateway_and_a_node_without_a_way() -> None:
     assert meshstatus.describe_mesh({"rank": 0}, {})["mesh"] == "gateway"
     for rank in (None, 255):
@@ -77,4 +96,5 @@ def test_any_mesh_can_be_shown(mesh: dict[str, Any]) -> None:
     meshstatus.describe_mesh(mesh, NAMES)
     meshstatus.class_rows(mesh)
     meshstatus.neighbour_rows(mesh, NAMES)
+    meshstatus.sleeper_rows(mesh, NAMES)
     meshstatus.document(mesh, NAMES)
