@@ -47,6 +47,7 @@ class ReportingNode(HostNode):
         self._address_check: AddressCheck | None = None
         self._undiscoverable = ""  # as reported last
         self._link_check: LinkCheck | None = None
+        self._ways_problem = ""  # as reported last
         self._is_silent = False  # whether it was reported that the frame links are silent
         # rejections by name that are reported already
         self._counted = dict(self.counters)
@@ -145,6 +146,16 @@ class ReportingNode(HostNode):
             self._reported = facts
         self._report_links()
         self._report_silence()
+        self._report_ways()
+
+    def _report_ways(self) -> None:
+        problem = self.ways_problem
+        if problem != self._ways_problem:
+            self._ways_problem = problem
+            text = "the ways in the mesh are kept over a restart again"
+            if problem:
+                text = f"the ways in the mesh are not kept over a restart: {problem}"
+            self.report("ways", text, problem=problem or None)
 
     def _report_links(self) -> None:
         if self.frames is None:

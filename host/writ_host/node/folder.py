@@ -22,6 +22,7 @@ from .behind import Behind
 from .lansearch import search
 from .meshroutes import MeshRoutes
 from .proxy import MeshProxy
+from .routekeeper import RouteKeeper
 from .udplink import HostUdpLink
 
 
@@ -35,6 +36,7 @@ class HostNode(agent.Node):
         self.frames: Any = None  # the `FrameLinks` of a node that has some, once it is open
         self._behind = Behind(self)
         self._routes: MeshRoutes | None = None  # of a gateway
+        self._keeper: RouteKeeper | None = None
         super().__init__(store, config)
 
     def open_link(self) -> HostUdpLink:
@@ -54,6 +56,23 @@ class HostNode(agent.Node):
                 self._routes = MeshRoutes(self.frames.mesh)
                 self.on_neighbours = self._routes.report
                 self._lan += [proxy, self._routes]
+
+    def keep_ways(self, folder: Path) -> None:
+        """Go on with the ways that the folder has, and keep them there, if this is a gateway."""
+        if self._routes:
+            self._keeper = RouteKeeper(self, self._routes, folder)
+            self._keeper.restore(int(self.clock.now_ms()))
+            self._lan.append(self._keeper)
+
+    def save_ways(self) -> None:
+        """Write the ways to the folder, at a clean end."""
+        if self._keeper:
+            self._keeper.save()
+
+    @property
+    def ways_problem(self) -> str:
+        """Why the ways are not read or written, else ""."""
+        return self._keeper.problem if self._keeper else ""
 
     def _first_timeout_ms(self, address: str) -> int | None:
         if behind.is_behind(address):
@@ -76,7 +95,10 @@ class HostNode(agent.Node):
         if found is None and self.frames and (member := self.authority.peer(node_id)):
             mesh = self.frames.mesh
             near = [one.address for one in mesh.neighbours if one.is_mutual]
-            if member.address in mesh.routes or member.address in near:
+            is_near = member.address in near or (
+                self._routes is not None and self._routes.is_near(member.address)
+            )
+            if is_near or member.address in mesh.routes:
                 return f"mesh:{member.address:04x}"
         return found
 
@@ -183,6 +205,7 @@ class NodeFolder:
             self._restore_addresses()
             with files.naming(Path(config["listen"])):
                 self.node.open()
+            self.node.keep_ways(path)
         except BaseException:
             self._lock.release()
             raise
@@ -212,7 +235,8 @@ class NodeFolder:
         self.close()
 
     def close(self) -> None:
-        """Close the socket and unlock the folder."""
+        """Keep the ways, close the socket and unlock the folder."""
+        self.node.save_ways()
         if self.node.link:
             self.node.link.close()
         self._lock.release()

@@ -11,6 +11,9 @@
 5. Where a request must be repeated, its way has failed or is bad: all links of it but the first one
    become dearer for PENALTY_MS, and the repetition takes the next best way. The first link's own
    receipts say how good it is.
+6. After a restart the reports and neighbours of before count (routekeeper.py), but make links
+   dearer until the member reports anew, or the neighbour is greeted: the first message by it does
+   that. A neighbour by which a request must be repeated before that counts no more.
 """
 
 from dataclasses import dataclass
@@ -31,6 +34,8 @@ REPORTS_MAX = 4096  # as many as ways (limits.ROUTES_KEPT_MAX)
 # Times that a link costs whose other end has no report, and one of a way that has failed.
 ONE_SIDED = 4
 PENALTY = 8
+# Times that a link costs of which a report or a neighbour is from before a restart.
+RESTORED = 2
 PENALTY_MS = 600_000
 PENALTIES_MAX = 1024
 # The last datagrams, to notice a repetition.
@@ -85,12 +90,14 @@ class _Report:
     node_id: bytes
     time_ms: int
     near: dict[int, Near]
+    payload: bytes
+    is_restored: bool
 
 
 class MeshRoutes:
     """The routes of one gateway; `report` is its `on_neighbours`. A part of the agent.
 
-    mesh: its `Mesh`, whose `routes` this object sets.
+    mesh: its `Mesh`, whose `routes` this object sets. changes: how many reports have come.
     """
 
     def __init__(self, mesh: Any) -> None:
@@ -102,17 +109,61 @@ class MeshRoutes:
         self._is_due = False
         self._next_ms = 0
         self._seen: object = None  # what the ways were computed for
+        self._former: set[tuple[int, int]] = set()  # neighbours of before a restart: link, address
+        self.changes = 0
 
     def report(self, member: Any, payload: bytes, now_ms: int) -> None:
         """Take the report of a member. Raises `BadMessage`."""
+        self._take(member, payload, now_ms, False)
+        self.changes += 1
+
+    def _take(self, member: Any, payload: bytes, time_ms: int, is_restored: bool) -> None:
         near = read_report(payload)
         address = member.address
         near.pop(address, None)
         self._reports.pop(address, None)
         if len(self._reports) >= REPORTS_MAX:
             del self._reports[next(iter(self._reports))]
-        self._reports[address] = _Report(bytes(member.node_id), now_ms, near)
+        node_id = bytes(member.node_id)
+        self._reports[address] = _Report(node_id, time_ms, near, bytes(payload), is_restored)
         self._is_due = True
+
+    # --- over a restart ---------------------------------------------------------------------------
+
+    def restore(self, member: Any, payload: bytes, time_ms: int) -> None:
+        """Take a report of before the start. Raises `BadMessage`."""
+        self._take(member, payload, time_ms, True)
+
+    def restore_neighbours(self, found: list[tuple[int, int]]) -> None:
+        """Take the neighbours of before the start: (number of the link, short address)."""
+        for link, address in reversed(found):
+            if link < len(self._mesh.links):
+                self._mesh.neighbours.add(link, address)
+                self._former.add((link, address))
+        self._is_due = True
+
+    def reports(self) -> list[tuple[Any, bytes, int]]:
+        """(`Member`, report, time in ms) of those that have reported, least recent first."""
+        members = [(self._mesh.authority.peer(one.node_id), one) for one in self._reports.values()]
+        return [(member, one.payload, one.time_ms) for member, one in members if member]
+
+    def neighbours(self) -> list[tuple[int, int]]:
+        """(number of the link, short address) of the gateway's neighbours, best first."""
+        near = [one for one in self._mesh.neighbours if self._is_near(one)]
+        near.sort(key=lambda one: -one.delivered)
+        return [(one.link, one.address) for one in near]
+
+    def is_near(self, address: int) -> bool:
+        """Whether a member with this short address is a neighbour, or was one before a restart."""
+        return any(one.address == address and self._is_near(one) for one in self._mesh.neighbours)
+
+    def _is_near(self, neighbour: Any) -> bool:
+        key = neighbour.link, neighbour.address
+        if neighbour.is_mutual:
+            self._former.discard(key)
+        return neighbour.is_mutual or key in self._former
+
+    # --- repetitions ------------------------------------------------------------------------------
 
     def sending(self, address: str, datagram: bytes, now_ms: int) -> None:
         """Note a datagram for a node in the mesh, before it is sent."""
@@ -127,10 +178,12 @@ class MeshRoutes:
             self._failed(int(address[5:9], 16), now_ms)
 
     def _failed(self, target: int, now_ms: int) -> None:
-        way = self._mesh.routes.get(target)
-        if not way:
-            return
+        way = self._mesh.routes.get(target) or []
         nodes = [*way, target]
+        before = len(self._former)
+        self._former = {one for one in self._former if one[1] != nodes[0]}
+        if not way and len(self._former) == before:
+            return
         for i in range(len(way)):
             link = _pair(nodes[i], nodes[i + 1])
             self._bad.pop(link, None)
@@ -220,6 +273,8 @@ class MeshRoutes:
                     if 0 < len(back) < REPORTED_MAX:
                         continue
                     cost *= ONE_SIDED
+                if self._is_restored(one) or self._is_restored(other):
+                    cost *= RESTORED
                 if _pair(one, other) in self._bad:
                     cost *= PENALTY
                 for start, end in ((one, other), (other, one)):
@@ -227,13 +282,18 @@ class MeshRoutes:
                     row[end] = max(row.get(end, 0), cost)
         return links
 
+    def _is_restored(self, address: int) -> bool:
+        report = self._reports.get(address)
+        return report is not None and report.is_restored
+
     def _own(self) -> dict[int, Near]:
         found: dict[int, Near] = {}
         for one in self._mesh.neighbours:
-            if one.is_mutual:
+            if self._is_near(one):
                 link = self._mesh.links[one.link]
                 airtime_ms = link.airtime_us(PROBE_BYTES) / 1000
-                near = Near(link.kind, _cost(airtime_ms, min(one.delivered, 255)), one.snr)
+                cost = _cost(airtime_ms, min(one.delivered, 255))
+                near = Near(link.kind, cost if one.is_mutual else RESTORED * cost, one.snr)
                 if one.address not in found or near.cost < found[one.address].cost:
                     found[one.address] = near
         return found

@@ -116,6 +116,28 @@ def test_a_command_reads_a_device_two_hops_behind_a_gateway(
     assert refused.exit_code and "Revoked" in refused.output
 
 
+def test_a_gateway_that_was_killed_reaches_a_far_device_at_once(
+    field: Field, cables: list[Cable]
+) -> None:
+    links = [line(cables[0], 0)]
+    gate = field.host_node("gate", OPERATOR, "--serve", "none", links=links, mesh_gateway=True)
+    devices(field, cables)
+    desk = field.folder("desk", OPERATOR, gateways=[gate.address])
+    wait(lambda: knows(desk))
+    # the device has reported: ten seconds later that is on the disk
+    wait((gate.path / "ways.cbor").exists)
+    gate.kill()
+    gate.start()
+    answer = call("get", "soil/temp", "--node", desk)
+    assert answer["text"].startswith("21.")
+    # not by what was written alone: without it there is no way
+    gate.kill()
+    (gate.path / "ways.cbor").unlink()
+    gate.start()
+    refused = writ("get", "soil/temp", "--node", desk, code=None)
+    assert refused.exit_code and "NoRoute" in refused.output
+
+
 @contextlib.contextmanager
 def bridge(field: Field, broker: Mosquitto, reading: str, **config: Any) -> Iterator[BridgeProcess]:
     """A running bridge "hub" that reads soil/temp and takes requests. reading: how it reads."""
