@@ -52,6 +52,7 @@ package(  # noqa: F821
         "link/udp6.py",
         "mesh/__init__.py",
         "mesh/airtime.py",
+        "mesh/brief.py",
         "mesh/budget.py",
         "mesh/compress.py",
         "mesh/dutycycle.py",

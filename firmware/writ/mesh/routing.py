@@ -141,6 +141,10 @@ class Routing:
         airtime_ms = self._probe_ms[neighbour.link]
         return neighbour.cost + 1 + airtime_ms * 256 // max(neighbour.delivered, 16)
 
+    def _saves(self, one, parent):
+        # whether the way by `one` is worth a change of the parent
+        return 4 * self._total(one) <= 3 * self._total(parent)
+
     def choose(self, now_ms):
         """Choose the parents anew: after a HELLO, a greeting or a loss."""
         if self._is_gateway:
@@ -165,15 +169,17 @@ class Routing:
                     strange.append(one)
                 elif may_relay:
                     mutual.append(one)
-        self.candidate = None
-        if strange and (strange[0] is found[0] or len(mutual) < PARENTS_MAX):
-            self.candidate = strange[0]
         present = self.parents[0] if self.parents else None
         if present in mutual and present is not mutual[0]:
-            if 4 * self._total(mutual[0]) > 3 * self._total(present):
+            if not self._saves(mutual[0], present):
                 mutual.remove(present)
                 mutual.insert(0, present)
         self.parents = mutual[:PARENTS_MAX]
+        self.candidate = None
+        if strange:
+            # a greeting is four frames: it must give one more parent, or a first one that is taken
+            if len(mutual) < PARENTS_MAX or self._saves(strange[0], mutual[0]):
+                self.candidate = strange[0]
         if self.parents:
             best = self.parents[0]
             self.rank = best.rank + 1

@@ -18,7 +18,7 @@ the MIC of the link key only, so a member can send wrong ones. The rules:
    ignored until the epoch changes, and the capsule is pulled.
 """
 
-from ..compat import const, random_bytes, sha256
+from ..compat import const, random_bytes, sha256, unload
 from ..errors import AlreadyKnown, BadFrame, RateLimited, Rejection, UnknownOrigin
 from ..limits import (
     AMENDMENTS_MAX,
@@ -159,8 +159,11 @@ class Spread:
         if now_ms < self._quiet_ms[link] or (max(owed) and base != self._base):
             return
         if base != self._base or not self._capsule:
+            from .brief import shorten
+
             self._base = base
-            self._capsule = self._authority.capsule_for(base) or b""
+            self._capsule = shorten(self._authority.capsule_for(base) or b"", base)
+            unload("mesh.brief")
         count = self._count(link)
         size = len(self._capsule)
         if not 0 < size <= MESH_MESSAGE_BYTES_MAX or count > FRAGMENT_COUNT_MAX:
@@ -296,9 +299,14 @@ class Spread:
         self._partial = None
         self._complete(partial.take(), neighbour.address, now_ms)
 
-    def _complete(self, raw, address, now_ms):
+    def _complete(self, form, address, now_ms):
+        from .brief import restore
+
+        unload("mesh.brief")
+        authority = self._authority
         try:
-            self._authority.receive(raw, now_ms, "mesh:%04x" % address)
+            raw = restore(form, self._epoch, authority.head)
+            authority.receive(raw, now_ms, "mesh:%04x" % address)
         except (AlreadyKnown, RateLimited):
             raise
         except Rejection:

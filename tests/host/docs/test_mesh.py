@@ -18,6 +18,7 @@ from writ.limits import FRAME_TRIES_HEARD_MAX, FRAME_TRIES_MAX
 from writ.mesh import compress as module
 from writ.mesh import frame as frames
 from writ.mesh import inbox, neighbour, outbox, routing
+from writ.mesh.brief import shorten
 from writ.mesh.compress import compress, expand
 from writ.mesh.fragment import Reassembly
 from writ.mesh.frame import (
@@ -71,8 +72,9 @@ def test_the_sizes_of_the_headers() -> None:
 
 def test_the_capsule_for_a_neighbourhood() -> None:
     capsule = raw("revocation")
-    head = sha256(capsule)[:2] + (1 << 10).to_bytes(2, "big")
-    content = bytes((PART, 0, 1)) + head + capsule
+    form = shorten(capsule, 1)
+    head = sha256(form)[:2] + (1 << 10).to_bytes(2, "big")
+    content = bytes((PART, 0, 1)) + head + form
     frame = Frame(0, frames.CONTROL, 3, frames.BROADCAST, 70000, content, 2)
     assert raw("part") == frame.encode(signer.scope()[0], KEY)
     frame = Frame(0, frames.CONTROL, 2, frames.BROADCAST, 70000, bytes((WANT, 0, 1, 0, 3)), 1)

@@ -13,6 +13,7 @@ from writ.authority import capsule, policy
 from writ.authority.amendment import amend
 from writ.authority.store import Store
 from writ.link import serial
+from writ.mesh.brief import shorten
 from writ.mesh.compress import compress
 from writ.mesh.fragment import Reassembly, Sender
 from writ.mesh.frame import BROADCAST, CONTROL, DATA, UP, Frame
@@ -137,8 +138,9 @@ def frames(made: dict[str, bytes]) -> dict[str, bytes]:
     found["frame"] = frame.encode(signer.scope()[0], bytes(range(16)))
     content = bytes((POLL, 0, 1)) + (40).to_bytes(2, "big") + (3600).to_bytes(3, "big")
     poll = Frame(GOVERNANCE, CONTROL, 3, 2, 70000, content, 2)
-    part = bytes((PART, 0, 1)) + crypto.sha256(made["revocation"])[:2] + b"\4\0"
-    part = Frame(GOVERNANCE, CONTROL, 3, BROADCAST, 70000, part + made["revocation"], 2)
+    form = shorten(made["revocation"], 1)
+    part = bytes((PART, 0, 1)) + crypto.sha256(form)[:2] + b"\4\0" + form
+    part = Frame(GOVERNANCE, CONTROL, 3, BROADCAST, 70000, part, 2)
     want = Frame(GOVERNANCE, CONTROL, 2, BROADCAST, 70000, bytes((WANT, 0, 1, 0, 3)), 1)
     for name, one in (("poll", poll), ("part", part), ("want", want)):
         found[name] = one.encode(signer.scope()[0], bytes(range(16)))
