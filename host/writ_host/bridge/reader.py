@@ -8,6 +8,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from writ.authority.capsule import Member
+from writ.errors import (
+    ClassAirtime,
+    DutyCycle,
+    NeighbourAirtime,
+    NotRouted,
+    RateLimited,
+    TableFull,
+)
 from writ.limits import REQUESTS_MAX
 from writ.wire import coap
 
@@ -20,8 +28,15 @@ AT_ONCE = max(2, REQUESTS_MAX // 4)
 # An observation occupies one of the node's requests for as long as it lasts: other resources are
 # read by their period.
 OBSERVED_MAX = REQUESTS_MAX // 2
-# A failed read is repeated after its period, but not sooner than this.
+# A read without an answer is repeated after this time, then after twice as long each time, up to its
+# period; and after as long as it took, so that a mesh has half of the time for others.
 RETRY_MS = 10_000
+_DOUBLINGS_MAX = 20
+# Refusals that a repetition within the period would only prolong, beside those of the node itself.
+_NO_SOONER = {
+    one.__name__
+    for one in (ClassAirtime, DutyCycle, NeighbourAirtime, NotRouted, RateLimited, TableFull)
+}
 # Notifications of one resource in this time are one reading, the newest: a node that notifies in a
 # loop must not displace the readings of others.
 NOTIFY_MS = 1_000
@@ -29,10 +44,15 @@ NOTIFY_MS = 1_000
 
 @dataclass
 class _Task:
-    """The state of one reading. due_ms: when it is read again, None while it is observed."""
+    """The state of one reading. due_ms: when it is read again, None while it is observed.
+
+    begun_ms: when the last read began; failures: reads without an answer since the last one.
+    """
 
     reading: Reading
     due_ms: int | None = 0
+    begun_ms: int = 0
+    failures: int = 0
     is_under_way: bool = False
     is_observed: bool = False  # or it was asked for with the read under way
     noted_ms: int = -NOTIFY_MS  # of the last notification that was passed on
@@ -97,6 +117,7 @@ class Reader:
 
     def _begin(self, task: _Task) -> None:
         task.is_under_way = True
+        task.begun_ms = self._now_ms
         reading = task.reading
         observed = sum(one.is_observed for one in self._tasks)
         observe = True if reading.observe and observed < OBSERVED_MAX else None
@@ -114,18 +135,27 @@ class Reader:
         task.is_under_way = False
         task.is_observed = outcome.observed
         self._unread.discard(task.reading.name)
-        period_ms = 1000 * task.reading.every_s
         if outcome.problem or outcome.member is None:
             # an observation has ended with it, too
-            task.due_ms = self._now_ms + max(period_ms, RETRY_MS)
+            task.due_ms = self._now_ms + self._pause_ms(task, outcome)
             self._on_problem(task.reading, outcome)
             return
-        task.due_ms = None if outcome.observed else self._now_ms + period_ms
+        task.failures = 0
+        task.due_ms = None if outcome.observed else self._now_ms + 1000 * task.reading.every_s
         found = outcome.member, outcome.payload, self._unix_ms()
         if self._now_ms - task.noted_ms < NOTIFY_MS:
             task.waiting = found
         else:
             self._note(task, *found)
+
+    def _pause_ms(self, task: _Task, outcome: Outcome) -> int:
+        """How long to wait after a failed read."""
+        period_ms = max(1000 * task.reading.every_s, RETRY_MS)
+        if outcome.is_reached or outcome.problem in _NO_SOONER:
+            return period_ms
+        pause_ms = max(RETRY_MS << task.failures, self._now_ms - task.begun_ms)
+        task.failures = min(task.failures + 1, _DOUBLINGS_MAX)
+        return min(pause_ms, period_ms)
 
     def _note(self, task: _Task, member: Member, payload: bytes, time_ms: int) -> None:
         task.waiting, task.noted_ms = None, self._now_ms

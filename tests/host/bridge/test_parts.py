@@ -108,6 +108,60 @@ def test_a_silent_node_holds_up_no_other() -> None:
     assert "n1/t" in log.reader.unread
 
 
+def begins(log: Log, now_ms: int, outcome: Outcome) -> int:
+    """When the read begins again that ends now with this outcome, in ms from now."""
+    assert len(log.calls.open) == 1
+    log.reader.tick(now_ms)
+    log.calls.answer(outcome)
+    for wait_ms in range(0, 4_000_000, 1000):
+        log.reader.tick(now_ms + wait_ms)
+        if log.calls.open:
+            return wait_ms
+    raise AssertionError
+
+
+def test_a_read_without_an_answer_is_repeated_sooner_than_its_period() -> None:
+    log = Log(Reading("a", "t", 300, False, Mapping()))
+    now_ms, pauses = 0, []
+    log.reader.tick(0)
+    for _ in range(7):
+        pauses.append(begins(log, now_ms, Outcome(problem="NoRoute")))
+        now_ms += pauses[-1]
+    assert pauses == [10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]
+    # an answer ends that
+    assert begins(log, now_ms, value(b"1")) == 300_000
+    now_ms += 300_000
+    assert begins(log, now_ms, Outcome(problem="TimedOut")) == 10_000
+    # a short period is no reason to ask a silent node more often
+    log = Log(Reading("a", "t", 1, False, Mapping()))
+    log.reader.tick(0)
+    assert begins(log, 0, Outcome(problem="TimedOut")) == 10_000
+    assert begins(log, 10_000, Outcome(problem="TimedOut")) == 10_000
+
+
+def test_a_read_that_took_long_is_repeated_after_as_long_a_time() -> None:
+    log = Log(Reading("a", "t", 300, False, Mapping()))
+    log.reader.tick(0)
+    # of a node in a mesh: the airtime of half of the time at most
+    assert begins(log, 38_000, Outcome(problem="TimedOut")) == 38_000
+    assert begins(log, 2 * 38_000 + 247_000, Outcome(problem="TimedOut")) == 247_000
+    # and never later than in its period
+    assert begins(log, 3_000_000, Outcome(problem="TimedOut")) == 300_000
+
+
+@pytest.mark.parametrize(
+    "name", ["ClassAirtime", "DutyCycle", "NeighbourAirtime", "NotRouted", "RateLimited"]
+)
+def test_where_the_airtime_is_used_up_a_read_waits_for_its_period(name: str) -> None:
+    log = Log(Reading("a", "t", 300, False, Mapping()))
+    log.reader.tick(0)
+    for number in range(3):
+        assert begins(log, 300_000 * number, Outcome(problem=name)) == 300_000
+    # nor does a node that refuses change its mind
+    refusal = Outcome(coap.FORBIDDEN, b"40 NotAllowed", MEMBER, "NotAllowed", 40)
+    assert begins(log, 900_000, refusal) == 300_000
+
+
 def test_a_refusal_is_no_value() -> None:
     log = Log(reading("a"))
     log.reader.tick(0)
