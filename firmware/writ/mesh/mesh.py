@@ -22,7 +22,7 @@ from ..limits import (
     ROUTES_KEPT_MAX,
 )
 from .compress import compress
-from .frame import BROADCAST, CONTROL, DOWN, JOIN_CLASS, LOCAL, UP
+from .frame import DOWN, JOIN_CLASS, LOCAL, UP
 from .inbox import Inbox
 from .join import Join
 from .neighbour import Neighbours
@@ -318,7 +318,8 @@ class Mesh:
                 self.links, self.neighbours, self._may_relay, gateway, self.is_leaf
             )
         self.outbox.now_ms = now_ms
-        self.outbox.address = me.address if me else 0
+        if me:
+            self.outbox.address = self.routing.address = me.address
 
     def tick(self, now_ms):
         """Do what is due: HELLOs, greetings of coming parents."""
@@ -342,17 +343,24 @@ class Mesh:
         if is_due or is_solicited:
             self._solicited_ms = None
             route = self.permit.route(GOVERNANCE)
+            hello = self._own_hello if is_due else self._hello
             for link in range(len(self.links)):
-                self.permit.check_own(route, True, self.links[link].kind, now_ms)
-                hello = bytes((HELLO,)) + routing.hello()
-                self.outbox.send_first(
-                    link, GOVERNANCE, CONTROL, BROADCAST, hello, is_solicited=not is_due
-                )
+                kind = self.links[link].kind
+                if route[3] >> kind & 1:
+                    self.permit.check_own(route, True, kind, now_ms)
+                    self.outbox.send_hello(link, hello, not is_due)
         # last: the queue may be full
         candidate = routing.candidate
         if candidate and not self.outbox.transfers.to(candidate.link, candidate.address):
             head = GOVERNANCE, LOCAL, 0, None
             self.outbox.queue(candidate.link, candidate.address, head, 0, None)
+
+    def _hello(self, link):
+        return bytes((HELLO,)) + self.routing.hello()
+
+    def _own_hello(self, link):
+        self.routing.told(link, self.outbox.now_ms)
+        return self._hello(link)
 
     def load_spread(self):
         """The `Spread` of this node: made when epochs differ, and forgotten up to an hour later."""

@@ -23,6 +23,7 @@ from .frame import (
 )
 from .neighbour import GREET
 from .permit import GOVERNANCE
+from .routing import HELLO_BYTES
 from .transfer import STRANGERS, Transfers, Whole
 
 # What a receiver may take to turn round, to wait for the channel and to answer, beside the airtime
@@ -55,7 +56,8 @@ class Outbox:
         self.mailbox = None
         # of each link: short frames, and behind them a frame of a message, with its parts:
         # (source as charged or None, route class, frame, parts or None). A short frame that was not
-        # first yet is (head, kind, receiver, payload): a message may take a receipt with it
+        # first yet, or waits for the duty cycle, is (head, kind, receiver, payload): a message may
+        # take a receipt with it. The payload of a HELLO is a function, as `send_hello` has it
         self._queues = [[] for _ in links]
         # of each link: the parts of a message whose frame it sends now, or None
         self._leaving = [None] * len(links)
@@ -105,6 +107,20 @@ class Outbox:
             # of this node, for all: no neighbour has asked for it
             receiver = None
         queue.insert(at, (receiver, route_class, frame, None))
+
+    def send_hello(self, link, hello, is_solicited):
+        """Queue a HELLO. hello: called with the link when the duty cycle allows the frame; returns
+        the payload. One HELLO waits: an own one takes the place of another, a solicited one is left
+        out.
+        """
+        queue = self._queues[link]
+        for entry in queue:
+            if isinstance(entry[2], tuple) and callable(entry[2][3]):
+                if is_solicited:
+                    return
+                queue.remove(entry)
+                break
+        self.send_first(link, GOVERNANCE, CONTROL, BROADCAST, hello, is_solicited=is_solicited)
 
     def acknowledge(self, link, frame, receipt=None):
         """Send a receipt for a frame: its counter, or the bitmap of its message."""
@@ -172,6 +188,9 @@ class Outbox:
         if not queue:
             self._fill(queue, link, now_ms)
         elif isinstance(queue[0][2], tuple):
+            if self._wait_ms(link, queue[0][2], now_ms):
+                # it is made when it can leave: a HELLO would tell what was true an hour ago
+                return None
             queue.insert(0, self._encode_first(link, queue.pop(0), now_ms))
         if not queue:
             return None
@@ -216,9 +235,21 @@ class Outbox:
             if not is_sending:
                 self._leaving[link] = None
 
+    def _wait_ms(self, link, frame, now_ms):
+        # until the duty cycle allows a frame, in bytes or not yet; None: never
+        size = len(frame)
+        if isinstance(frame, tuple):
+            # in the join class without MIC, control frames with the high bits of the counter
+            size = HEADER_BYTES_JOIN if frame[0][0] == JOIN_CLASS else HEADER_BYTES
+            size += 2 if frame[1] == CONTROL else 0
+            size += 1 + HELLO_BYTES if callable(frame[3]) else len(frame[3])
+        return self.budgets[link].wait_ms(now_ms, self._links[link].airtime_us(size))
+
     def _encode_first(self, link, entry, now_ms):
         # the entry of a short frame with its bytes, or that of a message which takes the receipt
         source, route_class, (head, kind, receiver, payload), _ = entry
+        if callable(payload):
+            payload = payload(link)
         transfer = self._carrier(link, head, receiver, payload) if kind == ACK else None
         if transfer is None:
             return source, route_class, self.encode(head, kind, receiver, payload)[1], None
@@ -302,11 +333,9 @@ class Outbox:
         times = []
         for link in range(len(self._links)):
             queue = self._queues[link]
-            if queue and isinstance(queue[0][2], tuple):
-                times.append(0)
-            elif queue:
-                airtime_us = self._links[link].airtime_us(len(queue[0][2]))
-                times.append(self.budgets[link].wait_ms(now_ms, airtime_us))
+            if queue:
+                # what can never leave is dropped
+                times.append(self._wait_ms(link, queue[0][2], now_ms) or 0)
             else:
                 for transfer in self.transfers.active(link):
                     times.append(self._parts(transfer).next_ms(now_ms))

@@ -2,9 +2,10 @@
 
 1. A gateway has rank 0, a node that of its parent plus 1, one without parent NO_RANK.
 2. A parent has a lower rank than its child. A node that has lost its last parent says so, and takes
-   a new one only after `_PAUSE_MS`, when its neighbours know: so no loop lasts. A loop that lost
-   frames have made is found by its traffic: who gets a message to forward from its own parent gives
-   that parent up. Hops end what still runs in circles.
+   a new one on a link only `_PAUSE_MS` after the HELLO that said so has left there: its neighbours
+   know by then. A loop that lost frames have made ends by the next HELLO in it that is heard. One
+   of two nodes is found by its traffic, too: who gets a message to forward from its own parent
+   gives that parent up. Hops end what still runs in circles.
 3. The cost of a way is the airtime of a frame of `PROBE_BYTES` along it, in ms, divided by the
    share of receipts that came: what is lost must be sent again. Another parent is taken where that
    saves a quarter.
@@ -34,7 +35,7 @@ PROBE_BYTES = 50
 _INTERVAL_MS = const(4000)
 _DOUBLINGS = const(8)
 _REDUNDANCY = const(2)
-# A node without parent takes no new one for so long
+# A node takes no new parent for so long after it has told the loss of its last one
 _PAUSE_MS = const(10000)
 # And gives up a parent for a loop at most so often
 _LOOP_MS = const(600000)
@@ -106,12 +107,14 @@ class Routing:
         self._is_gateway = gateway is not None
         self.is_leaf = is_leaf
         self.gateway = gateway or 0
+        self.address = None  # the own short address, which the mesh sets
         self.rank = 0 if self._is_gateway else NO_RANK
         self.cost = 0
         self.parents = []
         self.candidate = None
         self.trickle = Trickle()
-        self._alone_ms = None  # when it has lost its last parent
+        # of each link: when the loss of the last parent was told there, None for not yet
+        self._told_ms = [-_PAUSE_MS for _ in links]
         self._looped_ms = None  # when a parent was given up for a loop
 
     def hello(self):
@@ -132,7 +135,7 @@ class Routing:
         if self.rank != before or (neighbour.rank == NO_RANK and self.rank != NO_RANK):
             # the neighbour lacks a way, or this node has a better one to offer
             self.trickle.reset(now_ms)
-        elif is_same_epoch and neighbour.rank == self.rank:
+        elif is_same_epoch and neighbour.rank == self.rank and None not in self._told_ms:
             # those who hear this neighbour hardly need the HELLO of this node
             self.trickle.hear()
 
@@ -149,16 +152,17 @@ class Routing:
         """Choose the parents anew: after a HELLO, a greeting or a loss."""
         if self._is_gateway:
             return
-        if self._alone_ms is not None:
-            # no loop leads by a leaf
-            if not self.is_leaf and now_ms - self._alone_ms < _PAUSE_MS:
-                return
-            self._alone_ms = None
         limit = min(self.rank, HOPS_MAX)
         found = []
         mutual = []
         strange = []
-        nearer = [one for one in self._neighbours if one.rank < limit]
+        nearer = []
+        for one in self._neighbours:
+            told_ms = self._told_ms[one.link]
+            if one.rank >= limit or told_ms is None or now_ms - told_ms < _PAUSE_MS:
+                continue
+            if one.parent != self.address:
+                nearer.append(one)
         if len(nearer) > 1:
             nearer.sort(key=self._total)
         for one in nearer:
@@ -189,8 +193,15 @@ class Routing:
             self.rank = NO_RANK
             self.cost = 0
             self.gateway = 0
-            self._alone_ms = now_ms
+            if not self.is_leaf:
+                # no loop leads by a leaf
+                self._told_ms = [None for _ in self._told_ms]
             self.trickle.reset(now_ms)
+
+    def told(self, link, now_ms):
+        """Note that a HELLO leaves on a link: it tells the loss of the last parent."""
+        if self._told_ms[link] is None:
+            self._told_ms[link] = now_ms
 
     def lost(self, neighbour, now_ms):
         """Give up a neighbour that acknowledges nothing."""
@@ -212,6 +223,7 @@ class Routing:
         if self.is_leaf:
             return None
         wait_ms = self.trickle.next_ms(now_ms)
-        if self._alone_ms is not None:
-            wait_ms = min(wait_ms, max(0, self._alone_ms + _PAUSE_MS - now_ms))
+        for told_ms in self._told_ms:
+            if told_ms is not None and told_ms + _PAUSE_MS > now_ms:
+                wait_ms = min(wait_ms, told_ms + _PAUSE_MS - now_ms)
         return wait_ms

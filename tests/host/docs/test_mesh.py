@@ -188,7 +188,7 @@ def test_the_times_of_the_routing() -> None:
     text = " ".join(MESH.split())
     longest_min = round((routing._INTERVAL_MS << routing._DOUBLINGS) / 60000)
     assert f"{routing._INTERVAL_MS // 1000} s, doubled up to {longest_min} minutes" in text
-    assert f"waits {routing._PAUSE_MS // 1000} seconds before it takes another" in text
+    assert f"waits {routing._PAUSE_MS // 1000} seconds before it takes another one there" in text
     assert f"keeps the message for up to {inbox._PARKED_MS // 1000} seconds" in text
     assert f"acknowledges none of {FRAME_TRIES_MAX} transmissions" in text
     # each pause is twice the one before, and up to half as long again
