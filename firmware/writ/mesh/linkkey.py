@@ -37,8 +37,13 @@ _COUNTER_MAX = const(0xFFFFFFFF)
 
 
 def stamp_of(policy):
-    """The stamp (4 bytes) of those whom a `Policy` excludes: revoked nodes, void capsules."""
-    return sha256(cbor.encode([policy.revoked, policy.void_before]))[:_STAMP_BYTES]
+    """The stamp (4 bytes) of those whom a `Policy` excludes: revoked nodes, void capsules.
+
+    The issue time of the last whole policy is in it. Ids leave the list of the revoked in a whole
+    policy: without it the list, and the stamp of a key that such a node knows, would come back.
+    """
+    excluded = [policy.revoked, policy.void_before, policy.issued]
+    return sha256(cbor.encode(excluded))[:_STAMP_BYTES]
 
 
 def statement(scope, epoch, key, stamp):

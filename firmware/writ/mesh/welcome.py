@@ -54,11 +54,14 @@ def offer(mesh, request, now_ms):
     return b""
 
 
-def _check_giver(policy, peer):
-    # a member that the policy lets neither forward nor answer newcomers may not hand over keys
+def _check_giver(authority, peer, now_ms):
+    # a member that the policy lets neither forward nor answer newcomers may not hand over keys.
+    # Nor may one whose membership has ended since its session began
+    policy = authority.policy
     roles = policy.roles_of(peer) if policy and peer else 0
     for route in policy.routes if policy else ():
         if route[0] in (GOVERNANCE, JOIN_CLASS) and route[2] & roles:
+            authority.check_member(peer, now_ms)
             return
     raise NotRouted()
 
@@ -67,14 +70,18 @@ def take_key(mesh, node, answer, now_ms):
     """(whether the link key, or its proof, is new, `take`) of an `Answer` with one.
 
     Raises `UnknownOrigin` with the `address` of a maker whose capsule is not here, `BadSignature`,
-    `NotRouted`, or another `Rejection`.
+    `NotRouted`, what `check_member` raises for giver or maker, or another `Rejection`.
     """
     authority = node.authority
     policy = authority.policy
-    _check_giver(policy, answer.peer)
+    peer = answer.peer
+    if peer and authority.is_past(peer, now_ms):
+        # it may be renewed: a handshake shows its new capsule
+        node.sessions.drop(node.sessions.by_peer(peer.node_id))
+    _check_giver(authority, peer, now_ms)
 
     def check_proof(epoch, key, stamp, proof):
-        if may_make(policy, answer.peer):
+        if may_make(policy, peer):
             return
         if not proof:
             raise NotRouted()

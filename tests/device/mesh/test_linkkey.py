@@ -20,6 +20,7 @@ class Policy:
     def __init__(self, *revoked):
         self.revoked = list(revoked)
         self.void_before = 0
+        self.issued = 1000
         self.routes = [[15, 1, 0, 0, 0, 0, 0]]
         self.is_maker = True
 
@@ -66,6 +67,21 @@ def test_the_larger_key_of_the_later_epoch_counts():
     assert not keys.offer(OPEN, 3, TWO, 0)
     assert keys.key == TWO
     assert keys.offer(OPEN, 4, ONE, 0) and keys.key == ONE
+
+
+def test_no_key_of_before_a_revocation_counts_after_the_revocation_is_cleaned_up():
+    # the revoked member knows it, and a node that has slept meanwhile holds it still
+    keys = LinkKeys(Store(MemoryFlash()))
+    keys.offer(OPEN, 3, ONE, 0, [1, bytes(64)])
+    proven = give(keys)
+    cleaned = Policy()
+    cleaned.issued += 1
+    assert keys.is_stale(cleaned) and give(keys, 0, cleaned) is None
+    joined = LinkKeys(Store(MemoryFlash()))
+    assert not joined.receive(proven, Authority(cleaned), 0, lambda *_: None)
+    assert joined.key is None
+    # a new one takes its place
+    assert keys.offer(cleaned, 5, TWO, 0) and not keys.is_stale(cleaned)
 
 
 def test_a_key_is_stale_when_others_are_excluded():

@@ -15,6 +15,7 @@ class Policy:
 
     revoked = []
     void_before = 0
+    issued = 1000
 
 
 def hears(keys, key, now_ms):

@@ -14,6 +14,7 @@ from writ.mesh.keymaker import prove
 from writ.mesh.linkkey import LinkKeys, stamp_of, statement
 from writ.mesh.welcome import take_key
 from writ.node.call import Answer
+from writ.node.session import Sessions
 from writ.wire import coap
 
 GATEWAY = 8
@@ -43,6 +44,7 @@ class Member:
         self.take(signer.charter(), air_policy(1, signer.charter_head(), MADE_BY_GATEWAYS))
         self.take(self.capsule, *[other.capsule for other in others])
         self.keys = LinkKeys(Store(MemoryFlash()))
+        self.sessions = Sessions(Store(MemoryFlash()), self.authority)
         self.join = Join()
 
     def take(self, *raws):
@@ -141,6 +143,26 @@ def test_a_key_of_a_maker_that_is_unknown_or_past_is_not_taken():
     body = cbor.encode([2, KEY, stamp, 0, b""] + prove(gateway, 2, KEY, stamp))
     raises(Revoked, sensor.hear, relay, body)
     assert sensor.keys.key is None
+
+
+def test_a_giver_whose_membership_has_ended_hands_on_no_key():
+    # a session outlives the membership, and a request for the key is open to each member
+    gateway, relay, sensor = three(signer.FOUNDED + 5000)
+    body = gateway.keys.payload(gateway.authority, 0)
+    head = sensor.authority.head
+    sensor.take(signer.certify(signer.beacon_payload(1, head, signer.FOUNDED + 6000)))
+    raises(Expired, sensor.hear, gateway, body)
+    # a relay with a true key, and a gateway with one that it has made since its revocation
+    for giver in (1, 0):
+        nodes = three()
+        maker, sensor = nodes[0], nodes[2]
+        revoked = [capsule.node_id(nodes[giver].authority.own_x)]
+        policy = air_policy(2, sensor.authority.head, MADE_BY_GATEWAYS, revoked=revoked)
+        sensor.take(policy)
+        stamp = stamp_of(sensor.authority.policy)
+        proof = prove(maker, 2, KEY, stamp) if giver else []
+        raises(Revoked, sensor.hear, nodes[giver], cbor.encode([2, KEY, stamp, 0, b""] + proof))
+        assert sensor.keys.key is None and sensor.join.is_stale
 
 
 def test_a_relay_without_a_proof_gives_no_key_until_it_has_one():

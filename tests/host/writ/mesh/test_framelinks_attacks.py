@@ -4,11 +4,14 @@ import contextlib
 
 import node_rig
 import pytest
+import signer
 from airfield_rig import RELAY, AirField
 from fakeflash import MemoryFlash
 
 from writ import cbor
-from writ.errors import NotRouted
+from writ.authority import capsule
+from writ.authority.capsule import Member
+from writ.errors import Expired, NotRouted
 from writ.mesh.linkkey import stamp_of
 from writ.node.call import Answer
 from writ.wire import coap
@@ -86,6 +89,20 @@ def test_a_member_that_may_not_answer_newcomers_hands_over_no_key(giver: str | N
     # a relay may: it is believed, as the key of another gateway would be
     frames._got_key(Answer(coap.CONTENT, body, field.nodes["gate"].authority.me))
     assert frames.keys.key == b"\xff" * 16
+
+
+def test_a_giver_whose_capsule_has_ended_is_asked_in_a_new_session() -> None:
+    # it may be renewed, and the session would show its old capsule for ever
+    field = settled()
+    frames = field.frames["hill"]
+    sessions = field.nodes["hill"].sessions
+    gate = node_rig.node_id("gate")
+    assert sessions.by_peer(gate)
+    body = frames.keys.payload(field.nodes["gate"].authority, field.now_ms)
+    ended = Member(capsule.parse(node_rig.member("gate", 1, RELAY, signer.FOUNDED)))
+    frames._got_key(Answer(coap.CONTENT, body, ended))
+    assert field.nodes["hill"].counters[Expired.__name__] == 1
+    assert sessions.by_peer(gate) is None
 
 
 def test_a_closed_link_is_not_asked_without_pause() -> None:
