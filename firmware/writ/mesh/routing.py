@@ -153,7 +153,6 @@ class Routing:
         if self._is_gateway:
             return
         limit = min(self.rank, HOPS_MAX)
-        found = []
         mutual = []
         strange = []
         nearer = []
@@ -168,7 +167,6 @@ class Routing:
         for one in nearer:
             may_relay = self._may_relay(one, now_ms)
             if may_relay is not False:
-                found.append(one)
                 if not one.is_mutual:
                     strange.append(one)
                 elif may_relay:

@@ -147,7 +147,7 @@ def test_a_key_of_a_maker_that_is_unknown_or_past_is_not_taken():
 
 def test_a_giver_whose_membership_has_ended_hands_on_no_key():
     # a session outlives the membership, and a request for the key is open to each member
-    gateway, relay, sensor = three(signer.FOUNDED + 5000)
+    gateway, _, sensor = three(signer.FOUNDED + 5000)
     body = gateway.keys.payload(gateway.authority, 0)
     head = sensor.authority.head
     sensor.take(signer.certify(signer.beacon_payload(1, head, signer.FOUNDED + 6000)))
