@@ -28,8 +28,8 @@ AT_ONCE = max(2, REQUESTS_MAX // 4)
 # An observation occupies one of the node's requests for as long as it lasts: other resources are
 # read by their period.
 OBSERVED_MAX = REQUESTS_MAX // 2
-# A read without an answer is repeated after this time, then after twice as long each time, up to its
-# period; and after as long as it took, so that a mesh has half of the time for others.
+# A read without an answer is repeated after this time, then after twice as long each time, up to
+# its period; and after as long as it took, so that a mesh has half of the time for others.
 RETRY_MS = 10_000
 _DOUBLINGS_MAX = 20
 # Refusals that a repetition within the period would only prolong, beside those of the node itself.
