@@ -46,6 +46,8 @@ package(  # noqa: F821
         "link/rylr998.py",
         "link/serial.py",
         "link/splitter.py",
+        "link/sx1262.py",
+        "link/sx1276.py",
         "link/tty.py",
         "link/uart.py",
         "link/udp.py",

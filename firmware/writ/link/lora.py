@@ -4,12 +4,12 @@ modem           file        bytes a frame  on air                     listens fi
 rylr998         rylr998.py  180            base64, and 8 bytes        no               yes
 rak3172         rak3172.py  239            as it is                   AT+CAD           yes
 e22             e22.py      235            COBS and CRC, and 3 bytes  LBT, at most 2 s no
-sx1262, sx1276  radio.py    255            as it is                   no               yes
+sx1262, sx1276  radio.py    255            as it is                   CAD              yes
 
 Modems of different rows do not understand each other, but for rak3172, sx1262 and sx1276.
 """
 
-from ..compat import unload
+from ..compat import random_bytes, unload
 from ..errors import UsageError
 from ..mesh.airtime import time_on_air_us
 
@@ -19,6 +19,15 @@ LORA = 2
 PREAMBLE = 8
 
 _FIELDS = ("frequency_khz", "spreading_factor", "bandwidth_khz", "coding_rate", "power_dbm")
+
+
+def channel_pause_ms(link):
+    """How long a link leaves a busy channel alone, at random.
+
+    A quarter to the whole of its longest airtime, which another node's frame may take; the pauses
+    between limits.MODEM_TRIES_MAX tries are longer together.
+    """
+    return (2 + random_bytes(1)[0] % 7) * (link.airtime_us(link.mtu) // 8000)
 
 
 class Settings:

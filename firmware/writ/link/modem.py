@@ -14,10 +14,10 @@ Rules:
 A driver (rylr998.py, rak3172.py) gives the commands and reads the lines.
 """
 
-from ..compat import const, random_bytes
+from ..compat import const
 from ..errors import UsageError
 from ..limits import MODEM_LINE_BYTES_MAX, MODEM_TRIES_MAX, SERIAL_CHUNKS
-from .lora import LORA, Settings
+from .lora import LORA, Settings, channel_pause_ms
 from .port import Port
 from .splitter import Splitter
 
@@ -328,11 +328,7 @@ class AtModem:
             self._wait_for_channel(now_ms)
 
     def _wait_for_channel(self, now_ms):
-        # a quarter to the whole of the longest airtime, which another node's frame may take; the
-        # pauses between MODEM_TRIES_MAX tries are longer together
-        slot_ms = self.airtime_us(self.mtu) // 8000
-        slots = 2 + random_bytes(1)[0] % 7
-        self._enter(_HOLDING, now_ms + _TAIL_MS + slots * slot_ms)
+        self._enter(_HOLDING, now_ms + _TAIL_MS + channel_pause_ms(self))
 
     # Lines
 

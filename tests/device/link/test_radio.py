@@ -5,99 +5,14 @@ tests/host/writ/link/test_lora_package.py runs the package itself where it is.
 
 from harness import raises
 from modem_rig import Time, channel
+from spi_rig import Sx1262Radio, Sx1276Radio, entry, packet, ready
 
 from writ.errors import UsageError
+from writ.limits import MODEM_TRIES_MAX
 from writ.link.radio import SpiLink, radio_settings
 from writ.mesh.airtime import time_on_air_us
 
-
-class Packet(bytearray):
-    """As `lora.RxPacket`: the payload with its SNR in quarters of a dB."""
-
-    snr = 0
-
-
-class Radio:
-    """The low-level API of the package's modems (its README.md)."""
-
-    def __init__(self):
-        self.packets = []
-        self.sent = []
-        self.calls = []
-        self.is_sending = False
-        self.is_receiving = False
-        self.is_broken = False
-        self.crc_errors = 0
-
-    def _work(self, name):
-        if self.is_broken:
-            raise RuntimeError("BUSY timeout")
-        self.calls.append(name)
-
-    def start_recv(self, timeout_ms=None, continuous=False, rx_length=0xFF):
-        """Receive from now on."""
-        self._work("start_recv")
-        self.is_receiving = continuous
-
-    def poll_recv(self, rx_packet=None):
-        """A packet; True: receiving; False: not."""
-        self._work("poll_recv")
-        if not self.is_receiving:
-            return False
-        if self.packets and not self.is_sending:
-            return self.packets.pop(0)
-        return True
-
-    def prepare_send(self, packet):
-        """What has arrived and was not read is lost, as in the radio."""
-        self._work("prepare_send")
-        self.packets = []
-        self.sent.append(bytes(packet))
-
-    def start_send(self):
-        """Send what was prepared."""
-        self._work("start_send")
-        self.is_sending = True
-
-    def poll_send(self):
-        """True while it sends, then once the time of the end."""
-        self._work("poll_send")
-        return True if self.is_sending else 12345
-
-    def standby(self):
-        """Stop."""
-        self._work("standby")
-        self.is_sending = self.is_receiving = False
-
-    def sleep(self):
-        """Stop, with less current."""
-        self._work("sleep")
-
-    def irq_triggered(self):
-        """Whether there is something to poll."""
-        return bool(self.packets)
-
-
-def packet(data, snr):
-    """A received packet; snr in quarters of a dB."""
-    made = Packet(data)
-    made.snr = snr
-    return made
-
-
-def entry(**other):
-    """An entry of "links"."""
-    return channel(modem="sx1262", spi=1, cs=5, busy=6, **other)
-
-
-def ready():
-    """(link, radio, time)."""
-    radio = Radio()
-    link = SpiLink(entry(), lambda config, settings: radio)
-    time = Time(link)
-    assert link.receive(time.now_ms) is None
-    assert radio.is_receiving
-    return link, radio, time
+RADIOS = (("sx1262", Sx1262Radio), ("sx1276", Sx1276Radio))
 
 
 def test_the_interface_of_a_frame_link():
@@ -144,7 +59,8 @@ def test_one_frame_at_a_time_and_reception_goes_on():
     radio.packets = [packet(b"a", 4)]
     assert time.run(20) == [(b"a", 1)] and not link.is_sending(time.now_ms)
     assert link.send(b"second", time.now_ms) and radio.sent == [b"first", b"second"]
-    assert link.counters == {}
+    # this radio has no way in to the chip
+    assert link.counters == {"NotListening": 2}
 
 
 def test_what_has_arrived_is_read_before_a_frame_is_sent():
@@ -168,7 +84,7 @@ def test_a_radio_sleeps_and_wakes():
     radio.packets = [packet(b"a", 4)]
     link.wake(time.now_ms)
     assert time.run(20) == [(b"a", 1)] and link.send(b"next", time.now_ms)
-    assert link.counters == {}
+    assert link.counters == {"NotListening": 2}
 
 
 def test_a_radio_that_does_not_wake_is_opened_again():
@@ -186,8 +102,139 @@ def test_a_frame_that_never_leaves_is_given_up():
     link, radio, time = ready()
     assert link.send(b"mine", time.now_ms)
     time.run(1000)
-    assert "standby" in radio.calls and radio.is_receiving
-    assert link.counters == {"NoAnswer": 1} and link.send(b"next", time.now_ms)
+    # it is stopped at once, and set up again
+    assert "standby" in radio.calls and link.error and not link.is_sending(time.now_ms)
+    time.run(1000)
+    assert radio.is_receiving and link.error is None
+    counters = {"NotListening": 1, "NoAnswer": 1, "FrameLost": 1, "Reopened": 1}
+    assert link.counters == counters and link.send(b"next", time.now_ms)
+
+
+def test_an_interrupt_does_not_keep_the_link_awake():
+    link, radio, time = ready()
+    # as the package's SX1276 until the next frame is sent
+    radio.irq_triggered = lambda: True
+    assert time.run(100) == [] and link.next_ms(time.now_ms) > 0
+
+
+def test_a_radio_that_fails_can_be_closed():
+    link, radio, time = ready()
+    radio.is_broken = True
+    link.close()
+    assert link.next_ms(time.now_ms) is None and link.receive(time.now_ms) is None
+
+
+def test_a_frame_is_sent_when_the_channel_is_free():
+    for modem, kind in RADIOS:
+        link, radio, time = ready(kind(), modem=modem)
+        assert link.send(b"mine", time.now_ms) and radio.chip.is_detecting()
+        assert link.is_sending(time.now_ms) and not link.send(b"no", time.now_ms)
+        assert not link.sleep(time.now_ms) and time.run(10) == [] and radio.sent == []
+        radio.chip.detect(False)
+        assert time.run(2) == [] and radio.sent == [b"mine"]
+        radio.is_sending = False
+        time.run(20)
+        assert not link.is_sending(time.now_ms) and radio.is_receiving and link.counters == {}
+
+
+def test_a_package_with_another_way_in_works_without_listening():
+    class OtherRadio(Sx1262Radio):
+        """One whose command reads nothing."""
+
+        def _cmd(self, layout, *values):
+            return b""
+
+    link, radio, time = ready(OtherRadio())
+    assert link.send(b"mine", time.now_ms) and radio.sent == [b"mine"]
+    assert link.counters == {"NotListening": 1}
+
+
+def test_a_busy_channel_is_left_alone_and_listened_to():
+    for modem, kind in RADIOS:
+        link, radio, time = ready(kind(), modem=modem)
+        assert link.send(b"mine", time.now_ms)
+        for tries in range(1, MODEM_TRIES_MAX):
+            begin_ms = time.now_ms
+            radio.chip.detect(True)
+            radio.packets = [packet(b"theirs", 4)]
+            assert time.run(20) == [(b"theirs", 1)] and radio.is_receiving
+            while not radio.chip.is_detecting():
+                time.run(10)
+            # a quarter to the whole of the longest airtime, 400 ms
+            assert 90 <= time.now_ms - begin_ms <= 450, tries
+        radio.chip.detect(True)
+        time.run(500)
+        assert link.counters == {"ChannelBusy": 1} and not link.is_sending(time.now_ms)
+        assert radio.sent == [] and radio.is_receiving and not radio.chip.is_detecting()
+        # the next frame has its own tries
+        assert link.send(b"next", time.now_ms)
+        radio.chip.detect(True)
+        time.run(500)
+        assert link.is_sending(time.now_ms) and radio.chip.is_detecting()
+
+
+def test_a_frame_that_arrives_is_not_interrupted():
+    for modem, kind in RADIOS:
+        link, radio, time = ready(kind(), modem=modem)
+        radio.chip.begin_frame()
+        assert link.send(b"mine", time.now_ms) and link.is_sending(time.now_ms)
+        assert radio.chip.is_receiving() and radio.sent == []
+        # a flag that stays is not waited for without an end
+        time.run(5000)
+        assert link.counters == {"ChannelBusy": 1} and radio.chip.is_receiving()
+
+
+def test_a_detection_without_an_end_is_given_up():
+    for modem, kind in RADIOS:
+        link, radio, time = ready(kind(), modem=modem)
+        assert link.send(b"mine", time.now_ms)
+        time.run(5000)
+        assert link.counters == {"NoAnswer": 1, "FrameLost": 1, "Reopened": 1}
+        assert radio.sent == [] and radio.chip.is_receiving() and link.error is None
+
+
+def test_an_earlier_detection_is_not_taken_for_this_one():
+    for modem, kind in RADIOS:
+        link, radio, time = ready(kind(), modem=modem)
+        for is_active in (True, False):
+            assert link.send(b"mine", time.now_ms)
+            radio.chip.detect(is_active)
+            time.run(2)
+            while is_active and not radio.chip.is_detecting():
+                time.run(10)
+            if is_active:
+                assert time.run(20) == [] and radio.sent == []
+                radio.chip.detect(False)
+                time.run(2)
+            radio.is_sending = False
+            time.run(20)
+        assert radio.sent == [b"mine", b"mine"]
+
+
+def test_a_chip_that_lost_its_settings_sends_nothing():
+    for modem, kind in RADIOS:
+        for begin in ("send", "wait", "sleep"):
+            link, radio, time = ready(kind(), modem=modem)
+            radio.chip.reset()
+            if begin == "send":
+                assert not link.send(b"mine", time.now_ms)
+            elif begin == "wait":
+                time.run(10500)
+            else:
+                assert link.sleep(time.now_ms)
+                link.wake(time.now_ms)
+            assert link.counters == {"Reset": 1} and link.error and radio.sent == []
+            radio.__init__()
+            time.run(2000)
+            assert link.counters == {"Reset": 1, "Reopened": 1} and link.error is None
+
+
+def test_a_broken_line_is_no_radio():
+    for modem, kind in RADIOS:
+        for level in (0, 255):
+            link, radio, time = ready(kind(), modem=modem)
+            radio.chip.line = level
+            assert not link.send(b"mine", time.now_ms) and link.error and radio.sent == []
 
 
 def test_a_radio_that_stopped_receiving_is_started_again():
