@@ -62,7 +62,7 @@ class Inbox:
         self._neighbours = mesh.neighbours
         self._outbox = mesh.outbox
         self._doubts = 0  # frames of neighbours in a row whose MIC was another one
-        self._doubt_ms = 0  # when a stranger may make a gateway doubt its key
+        self._doubt_ms = 0  # when a node with a rank may doubt its key again
         self.parked = []  # (link, neighbour, frame, message, since ms) that wait for a capsule
         self._greets = {}  # (link, address) -> (largest counter of a GREET, when it was answered)
         self._greetings = TokenBucket(GREETING_BURST, GREETING_REFILL_MS)
@@ -185,10 +185,13 @@ class Inbox:
         # 128 epochs or more, later ones look earlier: but it has no parent
         if rank != NO_RANK and 0 < (self._authority.epoch - frame.epoch) & 255 < 128:
             return
-        self._doubts += neighbour is not None
-        # two gateways that have started apart may have no neighbour but each other
-        is_gateway = rank == 0 and now_ms >= self._doubt_ms
-        if self._doubts >= DOUBTS_MAX or rank == NO_RANK or is_gateway:
+        # strangers can send such frames: a node with a rank asks once in ten minutes, and no node
+        # that is made up. Two gateways that have started apart may have no neighbour but each other
+        if rank != NO_RANK and (now_ms < self._doubt_ms or (rank and neighbour is None)):
+            return
+        self._doubts += 1
+        if self._doubts >= DOUBTS_MAX or rank in (0, NO_RANK):
+            self._doubts = 0
             self._doubt_ms = now_ms + _DOUBT_AGAIN_MS
             self._mesh.join.overhear(link, frame)
             self._mesh.join.is_stale = True

@@ -5,6 +5,7 @@ from mesh_rig import KEY, RELAY, SENSOR, Air, chain
 
 from writ.limits import (
     CANDIDATES_MAX,
+    DOUBTS_MAX,
     FRAME_TRIES_HEARD_MAX,
     FRAME_TRIES_MAX,
     MISSING_MAX,
@@ -200,3 +201,46 @@ def test_a_gateway_asks_another_one_that_has_another_key():
     air.now_ms += 600000
     hear(air, gateway, hello(2, key=OTHER_KEY))
     assert gateway.mesh.join.is_stale
+
+
+def doubts(air, node, *transmitters):
+    """Whether a node doubts its key after frames with another MIC; ends the doubt."""
+    for counter in range(DOUBTS_MAX):
+        for transmitter in transmitters:
+            hear(air, node, hello(transmitter, counter, key=OTHER_KEY))
+    is_stale, node.mesh.join.is_stale = node.mesh.join.is_stale, False
+    return is_stale
+
+
+def test_a_stranger_makes_a_node_doubt_its_key_once_in_ten_minutes():
+    # in the name of its parent, which answers each time that the key is the right one
+    air, _, relay, _ = chain()
+    assert doubts(air, relay, 1)
+    for _ in range(20):
+        air.now_ms += 20000
+        assert not doubts(air, relay, 1)
+    # it has missed a new key in the meantime: it doubts again
+    air.now_ms += 200000
+    hear(air, relay, hello(1, key=OTHER_KEY))
+    assert not relay.mesh.join.is_stale
+    assert doubts(air, relay, 1)
+
+
+def test_a_node_without_parent_doubts_its_key_at_once():
+    # what it has sent got no receipt: a doubt of before does not keep it from the key of the others
+    air, _, relay, _ = chain()
+    assert doubts(air, relay, 1)
+    for parent in list(relay.mesh.routing.parents):
+        relay.mesh.routing.lost(parent, air.now_ms)
+    hear(air, relay, hello(77, key=OTHER_KEY))
+    assert relay.mesh.join.is_stale
+
+
+def test_made_up_nodes_are_no_candidates_of_a_member():
+    air, _, relay, _ = chain()
+    relay.mesh.join.candidates.clear()
+    assert not doubts(air, relay, *range(100, 110))
+    assert relay.mesh.join.candidates == []
+    # a made-up name does not end the row of the neighbour
+    assert doubts(air, relay, 100, 1, 101)
+    assert relay.mesh.join.candidates == [(0, 1)]
