@@ -9,6 +9,8 @@
    hears, so the parent counts the airtime of the whole message.
 4. A message that is under way when the window closes is taken back, and begins anew in the next.
 5. A child that was silent for WINDOWS_MISSED_MAX sleeps is a lost neighbour, with its messages.
+6. A child whose message comes to a gateway by a relay has another parent now: it is no neighbour
+   any more, and the gateway's messages follow it by that way.
 """
 
 from ..compat import const
@@ -141,7 +143,8 @@ class Mailbox:
         for address in list(self.children):
             child = self.children[address]
             if now_ms >= self._lost_ms(child):
-                self._lose(address, now_ms)
+                for _ in self._lose(address):
+                    self._mesh.count(NoRoute())
             elif now_ms >= child.until_ms:
                 for transfer in self._under_way(address):
                     self._mesh.outbox.transfers.end(transfer)
@@ -197,17 +200,27 @@ class Mailbox:
     def _lost_ms(self, child):
         return child.heard_ms + WINDOWS_MISSED_MAX * (child.sleep_ms + child.window_ms)
 
-    def _lose(self, address, now_ms):
+    def _lose(self, address):
+        # the messages of a child that is gone, as in `_Child.waiting`
         child = self.children.pop(address)
         for transfer in self._under_way(address):
             self._mesh.outbox.transfers.end(transfer)
-            child.waiting.append(None)
-        for _ in child.waiting:
-            self._mesh.count(NoRoute())
+            child.waiting.append((transfer.head, 0, transfer.message, transfer.source))
         neighbour = self._mesh.neighbours.find(child.link, address)
         if neighbour:
             # it is greeted again before the next message
             neighbour.is_mutual = False
+        return child.waiting
+
+    def moved(self, address, now_ms):
+        """Note that a message of this node has come by a relay: a child has another parent now."""
+        for head, _, message, source in self._lose(address) if address in self.children else ():
+            try:
+                if source is not None:
+                    raise NoRoute()
+                self._mesh.start(address, head[0], message, now_ms)
+            except Rejection as rejection:
+                self._mesh.count(rejection)
 
     def next_ms(self, now_ms):
         """Milliseconds until `tick` has something to do, or None for never."""

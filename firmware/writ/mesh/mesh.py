@@ -129,6 +129,9 @@ class Mesh:
             if is_recorded:
                 way.reverse()
                 self.learn(frame.far, way)
+            mailbox = self.outbox.mailbox
+            if mailbox and frame.far in self.routes:
+                mailbox.moved(frame.far, now_ms)
             return [("mesh:%04x" % frame.far, message)]
         if neighbour in self.routing.parents[:1]:
             self.routing.looped(neighbour, now_ms)
@@ -217,11 +220,12 @@ class Mesh:
             elif self.join.is_needed():
                 raise NoRoute()
             else:
-                self._send(target, class_of(datagram), message, now_ms)
+                self.start(target, class_of(datagram), message, now_ms)
         except Rejection as rejection:
             self.count(rejection)
 
-    def _send(self, target, route_class, message, now_ms):
+    def start(self, target, route_class, message, now_ms):
+        """Queue a compressed message of this node. Raises as `way_to` and `Outbox.queue` do."""
         neighbour, head, priority, message = self.way_to(target, route_class, message, now_ms)
         self.outbox.queue(neighbour.link, neighbour.address, head, priority, message)
 
@@ -234,6 +238,9 @@ class Mesh:
         route = self.permit.route(route_class)
         me = self.authority.me.address
         neighbours = [one.address for one in self.neighbours if one.is_mutual]
+        if self.outbox.mailbox:
+            # a child was heard here last, whatever way it had before
+            neighbours += self.outbox.mailbox.children
         shape = LOCAL
         far = None
         receiver = target

@@ -2,6 +2,7 @@
 
 import signer
 from mesh_rig import RELAY, SENSOR, Air, air_policy
+from sleep_rig import SECRET, SLEEP_S, WINDOW_MS, listen, sleep
 
 from writ.authority import capsule
 from writ.errors import BadFrame, MailboxFull, TableFull
@@ -16,10 +17,6 @@ from writ.mesh.frame import CONTROL, HEADER_BYTES, MIC_BYTES, decode
 from writ.mesh.mailbox import Mailbox
 from writ.mesh.poll import poll
 from writ.mesh.routing import HELLO, POLL
-
-SECRET = b"\x41\x02\x00\x07\x2a\x92\x09\x14\x02\xff" + b"s" * 20
-WINDOW_MS = 4000
-SLEEP_S = 3600
 
 
 def field(roles=SENSOR):
@@ -38,23 +35,6 @@ def field(roles=SENSOR):
     assert air.run(lambda: gateway.got)
     gateway.got.clear()
     return air, gateway, relay, child
-
-
-def listen(air, child, window_ms=WINDOW_MS, sleep_s=SLEEP_S):
-    """Wake the child, and poll: the number of messages that its parent has."""
-    child.is_asleep = False
-    child.mesh.outbox.now_ms = air.now_ms
-    sent = poll(child.mesh, window_ms, sleep_s)
-    assert air.run(lambda: sent.is_done, 30)
-    return sent.waiting
-
-
-def sleep(air, child, seconds=SLEEP_S):
-    """Let the child hear nothing for so long."""
-    child.is_asleep = True
-    step_ms, air.step_ms = air.step_ms, 1000
-    air.run(None, seconds)
-    air.step_ms = step_ms
 
 
 def frames_to(air, address, since=0):

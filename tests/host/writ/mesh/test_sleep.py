@@ -1,6 +1,7 @@
 """Nodes that sleep, in virtual time: readings, requests, governance in the first window."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from airfield_rig import RELAY, AirField
@@ -10,6 +11,7 @@ from writ.node.sleepers import note_sleep
 from writ.sleep import _settle
 from writ.sleeper import Sleeper
 from writ.wire import coap
+from writ_host.node.meshroutes import MeshRoutes
 
 HOUR = 3600
 
@@ -150,6 +152,56 @@ def test_a_child_whose_parent_died_finds_another_one() -> None:
     settle(field, "soil")
     assert routing.parents[0].address != first
     assert field.ask("soil", "gate", "temp").code == coap.CONTENT
+
+
+@pytest.mark.parametrize("is_host", [False, True])
+def test_a_child_that_moves_behind_a_relay_gets_its_answers(is_host: bool) -> None:
+    field = MovingField(is_host)
+    # it looks for a parent once. Without its answers it would be awake for AWAKE_S_MAX each time
+    for awake_s in (AWAKE_S_MAX, 30, 30):
+        answers: list[Any] = []
+        soil = field.nodes["soil"]
+        soil.now_ms = field.now_ms
+        out = soil.request(coap.GET, "temp", b"", "mesh:0001", on_answer=answers.append)
+        field.send("soil", out)
+        assert doze(field, "soil") < 1000 * awake_s
+        assert [one.code for one in answers] == [coap.CONTENT]
+    assert field.frames["soil"].mesh.routing.parents[0].address == 2
+    # a request finds it there
+    answers = []
+    gate = field.nodes["gate"]
+    gate.now_ms = field.now_ms
+    field.asleep.add("soil")
+    field.send("gate", gate.request(1, "temp", b"", "mesh:0003", on_answer=answers.append))
+    for _ in range(60):
+        field.step(1000)
+    assert not answers
+    field.asleep.discard("soil")
+    settle(field, "soil")
+    assert [one.payload for one in answers] == [b"21.5"]
+
+
+class MovingField(AirField):
+    """A sleeping child of a gateway that hears nothing but a relay now. is_host: of the gateway."""
+
+    def __init__(self, is_host: bool) -> None:
+        super().__init__()
+        gate = self.node("gate", 1, RELAY, is_gateway=True)
+        self.ways = MeshRoutes(self.frames["gate"].mesh) if is_host else None
+        if self.ways:
+            gate.on_neighbours = self.ways.report
+        self.node("hill", 2, RELAY)
+        self.node("soil", 3, sleep_s=HOUR)
+        self.cut = {("hill", "soil"), ("soil", "hill")}
+        settle(self, "soil")
+        self.ask("soil", "gate", "temp")
+        doze(self, "soil")
+        self.cut = {("gate", "soil"), ("soil", "gate")}
+
+    def step(self, ms: int = 20) -> None:
+        super().step(ms)
+        if getattr(self, "ways", None):
+            self.ways.tick(self.now_ms)
 
 
 def test_requests_of_a_join_do_not_keep_a_member_awake() -> None:
