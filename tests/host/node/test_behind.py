@@ -138,6 +138,26 @@ def test_a_gateway_that_was_killed_reaches_a_far_device_at_once(
     assert refused.exit_code and "NoRoute" in refused.output
 
 
+@pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
+def test_a_device_that_sleeps_behind_a_relay_is_written_to(
+    field: Field, cables: list[Cable], interpreter: str
+) -> None:
+    if interpreter not in commands(field._tree):
+        pytest.skip("no micropython here")
+    links = [line(cables[0], 0)]
+    gate = field.host_node("gate", OPERATOR, "--serve", "none", links=links, mesh_gateway=True)
+    field.device("hill", OPERATOR, links=[line(cables[0], 1), line(cables[1], 0)])
+    links = [line(cables[1], 1)]
+    soil = field.device("soil", interpreter=interpreter, links=links, sleep_s=3)
+    desk = field.folder("desk", OPERATOR, gateways=[gate.address])
+    wait(lambda: knows(desk))
+    soil.wait_for("awake", 60)
+    # each waits at the relay for the next window, and the blocks after the first one are in it
+    for size in (20, 900, 1800):
+        writ("put", "soil/note", "x" * size, "--node", desk)
+        assert call("get", "soil/note", "--node", desk)["text"] == "x" * size
+
+
 @contextlib.contextmanager
 def bridge(field: Field, broker: Mosquitto, reading: str, **config: Any) -> Iterator[BridgeProcess]:
     """A running bridge "hub" that reads soil/temp and takes requests. reading: how it reads."""
