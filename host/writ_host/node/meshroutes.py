@@ -140,7 +140,6 @@ class MeshRoutes:
             if link < len(self._mesh.links):
                 self._mesh.neighbours.add(link, address)
                 self._former.add((link, address))
-        self._is_due = True
 
     def reports(self) -> list[tuple[Any, bytes, int]]:
         """(`Member`, report, time in ms) of those that have reported, least recent first."""

@@ -66,6 +66,8 @@ class RouteKeeper:
                 # revoked or expired
                 continue
         self._routes.restore_neighbours(kept.neighbours)
+        # the first request may come before the first tick
+        self._routes.compute(now_ms)
 
     def save(self) -> None:
         """Write the file, if something has changed."""

@@ -76,7 +76,6 @@ def test_a_far_node_answers_a_gateway_that_has_just_restarted(tmp_path: Path) ->
     # the power fails: nothing is written at the end
     field.start()
     gate = field.nodes["gate"]
-    field.step()
     assert field.frames["gate"].mesh.routes == {SOIL: [HILL]}
     before_ms = field.now_ms
     assert field.read().payload == b"21.5"
@@ -91,7 +90,6 @@ def test_without_the_file_it_is_not_reached(tmp_path: Path) -> None:
     field.settle()
     (tmp_path / waysfile.NAME).unlink()
     field.start()
-    field.step()
     assert field.frames["gate"].mesh.routes == {}
     with pytest.raises(AssertionError):
         field.read()
@@ -160,7 +158,6 @@ def test_a_former_neighbour_that_is_gone_is_no_first_hop_any_more(tmp_path: Path
     field = Line(tmp_path)
     field.settle()
     field.start()
-    field.step()
     field.asleep.add("hill")
     gate = field.nodes["gate"]
     gate.now_ms = field.now_ms
@@ -181,7 +178,6 @@ def test_a_revoked_relay_is_none_after_a_restart(tmp_path: Path) -> None:
     field.policy = field.next_policy(revoked=(node_rig.node_id("hill"),))
     field.nodes["gate"].authority.receive(field.policy, field.now_ms)
     field.start()
-    field.step()
     assert field.frames["gate"].mesh.routes == {}
 
 
