@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import airfield_rig
 import node_rig
 import pytest
 import signer
@@ -299,6 +300,40 @@ def test_a_node_that_does_not_answer_is_named_before_the_requester_gives_up(site
     # nothing is left of it
     assert site.proxy.next_ms(site.now_ms) is None
     assert not site.desks["desk"][1].exchanges.pending
+
+
+def test_a_post_is_carried_out_once_over_a_restart_of_the_gateway(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # the requester repeats its request to the gateway, which has forgotten that it passed it on:
+    # the node gets the same protected request again, with the same Partial IV
+    monkeypatch.setattr(airfield_rig, "RULES", (*airfield_rig.RULES, [1, 1, "pump", coap.POST]))
+    site = Site()
+    site.desk()
+    flash = site.nodes["gate"].store._flash
+    calls: list[bytes] = []
+    site.nodes["soil"].resource("pump", ("POST",))(lambda request: calls.append(request.payload))
+    assert site.fetch("desk", "temp").payload == b"21.5"
+    # the answers to the requester are lost
+    site.alter = lambda source, to, data: [] if source == GATE else [data]
+    answers = site.begin("desk", "pump", method=coap.POST, payload=b"on")
+    assert site.run(lambda: calls)
+    gate = site.node("gate", 1, RELAY, is_gateway=True, is_blank=True, flash=flash)
+    site.proxy = MeshProxy(gate, site.frames["gate"])
+    gate.server.proxy = site.proxy.serve
+    # as after a greeting, which would take longer than the requester waits
+    mesh = site.frames["gate"].mesh
+    hill = mesh.neighbours.add(0, 2)
+    hill.restart(site.frames["hill"].keys._counter, site.now_ms)
+    hill.is_mutual = True
+    mesh.learn(3, [2])
+    site.alter = lambda source, to, data: [data]
+    replayed = site.nodes["soil"].counters.get("Replayed", 0)
+    assert site.run(lambda: answers, 300)
+    assert site.nodes["soil"].counters["Replayed"] == replayed + 1
+    assert calls == [b"on"] and len(answers) == 1
+    # it was told that it does not know the outcome
+    assert answers[0].rejection is not None
 
 
 def test_the_answer_of_another_node_is_refused(site: Site) -> None:
