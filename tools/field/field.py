@@ -11,6 +11,7 @@ from radio.phy import Settings, airtime_us
 from radio.timeline import Timeline
 
 from field import firmware, ground, scope
+from field.books import MINUTE_US
 from field.link import RadioLink
 from field.member import CoreMember, Member
 from writ.mesh.dutycycle import duty_cycle_permille
@@ -113,6 +114,7 @@ class Field:
         self.sent: list[Sent] = []
         self.epoch_us: list[dict[int, int]] = []  # of each member: epoch -> when it took it
         self.on_step: Callable[[Member], object] | None = None
+        self._audit_us = 0  # when the books are compared next
         self._place()
         known: dict[int, Any] = {}
         self.members = [self._make(number, known) for number in range(len(self.channel.radios))]
@@ -207,10 +209,21 @@ class Field:
         return sum(member.epoch >= epoch for member in nodes) / len(nodes)
 
     def run(self, seconds: float, until: Callable[[], bool] | None = None) -> None:
-        """Advance the time, at most until `until()` holds, which is asked each second."""
+        """Advance the time, at most until `until()` holds, which is asked each second.
+
+        Raises `WrongBooks`: the books of all members are compared with the channel each minute.
+        """
         end_us = self.timeline.now_us + round(seconds * 1_000_000)
         while self.timeline.now_us < end_us and not (until and until()):
+            if self.timeline.now_us >= self._audit_us:
+                self._audit_us = self.timeline.now_us + MINUTE_US
+                for member in self.members:
+                    member.check_books()
             self.timeline.advance(min(end_us, self.timeline.now_us + 1_000_000))
+
+    def dropped_us(self) -> int:
+        """Airtime that nodes have charged for frames that never were on air."""
+        return sum(one.frames.links[0].books.dropped_us for one in self.members if one.frames)
 
 
 def what(frame: bytes) -> str:

@@ -12,6 +12,8 @@ from radio.phy import airtime_us
 from radio.timeline import Timeline
 from radio.transceiver import Radio
 
+from field.books import Books
+
 # The largest frame in bytes by spreading factor: the sizes of LoRaWAN in Europe (RP002-1.0.4,
 # table 9: M of data rates 5 to 0, without repeater)
 FRAME_BYTES = {7: 222, 8: 222, 9: 115, 10: 51, 11: 51, 12: 51}
@@ -39,7 +41,7 @@ class RadioLink:
     ) -> None:
         self.mtu = FRAME_BYTES[radio.settings.spreading_factor]
         self.duty_cycle_permille = duty_cycle_permille
-        self.dropped = 0  # frames for which the channel was never free
+        self.books = Books()  # of dropped frames the channel was never free
         self._radio = radio
         self._timeline: Timeline = radio.channel.timeline
         self._tries_max = tries_max
@@ -51,6 +53,7 @@ class RadioLink:
         self._airtimes_us = [airtime_us(radio.settings, length) for length in range(256)]
         self.inbox: list[tuple[bytes, int]] = []
         self._frame: bytes | None = None  # under way
+        self._is_on_air = False
         self._tries = 0
         radio.received = self._take
         radio.listen()
@@ -69,8 +72,17 @@ class RadioLink:
             return False
         self._frame = frame
         self._tries = 0
+        self.books.take(self._timeline.now_us, self.airtime_us(len(frame)))
+        self._is_on_air = False
         self._try()
         return True
+
+    @property
+    def waiting_us(self) -> int:
+        """The airtime of a frame that waits for the channel."""
+        if self._frame is None or self._is_on_air:
+            return 0
+        return self.airtime_us(len(self._frame))
 
     def is_sending(self, now_ms: int) -> bool:
         """Whether a frame is under way: it waits for the channel, or is on air."""
@@ -83,12 +95,14 @@ class RadioLink:
     def _try(self) -> None:
         assert self._frame is not None
         if not self._radio.is_channel_active():
+            self._is_on_air = True
+            self.books.send(self._timeline.now_us, self.airtime_us(len(self._frame)))
             self._sent(self._frame)
             self._radio.send(self._frame, self._end)
             return
         self._tries += 1
         if self._tries >= self._tries_max:
-            self.dropped += 1
+            self.books.drop(self.airtime_us(len(self._frame)))
             self._end()
         else:
             slots = 2 + self._source.randrange(7)

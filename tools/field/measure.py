@@ -254,6 +254,7 @@ class Run:
             "events": field.timeline.events,
             "duty_cycle_permille": field.duty_cycle_permille,
             "hour_airtime_permille_max": round(max(_busiest_hours(field)) / HOUR_US * 1000, 3),
+            "airtime_dropped_s": round(field.dropped_us() / 1e6, 1),
             "radio_ma_mean": round(statistics.mean(charges), 3),
             "battery_days_always_listening": round(
                 lifetime_days(BATTERY_MAH, statistics.mean(charges)), 1

@@ -75,6 +75,13 @@ class Member:
             self.frames.keys.offer(authority.policy, 1, link_key, 0)
         self.wake()
 
+    def check_books(self) -> None:
+        """Raise `WrongBooks` if the airtime budget and the channel differ."""
+        if self.frames is not None:
+            link, budget = self.frames.links[0], self.frames.mesh.outbox.budgets[0]
+            used_us = budget.used_us(self.now_ms)
+            link.books.check(self._timeline.now_us, used_us, link.waiting_us)
+
     @property
     def epoch(self) -> int:
         """The epoch of the policy in force at this node."""

@@ -6,7 +6,8 @@
    over restarts too.
 3. A frame that counts as fresh was sent by a member with the link key, and counts once at a
    receiver. No node uses a frame counter twice.
-4. No honest node leaves the duty cycle between two starts.
+4. No honest node leaves the duty cycle between two starts, and its budget holds what it has sent
+   within the hour, and no more (tools/field/books.py).
 5. Tables and queues stay within limits.py.
 6. A node raises nothing. (node.py)
 7. The link key of an honest node is one that the gateway has made.
@@ -16,7 +17,7 @@
 
 from collections import deque
 
-HOUR_US = 3_600_000_000
+from field.books import HOUR_US, Books, WrongBooks
 
 
 class Violation(BaseException):
@@ -36,6 +37,7 @@ class Checks:
         self.carried_out = {}  # payload of a reading -> when
         self._carried_out_by = {}  # payload of a reading -> the gateway since its start
         self._hours = {}  # member -> frames of the last hour (when, airtime), and their sum
+        self._books = {}  # member -> `Books`
         self._counters = {}  # node -> counters used
         self._fresh = {}  # member -> frames that it took for fresh
         self.frames = set()  # all that members have sent, liars too
@@ -86,6 +88,7 @@ class Checks:
     def watch(self, member):
         """Watch what a node that has just started takes for fresh, and which counters it uses."""
         self._hours[member] = deque(), [0]
+        self._books[member] = Books()
 
         def defect(error, source, frame):
             text = f"{member.name} raised {type(error).__name__} at {source}: {error}"
@@ -125,6 +128,8 @@ class Checks:
         if member.who not in self._world.plan.liars:
             self._honest.add(frame)
         now_us = self._world.timeline.now_us
+        self._books[member].take(now_us, airtime_us)
+        self._books[member].send(now_us, airtime_us)
         frames, total = self._hours[member]
         frames.append((now_us, airtime_us))
         total[0] += airtime_us
@@ -153,6 +158,11 @@ class Checks:
         elif key is not None and key not in self._link_keys:
             raise Violation(f"{member.name} took a link key that the gateway has not made")
         self._check_tables(member)
+        used_us = member.frames.mesh.outbox.budgets[0].used_us(member.now_ms)
+        try:
+            self._books[member].check(self._world.timeline.now_us, used_us)
+        except WrongBooks as error:
+            raise Violation(f"the books of {member.name}: {error}") from error
 
     def _check_tables(self, member):
         limits = self._world.code.limits

@@ -37,6 +37,20 @@ MUTATIONS = {
         8,
         "a link key that the gateway has not made",
     ),
+    "charges_twice": (
+        "mesh/outbox.py",
+        "self.budgets[link].charge(now_ms, self._airtime_us[link], route_class, source)",
+        "self.budgets[link].charge(now_ms, 2 * self._airtime_us[link], route_class, source)",
+        1,
+        "the books of",
+    ),
+    "charges_no_mic": (
+        "mesh/outbox.py",
+        "self._airtime_us[link] = airtime_us = self._links[link].airtime_us(len(data))",
+        "self._airtime_us[link] = airtime_us = self._links[link].airtime_us(len(data) - 4)",
+        1,
+        "the books of",
+    ),
     "no_duty_cycle": (
         "mesh/budget.py",
         "if self.wait_ms(now_ms, airtime_us) != 0:",
