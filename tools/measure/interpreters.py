@@ -142,8 +142,8 @@ Process = subprocess.Popen[str]
 def running_device(tree: Path, heap: int, rom: bytes = b"") -> Iterator[tuple[Node, str, Process]]:
     """A device with a heap of `heap` bytes: (gateway of its scope, its address, its process).
 
-    rom: the ROMFS image to load the core from, in place of `tree`. Its bytes are added to the heap,
-    since the unix port can mount an image only there.
+    rom: the ROMFS image to load the core from, in place of `tree`. What it takes is added to the
+    heap, since the unix port can mount an image only there.
     """
     micropython = build_mpy.find_micropython()
     assert micropython is not None
@@ -159,7 +159,7 @@ def running_device(tree: Path, heap: int, rom: bytes = b"") -> Iterator[tuple[No
             (folder / "rom").write_bytes(rom)
             words.append(f"{name}/rom")
         device = subprocess.Popen(
-            [micropython, "-X", f"heapsize={heap + len(rom)}", *words],
+            [micropython, "-X", f"heapsize={heap + romfs.heap_bytes(rom)}", *words],
             env={**os.environ, "MICROPYPATH": f"{tree}:.frozen"},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -6,6 +6,10 @@ is imported from a mounted image is executed in place.
 
 from pathlib import Path
 
+# The 64-bit unix port's heap: bytes of a block, and bits of a block and its marks in two tables
+# (MicroPython's py/gc.c)
+_BLOCK = 32
+_BITS, _BITS_WITH_MARKS = 8 * _BLOCK, 8 * _BLOCK + 3
 _HEADER = b"\xd2\xcd\x31"
 _VERBATIM, _FOLDER, _FILE = 2, 4, 5
 
@@ -16,6 +20,16 @@ def image(folder: Path) -> bytes:
     length = _number(len(content))
     # an even length of the header aligns what follows
     return _HEADER + (b"" if len(length) % 2 else b"\x80") + length + content
+
+
+def heap_bytes(image: bytes) -> int:
+    """What an image in the heap of the 64-bit unix port takes of it, which a chip has in flash.
+
+    That is its bytes and a zero in whole blocks, the block of its object, and the marks of them all
+    in the tables of the garbage collector.
+    """
+    blocks = (len(image) + _BLOCK) // _BLOCK + 1
+    return -(-blocks * _BLOCK * _BITS_WITH_MARKS // _BITS)
 
 
 def _content(folder: Path) -> bytes:
