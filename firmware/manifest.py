@@ -27,6 +27,7 @@ package(  # noqa: F821
         "crypto/hashes.py",
         "crypto/p256.py",
         "crypto/p256_verify.py",
+        "crypto/sha2.py",
         "errors.py",
         "framelinks.py",
         "limits.py",

@@ -24,11 +24,68 @@ backend = None
 _pool = b""
 
 
+# The last public key of Ed25519, and its comb: None for a bad key
+_last = [(None, None)]
+
+
+# The code for keys and signatures is loaded for each use: a node that has joined seldom needs it
+
+
+def _forget():
+    compat.unload("crypto.p256_verify")
+    compat.unload("crypto.p256")
+    compat.unload("crypto.ed25519")
+    compat.unload("crypto.sha2")
+
+
+def _sha512(data):
+    from .sha2 import sha512
+
+    _forget()
+    return compat.compute(sha512, data)
+
+
+def _ed25519_verify(public, message, signature):
+    # the code of SHA-512 is gone before the other is loaded
+    digest = _sha512(signature[:32] + public + message)
+    from .ed25519 import ed25519_verify
+
+    _forget()
+    return ed25519_verify(public, digest, signature, _last)
+
+
+def _p256_public(private):
+    from .p256 import p256_public
+
+    _forget()
+    return p256_public(private)
+
+
+def _p256_y(x, y_is_odd):
+    from .p256 import p256_y
+
+    _forget()
+    return p256_y(x, y_is_odd)
+
+
+def _p256_ecdh(private, x):
+    from .p256 import p256_ecdh
+
+    _forget()
+    return p256_ecdh(private, x)
+
+
+def _es256_sign(private, message):
+    from .p256 import es256_sign
+
+    _forget()
+    return es256_sign(private, message)
+
+
 def _es256_verify(x, y_is_odd, message, signature):
-    # loaded for each check: a device seldom makes one
     from .p256_verify import es256_verify
 
-    compat.unload("crypto.p256_verify")
+    _forget()
     return es256_verify(x, y_is_odd, message, signature)
 
 
@@ -36,10 +93,18 @@ def use(name):
     """Take all primitives from the backend `name` from now on."""
     global backend
     if name == "pure":
-        from . import aead, ed25519, hashes, p256
+        from . import aead, hashes
 
-        modules = (hashes, ed25519, p256, aead)
-        globals()["es256_verify"] = _es256_verify
+        modules = (hashes, aead)
+        globals().update(
+            sha512=_sha512,
+            ed25519_verify=_ed25519_verify,
+            p256_public=_p256_public,
+            p256_y=_p256_y,
+            p256_ecdh=_p256_ecdh,
+            es256_sign=_es256_sign,
+            es256_verify=_es256_verify,
+        )
     elif name == "pycryptodome" and compat.HAVE_PYCRYPTODOME:
         from . import pycryptodome
 

@@ -32,14 +32,36 @@ def test_use_switches_the_functions():
     assert (crypto.ed25519_verify is pure) == (before == "pure")
 
 
-def test_a_check_of_es256_leaves_no_code_behind():
-    before = set(sys.modules)
+def test_keys_and_signatures_leave_no_code_behind():
+    left = crypto.backend == "pure" and compat.MICROPYTHON
     private = b"\1" * 32
     x, odd = crypto.p256_public(private)
+    assert crypto.p256_ecdh(private, x) == crypto.p256_ecdh(private, x)
+    assert int.from_bytes(crypto.p256_y(x, odd), "big") & 1 == odd
     signature = crypto.es256_sign(private, b"m")
     assert crypto.es256_verify(x, odd, b"m", signature)
     assert not crypto.es256_verify(x, odd, b"n", signature)
-    assert not compat.MICROPYTHON or set(sys.modules) == before
+    assert not crypto.ed25519_verify(x, b"m", signature)
+    assert len(crypto.sha512(b"m")) == 64
+    for name in ("p256", "p256_verify", "ed25519", "sha2"):
+        assert not (left and "writ.crypto." + name in sys.modules), name
+
+
+def test_the_comb_of_the_last_key_outlives_the_code():
+    before = crypto.backend
+    crypto.use("pure")
+    public = b"\x58" + b"\x66" * 31
+    crypto.ed25519_verify(public, b"", public + bytes(32))
+    last = crypto._last[0]
+    # the base point as a key: its comb is the one in the source
+    from writ.crypto import ed25519
+
+    assert last == (public, ed25519._BASE)
+    crypto.ed25519_verify(public, b"m", public + bytes(32))
+    assert crypto._last[0] is last
+    crypto.ed25519_verify(b"\x01" * 32, b"m", public + bytes(32))
+    assert crypto._last[0] is not last
+    crypto.use(before)
 
 
 def test_an_unknown_backend_changes_nothing():
