@@ -190,12 +190,17 @@ class Partial:
         return bytes((self.number,)) + self.missing.to_bytes(4, "little").rstrip(b"\0")
 
 
+def _idlest(table):
+    return min(table, key=lambda source: table[source].expires_ms)
+
+
 class Reassembly:
     """The messages that arrive: one under way of each source, `size` at most.
 
     timeout_ms: from the last new tile of a message until it is forgotten, and as long for a
     complete one; longer than a sender goes on. While the table is full, a source without a place
-    in it gets `TableFull`: no source evicts the message of another.
+    in it evicts the message that had no new tile for the longest time, if that is a tenth of
+    timeout_ms or more; else it gets `TableFull`.
     """
 
     def __init__(self, timeout_ms, size=REASSEMBLIES_MAX):
@@ -225,15 +230,21 @@ class Reassembly:
         complete = self._complete.get(source)
         if complete and complete.number == number and complete.count == count:
             return None, complete.acknowledgement()
-        message = self._messages.get(source)
-        if message is None and len(self._messages) >= self._size:
-            raise TableFull()
+        messages = self._messages
+        message = messages.get(source)
+        idle = source
+        if message is None and len(messages) >= self._size:
+            idle = _idlest(messages)
+            # half messages of a liar would hold all places for the whole time
+            if messages[idle].expires_ms - now_ms > self._timeout_ms * 9 // 10:
+                raise TableFull()
         if message is None or message.number != number:
             message = Partial(number, count)
         elif message.count != count:
             raise BadMessage()
         is_new = message.put(index, payload[2:])
-        self._messages[source] = message
+        messages.pop(idle, None)
+        messages[source] = message
         if is_new:
             message.acks = FRAGMENT_TRIES_MAX
             message.expires_ms = now_ms + self._timeout_ms
@@ -241,7 +252,7 @@ class Reassembly:
                 return None, None
             if not message.missing:
                 whole = message.take()
-                del self._messages[source]
+                del messages[source]
                 self._remember(source, message)
                 return whole, bytes((number,))
         return None, message.acknowledgement()
@@ -249,7 +260,7 @@ class Reassembly:
     def _remember(self, source, message):
         table = self._complete
         if source not in table and len(table) >= self._size:
-            del table[min(table, key=lambda other: table[other].expires_ms)]
+            del table[_idlest(table)]
         table[source] = message
 
     def expire(self, now_ms):

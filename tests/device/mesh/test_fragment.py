@@ -232,10 +232,32 @@ def test_a_place_is_free_after_the_timeout():
     # a new tile begins the time anew, a repeated one does not
     reassembly.receive(1, frames[1], 100)
     reassembly.receive(1, frames[1], TIMEOUT_MS)
-    raises(TableFull, reassembly.receive, 2, frames[0], TIMEOUT_MS + 99)
-    assert reassembly.receive(2, frames[0], TIMEOUT_MS + 100) == (None, None)
-    reassembly.expire(2 * TIMEOUT_MS + 100)
+    reassembly.expire(TIMEOUT_MS + 99)
+    assert len(reassembly) == 1
+    reassembly.expire(TIMEOUT_MS + 100)
     assert len(reassembly) == 0
+
+
+def test_a_newcomer_evicts_the_message_that_was_idle_for_the_longest_time():
+    # a sender that never goes on would keep its place for the whole time
+    reassembly = table(2)
+    frames = tiles(1, body(9), 3)
+    idle_ms = TIMEOUT_MS // 10
+    reassembly.receive(1, frames[0], 0)
+    reassembly.receive(2, frames[0], 1)
+    # a new tile keeps the place, a repeated one does not
+    reassembly.receive(1, frames[1], 2)
+    reassembly.receive(2, frames[0], idle_ms)
+    raises(TableFull, reassembly.receive, 3, frames[0], idle_ms)
+    # a malformed tile evicts nothing
+    too_long = frames[0] + b"x" * MESH_MESSAGE_BYTES_MAX
+    raises(BadMessage, reassembly.receive, 3, too_long, idle_ms + 1)
+    assert len(reassembly) == 2
+    assert reassembly.receive(3, frames[0], idle_ms + 1) == (None, None)
+    assert len(reassembly) == 2
+    assert reassembly.receive(1, frames[2], idle_ms + 1) == (body(9), b"\x01")
+    # a sender whose message was evicted begins again
+    assert reassembly.receive(2, frames[2], idle_ms + 1) == (None, b"\x01\x03")
 
 
 def test_a_message_is_delivered_once_and_acknowledged_a_few_times_more():

@@ -4,9 +4,15 @@ import signer
 from mesh_rig import KEY, RELAY, ROUTES, SENSOR, Air, Link, air_policy, chain
 
 from writ.authority import capsule
-from writ.limits import MESH_MESSAGE_BYTES_MAX, NEIGHBOURS_MAX, TRANSFERS_MESH_MAX
+from writ.limits import (
+    JOIN_REASSEMBLIES_MAX,
+    MESH_MESSAGE_BYTES_MAX,
+    NEIGHBOURS_MAX,
+    REASSEMBLIES_MAX,
+    TRANSFERS_MESH_MAX,
+)
 from writ.mesh.compress import compress
-from writ.mesh.frame import ACK, BROADCAST, CONTROL, DATA, JOIN_CLASS, Frame, decode
+from writ.mesh.frame import ACK, BROADCAST, CONTROL, DATA, FRAGMENT, JOIN_CLASS, Frame, decode
 from writ.mesh.routing import HELLO
 
 PLAIN = b"\x40\x01\x00\x01\xb4writ"
@@ -85,6 +91,21 @@ def test_answers_to_strangers_leave_room_in_the_queue():
     relay.send(gateway, PLAIN)
     assert relay.rejected["TableFull"] == full
     assert [one for one in relay.mesh.outbox.transfers if not one.is_join]
+
+
+# the first of 32 tiles of a message that never goes on
+HALF = (1 << 10 | 31).to_bytes(2, "big") + b"x" * 8
+
+
+def test_half_messages_of_strangers_do_not_keep_others_from_joining():
+    air, _, relay, _ = quiet_chain()
+    for handle in range(100, 100 + JOIN_REASSEMBLIES_MAX):
+        inject(air, relay, join_frame(FRAGMENT, handle, 2, HALF), None)
+    inject(air, relay, join_frame(FRAGMENT, 500, 2, HALF), None)
+    assert relay.rejected["TableFull"] == 1
+    air.run(seconds=30)
+    inject(air, relay, join_frame(FRAGMENT, 500, 2, HALF), None)
+    assert relay.rejected["TableFull"] == 1
 
 
 def test_strangers_that_ask_for_hello_pay_with_their_own_airtime():
@@ -171,6 +192,21 @@ def test_a_message_that_a_relay_makes_too_long_is_refused():
     frame = Frame(0, DATA, 3, 2, next_counter(relay, 3), message, 1, 1, 4, 3)
     assert inject(air, relay, frame) == []
     assert relay.rejected["TooLarge"] == 1
+
+
+def test_made_up_neighbours_do_not_hold_all_places_for_fragments():
+    air, _, relay, _ = quiet_chain()
+    for address in range(1000, 1000 + REASSEMBLIES_MAX):
+        # the ANSWER that the liar would hear has this nonce
+        nonce = relay.mesh.neighbours.nonce(0, address, air.now_ms)
+        inject(air, relay, Frame(0, CONTROL, address, 2, 1, b"\2\0\0" + nonce, 1))
+        inject(air, relay, Frame(0, FRAGMENT, address, 2, 2, HALF, 1))
+        drain(air, relay)
+    inject(air, relay, Frame(0, FRAGMENT, 3, 2, next_counter(relay, 3), HALF, 1))
+    assert relay.rejected["TableFull"] == 1
+    air.run(seconds=20)
+    inject(air, relay, Frame(0, FRAGMENT, 3, 2, next_counter(relay, 3), HALF, 1))
+    assert relay.rejected["TableFull"] == 1
 
 
 def test_the_largest_counter_is_no_trap():
