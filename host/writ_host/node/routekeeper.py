@@ -83,7 +83,7 @@ class RouteKeeper:
     def _content(self, now_ms: int) -> waysfile.Kept:
         reports = []
         for member, payload, time_ms in self._routes.reports():
-            age_s = max(0, now_ms - time_ms) // 1000
+            age_s = min(max(0, now_ms - time_ms) // 1000, waysfile.AGE_S_MAX)
             sleep_s = self._node.sleepers.get(member.address, 0)
             reports.append(waysfile.KeptReport(bytes(member.raw), payload, age_s, sleep_s))
         return waysfile.Kept(self._routes.neighbours(), reports)

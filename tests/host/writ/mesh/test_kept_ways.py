@@ -154,6 +154,19 @@ def test_the_age_of_a_report_goes_on(tmp_path: Path) -> None:
     assert field.ways._reports == {}
 
 
+def test_a_report_of_long_ago_is_written_as_one_that_can_be_read(tmp_path: Path) -> None:
+    # a gateway whose membership has ended forgets none
+    field = Line(tmp_path)
+    field.settle()
+    for report in field.ways._reports.values():
+        report.time_ms -= 10 * 86_400_000
+    field.ways.changes += 1
+    field.keeper.save()
+    assert waysfile.read(tmp_path) is not None
+    field.start()
+    assert field.keeper.problem == "" and field.ways._reports == {}
+
+
 def test_a_former_neighbour_that_is_gone_is_no_first_hop_any_more(tmp_path: Path) -> None:
     field = Line(tmp_path)
     field.settle()
