@@ -75,6 +75,22 @@ def ready(registers=WANTED, **other):
     return link, module, time
 
 
+def silent():
+    """(link, module, time) of a module as from the factory that does not answer."""
+    module = Module(FACTORY)
+    module.is_silent = True
+    link = E22(entry(), module, module)
+    return link, module, Time(link)
+
+
+def without_pins():
+    """(link, module, time) of a module whose pins are wired."""
+    module = Module(FACTORY)
+    module.mode = (0, 0)
+    link = E22(entry(baud=115200), module)
+    return link, module, Time(link)
+
+
 def test_the_registers_are_written_where_they_differ():
     for registers, writes in ((WANTED, 0), (FACTORY, 1), (b"\x12\x34\0\x65\xc3\x05\xc3", 1)):
         link, module, _ = ready(registers)
@@ -110,10 +126,7 @@ def test_what_the_module_cannot_do_is_refused():
 
 
 def test_without_pins_nothing_is_written_but_frames():
-    module = Module(FACTORY)
-    module.mode = (0, 0)
-    link = E22(entry(baud=115200), module)
-    time = Time(link)
+    link, module, time = without_pins()
     time.run(2000)
     assert module.on_air == b"" and link.error is None
     assert link.send(FRAME, time.now_ms) and module.on_air == pack(FRAME)
@@ -160,10 +173,7 @@ def test_a_busy_module_takes_no_frame():
 
 
 def test_a_silent_module_is_asked_less_and_less_often():
-    module = Module(FACTORY)
-    module.is_silent = True
-    link = E22(entry(), module, module)
-    time = Time(link)
+    link, module, time = silent()
     time.run(300000)
     assert 10 <= link.counters["NoAnswer"] <= 15 and link.error
     assert not link.send(FRAME, time.now_ms)
@@ -231,10 +241,7 @@ def test_a_module_sleeps_by_its_pins():
 
 
 def test_a_module_without_pins_goes_on():
-    module = Module(FACTORY)
-    module.mode = (0, 0)
-    link = E22(entry(baud=115200), module)
-    time = Time(link)
+    link, module, time = without_pins()
     time.run(10)
     assert link.sleep(time.now_ms) and link.error is None
     module.incoming = pack(b"x")
@@ -242,10 +249,7 @@ def test_a_module_without_pins_goes_on():
 
 
 def test_a_late_answer_and_a_missing_one_begin_again():
-    module = Module(FACTORY)
-    module.is_silent = True
-    link = E22(entry(), module, module)
-    time = Time(link)
+    link, module, time = silent()
     time.run(1500)
     assert link.counters == {"NoAnswer": 1} and module.writes == 0
     # in the pause
@@ -256,10 +260,7 @@ def test_a_late_answer_and_a_missing_one_begin_again():
 
 
 def test_a_garbled_answer_is_none():
-    module = Module(FACTORY)
-    module.is_silent = True
-    link = E22(entry(), module, module)
-    time = Time(link)
+    link, module, time = silent()
     time.run(200)
     module.incoming = b"\xc1\0\x52" + FACTORY
     module.is_silent = False
