@@ -117,7 +117,6 @@ class E22(SerialLink):
         self._pins = pins
         self._byte_us = 10000000 // config["baud"]
         self._state = _CLOSED
-        self._opened = None  # how often the port was opened again; None while it is closed
         self._due_ms = None  # when the state ends; None: never
         self._pause_ms = _PAUSE_MS
         self._answer = b""
@@ -140,7 +139,7 @@ class E22(SerialLink):
         else:
             self._answer = (self._answer + self._port.read(now_ms))[-_ANSWER_BYTES:]
             self._take_answer(now_ms)
-        self._look_at_port(now_ms)
+        self._follow_port(now_ms)
         if self._due_ms is not None and now_ms >= self._due_ms:
             self._go_on(now_ms)
         return frame
@@ -201,19 +200,17 @@ class E22(SerialLink):
         self._due_ms = due_ms
         self._answer = b""
 
-    def _look_at_port(self, now_ms):
-        opened = None
-        if self._port.handle is not None:
-            opened = self.counters.get("Reopened", 0)
-        if opened != self._opened:
-            self._opened = opened
-            self._pause_ms = _PAUSE_MS
-            if opened is None:
-                self._enter(_CLOSED, None)
-            elif self._pins is None:
-                self._enter(_READY, None)
-            else:
-                self._begin(now_ms)
+    def _follow_port(self, now_ms):
+        change = self._port.take_change()
+        if change is None:
+            return
+        self._pause_ms = _PAUSE_MS
+        if not change:
+            self._enter(_CLOSED, None)
+        elif self._pins is None:
+            self._enter(_READY, None)
+        else:
+            self._begin(now_ms)
 
     def _begin(self, now_ms):
         self._pins.set_mode(0, 1)

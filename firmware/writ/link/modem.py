@@ -69,7 +69,6 @@ class AtModem:
         self.counters = self._port.counters
         self._lines = Splitter(b"\n", MODEM_LINE_BYTES_MAX, lambda: self._count("BadLine"))
         self._state = _CLOSED
-        self._opened = None  # how often the port was opened again; None while it is closed
         self._commands = []  # the first one is under way
         self._due_ms = None  # when the state ends unless something comes first; None: never
         self._pause_ms = _PAUSE_MS
@@ -134,7 +133,7 @@ class AtModem:
             if not self._lines.has_rest():
                 data = self._port.read(now_ms)
                 self._lines.feed(data)
-                self._look_at_port(now_ms)
+                self._follow_port(now_ms)
                 if not data:
                     break
             frame = self._next_frame(now_ms)
@@ -205,18 +204,16 @@ class AtModem:
             self._frame = None
             self._count("FrameLost")
 
-    def _look_at_port(self, now_ms):
-        opened = None
-        if self._port.handle is not None:
-            opened = self.counters.get("Reopened", 0)
-        if opened != self._opened:
-            self._opened = opened
-            self._lines.drop()
-            self._pause_ms = _PAUSE_MS
-            if opened is None:
-                self._enter(_CLOSED, None)
-            else:
-                self._set_up(now_ms)
+    def _follow_port(self, now_ms):
+        change = self._port.take_change()
+        if change is None:
+            return
+        self._lines.drop()
+        self._pause_ms = _PAUSE_MS
+        if change:
+            self._set_up(now_ms)
+        else:
+            self._enter(_CLOSED, None)
 
     def _set_up(self, now_ms):
         self._commands = self.set_up()

@@ -58,6 +58,7 @@ class Port:
         self.error = None  # the text of the last failure
         self.counters = {}  # "Reopened"
         self._line = None
+        self._change = None  # True: it was opened, False: closed; None: `take_change` has told it
         self._buffer = bytearray(SERIAL_CHUNK_BYTES)
         self._out = b""  # a memoryview of what the line had no room for
         self._now_ms = 0
@@ -93,6 +94,11 @@ class Port:
         self._out = memoryview(data)
         return self._flush()
 
+    def take_change(self):
+        """True if the port was opened since the last call, False if it was closed, else None."""
+        change, self._change = self._change, None
+        return change
+
     def next_ms(self, now_ms):
         """In how many ms `read` should be called though `handle` is not readable; None: never."""
         if self._line is None:
@@ -116,6 +122,7 @@ class Port:
         if self._opened_ms is not None:
             self.counters["Reopened"] = self.counters.get("Reopened", 0) + 1
         self._opened_ms = self._now_ms
+        self._change = True
         self.handle = self._line.handle
         self.error = None
 
@@ -142,6 +149,7 @@ class Port:
                 self._retry_ms = _RETRY_MS
         self._line = self.handle = None
         self._out = b""
+        self._change = False
         self.error = str(error)
         self._due_ms = self._now_ms + self._retry_ms
         self._retry_ms = min(2 * self._retry_ms, _RETRY_LONGEST_MS)

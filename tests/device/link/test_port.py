@@ -125,6 +125,24 @@ def test_a_port_that_is_plugged_in_again_is_used_again():
         assert port.handle is second.handle
 
 
+def test_a_change_of_the_port_is_told_once():
+    line = Line()
+    with Socket(line) as socket:
+        port = Port(CONFIG)
+        assert port.take_change() is None
+        port.read(0)
+        assert port.take_change() is True and port.take_change() is None
+        # lost, and opened again before anything asks
+        line.is_gone = True
+        port.read(1000)
+        line.is_gone = False
+        socket.run(port, 5000)
+        assert port.handle and port.take_change() is True and port.take_change() is None
+        line.is_gone = True
+        port.read(9000)
+        assert port.take_change() is False and port.take_change() is None
+
+
 def test_a_port_that_fails_at_once_each_time_is_opened_less_and_less_often():
     class Bad(Line):
         """Gone as soon as it is open."""

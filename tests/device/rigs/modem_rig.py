@@ -38,6 +38,7 @@ class ScriptedPort:
         self.is_closed = False
         self.incoming = b""
         self.chunk_bytes = 256
+        self._change = None
 
     def read(self, now_ms):
         """The next chunk; opens the port if it is plugged in."""
@@ -45,6 +46,7 @@ class ScriptedPort:
             if self.error:
                 self.counters["Reopened"] = self.counters.get("Reopened", 0) + 1
             self.handle, self.error = self, None
+            self._change = True
         chunk = self.incoming[: self.chunk_bytes]
         self.incoming = self.incoming[len(chunk) :]
         return chunk
@@ -64,6 +66,11 @@ class ScriptedPort:
             self.incoming += self.answer(line)
         return True
 
+    def take_change(self):
+        """As `Port.take_change`."""
+        change, self._change = self._change, None
+        return change
+
     def next_ms(self, now_ms):
         """1,000 while it is closed, 0 while there is more to read, as a handle is readable."""
         if self.handle is None:
@@ -72,7 +79,7 @@ class ScriptedPort:
 
     def unplug(self):
         """Take the modem away: what is in the line is lost."""
-        self.is_plugged = False
+        self.is_plugged = self._change = False
         self.handle, self.error = None, "gone"
         self.incoming = self.sent = b""
 

@@ -25,6 +25,7 @@ class EmulatedPort:
         self.error = None
         self.modem: Modem | None = None
         self.said: list[bytes] = []
+        self._change: bool | None = True
 
     @property
     def handle(self) -> object:
@@ -50,6 +51,11 @@ class EmulatedPort:
     def next_ms(self, now_ms: int) -> int | None:
         """0 while the modem has said more."""
         return 0 if self.said else None
+
+    def take_change(self) -> bool | None:
+        """True once."""
+        change, self._change = self._change, None
+        return change
 
     def close(self) -> None:
         """Nothing."""
