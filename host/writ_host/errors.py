@@ -128,6 +128,12 @@ class NotReachable(HostError):
     advice = "Check that the node runs, its address, and the network between."
 
 
+class Asleep(NotReachable):
+    """There was no answer, and the gateway of the node knows that it sleeps."""
+
+    advice = "Call it when it is awake, or wait for its next window with --timeout."
+
+
 class NoNode(HostError):
     """A folder that belongs to no node, or whose node cannot do this yet."""
 

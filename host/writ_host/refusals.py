@@ -78,12 +78,12 @@ def parse_reason(payload: bytes) -> type[Rejection] | None:
 
 
 def parse_rejection(payload: bytes) -> Rejection | None:
-    """The rejection in a refusal, with what it says about the time; None if unknown."""
+    """The rejection in a refusal, with what it says about time or sleep; None if unknown."""
     kind = parse_reason(payload)
     if kind is None:
         return None
     words = payload.decode("utf-8", "replace").partition(kind.__name__)[2].strip()
-    return kind(words) if kind is errors.Expired and words else kind()
+    return kind(words) if kind in (errors.Expired, errors.TimedOut) and words else kind()
 
 
 def _edhoc_reason(payload: bytes) -> type[Rejection] | None:

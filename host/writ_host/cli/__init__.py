@@ -26,7 +26,7 @@ _SECTIONS = {
         "act": ("act:act", "Have a node carry out a command that operators must approve."),
         "observe": ("call:observe", "Observe a resource of a node, and print each new value."),
         "ping": ("health:ping", "Measure how fast a node answers, and show its policy epoch."),
-        "status": ("health:status", "Show the status of a node, or of this one."),
+        "status": ("health:status", "Show the status of a node, or of all members."),
     },
     "Help": {
         "demo": (

@@ -1,4 +1,4 @@
-"""`writ ping NODE` and `writ status [NODE]`: a node's reachability and status."""
+"""`writ ping NODE` and `writ status [NODE]`: reachability and status of one node or all."""
 
 import time
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from .. import humanize
 from ..errors import Malformed, NotReachable
@@ -14,10 +15,11 @@ from ..node import status as nodestatus
 from ..node.client import GET, NodeClient, Reply
 from ..scope.folder import ScopeFolder
 from ..target import Target, parse
+from . import memberstatus
 from .call import open_client
 from .complete import node_names
 from .options import node_option, scope_option, timeout_option
-from .output import Output, command
+from .output import Output, command, plain
 
 _target = click.argument("target", metavar="NODE", shell_complete=node_names)
 
@@ -99,13 +101,35 @@ def _print_answer(out: Output, client: NodeClient, reply: Reply) -> None:
 @node_option
 @scope_option
 @timeout_option
-def status(out: Output, target: str | None, node: Path, scope: Path, timeout_s: float) -> None:
-    """Show the status of NODE; without NODE, the state in this node's folder."""
+@click.option("--offline", is_flag=True, help="Without NODE: ask no member.")
+@click.option(
+    "--mesh/--no-mesh",
+    "asks_mesh",
+    default=True,
+    help="Without NODE: whether members behind a mesh are asked, which costs airtime.",
+)
+def status(
+    out: Output,
+    target: str | None,
+    node: Path,
+    scope: Path,
+    timeout_s: float,
+    offline: bool,
+    asks_mesh: bool,
+) -> None:
+    """Show the status of NODE; without NODE, that of this node's folder and of all members.
+
+    Members are those of the scope's folder, of the address books, and those that have answered
+    before. They are asked at the same time, and each has the time of --timeout.
+    """
     if target is None:
-        facts = nodestatus.read_folder_status(node)
-        out.fields(nodestatus.describe_folder(facts))
-        out.json(facts)
+        source = click.get_current_context().get_parameter_source("timeout_s")
+        is_default = source in (None, ParameterSource.DEFAULT)
+        asking = memberstatus.Asking(timeout_s, not is_default, offline, asks_mesh)
+        _show_all(out, node, scope, asking)
         return
+    if offline or not asks_mesh:
+        raise click.UsageError("--offline and --no-mesh go without NODE")
     goal = parse(target, with_path=False)
     target_path = Target(goal.name, goal.address, "writ/status")
     with open_client(node, scope, out) as client:
@@ -125,6 +149,20 @@ def status(out: Output, target: str | None, node: Path, scope: Path, timeout_s: 
         _show_mesh(out, mesh, names)
         document["mesh"] = meshstatus.document(mesh, names)
     out.json({**document, "address": reply.address, "ms": round(reply.took_ms, 1)})
+
+
+def _show_all(out: Output, node: Path, scope: Path, asking: memberstatus.Asking) -> None:
+    own = nodestatus.read_folder_status(node)
+    out.fields(nodestatus.describe_folder(own))
+    members = memberstatus.Members(node, scope, own)
+    members.ask(out, asking)
+    documents = members.documents()
+    if len(documents) > 1:
+        out.table(memberstatus.COLUMNS, memberstatus.rows(documents), "members")
+        out.line(memberstatus.summary(documents))
+        if members.view:
+            members.view.say(out)
+    out.json({**plain(own), "members": documents})
 
 
 def _short_addresses(scope: Path) -> dict[int, str]:

@@ -21,6 +21,10 @@ PATH = "writ/mesh"
 # How long a call takes at the most: the proxy gives up before (proxy.TIMEOUT_MS). The message in
 # the tunnel is never repeated, since the requests on both legs are.
 WAIT_S = 40.0
+# The longest wait for a node that sleeps: the request to the gateway lives 247 s (RFC 7252, 4.8.2).
+WAIT_S_MAX = 240.0
+# The gateway's answer is here so much before the end of the wait.
+_BEFORE_S = 2.0
 TIMEOUT_MS = 300_000
 _VIA = " via "
 _MESH = "mesh:"
@@ -60,30 +64,38 @@ def check_address(text: str) -> str:
 class Patience:
     """How long a call waits: longer for a node behind a mesh, once its address is known.
 
-    announce: called with a text about the wait; is_fixed: whether the operator has said how long.
+    node: the `HostNode` that calls; announce: called with a text about the wait; is_fixed: whether
+    the operator has said how long.
     """
 
-    def __init__(self, sessions: Any) -> None:
-        self._sessions = sessions
+    def __init__(self, node: Any) -> None:
+        self._node = node
         self.announce: Callable[[str], None] = lambda text: None
         self.is_fixed = False
 
     def extend(self, name: str | None, address: str, deadline: float) -> float:
         """The deadline (monotonic time) of a call to the member `name` at this address."""
-        if not is_behind(address) or self.is_fixed:
+        if not is_behind(address):
             return deadline
-        gateway = gateway_of(address)
-        session = self._sessions.by_address(gateway)
-        where = session.peer.name if session else gateway
-        self.announce(f"{name or address} is behind {where}: up to {WAIT_S:g} s")
-        return max(deadline, time.monotonic() + WAIT_S)
+        if not self.is_fixed:
+            gateway = gateway_of(address)
+            session = self._node.sessions.by_address(gateway)
+            where = session.peer.name if session else gateway
+            self.announce(f"{name or address} is behind {where}: up to {WAIT_S:g} s")
+            deadline = max(deadline, time.monotonic() + WAIT_S)
+        self._node.tunnels.deadline = deadline
+        return deadline
 
 
 class Behind:
-    """The tunnels of one node to nodes behind meshes. node: a `writ.node.node.Node`."""
+    """The tunnels of one node to nodes behind meshes. node: a `writ.node.node.Node`.
+
+    deadline: until when the caller waits (monotonic time), None for as long as the gateway does.
+    """
 
     def __init__(self, node: Any) -> None:
         self._node = node
+        self.deadline: float | None = None
 
     def wrap(self, address: str, datagram: bytes) -> Datagrams:
         """What to send instead of a datagram for a node behind a mesh."""
@@ -97,10 +109,17 @@ class Behind:
             PATH,
             datagram,
             address=gateway,
-            query=[f"to={place.removeprefix(_MESH)}"],
+            query=[f"to={place.removeprefix(_MESH)}", *self._patience()],
             on_answer=partial(self._answered, address, message),
         )
         return out
+
+    def _patience(self) -> list[str]:
+        """The query that asks a gateway to wait longer for a node that sleeps."""
+        if self.deadline is None:
+            return []
+        wait_s = min(WAIT_S_MAX, self.deadline - time.monotonic()) - _BEFORE_S
+        return [f"wait={int(wait_s)}"] if wait_s > WAIT_S else []
 
     def _answered(self, address: str, request: coap.Message, answer: Answer) -> None:
         if answer.code == coap.CHANGED:

@@ -15,10 +15,12 @@ from writ.errors import (
     UsageError,
 )
 
-from ..errors import HostError, NotReachable, RefusedByNode, UnknownNode
+from ..errors import Asleep, HostError, NotReachable, RefusedByNode, UnknownNode
+from ..humanize import duration
 from ..refusals import advice_for, peer_rejection, rejection_text
 from ..target import Target
-from .behind import PassedOn
+from . import asleep
+from .behind import WAIT_S, WAIT_S_MAX, PassedOn
 
 # A node refuses a membership for these. After a clean-up or a succession one side may be behind.
 OF_CAPSULES = (BadSignature, Expired, KnownBad, NotMember)
@@ -90,13 +92,29 @@ def _not_passed(error: PassedOn, found: Rejection | None, name: str | None) -> E
         advice = "See its log. Only writ node run and writ bridge run pass requests on."
         return HostError(f"the gateway {error.via} does not pass requests {to}", advice)
     if isinstance(found, TimedOut):
+        message = f"no answer from {name or 'the node'} behind the gateway {error.via}"
+        if sleep := asleep.parse(str(found)):
+            return Asleep(f"{message}: it {sleep.describe()}", _wait_for(sleep))
         return NotReachable(
-            f"no answer from {name or 'the node'} behind the gateway {error.via}",
-            "It may be asleep: try again after its next report. Else examine the relays between:"
-            " writ status of each.",
+            message,
+            "The gateway has not heard from it that it sleeps. If it does, try again after its next"
+            " report. Else examine the relays between: writ status of each.",
         )
     message = f"the gateway {error.via} passes nothing {to}: {rejection_text(found)}"
     return RefusedByNode(message, advice_for(found), type(found).__name__, found.code)
+
+
+def _wait_for(sleep: asleep.Sleep) -> str:
+    """How to reach a node that sleeps."""
+    kept = " The request waits at its parent: a command may still be carried out."
+    whole_s = sleep.sleep_s + WAIT_S
+    if whole_s <= WAIT_S_MAX:
+        return f"To wait for its next window: --timeout {whole_s:.0f}.{kept}"
+    when = "when it is about to wake"
+    if sleep.heard_s is not None and sleep.heard_s <= sleep.sleep_s:
+        when = f"shortly before {duration(sleep.sleep_s - sleep.heard_s)} are over"
+    longest = f"{WAIT_S_MAX:.0f}"
+    return f"A call waits {longest} s at most: call it {when}, --timeout {longest}.{kept}"
 
 
 def _refused(why: Rejection, judge: str, holder: str, advice: str) -> RefusedByNode:

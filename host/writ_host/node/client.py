@@ -91,7 +91,7 @@ class NodeClient:
         # whether the call that failed last may be made again without an effect of its own
         self._may_repeat = False
         self._address = ""  # of the call that was begun last
-        self.patience = Patience(self.node.sessions)
+        self.patience = Patience(self.node)
 
     def __enter__(self) -> "NodeClient":
         return self

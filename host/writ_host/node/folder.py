@@ -16,7 +16,7 @@ from writ.authority.store import FileFlash, Store
 
 from .. import files, inet
 from ..errors import NodeInUse
-from . import addressbook, behind
+from . import addressbook, asleep, behind
 from . import config as nodeconfig
 from .behind import Behind
 from .lansearch import search
@@ -34,7 +34,7 @@ class HostNode(agent.Node):
         self.undiscoverable = ""
         self.link: Any
         self.frames: Any = None  # the `FrameLinks` of a node that has some, once it is open
-        self._behind = Behind(self)
+        self.tunnels = Behind(self)
         self._routes: MeshRoutes | None = None  # of a gateway
         self._keeper: RouteKeeper | None = None
         super().__init__(store, config)
@@ -77,13 +77,19 @@ class HostNode(agent.Node):
     def _first_timeout_ms(self, address: str) -> int | None:
         if behind.is_behind(address):
             return behind.TIMEOUT_MS
-        return self._timeout_of(address) if self._timeout_of else None
+        found = self._timeout_of(address) if self._timeout_of else None
+        if found is None or not address.startswith("mesh:"):
+            return found
+        target = int(address[5:9], 16)
+        sleep = asleep.known(self, self.frames.mesh, target, int(self.now_ms))
+        # a child that has just joined says how long it sleeps to its parent, and reports later
+        return found + 1000 * sleep.sleep_s if sleep and target not in self.sleepers else found
 
     def send(self, datagrams: list[tuple[str, bytes]]) -> None:
         """As the agent does; those for nodes behind a mesh go to its gateway."""
         for address, data in datagrams:
             if behind.is_behind(address):
-                self.send(self._behind.wrap(address, data))
+                self.send(self.tunnels.wrap(address, data))
             else:
                 if self._routes:
                     self._routes.sending(address, data, int(self.now_ms))

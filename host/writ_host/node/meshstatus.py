@@ -28,7 +28,7 @@ def describe_mesh(mesh: dict[str, Any], names: Mapping[int, str]) -> dict[str, o
     names: of members by their short address.
     """
     found: dict[str, object] = {"mesh": _way(mesh, names)}
-    if _is_count(sleep_s := mesh.get("sleep_s")) and sleep_s:
+    if sleep_s := longest_sleep(mesh):
         found["sleep"] = f"at most {duration(sleep_s)} at a time"
     for number, row in enumerate(_rows(mesh, "links", len(_LINK))):
         kind, spent_ms, budget_ms, _, noisiest, counters, error = row
@@ -154,6 +154,41 @@ def sleeper_rows(mesh: dict[str, Any], names: Mapping[int, str]) -> _Rows:
     return found
 
 
+def heard(mesh: dict[str, Any]) -> dict[int, int]:
+    """{short address: seconds since this node has heard it}, of neighbours and children."""
+    found: dict[int, int] = {}
+    for key, length, place in (("neighbours", len(_NEIGHBOUR), 6), ("sleepers", len(_SLEEPER), 2)):
+        for row in _rows(mesh, key, length):
+            if _is_count(row[0]) and _is_count(row[place]):
+                found[row[0]] = min(row[place], found.get(row[0], row[place]))
+    return found
+
+
+def sleeps(mesh: dict[str, Any]) -> list[tuple[int, int, int | None]]:
+    """(short address, longest sleep in s, seconds since it was heard or None) of each sleeper."""
+    return [
+        (address, sleep_s, heard_s if _is_count(heard_s) else None)
+        for address, sleep_s, heard_s, _ in _rows(mesh, "sleepers", len(_SLEEPER))
+        if _is_count(address) and _is_count(sleep_s) and sleep_s
+    ]
+
+
+def longest_sleep(mesh: dict[str, Any]) -> int | None:
+    """For how many seconds this node sleeps at most; None if it does not sleep."""
+    sleep_s = mesh.get("sleep_s")
+    return sleep_s if _is_count(sleep_s) and sleep_s else None
+
+
+def busiest(mesh: dict[str, Any]) -> tuple[int, int | None] | None:
+    """(ms spent, ms allowed or None for all) of the link that has used most of its budget."""
+    found = [
+        (row[1], row[2] if _is_count(row[2]) and row[2] else None)
+        for row in _rows(mesh, "links", len(_LINK))
+        if _is_count(row[1])
+    ]
+    return max(found, key=lambda two: two[0] / (two[1] or 3_600_000), default=None)
+
+
 def expected(sleep_s: int, heard_s: int) -> str:
     """When a node is heard again that sleeps for at most `sleep_s` and was heard `heard_s` ago."""
     if heard_s > sleep_s:
@@ -166,6 +201,11 @@ def node_name(address: object, names: Mapping[int, str]) -> str:
     if not _is_count(address):
         return "?"
     return f"{names[address]} ({address:04x})" if address in names else f"{address:04x}"
+
+
+def name_of(address: object, names: Mapping[int, str]) -> str | None:
+    """The name of the member with a short address, the address where it is unknown, or None."""
+    return names.get(address, f"{address:04x}") if _is_count(address) and address else None
 
 
 def _way(mesh: dict[str, Any], names: Mapping[int, str]) -> str:

@@ -12,6 +12,7 @@ response (RFC 7252, section 5.2.2).
 3. A message for which there is no way or no airtime is refused at once, with the reason.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,8 @@ from writ.node.server import Request, refusal
 from writ.wire import coap
 from writ.wire.coap import Message
 
+from . import asleep
+
 # Requests under way, in all and of one requester: a quarter of the requests that a host may have
 # open (limits.REQUESTS_MAX), so that the gateway's own ones find room. One is in the air at a time
 # for each node.
@@ -49,7 +52,9 @@ PASSED_A_REQUESTER_MAX = 4
 BURST = 64
 REFILL_MS = 250
 # A request without an answer in this time has failed, before its sender gives up (behind.WAIT_S).
+# For a node that sleeps it waits longer, if the sender says so.
 TIMEOUT_MS = 38_000
+TIMEOUT_MS_MAX = 240_000
 
 GATEWAY_TIMEOUT = 0xA4
 _CODES = {
@@ -60,6 +65,7 @@ _CODES = {
     NotRouted.code: coap.FORBIDDEN,
     TimedOut.code: GATEWAY_TIMEOUT,
 }
+_DIGITS = re.compile("[0-9]{1,4}")
 Datagrams = list[tuple[str, bytes]]
 
 
@@ -85,6 +91,8 @@ class _Passed:
 
     def failed(self, rejection: Rejection, now_ms: int) -> Datagrams:
         """Take the end of an exchange without a response."""
+        if isinstance(rejection, TimedOut):
+            rejection = self.proxy.timed_out(self, now_ms)
         return self.proxy.finish(self, self.proxy.refuse(rejection), now_ms)
 
 
@@ -116,7 +124,7 @@ class MeshProxy:
             return self.refuse(rejection)
         inner = coap.decode(body)
         inner.type, inner.mid, inner.token = coap.CON, None, b""
-        until_ms = now_ms + TIMEOUT_MS
+        until_ms = now_ms + self._wait_ms(request.query, address, now_ms)
         passed = _Passed(
             self, session, binding, message.token, request.address, inner, address, until_ms
         )
@@ -158,6 +166,21 @@ class MeshProxy:
         airtime_us = link.airtime_us(min(link.mtu, len(packed) + HEADER_BYTES_ROUTED))
         mesh.outbox.budgets[neighbour.link].check(now_ms, airtime_us, route_class, None)
         return f"mesh:{target:04x}"
+
+    def _wait_ms(self, query: list[str], address: str, now_ms: int) -> int:
+        """How long a request waits: a sender that waits for the window of a node says so."""
+        asked = [item[5:] for item in query if item.startswith("wait=")]
+        if asked and _DIGITS.fullmatch(asked[0]) and self._sleep_of(address, now_ms):
+            return min(max(TIMEOUT_MS, 1000 * int(asked[0])), TIMEOUT_MS_MAX)
+        return TIMEOUT_MS
+
+    def _sleep_of(self, address: str, now_ms: int) -> asleep.Sleep | None:
+        return asleep.known(self._node, self._mesh, int(address[5:9], 16), now_ms)
+
+    def timed_out(self, passed: _Passed, now_ms: int) -> TimedOut:
+        """The end of a request without an answer: it names the sleep of a node that sleeps."""
+        sleep = self._sleep_of(passed.address, now_ms)
+        return TimedOut(sleep.text) if sleep else TimedOut()
 
     def _submit(self, passed: _Passed, now_ms: int) -> Datagrams:
         self.passed += 1

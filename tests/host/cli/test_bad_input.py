@@ -128,7 +128,8 @@ READERS: dict[str, list[tuple[str, ...]]] = {
         ("capsule", "inspect", "FILE"),
     ],
     "soil": [
-        ("status",), ("get", "pump/temp", "--timeout", "0.2"), ("ping", "pump", "--timeout", "0.2"),
+        ("status", "--timeout", "0.2"), ("get", "pump/temp", "--timeout", "0.2"),
+        ("ping", "pump", "--timeout", "0.2"),
         ("member", "request", "soil"),
     ],
     "anna": [

@@ -36,6 +36,9 @@ from writ.mesh.frame import (
 from writ.mesh.permit import GOVERNANCE, MESSAGES
 from writ.mesh.routing import HELLO, PART, POLL, WANT
 from writ_host.cli.layout import field_lines, table_lines
+from writ_host.cli.memberstatus import COLUMNS, summary
+from writ_host.cli.memberstatus import rows as rows_of
+from writ_host.cli.output import _cell
 from writ_host.node.meshstatus import SLEEPER_COLUMNS, describe_mesh, sleeper_rows
 from writ_host.policy.lint import warnings
 from writ_host.policy.template import template
@@ -197,3 +200,33 @@ def test_the_times_of_the_routing() -> None:
     patience = math.ceil(1.5 * (2**FRAME_TRIES_HEARD_MAX - 1))
     assert f"gets {FRAME_TRIES_HEARD_MAX} transmissions, in at most {patience} of those" in text
     assert f"which is {outbox._TURNAROUND_MS} ms and twice the airtime" in text
+
+
+def test_the_members_of_the_example() -> None:
+    found = re.search(r"```text\n(member  .*?)```", MESH, re.DOTALL)
+    assert found
+    none = dict.fromkeys(
+        ("problem", "sleep_s", "expected_s", "epoch", "is_newest", "hops", "has_mesh", "parent",
+         "spent_ms", "budget_ms", "heard_s", "heard_by", "address")
+    )  # fmt: skip
+    on_air = {"has_mesh": True, "budget_ms": 36000}
+    via = "via 10.0.0.7:5683"
+    documents: list[dict[str, object]] = [
+        {"name": "desk", "roles": ["gateway"], "state": "this node", "epoch": 7},
+        {
+            **on_air, "name": "gate", "roles": ["gateway"], "state": "online", "epoch": 7,
+            "hops": 0, "spent_ms": 4430, "address": "10.0.0.7:5683",
+        },
+        {
+            **on_air, "name": "hill", "roles": ["gateway"], "state": "online", "epoch": 6,
+            "hops": 1, "parent": "gate", "is_newest": False, "spent_ms": 1440,
+            "address": f"mesh:0101 {via}",
+        },
+        {
+            "name": "soil", "roles": ["sensor"], "state": "asleep", "sleep_s": 900,
+            "expected_s": 780, "heard_s": 120, "heard_by": "hill", "address": f"mesh:0102 {via}",
+        },
+    ]  # fmt: skip
+    filled = [{**none, **one} for one in documents]
+    cells = [[_cell(value) for value in row] for row in rows_of(filled)]
+    assert found[1].splitlines() == [*table_lines(COLUMNS, cells, None), summary(filled)]

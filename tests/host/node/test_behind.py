@@ -5,11 +5,12 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import DEVNULL, Popen
 from typing import Any
 
 import pytest
 from bridge_rig import BridgeProcess, toml
-from field_rig import GUEST, OPERATOR, RULES, Field, Process, build_tree, writ
+from field_rig import GUEST, OPERATOR, RULES, SENSOR, Field, Process, build_tree, writ
 from field_rig import writ_json as call
 from interop_rig import HOST, commands, free_port
 from mosquitto_rig import Client, Mosquitto, ask, needs_mosquitto, properties
@@ -156,6 +157,41 @@ def test_a_device_that_sleeps_behind_a_relay_is_written_to(
     for size in (20, 900, 1800):
         writ("put", "soil/note", "x" * size, "--node", desk)
         assert call("get", "soil/note", "--node", desk)["text"] == "x" * size
+
+
+def test_a_command_waits_for_a_device_that_sleeps(field: Field, cables: list[Cable]) -> None:
+    links = [line(cables[0], 0)]
+    roles, listen = OPERATOR | SENSOR, f"{HOST}:{free_port()}"
+    gate = field.host_node("gate", roles, "--serve", "none", links=links, mesh_gateway=True)
+    path = field.folder("soil", SENSOR, links=[line(cables[0], 1)], sleep_s=50, listen=listen)
+    interpreter, environment = commands(field._tree)["cpython"]
+    program = [*interpreter, str(field._tree / "device.py"), str(path)]
+    with Popen(program, env=environment, stdout=DEVNULL) as soil:
+        try:
+            desk = field.folder("desk", OPERATOR, gateways=[gate.address])
+            sleepers: list[dict[str, Any]] = []
+
+            def is_asleep() -> bool:
+                mesh = call("status", f"coap://{gate.address}", "--node", desk)["mesh"]
+                sleepers[:] = mesh["sleepers"]
+                return bool(sleepers)
+
+            wait(is_asleep)
+            (known,) = sleepers
+            assert (known["sleep_s"], known["waiting"]) == (50, 0) and known["heard_s"] < 50
+            answer = call("get", "soil/temp", "--node", desk, "--timeout", "110")
+            assert answer["text"].startswith("21.")
+            # in a status of all members it is no failure, even without a wait for its window
+            wait(lambda: is_asleep() and sleepers[0]["heard_s"] >= 8)
+            told = call("status", "--node", desk, "--timeout", "4")["members"]
+            assert [one["name"] for one in told] == ["desk", "gate", "soil"]
+            assert (told[1]["state"], told[1]["hops"]) == ("online", 0)
+            assert (told[2]["state"], told[2]["sleep_s"]) == ("asleep", 50)
+            assert told[2]["heard_by"] == "gate" and told[2]["expected_s"] <= 50
+            not_asked = call("status", "--node", desk, "--no-mesh")["members"]
+            assert [one["state"] for one in not_asked] == ["this node", "online", "asleep"]
+        finally:
+            soil.kill()
 
 
 @contextlib.contextmanager
