@@ -30,12 +30,15 @@ class Samples:
     """The samples of one moment. Names lack the prefix of the `Exporter`.
 
     gauges, counters: {name: value}, a gauge of None is left out; by_label: counters as
-    {(name, label): {label value: count}}.
+    {(name, label): {label value: count}}; labelled: gauges as {(name, labels): {values: value}}.
     """
 
     gauges: dict[str, float | None] = field(default_factory=dict)
     counters: dict[str, float] = field(default_factory=dict)
     by_label: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
+    labelled: dict[tuple[str, tuple[str, ...]], dict[tuple[str, ...], float]] = field(
+        default_factory=dict
+    )
 
 
 class ScrapeHandler(WSGIRequestHandler):
@@ -102,6 +105,12 @@ class Exporter(Collector):
             for key, value in sorted(values.items()):
                 family.add_metric([key], value)
             yield family
+
+        for (name, labels), rows in now.labelled.items():
+            gauge = GaugeMetricFamily(self._prefix + name, self._meanings[name], labels=labels)
+            for row, value in sorted(rows.items()):
+                gauge.add_metric(row, value)
+            yield gauge
 
     def serve(self, address: str) -> None:
         """Start the HTTP server at "host:port" in a thread. Raises `UsageError`, `OSError`."""

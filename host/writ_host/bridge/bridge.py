@@ -14,6 +14,7 @@ from writ.authority.store import Store
 from writ.crypto import p256_public
 
 from ..errors import HostError
+from ..node import meshmetrics
 from ..node.agent import OnEvent, ReportingNode
 from ..node.folder import NodeFolder
 from ..node.refusallog import RefusalLog
@@ -325,7 +326,9 @@ class Bridge:
             self._note("dropped", "Dropped", f"dropped {count} readings or messages: see metrics")
         if self.carrier and self.node.authority.charter:
             self._kept.update(self.carrier.held)
-        self.metrics.publish(self.samples())
+        samples = self.samples()
+        meshmetrics.add(samples, self.node)
+        self.metrics.publish(samples)
 
     def samples(self) -> Samples:
         """All metrics of this moment."""

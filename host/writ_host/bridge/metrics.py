@@ -1,5 +1,6 @@
 """The metrics of a bridge (scrape.py). Labels hold nothing secret: names of nodes and reasons."""
 
+from ..node import meshmetrics
 from ..scrape import Exporter
 
 HELP = {
@@ -22,6 +23,7 @@ HELP = {
     "requests_refused": "Requests from MQTT that were refused, by nodes and by the bridge.",
     "read_problems": "Reads without a value, by reason.",
     "rejections": "Rejections by the bridge's node, by name.",
+    **meshmetrics.HELP,
 }
 
 

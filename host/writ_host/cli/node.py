@@ -41,11 +41,16 @@ group.add_command(link)
     help=f"Comma-separated sensors to serve, of {', '.join(sensors.SENSORS)}. Default: all"
     " available; `none` serves none.",
 )
-def run(out: Output, directory: Path, listen: str | None, serve: str | None) -> None:
+@click.option(
+    "--metrics", metavar="HOST:PORT", help="Serve Prometheus metrics over HTTP. Default: none."
+)
+def run(
+    out: Output, directory: Path, listen: str | None, serve: str | None, metrics: str | None
+) -> None:
     """Run the node in DIR until SIGTERM or Ctrl-C. The policy decides who may read its sensors."""
     names = _sensors(serve)
-    if listen:
-        check_address(listen)
+    for address in filter(None, (listen, metrics)):
+        check_address(address)
     listen = listen or nodeconfig.read(directory).get("listen", "0.0.0.0:5683")
 
     def log(facts: dict[str, object], text: str) -> None:
@@ -57,6 +62,8 @@ def run(out: Output, directory: Path, listen: str | None, serve: str | None) -> 
     with NodeFolder(directory, listen=listen, make=make) as folder:
         node = cast(ReportingNode, folder.node)
         node.serve(names)
+        if metrics:
+            node.serve_metrics(metrics)
         _report_start(node, listen, names)
         service.notify("READY=1")
         node.serve_until_signalled()

@@ -22,6 +22,7 @@ from . import sensors as hostsensors
 from .addresscheck import CHECK_MS, AddressCheck
 from .folder import HostNode
 from .linkcheck import LinkCheck
+from .metrics import NodeMetrics
 from .refusallog import RefusalLog
 
 _LISTEN_ADVICE = '"listen": "0.0.0.0:5683" in config.json survives a change of address'
@@ -69,6 +70,12 @@ class ReportingNode(HostNode):
         for name in sensors:
             read = hostsensors.SENSORS[name]
             self.resource(name, period_s=hostsensors.PERIOD_S)(lambda _, read=read: read() or "")
+
+    def serve_metrics(self, address: str) -> None:
+        """Serve metrics at "host:port", until the process ends. Raises `UsageError`, `OSError`."""
+        found = NodeMetrics(self)
+        found.exporter.serve(address)
+        self._lan.append(found)
 
     def announce(self) -> None:
         """Do nothing: the event `started` reports name and address."""

@@ -20,6 +20,7 @@ from . import addressbook, asleep, behind
 from . import config as nodeconfig
 from .behind import Behind
 from .lansearch import search
+from .meshmetrics import FrameCounts
 from .meshroutes import MeshRoutes
 from .proxy import MeshProxy
 from .routekeeper import RouteKeeper
@@ -35,7 +36,9 @@ class HostNode(agent.Node):
         self.link: Any
         self.frames: Any = None  # the `FrameLinks` of a node that has some, once it is open
         self.tunnels = Behind(self)
-        self._routes: MeshRoutes | None = None  # of a gateway
+        self.proxy: MeshProxy | None = None  # of a gateway, as the routes
+        self._routes: MeshRoutes | None = None
+        self.frame_counts: FrameCounts | None = None
         self._keeper: RouteKeeper | None = None
         super().__init__(store, config)
 
@@ -50,9 +53,13 @@ class HostNode(agent.Node):
             self.join_groups()
             self._timeout_of = self.exchanges.timeout_of
             self.exchanges.timeout_of = self._first_timeout_ms
+            if self.frames:
+                self.frame_counts = FrameCounts(self.frames.mesh)
             if self.frames and self.config.get("mesh_gateway"):
-                proxy = MeshProxy(self, self.frames)
+                self.proxy = proxy = MeshProxy(self, self.frames)
                 self.server.proxy = proxy.serve
+                report: Any = self.mesh_report
+                self.mesh_report = lambda now_ms: {**report(now_ms), **proxy.report(now_ms)}
                 self._routes = MeshRoutes(self.frames.mesh)
                 self.on_neighbours = self._routes.report
                 self._lan += [proxy, self._routes]
@@ -91,6 +98,8 @@ class HostNode(agent.Node):
             if behind.is_behind(address):
                 self.send(self.tunnels.wrap(address, data))
             else:
+                if self.proxy:
+                    self.proxy.sending(address, data, int(self.now_ms))
                 if self._routes:
                     self._routes.sending(address, data, int(self.now_ms))
                 super().send([(address, data)])

@@ -18,6 +18,7 @@ _LINK = ("kind", "spent_ms", "budget_ms", "classes", "noisiest", "counters", "er
 _CLASS = ("class", "spent_ms", "allowed_ms")
 _NEIGHBOUR = ("address", "link", "rank", "mutual", "delivered", "snr_db", "heard_s")
 _SLEEPER = ("address", "sleep_s", "heard_s", "waiting")
+_REQUESTER = ("address", "spent_ms", "requests")
 _BAR = 20
 _Rows = list[tuple[str, ...]]
 
@@ -30,6 +31,8 @@ def describe_mesh(mesh: dict[str, Any], names: Mapping[int, str]) -> dict[str, o
     found: dict[str, object] = {"mesh": _way(mesh, names)}
     if sleep_s := longest_sleep(mesh):
         found["sleep"] = f"at most {duration(sleep_s)} at a time"
+    if passed := _requesters(mesh, names):
+        found["requests from IP"] = passed
     for number, row in enumerate(_rows(mesh, "links", len(_LINK))):
         kind, spent_ms, budget_ms, _, noisiest, counters, error = row
         label = f"link {number}"
@@ -80,7 +83,12 @@ def document(mesh: dict[str, Any], names: Mapping[int, str]) -> dict[str, Any]:
         {**dict(zip(_SLEEPER, row, strict=True)), "name": _known(row[0], names)}
         for row in _rows(mesh, "sleepers", len(_SLEEPER))
     ]
-    return {**mesh, "links": links, "neighbours": neighbours, "sleepers": sleepers}
+    requesters = [
+        {**dict(zip(_REQUESTER, row, strict=True)), "name": _known(row[0], names)}
+        for row in _rows(mesh, "requesters", len(_REQUESTER))
+    ]
+    more = {"sleepers": sleepers, "requesters": requesters}
+    return {**mesh, "links": links, "neighbours": neighbours, **more}
 
 
 def bar(share: float) -> str:
@@ -234,6 +242,15 @@ def _noisiest(listed: list[Any], names: Mapping[int, str]) -> str:
             name = node_name(one[0], names) if one[0] else "strangers"
             found.append(f"{name} {seconds(one[1])}")
     return ", ".join(found)
+
+
+def _requesters(mesh: dict[str, Any], names: Mapping[int, str]) -> str:
+    """For whom a gateway has passed requests on in the last hour, with their airtime."""
+    return ", ".join(
+        f"{node_name(address, names)} {seconds(spent_ms)} for {count}"
+        for address, spent_ms, count in _rows(mesh, "requesters", len(_REQUESTER))
+        if all(map(_is_count, (address, spent_ms, count)))
+    )
 
 
 def _rows(mesh: dict[str, Any], key: str, length: int) -> list[list[Any]]:

@@ -12,6 +12,7 @@ response (RFC 7252, section 5.2.2).
 3. A message for which there is no way or no airtime is refused at once, with the reason.
 """
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,7 @@ from writ.wire import coap
 from writ.wire.coap import Message
 
 from . import asleep
+from .requesters import Requesters
 
 # Requests under way, in all and of one requester: a quarter of the requests that a host may have
 # open (limits.REQUESTS_MAX), so that the gateway's own ones find room. One is in the air at a time
@@ -51,11 +53,15 @@ PASSED_A_REQUESTER_MAX = 4
 # body of 2 kB eight, and some commands follow each other. The airtime of the class limits more.
 BURST = 64
 REFILL_MS = 250
+# Requesters in the gateway's status.
+REPORTED_MAX = 8
 # A request without an answer in this time has failed, before its sender gives up (behind.WAIT_S).
 # For a node that sleeps it waits longer, if the sender says so.
 TIMEOUT_MS = 38_000
 TIMEOUT_MS_MAX = 240_000
 
+# In front of each part of a message (writ.mesh.fragment).
+_FRAGMENT_HEAD_BYTES = 2
 GATEWAY_TIMEOUT = 0xA4
 _CODES = {
     ClassAirtime.code: coap.UNAVAILABLE,
@@ -107,6 +113,7 @@ class MeshProxy:
         self._under_way: list[_Passed] = []
         self._limiter = RateLimiter(BURST, REFILL_MS)
         self.passed = 0
+        self.requesters = Requesters()
 
     def serve(
         self, session: Any, message: Message, request: Request, binding: Any, now_ms: int
@@ -186,6 +193,35 @@ class MeshProxy:
         self.passed += 1
         out: Datagrams = self._node.client.submit(passed.message, passed.address, passed, now_ms)
         return out
+
+    def sending(self, address: str, datagram: bytes, now_ms: int) -> None:
+        """Charge a datagram that leaves for a node in the mesh to the member that it is for."""
+        token = datagram[4 : 4 + (datagram[0] & 15)]
+        for passed in self._under_way:
+            if (passed.address, passed.message.token) == (address, token):
+                with contextlib.suppress(Rejection):
+                    airtime_us = self._airtime_us(int(address[5:9], 16), datagram, now_ms)
+                    self.requesters.charge(passed.session.peer.address, airtime_us, now_ms)
+
+    def _airtime_us(self, target: int, datagram: bytes, now_ms: int) -> int:
+        """The airtime of all frames of a datagram on the gateway's link, sent once."""
+        neighbour, _, _, packed = self._mesh.way_to(
+            target, class_of(datagram), compress(datagram), now_ms
+        )
+        link = self._mesh.links[neighbour.link]
+        room = link.mtu - HEADER_BYTES_ROUTED
+        if len(packed) <= room:
+            return int(link.airtime_us(len(packed) + HEADER_BYTES_ROUTED))
+        count, rest = divmod(len(packed), room - _FRAGMENT_HEAD_BYTES)
+        last_us = link.airtime_us(rest + link.mtu - room + _FRAGMENT_HEAD_BYTES) if rest else 0
+        return int(count * link.airtime_us(link.mtu) + last_us)
+
+    def report(self, now_ms: int) -> dict[str, Any]:
+        """What the gateway's `writ/status` says of it: who has spent most (docs/wire.md)."""
+        rows = [
+            [address, -(-us // 1000), count] for address, us, count in self.requesters.spent(now_ms)
+        ]
+        return {"requesters": rows[:REPORTED_MAX]} if rows else {}
 
     def answered(self, passed: _Passed, message: Message, now_ms: int) -> Datagrams:
         """Give the response of a node to the requester."""

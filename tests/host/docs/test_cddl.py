@@ -154,6 +154,7 @@ def test_the_status_of_a_node_that_sleeps_and_of_its_parent_fit() -> None:
     statuses = [field.nodes[name].server.status(field.now_ms) for name in ("gate", "soil")]
     assert [row[0] for row in statuses[0]["mesh"]["sleepers"]] == [2, 3]
     assert statuses[1]["mesh"]["sleep_s"] == 900
+    statuses[0]["mesh"] |= {"requesters": [[9, 120, 3]]}
     for status in statuses:
         assert fits("status", cbor.encode(status))
 

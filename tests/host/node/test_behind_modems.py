@@ -2,13 +2,14 @@
 
 import json
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bridge_rig import BridgeProcess, toml
-from field_rig import OPERATOR, Field, Process, build_tree, writ
+from field_rig import OPERATOR, SENSOR, Field, Process, build_tree, writ
 from field_rig import writ_json as call
 from interop_rig import HOST, commands, free_port
 from modem_rig import channel
@@ -77,8 +78,10 @@ def wait(until: Callable[[], object], seconds: float = 90) -> None:
 def test_a_command_reads_a_device_two_hops_behind_a_modem(
     field: Field, air: Scene, interpreter: str
 ) -> None:
-    links = modem(field, "gate")
-    gate = field.host_node("gate", OPERATOR, "--serve", "none", links=links, mesh_gateway=True)
+    links, metrics = modem(field, "gate"), f"{HOST}:{free_port()}"
+    options = "--serve", "none", "--metrics", metrics
+    roles = OPERATOR | SENSOR
+    gate = field.host_node("gate", roles, *options, links=links, mesh_gateway=True)
     devices(field, interpreter)
     desk = field.folder("desk", OPERATOR, gateways=[gate.address])
     wait(lambda: writ("ping", "soil", "--node", desk, code=None).exit_code == 0)
@@ -89,6 +92,39 @@ def test_a_command_reads_a_device_two_hops_behind_a_modem(
     # a body in blocks, each of which takes its turn at each modem
     writ("put", "soil/note", "x" * 900, "--node", desk)
     assert call("get", "soil/note", "--node", desk)["text"] == "x" * 900
+    # who has spent the airtime of the gateway, in its status and at a scrape
+    mesh = call("status", f"coap://{gate.address}", "--node", desk)["mesh"]
+    (requester,) = mesh["requesters"]
+    assert requester["address"] and requester["requests"] >= 8
+    spent_s = requester["spent_ms"] / 1000
+    assert 0 < spent_s < mesh["links"][0]["spent_ms"] / 1000
+    time.sleep(1.5)
+    found = scrape(metrics)
+    assert found['mesh_requester_airtime_seconds{requester="desk"}'] >= spent_s - 0.01
+    assert found["mesh_rank"] == 0 and found["epoch"] == 1
+    check_mesh(found)
+
+
+def scrape(address: str) -> dict[str, float]:
+    """The metrics of a node, without their prefix."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    rows = [line.rsplit(" ", 1) for line in lines if line.startswith("writ_node_")]
+    return {name.removeprefix("writ_node_"): float(value) for name, value in rows}
+
+
+def check_mesh(found: dict[str, float]) -> None:
+    """The metrics of a mesh with one modem, on a channel without duty cycle."""
+    whole = found['mesh_airtime_seconds{link="0"}']
+    classes = [value for name, value in found.items() if name.startswith("mesh_class_airtime")]
+    assert len(classes) >= 2 and whole > 0 and abs(sum(classes) - whole) < 0.01
+    assert 0 < found['mesh_neighbour_airtime_seconds{link="0",neighbour="hill"}'] < whole
+    assert found['mesh_class_budget_seconds{class="join",link="0"}'] == 360
+    assert not [name for name in found if name.startswith("mesh_airtime_budget")]
+    assert found['mesh_frames_sent_total{link="0"}'] > 4
+    assert found['mesh_frames_received_total{link="0"}'] > 4
+    assert found["mesh_neighbours"] == 1
+    assert found["mesh_mailbox_messages"] == found["mesh_sleepers"] == 0
 
 
 def value_of(message: Any) -> str:
@@ -121,6 +157,8 @@ def test_a_bridge_with_its_own_modem_reads_and_sets(
             assert ask(client, f"{root}/note/get").payload == b"first"
             refused = properties(ask(client, f"{root}/secret/get"))
             assert refused["refusal"] == "NotAllowed"
+            samples = hub._samples().items()
+            check_mesh({name.removeprefix("writ_bridge_"): value for name, value in samples})
             # the modem is pulled out, and plugged in again
             air.call(lambda: air.unplug("gate"))
             hub.wait_for("link", link=0, problem=None)

@@ -21,6 +21,7 @@ MESH: dict[str, Any] = {
         [1, 0, None, [], [], {}, "no such port"],
     ],
     "sleep_s": 900,
+    "requesters": [[1, 3100, 12], [9, 200, 1]],
     "sleepers": [[3, 900, 90, 2], [9, 3600, None, None], [8, 60, 200, 0]],
     "neighbours": [[3, 0, 255, False, 128, None, 90], [2, 0, 1, True, 256, -7, 3]],
 }  # fmt: skip
@@ -70,6 +71,13 @@ def test_nodes_that_sleep() -> None:
     # of a node without sleep, and of an older version
     assert "sleep" not in meshstatus.describe_mesh({"rank": 0}, {})
     assert meshstatus.sleeper_rows({}, NAMES) == []
+
+
+def test_who_has_spent_the_airtime_of_requests_from_ip() -> None:
+    shown = meshstatus.describe_mesh(MESH, NAMES)
+    assert shown["requests from IP"] == "gate (0001) 3.1 s for 12, 0009 0.2 s for 1"
+    found = meshstatus.document(MESH, NAMES)["requesters"]
+    assert found[0] == {"address": 1, "name": "gate", "spent_ms": 3100, "requests": 12}
 
 
 def test_a_gateway_and_a_node_without_a_way() -> None:

@@ -66,6 +66,9 @@ class Site(AirField):
                     if entry[0] == address:
                         self._carry(GATE, to, address, data)
             else:
+                if name == "gate":
+                    # as `HostNode.send` does
+                    self.proxy.sending(address, data, self.now_ms)
                 super().send(name, [(address, data)])
 
     def _carry(self, source: str, name: str, to: str, data: bytes) -> None:

@@ -9,6 +9,7 @@ import pytest
 import signer
 from proxy_rig import GATE, GUEST, ROUTES, SOIL, Site, why
 
+from writ import cbor
 from writ.errors import UsageError
 from writ.node.call import Answer
 from writ.wire import coap
@@ -318,3 +319,42 @@ def test_a_request_to_a_revoked_node_names_the_reason(site: Site) -> None:
     gate = site.nodes["gate"].authority
     gate.receive(node_rig.amendment(2, gate.head, node_rig.node_id("soil")), site.now_ms)
     assert why(site.fetch("desk", "temp")) == b"30 Revoked"
+
+
+# --- who spends the airtime -----------------------------------------------------------------------
+
+
+def test_the_airtime_of_requests_is_counted_by_requester(site: Site) -> None:
+    site.desk()
+    site.desk("other", 8)
+    for _ in range(3):
+        assert site.fetch("desk", "temp").payload == b"21.5"
+    assert site.fetch("other", "temp").payload == b"21.5"
+    # a request of the gateway itself counts for no requester
+    site.ask("gate", "soil", "temp")
+    report = site.proxy.report(site.now_ms)
+    (first, first_ms, first_count), (second, second_ms, second_count) = report["requesters"]
+    assert (first, first_count, second, second_count) == (9, 4, 8, 2)
+    assert first_ms > second_ms > 0
+    cbor.encode(report)
+    # not more than all that the gateway has sent
+    all_ms = site.frames["gate"].mesh.outbox.budgets[0].used_us(site.now_ms) / 1000
+    assert first_ms + second_ms < all_ms
+    assert site.proxy.report(site.now_ms + 2 * 3_600_000) == {}
+
+
+def test_a_body_in_fragments_is_counted_whole(site: Site) -> None:
+    site.desk()
+    assert site.fetch("desk", "temp").payload == b"21.5"
+    budget = site.frames["gate"].mesh.outbox.budgets[0]
+
+    def spent() -> tuple[float, float]:
+        (row,) = site.proxy.report(site.now_ms)["requesters"]
+        return row[1], budget.used_us(site.now_ms) / 1000
+
+    before = spent()
+    site.fetch("desk", "level", method=coap.PUT, payload=b"x" * 400, seconds=300)
+    after = spent()
+    mine_ms, all_ms = (two - one for one, two in zip(before, after, strict=True))
+    # the rest are receipts
+    assert 0.7 * all_ms < mine_ms <= all_ms
