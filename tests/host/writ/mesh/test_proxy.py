@@ -7,6 +7,7 @@ import airfield_rig
 import node_rig
 import pytest
 import signer
+from airfield_rig import RELAY
 from proxy_rig import GATE, GUEST, ROUTES, SOIL, Site, why
 
 from writ import cbor
@@ -14,6 +15,7 @@ from writ.errors import UsageError
 from writ.node.call import Answer
 from writ.wire import coap
 from writ_host.node import behind, proxy
+from writ_host.node.proxy import MeshProxy
 
 
 @pytest.fixture
