@@ -131,9 +131,14 @@ class Join:
             self.candidates.append(first)
 
     def drop(self, link, address):
-        """Forget a candidate that has acknowledged nothing."""
+        """Forget a candidate, or a handle, that has acknowledged nothing. It gets no frame until it
+        is heard again: repetitions of a request to it cost no airtime.
+        """
         if (link, address) in self.candidates:
             self.candidates.remove((link, address))
+        if address in self._links and self._links[address][0] == link:
+            self._recent.remove(address)
+            del self._links[address]
 
     def solicit(self):
         """Ask those that hear it for a HELLO."""

@@ -5,6 +5,7 @@ from mesh_rig import KEY, RELAY, ROUTES, SENSOR, Air, Link, air_policy, chain
 
 from writ.authority import capsule
 from writ.limits import (
+    FRAME_TRIES_MAX,
     JOIN_REASSEMBLIES_MAX,
     MESH_MESSAGE_BYTES_MAX,
     NEIGHBOURS_MAX,
@@ -16,6 +17,7 @@ from writ.mesh.frame import ACK, BROADCAST, CONTROL, DATA, FRAGMENT, JOIN_CLASS,
 from writ.mesh.routing import HELLO
 
 PLAIN = b"\x40\x01\x00\x01\xb4writ"
+HANDLE = 0x7777
 TAG = signer.scope()[0]
 
 
@@ -54,6 +56,39 @@ def hello(counter, rank=0, transmitter=9, epoch=1):
 
 
 # --- strangers ------------------------------------------------------------------------------------
+
+
+def test_a_request_to_a_handle_that_is_gone_is_repeated_no_more():
+    # CoAP repeats it four times, and each repetition was four frames
+    air, _, relay, _ = quiet_chain()
+    inject(air, relay, join_frame(DATA, HANDLE, 2, PLAIN), None)
+    drain(air, relay)
+
+    def frames_of_a_try():
+        relay.mesh.send("join:%04x" % HANDLE, PLAIN, air.now_ms)
+        frames = []
+        for _ in range(300):
+            frames += [one for one in drain(air, relay) if one.route_class == JOIN_CLASS]
+            air.now_ms += 100
+        return len(frames)
+
+    assert frames_of_a_try() == FRAME_TRIES_MAX
+    assert frames_of_a_try() == 0
+    # it is heard again
+    inject(air, relay, join_frame(DATA, HANDLE, 2, PLAIN, 2), None)
+    drain(air, relay)
+    assert frames_of_a_try() == FRAME_TRIES_MAX
+    assert HANDLE not in relay.mesh.join._links and HANDLE not in relay.mesh.join._recent
+
+
+def test_a_handle_that_is_gone_on_one_link_stays_on_the_other():
+    air = Air()
+    relay = air.node(2, RELAY, [Link(), Link()])
+    for link in (0, 1):
+        frame = join_frame(DATA, HANDLE, 2, PLAIN, 1 + link)
+        relay.mesh.receive(link, frame.encode(TAG, None), 9, air.now_ms)
+    relay.mesh.join.drop(0, HANDLE)
+    assert relay.mesh.join.way_to(HANDLE) == (1, 2)
 
 
 def test_a_stranger_cannot_acknowledge_the_message_to_a_member():
