@@ -167,8 +167,7 @@ class Spread:
         count = self._count(link)
         size = len(self._capsule)
         if not 0 < size <= MESH_MESSAGE_BYTES_MAX or count > FRAGMENT_COUNT_MAX:
-            # it is pulled
-            self._capsule = b""
+            # it is pulled on this link; another one may send it
             return
         if not owed[link]:
             self._due_ms[link] = due_ms

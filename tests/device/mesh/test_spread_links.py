@@ -104,3 +104,15 @@ def test_a_flood_of_wants_on_one_link_holds_up_no_other_link():
     assert sent(air, PART) == [(1, 1)]
     want(0, 5001)
     assert sent(air, PART) == [(1, 1)]
+
+
+def test_a_link_with_small_frames_takes_the_capsule_from_no_other_link():
+    # it was cleared, and the other link sent a part of 0: number -1
+    air = field(3, ((1, 2), (1, 3)), wire=(1000, LORA))
+    gateway, near = air.nodes[:2]
+    gateway.links[1].mtu = 23
+    head = gateway.authority.head
+    gateway.take(signer.certify(signer.amendment_payload(2, head, b"\x09" * 8)))
+    assert air.run(lambda: near.authority.epoch == 2, 15)
+    parts = sent(air, PART)
+    assert (1, 0) in parts and (1, 1) not in parts
