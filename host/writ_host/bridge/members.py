@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from writ.authority.capsule import Member
-from writ.errors import NotMember, Rejection, UnknownCredential
+from writ.errors import NotMember, Rejection, TimedOut, UnknownCredential
 from writ.node.call import Answer
 from writ.node.resolve import resolve
 from writ.wire import coap
 
 from .. import inet
 from ..node import addressbook
+from ..node.asleep import parse
 from ..node.behind import is_behind
 from ..node.folder import HostNode, NodeFolder
 from ..node.resolver import Resolver
@@ -34,7 +35,7 @@ class Outcome:
 
     code: of the answer, 0 without one; member: that answered, or None; problem: the rejection's
     name, "" for a success; number: the rejection's code, 0 if it has none; observed: whether more
-    notifications follow.
+    notifications follow; is_asleep: whether the gateway of the member knows that it sleeps.
     """
 
     code: int = 0
@@ -43,6 +44,7 @@ class Outcome:
     problem: str = ""
     number: int = 0
     observed: bool = False
+    is_asleep: bool = False
 
     @property
     def is_reached(self) -> bool:
@@ -262,4 +264,6 @@ def _outcome(answer: Answer) -> Outcome:
 def _failed(rejection: Rejection | None) -> Outcome:
     """The outcome of a call that ended without an answer."""
     found = (peer_rejection(rejection) if rejection else None) or rejection
-    return Outcome(problem=type(found).__name__, number=getattr(found, "code", 0))
+    is_asleep = isinstance(found, TimedOut) and parse(str(found)) is not None
+    number = getattr(found, "code", 0)
+    return Outcome(problem=type(found).__name__, number=number, is_asleep=is_asleep)

@@ -151,7 +151,8 @@ class Reader:
     def _pause_ms(self, task: _Task, outcome: Outcome) -> int:
         """How long to wait after a failed read."""
         period_ms = max(1000 * task.reading.every_s, RETRY_MS)
-        if outcome.is_reached or outcome.problem in _NO_SOONER:
+        # a request to a node that sleeps waits for it: more of them would only fill the mailbox
+        if outcome.is_reached or outcome.is_asleep or outcome.problem in _NO_SOONER:
             return period_ms
         pause_ms = max(RETRY_MS << task.failures, self._now_ms - task.begun_ms)
         task.failures = min(task.failures + 1, _DOUBLINGS_MAX)

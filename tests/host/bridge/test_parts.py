@@ -12,14 +12,16 @@ from interop_rig import HOST
 from mosquitto_rig import Client, Mosquitto, needs_mosquitto, wait_for
 
 from writ.authority.capsule import Member
+from writ.errors import TimedOut
 from writ.wire import coap
 from writ_host.bridge import bridge as bridges
 from writ_host.bridge import settings
 from writ_host.bridge.bridge import Bridge, open_folder
 from writ_host.bridge.mapping import Mapping
-from writ_host.bridge.members import Members, Outcome
+from writ_host.bridge.members import Members, Outcome, _failed
 from writ_host.bridge.reader import AT_ONCE, NOTIFY_MS, OBSERVED_MAX, RETRY_MS, Reader
 from writ_host.bridge.settings import Reading
+from writ_host.node.behind import PassedOn
 from writ_host.node.folder import NodeFolder
 
 # --- when resources are read ----------------------------------------------------------------------
@@ -160,6 +162,20 @@ def test_where_the_airtime_is_used_up_a_read_waits_for_its_period(name: str) -> 
     # nor does a node that refuses change its mind
     refusal = Outcome(coap.FORBIDDEN, b"40 NotAllowed", MEMBER, "NotAllowed", 40)
     assert begins(log, 900_000, refusal) == 300_000
+
+
+def test_a_node_that_sleeps_is_not_asked_again_before_its_period() -> None:
+    log = Log(Reading("a", "t", 300, False, Mapping()))
+    log.reader.tick(0)
+    for number, text in enumerate((b" 900", b" 900 120")):
+        rejection = PassedOn()
+        rejection.text = b"84 TimedOut" + text
+        outcome = _failed(rejection)
+        assert (outcome.problem, outcome.is_asleep) == ("TimedOut", True)
+        assert begins(log, 300_000 * number, outcome) == 300_000
+    rejection.text = b"84 TimedOut"
+    assert begins(log, 600_000, _failed(rejection)) == 10_000
+    assert not _failed(TimedOut()).is_asleep
 
 
 def test_a_refusal_is_no_value() -> None:
