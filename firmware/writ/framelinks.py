@@ -329,8 +329,7 @@ class FrameLinks:
             raise
 
     def _fetched(self, is_received):
-        if self.mesh.missing:
-            self.mesh.missing.pop(0)
+        self.mesh.inbox.end_request()
         self._fetch_ms = self.node.now_ms + (0 if is_received else PAUSE_MS)
 
     def _report_in(self, now_ms):

@@ -239,11 +239,25 @@ class Inbox:
         It is the neighbour's own one, or one that the neighbour had to check, too.
         """
         missing = self._mesh.missing
-        # origins may be made up: half of the table is for others
-        share = [one for one in missing if one[0] == neighbour]
+        # origins may be made up, and so may neighbours: half of the table is for others
+        is_own = neighbour == address
+        share = [one for one in missing if one[0] == neighbour or (is_own and one[0] == one[1])]
         is_full = len(missing) >= MISSING_MAX or len(share) >= MISSING_MAX // 2
         if (neighbour, address) not in missing and not is_full:
             missing.append((neighbour, address))
+
+    def end_request(self):
+        """Forget the first request for a capsule. Those for neighbours' own ones and those for
+        others take turns: many neighbours may be made up.
+        """
+        missing = self._mesh.missing
+        if missing:
+            last = missing.pop(0)
+            for one in missing:
+                if (one[0] == one[1]) != (last[0] == last[1]):
+                    missing.remove(one)
+                    missing.insert(0, one)
+                    return
 
     def _control(self, route, link, frame, counter, neighbour, snr, now_ms):
         kind = frame.payload[0]

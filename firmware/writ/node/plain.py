@@ -3,11 +3,16 @@
 Loaded by framelinks.py for each request.
 """
 
+from ..compat import const
 from ..errors import Rejection
 from ..wire import coap
 from ..wire.blockwise import Download
 from ..wire.coap import Message
 from .context import PREFIX
+
+# One for the capsule of a member is given up after so many first time-outs of CoAP, which are three
+# transmissions: the neighbour may be made up, and the capsules of others wait
+_LONGEST = const(8)
 
 
 class PlainRequest:
@@ -29,7 +34,12 @@ class PlainRequest:
         message.add(coap.URI_QUERY, self._query)
         if self._download.block2 is not None:
             message.add(coap.BLOCK2, self._download.block2)
-        return self._node.client.submit(message, address, self, now_ms)
+        out = self._node.client.submit(message, address, self, now_ms)
+        exchanges = self._node.exchanges
+        entry = exchanges.pending.get((address, message.token))
+        if entry and self._query[:2] == "a=":
+            entry[1] = min(entry[1], now_ms + _LONGEST * exchanges.timeout_of(address))
+        return out
 
     def answered(self, message, address, now_ms):
         """Take a capsule or a block of it."""

@@ -90,6 +90,24 @@ def test_made_up_origins_leave_room_for_the_capsules_of_others():
     assert (3, 50) in missing
 
 
+def test_made_up_neighbours_leave_room_for_the_capsules_of_others():
+    _, _, relay, _ = chain()
+    inbox, missing = relay.mesh.inbox, relay.mesh.missing
+    for address in range(100, 100 + 2 * MISSING_MAX):
+        inbox.request_capsule(address, address)
+    assert len(missing) == MISSING_MAX // 2
+    inbox.request_capsule(3, 50)
+    inbox.request_capsule(3, 51)
+    # by turns: the others do not wait until all made-up ones are given up
+    order = []
+    while missing:
+        order.append(missing[0])
+        inbox.end_request()
+        if len(order) < 3:
+            inbox.request_capsule(200 + len(order), 200 + len(order))
+    assert order[:4] == [(100, 100), (3, 50), (101, 101), (3, 51)]
+
+
 def test_a_relay_remembers_many_origins_and_the_newest_go_on():
     _, _, relay, _ = chain()
     permit = relay.mesh.permit
