@@ -32,8 +32,9 @@ from .loopback import HOST, clean_environment, free_address
 from .process import Event, Process, Program
 from .wiretap import Wiretap
 
-# A relay has the code of two kinds of link, and sessions with all its neighbours.
-MESH_HEAP = "400k"
+# A relay has the code of two kinds of link, and sessions with all its neighbours. 256k are enough,
+# and 240k are not.
+MESH_HEAP = "288k"
 # On this 64-bit build the heap holds about what 96 kB hold on a microcontroller; an ESP32 has 110.
 HEAP = "192k"
 _ROOT = Path(__file__).resolve().parents[3]

@@ -54,3 +54,11 @@ def test_a_device_joins_over_an_emulated_modem_in_the_largest_heap(tmp_path: Pat
     assert figures and figures["epoch"] == 1
     # a heap that does not hold the idle device is too small
     assert heap_mesh.try_heap(tmp_path, figures["idle"]) is None
+
+
+@pytest.mark.slow
+def test_a_relay_takes_a_serial_line_to_the_gateway_in_the_largest_heap(tmp_path: Path) -> None:
+    if build_mpy.find_micropython() is None or build_mpy.find_compiler() is None:
+        pytest.skip("no micropython or no mpy-cross here")
+    build_mpy.build(tmp_path)
+    assert heap_mesh.try_relay(tmp_path, heap_mesh.HIGH)
