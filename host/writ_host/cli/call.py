@@ -15,16 +15,20 @@ from writ.limits import BODY_BYTES_MAX
 from writ.wire import coap
 
 from .. import humanize
+from ..errors import NotReachable
 from ..node import denial
+from ..node.behind import is_behind
 from ..node.client import GET, POST, PUT, RENEW_S, NodeClient, Reply
 from ..node.folder import NodeFolder
-from ..target import parse
+from ..target import Target, parse
 from .complete import node_names
 from .options import node_option, scope_option, timeout_option
 from .output import Output, command, plain
 
 # The resource that lists all others (RFC 6690, section 4).
 LINKS = ".well-known/core"
+# The period in which `observe` reads a node that cannot notify: that of a bridge.
+POLL_S = 60.0
 EXAMPLES = """\
 \b
 TARGET is NODE/PATH, such as pump1/temp, or coap://HOST:PORT/PATH for any node at that address.
@@ -151,31 +155,82 @@ post = _sending_command("post", POST, "Post to a resource of a node.")
 @command(epilog=EXAMPLES)
 @_call_options
 @click.option("--count", type=click.IntRange(1), help="Exit after this many values.")
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(1, 86400),
+    metavar="SECONDS",
+    help="Where the node does not notify: read it again after so long."
+    f" Default: {POLL_S:g} for a node behind a gateway, else end after the first value.",
+)
 def observe(
-    out: Output, target: str, count: int | None, node: Path, scope: Path, timeout_s: float
+    out: Output,
+    target: str,
+    count: int | None,
+    every_s: float | None,
+    node: Path,
+    scope: Path,
+    timeout_s: float,
 ) -> None:
     """Observe a resource of a node, and print each new value; Ctrl-C ends it.
 
-    After a minute without a notification the command registers again.
+    After a minute without a notification the command registers again. Notifications do not pass the
+    gateway of a mesh: a node behind one is read again and again instead, and the command says so.
     """
     goal = parse(target)
     left = count
-    with (
-        open_client(node, scope, out) as client,
-        closing(client.observe(goal, timeout_s, RENEW_S)) as replies,
-    ):
+    address = ""
+    with open_client(node, scope, out) as client:
         try:
-            for reply in replies:
-                if not reply.is_success:
-                    raise denial.refusal(client, goal, reply, GET)
-                at = time.strftime("%H:%M:%S")
-                event = {"time": humanize.moment(int(time.time())), **facts(reply, goal.path)}
-                out.event({**event, "observe": reply.observe}, f"{at}  {shown(reply.payload)}")
-                if left is not None:
-                    left -= 1
-                if left == 0:
-                    return
+            with closing(client.observe(goal, timeout_s, RENEW_S)) as replies:
+                for reply in replies:
+                    _show_value(out, client, goal, reply)
+                    address = reply.address
+                    if left is not None:
+                        left -= 1
+                    if left == 0:
+                        return
+            if is_behind(address):
+                every_s = every_s or POLL_S
+                out.wait(
+                    "its gateway passes no notifications on: the value is read every"
+                    f" {every_s:g} s (--every)"
+                )
+            if every_s:
+                _poll(out, client, goal, every_s, timeout_s, left)
+                return
         except KeyboardInterrupt:
             # the normal end of this command
             return
     out.warn(f"{goal} is not observable, or the node has no place for another observer")
+
+
+def _poll(
+    out: Output,
+    client: NodeClient,
+    goal: Target,
+    every_s: float,
+    timeout_s: float,
+    left: int | None,
+) -> None:
+    """Read a resource in a period. left: values to print, None for no end."""
+    # said once
+    client.patience.announce = lambda text: None
+    while left is None or left > 0:
+        time.sleep(every_s)
+        try:
+            reply = client.call(goal, GET, b"", timeout_s)
+        except NotReachable as error:
+            # it sleeps, or a frame was lost: the next read may succeed
+            out.warn(str(error), with_json=True)
+            continue
+        _show_value(out, client, goal, reply)
+        left = None if left is None else left - 1
+
+
+def _show_value(out: Output, client: NodeClient, goal: Target, reply: Reply) -> None:
+    if not reply.is_success:
+        raise denial.refusal(client, goal, reply, GET)
+    at = time.strftime("%H:%M:%S")
+    event = {"time": humanize.moment(int(time.time())), **facts(reply, goal.path)}
+    out.event({**event, "observe": reply.observe}, f"{at}  {shown(reply.payload)}")

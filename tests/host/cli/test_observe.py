@@ -59,3 +59,15 @@ def test_observe_survives_a_restart_of_the_device(field: Field) -> None:
         pump.start()
         assert next(values).payload == b"21.1"
         values.close()
+
+
+def test_a_resource_that_is_not_observable_is_read_in_a_period(field: Field) -> None:
+    pump = field.device("pump")
+    node = field.folder("laptop", OPERATOR)
+    write_book(node, pump=pump.address)
+    assert (
+        "pump/writ/status is not observable"
+        in writ("observe", "pump/writ/status", "--node", node).stderr
+    )
+    said = writ("observe", "pump/writ/status", "--every", "1", "--count", "3", "--node", node)
+    assert len(said.stdout.splitlines()) == 3 and "not observable" not in said.stderr

@@ -95,10 +95,14 @@ def test_a_command_reads_a_device_two_hops_behind_a_gateway(
     # a body in blocks
     writ("put", "soil/note", "x" * 900, "--node", desk)
     assert call("get", "soil/note", "--node", desk)["text"] == "x" * 900
-    # it is remembered, and can be observed by asking again only
+    # it is remembered, and can be observed by asking again only, in a period that is said
     assert answer["address"] == json.loads((desk / "seen.json").read_text())["soil"][0]
-    found = writ("observe", "soil/temp", "--node", desk)
-    assert "not observable" in found.stderr
+    found = writ("observe", "soil/temp", "--every", "1", "--count", "3", "--node", desk)
+    assert "passes no notifications on: the value is read every 1 s" in found.stderr
+    values = [row.split()[1] for row in found.stdout.splitlines()]
+    assert len(set(values)) == 3 and all(one.startswith("21.") for one in values)
+    events = writ("observe", "soil/temp", "--every", "1", "--count", "2", "--json", "--node", desk)
+    assert [json.loads(row)["observe"] for row in events.stdout.splitlines()] == [None, None]
     # the device judges the request, not the gateway
     refused = writ("get", "soil/secret", "--node", desk, code=None)
     assert refused.exit_code and "soil refused: NotAllowed" in refused.output
