@@ -4,7 +4,10 @@ A daemon's loop calls `publish` once a second. The server's thread reads only pu
 never the daemon itself.
 """
 
+import io
+import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from socketserver import ThreadingMixIn
@@ -21,7 +24,7 @@ from . import inet
 
 # Connections at one time, so that clients cannot use up the process's threads and descriptors.
 SCRAPES_MAX = 8
-# A client that sends nothing for so long is disconnected.
+# A client that has not sent its request after so long is disconnected.
 CLIENT_TIMEOUT_S = 5.0
 
 
@@ -41,10 +44,35 @@ class Samples:
     )
 
 
+class _UntilDeadline(io.RawIOBase):
+    """Reads a connection until CLIENT_TIMEOUT_S after the start; then raises `TimeoutError`.
+
+    The timeout of a socket begins anew with each byte.
+    """
+
+    def __init__(self, connection: socket.socket, timeout_s: float) -> None:
+        self._connection = connection
+        self._end_s = time.monotonic() + timeout_s
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        rest_s = self._end_s - time.monotonic()
+        if rest_s <= 0:
+            raise TimeoutError
+        self._connection.settimeout(rest_s)
+        return self._connection.recv_into(buffer)
+
+
 class ScrapeHandler(WSGIRequestHandler):
     """Handles one scrape, without logging."""
 
     timeout = CLIENT_TIMEOUT_S
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile = io.BufferedReader(_UntilDeadline(self.connection, self.timeout))
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

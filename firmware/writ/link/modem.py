@@ -7,7 +7,8 @@ Rules:
    line may be lost, so a modem from which nothing was heard for a minute is asked for its settings.
 3. One frame is under way at a time. It is sent again only if the modem says that it did not send
    it; without an answer it counts as sent, since its airtime may be spent.
-4. Lines that are no answer and no frame are ignored: an echo, a banner, noise.
+4. Lines that are no answer and no frame are ignored: an echo, a banner, noise. So are those within
+   the payload of a frame, which a stranger's radio may have written.
 5. A modem that was put to sleep counts as asleep, whatever it answers. One whose answer is missing
    when it is woken is set up again.
 
@@ -69,6 +70,7 @@ class AtModem:
         self.counters = self._port.counters
         self._lines = Splitter(b"\n", MODEM_LINE_BYTES_MAX, lambda: self._count("BadLine"))
         self._state = _CLOSED
+        self._inside = 0  # bytes of a received payload, with line feeds, that are still to come
         self._commands = []  # the first one is under way
         self._due_ms = None  # when the state ends unless something comes first; None: never
         self._pause_ms = _PAUSE_MS
@@ -90,6 +92,10 @@ class AtModem:
     def read_line(self, line):
         """What a line (bytes) means: see above; None for nothing."""
         raise UsageError("a driver reads these")
+
+    def missing(self, line):
+        """How many bytes of a received payload come after this line; -1: it begins no frame."""
+        return -1
 
     def after_frame(self):
         """The commands after a frame, sent or not."""
@@ -216,6 +222,8 @@ class AtModem:
             self._enter(_CLOSED, None)
 
     def _set_up(self, now_ms):
+        # a payload that lost bytes on the line has no more by now
+        self._inside = 0
         self._commands = self.set_up()
         self._enter(_SETTING_UP, None)
         self._command(now_ms, _ANSWER_MS)
@@ -340,7 +348,16 @@ class AtModem:
                 return frame
 
     def _take_line(self, length, now_ms):
-        line = bytes(memoryview(self._lines.buffer)[:length]).strip()
+        line = bytes(memoryview(self._lines.buffer)[:length])
+        missing = self.missing(line)
+        if self._inside > 0:
+            self._inside -= length + 1
+            if missing < 0:
+                return None
+        elif missing > 0:
+            # the line feed is one of them
+            self._inside = missing - 1
+        line = line.strip()
         meaning = None
         try:
             meaning = self.read_line(line)

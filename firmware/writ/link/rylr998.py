@@ -7,7 +7,8 @@ Source: REYAX, "LoRa AT Command Guide", RYLR998 and RYLR498, 56312E33, 23 Octobe
 - Address 0 receives from all and sends to all. The network id 18 is the default, and the only one
   that allows a preamble other than 12 symbols.
 - Spreading factors 7 to 9 at 125 kHz, to 10 at 250 kHz, to 11 at 500 kHz; 0 to 22 dBm.
-- No channel activity detection. +RCV gives RSSI and SNR.
+- No channel activity detection. +RCV gives RSSI and SNR. The guide does not say that it changes a
+  payload, so that of another radio may have line feeds.
 - AT+MODE=1 is sleep. Any input on RXD wakes the module; what it answers then is not said: +MODE=0
   and +OK count.
 
@@ -83,6 +84,16 @@ class Rylr998(AtModem):
     def waking(self):
         """See `AtModem`."""
         return [b"AT"]
+
+    def missing(self, line):
+        """See `AtModem`."""
+        if not line.startswith(b"+RCV="):
+            return -1
+        fields = line.split(b",", 2)
+        try:
+            return max(0, min(int(fields[1]), _ASCII_BYTES) - len(fields[2]))
+        except (IndexError, ValueError):
+            return 0
 
     def sending(self, frame):
         """See `AtModem`."""

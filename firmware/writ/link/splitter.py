@@ -29,6 +29,7 @@ class Splitter:
     def drop(self):
         """Forget the piece that has not ended yet."""
         self._length = 0
+        self._is_skipping = False
 
     def next(self):
         """The length of the next whole piece, which is in `buffer`; None if there is no other."""

@@ -7,8 +7,8 @@ arrives to the bridge's loop through bounded queues, and decides nothing.
 2. A message with QoS 1 that was under way is sent again after a new connection, by paho. The answer
    to the subscription comes after that, and only then is there a connection for the bridge: else a
    new reading could overtake an older one.
-3. The broker may be hostile: what it sends is bounded before it is queued, and an exception in the
-   thread costs the connection, which the loop makes anew.
+3. The broker may be hostile: what it sends is bounded before it is queued. A broken rule of MQTT
+   costs the connection, which the thread makes anew, and an exception in the thread likewise.
 """
 
 import contextlib
@@ -42,6 +42,9 @@ CAPSULES_MAX, CAPSULES_BYTES_MAX = 2048, 1 << 20
 # that acknowledges nothing must not fill the memory.
 IN_FLIGHT_MAX = 32
 QUEUED_MAX = 4096
+# Packets that wait to be written to a broker, which may not read. Each stored capsule is
+# acknowledged by one, and paho's thread writes between reads.
+UNWRITTEN_MAX = 8192
 # A packet's own fields, about.
 _HEAD_BYTES = 64
 # Pauses before another attempt to connect: the first, doubled up to the longest.
@@ -100,9 +103,27 @@ def open_tls(settings: BrokerSettings) -> ssl.SSLContext:
 
 
 class _Client(paho.Client):
-    """A client that remembers why it could not connect. failure: as text."""
+    """A client that remembers why it could not connect, and ends a connection that breaks a rule.
+
+    failure: as text. paho-mqtt 2.1 has no public setting for these bounds.
+    """
 
     failure = ""
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        # called with the length of the rest of a packet, before any of it is kept
+        if bufsize > PACKET_BYTES_MAX:
+            raise ConnectionAbortedError(f"a packet of more than {PACKET_BYTES_MAX} bytes")
+        if len(self._out_packet) > UNWRITTEN_MAX:
+            raise ConnectionAbortedError("the broker does not read")
+        return super()._sock_recv(bufsize)
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        # QoS 2 was not subscribed to (MQTT 5, 3.8.4), and paho keeps such a message until the
+        # broker releases it
+        if self._in_packet["command"] & 0x04:
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        return super()._handle_publish()
 
     def reconnect(self) -> MQTTErrorCode:
         try:
@@ -139,6 +160,8 @@ class Broker:
         self._unreadable = 0
         self._has_retain = True
         self._is_refused = False  # whether the broker has answered the connection with a refusal
+        # one entry for each subscription without an answer: two threads change it
+        self._unanswered: deque[None] = deque()
         self._client: _Client | None = None
 
     # --- for the loop -----------------------------------------------------------------------------
@@ -214,11 +237,12 @@ class Broker:
     def subscribe(self, subscriptions: Iterable[Subscription]) -> None:
         """Subscribe (again): the broker sends what it has stored once more."""
         if self._client is not None and self.is_connected:
+            self._unanswered.append(None)
             self._client.subscribe([(one.topic, _options(one)) for one in subscriptions])
 
     @property
     def dropped(self) -> int:
-        """Messages that were too long, or found no place."""
+        """Messages that were too long or malformed, or found no place."""
         return self.inbox.dropped + self.bulk_inbox.dropped + self._unreadable
 
     # --- in paho's thread -------------------------------------------------------------------------
@@ -232,6 +256,8 @@ class Broker:
         self.packet_bytes_max = min(limit, SENT_BYTES_MAX)
         self._has_retain = getattr(properties, "RetainAvailable", 1) == 1
         wanted = [(one.topic, _options(one)) for one in self._subscriptions]
+        self._unanswered.clear()
+        self._unanswered.append(None)
         client.subscribe(wanted)
 
     def _on_connect_fail(self, client: Any, _: Any) -> None:
@@ -247,6 +273,11 @@ class Broker:
         self._is_refused = False
 
     def _on_subscribe(self, _: Any, __: Any, ___: int, codes: Any, ____: Any) -> None:
+        try:
+            self._unanswered.pop()
+        except IndexError:
+            # the answer to no subscription
+            return
         if not self.is_connected:
             self.is_connected = True
             self.events.append(Connected())
@@ -270,7 +301,7 @@ class Broker:
         except UnicodeDecodeError:
             self._unreadable += 1
             return
-        if not _is_short(received):
+        if not _is_regular(received):
             self._unreadable += 1
         elif self._bulk and received.topic.startswith(self._bulk):
             self.bulk_inbox.put(received)
@@ -278,11 +309,11 @@ class Broker:
             self.inbox.put(received)
 
 
-def _is_short(message: Received) -> bool:
-    return (
-        len(message.payload) <= PACKET_BYTES_MAX
-        and len(message.topic) <= TOPIC_BYTES_MAX
-        and len(message.response_topic) <= TOPIC_BYTES_MAX
+def _is_regular(message: Received) -> bool:
+    # a topic with control characters is malformed (MQTT 5, 1.5.4), and would reach a log
+    topics = message.topic, message.response_topic
+    return len(message.payload) <= PACKET_BYTES_MAX and all(
+        len(one) <= TOPIC_BYTES_MAX and one.isprintable() for one in topics
     )
 
 

@@ -248,7 +248,8 @@ class Output:
             if self.as_json:
                 click.echo(json.dumps(plain(document)))
             else:
-                self.line(text)
+                # a part of it, such as a topic, may come from an attacker who forges a line
+                self.line(text.replace("\n", "\\n"))
             sys.stdout.flush()
         if self._failure is not None:
             self.finish()

@@ -92,6 +92,14 @@ def test_events_are_lines() -> None:
     assert [json.loads(line)["n"] for line in lines] == [0, 1, 2]
 
 
+def test_an_event_is_one_line_whoever_wrote_a_part_of_it() -> None:
+    def refuse(out: Output) -> None:
+        """Log a topic."""
+        out.event({}, "refused: a\n2026-11-30T12:00:00Z admitted: thief")
+
+    assert len(run("do", group=demo_group(refuse)).stdout.splitlines()) == 1
+
+
 def test_nothing_is_confirmed_without_a_terminal() -> None:
     done = []
 

@@ -42,6 +42,34 @@ def test_metrics_over_http() -> None:
     assert "beacon_age" not in text
 
 
+def test_clients_that_send_slowly_leave_room_for_a_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrape.ScrapeHandler, "timeout", 0.5)
+    metrics = Metrics()
+    metrics.serve("127.0.0.1:0")
+    slow = [
+        socket.create_connection(("127.0.0.1", metrics.port)) for _ in range(scrape.SCRAPES_MAX)
+    ]
+    try:
+        for link in slow:
+            link.sendall(b"GET /metrics HTTP/1.1\r\n")
+        waiting = set(slow)
+        # a header each, more often than the timeout; after a hundred the server would refuse them
+        for _ in range(60):
+            time.sleep(0.1)
+            for link in list(waiting):
+                try:
+                    link.sendall(b"X: 1\r\n")
+                except OSError:
+                    waiting.discard(link)
+        assert not waiting
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics.port}/metrics") as answer:
+            assert answer.status == 200
+    finally:
+        for link in slow:
+            link.close()
+        metrics.close()
+
+
 def test_open_connections_do_not_exhaust_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
