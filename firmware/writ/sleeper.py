@@ -11,12 +11,16 @@ A part of agent.py that is loaded while a member is about to sleep:
 
 from .compat import const, random_bytes
 from .errors import Rejection
+from .mesh.permit import GOVERNANCE, class_of
 from .mesh.poll import poll
 
 # A window has this length at least: a peer may compute for a second before its next message
 _WINDOW_MS = const(2000)
 # A POLL that could not be sent is tried again after so long
 _AGAIN_MS = const(1000)
+# So many requests without protection prolong a wake: handshakes, and for capsules. Any member whose
+# roles may send them can send more, and the node refuses them
+_PLAIN_MAX = const(4)
 
 
 class Sleeper:
@@ -35,6 +39,7 @@ class Sleeper:
         self._asked_ms = None  # when the last one ended, or the order began
         self._quiet_ms = 0  # until then a request may follow
         self._again_ms = 0
+        self._plain = 0  # requests without protection that have come
         self._has_parent = False
         self.waiting = None
 
@@ -48,6 +53,10 @@ class Sleeper:
         if self.waiting:
             self.waiting = self.waiting - 1 or None
         if 0 < datagram[1] < 32:
+            if class_of(datagram) == GOVERNANCE:
+                self._plain += 1
+                if self._plain > _PLAIN_MAX:
+                    return
             self._quiet_ms = now_ms + self.window_ms()
 
     def _take_receipt(self, now_ms):

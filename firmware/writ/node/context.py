@@ -4,6 +4,8 @@
 context together with these three parts. Sans-IO.
 """
 
+from collections import OrderedDict
+
 from .. import crypto
 from ..authority.authority import Authority
 from ..errors import StoreDamaged
@@ -45,7 +47,8 @@ class NodeContext:
         # of a node with frame links: takes a plain request whose capsule is not here
         self.on_missing = None
         self.mesh_report = None  # of a node with frame links: now_ms -> what writ/status says of it
-        self.sleepers = {}  # short address of a member that sleeps -> seconds, at most
+        # short address of a member that sleeps -> seconds, at most; who has told it last is last
+        self.sleepers = OrderedDict()
         self.addresses = {}  # node id -> address of the member's last authentic message
         self.introduced = {}  # node id -> the own `Member` that this node has
         self._deferred = []  # (function, arguments, tries) of `later`

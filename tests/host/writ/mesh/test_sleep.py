@@ -1,5 +1,6 @@
 """Nodes that sleep, in virtual time: readings, requests, governance in the first window."""
 
+from collections import OrderedDict
 from types import SimpleNamespace
 from typing import Any
 
@@ -231,13 +232,31 @@ class Report:
         self.peer = self
         self.address = address
         self.query = query
+        self.payload = bytes(4)
 
 
 def test_members_that_say_that_they_sleep_are_bounded() -> None:
-    sleepers: dict[int, int] = {}
+    sleepers: OrderedDict[int, int] = OrderedDict()
     for query in ("s=", "s=0", "s=86401", "s=-1", "s=1e3", "s=\u0663", "s=0000001", "t=5"):
         note_sleep(sleepers, Report(1, query))
     assert sleepers == {}
-    for address in range(1, SLEEPERS_MAX + 10):
-        note_sleep(sleepers, Report(address, "s=900"))
-    assert len(sleepers) == SLEEPERS_MAX and set(sleepers.values()) == {900}
+    last = SLEEPERS_MAX + 10
+    for address in range(1, last + 1):
+        note_sleep(sleepers, Report(address, "s=900", "s=901"))
+    # those that were silent longest are forgotten
+    assert dict(sleepers) == dict.fromkeys(range(last - SLEEPERS_MAX + 1, last + 1), 900)
+
+
+def test_a_member_that_reports_again_keeps_its_place_and_no_other_one_loses_its_own(
+    field: AirField,
+) -> None:
+    gate = field.nodes["gate"]
+    for address in range(100, 100 + SLEEPERS_MAX):
+        gate.sync._take_report(Report(address, "s=900"), 0)
+    gate.sync._take_report(Report(100, "s=60"), 0)
+    assert len(gate.sleepers) == SLEEPERS_MAX and gate.sleepers[100] == 60
+    gate.sync._take_report(Report(99, "s=900"), 0)
+    assert 100 in gate.sleepers and 101 not in gate.sleepers
+    # one that stays awake from now on
+    gate.sync._take_report(Report(99), 0)
+    assert 99 not in gate.sleepers
