@@ -217,7 +217,7 @@ ROUTES_KEPT_MAX = 32
 # Sleeping children that a node keeps messages for: beyond it a child takes another parent.
 SLEEPERS_MAX = 8
 # Messages for one sleeping child, and bytes of all mailboxes: a request and its blocks, or requests
-# of a few members. What is more urgent displaces what is less.
+# of a few members. One child may have half of the bytes. What is more urgent displaces the rest.
 MAILBOX_MESSAGES_MAX = 4
 MAILBOX_BYTES_MAX = 2048
 # A child that was silent for so many times its sleep is a lost neighbour: two polls may be lost.

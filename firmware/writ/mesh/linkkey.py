@@ -168,7 +168,7 @@ class LinkKeys:
             return False
         check_proof(epoch, key, stamp, proof)
         if is_proof:
-            self._keep(epoch, key, stamp, self._old_key, proof)
+            self.prove(proof)
             return True
         return self._take(epoch, key, stamp, since_ms, proof)
 
@@ -177,8 +177,10 @@ class LinkKeys:
         return self._take(epoch, key, stamp_of(policy), now_ms, list(proof))
 
     def prove(self, proof):
-        """Keep a proof of the key in force."""
-        self._keep(self.epoch, self.key, self.stamp, self._old_key, proof)
+        """Keep a proof of the key in force. The next start has no key before it."""
+        old_key = self._old_key
+        self._keep(self.epoch, self.key, self.stamp, None, proof)
+        self._old_key = old_key
 
     def _now(self):
         return self.epoch, self.key, self.stamp
@@ -212,8 +214,10 @@ class LinkKeys:
         if self._old_key is None:
             return
         if self._since_ms is None:
-            # it is unknown how long the power was off
+            # it is unknown how long the power was off. Starts that follow each other soon must not
+            # prolong the overlap: the next one has the key no more
             self._since_ms = now_ms - (LINK_KEY_OVERLAP_MS >> 1)
+            self.prove(self.proof)
         if now_ms - self._since_ms >= LINK_KEY_OVERLAP_MS:
             self._old_key = None
             self.prove(self.proof)

@@ -44,6 +44,11 @@ class _Child:
         self.waiting = []
 
 
+def _size(child):
+    # bytes of the messages that wait for it
+    return sum([len(one[2]) for one in child.waiting])
+
+
 class Mailbox:
     """The mailboxes of one node. mesh: its `Mesh`; children: {short address: _Child}."""
 
@@ -55,8 +60,9 @@ class Mailbox:
         """How many messages (0 to 255) follow the POLL of an authentic `frame` of this child.
 
         content: window in tenths of a second (2 bytes), sleep after it in seconds (3 bytes); a
-        sleep of 0 ends the mailbox, its messages follow at once. Raises `BadFrame`, and `TableFull`
-        for another child than SLEEPERS_MAX: it gets no receipt, and takes another parent.
+        sleep of 0 ends the mailbox, its messages follow at once. Raises `BadFrame`; `TableFull` for
+        another child than SLEEPERS_MAX: it gets no receipt, and takes another parent; and what
+        `Permit.roles` raises for a new child.
         """
         if len(content) != POLL_BYTES or frame.receiver == BROADCAST:
             raise BadFrame()
@@ -72,6 +78,8 @@ class Mailbox:
         if child is None:
             if len(children) >= SLEEPERS_MAX:
                 raise TableFull()
+            # an address that no member has takes no place; a member polls again
+            self._mesh.permit.roles(address, now_ms)
             child = children[address] = _Child()
         child.link = link
         child.window_ms = window_ms
@@ -111,12 +119,13 @@ class Mailbox:
         waiting = child.waiting
         if entry in waiting:
             return True
-        size = sum([len(one[2]) for other in self.children.values() for one in other.waiting])
-        if len(waiting) >= MAILBOX_MESSAGES_MAX or size + len(message) > MAILBOX_BYTES_MAX:
+        # bytes too many with this message: of one child, who may have a half, or of all
+        size = sum([_size(other) for other in self.children.values()])
+        excess = max(_size(child) - (MAILBOX_BYTES_MAX >> 1), size - MAILBOX_BYTES_MAX)
+        excess += len(message)
+        if len(waiting) >= MAILBOX_MESSAGES_MAX or excess > 0:
             last = waiting[-1] if waiting else None
-            if last is None or last[1] >= priority:
-                raise MailboxFull()
-            if size + len(message) - len(last[2]) > MAILBOX_BYTES_MAX:
+            if last is None or last[1] >= priority or excess > len(last[2]):
                 raise MailboxFull()
             waiting.pop()
             self._mesh.count(MailboxFull())

@@ -111,13 +111,22 @@ class Mesh:
         if not way:
             raise BadMessage()
         gateway = way.pop(0)
-        if not self.permit.roles(gateway, now_ms) & route[1]:
-            raise NotRouted()
+        self._check_way(route, gateway, frame.transmitter, now_ms)
         if frame.far == me:
             return [("mesh:%04x" % gateway, message)]
         receiver = self._neighbour(way[0] if way else frame.far)
         self._forward(route, frame, receiver, write_way([gateway] + way[1:]) + message, now_ms)
         return []
+
+    def _check_way(self, route, gateway, transmitter, now_ms):
+        # a source route begins at a node that others may take for a parent, and that may send in
+        # this class; who has sent the frame is that node, or may forward
+        roles = self.permit.roles
+        sender = roles(gateway, now_ms)
+        if not sender & route[1] or not sender & self.permit.route(GOVERNANCE)[2]:
+            raise NotRouted()
+        if transmitter != gateway and not roles(transmitter, now_ms) & route[2]:
+            raise NotRouted()
 
     def _arrived_up(self, route, neighbour, frame, message, now_ms):
         way = []

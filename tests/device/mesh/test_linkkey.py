@@ -167,6 +167,35 @@ def test_the_key_before_does_not_outlive_a_restart():
     assert not keys.is_authentic(frame(ONE), 1, 0) and keys.is_authentic(frame(TWO), 1, 0)
 
 
+def test_starts_that_follow_each_other_soon_do_not_prolong_the_overlap():
+    # a watchdog, a brown-out, a switch that the thief of another node holds
+    flash = MemoryFlash()
+    keys = LinkKeys(Store(flash))
+    keys.offer(OPEN, 1, ONE, 0)
+    keys.offer(REVOKED, 2, TWO, 0)
+    half_ms = LINK_KEY_OVERLAP_MS // 2
+    for accepted in (True, False, False):
+        keys = LinkKeys(Store(flash))
+        for now_ms in (0, half_ms - 1):
+            assert keys.is_authentic(frame(ONE), 1, now_ms) == accepted
+            assert keys.is_authentic(frame(TWO), 1, now_ms)
+
+
+def test_a_proof_does_not_bring_back_the_key_before():
+    flash = MemoryFlash()
+    keys = LinkKeys(Store(flash))
+    keys.offer(OPEN, 1, ONE, 0)
+    keys.offer(REVOKED, 2, TWO, 0)
+    keys = LinkKeys(Store(flash))
+    proof = [7, bytes(64)]
+    assert keys.is_authentic(frame(ONE), 1, 0)
+    keys.prove(proof)
+    assert keys.is_authentic(frame(ONE), 1, 1)
+    keys = LinkKeys(Store(flash))
+    assert not keys.is_authentic(frame(ONE), 1, 0) and keys.is_authentic(frame(TWO), 1, 0)
+    assert keys.proof == proof
+
+
 def test_all_members_change_the_key_at_one_time():
     half_ms = LINK_KEY_OVERLAP_MS // 2
     one, two = LinkKeys(Store(MemoryFlash())), LinkKeys(Store(MemoryFlash()))

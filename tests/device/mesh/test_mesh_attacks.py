@@ -2,7 +2,7 @@
 
 import signer
 from harness import raises
-from mesh_rig import KEY, RELAY, ROUTES, air_policy, chain
+from mesh_rig import KEY, RELAY, ROUTES, SENSOR, Air, air_policy, chain
 
 from writ import crypto
 from writ.authority import capsule
@@ -235,8 +235,13 @@ def test_a_receipt_is_repeated_a_few_times_and_no_more():
 
 
 def test_roles_decide_for_each_part_of_the_way():
-    # class 6 from relays only, forwarded by relays; class 7 heard on serial lines only
-    rows = ROUTES + ([6, RELAY, RELAY, 6, 4, 1000, 0], [7, 1, RELAY, 2, 4, 1000, 0])
+    # class 6 from relays only, forwarded by relays; class 7 heard on serial lines only; class 8
+    # from sensors only
+    rows = ROUTES + (
+        [6, RELAY, RELAY, 6, 4, 1000, 0],
+        [7, 1, RELAY, 2, 4, 1000, 0],
+        [8, SENSOR, RELAY, 6, 4, 1000, 0],
+    )
     air, gateway, relay, sensor = chain()
     policy = air_policy(2, relay.authority.head, rows)
     for node in air.nodes:
@@ -268,7 +273,60 @@ def test_roles_decide_for_each_part_of_the_way():
     (back,) = [one for one in sensor.mesh.neighbours if one.address == 2]
     assert sends(sensor, back, 6, 2, 1, 3, message) == ([], 1)
     message = b"\x01\x00\x01" + WORD
+    assert sends(sensor, back, 8, 2, 1, 3, message) == ([], 1)
     assert sends(sensor, back, 6, 2, 1, 3, message) == ([("mesh:0001", HELLO)], 0)
+
+
+def source_route(node, entry, message, far, route_class=0):
+    """A frame of this neighbour of `node` that goes down along a source route."""
+    counter = entry.counter + 1
+    epoch = node.authority.epoch
+    way = Frame(route_class, DATA, entry.address, node.address, counter, message, epoch, 2, 1, far)
+    return way.encode(TAG, KEY)
+
+
+def test_a_sensor_sends_no_source_routes_in_the_name_of_a_gateway():
+    # nor in its own: no node takes it for a parent, so no way begins at it
+    air, gateway, relay, sensor = chain()
+    other = air.node(4, SENSOR)
+    for node in (gateway, relay, sensor):
+        node.knows(other)
+        other.knows(node)
+    for node in (gateway, sensor):
+        air.cut(node, other)
+    assert air.run(lambda: other.mesh.routing.rank == 2, 120)
+    (entry,) = [one for one in relay.mesh.neighbours if one.address == 3]
+    for name in (b"\0\1", b"\0\2", b"\0\3"):
+        before = relay.rejected.get("NotRouted", 0)
+        message = b"\1" + name + WORD
+        assert inject(air, relay, source_route(relay, entry, message, 4)) == []
+        assert inject(air, relay, source_route(relay, entry, message, 2)) == []
+        assert relay.rejected["NotRouted"] == before + 2
+    air.run(seconds=10)
+    assert other.got == []
+    # as it would be if the gateway had sent it
+    (entry,) = [one for one in relay.mesh.neighbours if one.address == 1]
+    inject(air, relay, source_route(relay, entry, b"\1\0\1" + WORD, 4))
+    assert air.run(lambda: other.got, 10) and other.got == [("mesh:0001", HELLO)]
+
+
+def test_a_gateway_that_does_not_forward_a_class_sends_its_answers_down():
+    # class 1 from gateways and sensors, forwarded by other nodes
+    hub, relay_only = 8, 16
+    rows = ([0, 1, hub | relay_only, 6, 4, 1000, 7], [1, hub | SENSOR, relay_only, 6, 4, 1000, 3])
+    air = Air()
+    gateway = air.node(1, hub, is_gateway=True, routes=rows)
+    relay = air.node(2, relay_only, routes=rows)
+    sensor = air.node(3, SENSOR, routes=rows)
+    nodes = (gateway, relay, sensor)
+    air.line(*nodes)
+    for node in nodes:
+        node.knows(*[one for one in nodes if one is not node])
+    assert air.run(lambda: sensor.mesh.routing.rank == 2, 120)
+    sensor.send(gateway, HELLO)
+    assert air.run(lambda: gateway.got, 30)
+    gateway.send(sensor, SECRET)
+    assert air.run(lambda: sensor.got, 30) and sensor.got == [("mesh:0001", SECRET)]
 
 
 def test_a_late_answer_makes_no_accepted_frame_fresh_again():

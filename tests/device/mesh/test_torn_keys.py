@@ -84,3 +84,27 @@ def test_power_may_fail_at_each_write_of_keys_and_counters():
                 keys = LinkKeys(Store(MemoryFlash(files)))
                 assert keys.key == KEYS[-1] and not hears(keys, KEYS[0], 0)
                 assert keys.next_counter() <= 4 * FRAME_RESERVE * writes
+
+
+def test_power_may_fail_while_a_start_erases_the_key_before():
+    before = MemoryFlash()
+    keys = LinkKeys(Store(before))
+    keys.offer(Policy, 0, KEYS[0], 0)
+    keys.offer(Policy, 1, KEYS[1], 0)
+    size = max([len(data) for data in before.files.values()])
+    for tail in TAILS:
+        for byte in list(range(size + 1)) + [None]:
+            files = dict(before.files)
+            keys = LinkKeys(Store(TornFlash(files, 0, byte, tail)))
+            try:
+                hears(keys, KEYS[0], 0)
+                raise AssertionError("no power cut")
+            except PowerCut:
+                pass
+            # the key in force is there, and the key before it for one more start at most
+            accepted = 0
+            for _ in range(3):
+                keys = LinkKeys(Store(MemoryFlash(files)))
+                assert hears(keys, KEYS[1], 0), (tail, byte)
+                accepted += hears(keys, KEYS[0], 0)
+            assert accepted <= 1, (tail, byte)
