@@ -167,6 +167,16 @@ def test_the_key_before_does_not_outlive_a_restart():
     assert not keys.is_authentic(frame(ONE), 1, 0) and keys.is_authentic(frame(TWO), 1, 0)
 
 
+def test_a_start_after_the_overlap_has_no_key_before():
+    flash = MemoryFlash()
+    keys = LinkKeys(Store(flash))
+    keys.offer(OPEN, 1, ONE, 0)
+    keys.offer(OPEN, 2, TWO, 0)
+    assert not keys.is_authentic(frame(ONE), 1, LINK_KEY_OVERLAP_MS)
+    keys = LinkKeys(Store(flash))
+    assert not keys.is_authentic(frame(ONE), 1, 0) and keys.is_authentic(frame(TWO), 1, 0)
+
+
 def test_starts_that_follow_each_other_soon_do_not_prolong_the_overlap():
     # a watchdog, a brown-out, a switch that the thief of another node holds
     flash = MemoryFlash()
