@@ -229,6 +229,9 @@ REPORTED_MAX = 16
 # How long a node that wants to sleep stays awake at most, for what it sends and is to get: joining
 # over a slow link takes minutes, and a node without neighbours must not empty its battery.
 AWAKE_S_MAX = 300
+# Requests without protection that prolong a wake: handshakes, and for capsules. A member may send
+# any number of them, and the node refuses all others.
+AWAKE_PLAIN_MAX = 4
 # Parents of a node: the one in use and those that take over.
 PARENTS_MAX = 3
 # Nodes that join, of which the link is remembered, and neighbours that a joining node has heard.

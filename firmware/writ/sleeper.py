@@ -11,6 +11,7 @@ A part of agent.py that is loaded while a member is about to sleep:
 
 from .compat import const, random_bytes
 from .errors import Rejection
+from .limits import AWAKE_PLAIN_MAX
 from .mesh.permit import GOVERNANCE, class_of
 from .mesh.poll import poll
 
@@ -18,9 +19,6 @@ from .mesh.poll import poll
 _WINDOW_MS = const(2000)
 # A POLL that could not be sent is tried again after so long
 _AGAIN_MS = const(1000)
-# So many requests without protection prolong a wake: handshakes, and for capsules. Any member whose
-# roles may send them can send more, and the node refuses them
-_PLAIN_MAX = const(4)
 
 
 class Sleeper:
@@ -55,7 +53,7 @@ class Sleeper:
         if 0 < datagram[1] < 32:
             if class_of(datagram) == GOVERNANCE:
                 self._plain += 1
-                if self._plain > _PLAIN_MAX:
+                if self._plain > AWAKE_PLAIN_MAX:
                     return
             self._quiet_ms = now_ms + self.window_ms()
 
