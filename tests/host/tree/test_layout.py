@@ -24,7 +24,8 @@ FUNCTION_LINES_MAX = 60
 # What MicroPython's boards bring along, as far as Writ uses it.
 DEVICE_STANDARD = set(
     """asyncio binascii collections cryptolib deflate errno esp esp32 espnow gc hashlib io json
-    machine micropython network ntptime os random rp2 select socket struct sys termios time""".split()  # noqa: SIM905
+    machine micropython network ntptime os random rp2 select socket struct sys termios
+    time""".split()  # noqa: SIM905
 )
 
 # Who may import a library that no device has, besides compat, which looks whether it is there.
