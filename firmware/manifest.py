@@ -58,6 +58,7 @@ package(  # noqa: F821
         "mesh/brief.py",
         "mesh/budget.py",
         "mesh/compress.py",
+        "mesh/coverage.py",
         "mesh/dutycycle.py",
         "mesh/fragment.py",
         "mesh/frame.py",

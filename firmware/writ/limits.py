@@ -209,7 +209,7 @@ DOUBTS_MAX = 3
 GREETING_BURST = 4
 GREETING_REFILL_MS = 2000
 # Neighbours that took part in a broadcast capsule that was refused.
-SPREADERS_MAX = 4
+PART_SENDERS_MAX = 4
 # Relays in a source route: hops of a route class are 4 bits.
 HOPS_MAX = 15
 # Source routes that a gateway knows.

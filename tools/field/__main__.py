@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 if not __package__:  # started by its path
     sys.path[0] = str(ROOT / "tools")
-    sys.path.insert(1, str(ROOT / "firmware"))
+    sys.path[1:1] = [str(ROOT / "firmware"), str(ROOT / "host")]
 
 from radio.pathloss import MODELS  # noqa: E402
 from rich.console import Console  # noqa: E402

@@ -199,6 +199,14 @@ class Field:
             member.wake()
         return raw
 
+    def report(self) -> None:
+        """Let all nodes with the mesh core alone report their neighbours to their gateways."""
+        gateways = {one.number: one for one in self.members[: self.plan.gateway_count]}
+        for member in self.members[self.plan.gateway_count :]:
+            gateway = gateways.get(member.frames.mesh.routing.gateway)
+            if isinstance(member, CoreMember) and isinstance(gateway, CoreMember):
+                member.report(gateway)
+
     def share_at(self, epoch: int, without: int | None = None) -> float:
         """The share of nodes, without gateways, that have this epoch or a later one."""
         nodes = [

@@ -2,7 +2,8 @@
 
 1. Form: nodes are switched on one after the other, find parents, greet them and their gateway.
 2. Readings: each node posts one to its gateway in each period, and gateways ask nodes back.
-3. Rest: nothing but what the mesh does by itself; what is on air now is its idle cost.
+3. Rest: nothing but what the mesh does by itself; what is on air now is its idle cost. Nodes with
+   the mesh core alone report their neighbours at its beginning, without frames.
 4. Spread: the governors certify an amendment, gateways have it, and each frame counts until all
    nodes have it or the time is over, and what follows in `after_s`. What the field sends at rest in
    the same time, by the last ten minutes of the rest, is subtracted.
@@ -26,6 +27,8 @@ MARKS = (0.5, 0.95, 1.0)
 NO_RANK = 255
 # What the field sends in the last part of its rest is no cost of the amendment, in seconds
 CONTROL_S = 600.0
+# Between two reports of a node with the mesh core alone: its gateway computes meanwhile
+REPORT_S = 5.0
 # Two cells of type 18650, for the lifetime of a node whose radio always listens
 BATTERY_MAH = 6800
 _COAP_POST, _COAP_GET = 2, 1
@@ -80,7 +83,12 @@ class Run:
         if course.readings_s:
             self._read()
         began_us = self.field.timeline.now_us
-        self._advance("rest", course.rest_s)
+        if self.plan.is_core:
+            # as each hour: the answer to the second report tells the choice by all first ones
+            self.field.report()
+            self._advance("rest", REPORT_S)
+            self.field.report()
+        self._advance("rest", began_us / 1e6 + course.rest_s - self.field.timeline.now_us / 1e6)
         idle = self._since(began_us)
         self.figures["rest"] = self._traffic(idle, course.rest_s)
         # the end of the rest: at its beginning a field may still form

@@ -13,6 +13,7 @@ from field.firmware import Firmware
 from field.link import RadioLink
 from field.scope import Scope
 from writ.mesh.frame import BROADCAST, JOIN_CLASS
+from writ_host.node.meshroutes import MeshRoutes
 
 # Frames that arrive in one millisecond are handled together
 _TICK_US = 1000
@@ -158,14 +159,29 @@ class Member:
 class CoreMember(Member):
     """A node with the mesh core alone: frames, routing, and the spread of epochs. It makes none of
     the requests of framelinks.py, and has the capsules of all members. known: by short address.
+
+    routes: the `MeshRoutes` of a gateway.
     """
 
     known: dict[int, Any]
+    routes: MeshRoutes
 
     def start(self, link: RadioLink, link_key: bytes, is_gateway: bool) -> None:
         """Switch the power on."""
         super().start(link, link_key, is_gateway)
-        self.node.authority.peer_by = lambda address: self.known.get(address)
+        authority = self.node.authority
+        authority.peer_by = lambda address: self.known.get(address)
+        if is_gateway:
+            by_id = {member.node_id: member for member in self.known.values()}
+            authority.peer = by_id.get
+            self.routes = MeshRoutes(self.frames.mesh)
         self.frames._requests = lambda now_ms: []
         self.frames._next_request = lambda now_ms: None
         self.frames._report_in = lambda now_ms: None
+
+    def report(self, gateway: "CoreMember") -> None:
+        """Report the neighbours to a gateway and take its answer, without frames."""
+        nearby = self.firmware.module("mesh.nearby")
+        mesh = self.frames.mesh
+        report = nearby.report_of(mesh, 0)
+        nearby.told(mesh, gateway.routes.report(self.node.authority.me, report, gateway.now_ms))

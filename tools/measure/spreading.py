@@ -1,9 +1,10 @@
 """A policy amendment over a LoRa field, beside naive flooding of the same bytes (tools/field).
 
 The fields are those of `tools/field --core`: the production mesh core and real capsules, without
-sessions and requests, and without what whole nodes send besides. Airtime is that of all nodes from
-the moment at which the gateways have the amendment, less what the same field sends at rest in the
-same time.
+sessions and requests, and without what whole nodes send besides. Spreaders are chosen by the
+production gateway, from the reports that the nodes would send (`Field.report`). Airtime is that of
+all nodes from the moment at which the gateways have the amendment, less what the same field sends
+at rest in the same time.
 """
 
 import statistics

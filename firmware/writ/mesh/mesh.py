@@ -55,7 +55,8 @@ class Mesh:
 
     missing: [(address of a neighbour, short address)]: member capsules to ask that neighbour for;
     newer: {short address: epoch's low 8 bits} of neighbours to pull a newer epoch from; routes:
-    {short address: [short addresses of the relays to it]} of a gateway.
+    {short address: [short addresses of the relays to it]} of a gateway; is_spreader: whether the
+    gateway counts on this node to send a new epoch on, None where it has not said so.
     """
 
     def __init__(self, authority, keys, links, count, is_gateway=False, is_leaf=False):
@@ -72,6 +73,7 @@ class Mesh:
         self.routing = None  # once this node is a member
         self._is_gateway = is_gateway
         self.is_leaf = is_leaf
+        self.is_spreader = None
         self._solicited_ms = None  # when to say HELLO because a stranger has asked
         self.count = count
         longest_ms = _LONGEST_ARRIVAL * max([patience_ms(link) for link in links])
@@ -391,6 +393,7 @@ class Mesh:
         self._epoch = self.authority.epoch
         if spread.is_idle(now_ms):
             self._spread = None
+            unload("mesh.coverage")
             unload("mesh.spread")
             return
         spread.tick(now_ms)

@@ -1,7 +1,8 @@
 """What a node reports of its neighbours to its gateway, loaded when a report is made.
 
-Once an hour, which also shows the gateway the way and the name, and brings a newer beacon. After a
-change a minute after the last report, and twice as long after it each time.
+Once an hour, which also shows the gateway the way and the name, and brings a newer beacon and
+whether this node is a spreader. After a change a minute after the last report, and twice as long
+after it each time.
 """
 
 from ..compat import const
@@ -31,16 +32,30 @@ def end(mesh, kept, answer, now_ms):
     if not answer.code:
         # what has changed is reported again
         kept[3] = None
+        mesh.is_spreader = None
         return False
     kept[0] = now_ms + _REPORT_MS
     kept[1] = now_ms + kept[2]
     kept[4] = mesh.routing.gateway
+    beacon = told(mesh, answer.payload if answer.is_success() else b"")
     try:
-        if answer.is_success() and answer.payload:
-            mesh.authority.receive(answer.payload, now_ms, answer.peer.node_id)
+        if beacon:
+            mesh.authority.receive(beacon, now_ms, answer.peer.node_id)
     except Rejection as rejection:
         mesh.count(rejection)
     return True
+
+
+def told(mesh, payload):
+    """Take what the gateway tells of spreading (coverage.py): 1 for a spreader, 0 for another node,
+    1 byte, or nothing. Returns what follows in `payload`: a beacon (bytes), or nothing.
+    """
+    if not payload or payload[0] > 1:
+        mesh.is_spreader = None
+        return payload
+    # a node that sleeps is none, whatever the gateway says
+    mesh.is_spreader = payload[0] == 1 and not mesh.is_leaf
+    return payload[1:]
 
 
 def report_of(mesh, beacon_time):

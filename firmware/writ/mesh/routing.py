@@ -14,7 +14,7 @@
 """
 
 from ..compat import const, random_bytes
-from ..limits import HOPS_MAX, PARENTS_MAX
+from ..limits import HOPS_MAX, NEIGHBOURS_MAX, PARENTS_MAX
 
 NO_RANK = 255
 # The kind of a HELLO among control frames (neighbour.py has the others), and its content
@@ -64,11 +64,20 @@ class Trickle:
         """Count a message of another node that says the same."""
         self._heard += 1
 
-    def reset(self, now_ms, doublings=0):
-        """Something has changed: begin with the shortest interval, or one that is longer."""
-        length_ms = self._first_ms << doublings
-        if self._length_ms > length_ms or self._due_ms is None:
-            self._begin(length_ms, now_ms)
+    def reset(self, now_ms):
+        """Something has changed: begin with the shortest interval."""
+        if self._length_ms > self._first_ms or self._due_ms is None:
+            self._begin(self._first_ms, now_ms)
+
+    def hasten(self, now_ms, doublings):
+        """Speak soon, whatever others say: in the second half of the first interval doubled so
+        often. The next interval is as long as it would have been.
+        """
+        half = self._first_ms << doublings >> 1
+        if self._length_ms > half << 1:
+            share = int.from_bytes(random_bytes(2), "big")
+            self._end_ms = self._due_ms = now_ms + half + half * share // 65536
+            self._heard = -NEIGHBOURS_MAX
 
     def is_due(self, now_ms):
         """Whether to speak now. Call it at the time of `next_ms`."""

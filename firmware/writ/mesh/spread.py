@@ -7,9 +7,9 @@ the MIC of the link key only, so a member can send wrong ones. The rules:
    time, unless another node asks for the same. The first WANT names the neighbour that is to
    answer. WANTs follow at growing intervals; from the `_PULL_AFTER`th on the capsule is also pulled
    from one neighbour, in a session (sync.py).
-2. A node whose epoch has changed broadcasts the capsule in PARTs if neighbours need it for that:
-   its children, unless two nodes near to them have sent it. Who has more of them waits less. It
-   tells the epoch in a HELLO, too, if it has a child that may lack it.
+2. A node whose epoch has changed broadcasts the capsule in PARTs if neighbours need it for that
+   (coverage.py). Who has more of them waits less, and a spreader, whom the gateway has chosen, does
+   not wait for others. It tells the epoch in a HELLO, too, if it has a child that may lack it.
 3. A node that hears a WANT or an older epoch broadcasts what follows that epoch, after a random
    time, without the parts that another node sends meanwhile.
 4. The pause between rounds of parts on a link doubles until the own epoch changes, so a flood of
@@ -25,8 +25,9 @@ from ..limits import (
     FRAGMENT_COUNT_MAX,
     MESH_MESSAGE_BYTES_MAX,
     NEIGHBOURS_MAX,
-    SPREADERS_MAX,
+    PART_SENDERS_MAX,
 )
+from .coverage import Coverage
 from .fragment import Partial
 from .frame import BROADCAST, CONTROL, HEADER_BYTES
 from .outbox import patience_ms
@@ -35,15 +36,15 @@ from .routing import PART, WANT
 
 # The bytes in front of the content of a control frame
 _HEAD = const(3)
-# In front of a part: the start of the capsule's digest, and the head of a fragment
+# In front of a part: the head of a fragment, and for one of several the start of the digest of all
+_INDEX = const(2)
 _TAG = const(2)
-_PART_HEAD = const(4)
 # The longest random wait, in times the patience for a receipt
 _SPAN = const(12)
 # Doublings of the pauses between WANTs, and between rounds of parts
 _DOUBLINGS = const(6)
 _PULL_AFTER = const(3)
-# HELLOs tell children of the new epoch, from Trickle's first interval on, doubled so often
+# A HELLO tells children of the new epoch within Trickle's first interval, doubled so often
 _ANNOUNCE = const(4)
 # After so long without news no back-off is remembered
 _IDLE_MS = const(3600000)
@@ -52,8 +53,6 @@ _MANY = const(8)
 # The SNR in dB of the best neighbour, and the range below it
 _NEAR_DB = const(10)
 _RANGE_DB = const(20)
-# Ranks below it are in the bitmaps
-_RANK_LAST = const(30)
 
 
 def _share(span):
@@ -82,7 +81,7 @@ class Spread:
         self._quiet_ms = [0] * len(mesh.links)  # until then no round begins on the link
         self._rounds = [0] * len(mesh.links)
         self._asker = 0  # short address of the neighbour that lacks it; 0: it was not asked for
-        self._forget_senders()
+        self._coverage = Coverage(mesh)
         # to receive
         self._partial = None
         self._tag = b""
@@ -180,50 +179,17 @@ class Spread:
         return sha256(self._capsule)[:_TAG]
 
     def _tile(self, link):
-        return self._links[link].mtu - HEADER_BYTES - _HEAD - _PART_HEAD
+        return self._links[link].mtu - HEADER_BYTES - _HEAD - _INDEX - _TAG
 
     def _count(self, link):
         return (len(self._capsule) + self._tile(link) - 1) // self._tile(link)
 
     def _count_needy(self, link):
-        # neighbours of an older epoch that need this node to get the capsule
-        mesh = self._mesh
-        own = self._authority.me.address
-        parent = mesh.routing.parents[0].address if mesh.routing.parents else 0
-        senders, once, twice = self._near[link]
-        count = 0
-        for one in mesh.neighbours:
-            if one.link != link or (one.epoch - self._epoch) & 255 < 128:
-                continue
-            if one.rank >= _RANK_LAST:
-                # its way is not known
-                is_needy = senders < 2
-            elif one.parent == own:
-                is_needy = not twice >> one.rank & 1
-            else:
-                # the capsule goes upwards, too
-                is_needy = one.address == parent and not once >> one.rank & 1
-            count += is_needy or one.address == self._asker
-        return count
-
-    def _forget_senders(self):
-        # short addresses of those that have sent the capsule. On each link: how many they are, and
-        # bitmaps of the ranks of nodes that are near to one of them, and to two
-        self._senders = []
-        self._near = [(0, 0, 0) for _ in self._links]
-
-    def _note_sender(self, neighbour):
-        if neighbour.address in self._senders or len(self._senders) >= SPREADERS_MAX:
-            return
-        self._senders.append(neighbour.address)
-        senders, once, twice = self._near[neighbour.link]
-        # ranks of neighbours differ by 1 at most, where links serve both ways
-        ranks = 7 << neighbour.rank >> 1 if neighbour.rank < _RANK_LAST else 0
-        self._near[neighbour.link] = senders + 1, once | ranks, twice | once & ranks
+        return self._coverage.count(link, self._epoch, self._asker)
 
     def _left_to(self, neighbour, index, now_ms):
         # another node sends this part of the capsule
-        self._note_sender(neighbour)
+        self._coverage.note(neighbour)
         link = neighbour.link
         if not self._owed[link]:
             return
@@ -249,9 +215,11 @@ class Spread:
             self._rounds[link] = min(self._rounds[link] + 1, _DOUBLINGS)
         self._quiet_ms[link] = now_ms + (self._span_ms(link) << self._rounds[link])
         tile = self._tile(link)
-        head = (self._base & 63) << 10 | index << 5 | self._count(link) - 1
-        piece = self._capsule[index * tile : index * tile + tile]
-        self._broadcast(link, PART, self._own_tag() + head.to_bytes(2, "big") + piece, now_ms)
+        count = self._count(link)
+        head = (self._base & 63) << 10 | index << 5 | count - 1
+        content = head.to_bytes(_INDEX, "big") + (self._own_tag() if count > 1 else b"")
+        content += self._capsule[index * tile : index * tile + tile]
+        self._broadcast(link, PART, content, now_ms)
 
     def _broadcast(self, link, kind, content, now_ms):
         mesh = self._mesh
@@ -262,15 +230,15 @@ class Spread:
     # --- to receive -------------------------------------------------------------------------------
 
     def _take_part(self, neighbour, content, now_ms):
-        if len(content) <= _PART_HEAD:
-            raise BadFrame()
-        tag = content[:_TAG]
-        head = content[_TAG] << 8 | content[_TAG + 1]
+        head = int.from_bytes(content[:_INDEX], "big")
         number = head >> 10
         index = head >> 5 & 31
         count = (head & 31) + 1
-        if index >= count:
+        tag = content[_INDEX : _INDEX + _TAG] if count > 1 else b""
+        piece = content[_INDEX + len(tag) :]
+        if not piece or index >= count:
             raise BadFrame()
+        tag = tag or sha256(piece)[:_TAG]
         if self._capsule and number == self._base & 63 and tag == self._own_tag():
             self._left_to(neighbour, index, now_ms)
         if number != self._epoch & 63 or neighbour.address in self._liars:
@@ -285,11 +253,11 @@ class Spread:
                 self._wants += 1
             partial = self._partial = Partial(number, count)
             self._tag = tag
-            self._forget_senders()
-        if not partial.put(index, content[_PART_HEAD:]):
+            self._coverage.clear()
+        if not partial.put(index, piece):
             return
         self._part_ms = now_ms
-        self._note_sender(neighbour)
+        self._coverage.note(neighbour)
         if partial.missing:
             if not self._wants:
                 self._link = neighbour.link
@@ -310,7 +278,7 @@ class Spread:
             raise
         except Rejection:
             # its sender is the last of them, unless there were too many
-            self._liars = (self._senders[::-1] + self._liars)[:SPREADERS_MAX]
+            self._liars = (self._coverage.senders[::-1] + self._liars)[:PART_SENDERS_MAX]
             if address not in self._liars:
                 self._liars[0] = address
             self._wants = max(self._wants, _PULL_AFTER)
@@ -385,11 +353,11 @@ class Spread:
         base, self._epoch = self._epoch, self._authority.epoch
         mesh = self._mesh
         mesh.newer.clear()
-        if self._is_needed():
-            mesh.routing.trickle.reset(now_ms, _ANNOUNCE)
+        if self._coverage.is_needed(self._epoch):
+            mesh.routing.trickle.hasten(now_ms, _ANNOUNCE)
         if self._base != base:
             # it came by another way
-            self._forget_senders()
+            self._coverage.clear()
         self._capsule = b""
         for of_links in (self._owed, self._quiet_ms, self._rounds):
             for link in range(len(self._links)):
@@ -404,20 +372,11 @@ class Spread:
         for link in range(len(self._links)):
             count = min(self._count_needy(link), _MANY)
             if count:
+                if mesh.is_spreader:
+                    count = _MANY
                 span_ms = self._span_ms(link)
                 wait_ms = span_ms * (_MANY - count) // _MANY + _share(span_ms >> 2)
                 self._offer(link, base, b"", now_ms + wait_ms, now_ms)
-
-    def _is_needed(self):
-        # whether a neighbour may learn of this epoch from this node alone: a child, or a parent
-        # that has an older one. All others have a parent that tells them
-        routing = self._mesh.routing
-        own = self._authority.me.address
-        for one in self._mesh.neighbours:
-            is_older = (one.epoch - self._epoch) & 255 >= 128
-            if is_older and (one.parent == own or one in routing.parents[:1]):
-                return True
-        return not routing.parents
 
     def is_idle(self, now_ms):
         """Whether all that this object remembers is of no use any more."""

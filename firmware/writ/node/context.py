@@ -42,7 +42,8 @@ class NodeContext:
         self.handshaker = Handshaker(self.authority, self.sessions, private)
         self.exchanges = Exchanges()
         self.link_keys = None  # `linkkey.LinkKeys` of a node with frame links
-        # of a gateway on a host: takes (member, report of its neighbours, now_ms)
+        # of a gateway on a host: takes (member, report of its neighbours, now_ms); returns what the
+        # member is told of spreading (bytes)
         self.on_neighbours = None
         # of a node with frame links: takes a plain request whose capsule is not here
         self.on_missing = None

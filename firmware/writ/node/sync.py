@@ -97,18 +97,21 @@ class Sync:
         return coap.CONTENT, found
 
     def _take_report(self, request, now_ms):
-        # of the neighbours of a node in the mesh; it gets a beacon if it has an older one
+        # of the neighbours of a node in the mesh; it is told whether it is a spreader, and gets a
+        # beacon if it has an older one
         self._context.sleepers.pop(request.peer.address, None)
         if request.query:
             from .sleepers import note_sleep
 
             note_sleep(self._context.sleepers, request)
             unload("node.sleepers")
+        payload = b""
         if self._context.on_neighbours:
-            self._context.on_neighbours(request.peer, request.payload, now_ms)
+            payload = self._context.on_neighbours(request.peer, request.payload, now_ms)
         beacon = self._context.authority.beacon
-        is_newer = beacon and beacon.time > int.from_bytes(request.payload[:4], "big")
-        return coap.CHANGED, beacon.raw if is_newer else b""
+        if beacon and beacon.time > int.from_bytes(request.payload[:4], "big"):
+            payload += beacon.raw
+        return coap.CHANGED, payload
 
     def _requested_epoch(self, request):
         for item in request.query:

@@ -60,7 +60,7 @@ class HostNode(agent.Node):
                 self.server.proxy = proxy.serve
                 report: Any = self.mesh_report
                 self.mesh_report = lambda now_ms: {**report(now_ms), **proxy.report(now_ms)}
-                self._routes = MeshRoutes(self.frames.mesh)
+                self._routes = MeshRoutes(self.frames.mesh, self.sleepers)
                 self.on_neighbours = self._routes.report
                 self._lan += [proxy, self._routes]
 

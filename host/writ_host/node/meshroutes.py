@@ -14,8 +14,12 @@
 6. After a restart the reports and neighbours of before count (routekeeper.py), but make links
    dearer until the member reports anew, or the neighbour is greeted: the first message by it does
    that. A neighbour by which a request must be repeated before that counts no more.
+7. A node that reports is told whether it is a spreader of new epochs (spreaders.py), or nothing
+   where that is not known. Spreaders are relays that have reported and do not sleep. They serve the
+   nodes that have reported to this gateway, over links on which most receipts come.
 """
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +30,8 @@ from writ.mesh.permit import GOVERNANCE, MESSAGES
 from writ.mesh.routing import PROBE_BYTES
 from writ.wire import coap
 
-from .ways import cheapest
+from .spreaders import choose
+from .ways import Links, cheapest
 
 # A node reports once an hour, and after changes: two reports may be lost.
 REPORT_AGE_MS = 3 * 3_600_000
@@ -47,16 +52,20 @@ AGAIN_MS = 60_000
 _HEAD_BYTES = 4
 _ENTRY_BYTES = 7
 _DELIVERED_MIN = 16
+_DELIVERED_GOOD = 128
 Datagrams = list[tuple[str, bytes]]
 
 
 @dataclass(frozen=True)
 class Near:
-    """A neighbour in a report. kind: of the link; cost: of a frame, ms; snr: dB, None unknown."""
+    """A neighbour in a report. kind: of the link; cost: of a frame, ms; snr: dB, None unknown;
+    is_good: whether most of the awaited receipts came.
+    """
 
     kind: int
     cost: float
     snr: int | None
+    is_good: bool
 
 
 def read_report(payload: bytes) -> dict[int, Near]:
@@ -72,7 +81,8 @@ def read_report(payload: bytes) -> dict[int, Near]:
             raise BadMessage()
         airtime_ms = int.from_bytes(entry[3:5], "big")
         snr = int.from_bytes(entry[6:], "big", signed=True)
-        near = Near(entry[2], _cost(airtime_ms, entry[5]), None if snr == -128 else snr)
+        cost = _cost(airtime_ms, entry[5])
+        near = Near(entry[2], cost, None if snr == -128 else snr, entry[5] >= _DELIVERED_GOOD)
         if address not in found or near.cost < found[address].cost:
             found[address] = near
     return found
@@ -97,11 +107,15 @@ class _Report:
 class MeshRoutes:
     """The routes of one gateway; `report` is its `on_neighbours`. A part of the agent.
 
-    mesh: its `Mesh`, whose `routes` this object sets. changes: how many reports have come.
+    mesh: its `Mesh`, whose `routes` this object sets; sleepers: short addresses of the nodes that
+    sleep. changes: how many reports have come.
     """
 
-    def __init__(self, mesh: Any) -> None:
+    def __init__(self, mesh: Any, sleepers: Collection[int] = ()) -> None:
         self._mesh = mesh
+        self._sleepers = sleepers
+        self._spreaders: set[int] = set()
+        self._served: set[int] = set()  # nodes that hear a spreader or the gateway
         self._reports: dict[int, _Report] = {}  # by short address, least recent first
         self._bad: dict[tuple[int, int], int] = {}  # links of ways that failed -> until ms
         self._sent: dict[str, bytes] = {}  # last confirmable message to each address
@@ -112,10 +126,17 @@ class MeshRoutes:
         self._former: set[tuple[int, int]] = set()  # neighbours of before a restart: link, address
         self.changes = 0
 
-    def report(self, member: Any, payload: bytes, now_ms: int) -> None:
-        """Take the report of a member. Raises `BadMessage`."""
+    def report(self, member: Any, payload: bytes, now_ms: int) -> bytes:
+        """Take the report of a member. Returns what it is told: b"\\x01" for a spreader, b"\\0" for
+        another node, b"" if it is not in the map yet. Raises `BadMessage`.
+        """
         self._take(member, payload, now_ms, False)
         self.changes += 1
+        if now_ms >= self._next_ms:
+            self.compute(now_ms)
+        if member.address not in self._served:
+            return b""
+        return bytes((member.address in self._spreaders,))
 
     def _take(self, member: Any, payload: bytes, time_ms: int, is_restored: bool) -> None:
         near = read_report(payload)
@@ -214,6 +235,7 @@ class MeshRoutes:
 
         self._forget_old(now_ms)
         links = self._links(me.address, kinds, now_ms)
+        self._choose_spreaders(me.address, links, may_relay)
         found = cheapest(me.address, links, may_relay, min(route[4] for route in routes))
         for address, way in list(mesh.routes.items()):
             if self._set.get(address) == way or not all(map(may_relay, way)):
@@ -225,6 +247,26 @@ class MeshRoutes:
             if way and is_better and self._roles_of(address, now_ms):
                 self._set[address] = way
                 mesh.learn(address, way)
+
+    def _choose_spreaders(self, me: int, links: Links, may_relay: Callable[[int], bool]) -> None:
+        tables = {address: report.near for address, report in self._reports.items()}
+        tables[me] = self._own()
+        served = self._reports.keys() - set(self._sleepers)
+        hearers: dict[int, list[int]] = {}
+        for one, row in links.items():
+            hearers[one] = []
+            for other in row:
+                sides = tables.get(one, {}).get(other), tables.get(other, {}).get(one)
+                if other in served and all(side.is_good for side in sides if side):
+                    hearers[one].append(other)
+
+        def may_spread(address: int) -> bool:
+            return address in served and may_relay(address)
+
+        self._spreaders = choose(me, hearers, may_spread, self._spreaders)
+        self._served = set().union(*(hearers.get(one, ()) for one in (me, *self._spreaders)))
+        # the gateway counts on itself, too
+        self._mesh.is_spreader = True if self._served else None
 
     def _roles_of(self, address: int, now_ms: int) -> int:
         """The roles of the member with a short address, 0 for none that is valid now."""
@@ -292,7 +334,8 @@ class MeshRoutes:
                 link = self._mesh.links[one.link]
                 airtime_ms = link.airtime_us(PROBE_BYTES) / 1000
                 cost = _cost(airtime_ms, min(one.delivered, 255))
-                near = Near(link.kind, cost if one.is_mutual else RESTORED * cost, one.snr)
+                cost = cost if one.is_mutual else RESTORED * cost
+                near = Near(link.kind, cost, one.snr, one.delivered >= _DELIVERED_GOOD)
                 if one.address not in found or near.cost < found[one.address].cost:
                     found[one.address] = near
         return found

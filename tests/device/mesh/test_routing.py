@@ -37,3 +37,27 @@ def test_a_neighbour_that_would_not_be_the_first_parent_is_not_greeted():
             candidate.is_mutual = True
             made.choose(0)
             assert made.parents[0] is candidate
+
+
+def test_a_hello_that_is_hastened_comes_once_whatever_others_say():
+    made = routing([100], []).trickle
+    now_ms = 0
+    while made._length_ms < 500000:
+        now_ms += made.next_ms(now_ms)
+        made.is_due(now_ms)
+    for _ in range(2):
+        made.hasten(now_ms, 4)
+        for _ in range(16):
+            made.hear()
+        wait_ms = made.next_ms(now_ms)
+        assert 32000 <= wait_ms <= 64000
+        now_ms += wait_ms
+        assert made.is_due(now_ms)
+        # then as seldom as before
+        assert made.next_ms(now_ms) > 250000
+        assert made._heard == 0
+    # where one comes sooner than that, all is as it was
+    made.reset(now_ms)
+    before = made.next_ms(now_ms)
+    made.hasten(now_ms, 4)
+    assert made.next_ms(now_ms) == before <= 4000

@@ -5,7 +5,7 @@ from mesh_rig import KEY, RELAY, ROUTES, SENSOR, Air, air_policy, chain
 
 from writ.authority.capsule import node_id
 from writ.compat import MICROPYTHON, sha256
-from writ.limits import NEIGHBOURS_MAX, SPREADERS_MAX
+from writ.limits import NEIGHBOURS_MAX, PART_SENDERS_MAX
 from writ.mesh.brief import shorten
 from writ.mesh.frame import BROADCAST, CONTROL, DATA, Frame, decode
 from writ.mesh.routing import PART, WANT
@@ -87,7 +87,8 @@ def inject(air, node, kind, content, sender, epoch, counter):
 def part(raw, base, index=0, count=1, tile=200):
     """The content of a PART of the capsule `raw` that follows epoch `base`."""
     head = (base & 63) << 10 | index << 5 | count - 1
-    return sha256(raw)[:2] + head.to_bytes(2, "big") + raw[index * tile : index * tile + tile]
+    tag = sha256(raw)[:2] if count > 1 else b""
+    return head.to_bytes(2, "big") + tag + raw[index * tile : index * tile + tile]
 
 
 # --- one neighbourhood hears it once --------------------------------------------------------------
@@ -161,7 +162,7 @@ def test_only_a_node_that_others_may_need_says_hello_soon():
                 other.epoch = 2
         node.take(raw)
         node.mesh.tick(air.now_ms)
-        assert (node.mesh.routing.trickle._length_ms <= soon_ms) == is_needed, node.address
+        assert (node.mesh.routing.trickle.next_ms(air.now_ms) <= soon_ms) == is_needed, node.address
 
 
 def test_a_newer_header_makes_one_node_ask_and_one_answer():
@@ -306,7 +307,9 @@ def test_parts_without_end_take_no_memory_and_hold_up_nobody():
         inject(air, victim, PART, part(wrong, 1, number % 3, 32, 20), 100 + number, 2, 1000)
         air.run(seconds=1)
     spread = victim.mesh.load_spread()
-    assert len(spread._senders) <= SPREADERS_MAX and len(spread._liars) <= SPREADERS_MAX
+    assert (
+        len(spread._coverage.senders) <= PART_SENDERS_MAX and len(spread._liars) <= PART_SENDERS_MAX
+    )
     assert len(victim.mesh.newer) <= NEIGHBOURS_MAX
     # it has asked at growing intervals only, and pulls
     assert len([node for node, _ in controls(air, WANT) if node is victim]) <= 8
@@ -330,13 +333,13 @@ def test_parts_of_another_capsule_wait():
 def test_malformed_parts_and_wants_are_refused():
     air = crowd(2)
     node = air.nodes[1]
-    contents = (b"", b"12", b"12\x04\x00", b"12\x04\x20x")
+    contents = (b"", b"\x04", b"\x04\x00", b"\x04\x20x", b"\x04\x01", b"\x04\x01tg", b"\x04\x41tgx")
     for count in range(len(contents)):
         inject(air, node, PART, contents[count], 77, 2, 1000 + count)
     contents = (b"", b"1", b"123", b"1234", b"123456789")
     for count in range(len(contents)):
         inject(air, node, WANT, contents[count], 77, 0, 2000 + count)
-    assert node.rejected["BadFrame"] == 9
+    assert node.rejected["BadFrame"] == 12
     assert node.mesh.load_spread()._partial is None
 
 

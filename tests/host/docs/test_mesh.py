@@ -12,7 +12,6 @@ from docs_rig import DOCS, PROSE, WIRE, raw, rows, ticked
 from lossy_rig import link
 from policy_farm import parse
 
-from writ.compat import sha256
 from writ.configfile import check_config
 from writ.limits import FRAME_TRIES_HEARD_MAX, FRAME_TRIES_MAX
 from writ.mesh import compress as module
@@ -75,9 +74,7 @@ def test_the_sizes_of_the_headers() -> None:
 
 def test_the_capsule_for_a_neighbourhood() -> None:
     capsule = raw("revocation")
-    form = shorten(capsule, 1)
-    head = sha256(form)[:2] + (1 << 10).to_bytes(2, "big")
-    content = bytes((PART, 0, 1)) + head + form
+    content = bytes((PART, 0, 1)) + (1 << 10).to_bytes(2, "big") + shorten(capsule, 1)
     frame = Frame(0, frames.CONTROL, 3, frames.BROADCAST, 70000, content, 2)
     assert raw("part") == frame.encode(signer.scope()[0], KEY)
     frame = Frame(0, frames.CONTROL, 2, frames.BROADCAST, 70000, bytes((WANT, 0, 1, 0, 3)), 1)

@@ -149,6 +149,9 @@ def test_the_mesh_core_alone_spreads_an_amendment_by_its_seed():
     assert first.figures["spread"]["reached"] == 1
     kinds = {one.what for one in first.field.sent}
     assert kinds <= {"hello", "greeting", "receipt", "part", "want"} and "part" in kinds
+    # the production gateway has chosen spreaders
+    told = [member.frames.mesh.is_spreader for member in first.field.members]
+    assert told[0] and True in told[1:] and False in told[1:]
 
 
 def test_frames_are_named_by_what_they_carry():

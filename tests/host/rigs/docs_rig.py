@@ -139,7 +139,7 @@ def frames(made: dict[str, bytes]) -> dict[str, bytes]:
     content = bytes((POLL, 0, 1)) + (40).to_bytes(2, "big") + (3600).to_bytes(3, "big")
     poll = Frame(GOVERNANCE, CONTROL, 3, 2, 70000, content, 2)
     form = shorten(made["revocation"], 1)
-    part = bytes((PART, 0, 1)) + crypto.sha256(form)[:2] + b"\4\0" + form
+    part = bytes((PART, 0, 1)) + b"\4\0" + form
     part = Frame(GOVERNANCE, CONTROL, 3, BROADCAST, 70000, part, 2)
     want = Frame(GOVERNANCE, CONTROL, 2, BROADCAST, 70000, bytes((WANT, 0, 1, 0, 3)), 1)
     for name, one in (("poll", poll), ("part", part), ("want", want)):

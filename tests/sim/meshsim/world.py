@@ -111,6 +111,9 @@ class World:
     def _serve(self, member):
         node = member.node
         if member.who == 0:
+            # a gateway may name any nodes as spreaders, or say nothing
+            told = random.Random(f"mesh spreaders {self.plan.seed}")
+            node.on_neighbours = lambda peer, report, now_ms: told.choice((b"", b"\0", b"\1"))
             node.resource(READING, ("POST",))(self.checks.posted)
         else:
             node.resource(VALUE)(lambda request: member.name)

@@ -1,5 +1,7 @@
 """Deep sleep in virtual time: a node goes on at once, and no nonce or counter comes twice."""
 
+from typing import Any
+
 import pytest
 from deepfield_rig import HOUR, DeepField, Nonces
 from measure.sleepcycle import BEHIND_RELAY, BESIDE_GATEWAY, REPORT
@@ -37,7 +39,12 @@ def test_a_node_goes_on_with_its_reading(
 
 def test_the_hourly_report_is_due_in_its_hour(field: DeepField) -> None:
     reports = []
-    field.nodes["gate"].on_neighbours = lambda peer, payload, now_ms: reports.append(peer.address)
+
+    def take(peer: Any, payload: bytes, now_ms: int) -> bytes:
+        reports.append(peer.address)
+        return b""
+
+    field.nodes["gate"].on_neighbours = take
     for _ in range(9):
         field.deep_sleep()
         field.settle()

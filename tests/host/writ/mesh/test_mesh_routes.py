@@ -10,7 +10,7 @@ from writ.errors import BadMessage
 from writ.mesh.frame import DOWN
 from writ.wire import coap
 from writ_host.node import meshroutes
-from writ_host.node.meshroutes import MeshRoutes, read_report
+from writ_host.node.meshroutes import PAUSE_MS, MeshRoutes, read_report
 
 # Short addresses
 GATE, EAST, WEST, SOIL, HILL = 1, 2, 3, 4, 5
@@ -133,7 +133,7 @@ def test_a_report_brings_a_newer_beacon_back() -> None:
     heard._got_report = lambda answer: (got.append(len(answer.payload)), given(answer))[1]
     heard._reports[0] = 0
     assert field.run(lambda: got, 60)
-    assert got == [0]
+    assert got == [1]
 
 
 def test_the_way_of_better_links_is_taken(field: Field) -> None:
@@ -304,3 +304,84 @@ def test_reports_are_bounded(field: Field, monkeypatch: pytest.MonkeyPatch) -> N
     field.report("east", {GATE: (75, 255)})
     assert len(field.routes._reports) <= 3
     assert EAST in field.routes._reports
+
+
+# --- spreaders ---------------------------------------------------------------------------------
+
+GOOD = (75, 255)
+
+
+@pytest.fixture
+def relays() -> Field:
+    """A field in which the relays report each other, the gateway and the sensor."""
+    field = Field()
+    field.settle()
+    ask(field, "east", {GATE: GOOD, WEST: GOOD, SOIL: GOOD})
+    ask(field, "west", {GATE: GOOD, EAST: GOOD, SOIL: GOOD})
+    ask(field, "soil", {EAST: GOOD, WEST: GOOD})
+    return field
+
+
+def ask(field: Field, name: str, near: dict[int, tuple[int, int]]) -> bytes:
+    """What a member is told that reports {short address: (airtime ms, delivered of 255)}, once the
+    gateway computes anew."""
+    field.now_ms += PAUSE_MS
+    return field.routes.report(field.member(name), report(near), field.now_ms)
+
+
+def test_nodes_learn_by_their_reports_whether_they_are_spreaders(relays: Field) -> None:
+    for frames in relays.frames.values():
+        frames._reports[0] = 0
+    names = ("east", "west", "soil")
+    told = {name: relays.frames[name].mesh for name in names}
+    assert relays.run(lambda: all(mesh.is_spreader is not None for mesh in told.values()), 120)
+    # the sensor hears the gateway by one of the relays
+    assert told["east"].is_spreader != told["west"].is_spreader
+    assert not told["soil"].is_spreader
+    assert relays.mesh.is_spreader
+
+
+def test_a_relay_that_alone_is_heard_by_a_node_is_its_spreader(relays: Field) -> None:
+    assert ask(relays, "soil", {WEST: GOOD}) == b"\0"
+    assert ask(relays, "west", {GATE: GOOD, EAST: GOOD, SOIL: GOOD}) == b"\1"
+    assert ask(relays, "east", {GATE: GOOD, WEST: GOOD}) == b"\0"
+    # and where it loses most of the receipts, the other one
+    ask(relays, "soil", {EAST: GOOD, WEST: (75, 100)})
+    assert ask(relays, "east", {GATE: GOOD, WEST: GOOD, SOIL: GOOD}) == b"\1"
+    assert ask(relays, "west", {GATE: GOOD, EAST: GOOD, SOIL: GOOD}) == b"\0"
+
+
+def test_a_node_that_no_map_has_is_told_nothing(relays: Field) -> None:
+    assert ask(relays, "soil", {HILL: GOOD}) == b""
+    # nor is one that reports before the gateway has computed anew
+    assert relays.routes.report(relays.member("soil"), report({EAST: GOOD}), relays.now_ms) == b""
+
+
+def test_a_member_that_names_neighbours_which_do_not_name_it_is_no_spreader(relays: Field) -> None:
+    ask(relays, "soil", {WEST: GOOD})
+    ask(relays, "west", {GATE: GOOD, EAST: GOOD, SOIL: GOOD})
+    assert ask(relays, "east", {GATE: GOOD, WEST: GOOD, SOIL: (0, 255), HILL: GOOD}) == b"\0"
+
+
+def test_a_node_that_may_not_forward_is_no_spreader(relays: Field) -> None:
+    gate = relays.nodes["gate"].authority
+    gate.receive(node_rig.member("hill", HILL, SENSOR), relays.now_ms)
+    hill = gate.peer_by(name="hill")
+    # the sensor soil alone hears it
+    ask(relays, "soil", {EAST: GOOD, WEST: GOOD, HILL: GOOD})
+    relays.now_ms += PAUSE_MS
+    assert relays.routes.report(hill, report({SOIL: GOOD}), relays.now_ms) == b""
+    assert ask(relays, "soil", {EAST: GOOD, WEST: GOOD, HILL: GOOD}) == b"\0"
+
+
+def test_nodes_that_sleep_neither_spread_nor_are_served(relays: Field) -> None:
+    sleepers = relays.routes._sleepers = {SOIL: 900}
+    assert ask(relays, "soil", {EAST: GOOD, WEST: GOOD}) == b""
+    assert ask(relays, "east", {GATE: GOOD, WEST: GOOD, SOIL: GOOD}) == b"\0"
+    assert ask(relays, "west", {GATE: GOOD, EAST: GOOD, SOIL: GOOD}) == b"\0"
+    sleepers.clear()
+    ask(relays, "soil", {EAST: GOOD, WEST: GOOD})
+    assert relays.routes._spreaders in ({EAST}, {WEST})
+    sleepers |= dict.fromkeys(relays.routes._spreaders, 900)
+    relays.routes.compute(relays.now_ms)
+    assert relays.routes._spreaders == {EAST, WEST} - sleepers.keys()
