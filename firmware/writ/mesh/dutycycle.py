@@ -4,7 +4,7 @@ from ..errors import UsageError
 
 # The duty cycle by frequency, in kHz and thousandths: ETSI EN 300 220-2 V3.2.1, table B.1 (bands H
 # and K to Q), as ERC Recommendation 70-03, annex 1.
-_BANDS = (
+BANDS = (
     (433050, 434790, 100),
     (863000, 865000, 1),
     (865000, 868000, 10),
@@ -31,7 +31,7 @@ def duty_cycle_permille(frequency_khz, bandwidth_khz):
     low, high = 2 * frequency_khz - bandwidth_khz, 2 * frequency_khz + bandwidth_khz
     permille = 1000
     reached = low
-    for band_low, band_high, allowed in _BANDS:
+    for band_low, band_high, allowed in BANDS:
         if 2 * band_low <= reached < 2 * band_high and reached < high:
             permille = min(permille, allowed)
             reached = 2 * band_high

@@ -1,5 +1,6 @@
 """`writ node link`: the serial lines and LoRa modems of a node, in its config.json."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,21 @@ from ..node import links, provision
 from .options import node_argument
 from .output import Output, command
 
+
+class _Frequency(click.IntRange):
+    """A frequency in kHz; the error for one in MHz says what it is in kHz."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number of kHz."""
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{3}(\.[0-9]{1,3})?", value):
+            self.fail(
+                f"{value} is not in kHz. For {value} MHz: {round(1000 * float(value))}", param, ctx
+            )
+        return super().convert(value, param, ctx)
+
+
 # What the modems tune to: 150 to 960 MHz (SX1262 data sheet), of which a modem has a part
-_FREQUENCY_KHZ = click.IntRange(150_000, 960_000)
+_FREQUENCY_KHZ = _Frequency(150_000, 960_000)
 
 
 @command(name="link")

@@ -1,6 +1,7 @@
 """The config.json of a node's folder, read strictly: every key that an agent uses is checked."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from writ.errors import Rejection, UsageError
 from .. import files, inet, target, textfile
 from ..errors import Malformed, NoNode
 from ..textfile import BadText
-from . import links
+from . import links, nearkeys
 
 NAME = "config.json"
 # The gateway that stands for those which answer on the local network (writ.node.finder)
@@ -26,6 +27,8 @@ class BadConfig(Malformed):
 def read(folder: Path, *, of_chip: bool = False) -> dict[str, Any]:
     """The configuration in `folder`. Raises `NoNode`, `BadConfig` or `HostError`.
 
+    A key with a typo is refused: "link" for "links" would start a node without its radio.
+
     of_chip: whether its links may have UARTs and pins, which only a chip can open.
     """
     file = folder / NAME
@@ -40,14 +43,20 @@ def read(folder: Path, *, of_chip: bool = False) -> dict[str, Any]:
     if config.get("oscore"):
         # refuses a file with secrets that other users can read
         files.open_secret(file).close()
+    try:
+        nearkeys.check(config, CHECKS)
+    except UsageError as error:
+        raise BadConfig(f"{file}: {error}") from None
     for key, (check, expected) in CHECKS.items():
-        if of_chip and key == "links":
-            check = links.check
+        if key == "links":
+            check = partial(links.check, of_chip=of_chip)
         try:
             if key in config:
                 # first, since it says more about what is wrong
                 _STRICTER.get(key, lambda _: None)(config[key])
                 check(config[key])
+        except links.BadEntry as error:
+            raise BadConfig(f"{file}: {error}") from None
         except (AttributeError, Rejection, TypeError, UsageError, ValueError) as error:
             detail = "" if isinstance(error, Rejection) or not str(error) else f": {error}"
             raise BadConfig(f'{file}: "{key}" is not {expected}{detail}') from None

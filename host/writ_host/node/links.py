@@ -4,6 +4,7 @@ A host prepares the folders of devices, whose ports are UARTs and pins: numbers 
 open.
 """
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -11,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from writ.errors import UsageError
+from writ.errors import Rejection, UsageError
 from writ.link.links import open_link
 from writ.link.radio import SpiLink
 
 from .. import files
+from . import lorasettings, nearkeys
 
 # What of an entry only a chip can use, beside "port" as a number
 _CHIP_PINS = ("m0", "m1", "aux")
@@ -24,6 +26,11 @@ _SPI_MODEMS = ("sx1262", "sx1276")
 _SPI_PINS = ("spi", "cs", "sck", "mosi", "miso", "reset", "busy", "dio0", "dio1", "tcxo_mv")
 _PINS = ("tx", "rx", *_CHIP_PINS, *_SPI_PINS)
 MODEMS = ("rylr998", "rak3172", "e22", *_SPI_MODEMS)
+_KINDS = ("lora", "serial")
+
+
+class BadEntry(UsageError):
+    """An entry of "links" that is no link; its text begins with the number of the entry."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,35 @@ def open_entry(entry: Any) -> Any:
     return open_link(entry)
 
 
-def check(value: Any) -> None:
-    """Check the value of "links". Raises `UsageError`, or `TypeError` for no list."""
+def check(value: Any, *, of_chip: bool = True) -> None:
+    """Check the value of "links". Raises `BadEntry`, or `TypeError` for no list.
+
+    of_chip: whether its ports may be UARTs and its modems on SPI, which only a chip can open.
+    """
     if not isinstance(value, list):
         raise TypeError("not a list")
-    for entry in value:
-        open_entry(entry)
+    for number, entry in enumerate(value):
+        try:
+            _check_words(entry)
+            (open_entry if of_chip else open_link)(entry)
+        except (AttributeError, Rejection, TypeError, UsageError, ValueError) as error:
+            detail = str(error).removeprefix("links: ") or "no settings of a link"
+            raise BadEntry(f"links[{number}]: {detail}") from None
+
+
+def _check_words(entry: Any) -> None:
+    """Raises `UsageError` for a kind, a modem or a key that has a typo."""
+    if not isinstance(entry, dict):
+        raise UsageError("not an object {...}")
+    allowed: dict[str, tuple[str, ...]] = {"kind": _KINDS}
+    if entry.get("kind") == "lora":
+        allowed["modem"] = MODEMS
+    keys = (*allowed, "port", "baud", *_PINS, *Channel.__annotations__, "duty_cycle_permille")
+    nearkeys.check(entry, keys)
+    for key, words in allowed.items():
+        if entry.get(key) not in words:
+            said = f"is {json.dumps(entry[key])}" if key in entry else "is absent"
+            raise UsageError(f'"{key}" {said}; allowed: {", ".join(words)}')
 
 
 def lora_entry(text: str, channel: Channel | None, more: Mapping[str, int]) -> dict[str, Any]:
@@ -66,6 +96,11 @@ def lora_entry(text: str, channel: Channel | None, more: Mapping[str, int]) -> d
     Raises `UsageError` for what no modem can do.
     """
     modem, colon, port = text.partition(":")
+    if "/" in modem:
+        raise UsageError(
+            f"{modem!r} is a port: give --lora MODEM:PORT, as in rylr998:{text};"
+            f" MODEM is one of {', '.join(MODEMS)}"
+        )
     if modem not in MODEMS:
         raise UsageError(f"{modem!r} is no modem: {', '.join(MODEMS)}")
     if modem in _SPI_MODEMS and colon:
@@ -80,7 +115,11 @@ def lora_entry(text: str, channel: Channel | None, more: Mapping[str, int]) -> d
     if port:
         entry["port"] = _port(port)
     entry |= {**vars(channel), **more}
-    open_entry(entry)
+    try:
+        open_entry(entry)
+    except UsageError as error:
+        hint = lorasettings.hint(entry, MODEMS, open_entry)
+        raise UsageError(f"{str(error).removeprefix('links: ')}{hint}") from None
     return entry
 
 

@@ -56,6 +56,13 @@ def test_a_wrong_option_changes_nothing(rig: Rig, words: tuple[str, ...]) -> Non
     assert (rig.path / "gate/config.json").read_bytes() == config
 
 
+def test_a_frequency_in_mhz_is_told_in_khz(rig: Rig) -> None:
+    gate = rig.path / "gate"
+    for value, khz in (("868.3", 868300), ("868", 868000), ("869.525", 869525)):
+        ran = rig.run("node", "link", gate, "--lora", "rylr998:/dev/no", "--frequency", value)
+        assert ran.code == USAGE and f"For {value} MHz: {khz}" in ran.err
+
+
 def test_the_folder_of_a_chip_is_admitted_on_a_host(rig: Rig) -> None:
     rig.create()
     rig.ok("member", "request", rig.path / "soil", "--name", "soil")

@@ -131,6 +131,43 @@ def test_a_device_and_a_command_name_the_same_mistake(tmp_path: Path) -> None:
         assert said.startswith(str(device.value)), (said, str(device.value))
 
 
+RADIO = {"kind": "lora", "modem": "rylr998", "port": "/dev/no", "frequency_khz": 869525}
+RADIO |= {"spreading_factor": 7, "bandwidth_khz": 125, "coding_rate": 5, "power_dbm": 14}
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"link": []}, '"link" is no key; did you mean "links"?'),
+        ({"Gateways": []}, '"Gateways" is no key; did you mean "gateways"?'),
+        ({"sleep": 900}, 'did you mean "sleep_s"?'),
+        ({"links": [{"kind": "loar"}]}, 'links[0]: "kind" is "loar"; allowed: lora, serial'),
+        ({"links": [{"port": "/dev/no"}]}, 'links[0]: "kind" is absent; allowed'),
+        ({"links": [RADIO, {**RADIO, "modem": "e23"}]}, 'links[1]: "modem" is "e23"; allowed: ry'),
+        ({"links": [RADIO, 5]}, "links[1]: not an object"),
+        (
+            {"links": [{"kind": "lora", "modem": "rylr998", "frequency_kHz": 869525}]},
+            'links[0]: "frequency_kHz" is no key; did you mean "frequency_khz"?',
+        ),
+        ({"links": [{**RADIO, "power": 14}]}, ""),
+        ({"links": [{**RADIO, "power_dbm": 99}]}, "links[0]: this modem has"),
+        # of another version, or of the node's program
+        ({"x": 1, "interval_s": 5, "comment": "soil in the valley"}, ""),
+        ({"links": [], "links6": []}, ""),
+    ],
+)
+@pytest.mark.parametrize("of_chip", [False, True])
+def test_a_typo_is_refused(
+    tmp_path: Path, config: dict[str, Any], said: str, of_chip: bool
+) -> None:
+    write(tmp_path, config)
+    if not said:
+        assert nodeconfig.read(tmp_path, of_chip=of_chip) == config
+        return
+    with pytest.raises(nodeconfig.BadConfig, match=re.escape(said)):
+        nodeconfig.read(tmp_path, of_chip=of_chip)
+
+
 def write(folder: Path, config: object) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "config.json").chmod(0o600)
@@ -149,7 +186,8 @@ def test_a_config_that_was_read_starts_a_node_whatever_was_in_it(tmp_path: Path)
             except nodeconfig.BadConfig as error:
                 assert "config.json" in str(error), (place, kind)
                 if place:
-                    assert f'"{place[0]}"' in str(error), (place, kind, str(error))
+                    named = f'"{place[0]}"', f"{place[0]}["
+                    assert any(one in str(error) for one in named), (place, kind, str(error))
                 continue
             good += 1
             with contextlib.suppress(OSError), NodeFolder(tmp_path, listen="127.0.0.1:0"):

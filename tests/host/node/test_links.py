@@ -52,7 +52,42 @@ def test_an_e22_on_a_chip() -> None:
         ("sx1262:/dev/spidev0", EU, "has no port"),
         ("rylr998:/dev/ttyUSB0", None, "needs --frequency"),
         ("rylr998:/dev/ttyUSB0", links.Channel(869525, 10), "spreading factors to 9"),
-        ("rylr998:/dev/ttyUSB0", links.Channel(868650), "leaves its band"),
+        (
+            "rylr998:/dev/ttyUSB0",
+            links.Channel(869525, 12),
+            "rylr998 has at 125 kHz SF7 to SF9, at 250 kHz SF7 to SF10, at 500 kHz SF7 to SF11;"
+            " modems with SF12 at 125 kHz: rak3172, e22, sx1262, sx1276",
+        ),
+        (
+            "e22:/dev/ttyUSB0",
+            links.Channel(868300),
+            "e22 has at 125 kHz SF12, at 500 kHz SF7, SF8, SF10, SF11, SF12; modems with SF7 at"
+            " 125 kHz: rylr998",
+        ),
+        ("e22:/dev/ttyUSB0", links.Channel(868300, 7, 500), "10 dBm, or 8 dBm more$"),
+        (
+            "e22:/dev/ttyUSB0",
+            links.Channel(868300, 7, 500, power_dbm=13),
+            "channels of 1 MHz: [^;]*1000$",
+        ),
+        (
+            "rylr998:/dev/ttyUSB0",
+            links.Channel(868650),
+            "leaves its band .*: the nearest band is 863000 to 868600 kHz, which takes --frequency"
+            " 863063 to 868537$",
+        ),
+        ("rylr998:/dev/ttyUSB0", links.Channel(433000), "band is 433050 to 434790 kHz, which"),
+        (
+            "rylr998:/dev/ttyUSB0",
+            links.Channel(869600),
+            "band is 869400 to 869650 kHz, which takes --frequency 869463 to 869587$",
+        ),
+        (
+            "rylr998:/dev/ttyUSB0",
+            links.Channel(869525, 7, 500),
+            "band is 869400 to 869650 kHz, narrower than the channel$",
+        ),
+        ("/dev/ttyUSB9", EU, "is a port: give --lora MODEM:PORT, as in rylr998:/dev/ttyUSB9"),
     ],
 )
 def test_what_no_modem_can_do(text: str, channel: links.Channel | None, expected: str) -> None:
