@@ -32,7 +32,8 @@ _ADVICE: dict[str, str] = {
     "NoPolicy": "The node has no policy yet: deliver charter, policy and its member capsule.",
     "NoScope": "The node has no charter yet: deliver charter, policy and its member capsule.",
     "NoRoute": "The gateway has not heard of the node since its start, or a relay is gone: wait for"
-    " its next message, at most an hour, or examine the relays.",
+    " its next message, at most an hour. Or a relay between has no role in `relay` of the route of"
+    " class 1 (writ policy check), or is down.",
     "NotAllowed": "Change the policy (writ policy diff, then writ policy certify) or the roles.",
     "NotFound": "writ get NODE/.well-known/core lists the resources of a node.",
     "NotFresh": "The node needs a newer beacon: writ scope beacon.",

@@ -147,7 +147,25 @@ def _missing_routes(file: PolicyFile) -> _Found:
             if number == GOVERNANCE:
                 # nothing else matters then
                 break
-    return found
+    return found + _missing_relays(file)
+
+
+def _missing_relays(file: PolicyFile) -> _Found:
+    """The roles that relay frames of the mesh itself, but no requests: those behind are mute."""
+    routes = {route.row[0]: route for route in file.routes}
+    if GOVERNANCE not in routes or MESSAGES not in routes:
+        return []
+    relays, route = routes[GOVERNANCE].row[2], routes[MESSAGES]
+    # without hops the route is for neighbours only, and says so
+    if not route.row[4] or _mask_covers(route.row[2], relays):
+        return []
+    names = ["any", *file.roles]
+    missing = [f"'{names[bit]}'" for bit in bits(relays & ~route.row[2])]
+    text = (
+        f"class {MESSAGES} is not relayed by {listing(missing)}, which relays class {GOVERNANCE}:"
+        " requests to nodes behind such a relay end with NoRoute"
+    )
+    return [(route.line, text)]
 
 
 def _approvals(file: PolicyFile) -> _Found:

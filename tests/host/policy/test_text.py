@@ -244,6 +244,22 @@ def test_a_mesh_without_its_routes_is_reported() -> None:
     assert "no route has class 15: no node can join" in found
 
 
+def test_a_role_that_relays_no_requests_is_reported() -> None:
+    both = 'relay = ["gateway", "relay"]'
+    text = with_routes(template("farm")).replace("[roles]\n", '[roles]\nrelay = "forwards"\n')
+    good = text.replace('relay = "gateway"\n', f"{both}\n")
+    assert good.count(both) > 1 and warnings(parse(good)) == []
+    head, found, tail = good.partition("class = 1\n")
+    assert found
+    (said,) = warnings(parse(head + found + tail.replace(both, 'relay = "gateway"', 1)))
+    assert said.endswith(
+        "class 1 is not relayed by 'relay', which relays class 0: requests to nodes behind such a"
+        " relay end with NoRoute"
+    )
+    # the other way round nothing is lost
+    assert warnings(parse(head + found + tail.replace(both, 'relay = "any"', 1))) == []
+
+
 def test_class_15_names_who_makes_link_keys() -> None:
     row = '[[route]]\nclass = 15\nlinks = "lora"\nhops = 0\nairtime = 9\nrelay = "any"\n'
     for send, text in (
