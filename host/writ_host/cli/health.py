@@ -146,7 +146,7 @@ def status(
     mesh = document.get("mesh")
     if isinstance(mesh, dict):
         names = _short_addresses(scope)
-        _show_mesh(out, mesh, names)
+        _show_mesh(out, mesh, names, document.get("uptime_s"))
         document["mesh"] = meshstatus.document(mesh, names)
     out.json({**document, "address": reply.address, "ms": round(reply.took_ms, 1)})
 
@@ -170,10 +170,12 @@ def _short_addresses(scope: Path) -> dict[int, str]:
     return {one.address: one.name for one in folder.members.all()} if folder else {}
 
 
-def _show_mesh(out: Output, mesh: dict[str, Any], names: Mapping[int, str]) -> None:
-    out.fields(meshstatus.describe_mesh(mesh, names))
+def _show_mesh(
+    out: Output, mesh: dict[str, Any], names: Mapping[int, str], uptime_s: object
+) -> None:
+    out.fields(meshstatus.describe_mesh(mesh, names, uptime_s))
     if classes := meshstatus.class_rows(mesh):
-        out.table(meshstatus.CLASS_COLUMNS, classes, "airtime of the last hour, by class")
+        out.table(meshstatus.CLASS_COLUMNS, classes, "airtime by class")
     if neighbours := meshstatus.neighbour_rows(mesh, names):
         out.table(meshstatus.NEIGHBOUR_COLUMNS, neighbours, "neighbours")
     if sleepers := meshstatus.sleeper_rows(mesh, names):

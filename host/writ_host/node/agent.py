@@ -48,7 +48,9 @@ class ReportingNode(HostNode):
         self._address_check: AddressCheck | None = None
         self._undiscoverable = ""  # as reported last
         self._link_check: LinkCheck | None = None
-        self._ways_problem = ""  # as reported last
+        # as reported last
+        self._ways_problem = ""
+        self._airtime_problem = ""
         self._is_silent = False  # whether it was reported that the frame links are silent
         # rejections by name that are reported already
         self._counted = dict(self.counters)
@@ -154,6 +156,7 @@ class ReportingNode(HostNode):
         self._report_links()
         self._report_silence()
         self._report_ways()
+        self._report_airtime()
 
     def _report_ways(self) -> None:
         problem = self.ways_problem
@@ -163,6 +166,15 @@ class ReportingNode(HostNode):
             if problem:
                 text = f"the ways in the mesh are not kept over a restart: {problem}"
             self.report("ways", text, problem=problem or None)
+
+    def _report_airtime(self) -> None:
+        problem = self.airtime_problem
+        if problem != self._airtime_problem:
+            self._airtime_problem = problem
+            text = "the airtime of the last hour is kept over a restart again"
+            if problem:
+                text = f"the airtime of the last hour is not kept over a restart: {problem}"
+            self.report("airtime", text, problem=problem or None)
 
     def _report_links(self) -> None:
         if self.frames is None:

@@ -18,6 +18,7 @@ from .. import files, inet
 from ..errors import NodeInUse
 from . import addressbook, asleep, behind
 from . import config as nodeconfig
+from .airtimekeeper import AirtimeKeeper
 from .behind import Behind
 from .lansearch import search
 from .meshmetrics import FrameCounts
@@ -40,6 +41,7 @@ class HostNode(agent.Node):
         self._routes: MeshRoutes | None = None
         self.frame_counts: FrameCounts | None = None
         self._keeper: RouteKeeper | None = None
+        self._airtime: AirtimeKeeper | None = None
         super().__init__(store, config)
 
     def open_link(self) -> HostUdpLink:
@@ -64,17 +66,33 @@ class HostNode(agent.Node):
                 self.on_neighbours = self._routes.report
                 self._lan += [proxy, self._routes]
 
-    def keep_ways(self, folder: Path) -> None:
-        """Go on with the ways that the folder has, and keep them there, if this is a gateway."""
+    def keep(self, folder: Path) -> None:
+        """Go on with the airtime and, as a gateway, the ways of the folder; keep both there."""
+        if self.frames:
+            self._airtime = airtime = AirtimeKeeper(self.frames.mesh.outbox.budgets, folder)
+            airtime.restore(int(self.clock.now_ms()))
+            self._lan.append(airtime)
+            report: Any = self.mesh_report
+            self.mesh_report = lambda now_ms: {
+                **report(now_ms),
+                "airtime_s": airtime.known_s(now_ms),
+            }
         if self._routes:
             self._keeper = RouteKeeper(self, self._routes, folder)
             self._keeper.restore(int(self.clock.now_ms()))
             self._lan.append(self._keeper)
 
-    def save_ways(self) -> None:
-        """Write the ways to the folder, at a clean end."""
+    def save(self) -> None:
+        """Write airtime and ways to the folder, at a clean end."""
+        if self._airtime:
+            self._airtime.save(int(self.clock.now_ms()))
         if self._keeper:
             self._keeper.save()
+
+    @property
+    def airtime_problem(self) -> str:
+        """Why the airtime is not read or written, else ""."""
+        return self._airtime.problem if self._airtime else ""
 
     @property
     def ways_problem(self) -> str:
@@ -220,7 +238,7 @@ class NodeFolder:
             self._restore_addresses()
             with files.naming(Path(config["listen"])):
                 self.node.open()
-            self.node.keep_ways(path)
+            self.node.keep(path)
         except BaseException:
             self._lock.release()
             raise
@@ -250,8 +268,8 @@ class NodeFolder:
         self.close()
 
     def close(self) -> None:
-        """Keep the ways, close the socket and unlock the folder."""
-        self.node.save_ways()
+        """Keep airtime and ways, close the socket and unlock the folder."""
+        self.node.save()
         if self.node.link:
             self.node.link.close()
         self._lock.release()

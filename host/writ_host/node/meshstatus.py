@@ -20,13 +20,17 @@ _NEIGHBOUR = ("address", "link", "rank", "mutual", "delivered", "snr_db", "heard
 _SLEEPER = ("address", "sleep_s", "heard_s", "waiting")
 _REQUESTER = ("address", "spent_ms", "requests")
 _BAR = 20
+_HOUR_S = 3600
+_LAST_HOUR = "in the last hour"
 _Rows = list[tuple[str, ...]]
 
 
-def describe_mesh(mesh: dict[str, Any], names: Mapping[int, str]) -> dict[str, object]:
+def describe_mesh(
+    mesh: dict[str, Any], names: Mapping[int, str], uptime_s: object = None
+) -> dict[str, object]:
     """{label: text}: the way to a gateway, and for each link its airtime against the budget.
 
-    names: of members by their short address.
+    names: of members by their short address; uptime_s: of the node, None if unknown.
     """
     found: dict[str, object] = {"mesh": _way(mesh, names)}
     if sleep_s := longest_sleep(mesh):
@@ -36,7 +40,8 @@ def describe_mesh(mesh: dict[str, Any], names: Mapping[int, str]) -> dict[str, o
     for number, row in enumerate(_rows(mesh, "links", len(_LINK))):
         kind, spent_ms, budget_ms, _, noisiest, counters, error = row
         label = f"link {number}"
-        found[label] = f"{_kind(kind)}: {airtime_text(spent_ms, budget_ms)}"
+        airtime = airtime_text(spent_ms, budget_ms, _period(mesh, uptime_s))
+        found[label] = f"{_kind(kind)}: {airtime}"
         if isinstance(error, str):
             found[f"{label} problem"] = error
         if isinstance(noisiest, list) and (loud := _noisiest(noisiest, names)):
@@ -47,20 +52,33 @@ def describe_mesh(mesh: dict[str, Any], names: Mapping[int, str]) -> dict[str, o
     return found
 
 
-def airtime_text(spent_ms: object, budget_ms: object) -> str:
+def _period(mesh: dict[str, Any], uptime_s: object) -> str:
+    # of the account. A host keeps it over a restart, and says how much of the hour it knows
+    known_s = mesh.get("airtime_s")
+    if _is_count(known_s):
+        pass
+    elif longest_sleep(mesh):
+        # a deep sleep keeps it, and a loss of power does not
+        return "in the last hour, as far as the node knows"
+    else:
+        known_s = uptime_s
+    if _is_count(known_s) and known_s < _HOUR_S:
+        return f"since the start {duration(known_s)} ago"
+    return _LAST_HOUR
+
+
+def airtime_text(spent_ms: object, budget_ms: object, period: str = _LAST_HOUR) -> str:
     """Airtime of the last hour: "[###...] 12.3 % of the budget: 4.4 s of 36.0 s in the last hour".
 
-    budget_ms: None where no regulator limits the link.
+    budget_ms: None where no regulator limits the link; period: of the account, as text.
     """
     if not _is_count(spent_ms):
         return "unknown"
     spent = seconds(spent_ms)
     if not _is_count(budget_ms) or not budget_ms:
-        return f"{spent} in the last hour, no duty cycle"
+        return f"{spent} {period}, no duty cycle"
     share = spent_ms / budget_ms
-    return (
-        f"{bar(share)} {share:.1%} of the budget: {spent} of {seconds(budget_ms)} in the last hour"
-    )
+    return f"{bar(share)} {share:.1%} of the budget: {spent} of {seconds(budget_ms)} {period}"
 
 
 def document(mesh: dict[str, Any], names: Mapping[int, str]) -> dict[str, Any]:

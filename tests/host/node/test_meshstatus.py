@@ -31,11 +31,14 @@ def test_the_mesh_as_text() -> None:
     shown = meshstatus.describe_mesh(MESH, NAMES)
     assert shown["mesh"] == "2 hops to the gateway gate (0001), by hill (0002)"
     assert shown["link 0"] == (
-        "lora: [##..................] 12.3% of the budget: 4.4 s of 36.0 s in the last hour"
+        "lora: [##..................] 12.3% of the budget: 4.4 s of 36.0 s in the last hour, as far"
+        " as the node knows"
     )
     assert shown["link 0 sent most for"] == "hill (0002) 3.0 s, strangers 0.2 s, 0009 0.0 s"
     assert shown["link 0 counters"] == "NoAnswer 2"
-    assert shown["link 1"] == "serial: 0.0 s in the last hour, no duty cycle"
+    assert shown["link 1"] == (
+        "serial: 0.0 s in the last hour, as far as the node knows, no duty cycle"
+    )
     assert shown["link 1 problem"] == "no such port"
     assert meshstatus.class_rows(MESH) == [
         ("0", "0 governance", "1.4 s", "0.4% of 360.0 s"),
@@ -46,6 +49,28 @@ def test_the_mesh_as_text() -> None:
         ("hill (0002)", "0", "1", "parent 1", "100%", "-7 dB", "3 s ago"),
         ("soil (0003)", "0", "none", "not greeted", "50%", "", "1 min 30 s ago"),
     ]
+
+
+def test_an_account_that_is_younger_than_an_hour_says_so() -> None:
+    mesh = {key: value for key, value in MESH.items() if key != "sleep_s"}
+    since = "4.4 s of 36.0 s since the start 5 min ago"
+    hour = "4.4 s of 36.0 s in the last hour"
+    # airtime_s is of a host, which keeps the account over a restart
+    for known_s, uptime_s, text in (
+        (None, 300, since),
+        (None, 3600, hour),
+        (None, None, hour),
+        (None, "x", hour),
+        (300, 300, since),
+        (300, 9000, since),
+        (3600, 300, hour),
+        ("x", 300, since),
+    ):
+        told = {} if known_s is None else {"airtime_s": known_s}
+        shown = meshstatus.describe_mesh({**mesh, **told}, NAMES, uptime_s)
+        assert str(shown["link 0"]).endswith(text)
+    shown = meshstatus.describe_mesh({**MESH, "airtime_s": 300}, NAMES)
+    assert str(shown["link 0"]).endswith(since)
 
 
 def test_the_mesh_as_a_document() -> None:
