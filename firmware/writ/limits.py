@@ -182,7 +182,7 @@ FRAGMENT_TRIES_MAX = 10
 # Frames for each tile and each try: they bound what a neighbour costs that acknowledges nonsense.
 FRAGMENT_SENDS_MAX = 4
 # Messages of members under way, one of each neighbour, and of nodes without a link key: the largest
-# takes 700 bytes of heap. A newcomer waits until one is complete or goes on no more.
+# takes 700 bytes of heap. A newcomer waits until one is complete or idle.
 REASSEMBLIES_MAX = 4
 JOIN_REASSEMBLIES_MAX = 2
 # Neighbours of a node: who hears more keeps those that speak most.

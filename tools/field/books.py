@@ -22,7 +22,7 @@ class WrongBooks(AssertionError):
 
 
 class Books:
-    """Of one start of a node on one link. Times and airtimes are microseconds."""
+    """The books of one link of a node, from one start on. Times and airtimes are microseconds."""
 
     def __init__(self) -> None:
         self._taken: deque[tuple[int, int]] = deque()

@@ -28,7 +28,7 @@ from .serial import SerialLink
 
 _BAUD = const(9600)
 # (spreading_factor, bandwidth_khz): bits 2 to 0 of REG0. 38.4k and 62.5k would be factors 6 and 5.
-# That manual has 2.4k for 0, 1 and 2; those of 2012-2018 have 0.3k, 1.2k and 2.4k.
+# The manual of 2012-2024 has 2.4k for 0, 1 and 2; those of 2012-2018 have 0.3k, 1.2k and 2.4k.
 _RATES = {(12, 125): 0, (12, 500): 1, (11, 500): 2, (10, 500): 3, (8, 500): 4, (7, 500): 5}
 # power_dbm: bits 1 and 0 of REG1, of T22 and of T30
 _POWERS = {22: 0, 17: 1, 13: 2, 10: 3, 30: 0, 27: 1, 24: 2, 21: 3}

@@ -22,7 +22,7 @@ _FIELDS = ("frequency_khz", "spreading_factor", "bandwidth_khz", "coding_rate", 
 
 
 def channel_pause_ms(link):
-    """How long a link leaves a busy channel alone, at random.
+    """How many ms a link leaves a busy channel alone, at random.
 
     A quarter to the whole of its longest airtime, which another node's frame may take; the pauses
     between limits.MODEM_TRIES_MAX tries are longer together.

@@ -13,7 +13,8 @@ Rules:
    the package. A version of it without their way in sends without listening (counter
    "NotListening").
 3. A chip that was reset, by a supply that is too weak, sends and receives with other settings, and
-   the package does not notice. So it is asked before each frame, and now and then.
+   the package does not notice. So the link reads the chip's settings before each frame, and every
+   `_CHECK_MS`.
 4. A radio that does not do what it was told is stopped and opened again. The frame that it had
    counts as lost, and is not sent again, since its airtime may be spent.
 """
@@ -32,7 +33,7 @@ _LISTEN_POLL_MS = const(2)
 # A detection takes 4 symbols, and less on an SX1276.
 _LISTEN_SYMBOLS = const(16)
 _MARGIN_MS = const(500)
-# When a radio is asked whether it has its settings, beside each frame
+# How often the settings of the chip are read, beside each frame
 _CHECK_MS = const(10000)
 _RETRY_MS = const(1000)
 _RETRY_LONGEST_MS = const(30000)

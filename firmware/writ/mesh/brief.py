@@ -26,7 +26,7 @@ def _start(epoch, head):
 
 
 def shorten(raw, base):
-    """The form (bytes) in which the capsule `raw`, which follows epoch `base`, travels."""
+    """The form (bytes) in which the capsule `raw` (bytes) travels. base: the epoch before it."""
     at = raw.find(_CLAIM)
     start = at + len(_CLAIM) + 1
     end = start + len(_start(base + 1, bytes(HEAD_BYTES)))
@@ -38,7 +38,10 @@ def shorten(raw, base):
 
 
 def restore(form, base, head):
-    """The capsule (bytes) whose form that is, at a node with epoch `base` and this head."""
+    """The whole capsule (bytes) of a form that `shorten` has made. Checks nothing.
+
+    base, head: epoch and head (HEAD_BYTES bytes) in force at the receiver.
+    """
     if form[:2] == _WHOLE or len(form) <= _SIGNATURE_BYTES:
         return form
     at = len(form) - _SIGNATURE_BYTES

@@ -1,8 +1,8 @@
 """Coverage: the neighbours that lack a capsule and need this node to get it.
 
 1. A neighbour of an older epoch needs this node if it named this node as parent in its HELLO, or is
-   the own parent. It does not where others near to it have sent the capsule: two, or one for the
-   own parent. Ranks say who is near.
+   the own parent. It does not need this node once two nodes near to it have sent the capsule; for
+   the own parent one is enough. Ranks say who is near.
 2. A gateway on a host may have told this node whether it is a spreader (`Mesh.is_spreader`; the
    answer to a report, nearby.py). A spreader is needed by all neighbours of an older epoch: the
    gateway counts on it. Another node leaves its children to the spreaders.

@@ -185,8 +185,8 @@ class Inbox:
         # 128 epochs or more, later ones look earlier: but it has no parent
         if rank != NO_RANK and 0 < (self._authority.epoch - frame.epoch) & 255 < 128:
             return
-        # strangers can send such frames: a node with a rank asks once in ten minutes, and no node
-        # that is made up. Two gateways that have started apart may have no neighbour but each other
+        # strangers can send such frames. So a node with a rank doubts once in ten minutes, and asks
+        # neighbours only, but for a gateway: two that have started apart may hear each other alone
         if rank != NO_RANK and (now_ms < self._doubt_ms or (rank and neighbour is None)):
             return
         self._doubts += 1
@@ -247,8 +247,8 @@ class Inbox:
             missing.append((neighbour, address))
 
     def end_request(self):
-        """Forget the first request for a capsule. Those for neighbours' own ones and those for
-        others take turns: many neighbours may be made up.
+        """Forget the first request for a capsule. Requests for the capsules of neighbours and those
+        for the capsules of other origins take turns: a member can make up many neighbours.
         """
         missing = self._mesh.missing
         if missing:

@@ -177,7 +177,7 @@ class LinkKeys:
         return self._take(epoch, key, stamp_of(policy), now_ms, list(proof))
 
     def prove(self, proof):
-        """Keep a proof of the key in force. The next start has no key before it."""
+        """Keep a proof of the key in force. Erases the key before it from flash, not from RAM."""
         old_key = self._old_key
         self._keep(self.epoch, self.key, self.stamp, None, proof)
         self._old_key = old_key

@@ -119,7 +119,7 @@ class Mailbox:
         waiting = child.waiting
         if entry in waiting:
             return True
-        # bytes too many with this message: of one child, who may have a half, or of all
+        # by how many bytes this message exceeds the half of one child, or the limit of all
         size = sum([_size(other) for other in self.children.values()])
         excess = max(_size(child) - (MAILBOX_BYTES_MAX >> 1), size - MAILBOX_BYTES_MAX)
         excess += len(message)

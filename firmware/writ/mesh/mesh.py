@@ -236,7 +236,10 @@ class Mesh:
             self.count(rejection)
 
     def start(self, target, route_class, message, now_ms):
-        """Queue a compressed message of this node. Raises as `way_to` and `Outbox.queue` do."""
+        """Queue a compressed message (bytes) of this node to a short address.
+
+        Raises what `way_to` and `Outbox.queue` raise.
+        """
         neighbour, head, priority, message = self.way_to(target, route_class, message, now_ms)
         self.outbox.queue(neighbour.link, neighbour.address, head, priority, message)
 

@@ -266,7 +266,7 @@ def rows(documents: Iterable[dict[str, Any]]) -> list[tuple[object, ...]]:
 
 
 def summary(documents: Iterable[dict[str, Any]]) -> str:
-    """How many members are in which state: "4 members: 2 online, 1 asleep, 1 no answer"."""
+    """How many members are in which state: "4 other members: 2 online, 1 asleep, 1 no answer"."""
     counts: dict[str, int] = {}
     for one in documents:
         if one["state"] != THIS:

@@ -18,13 +18,15 @@ from .. import target
 
 # The resource of the proxy (docs/wire.md).
 PATH = "writ/mesh"
-# How long a call takes at the most: the proxy gives up before (proxy.TIMEOUT_MS). The message in
-# the tunnel is never repeated, since the requests on both legs are.
+# How long a call waits unless the operator says otherwise: the proxy gives up before it
+# (proxy.TIMEOUT_MS).
 WAIT_S = 40.0
 # The longest wait for a node that sleeps: the request to the gateway lives 247 s (RFC 7252, 4.8.2).
 WAIT_S_MAX = 240.0
-# The gateway's answer is here so much before the end of the wait.
+# The gateway gives up this long before the caller does, so that its answer arrives in time.
 _BEFORE_S = 2.0
+# CoAP's first time-out of a message in the tunnel, longer than any wait: such a message is never
+# repeated, since the requests on both legs are.
 TIMEOUT_MS = 300_000
 _VIA = " via "
 _MESH = "mesh:"

@@ -62,6 +62,7 @@ TIMEOUT_MS_MAX = 240_000
 
 # In front of each part of a message (writ.mesh.fragment).
 _FRAGMENT_HEAD_BYTES = 2
+# 5.04 (RFC 7252, section 5.9.3.5).
 GATEWAY_TIMEOUT = 0xA4
 _CODES = {
     ClassAirtime.code: coap.UNAVAILABLE,
@@ -118,7 +119,7 @@ class MeshProxy:
     def serve(
         self, session: Any, message: Message, request: Request, binding: Any, now_ms: int
     ) -> Message | None:
-        """The response to a request, or None: it follows."""
+        """The response to a request, or None where a separate response follows."""
         try:
             authority = self._node.authority
             authority.check_member(request.peer, now_ms, True)
@@ -230,7 +231,7 @@ class MeshProxy:
         return self.finish(passed, response, now_ms)
 
     def refuse(self, rejection: Rejection) -> Message:
-        """The response that names a rejection."""
+        """Count a rejection. Returns the response that names it."""
         self._node.count(rejection)
         response: Message = refusal(rejection)
         response.code = _CODES.get(rejection.code, response.code)

@@ -1,7 +1,7 @@
 """Who spends a gateway's airtime: that of the requests which it has passed on, by requester.
 
-Counted are the frames in which the gateway sends a request, each time that it sends it. What the
-neighbour makes it repeat, what relays spend and what the answer costs is not.
+An account has the frames in which the gateway sends a request, each time that it sends the request.
+It does not have repetitions for a lost receipt, what relays spend, and the answer.
 """
 
 from collections.abc import Iterator

@@ -44,9 +44,10 @@ _Task = Generator[None, None, "Found"]
 class Found:
     """What a member has answered.
 
-    peer: the member that answered, None for none; status: its `writ/status`, {} if it told none;
-    epoch: its epoch, 0 where unknown; problem: the name of the rejection that ended the call, ""
-    for none; sleep: what its gateway knows of its sleep; address: "" where none is known.
+    peer: the member that answered, None for none; status: its `writ/status`, None without one;
+    epoch: its epoch, 0 where unknown; problem: the name of the rejection that ended the call, or
+    NOT_ASKED, or "OtherNode" if another member has answered, "" for none; sleep: what its gateway
+    knows of its sleep; address: "" where none is known; took_ms: until the answer, None without.
     """
 
     address: str = ""

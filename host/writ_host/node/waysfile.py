@@ -1,4 +1,4 @@
-"""The file ways.cbor in a gateway's folder: by what far nodes are reached again after a restart.
+"""The file ways.cbor in a gateway's folder: what the gateway knows of its mesh, for a restart.
 
     [1, [[link, short address], ...], [[[capsule, report, age, sleep], ...], ...]]
 
