@@ -65,7 +65,7 @@ class Mesh:
         self.links = links
         self.permit = Permit(authority)
         self.neighbours = Neighbours()
-        self.outbox = Outbox(authority, keys, self.neighbours, links, self._failed)
+        self.outbox = Outbox(authority, keys, self.neighbours, links, self._failed, count)
         self.missing = []
         self.newer = {}
         self.routes = {}

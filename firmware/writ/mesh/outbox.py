@@ -5,7 +5,7 @@ charged to the airtime of its link (budget.py), whatever it carries.
 """
 
 from ..compat import const
-from ..errors import ClassAirtime, DutyCycle, NeighbourAirtime
+from ..errors import ClassAirtime, DutyCycle, NeighbourAirtime, TableFull
 from ..limits import JOIN_AIRTIME_PERMILLE, URGENT_MAX
 from .budget import Budget
 from .frame import (
@@ -37,19 +37,21 @@ def patience_ms(link):
 
 class Outbox:
     """authority: `Authority`; keys: `LinkKeys`; neighbours: `Neighbours`; links: the frame links;
-    failed: called with (transfer, now_ms) for a message that no receipt came for.
+    failed: called with (transfer, now_ms) for a message that no receipt came for; count: takes a
+    `Rejection`.
 
     address: the own short address, 0 before this node is a member; now_ms: the present time. The
     mesh sets both. budgets: the `Budget` of each link; mailbox: the `Mailbox` of a node with
     sleeping children, or None.
     """
 
-    def __init__(self, authority, keys, neighbours, links, failed):
+    def __init__(self, authority, keys, neighbours, links, failed, count):
         self._authority = authority
         self._keys = keys
         self._neighbours = neighbours
         self._links = links
         self._failed = failed
+        self._count = count
         self.transfers = Transfers()
         self.address = 0
         self.now_ms = 0
@@ -170,6 +172,9 @@ class Outbox:
         else:
             header = HEADER_BYTES if head[1] == LOCAL else HEADER_BYTES_ROUTED
         room = self._links[link].mtu - header
+        gone = self.transfers.make_room(receiver, source)
+        if gone and not (self.mailbox and self.mailbox.take_back(gone, self.now_ms)):
+            self._count(TableFull())
         self.transfers.add(
             link, receiver, head, priority, message, source, room, self._patience_ms[link]
         ).failures = failures

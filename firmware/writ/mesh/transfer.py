@@ -109,7 +109,10 @@ class Transfer:
 
 
 class Transfers:
-    """The queue of one node, at most limits.TRANSFERS_MESH_MAX; a quarter of it for each source."""
+    """The queue of one node, at most limits.TRANSFERS_MESH_MAX; a quarter of it for each source.
+
+    What waits for a neighbour that does not answer makes room for messages to others.
+    """
 
     def __init__(self):
         self._all = []
@@ -121,16 +124,32 @@ class Transfers:
     def __len__(self):
         return len(self._all)
 
+    def make_room(self, receiver, source):
+        """The transfer that has ended for a new one to this neighbour, or None if there is a place.
+
+        Raises `TableFull`.
+        """
+        table = [one for one in self._all if one.source == source]
+        if len(table) < TRANSFERS_MESH_MAX >> (0 if source is None else 2):
+            table = self._all
+            if len(table) < TRANSFERS_MESH_MAX:
+                return None
+        for one in reversed(table):
+            # a begun message stays: by its end the neighbour is known to be gone
+            if one.is_begun or one.receiver == receiver:
+                continue
+            first = self.to(one.link, one.receiver, one.is_join)
+            if first.parts.is_repeated or (first.greeting and first.greeting.is_repeated):
+                self.end(one)
+                return one
+        raise TableFull()
+
     def add(self, link, receiver, head, priority, message, source, room, patience_ms):
         """Queue a message, or a greeting for the message None; its `Transfer`. room: bytes of a
-        frame's payload.
+        frame's payload. `make_room` is called before.
 
-        Raises `TableFull`, and `TooLarge` for a message that no fragments carry.
+        Raises `TooLarge` for a message that no fragments carry.
         """
-        mine = [one for one in self._all if one.source == source]
-        share = TRANSFERS_MESH_MAX >> (0 if source is None else 2)
-        if len(self._all) >= TRANSFERS_MESH_MAX or len(mine) >= share:
-            raise TableFull()
         if message is None or len(message) <= room:
             parts = Whole(message, patience_ms)
         else:
