@@ -20,6 +20,7 @@ from ..humanize import moment
 from ..refusals import meaning
 from . import sensors as hostsensors
 from .addresscheck import CHECK_MS, AddressCheck
+from .airtimecheck import AirtimeCheck
 from .folder import HostNode
 from .linkcheck import LinkCheck
 from .metrics import NodeMetrics
@@ -48,6 +49,7 @@ class ReportingNode(HostNode):
         self._address_check: AddressCheck | None = None
         self._undiscoverable = ""  # as reported last
         self._link_check: LinkCheck | None = None
+        self._airtime_check: AirtimeCheck | None = None
         # as reported last
         self._ways_problem = ""
         self._airtime_problem = ""
@@ -179,10 +181,13 @@ class ReportingNode(HostNode):
     def _report_links(self) -> None:
         if self.frames is None:
             return
-        if self._link_check is None:
+        if self._link_check is None or self._airtime_check is None:
             self._link_check = LinkCheck(self.frames.links, self.config["links"])
+            self._airtime_check = AirtimeCheck(self.frames.mesh.outbox)
         for number, problem, text in self._link_check.tick(self.now_ms):
             self.report("link", text, link=number, problem=problem or None)
+        for number, is_used_up, text in self._airtime_check.tick(self.now_ms):
+            self.report("duty", text, link=number, used_up=is_used_up)
 
     def _report_silence(self) -> None:
         policy = self.authority.policy

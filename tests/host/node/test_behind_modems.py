@@ -105,6 +105,29 @@ def test_a_command_reads_a_device_two_hops_behind_a_modem(
     check_mesh(found)
 
 
+def test_a_gateway_that_is_killed_keeps_its_airtime(field: Field, air: Scene) -> None:
+    links = modem(field, "gate")
+    links[0]["duty_cycle_permille"] = 10
+    gate = field.host_node(
+        "gate", OPERATOR | SENSOR, "--serve", "none", links=links, mesh_gateway=True
+    )
+    desk = field.folder("desk", OPERATOR, gateways=[gate.address])
+    wait((gate.path / "airtime.cbor").exists)
+
+    def mesh() -> Any:
+        return call("status", f"coap://{gate.address}", "--node", desk)["mesh"]
+
+    before_ms = mesh()["links"][0]["spent_ms"]
+    assert 0 < before_ms < 36_000
+    assert gate.process
+    gate.process.kill()
+    gate.process.wait()
+    gate.start()
+    found = mesh()
+    assert before_ms <= found["links"][0]["spent_ms"] < 36_000 and found["airtime_s"] < 3600
+    assert " since the start " in writ("status", f"coap://{gate.address}", "--node", desk).output
+
+
 def scrape(address: str) -> dict[str, float]:
     """The metrics of a node, without their prefix."""
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
