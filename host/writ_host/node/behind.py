@@ -93,10 +93,12 @@ class Behind:
     """The tunnels of one node to nodes behind meshes. node: a `writ.node.node.Node`.
 
     deadline: until when the caller waits (monotonic time), None for as long as the gateway does.
+    silent: addresses of gateways that have sent nothing since this node asked them last.
     """
 
     def __init__(self, node: Any) -> None:
         self._node = node
+        self.silent: set[str] = set()
         self.deadline: float | None = None
 
     def wrap(self, address: str, datagram: bytes) -> Datagrams:
@@ -106,6 +108,7 @@ class Behind:
             # an acknowledgement: the gateway has given its own
             return []
         place, _, gateway = address.partition(_VIA)
+        self.silent.add(gateway)
         out: Datagrams = self._node.request(
             coap.POST,
             PATH,

@@ -1,6 +1,6 @@
 """The error for a call that ended without an answer: which node refused what, and what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Container
 
 from writ.errors import (
     BadSignature,
@@ -20,7 +20,8 @@ from ..humanize import duration
 from ..refusals import advice_for, peer_rejection, rejection_text
 from ..target import Target
 from . import asleep
-from .behind import WAIT_S, WAIT_S_MAX, PassedOn
+from .behind import WAIT_S, WAIT_S_MAX, PassedOn, gateway_of, is_behind
+from .folder import NodeFolder
 
 # A node refuses a membership for these. After a clean-up or a succession one side may be behind.
 OF_CAPSULES = (BadSignature, Expired, KnownBad, NotMember)
@@ -45,11 +46,17 @@ def is_of_capsules(error: Exception) -> bool:
     )
 
 
-def to_error(rejection: Rejection, own: str, target: Target | None, address: str) -> Exception:
-    """The error for a rejection that ended a call of the node `own`."""
+def to_error(
+    rejection: Rejection,
+    own: str,
+    target: Target | None,
+    address: str,
+    silent: Container[str] = (),
+) -> Exception:
+    """The error for a rejection that ended a call of the node `own`. silent: as `no_answer`."""
     peer = where(target, address)
     if isinstance(rejection, TimedOut):
-        return NotReachable(f"no answer from {peer}")
+        return no_answer(target, address, silent)
     if isinstance(rejection, PeerFailed):
         found = peer_rejection(rejection)
         if isinstance(rejection, PassedOn):
@@ -76,13 +83,58 @@ def explained(error: Exception, own: str, target: Target | None, address: str) -
     return _refused(error, own, where(target, address), advice)
 
 
-def no_address(name: str, gateways: Sequence[str], add: str, path: str) -> UnknownNode:
+def no_answer(target: Target | None, address: str, silent: Container[str]) -> NotReachable:
+    """The error for a call whose time is over. silent: the gateways that have sent nothing."""
+    if not is_behind(address):
+        return NotReachable(f"no answer from {where(target, address)}")
+    gateway, name = gateway_of(address), target.name if target else None
+    if gateway in silent:
+        return NotReachable(
+            f"the gateway {gateway} of {name or 'the node'} does not answer",
+            "Check that the gateway runs (writ node run), its address, and the network between.",
+        )
+    return NotReachable(
+        _unheard(name, gateway),
+        f"If it sleeps, wait for its next window: --timeout {WAIT_S_MAX:.0f}. {_RELAYS}",
+    )
+
+
+_RELAYS = "Else examine the relays between: writ status of each."
+
+
+def _unheard(name: str | None, gateway: str) -> str:
+    return f"no answer from {name or 'the node'} behind the gateway {gateway}"
+
+
+def no_address(name: str, folder: NodeFolder, add: str, path: str) -> UnknownNode:
     """The error for a member without a known address. add: how to set it, as an order."""
-    asked = f" (asked {', '.join(gateways)})" if gateways else ""
+    gateways = folder.gateways
+    text = f"no address is known for {name}"
+    add = f"{add}; or call coap://HOST:PORT/{path}."
+    if gateways and all(one in folder.node.tunnels.silent for one in gateways):
+        silent = f"{text}: {', '.join(gateways)} {_DOES_NOT[len(gateways) > 1]} answer"
+        return UnknownNode(silent, f"Check that the gateway runs (writ node run). Or {add}")
+    if gateways:
+        text += f" (asked {', '.join(gateways)})"
+    if not _has_mesh(folder):
+        return UnknownNode(text, f"{add[0].upper()}{add[1:]}")
+    sessions = [folder.node.sessions.by_address(one) for one in gateways]
+    known = next((one.peer.name for one in sessions if one), "GATEWAY")
     # the gateway of a mesh hears of its nodes when they join
-    advice = "a node behind a mesh is found once it has joined: try again. Or " if gateways else ""
-    advice += f"{add}; or call coap://HOST:PORT/{path}."
-    return UnknownNode(f"no address is known for {name}{asked}", f"{advice[0].upper()}{advice[1:]}")
+    return UnknownNode(
+        text,
+        "It has not joined the mesh yet, or the gateway has not heard of it yet: writ status"
+        f" {known} shows the nodes that are heard. If it has an IP address: {add}",
+    )
+
+
+_DOES_NOT = ("does not", "do not")
+
+
+def _has_mesh(folder: NodeFolder) -> bool:
+    """Whether the node has links without IP, or the policy in force has routes for them."""
+    policy = folder.node.authority.policy
+    return bool(folder.config.get("links") or (policy and policy.routes))
 
 
 def _not_passed(error: PassedOn, found: Rejection | None, name: str | None) -> Exception:
@@ -92,13 +144,13 @@ def _not_passed(error: PassedOn, found: Rejection | None, name: str | None) -> E
         advice = "See its log. Only writ node run and writ bridge run pass requests on."
         return HostError(f"the gateway {error.via} does not pass requests {to}", advice)
     if isinstance(found, TimedOut):
-        message = f"no answer from {name or 'the node'} behind the gateway {error.via}"
+        message = _unheard(name, error.via)
         if sleep := asleep.parse(str(found)):
             return Asleep(f"{message}: it {sleep.describe()}", _wait_for(sleep))
         return NotReachable(
             message,
             "The gateway has not heard from it that it sleeps. If it does, try again after its next"
-            " report. Else examine the relays between: writ status of each.",
+            f" report. {_RELAYS}",
         )
     message = f"the gateway {error.via} passes nothing {to}: {rejection_text(found)}"
     return RefusedByNode(message, advice_for(found), type(found).__name__, found.code)

@@ -22,7 +22,7 @@ from writ.node.call import Answer, Call
 from writ.node.resolve import resolve
 from writ.wire import coap
 
-from ..errors import HostError, NoNode, NotReachable, RefusedByNode
+from ..errors import HostError, NoNode, RefusedByNode
 from ..refusals import parse_reason
 from ..target import Target
 from . import addressbook, behind, callerror, owncapsule
@@ -210,7 +210,7 @@ class NodeClient:
         option = "--node" if book == self.folder.path else "--scope"
         file = book / addressbook.BOOK_FILE
         add = f"add it to {file}: writ book add {name} HOST:PORT {option} {book}"
-        raise callerror.no_address(name, self.folder.gateways, add, target.path)
+        raise callerror.no_address(name, self.folder, add, target.path)
 
     def identify(self, target: Target, deadline: float) -> bytes:
         """The node id (8 B) of the target. Raises as `call`."""
@@ -295,6 +295,7 @@ class NodeClient:
     def _ask_gateway(self, name: str, gateway: str, until: float) -> tuple[str, bytes] | None:
         found: list[tuple[Member | None, str | None]] = []
         self.update_clock()
+        self.node.tunnels.silent.add(gateway)
         self.node.send(resolve(self.node, name, gateway, lambda *what: found.append(what)))
         while not found and time.monotonic() < until:
             self.step(until)
@@ -365,8 +366,8 @@ class NodeClient:
     def _wait(self, pending: _PendingCall, target: Target, deadline: float) -> Answer:
         while not pending.answers:
             if time.monotonic() >= deadline:
-                where = callerror.where(target, pending.call.address)
-                raise NotReachable(f"no answer from {where}")
+                silent = self.node.tunnels.silent
+                raise callerror.no_answer(target, pending.call.address, silent)
             self.step(deadline)
         answer = pending.answers[0]
         if answer.rejection:
@@ -442,4 +443,4 @@ class NodeClient:
             # on this side: a peer's refusal is an answer, or PeerFailed
             name = answer.peer.name if answer.peer else target and target.name
             return callerror.revoked_here(name or address, own, self.node.authority.epoch)
-        return callerror.to_error(answer.rejection, own, target, address)
+        return callerror.to_error(answer.rejection, own, target, address, self.node.tunnels.silent)

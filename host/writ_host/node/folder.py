@@ -110,6 +110,12 @@ class HostNode(agent.Node):
         # a child that has just joined says how long it sleeps to its parent, and reports later
         return found + 1000 * sleep.sleep_s if sleep and target not in self.sleepers else found
 
+    def receive(self, datagram: bytes, source: str, now_ms: int) -> list[tuple[str, bytes]]:
+        """As the core does; notes which gateways answer."""
+        self.tunnels.silent.discard(source)
+        out: list[tuple[str, bytes]] = super().receive(datagram, source, now_ms)
+        return out
+
     def send(self, datagrams: list[tuple[str, bytes]]) -> None:
         """As the agent does; those for nodes behind a mesh go to its gateway."""
         for address, data in datagrams:

@@ -121,6 +121,27 @@ def test_a_command_reads_a_device_two_hops_behind_a_gateway(
     assert refused.exit_code and "Revoked" in refused.output
 
 
+def test_what_is_silent_is_named(field: Field, cables: list[Cable]) -> None:
+    links = [line(cables[0], 0)]
+    gate = field.host_node("gate", OPERATOR, "--serve", "none", links=links, mesh_gateway=True)
+    desk = field.folder("desk", OPERATOR, gateways=[gate.address])
+    said = writ("get", "soil/temp", "--node", desk, code=1).stderr
+    assert f"no address is known for soil (asked {gate.address})" in said
+    assert "has not joined the mesh yet" in said and "writ status gate shows" in said
+    soil = field.device("soil", links=[line(cables[0], 1)])
+    wait(lambda: knows(desk))
+    soil.kill()
+    said = writ("get", "soil/temp", "--node", desk, "--timeout", "3", code=3).stderr
+    assert f"no answer from soil behind the gateway {gate.address}" in said
+    gate.kill()
+    said = writ("get", "soil/temp", "--node", desk, "--timeout", "5", code=3).stderr
+    assert f"the gateway {gate.address} of soil does not answer" in said
+    # no book and no call before it knows the address
+    (desk / "seen.json").unlink()
+    said = writ("get", "soil/temp", "--node", desk, "--timeout", "5", code=1).stderr
+    assert f"no address is known for soil: {gate.address} does not answer" in said
+
+
 def test_a_gateway_that_was_killed_reaches_a_far_device_at_once(
     field: Field, cables: list[Cable]
 ) -> None:

@@ -5,7 +5,7 @@ import pytest
 from writ.errors import ClassAirtime, NoRoute, TimedOut
 from writ_host.errors import Asleep, HostError, NotReachable, RefusedByNode
 from writ_host.node.behind import PassedOn
-from writ_host.node.callerror import to_error
+from writ_host.node.callerror import no_answer, to_error
 from writ_host.target import Target
 
 SOIL = Target("soil", None, "temp")
@@ -52,6 +52,24 @@ def test_a_node_that_does_not_answer_is_not_known_to_sleep() -> None:
 def test_a_refusal_says_for_how_long_a_node_sleeps(text: bytes, said: str, advice: str) -> None:
     error = error_of(b"%d TimedOut %s" % (TimedOut.code, text))
     assert isinstance(error, Asleep) and said in str(error) and advice in error.advice
+
+
+def test_a_time_out_names_the_gateway_and_the_node() -> None:
+    gateway = "10.0.0.1:5683"
+    place = f"mesh:0003 via {gateway}"
+    one = f"no answer from soil behind the gateway {gateway}"
+    # of the proxy, of a timer on this side, and of the call's own time
+    ended = [error_of(b"%d TimedOut" % TimedOut.code), no_answer(SOIL, place, ())]
+    ended.append(to_error(TimedOut(), "desk", SOIL, place))
+    assert {str(error) for error in ended} == {one}
+    for error in (
+        no_answer(SOIL, place, {gateway}),
+        to_error(TimedOut(), "desk", SOIL, place, {gateway}),
+    ):
+        assert isinstance(error, NotReachable) and "that the gateway runs" in error.advice
+        assert str(error) == f"the gateway {gateway} of soil does not answer"
+    # without a gateway nothing changes
+    assert str(no_answer(SOIL, gateway, {gateway})) == f"no answer from soil at {gateway}"
 
 
 def test_a_gateway_that_answers_otherwise_passes_no_requests_on() -> None:
