@@ -103,9 +103,9 @@ class Announcer:
         before = self._announced.get(topic)
         reduced = discovery.without(before, found) if before else None
         if reduced is not None:
-            self._publish(topic, _encoded(reduced))
-        self._publish(topic, _encoded(found))
-        self._remember(topic, _encoded(found))
+            self._publish(topic, encoded(reduced))
+        self._publish(topic, encoded(found))
+        self._remember(topic, encoded(found))
 
     def _remove(self, topic: str) -> None:
         if topic in self._announced:
@@ -142,7 +142,8 @@ class Announcer:
         self._spool.announce(topic, payload)
 
 
-def _encoded(found: dict[str, object]) -> bytes:
+def encoded(found: dict[str, object]) -> bytes:
+    """A discovery message as it goes to the broker."""
     return json.dumps(found, ensure_ascii=False, sort_keys=True).encode()
 
 

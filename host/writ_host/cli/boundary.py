@@ -144,13 +144,26 @@ def _usage(error: click.ClickException) -> ErrorReport:
 
 
 def _command_meant(context: click.Context | None, message: str) -> str:
-    """ "Did you mean 'status'? " for a mistyped command, else ""."""
+    """ "Did you mean 'status'? " for a mistyped command, or one of another group, else ""."""
     found = re.match(r"No such command '(.*)'\.$", message)
     group = context.command if context else None
     if not found or context is None or not isinstance(group, click.Group):
         return ""
+    if elsewhere := _groups_with(context.find_root(), found[1]):
+        return f"Did you mean {' or '.join(elsewhere)}? "
     close = get_close_matches(found[1], group.list_commands(context), 1)
     return f"Did you mean '{close[0]}'? " if close else ""
+
+
+def _groups_with(root: click.Context, word: str) -> list[str]:
+    """["'writ member revoke'"] for "revoke": the groups that have this command."""
+    found = []
+    if isinstance(root.command, click.Group):
+        for name in root.command.list_commands(root):
+            group = root.command.get_command(root, name)
+            if isinstance(group, click.Group) and word in group.list_commands(root):
+                found.append(f"'{root.info_name} {name} {word}'")
+    return found
 
 
 def _order_meant(context: click.Context | None, error: click.ClickException) -> str:

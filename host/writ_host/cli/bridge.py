@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ..bridge import settings as bridgesettings
+from ..bridge.announce import encoded
 from ..bridge.bridge import Bridge, open_folder
 from ..bridge.check import CONNECT_S, check
 from ..bridge.dryrun import DryRun, Shown
@@ -113,8 +114,11 @@ def _show(out: Output, shown: Shown) -> None:
         return
     facts = {"topic": shown.topic, "payload": plain(shown.payload), "retain": shown.retain}
     payload = shown.payload
-    text = f"a capsule of {len(payload)} bytes" if isinstance(payload, bytes) else str(payload)
-    out.event(facts, f"{shown.topic}{' (retained)' if shown.retain else ''}\n  {text}")
+    if isinstance(payload, bytes):
+        text = f"a capsule of {len(payload)} bytes"
+    else:
+        text = encoded(payload).decode() if isinstance(payload, dict) else str(payload)
+    out.event(facts, f"{shown.topic}{' (retained)' if shown.retain else ''}  {text}")
 
 
 @command(group, name="check")

@@ -9,7 +9,7 @@ from click.shell_completion import split_arg_string
 
 from .. import files
 from ..errors import HostError
-from ..node import addressbook
+from ..node import addressbook, links
 from ..scope.folder import ScopeFolder
 from . import defaults
 
@@ -77,6 +77,10 @@ def _pending(ctx: click.Context) -> Iterable[str]:
     return [one["id"][:8] for one in (*found["proposals"], *found["ceremonies"])]
 
 
+def _modems(_: click.Context) -> Iterable[str]:
+    return links.MODEMS
+
+
 member_names = _completion(_members)
 role_names = _completion(_roles)
 request_names = _completion(_requests)
@@ -84,3 +88,4 @@ book_names = _completion(_book)
 node_names = _completion(_nodes)
 delivery_targets = _completion(_targets)
 pending_ids = _completion(_pending)
+modem_names = _completion(_modems)

@@ -11,7 +11,7 @@ from writ.authority.store import Store
 
 from .. import service
 from ..node import config as nodeconfig
-from ..node import sensors
+from ..node import links, sensors
 from ..node.agent import ReportingNode
 from ..node.folder import NodeFolder
 from ..target import check_address
@@ -95,6 +95,11 @@ def _report_start(node: ReportingNode, listen: str, names: list[str]) -> None:
     )
     if authority.me is None or authority.charter is None:
         node.report("waiting", "not a member yet: waiting for capsules (writ member admit)")
+        # they are opened when the node is a member: until then nothing else says so
+        for number, entry in enumerate(node.config.get("links", [])):
+            if problem := links.port_problem(entry):
+                text = f"link {number} will not work: {problem}"
+                node.report("link", text, link=number, problem=problem)
     else:
         node.report(
             "member",

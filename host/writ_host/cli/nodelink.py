@@ -10,6 +10,7 @@ from writ.limits import SLEEP_S_MAX
 
 from ..node import config as nodeconfig
 from ..node import links, provision
+from . import complete
 from .options import node_argument
 from .output import Output, command
 
@@ -37,6 +38,7 @@ _FREQUENCY_KHZ = _Frequency(150_000, 960_000)
     "loras",
     multiple=True,
     metavar="MODEM:PORT",
+    shell_complete=complete.modem_names,
     help=f"A LoRa modem: {', '.join(links.MODEMS)}. PORT is /dev/ttyUSB0, or on a chip the number"
     " of a UART.",
 )

@@ -85,8 +85,9 @@ def _ask(prompt: str = PROMPT) -> str:
 
 def _ask_new(out: Output) -> keyfile.Passphrase:
     """Ask until a new passphrase is long enough, and was typed twice."""
+    prompt = f"{PROMPT} (at least {keyfile.PASSPHRASE_CHARACTERS_MIN} characters)"
     while True:
-        found = keyfile.Passphrase(_ask())
+        found = keyfile.Passphrase(_ask(prompt))
         try:
             found.check_new()
         except WeakPassphrase as error:

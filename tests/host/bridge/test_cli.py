@@ -38,6 +38,10 @@ def test_a_dry_run_shows_what_would_be_published_and_publishes_nothing(
     assert problem == {"reading": "soil/secret", "problem": "refused: NotAllowed (40)"}
     text = writ("bridge", "run", path, "--dry-run").stdout
     assert f"{root}/soil/temp (retained)" in text
+    # what goes out, and no Python text
+    sent = [row.partition("  {") for row in text.splitlines() if "  {" in row]
+    assert len(sent) == 3 and all(json.loads("{" + row[2]) for row in sent)
+    assert "\\n" not in text
 
 
 def test_a_mistake_in_the_file_ends_every_command(field: Field) -> None:

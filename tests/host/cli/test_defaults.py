@@ -184,6 +184,7 @@ def test_completion_offers_names_roles_and_requests(rig: Rig, tmp_path: Path) ->
     assert "spare" in complete(rig, "member admit s")
     assert "sensor" in complete(rig, "member admit spare --role s")
     assert complete(rig, "ping so") == ["soil"]
+    assert complete(rig, "node link x --lora ry") == ["rylr998"]
     # a broken folder offers nothing, and prints nothing
     (rig.scope / "charter.cbor").write_bytes(b"x")
     assert complete(rig, "member show ") == []

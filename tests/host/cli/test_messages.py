@@ -23,6 +23,8 @@ from writ_host.refusals import advice_for, rejection_text
         (("staus",), "Did you mean 'status'? See writ --help."),
         (("governor", "aprove", "x"), "Did you mean 'approve'? See writ governor --help."),
         (("member", "lst"), "Did you mean 'list'? See writ member --help."),
+        (("revoke", "soil"), "Did you mean 'writ member revoke'? See writ --help."),
+        (("policy", "admit"), "Did you mean 'writ member admit'? See writ policy --help."),
         (("zzz",), "See writ --help."),
     ],
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from cli_rig import Rig
+from field_rig import Field, writ
 
 from writ_host.cli.boundary import REFUSED, USAGE
 
@@ -72,3 +73,14 @@ def test_the_folder_of_a_chip_is_admitted_on_a_host(rig: Rig) -> None:
     assert rig.ok("status", "--node", rig.path / "soil")["name"] == "soil"
     ran = rig.run("node", "run", rig.path / "soil")
     assert ran.code == REFUSED and '"port" is not the path of a serial port' in ran.err
+
+
+def test_a_node_that_is_not_admitted_names_an_absent_port(field: Field) -> None:
+    path = field.root / "new"
+    writ("member", "request", path, "--name", "new", "--listen", "127.0.0.1:0")
+    writ("node", "link", path, "--serial", "/dev/none")
+    ran = field.spawn("node", "run", path, "--serve", "none")
+    assert ran.stdout is not None
+    said = [ran.stdout.readline() for _ in range(3)]
+    assert "not a member yet" in said[1]
+    assert "link 0 will not work: /dev/none does not exist on this machine now" in said[2]

@@ -423,5 +423,6 @@ def test_a_short_passphrase_is_refused_before_it_is_repeated(
     found = secret._ask_new(Output(False))
     assert found.text == "several random words" and not typed
     assert [one.startswith("Repeat") for one in asked] == [False, False, True, False, True]
+    assert asked[0] == f"{secret.PROMPT} (at least 8 characters)"
     said = capsys.readouterr()
     assert "refused: the passphrase has 5 characters" in said.out and "warning" not in said.err

@@ -38,6 +38,7 @@ from writ.authority.store import Store
 from writ.node import context, handshake, server
 from writ.wire import coap, edhoc_codec
 from writ.wire.oscore import Context
+from writ_host.node.behind import PassedOn
 from writ_host.policy import approvals
 
 
@@ -356,6 +357,12 @@ def test_every_rejection_has_its_row_and_every_row_its_rejection() -> None:
         assert advice or int(code) in (0, 2), name
 
 
+def test_the_rejections_of_hosts_are_named() -> None:
+    # no class of writ.errors: each is a case of one that has a row
+    text = ERRORS + (DOCS / "bridge.md").read_text()
+    assert text.count(f"`{PassedOn.__name__}`") > 1
+
+
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row[1])
 def test_the_answer_to_a_rejection(row: list[str]) -> None:
     cls, answer = CLASSES[row[1]], row[3]
@@ -380,7 +387,7 @@ def test_rejections_named_in_the_text_exist(text: str) -> None:
         assert CLASSES[name].code == int(code), item
     for name in ticked(FENCE.sub("", text)):
         if re.fullmatch(r"(?:[A-Z][a-z]+){2,}|Expired|Forked|Revoked", name):
-            assert name in CLASSES, name
+            assert name in {*CLASSES, PassedOn.__name__}, name
 
 
 def test_links_have_targets() -> None:
