@@ -2,8 +2,8 @@
 
     [1, time, known, is open, [[duty cycle, [[class, airtime], ...]], ...]]
 
-The Unix time of the file; for how many seconds before it the airtime is known; whether more was
-sent after it, perhaps, up to a reserve (airtimekeeper.py); and for each link the windows of its
+The Unix time of the file; for how many seconds before it the airtime is known; whether the node may
+have sent more since, up to a reserve (airtimekeeper.py); and for each link the windows of its
 budget, as in the record of a deep sleep (writ.mesh.kept).
 """
 

@@ -68,7 +68,7 @@ def _period(mesh: dict[str, Any], uptime_s: object) -> str:
 
 
 def airtime_text(spent_ms: object, budget_ms: object, period: str = _LAST_HOUR) -> str:
-    """Airtime of the last hour: "[###...] 12.3 % of the budget: 4.4 s of 36.0 s in the last hour".
+    """Airtime of the last hour: "[###...] 12.3% of the budget: 4.4 s of 36.0 s in the last hour".
 
     budget_ms: None where no regulator limits the link; period: of the account, as text.
     """
