@@ -217,8 +217,11 @@ class Mesh:
             raise NoRoute()
         return found
 
-    def send(self, address, datagram, now_ms):
-        """Queue a datagram for "mesh:1a2b" or "join:1a2b". It is lost where there is no way."""
+    def send(self, address, datagram, now_ms, source=None):
+        """Queue a datagram for "mesh:1a2b" or "join:1a2b". It is lost where there is no way.
+
+        source: REQUESTERS of transfer.py for one that a gateway passes on, None for an own one.
+        """
         kind, _, end = address.partition(":")
         try:
             target = _number(end)
@@ -231,17 +234,17 @@ class Mesh:
             elif self.join.is_needed():
                 raise NoRoute()
             else:
-                self.start(target, class_of(datagram), message, now_ms)
+                self.start(target, class_of(datagram), message, now_ms, source)
         except Rejection as rejection:
             self.count(rejection)
 
-    def start(self, target, route_class, message, now_ms):
+    def start(self, target, route_class, message, now_ms, source=None):
         """Queue a compressed message (bytes) of this node to a short address.
 
         Raises what `way_to` and `Outbox.queue` raise.
         """
         neighbour, head, priority, message = self.way_to(target, route_class, message, now_ms)
-        self.outbox.queue(neighbour.link, neighbour.address, head, priority, message)
+        self.outbox.queue(neighbour.link, neighbour.address, head, priority, message, source)
 
     def way_to(self, target, route_class, message, now_ms):
         """(`Neighbour`, head of the frames, priority, message) by which a message of this node goes

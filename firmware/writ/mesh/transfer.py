@@ -12,6 +12,8 @@ from .frame import DATA, FRAGMENT, JOIN_CLASS
 
 # All nodes in the join class are one source: 0 is no node's address
 STRANGERS = 0
+# So are all members on IP whose requests a gateway passes on: 65535 is no node's address either
+REQUESTERS = 65535
 
 # A message in fragments ends after so many times the patience for one receipt
 _LONGEST_SENDING = const(64)

@@ -122,11 +122,14 @@ class HostNode(agent.Node):
             if behind.is_behind(address):
                 self.send(self.tunnels.wrap(address, data))
             else:
-                if self.proxy:
-                    self.proxy.sending(address, data, int(self.now_ms))
+                now_ms = int(self.now_ms)
+                source = self.proxy.sending(address, data, now_ms) if self.proxy else None
                 if self._routes:
-                    self._routes.sending(address, data, int(self.now_ms))
-                super().send([(address, data)])
+                    self._routes.sending(address, data, now_ms)
+                if source is None:
+                    super().send([(address, data)])
+                else:
+                    self.frames.mesh.send(address, data, now_ms, source)
 
     def address_of(self, node_id: bytes) -> str | None:
         """As the core does; for a node in the own mesh, as soon as there is a way to it."""

@@ -11,7 +11,7 @@ from typing import Any
 from writ.mesh.budget import used_us_of
 
 from ..scrape import Samples
-from .meshstatus import CLASSES
+from .meshstatus import CLASSES, SOURCES
 
 NAMED_MAX = 16
 OTHERS = "others"
@@ -128,8 +128,8 @@ def _most(spent_us: dict[tuple[Any, ...], int]) -> set[tuple[Any, ...]]:
 
 
 def name_of(node: Any, address: int) -> str:
-    """The name of the member with a short address; 0 stands for all strangers."""
-    if not address:
-        return "strangers"
+    """The name of the member with a short address, or of those that it stands for."""
+    if address in SOURCES:
+        return SOURCES[address]
     member = node.authority.peer_by(address=address)
     return str(member.name) if member else f"{address:04x}"

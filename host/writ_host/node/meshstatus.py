@@ -6,6 +6,8 @@ A status comes from another node and may have any content: what has another form
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
+from writ.mesh.transfer import REQUESTERS, STRANGERS
+
 from ..humanize import duration
 from ..policy.text import LINKS
 
@@ -14,6 +16,8 @@ CLASSES = {0: "governance", 1: "requests", 15: "join"}
 NEIGHBOUR_COLUMNS = ("neighbour", "link", "rank", "as", "delivered", "SNR", "heard")
 CLASS_COLUMNS = ("link", "class", "airtime", "of the policy's")
 SLEEPER_COLUMNS = ("node", "sleeps at most", "last heard", "expected", "messages kept")
+# What stands for several senders in accounts of airtime
+SOURCES = {STRANGERS: "strangers", REQUESTERS: "requests from IP"}
 _LINK = ("kind", "spent_ms", "budget_ms", "classes", "noisiest", "counters", "error")
 _CLASS = ("class", "spent_ms", "allowed_ms")
 _NEIGHBOUR = ("address", "link", "rank", "mutual", "delivered", "snr_db", "heard_s")
@@ -256,8 +260,7 @@ def _noisiest(listed: list[Any], names: Mapping[int, str]) -> str:
     found = []
     for one in listed:
         if isinstance(one, list) and len(one) == 2 and all(map(_is_count, one)):
-            # 0 stands for all strangers
-            name = node_name(one[0], names) if one[0] else "strangers"
+            name = SOURCES.get(one[0]) or node_name(one[0], names)
             found.append(f"{name} {seconds(one[1])}")
     return ", ".join(found)
 

@@ -10,6 +10,8 @@ response (RFC 7252, section 5.2.2).
    class lets send. A stranger has no session.
 2. Requests under way, and their rate, are limited for each requester and in all.
 3. A message for which there is no way or no airtime is refused at once, with the reason.
+4. All requesters together get the airtime of one neighbour (writ.mesh.budget): the rest is for the
+   gateway's own messages and for governance.
 """
 
 import contextlib
@@ -37,6 +39,7 @@ from writ.errors import (
 from writ.mesh.compress import compress
 from writ.mesh.frame import BROADCAST, HEADER_BYTES_ROUTED
 from writ.mesh.permit import class_of
+from writ.mesh.transfer import REQUESTERS
 from writ.node.server import Request, refusal
 from writ.wire import coap
 from writ.wire.coap import Message
@@ -172,7 +175,7 @@ class MeshProxy:
         neighbour, _, _, packed = mesh.way_to(target, route_class, packed, now_ms)
         link = mesh.links[neighbour.link]
         airtime_us = link.airtime_us(min(link.mtu, len(packed) + HEADER_BYTES_ROUTED))
-        mesh.outbox.budgets[neighbour.link].check(now_ms, airtime_us, route_class, None)
+        mesh.outbox.budgets[neighbour.link].check(now_ms, airtime_us, route_class, REQUESTERS)
         return f"mesh:{target:04x}"
 
     def _wait_ms(self, query: list[str], address: str, now_ms: int) -> int:
@@ -195,14 +198,19 @@ class MeshProxy:
         out: Datagrams = self._node.client.submit(passed.message, passed.address, passed, now_ms)
         return out
 
-    def sending(self, address: str, datagram: bytes, now_ms: int) -> None:
-        """Charge a datagram that leaves for a node in the mesh to the member that it is for."""
+    def sending(self, address: str, datagram: bytes, now_ms: int) -> int | None:
+        """Charge a datagram that leaves for a node in the mesh to the member that it is for.
+
+        Returns the `source` for `Mesh.send`: all requesters are one, as a neighbour is.
+        """
         token = datagram[4 : 4 + (datagram[0] & 15)]
         for passed in self._under_way:
             if (passed.address, passed.message.token) == (address, token):
                 with contextlib.suppress(Rejection):
                     airtime_us = self._airtime_us(int(address[5:9], 16), datagram, now_ms)
                     self.requesters.charge(passed.session.peer.address, airtime_us, now_ms)
+                return REQUESTERS
+        return None
 
     def _airtime_us(self, target: int, datagram: bytes, now_ms: int) -> int:
         """The airtime of all frames of a datagram on the gateway's link, sent once."""

@@ -66,10 +66,11 @@ class Site(AirField):
                     if entry[0] == address:
                         self._carry(GATE, to, address, data)
             else:
+                source = None
                 if name == "gate":
                     # as `HostNode.send` does
-                    self.proxy.sending(address, data, self.now_ms)
-                super().send(name, [(address, data)])
+                    source = self.proxy.sending(address, data, self.now_ms)
+                self.frames[name].mesh.send(address, data, self.now_ms, source)
 
     def _carry(self, source: str, name: str, to: str, data: bytes) -> None:
         self.legs.append((source, to, data))
