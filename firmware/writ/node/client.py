@@ -99,7 +99,7 @@ class ProtectedRequest:
         if inner.code >> 5 == 4 and not is_shown and now_ms >= session.show_ms:
             from .renewal import is_for_old_capsule, show
 
-            if is_for_old_capsule(inner.payload):
+            if is_for_old_capsule(client.context.authority, call, session, inner.payload):
                 return show(client, call, session, now_ms)
         try:
             if inner.code == coap.INCOMPLETE and call.upload.next()[0]:

@@ -5,18 +5,30 @@ request. It shows the capsule to its gateways without waiting for a refusal: oth
 name and address. A part of client.py that is loaded when that happens.
 """
 
-from ..errors import PeerFailed
+from ..authority.policy import decide
+from ..compat import const
+from ..errors import NotAllowed, PeerFailed
 from ..limits import PAUSE_MS, PAUSE_MS_MAX
 from ..wire import coap
 from .call import Call
 from .context import PREFIX
 
+# The peer may have roles that this node does not know of
+_ALL_ROLES = const(-1)
 
-def is_for_old_capsule(refusal):
+
+def is_for_old_capsule(authority, call, session, refusal):
     """Whether a peer may have refused (payload, bytes) for an old capsule of this node.
 
-    27 Expired, 40 NotAllowed (new roles), 43 NotMember (after a succession).
+    27 Expired, 40 NotAllowed (new roles), 43 NotMember (after a succession). Where the policy of
+    the same epoch gives this node no such right by its newest capsule either, that is no reason.
     """
+    policy = authority.policy
+    is_same = policy and refusal[:3] == b"40 " and session.seen_epoch == policy.epoch
+    # paths of PREFIX are judged by more than the rules
+    if is_same and (call.path + "/")[: len(PREFIX) + 1] != PREFIX + "/":
+        roles = policy.roles_of(authority.me)
+        return decide(policy, roles, _ALL_ROLES, call.method, call.path)[0] is not NotAllowed
     return refusal[:3] in (b"27 ", b"40 ", b"43 ")
 
 
