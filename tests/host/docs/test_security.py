@@ -90,6 +90,18 @@ def test_each_mutant_of_an_attack_has_its_row() -> None:
     assert {one.row for one in mutants.load() if one.table == "attacks"} <= {*ROWS}
 
 
+def test_each_attack_over_the_air_names_its_tests_and_rejections() -> None:
+    header = "attack over the air", *HEADER[1:-1], "tests"
+    for row in rows(SECURITY, *header):
+        assert ticked(row[-1]), row[0]
+        for name in ticked(row[-1]):
+            path, _, test = name.partition("::")
+            assert f"def {test}(" in (DOCS.parent / path).read_text(), name
+        for name in ticked(row[2]):
+            if re.fullmatch(r"(?:[A-Z][a-z]+)+", name):
+                assert issubclass(getattr(errors, name), errors.Rejection)
+
+
 def test_commands_of_the_text_exist() -> None:
     for name in re.findall(r"`writ governor (\w+)", SECURITY):
         assert name in group.commands, name
