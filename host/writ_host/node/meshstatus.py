@@ -60,14 +60,12 @@ def _period(mesh: dict[str, Any], uptime_s: object) -> str:
     # of the account. A host keeps it over a restart, and says how much of the hour it knows
     known_s = mesh.get("airtime_s")
     if _is_count(known_s):
-        pass
-    elif longest_sleep(mesh):
+        return f"in the last {duration(known_s)}" if known_s < _HOUR_S else _LAST_HOUR
+    if longest_sleep(mesh):
         # a deep sleep keeps it, and a loss of power does not
         return "in the last hour, as far as the node knows"
-    else:
-        known_s = uptime_s
-    if _is_count(known_s) and known_s < _HOUR_S:
-        return f"since the start {duration(known_s)} ago"
+    if _is_count(uptime_s) and uptime_s < _HOUR_S:
+        return f"since the start {duration(uptime_s)} ago"
     return _LAST_HOUR
 
 
