@@ -59,13 +59,15 @@ Datagrams = list[tuple[str, bytes]]
 @dataclass(frozen=True)
 class Near:
     """A neighbour in a report. kind: of the link; cost: of a frame, ms; snr: dB, None unknown;
-    is_good: whether most of the awaited receipts came.
+    is_good: whether most of the awaited receipts came; is_restored: whether it is the gateway's own
+    neighbour, not greeted since the start.
     """
 
     kind: int
     cost: float
     snr: int | None
     is_good: bool
+    is_restored: bool = False
 
 
 def read_report(payload: bytes) -> dict[int, Near]:
@@ -314,7 +316,7 @@ class MeshRoutes:
                     if 0 < len(back) < REPORTED_MAX:
                         continue
                     cost *= ONE_SIDED
-                if self._is_restored(one) or self._is_restored(other):
+                if entry.is_restored or self._is_restored(one) or self._is_restored(other):
                     cost *= RESTORED
                 if _pair(one, other) in self._bad:
                     cost *= PENALTY
@@ -334,9 +336,11 @@ class MeshRoutes:
                 link = self._mesh.links[one.link]
                 airtime_ms = link.airtime_us(PROBE_BYTES) / 1000
                 cost = _cost(airtime_ms, min(one.delivered, 255))
-                cost = cost if one.is_mutual else RESTORED * cost
-                near = Near(link.kind, cost, one.snr, one.delivered >= _DELIVERED_GOOD)
-                if one.address not in found or near.cost < found[one.address].cost:
+                is_good = one.delivered >= _DELIVERED_GOOD
+                near = Near(link.kind, cost, one.snr, is_good, not one.is_mutual)
+                best = found.get(one.address)
+                # on several links: a greeted neighbour before one that is not
+                if not best or (near.is_restored, cost) < (best.is_restored, best.cost):
                     found[one.address] = near
         return found
 

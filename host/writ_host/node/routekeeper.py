@@ -14,6 +14,7 @@ from typing import Any
 
 from writ.authority.capsule import Member, parse
 from writ.errors import AlreadyKnown, Rejection, RolledBack
+from writ.node.sleepers import keep_sleep
 
 from .. import files
 from ..errors import HostError
@@ -61,7 +62,7 @@ class RouteKeeper:
                 if member := authority.peer(found.node_id):
                     self._routes.restore(member, one.payload, now_ms - 1000 * one.age_s)
                     if one.sleep_s:
-                        self._node.sleepers[member.address] = one.sleep_s
+                        keep_sleep(self._node.sleepers, member.address, one.sleep_s)
             except Rejection:
                 # revoked or expired
                 continue

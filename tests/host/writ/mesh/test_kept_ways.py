@@ -103,6 +103,25 @@ def test_how_long_a_member_sleeps_is_kept(tmp_path: Path) -> None:
     assert field.nodes["gate"].sleepers == {SOIL: 900}
 
 
+def test_kept_reports_of_sleepers_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    field = Line(tmp_path)
+    field.settle()
+    members = [field.nodes[name].authority.me.raw for name in ("hill", "soil")]
+    reports = [KeptReport(bytes(raw), bytes(4), 5, 900) for raw in members]
+    monkeypatch.setattr("writ.node.sleepers.SLEEPERS_MAX", 1)
+    # the least recent report comes first, as in the file
+    waysfile.write(tmp_path, Kept([], reports))
+    field.start()
+    assert field.nodes["gate"].sleepers == {SOIL: 900}
+    # two reports of one member take one place
+    monkeypatch.setattr("writ.node.sleepers.SLEEPERS_MAX", 2)
+    waysfile.write(tmp_path, Kept([], [*reports, reports[1]]))
+    field.start()
+    assert field.nodes["gate"].sleepers == {HILL: 900, SOIL: 900}
+
+
 def test_the_file_is_written_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     field = Line(tmp_path)
     writes: list[int] = []
@@ -138,6 +157,24 @@ def test_a_former_report_makes_links_dearer_until_a_new_one_comes(tmp_path: Path
         payload = field.ways._reports[number].payload
         field.ways.report(field.nodes[name].authority.me, payload, field.now_ms)
     assert field.ways._links(GATE, -1, field.now_ms)[HILL][SOIL] == cost
+
+
+def test_a_former_neighbour_with_a_former_report_is_dearer_once(tmp_path: Path) -> None:
+    field = Line(tmp_path)
+    field.settle()
+    costs = {}
+    for is_greeted in (False, True):
+        for has_report in (False, True):
+            field.start()
+            field.frames["gate"].mesh.neighbours.find(0, HILL).is_mutual = is_greeted
+            if has_report:
+                payload = field.ways._reports[HILL].payload
+                hill = field.nodes["hill"].authority.me
+                field.ways.report(hill, payload, field.now_ms)
+            links = field.ways._links(GATE, -1, field.now_ms)
+            costs[is_greeted, has_report] = links[GATE][HILL]
+    true = costs.pop((True, True))
+    assert set(costs.values()) == {meshroutes.RESTORED * true}, (true, costs)
 
 
 def test_the_age_of_a_report_goes_on(tmp_path: Path) -> None:
