@@ -80,6 +80,7 @@ package(  # noqa: F821
         "mesh/transfer.py",
         "mesh/way.py",
         "mesh/welcome.py",
+        "news.py",
         "node/__init__.py",
         "node/asking.py",
         "node/call.py",

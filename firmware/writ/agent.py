@@ -17,6 +17,8 @@ from .wire.coap import is_plain
 # how often a gateway is asked for its beacon
 _HELLO_MS = 30000
 _HELLO_AGAIN_MS = 4000
+# how often `run` looks for changes that it prints
+_SHOW_MS = 10000
 # how often the node asks for its renewal when its membership is about to expire
 _RENEW_AGAIN_MS = 3600000
 
@@ -63,6 +65,7 @@ class Node(Core):
         self._is_flooded = False  # whether the last step has left datagrams waiting
         self._is_full = False  # whether the last step had no room for its own work
         self._running = False
+        self._shown = ()  # what `show_changes` has printed last
         self._lock = None  # of the folder
 
     @classmethod
@@ -296,11 +299,22 @@ class Node(Core):
         )
 
     def announce(self):
-        """Print name, node id and address, which an operator compares before admitting a node."""
+        """Print name, node id and address, which an operator compares before admitting a node.
+
+        A port of 0 says nothing: a node of a mesh may need none.
+        """
         own_id = node_id(crypto.p256_public(self.private)[0])
         # a renamed member keeps its old name in config.json
         name = (self.authority.me or self).name
-        print(name + ", node id " + own_id.hex() + ", listens at " + self._listen)
+        port = "" if self._listen[-2:] == ":0" else ", listens at " + self._listen
+        print(name + ", node id " + own_id.hex() + port)
+
+    def show_changes(self):
+        """Print what has changed of membership and links (news.py)."""
+        from .news import show
+
+        unload("news")
+        self._shown = show(self, self._shown)
 
     def run(self):
         """Announce this node, and serve until `stop` is called."""
@@ -312,8 +326,17 @@ class Node(Core):
             ) from None
         self.announce()
         self._running = True
+        show_ms = 0
         while self._running:
             self.step()
+            if self.now_ms >= show_ms:
+                # a modem needs some seconds at the start
+                if show_ms:
+                    try:
+                        self.show_changes()
+                    except MemoryError as error:
+                        self.count(error)
+                show_ms = self.now_ms + _SHOW_MS
 
     def sleep(self, seconds=None, deep=False):
         """Finish what is under way, tell the parent in the mesh, and sleep (sleep.py).

@@ -84,6 +84,9 @@ class ReportingNode(HostNode):
     def announce(self) -> None:
         """Do nothing: the event `started` reports name and address."""
 
+    def show_changes(self) -> None:
+        """Do nothing: events report what changes."""
+
     def serve_until_signalled(self) -> None:
         """Run until SIGTERM or SIGINT, or until `stop`."""
         handlers = {}

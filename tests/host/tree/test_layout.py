@@ -46,7 +46,7 @@ ROOT_MODULES = {
     "cbor": ("cbor",),
     "agent": (
         *("writ", "agent", "configfile", "framelinks", "sleep", "sleeper", "sleeprecord"),
-        *("startup", "main"),
+        *("news", "startup", "main"),
     ),
 }
 MAY_IMPORT = {

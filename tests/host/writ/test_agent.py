@@ -345,6 +345,16 @@ def test_a_node_says_who_it_is_when_it_starts(
     assert capsys.readouterr().out == f"soil, node id {own_id.hex()}, listens at 127.0.0.1:5683\n"
 
 
+def test_a_node_without_a_port_does_not_name_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node = node_in(tmp_path, listen="127.0.0.1:0")
+    node.announce()
+    assert capsys.readouterr().out.endswith(
+        node_id(crypto.p256_public(node.private)[0]).hex() + "\n"
+    )
+
+
 def test_a_renamed_member_starts_under_its_new_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
