@@ -13,8 +13,8 @@ A part of spread.py.
 from ..compat import const
 from ..limits import PART_SENDERS_MAX
 
-# Ranks below it are in the bitmaps
-_RANK_LAST = const(30)
+# The first rank that is not in the bitmaps
+_RANK_END = const(30)
 
 
 class Coverage:
@@ -41,7 +41,7 @@ class Coverage:
         self.senders.append(neighbour.address)
         senders, once, twice = self._near[neighbour.link]
         # ranks of neighbours differ by 1 at most, where links serve both ways
-        ranks = 7 << neighbour.rank >> 1 if neighbour.rank < _RANK_LAST else 0
+        ranks = 7 << neighbour.rank >> 1 if neighbour.rank < _RANK_END else 0
         self._near[neighbour.link] = senders + 1, once | ranks, twice | once & ranks
 
     def count(self, link, epoch, asker):
@@ -63,7 +63,7 @@ class Coverage:
                 is_needy = not once >> one.rank & 1
             elif mesh.is_spreader is not None:
                 is_needy = False
-            elif one.rank >= _RANK_LAST:
+            elif one.rank >= _RANK_END:
                 # its way is not known
                 is_needy = senders < 2
             else:

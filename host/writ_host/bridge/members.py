@@ -22,6 +22,7 @@ from ..node.asleep import parse
 from ..node.behind import is_behind
 from ..node.folder import HostNode, NodeFolder
 from ..node.resolver import Resolver
+from ..node.survey import OTHER_NODE
 from ..refusals import parse_rejection, peer_rejection
 from ..textfile import BadText
 
@@ -148,7 +149,7 @@ class Members:
             if answer.peer is None:
                 request.on_outcome(_failed(answer.rejection))
             elif answer.peer.name != request.name:
-                request.on_outcome(Outcome(problem="OtherNode", member=answer.peer))
+                request.on_outcome(Outcome(problem=OTHER_NODE, member=answer.peer))
             else:
                 self._remember(answer.peer, address)
                 self._node.later(self._continue, request, address, answer.peer.node_id)

@@ -8,6 +8,7 @@ from typing import Any
 from writ.authority.capsule import Member
 from writ.authority.policy import ROLE_MEMBER
 from writ.errors import TimedOut
+from writ.mesh.routing import NO_RANK
 
 from ..errors import NodeInUse
 from ..humanize import duration
@@ -235,7 +236,7 @@ def _way(mesh: dict[str, Any], names: Mapping[int, str]) -> dict[str, Any]:
     parent = parents[0] if isinstance(parents, list) and parents and rank else None
     spent_ms, budget_ms = meshstatus.busiest(mesh) or (None, None)
     return {
-        "hops": rank if isinstance(rank, int) and rank != meshstatus.NO_RANK else None,
+        "hops": rank if isinstance(rank, int) and rank != NO_RANK else None,
         "has_mesh": bool(mesh),
         "parent": meshstatus.name_of(parent, names),
         "spent_ms": spent_ms,

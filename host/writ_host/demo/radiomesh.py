@@ -6,11 +6,12 @@ from typing import Any
 
 from writ import cbor
 from writ.authority.store import FileFlash, Store
+from writ.mesh.routing import NO_RANK
 from writ.wire import coap
 
 from ..errors import HostError, NotReachable
 from ..node.client import Reply
-from ..node.meshstatus import NO_RANK, airtime_text
+from ..node.meshstatus import airtime_text
 from ..policy.edit import add_revoked
 from ..scope import issuance, policyfile
 from ..scope.change import revocation

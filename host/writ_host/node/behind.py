@@ -33,8 +33,11 @@ _MESH = "mesh:"
 _DIGITS = 4
 
 
-class PassedOn(PeerFailed):
-    """The gateway has refused to pass a request on. via: its address."""
+class NotPassedOn(PeerFailed):
+    """The gateway did not pass a request on.
+
+    via: the gateway's address; text: its refusal (bytes).
+    """
 
     via = ""
 
@@ -136,8 +139,8 @@ class Behind:
             except (Rejection, UsageError):
                 # from a gateway that makes it up
                 pass
-        rejection = answer.rejection or PassedOn()
-        if isinstance(rejection, PassedOn):
+        rejection = answer.rejection or NotPassedOn()
+        if isinstance(rejection, NotPassedOn):
             rejection.via, rejection.text = gateway_of(address), bytes(answer.payload)
         self._node.later(self._fail, request, address, rejection)
 

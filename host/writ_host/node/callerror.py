@@ -20,7 +20,7 @@ from ..humanize import duration
 from ..refusals import advice_for, peer_rejection, rejection_text
 from ..target import Target
 from . import asleep
-from .behind import WAIT_S, WAIT_S_MAX, PassedOn, gateway_of, is_behind
+from .behind import WAIT_S, WAIT_S_MAX, NotPassedOn, gateway_of, is_behind
 from .folder import NodeFolder
 
 # A node refuses a membership for these. After a clean-up or a succession one side may be behind.
@@ -59,7 +59,7 @@ def to_error(
         return no_answer(target, address, silent)
     if isinstance(rejection, PeerFailed):
         found = peer_rejection(rejection)
-        if isinstance(rejection, PassedOn):
+        if isinstance(rejection, NotPassedOn):
             return _not_passed(rejection, found, target.name if target else None)
         if found is None:
             return HostError(f"{peer} refused the handshake", "See its log, or its writ status.")
@@ -137,7 +137,7 @@ def _has_mesh(folder: NodeFolder) -> bool:
     return bool(folder.config.get("links") or (policy and policy.routes))
 
 
-def _not_passed(error: PassedOn, found: Rejection | None, name: str | None) -> Exception:
+def _not_passed(error: NotPassedOn, found: Rejection | None, name: str | None) -> Exception:
     """The error for a request that a gateway has not passed on, or without a response."""
     to = f"to {name}" if name else "on"
     if found is None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from writ.mesh.budget import used_us_of
+from writ.mesh.routing import NO_RANK
 
 from ..scrape import Samples
 from .meshstatus import CLASSES, SOURCES
@@ -65,7 +66,7 @@ def add(samples: Samples, node: Any) -> None:
     waiting = [entry for child in children for entry in child.waiting]
     samples.gauges.update(
         {
-            "mesh_rank": routing.rank if routing and routing.rank < 255 else None,
+            "mesh_rank": routing.rank if routing and routing.rank != NO_RANK else None,
             "mesh_neighbours": len({one.address for one in mesh.neighbours if one.is_mutual}),
             "mesh_waiting": len(mesh.outbox.transfers),
             "mesh_sleepers": len(children),

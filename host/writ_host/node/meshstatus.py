@@ -6,12 +6,12 @@ A status comes from another node and may have any content: what has another form
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
+from writ.mesh.routing import NO_RANK
 from writ.mesh.transfer import REQUESTERS, STRANGERS
 
 from ..humanize import duration
 from ..policy.text import LINKS
 
-NO_RANK = 255
 CLASSES = {0: "governance", 1: "requests", 15: "join"}
 NEIGHBOUR_COLUMNS = ("neighbour", "link", "rank", "as", "delivered", "SNR", "heard")
 CLASS_COLUMNS = ("link", "class", "airtime", "of the policy's")

@@ -57,7 +57,7 @@ PASSED_A_REQUESTER_MAX = 4
 BURST = 64
 REFILL_MS = 250
 # Requesters in the gateway's status.
-REPORTED_MAX = 8
+REQUESTERS_REPORTED_MAX = 8
 # A request without an answer in this time has failed, before its sender gives up (behind.WAIT_S).
 # For a node that sleeps it waits longer, if the sender says so.
 TIMEOUT_MS = 38_000
@@ -230,7 +230,7 @@ class MeshProxy:
         rows = [
             [address, -(-us // 1000), count] for address, us, count in self.requesters.spent(now_ms)
         ]
-        return {"requesters": rows[:REPORTED_MAX]} if rows else {}
+        return {"requesters": rows[:REQUESTERS_REPORTED_MAX]} if rows else {}
 
     def answered(self, passed: _Passed, message: Message, now_ms: int) -> Datagrams:
         """Give the response of a node to the requester."""

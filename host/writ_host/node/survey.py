@@ -34,6 +34,8 @@ AT_ONCE = REQUESTS_MAX // 2
 THROUGH_MAX = PASSED_A_REQUESTER_MAX - 1
 # The problem of a member behind a mesh that was left out.
 NOT_ASKED = "not asked"
+# The problem where another member has answered. No rejection has this name.
+OTHER_NODE = "OtherNode"
 _GATEWAY_S = 3.0
 _AGAIN_S = 1.0
 _STEP_MS = 50
@@ -46,7 +48,7 @@ class Found:
 
     peer: the member that answered, None for none; status: its `writ/status`, None without one;
     epoch: its epoch, 0 where unknown; problem: the name of the rejection that ended the call, or
-    NOT_ASKED, or "OtherNode" if another member has answered, "" for none; sleep: what its gateway
+    NOT_ASKED, or OTHER_NODE if another member has answered, "" for none; sleep: what its gateway
     knows of its sleep; address: "" where none is known; took_ms: until the answer, None without.
     """
 
@@ -185,7 +187,7 @@ class Survey:
         problem = type(reason).__name__ if reason else ""
         sleep = asleep.parse(str(reason)) if isinstance(reason, TimedOut) else None
         if peer is None or peer.name != name:
-            return Found(address, None, None, 0, problem if peer is None else "OtherNode", sleep)
+            return Found(address, None, None, 0, problem if peer is None else OTHER_NODE, sleep)
         session = self._node.sessions.by_peer(peer.node_id)
         address = str(session.address if session and session.address else address)
         addressbook.save_last_seen(self._folder.path, name, address, bytes(peer.node_id))

@@ -21,7 +21,7 @@ from writ_host.bridge.mapping import Mapping
 from writ_host.bridge.members import Members, Outcome, _failed
 from writ_host.bridge.reader import AT_ONCE, NOTIFY_MS, OBSERVED_MAX, RETRY_MS, Reader
 from writ_host.bridge.settings import Reading
-from writ_host.node.behind import PassedOn
+from writ_host.node.behind import NotPassedOn
 from writ_host.node.folder import NodeFolder
 
 # --- when resources are read ----------------------------------------------------------------------
@@ -168,7 +168,7 @@ def test_a_node_that_sleeps_is_not_asked_again_before_its_period() -> None:
     log = Log(Reading("a", "t", 300, False, Mapping()))
     log.reader.tick(0)
     for number, text in enumerate((b" 900", b" 900 120")):
-        rejection = PassedOn()
+        rejection = NotPassedOn()
         rejection.text = b"84 TimedOut" + text
         outcome = _failed(rejection)
         assert (outcome.problem, outcome.is_asleep) == ("TimedOut", True)

@@ -7,7 +7,6 @@ and every option and argument of every command gets junk. A failing case prints 
 import json
 import random
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,19 +98,16 @@ def fresh(template: Rig, path: Path) -> Rig:
 
 
 def run(rig: Rig, *words: object) -> Ran:
-    """Run a command, which must not report a bug."""
+    """Run a command, which must not report a bug. One that hangs meets the timeout of the test."""
     environment = {
         "WRIT_NODE": str(rig.path / "soil"),
         "HOME": str(rig.path),
         "XDG_CONFIG_HOME": str(rig.path / "config"),
     }
-    started = time.monotonic()
     ran = rig.run(*words, env=environment)
     shown = [str(word)[:60] for word in words]
     assert ran.code != BUG, (shown, ran.out[-500:], ran.err[-500:])
     assert "bug in writ" not in ran.out + ran.err, shown
-    # not a measurement: a hang is a failure, too
-    assert time.monotonic() - started < 30, shown
     return ran
 
 

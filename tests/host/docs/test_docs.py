@@ -38,7 +38,7 @@ from writ.authority.store import Store
 from writ.node import context, handshake, server
 from writ.wire import coap, edhoc_codec
 from writ.wire.oscore import Context
-from writ_host.node.behind import PassedOn
+from writ_host.node.behind import NotPassedOn
 from writ_host.policy import approvals
 
 
@@ -360,7 +360,7 @@ def test_every_rejection_has_its_row_and_every_row_its_rejection() -> None:
 def test_the_rejections_of_hosts_are_named() -> None:
     # no class of writ.errors: each is a case of one that has a row
     text = ERRORS + (DOCS / "bridge.md").read_text()
-    assert text.count(f"`{PassedOn.__name__}`") > 1
+    assert text.count(f"`{NotPassedOn.__name__}`") > 1
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row[1])
@@ -387,7 +387,7 @@ def test_rejections_named_in_the_text_exist(text: str) -> None:
         assert CLASSES[name].code == int(code), item
     for name in ticked(FENCE.sub("", text)):
         if re.fullmatch(r"(?:[A-Z][a-z]+){2,}|Expired|Forked|Revoked", name):
-            assert name in {*CLASSES, PassedOn.__name__}, name
+            assert name in {*CLASSES, NotPassedOn.__name__}, name
 
 
 def test_links_have_targets() -> None:

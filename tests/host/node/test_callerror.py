@@ -4,7 +4,7 @@ import pytest
 
 from writ.errors import ClassAirtime, NoRoute, TimedOut
 from writ_host.errors import Asleep, HostError, NotReachable, RefusedByNode
-from writ_host.node.behind import PassedOn
+from writ_host.node.behind import NotPassedOn
 from writ_host.node.callerror import no_answer, to_error
 from writ_host.target import Target
 
@@ -13,7 +13,7 @@ SOIL = Target("soil", None, "temp")
 
 def error_of(text: bytes) -> Exception:
     """The error for a request that the gateway has refused with this text."""
-    rejection = PassedOn()
+    rejection = NotPassedOn()
     rejection.text, rejection.via = text, "10.0.0.1:5683"
     return to_error(rejection, "desk", SOIL, "mesh:0003 via 10.0.0.1:5683")
 

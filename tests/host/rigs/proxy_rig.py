@@ -119,6 +119,6 @@ class Site(AirField):
 
 def why(answer: Answer) -> bytes:
     """The refusal of the gateway in an answer."""
-    assert isinstance(answer.rejection, behind.PassedOn), answer.rejection
+    assert isinstance(answer.rejection, behind.NotPassedOn), answer.rejection
     assert answer.rejection.via == GATE
     return bytes(answer.rejection.text)
