@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from . import codec
 from .errors import HostError, Malformed
 
 # The errors that mean absence. All others, such as EIO, EACCES and ELOOP, are errors of the disk,
@@ -206,3 +207,18 @@ def read_bounded(path: Path, bytes_max: int, is_secret: bool = False) -> bytes:
     if len(data) > bytes_max:
         raise Malformed(f"{path.name} is longer than {bytes_max} bytes")
     return data
+
+
+def read_versioned(path: Path, version: int, size: int, bytes_max: int) -> list[object] | None:
+    """The items after the version in a file of CBOR [version, ...], None without the file.
+
+    size: of the list, with the version. Raises `Malformed` for another content, `OSError` for a
+    file that cannot be read.
+    """
+    try:
+        data = read_bounded(path, bytes_max)
+    except ABSENT:
+        return None
+    items = codec.a_list(codec.load(data, bytes_max), size)
+    codec.an_int(items[0], version, version)
+    return items[1:]

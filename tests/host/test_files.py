@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from writ_host import files
+from writ_host import codec, files
+from writ_host.errors import Malformed
 from writ_host.governor import backup
 from writ_host.governor.folder import GovernorFolder
 from writ_host.governor.ledger.database import Database
@@ -175,3 +176,18 @@ def test_an_error_of_another_file_keeps_its_name(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught, files.naming(tmp_path / "archive"):
         other.read_bytes()
     assert caught.value.filename == str(other)
+
+
+def test_a_versioned_file_is_absent_or_has_its_form(tmp_path: Path) -> None:
+    path = tmp_path / "kept.cbor"
+    assert files.read_versioned(path, 1, 3, 100) is None
+    path.write_bytes(codec.dump([1, 5, [b"x"]]))
+    assert files.read_versioned(path, 1, 3, 100) == [5, [b"x"]]
+    # another version, other sizes, no list, no CBOR, too long
+    for bad in ([2, 5, []], [1, 5], [], [1, 5, 6, 7], None, 1, [1, 5, bytes(100)]):
+        path.write_bytes(codec.dump(bad))
+        with pytest.raises(Malformed):
+            files.read_versioned(path, 1, 3, 100)
+    path.write_bytes(b"")
+    with pytest.raises(Malformed):
+        files.read_versioned(path, 1, 3, 100)

@@ -51,8 +51,7 @@ class ReportingNode(HostNode):
         self._link_check: LinkCheck | None = None
         self._airtime_check: AirtimeCheck | None = None
         # as reported last
-        self._ways_problem = ""
-        self._airtime_problem = ""
+        self._problems: dict[str, str] = {}  # of files, as last reported, by event
         self._is_silent = False  # whether it was reported that the frame links are silent
         # rejections by name that are reported already
         self._counted = dict(self.counters)
@@ -160,26 +159,17 @@ class ReportingNode(HostNode):
             self._reported = facts
         self._report_links()
         self._report_silence()
-        self._report_ways()
-        self._report_airtime()
+        self._report_problem("ways", self.ways_problem, "the ways in the mesh are")
+        self._report_problem("airtime", self.airtime_problem, "the airtime of the last hour is")
 
-    def _report_ways(self) -> None:
-        problem = self.ways_problem
-        if problem != self._ways_problem:
-            self._ways_problem = problem
-            text = "the ways in the mesh are kept over a restart again"
+    def _report_problem(self, event: str, problem: str, subject: str) -> None:
+        """Report once that something is not kept over a restart, and once that it is again."""
+        if problem != self._problems.get(event, ""):
+            self._problems[event] = problem
+            text = f"{subject} kept over a restart again"
             if problem:
-                text = f"the ways in the mesh are not kept over a restart: {problem}"
-            self.report("ways", text, problem=problem or None)
-
-    def _report_airtime(self) -> None:
-        problem = self.airtime_problem
-        if problem != self._airtime_problem:
-            self._airtime_problem = problem
-            text = "the airtime of the last hour is kept over a restart again"
-            if problem:
-                text = f"the airtime of the last hour is not kept over a restart: {problem}"
-            self.report("airtime", text, problem=problem or None)
+                text = f"{subject} not kept over a restart: {problem}"
+            self.report(event, text, problem=problem or None)
 
     def _report_links(self) -> None:
         if self.frames is None:

@@ -40,12 +40,10 @@ def read(folder: Path) -> Kept | None:
 
     Raises `Malformed` for another content, `OSError` for a file that cannot be read.
     """
-    try:
-        data = files.read_bounded(folder / NAME, _BYTES_MAX)
-    except files.ABSENT:
+    items = files.read_versioned(folder / NAME, VERSION, 5, _BYTES_MAX)
+    if items is None:
         return None
-    version, time_s, known_s, is_open, accounts = codec.a_list(codec.load(data, _BYTES_MAX), 5)
-    codec.an_int(version, VERSION, VERSION)
+    time_s, known_s, is_open, accounts = items
     return Kept(
         codec.an_int(time_s, 0, _TIME_MAX),
         codec.an_int(known_s, 0, HOUR_S),

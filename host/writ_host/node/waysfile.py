@@ -48,12 +48,10 @@ def read(folder: Path) -> Kept | None:
 
     Raises `Malformed` for another content, `OSError` for a file that cannot be read.
     """
-    try:
-        data = files.read_bounded(folder / NAME, _BYTES_MAX)
-    except files.ABSENT:
+    items = files.read_versioned(folder / NAME, VERSION, 3, _BYTES_MAX)
+    if items is None:
         return None
-    version, near, groups = codec.a_list(codec.load(data, _BYTES_MAX), 3)
-    codec.an_int(version, VERSION, VERSION)
+    near, groups = items
     neighbours = []
     for item in codec.a_list(near, size_max=NEIGHBOURS_MAX):
         link, address = codec.a_list(item, 2)
