@@ -184,4 +184,5 @@ class CoreMember(Member):
         nearby = self.firmware.module("mesh.nearby")
         mesh = self.frames.mesh
         report = nearby.report_of(mesh, 0)
-        nearby.told(mesh, gateway.routes.report(self.node.authority.me, report, gateway.now_ms))
+        answer = gateway.routes.report(self.node.authority.me, report, gateway.now_ms)
+        nearby.take_spreading(mesh, answer)

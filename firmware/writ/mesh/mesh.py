@@ -383,7 +383,7 @@ class Mesh:
         return bytes((HELLO,)) + self.routing.hello()
 
     def _own_hello(self, link):
-        self.routing.told(link, self.outbox.now_ms)
+        self.routing.note_hello(link, self.outbox.now_ms)
         return self._hello(link)
 
     def load_spread(self):

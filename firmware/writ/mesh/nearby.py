@@ -37,7 +37,7 @@ def end(mesh, kept, answer, now_ms):
     kept[0] = now_ms + _REPORT_MS
     kept[1] = now_ms + kept[2]
     kept[4] = mesh.routing.gateway
-    beacon = told(mesh, answer.payload if answer.is_success() else b"")
+    beacon = take_spreading(mesh, answer.payload if answer.is_success() else b"")
     try:
         if beacon:
             mesh.authority.receive(beacon, now_ms, answer.peer.node_id)
@@ -46,7 +46,7 @@ def end(mesh, kept, answer, now_ms):
     return True
 
 
-def told(mesh, payload):
+def take_spreading(mesh, payload):
     """Take what the gateway tells of spreading (coverage.py): 1 for a spreader, 0 for another node,
     1 byte, or nothing. Returns what follows in `payload`: a beacon (bytes), or nothing.
     """

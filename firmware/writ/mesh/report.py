@@ -10,10 +10,10 @@ _NEIGHBOURS = const(32)
 _SLEEPERS = const(24)
 
 
-def report(mesh, now_ms, sleep_s=0, told=None):
+def report(mesh, now_ms, sleep_s=0, sleepers=None):
     """The value of "mesh" in writ/status: a dict that CBOR can hold (docs/wire.md, `mesh-status`).
 
-    mesh: a `Mesh`; sleep_s: the longest sleep of this node, 0 for none; told: {short address:
+    mesh: a `Mesh`; sleep_s: the longest sleep of this node, 0 for none; sleepers: {short address:
     longest sleep in s} of nodes that have said so to this gateway. Airtimes are in ms and rounded
     up; times are seconds.
     """
@@ -42,20 +42,20 @@ def report(mesh, now_ms, sleep_s=0, told=None):
     }
     if sleep_s:
         found["sleep_s"] = sleep_s
-    sleepers = _sleepers(mesh.outbox.mailbox, told or {}, now_ms)
-    if sleepers:
-        found["sleepers"] = sleepers
+    rows = _sleepers(mesh.outbox.mailbox, sleepers or {}, now_ms)
+    if rows:
+        found["sleepers"] = rows
     return found
 
 
-def _sleepers(mailbox, told, now_ms):
+def _sleepers(mailbox, sleepers, now_ms):
     children = mailbox.children if mailbox else {}
     found = [
         [address, one.sleep_ms // 1000, (now_ms - one.heard_ms) // 1000, len(one.waiting)]
         for address, one in children.items()
     ]
     found.sort(key=lambda row: -row[3])
-    found += [[one, told[one], None, None] for one in told if one not in children]
+    found += [[one, sleepers[one], None, None] for one in sleepers if one not in children]
     return found[:_SLEEPERS]
 
 

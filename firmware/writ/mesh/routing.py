@@ -123,7 +123,7 @@ class Routing:
         self.candidate = None
         self.trickle = Trickle()
         # of each link: when the loss of the last parent was told there, None for not yet
-        self._told_ms = [-_PAUSE_MS for _ in links]
+        self._loss_said_ms = [-_PAUSE_MS for _ in links]
         self._looped_ms = None  # when a parent was given up for a loop
 
     def hello(self):
@@ -144,7 +144,7 @@ class Routing:
         if self.rank != before or (neighbour.rank == NO_RANK and self.rank != NO_RANK):
             # the neighbour lacks a way, or this node has a better one to offer
             self.trickle.reset(now_ms)
-        elif is_same_epoch and neighbour.rank == self.rank and None not in self._told_ms:
+        elif is_same_epoch and neighbour.rank == self.rank and None not in self._loss_said_ms:
             # those who hear this neighbour hardly need the HELLO of this node
             self.trickle.hear()
 
@@ -166,8 +166,8 @@ class Routing:
         strange = []
         nearer = []
         for one in self._neighbours:
-            told_ms = self._told_ms[one.link]
-            if one.rank >= limit or told_ms is None or now_ms - told_ms < _PAUSE_MS:
+            said_ms = self._loss_said_ms[one.link]
+            if one.rank >= limit or said_ms is None or now_ms - said_ms < _PAUSE_MS:
                 continue
             if one.parent != self.address:
                 nearer.append(one)
@@ -202,13 +202,13 @@ class Routing:
             self.gateway = 0
             if not self.is_leaf:
                 # no loop leads by a leaf
-                self._told_ms = [None for _ in self._told_ms]
+                self._loss_said_ms = [None for _ in self._loss_said_ms]
             self.trickle.reset(now_ms)
 
-    def told(self, link, now_ms):
+    def note_hello(self, link, now_ms):
         """Note that a HELLO leaves on a link: it tells the loss of the last parent."""
-        if self._told_ms[link] is None:
-            self._told_ms[link] = now_ms
+        if self._loss_said_ms[link] is None:
+            self._loss_said_ms[link] = now_ms
 
     def lost(self, neighbour, now_ms):
         """Give up a neighbour that acknowledges nothing."""
@@ -230,7 +230,7 @@ class Routing:
         if self.is_leaf:
             return None
         wait_ms = self.trickle.next_ms(now_ms)
-        for told_ms in self._told_ms:
-            if told_ms is not None and told_ms + _PAUSE_MS > now_ms:
-                wait_ms = min(wait_ms, told_ms + _PAUSE_MS - now_ms)
+        for said_ms in self._loss_said_ms:
+            if said_ms is not None and said_ms + _PAUSE_MS > now_ms:
+                wait_ms = min(wait_ms, said_ms + _PAUSE_MS - now_ms)
         return wait_ms

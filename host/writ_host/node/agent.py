@@ -50,8 +50,7 @@ class ReportingNode(HostNode):
         self._undiscoverable = ""  # as reported last
         self._link_check: LinkCheck | None = None
         self._airtime_check: AirtimeCheck | None = None
-        # as reported last
-        self._problems: dict[str, str] = {}  # of files, as last reported, by event
+        self._problems: dict[str, str] = {}  # of files, as reported last, by event
         self._is_silent = False  # whether it was reported that the frame links are silent
         # rejections by name that are reported already
         self._counted = dict(self.counters)

@@ -4,7 +4,7 @@ import signer
 from mesh_rig import RELAY, SENSOR, Air
 
 from writ.mesh.frame import CONTROL, decode
-from writ.mesh.nearby import told
+from writ.mesh.nearby import take_spreading
 from writ.mesh.routing import PART
 
 TAG = signer.scope()[0]
@@ -107,12 +107,12 @@ def test_what_a_gateway_tells_is_one_byte():
         (b"\x84\x43", None, b"\x84\x43"),
         (b"\2", None, b"\2"),
     ):
-        assert told(mesh, payload) == rest
+        assert take_spreading(mesh, payload) == rest
         assert mesh.is_spreader is is_spreader
 
 
 def test_a_node_that_sleeps_is_no_spreader_whatever_the_gateway_says():
     mesh = Air().node(2, SENSOR).mesh
     mesh.is_leaf = True
-    assert told(mesh, b"\1") == b""
+    assert take_spreading(mesh, b"\1") == b""
     assert mesh.is_spreader is False
