@@ -129,7 +129,10 @@ def _received(line):
     end = line.find(b",", begin)
     if end < 0:
         raise ValueError("+RCV")
-    stop = end + 1 + int(line[begin:end])
+    length = int(line[begin:end])
+    if length > _ASCII_BYTES:
+        raise ValueError("+RCV")
+    stop = end + 1 + length
     fields = line[stop:].split(b",")
     if len(fields) != 3 or fields[0]:
         raise ValueError("+RCV")
