@@ -85,7 +85,7 @@ def test_a_child_without_a_receipt_takes_its_parent_again_and_its_place_in_the_n
     air, relay, child = field(False)
     sent = ask(air, child)
     # nothing brings its capsule in this wake
-    assert air.run(lambda: sent.is_failed, 60)
+    assert air.run(lambda: sent.is_failed, 240)
     assert not relay.mesh.outbox.mailbox.children
     child.is_asleep = True
     air.run(None, 60)

@@ -33,8 +33,9 @@ def test_a_device_says_that_its_port_is_absent_and_when_it_is_there(
         pytest.skip("no micropython here")
     port = field.root / "line"
     soil = field.device("soil", SENSOR, interpreter, links=[{"kind": "serial", "port": str(port)}])
-    soil.wait_for("link 0 does not work: ")
-    soil.wait_for("member of ")
+    # it looks every ten seconds
+    soil.wait_for("link 0 does not work: ", 40)
+    soil.wait_for("member of ", 40)
     assert ", epoch 1\n" in soil.output
     near, far = pty.openpty()
     port.symlink_to(os.ttyname(far))
