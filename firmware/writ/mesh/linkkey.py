@@ -7,7 +7,8 @@ with one epoch the larger one, so that all members choose the same.
 
 While a new key spreads, limits.LINK_KEY_OVERLAP_MS long, both are accepted; frames are sent with
 the key before it in the first half of that time, so that members without the new key hear of the
-new epoch. Who hands the key on says how old it is: all members change at one time.
+new epoch. Who hands the key on says how old it is: all members change at one time. If the next key
+comes before that time, the one between them is left out.
 
 The proof of a key is its maker's signature (welcome.py). A member that may make keys hands one on
 by its own authority, all others with the proof only.
@@ -170,11 +171,11 @@ class LinkKeys:
         if is_proof:
             self.prove(proof)
             return True
-        return self._take(epoch, key, stamp, since_ms, proof)
+        return self._take(epoch, key, stamp, since_ms, proof, now_ms)
 
     def offer(self, policy, epoch, key, now_ms, proof=()):
         """Put an own key in force, made under this policy. Whether it counts more than the last."""
-        return self._take(epoch, key, stamp_of(policy), now_ms, list(proof))
+        return self._take(epoch, key, stamp_of(policy), now_ms, list(proof), now_ms)
 
     def prove(self, proof):
         """Keep a proof of the key in force. Erases the key before it from flash, not from RAM."""
@@ -188,10 +189,15 @@ class LinkKeys:
     def _is_newer(self, epoch, key):
         return self.key is None or (epoch, key) > (self.epoch, self.key)
 
-    def _take(self, epoch, key, stamp, since_ms, proof):
+    def _take(self, epoch, key, stamp, since_ms, proof, now_ms):
         if not self._is_newer(epoch, key):
             return False
-        self._keep(epoch, key, stamp, self.key, proof)
+        # the one that members send with now: two changes may follow each other within an overlap
+        old_key = self.sending(now_ms)
+        if old_key is not None and old_key == self._old_key:
+            # no member sends with the key between them yet, and the overlap ends when it would have
+            since_ms = min(since_ms, self._since_ms)
+        self._keep(epoch, key, stamp, old_key, proof)
         self._since_ms = since_ms
         return True
 

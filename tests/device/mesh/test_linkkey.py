@@ -12,6 +12,7 @@ from writ.mesh.linkkey import LinkKeys, stamp_of
 
 ONE = b"1" * 16
 TWO = b"2" * 16
+THREE = b"3" * 16
 
 
 class Policy:
@@ -151,6 +152,45 @@ def test_the_key_before_is_accepted_for_the_overlap():
     assert keys.sending(50) == TWO and keys.is_authentic(frame(ONE), 1, 50)
     assert not keys.is_authentic(frame(ONE), 1, 50 + LINK_KEY_OVERLAP_MS // 2)
     assert keys.is_authentic(frame(TWO), 1, 50 + LINK_KEY_OVERLAP_MS // 2)
+
+
+def understand(one, other, now_ms):
+    """Whether each accepts what the other sends now."""
+    return one.is_authentic(frame(other.sending(now_ms)), 1, now_ms) and other.is_authentic(
+        frame(one.sending(now_ms)), 1, now_ms
+    )
+
+
+def test_two_changes_within_an_overlap_part_no_neighbours():
+    # a policy and a revocation 11 seconds after it
+    maker, member = LinkKeys(Store(MemoryFlash())), LinkKeys(Store(MemoryFlash()))
+    maker.offer(OPEN, 1, ONE, 0)
+    take(member, give(maker))
+    begin_ms = LINK_KEY_OVERLAP_MS
+    maker.offer(OPEN, 2, TWO, begin_ms)
+    assert understand(maker, member, begin_ms)
+    take(member, give(maker, begin_ms + 5000), begin_ms + 5000)
+    assert understand(maker, member, begin_ms + 5000)
+    maker.offer(OPEN, 3, THREE, begin_ms + 11000)
+    assert understand(maker, member, begin_ms + 11000)
+    take(member, give(maker, begin_ms + 60000), begin_ms + 60000)
+    for now_ms in range(begin_ms + 60000, begin_ms + LINK_KEY_OVERLAP_MS + 60000, 10000):
+        assert understand(maker, member, now_ms)
+    # and the first key ends as if there had been one change
+    for keys in (maker, member):
+        assert keys.sending(now_ms) == THREE
+        assert not keys.is_authentic(frame(ONE), 1, begin_ms + LINK_KEY_OVERLAP_MS)
+
+
+def test_a_change_in_the_second_half_of_an_overlap_keeps_the_key_in_use():
+    keys = LinkKeys(Store(MemoryFlash()))
+    keys.offer(OPEN, 1, ONE, 0)
+    keys.offer(OPEN, 2, TWO, 1000)
+    now_ms = 1000 + LINK_KEY_OVERLAP_MS // 2
+    keys.offer(OPEN, 3, THREE, now_ms)
+    assert keys.sending(now_ms) == TWO and not keys.is_authentic(frame(ONE), 1, now_ms)
+    assert keys.is_authentic(frame(TWO), 1, now_ms + LINK_KEY_OVERLAP_MS - 1)
+    assert not keys.is_authentic(frame(TWO), 1, now_ms + LINK_KEY_OVERLAP_MS)
 
 
 def test_the_key_before_does_not_outlive_a_restart():
