@@ -131,12 +131,13 @@ class Join:
             self.candidates.append(first)
 
     def drop(self, link, address):
-        """Forget a candidate, or a handle, that has acknowledged nothing. It gets no frame until it
-        is heard again: repetitions of a request to it cost no airtime.
+        """Forget a candidate, or a handle, that has acknowledged nothing. A handle gets no frame
+        until it is heard again: repetitions of a request to it cost no airtime.
         """
         if (link, address) in self.candidates:
+            # it may not have heard this node yet, and answer a repetition
             self.candidates.remove((link, address))
-        if address in self._links and self._links[address][0] == link:
+        elif address in self._links and self._links[address][0] == link:
             self._recent.remove(address)
             del self._links[address]
 
