@@ -1,12 +1,11 @@
 """The airtime of a host's links over restarts: no hour exceeds the duty cycle, whatever ends it."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fakeflash import PowerCut
+from replace_rig import cut_at
 
 from writ.mesh.budget import Budget
 from writ_host import codec, files
@@ -161,7 +160,7 @@ def test_power_may_fail_at_each_step_and_byte(tmp_path: Path) -> None:
     for number in range(1, 20):
         path.write_bytes(before)
         with pytest.MonkeyPatch.context() as patched:
-            _cut_at(patched, number)
+            cut_at(patched, number)
             try:
                 host.keeper._write(host.now_ms, False)
                 break
@@ -177,25 +176,6 @@ def test_power_may_fail_at_each_step_and_byte(tmp_path: Path) -> None:
     host.start()
     assert host.keeper.problem == "" and host.used_us > 1_000_000
     assert [*tmp_path.iterdir()] == [path]
-
-
-def _cut_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    calls = [0]
-
-    def failing(function: Any) -> Any:
-        def call(*what: Any, **more: Any) -> Any:
-            calls[0] += 1
-            if calls[0] == number:
-                raise PowerCut
-            return function(*what, **more)
-
-        return call
-
-    monkeypatch.setattr(files.tempfile, "mkstemp", failing(files.tempfile.mkstemp))
-    for name in ("fchmod", "fsync", "replace", "open"):
-        monkeypatch.setattr(files.os, name, failing(getattr(os, name)))
-    # what a power cut leaves is not tidied up
-    monkeypatch.setattr(files.os, "unlink", lambda name: None)
 
 
 def test_a_damaged_file_is_a_spent_hour(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import errno
 import itertools
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import node_rig
 import pytest
 from airfield_rig import RELAY, SENSOR, AirField
 from fakeflash import MemoryFlash, PowerCut
+from replace_rig import cut_at
 
 from writ_host import files
 from writ_host.errors import Malformed
@@ -232,26 +232,6 @@ def test_a_revoked_relay_is_none_after_a_restart(tmp_path: Path) -> None:
 
 
 # --- power cuts and errors ------------------------------------------------------------------------
-
-
-def cut_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Let the power fail at the call `number` of those by which a file is replaced."""
-    calls = [0]
-
-    def failing(function: Any) -> Any:
-        def call(*what: Any, **more: Any) -> Any:
-            calls[0] += 1
-            if calls[0] == number:
-                raise PowerCut
-            return function(*what, **more)
-
-        return call
-
-    monkeypatch.setattr(files.tempfile, "mkstemp", failing(files.tempfile.mkstemp))
-    for name in ("fchmod", "fsync", "replace", "open"):
-        monkeypatch.setattr(files.os, name, failing(getattr(os, name)))
-    # what a power cut leaves is not tidied up
-    monkeypatch.setattr(files.os, "unlink", lambda name: None)
 
 
 def test_power_may_fail_at_each_step_of_a_write(tmp_path: Path, kept: tuple[bytes, bytes]) -> None:
