@@ -33,7 +33,8 @@ from writ_host.demo import loopback
 loopback.HOST = sys.argv[1]
 mine = loopback.free_ports(3)
 child = os.fork()
-print(*(mine if child else loopback.free_ports(3)), flush=True)
+ports = mine if child else loopback.free_ports(3)
+os.write(1, f"{ports[0]} {ports[1]} {ports[2]}\n".encode())
 if child:
     os.waitpid(child, 0)
 """

@@ -55,7 +55,7 @@ MUTATIONS = {
         "mesh/budget.py",
         "if self.wait_ms(now_ms, airtime_us) != 0:",
         "if False:",
-        18,
+        38,
         "left the duty cycle",
     ),
 }
