@@ -34,7 +34,7 @@ loopback.HOST = sys.argv[1]
 mine = loopback.free_ports(3)
 child = os.fork()
 ports = mine if child else loopback.free_ports(3)
-os.write(1, f"{ports[0]} {ports[1]} {ports[2]}\n".encode())
+os.write(1, f"{ports[0]} {ports[1]} {ports[2]}\\n".encode())
 if child:
     os.waitpid(child, 0)
 """
