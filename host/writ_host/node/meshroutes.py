@@ -23,13 +23,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from writ.errors import BadMessage, Rejection
+from writ.errors import Rejection
 from writ.limits import REPORTED_MAX
-from writ.mesh.frame import BROADCAST
 from writ.mesh.permit import GOVERNANCE, MESSAGES
 from writ.mesh.routing import PROBE_BYTES
 from writ.wire import coap
 
+from .neighbourreport import GOOD, Near, link_cost, read_report
 from .spreaders import choose
 from .ways import Links, cheapest
 
@@ -49,50 +49,7 @@ SENT_MAX = 256
 PAUSE_MS = 2000
 AGAIN_MS = 60_000
 
-_HEAD_BYTES = 4
-_ENTRY_BYTES = 7
-_DELIVERED_MIN = 16
-_DELIVERED_GOOD = 128
 Datagrams = list[tuple[str, bytes]]
-
-
-@dataclass(frozen=True)
-class Near:
-    """A neighbour in a report. kind: of the link; cost: of a frame, ms; snr: dB, None unknown;
-    is_good: whether most of the awaited receipts came; is_restored: whether it is the gateway's own
-    neighbour, not greeted since the start.
-    """
-
-    kind: int
-    cost: float
-    snr: int | None
-    is_good: bool
-    is_restored: bool = False
-
-
-def read_report(payload: bytes) -> dict[int, Near]:
-    """{short address: the best link to it} of a report (docs/wire.md). Raises `BadMessage`."""
-    size = len(payload) - _HEAD_BYTES
-    if size < 0 or size % _ENTRY_BYTES or size > REPORTED_MAX * _ENTRY_BYTES:
-        raise BadMessage()
-    found: dict[int, Near] = {}
-    for at in range(_HEAD_BYTES, len(payload), _ENTRY_BYTES):
-        entry = payload[at : at + _ENTRY_BYTES]
-        address = int.from_bytes(entry[:2], "big")
-        if not 0 < address < BROADCAST:
-            raise BadMessage()
-        airtime_ms = int.from_bytes(entry[3:5], "big")
-        snr = int.from_bytes(entry[6:], "big", signed=True)
-        cost = _cost(airtime_ms, entry[5])
-        near = Near(entry[2], cost, None if snr == -128 else snr, entry[5] >= _DELIVERED_GOOD)
-        if address not in found or near.cost < found[address].cost:
-            found[address] = near
-    return found
-
-
-def _cost(airtime_ms: float, delivered: int) -> float:
-    """delivered: share of awaited receipts that came, of 255."""
-    return 1 + airtime_ms * 255 / max(delivered, _DELIVERED_MIN)
 
 
 @dataclass
@@ -335,8 +292,8 @@ class MeshRoutes:
             if self._is_near(one):
                 link = self._mesh.links[one.link]
                 airtime_ms = link.airtime_us(PROBE_BYTES) / 1000
-                cost = _cost(airtime_ms, min(one.delivered, 255))
-                is_good = one.delivered >= _DELIVERED_GOOD
+                cost = link_cost(airtime_ms, min(one.delivered, 255))
+                is_good = one.delivered >= GOOD
                 near = Near(link.kind, cost, one.snr, is_good, not one.is_mutual)
                 best = found.get(one.address)
                 # on several links: a greeted neighbour before one that is not

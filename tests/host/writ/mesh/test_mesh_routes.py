@@ -10,7 +10,8 @@ from writ.errors import BadMessage
 from writ.mesh.frame import DOWN
 from writ.wire import coap
 from writ_host.node import meshroutes
-from writ_host.node.meshroutes import PAUSE_MS, MeshRoutes, read_report
+from writ_host.node.meshroutes import PAUSE_MS, MeshRoutes
+from writ_host.node.neighbourreport import read_report
 
 # Short addresses
 GATE, EAST, WEST, SOIL, HILL = 1, 2, 3, 4, 5
