@@ -97,7 +97,7 @@ def folders() -> Picture:
         (left, width, 80, "host"),
         [[("demo", "a whole scope on one machine")]],
         [[("cli", "the command writ: parses, calls, prints")]],
-        [[("bridge", "a member at an MQTT broker: readings, requests, capsules")]],
+        [[("bridge", "a member at an MQTT broker"), ("device", "boards: build, flash")]],
     )
     picture.box(left, top, width, 36 + 5 * 62 + 4, "group")
     picture.write(left + 14, top + 24, "governor", "name")

@@ -21,7 +21,7 @@ class Node:
 
 def __getattr__(name):
     # for `from writ import coap` in an app. On a device `writ.coap` is a module, since the linker
-    # flattens folders (tools/shrink.py), and this function is left out
+    # flattens folders (build/shrink.py), and this function is left out
     if name == "coap":
         from .wire import coap
 

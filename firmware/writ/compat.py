@@ -1,7 +1,7 @@
 """The differences between MicroPython and CPython. No other file catches ImportError.
 
 The rest of the package is the same source for both. This module imports nothing of the package but
-the replacement for `cryptolib`. The linker removes what only CPython needs (tools/shrink.py).
+the replacement for `cryptolib`. The linker removes what only CPython needs (build/shrink.py).
 """
 
 import gc
@@ -86,7 +86,7 @@ if MICROPYTHON:
     def unload(name):
         """Forget a module of this package, such as "node.delegate", so that its code can be freed.
 
-        The linker shortens the name to the one that a device knows (tools/shrink.py).
+        The linker shortens the name to the one that a device knows (build/shrink.py).
         """
         name = __name__[:5] + name
         sys.modules.pop(name, None)

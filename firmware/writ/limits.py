@@ -4,7 +4,7 @@ protocol.
 
 A microcontroller with 110 kB of heap sets most of them. Units are in the names. A host serves many
 devices and has larger tables, at the end, unless the environment has WRIT_LIMITS=device. A device
-is linked with the plain numbers (tools/shrink.py) and never loads this file.
+is linked with the plain numbers (build/shrink.py) and never loads this file.
 """
 
 import os

@@ -85,6 +85,7 @@ def imported(base: Path, folder: str) -> set[str]:
     [
         (HOST, ("consensus", "ceremony", "node")),
         (HOST, ("keys", "policy")),
+        (HOST, ("bridge", "device")),
         (HOST / "governor", ("core", "ceremonies", "peering")),
         (CORE, ("node", "link")),
         (CORE, ("authority", "wire")),

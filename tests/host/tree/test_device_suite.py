@@ -15,7 +15,7 @@ import pytest
 TESTS = build_mpy.ROOT / "tests/device"
 SUITES = sorted(path.stem for path in TESTS.rglob("test_*.py"))
 # On the 64-bit build. A suite has a rig beside an agent, which runs in 160 kB (test_small_heap.py),
-# and holds more code than it tests, since the linker fuses modules (tools/fuse.py).
+# and holds more code than it tests, since the linker fuses modules (device/build/fuse.py).
 HEAP = "184k"
 _USES = {path.stem: path.read_text() for path in TESTS.rglob("test_*.py")}
 HEAPS = {"test_torn_sessions": "200k"}

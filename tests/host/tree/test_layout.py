@@ -92,7 +92,7 @@ HOST_LAYERS = (
         "governor.governor",
     ),
     *("governor.snapshot", "governor.api", "governor.daemon", "governor.client"),
-    *("bridge", "cli", "demo"),
+    *("bridge", "device", "cli", "demo"),
 )
 
 

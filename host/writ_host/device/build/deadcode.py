@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterable
 
-from shortnames import is_private
+from .shortnames import is_private
 
 # What is known of a device's interpreter: the facts of compat.py, and libraries that no device has.
 FACTS = {"MICROPYTHON": True, "HAVE_PYCRYPTODOME": False, "HAVE_OPENSSL": False}

@@ -1,11 +1,12 @@
-"""The modules that tools/fuse.py makes one behave as their members do apart."""
+"""The modules that device/build/fuse.py makes one behave as their members do apart."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from shrink import Linker
+
+from writ_host.device.build.shrink import Linker
 
 ERRORS = 'class Rejection(Exception):\n    """Base."""\n\n    code = 2\n'
 # of both members: a constant, a function, a class, an import and a private name that differ

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
-from fuse import Fusion
+from .fuse import Fusion
 
 # The app's API: these classes with all their members, these functions, these constants, and all
 # that these modules define.

@@ -26,10 +26,10 @@ import ast
 from collections.abc import Iterable
 from pathlib import Path
 
-from deadcode import FACTS, Interpreter, drop_imports, is_constant_name, unused_literals
-from freenames import APP_CONSTANTS, free_names, words_of
-from fuse import Fusion, absolute, relative, targets
-from shortnames import is_private, keywords, private_names, shorten, shorten_arguments
+from .deadcode import FACTS, Interpreter, drop_imports, is_constant_name, unused_literals
+from .freenames import APP_CONSTANTS, free_names, words_of
+from .fuse import Fusion, absolute, relative, targets
+from .shortnames import is_private, keywords, private_names, shorten, shorten_arguments
 
 # How the device's errors.py finds a class: a row is ",name:code"; the class is made on first use. A
 # module of the package finds it by its code, since a name would stay in the heap.

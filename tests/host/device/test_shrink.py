@@ -1,4 +1,4 @@
-"""The modules that tools/shrink.py links for a device behave as their sources do."""
+"""The modules that the linker (device/build/shrink.py) makes behave as their sources do."""
 
 import ast
 import subprocess
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import build_mpy
 import pytest
-from deadcode import Interpreter
-from freenames import APP_CONSTANTS
-from shortnames import shorten
-from shrink import Linker, constants_of
 
 from writ.wire import coap
+from writ_host.device.build.deadcode import Interpreter
+from writ_host.device.build.freenames import APP_CONSTANTS
+from writ_host.device.build.shortnames import shorten
+from writ_host.device.build.shrink import Linker, constants_of
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,1 @@
+"""Boards: what they are, what is built for them, and how a host talks to them."""
