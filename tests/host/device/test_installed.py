@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from device_files import FIRMWARE, ROOT, device_files
 
+from writ_host.device.board import board_names
 from writ_host.device.build import sources
 from writ_host.device.build.compiler import find_compiler
 
@@ -60,6 +61,22 @@ def run(site: Path, *arguments: str) -> list[Path]:
     )
     assert done.returncode == 0, done.stderr
     return [Path(line) for line in done.stdout.splitlines()]
+
+
+def test_a_wheel_holds_the_boards(site: Path) -> None:
+    program = (
+        "from writ_host.device.board import BOARDS, board_names, load_board\n"
+        "print(BOARDS)\nfor name in board_names(): print(load_board(name).name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=site.parent,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [str(site / "writ_host/device/boards"), *board_names()]
 
 
 def test_a_wheel_holds_the_sources_and_the_programs_of_a_board(site: Path) -> None:
