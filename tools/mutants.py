@@ -28,12 +28,9 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = ROOT / "tests" / "mutants"
-# Folders of the tree that hold nothing that a test reads.
+# Folders that hold nothing that a test reads: in the root of the tree, and anywhere.
+_LEFT_OUT_OF_ROOT = (".git", ".venv*", "build", "dist")
 _LEFT_OUT = (
-    ".git",
-    ".venv*",
-    "build",
-    "dist",
     "*.egg-info",
     "__pycache__",
     ".*_cache",
@@ -109,7 +106,13 @@ def load(folder: Path = TABLES) -> list[Mutant]:
 
 def copy_tree(root: Path, to: Path) -> Path:
     """Copy the files of the tree; returns `to`."""
-    shutil.copytree(root, to, ignore=shutil.ignore_patterns(*_LEFT_OUT), symlinks=True)
+    in_root = shutil.ignore_patterns(*_LEFT_OUT_OF_ROOT, *_LEFT_OUT)
+    anywhere = shutil.ignore_patterns(*_LEFT_OUT)
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        return (in_root if Path(folder) == root else anywhere)(folder, names)
+
+    shutil.copytree(root, to, ignore=ignored, symlinks=True)
     return to
 
 
