@@ -14,6 +14,8 @@ from pathlib import Path
 from ...errors import HostError
 
 OPTIMISATION = 3
+# The version of .mpy files that MicroPython 1.19 and newer load, while they hold no native code.
+MPY_VERSION = 6
 
 
 class NoCompiler(HostError):

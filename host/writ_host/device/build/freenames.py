@@ -149,20 +149,31 @@ def _defined(tree: ast.AST) -> set[str]:
     return found
 
 
-def _app_names(module: str, tree: ast.Module, fusion: Fusion) -> set[str]:
-    if module in _APP_MODULES:
-        return _defined(tree)
-    found = set(_APP_FUNCTIONS.get(module, ()))
+def _app_classes(module: str, tree: ast.Module, fusion: Fusion) -> list[ast.ClassDef]:
     classes = {
         fusion.name(source, name)
         for source, names in _APP_CLASSES.items()
         for name in names
         if fusion.home(source) == module
     }
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name in classes:
-            found |= _defined(node)
-    return found
+    return [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name in classes]
+
+
+def _app_names(module: str, tree: ast.Module, fusion: Fusion) -> set[str]:
+    if module in _APP_MODULES:
+        return _defined(tree)
+    classes = _app_classes(module, tree, fusion)
+    return set(_APP_FUNCTIONS.get(module, ())).union(*map(_defined, classes))
+
+
+def app_functions(module: str, tree: ast.Module, fusion: Fusion) -> list[ast.FunctionDef]:
+    """The functions of the app's API in one module: an app may pass their arguments by keyword."""
+    known = _APP_FUNCTIONS.get(module, ())
+    nodes = [item for cls in _app_classes(module, tree, fusion) for item in cls.body]
+    nodes += [
+        item for item in tree.body if isinstance(item, ast.FunctionDef) and item.name in known
+    ]
+    return [item for item in nodes if isinstance(item, ast.FunctionDef) and item.name[0] != "_"]
 
 
 def _globals(tree: ast.Module) -> set[str]:
@@ -189,6 +200,8 @@ def free_names(
     kept = set(keep)
     for module, tree in package.items():
         kept |= {*module.split("."), *_strings(tree), *_app_names(module, tree, fusion)}
+        for function in app_functions(module, tree, fusion):
+            kept |= {argument.arg for argument in function.args.args}
     for tree in callers:
         kept |= {*_strings(tree), *_globals(tree)}
     for tree in unlinked:

@@ -27,7 +27,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .deadcode import FACTS, Interpreter, drop_imports, is_constant_name, unused_literals
-from .freenames import APP_CONSTANTS, free_names, words_of
+from .freenames import APP_CONSTANTS, app_functions, free_names, words_of
 from .fuse import Fusion, absolute, relative, targets
 from .shortnames import is_private, keywords, private_names, shorten, shorten_arguments
 
@@ -284,8 +284,9 @@ class Linker:
         self._add_constants(module, tree)
         drop_imports(tree, self._attributes)
         self._shorten(tree)
+        kept = app_functions(module, tree, self.fusion)
         for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.Lambda):
+            if isinstance(node, ast.FunctionDef | ast.Lambda) and node not in kept:
                 shorten_arguments(node, self._keywords)
         return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
