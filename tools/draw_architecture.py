@@ -133,12 +133,13 @@ def folders() -> Picture:
 def _device_folders(picture: Picture, bottom: int, edge: int) -> None:
     """The device core beside the host's lowest rows, which end at `bottom`; the host at `edge`."""
     right, narrow = 620, 236
-    first = bottom - 8 - 5 * 62 - 44
+    first = bottom - 8 - 6 * 62 - 44
     picture.write(right, first - 30, "firmware/writ: the device core,", "text")
     picture.write(right, first - 12, "MicroPython and CPython", "text")
     _rows(
         picture,
         (right, narrow, first, "device"),
+        [[("board", "boot, log, LED, watchdog")]],
         [[("agent framelinks", "node + mesh + links, the loop")]],
         [[("node", "requests"), ("link", "UDP, tty, LoRa")]],
         [[("mesh", "frames over several hops")]],
@@ -146,7 +147,7 @@ def _device_folders(picture: Picture, bottom: int, edge: int) -> None:
         [[("crypto", "backends"), ("cbor", "canonical")]],
         [[("errors limits compat aes", "")]],
     )
-    middle = first + 62 + 27
+    middle = first + 2 * 62 + 27
     picture.arrow(edge + 2, middle, right - 4, middle)
     picture.write(right, 110, "The host imports writ;", "text")
     picture.write(right, 130, "writ never imports the host.", "text")

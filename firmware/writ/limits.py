@@ -258,6 +258,17 @@ MODEM_TRIES_MAX = 5
 # may be. Writing one takes about five times as much of the heap.
 RECORD_BYTES_MAX = 2560
 
+# The log of a device: two files of so many bytes, which is two sectors of flash each. A line of it,
+# and the lines that wait in memory: a traceback has some hundred bytes.
+LOG_FILE_BYTES_MAX = 8192
+LOG_LINE_BYTES_MAX = 200
+LOG_PENDING_BYTES_MAX = 1024
+# Starts in a row that fail before app.py is left out: a power cut or two at start are no fault.
+STARTS_MAX = 3
+# The longest step of a node, after which the watchdog bites: 16 datagrams, of which the burst of
+# strangers costs eight handshakes and signature checks, each some seconds on a slow chip.
+STEP_S_MAX = 60
+
 if not MICROPYTHON and os.getenv("WRIT_LIMITS") != "device":
     # Enough for a thousand devices at one host: their capsules and addresses, sessions with those
     # that are active at the same time, and a return of all devices at once after a power cut. The

@@ -143,7 +143,8 @@ def test_a_board_runs_from_its_images_and_keeps_what_it_learns(field: Field, kin
 @needs_micropython
 def test_a_board_with_romfs_has_the_package_there_only() -> None:
     made = board_images(AREAS["romfs"], {"app.py": b"", "lib/driver.mpy": b"M"})
-    assert list(made.data_files) == ["node/", "main.py", "app.py", "lib/driver.mpy"]
+    names = ["node/", "boot.py", "main.py", "app.py", "lib/driver.mpy"]
+    assert list(made.data_files) == names
     assert all(path.startswith("writ/") for path in made.romfs_files)
     plain = board_images(AREAS["littlefs"])
     assert plain.romfs == b"" and plain.romfs_files == {}

@@ -23,8 +23,8 @@ FUNCTION_LINES_MAX = 60
 
 # What MicroPython's boards bring along, as far as Writ uses it.
 DEVICE_STANDARD = set(
-    """asyncio binascii collections cryptolib deflate errno esp esp32 espnow gc hashlib io json
-    machine micropython network ntptime os random rp2 select socket struct sys termios
+    """asyncio binascii builtins collections cryptolib deflate errno esp esp32 espnow gc hashlib io
+    json machine micropython network ntptime os random rp2 select socket struct sys termios
     time""".split()  # noqa: SIM905
 )
 
@@ -60,6 +60,8 @@ MAY_IMPORT = {
     "link": ("base", "cbor", "crypto", "mesh"),
     "node": ("base", "cbor", "crypto", "authority", "wire"),
     "agent": ("base", "cbor", "crypto", "authority", "wire", "mesh", "link", "node"),
+    # what a chip does besides the agent, at boot and in its loop
+    "board": ("base", "cbor", "crypto", "authority", "link", "node", "agent"),
 }
 
 # The layers of the host, from the inside out: imports go to layers named before, and `writ`.

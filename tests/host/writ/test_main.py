@@ -70,9 +70,13 @@ def start(root: Path, lines: int) -> list[str]:
 
 
 def test_a_board_starts_with_the_search_order_of_boards(root: Path) -> None:
-    first, second = start(root, 2)
-    assert first == "app of soil\n"
-    assert second.startswith("soil, node id ")
+    lines = start(root, 4)
+    assert lines[:3] == [
+        "start after unknown, 0 before it failed\n",
+        "normal mode\n",
+        "app of soil\n",
+    ]
+    assert lines[3].startswith("soil, node id ")
     # key and records are in the data folder, which is no package
     assert sorted(path.name for path in (root / "node").glob("key.?")) != []
     assert not (root / "writ").exists()
@@ -80,4 +84,4 @@ def test_a_board_starts_with_the_search_order_of_boards(root: Path) -> None:
 
 def test_a_data_folder_with_the_name_of_the_package_would_hide_it(root: Path) -> None:
     (root / "writ").mkdir()
-    assert "no attribute 'Node'" in "".join(start(root, 4))
+    assert "no module named 'writ.board'" in "".join(start(root, 4))
