@@ -5,6 +5,7 @@ micropython-lib, micropython/lora/README.md, sections "Low-level API" and "Modem
 
 config.json: "spi" (number) and "cs", and where the board has them "sck", "mosi", "miso", "reset";
 SX1262: "busy", "dio1" and "tcxo_mv" (the voltage of an oscillator that DIO3 feeds); SX1276: "dio0".
+"antenna" is a pin that must be high, where a switch of the antenna has one beside DIO2.
 
 Rules:
 1. The link listens before it sends: a frame that is arriving, or a signal that the chip's channel
@@ -91,6 +92,8 @@ def open_radio(config, settings):
     def pin(name):
         return Pin(config[name]) if name in config else None
 
+    if "antenna" in config:
+        Pin(config["antenna"]).init(Pin.OUT, value=1)
     wires = {name: Pin(config[name]) for name in ("sck", "mosi", "miso") if name in config}
     spi = SPI(config["spi"], baudrate=_SPI_HZ, **wires)
     channel = radio_settings(config, settings)

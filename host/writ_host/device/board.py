@@ -52,8 +52,8 @@ SCHEMA: Mapping[str, tuple[str, ...]] = {
     "uart": ("number", "port", "tx", "rx"),
     "i2c": ("number", "sda", "scl"),
     "radio": (
-        *("modem", "spi", "cs", "sck", "mosi", "miso", "reset", "busy", "dio1", "dio0", "tcxo_mv"),
-        *("khz_min", "khz_max"),
+        *("modem", "spi", "cs", "sck", "mosi", "miso", "reset", "busy", "dio1", "dio0", "antenna"),
+        *("tcxo_mv", "khz_min", "khz_max"),
     ),
     "battery": ("pin", "permille", "enable", "enable_low"),
     "source": ("title", "url", "facts"),
@@ -62,7 +62,8 @@ SCHEMA: Mapping[str, tuple[str, ...]] = {
 FACTS = tuple(key for key in SCHEMA[""] if key not in ("title", "notes", "source"))
 MODEMS = ("sx1262", "sx1276")
 # What config.json calls a radio's wires: integers all of them
-_WIRES = ("spi", "cs", "sck", "mosi", "miso", "reset", "busy", "dio1", "dio0", "tcxo_mv")
+_WIRES = SCHEMA["radio"][1:-2]
+_DRIVEN = ("sck", "mosi", "reset", "antenna")
 
 
 class BadBoard(HostError):
@@ -291,7 +292,7 @@ class _Reader:
             elif key == "tcxo_mv":
                 wires[key] = table.number(key, 3300)
             else:
-                wires[key] = self._pin(table, key, drives=key in ("sck", "mosi", "reset"))
+                wires[key] = self._pin(table, key, drives=key in _DRIVEN)
         bounds = [
             table.number(key, 1_000_000) if table.has(key) else None for key in SCHEMA["radio"][-2:]
         ]

@@ -23,7 +23,9 @@ from . import lorasettings, nearkeys
 _CHIP_PINS = ("m0", "m1", "aux")
 _SPI_MODEMS = ("sx1262", "sx1276")
 # Those, the pins of a UART, and those of a radio on SPI
-_SPI_PINS = ("spi", "cs", "sck", "mosi", "miso", "reset", "busy", "dio0", "dio1", "tcxo_mv")
+_SPI_PINS = (
+    *("spi", "cs", "sck", "mosi", "miso", "reset", "busy", "dio0", "dio1", "antenna", "tcxo_mv"),
+)
 _PINS = ("tx", "rx", *_CHIP_PINS, *_SPI_PINS)
 MODEMS = ("rylr998", "rak3172", "e22", *_SPI_MODEMS)
 _KINDS = ("lora", "serial")

@@ -1,5 +1,6 @@
 """Every board of the tree fits the schema; the schema refuses everything else, with the line."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from writ_host.device.board import (
 )
 from writ_host.device.chips import CHIPS
 from writ_host.device.partitions import BadPartitions
+from writ_host.node import links
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = board_names()
@@ -60,9 +62,12 @@ def test_board_fits_the_schema(name: str) -> None:
     board = load_board(name)
     assert board.name == name
     if board.chip.family == "host":
-        assert not board.partitions
+        assert not board.partitions and not board.radio
         return
-    assert board.firmware and board.uart and board.button is not board.led
+    assert board.firmware and (board.uart or board.radio)
+    assert board.firmware.build in board.firmware.page
+    # the smallest board of the agent: 512 KiB for ROMFS, as much for the data
+    assert board.partition("vfs").size >= 848 << 10
     in_flash(board)
     if board.chip.family == "esp32":
         partitions.check(board.partitions, board.flash_bytes)
@@ -93,8 +98,25 @@ def test_no_pin_is_used_twice(name: str) -> None:
     assert sorted(set(map(str, pins))) == sorted(map(str, pins))
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if load_board(name).radio])
+def test_radio_of_a_board_is_a_link(name: str) -> None:
+    radio = load_board(name).radio
+    assert radio
+    links.check([radio.link(**CHANNEL)])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_a_board_agree(name: str) -> None:
+    # the folder's name is typed, the title is read: each word of one is in the other
+    board = load_board(name)
+    spoken = re.sub("[^a-z0-9]", "", (board.title + board.chip.name).lower())
+    assert all(word in spoken for word in name.replace("pi-", "pi").split("-")), board.title
+    assert len({load_board(one).title for one in NAMES}) == len(NAMES)
+
+
 def test_the_boards_of_the_tree_are_found() -> None:
     assert {"esp32", "esp32s3", "pico-w", "unix"} <= set(NAMES)
+    assert {"heltec-v3", "xiao-esp32s3-wio", "pico-2-w", "pi-5"} <= set(NAMES)
     assert BOARDS.resolve() == ROOT / "boards"
     found = {path.parent.name for path in (ROOT / "boards").glob("*/board.toml")}
     assert found == set(NAMES)

@@ -19,12 +19,15 @@ LONG_MS = 20000
 RETRY_MS = 1000
 
 chip = Sx1276() if MODEM == "sx1276" else Sx1262()
+antenna_levels = []
 
 
 class BoardPin(Pin):
     """The pins of the chip, by the numbers of the entry."""
 
     def __new__(cls, number):
+        if number == 8:
+            return Pin(watch=antenna_levels.append)
         return {5: chip.cs, 6: getattr(chip, "busy", None), 7: chip.interrupt}[number]
 
 
@@ -130,6 +133,12 @@ def frames():
     air.send(b"second")
     # it was read before the detection emptied the radio
     assert chip.on_air == [FRAME, b"second"] and air.link.counters == {"BadFrame": 1}
+
+
+def antenna():
+    """The antenna is connected before the radio works."""
+    Air(antenna=8)
+    assert antenna_levels == [1]
 
 
 def before():
