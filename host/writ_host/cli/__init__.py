@@ -28,6 +28,9 @@ _SECTIONS = {
         "ping": ("health:ping", "Measure how fast a node answers, and show its policy epoch."),
         "status": ("health:status", "Show the status of a node, or of all members."),
     },
+    "Boards": {
+        "board": ("board:group", "List the boards, and show pins, flash and firmware of one."),
+    },
     "Help": {
         "demo": (
             "..demo.command:demo",

@@ -77,6 +77,13 @@ def _pending(ctx: click.Context) -> Iterable[str]:
     return [one["id"][:8] for one in (*found["proposals"], *found["ceremonies"])]
 
 
+def _boards(_: click.Context) -> Iterable[str]:
+    # imported here: most commands need no board
+    from ..device.board import board_names
+
+    return board_names()
+
+
 def _modems(_: click.Context) -> Iterable[str]:
     return links.MODEMS
 
@@ -89,3 +96,4 @@ node_names = _completion(_nodes)
 delivery_targets = _completion(_targets)
 pending_ids = _completion(_pending)
 modem_names = _completion(_modems)
+known_boards = _completion(_boards)

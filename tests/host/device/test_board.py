@@ -107,10 +107,10 @@ def test_radio_of_a_board_is_a_link(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_of_a_board_agree(name: str) -> None:
-    # the folder's name is typed, the title is read: each word of one is in the other
+    # the folder's name is typed, the title is read
     board = load_board(name)
-    spoken = re.sub("[^a-z0-9]", "", (board.title + board.chip.name).lower())
-    assert all(word in spoken for word in name.replace("pi-", "pi").split("-")), board.title
+    readable = re.sub("[^a-z0-9]", "", (board.title + board.chip.name).lower())
+    assert all(word in readable for word in name.replace("pi-", "pi").split("-")), board.title
     assert len({load_board(one).title for one in NAMES}) == len(NAMES)
 
 
