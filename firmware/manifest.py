@@ -1,4 +1,4 @@
-"""Freeze manifest: FROZEN_MANIFEST of a MicroPython build. Written by tools/device_files.py."""
+"""Freeze manifest of the modules, which others include. Written by tools/device_files.py."""
 
 metadata(version="0.1.0")  # noqa: F821
 package(  # noqa: F821

@@ -51,11 +51,11 @@ def program_files() -> list[Path]:
 
 
 def manifest_text() -> str:
-    """firmware/manifest.py, as MicroPython's `FROZEN_MANIFEST` takes it."""
+    """firmware/manifest.py, which manifest_esp32.py and manifest_rp2.py include."""
     names = (name.removeprefix("writ/") for name in source_files())
     lines = "".join(f'        "{name}",\n' for name in names)
     return (
-        '"""Freeze manifest: FROZEN_MANIFEST of a MicroPython build. '
+        '"""Freeze manifest of the modules, which others include. '
         'Written by tools/device_files.py."""\n\n'
         f'metadata(version="{version("writ")}")  # noqa: F821\n'
         "package(  # noqa: F821\n"
