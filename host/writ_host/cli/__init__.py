@@ -30,6 +30,7 @@ _SECTIONS = {
     },
     "Boards": {
         "board": ("board:group", "List the boards, and show pins, flash and firmware of one."),
+        "device": ("device:group", "List serial ports, and reset the board at one."),
     },
     "Help": {
         "demo": (
