@@ -13,7 +13,7 @@ from writ.limits import NAME_BYTES_MAX
 # Commands, the program itself, and words that arguments and policies use in place of a name.
 RESERVED = frozenset(
     """act add admit all any approve backup beacon board book bridge capsule ceremony certify change
-    check clean completion create deliver demo deny device diff discover found get governor
+    check clean completion create deliver demo deny deploy device diff discover found get governor
     help here identity init inspect link list local log member node none observe pending ping
     policy post put rebase refresh remove rename request reset restore revoke roster run scope show
     sign status succeed use version writ""".split()  # noqa: SIM905

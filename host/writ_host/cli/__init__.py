@@ -30,7 +30,7 @@ _SECTIONS = {
     },
     "Boards": {
         "board": ("board:group", "List the boards, and show pins, flash and firmware of one."),
-        "device": ("device:group", "List serial ports, and reset the board at one."),
+        "device": ("device:group", "Deploy the agent to a board at a serial port, and reset it."),
     },
     "Help": {
         "demo": (

@@ -1,10 +1,21 @@
 """`writ device`: a board with MicroPython at a serial port."""
 
+from pathlib import Path
+
 import click
 
-from ..device import ports, repl
+from .. import files
+from ..device import boardjson, ports, repl
+from ..device import deploy as deploying
+from ..device.board import load_board
+from ..device.build.agentfiles import module_files, startup_files
 from ..device.ports import Port
+from ..errors import HostError
+from .complete import known_boards
 from .output import Output, command
+
+# An app of this size would fill the heap of any chip: it is another file.
+APP_BYTES_MAX = 256 * 1024
 
 port_option = click.option(
     "--port",
@@ -15,7 +26,7 @@ port_option = click.option(
 
 @click.group()
 def group() -> None:
-    """List serial ports, and reset the board that runs MicroPython at one."""
+    """Work with a board that runs MicroPython, at a serial port: deploy the agent, reset it."""
 
 
 @command(group, "list")
@@ -42,3 +53,72 @@ def reset(out: Output, port: str | None) -> None:
         board.reset()
     out.ok(f"the board at {board.path} starts")
     out.json({"port": board.path})
+
+
+@command(group)
+@port_option
+@click.option(
+    "--app",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Your program, which becomes /app.py.",
+)
+@click.option(
+    "--board",
+    metavar="NAME",
+    shell_complete=known_boards,
+    help="The kind of the board, checked and written into /board.json: see writ board list.",
+)
+@click.option("--no-reset", is_flag=True, help="Leave the board in its REPL.")
+def deploy(
+    out: Output, port: str | None, app: Path | None, board: str | None, no_reset: bool
+) -> None:
+    """Send the agent and your program to the board: only what differs.
+
+    If it is cut, run it again: the board has whole files, old ones or new ones, and the next deploy
+    completes it. The agent comes as .mpy files in /lib, which takes the heap of a board with PSRAM.
+    """
+    more, platform = {}, None
+    if app is not None:
+        more["app.py"] = _program(app)
+    if board is not None:
+        kind = load_board(board)
+        more[boardjson.FILE] = boardjson.device_board(kind)
+        # the interpreter on a PC, for trials
+        platform = "linux" if kind.chip.family == "host" else kind.chip.family
+    wanted = deploying.board_files(module_files(), startup_files(), more)
+    with repl.connect(port, starts=False) as found:
+        planned = deploying.plan(found, wanted, platform)
+        with out.progress("sending", planned.size) as bar:
+            deploying.carry_out(found, planned, bar.advance)
+        if not no_reset:
+            found.reset()
+    if planned.is_completed:
+        out.note("completed an earlier deploy that was cut")
+    for path in planned.removed:
+        out.line(f"removed {path}, which the agent no longer has")
+    sent = f"{len(planned.changed)} files with {planned.size} bytes"
+    out.ok(f"sent {sent} to {found.path}; {planned.kept} were there already")
+    out.json(
+        {
+            "port": found.path,
+            "sent": list(planned.changed),
+            "bytes": planned.size,
+            "removed": list(planned.removed),
+            "unchanged": planned.kept,
+            "completed": planned.is_completed,
+            "reset": not no_reset,
+        }
+    )
+
+
+def _program(file: Path) -> bytes:
+    """The content of an app. Raises HostError for one that no interpreter can read."""
+    content = files.read_bounded(file, APP_BYTES_MAX)
+    try:
+        compile(content, str(file), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise HostError(f"{file}{line}: {text}", "Correct the program.") from None
+    return content

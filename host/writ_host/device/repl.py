@@ -56,7 +56,7 @@ class LostBoard(NotReachable):
 
     advice = (
         "Check the cable and the board's power, and close other programs that use the port. Then"
-        " run the command again."
+        " run the command again: a deploy is completed by the next one."
     )
 
 

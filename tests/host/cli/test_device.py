@@ -47,3 +47,38 @@ def test_a_port_that_is_not_there_is_an_error_with_advice(rig: Rig, tmp_path: Pa
     ran = rig.run("device", "reset", "--port", tmp_path / "ttyUSB0", "--json")
     assert ran.code == 3 and ran.error["name"] == "NoPort"
     assert "writ device list" in ran.error["advice"]
+
+
+@needs_micropython
+@pytest.mark.skipif(build_mpy.find_compiler() is None, reason="no mpy-cross here")
+def test_deploy_sends_the_agent_and_then_only_what_changed(
+    rig: Rig, board: Board, tmp_path: Path
+) -> None:
+    app = tmp_path / "app.py"
+    app.write_text("def setup(node):\n    pass\n")
+    words = ("device", "deploy", "--port", board.path, "--app", app, "--board", "unix")
+    first = rig.ok(*words)
+    assert {"/app.py", "/board.json", "/boot.py", "/main.py"} < set(first["sent"])
+    assert first["reset"] and not first["completed"]
+    app.write_text("def setup(node):\n    print('new')\n")
+    second = rig.ok(*words, "--no-reset")
+    assert second["sent"] == ["/app.py"] and second["unchanged"] == len(first["sent"]) - 1
+    found = board.files()
+    assert found["/app.py"] == app.read_bytes() and b'"board": "unix"' in found["/board.json"]
+    ran = rig.run(*words)
+    assert ran.code == 0 and "sent 0 files" in ran.out
+
+
+@needs_micropython
+@pytest.mark.skipif(build_mpy.find_compiler() is None, reason="no mpy-cross here")
+def test_deploy_refuses_a_board_of_another_kind(rig: Rig, board: Board) -> None:
+    ran = rig.run("device", "deploy", "--port", board.path, "--board", "esp32s3", "--json")
+    assert ran.code == 1 and ran.error["name"] == "WrongBoard"
+    assert list(board.files()) == ["/main.py"]
+
+
+def test_deploy_refuses_a_program_that_is_none(rig: Rig, tmp_path: Path) -> None:
+    for content in (b"def setup(node:\n", b"\0", b"\xff\xfe"):
+        (tmp_path / "app.py").write_bytes(content)
+        ran = rig.run("device", "deploy", "--app", tmp_path / "app.py", "--json")
+        assert ran.code == 1 and "app.py" in ran.error["message"]
