@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 CHECKED := boards firmware host tests tools
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test quick sim fuzz mutants lint format mpy bench lists lock clean
+.PHONY: help venv demo test quick sim fuzz mutants lint format mpy bench deb lists lock clean
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+: .*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -64,6 +64,9 @@ format: venv ## correct the format, and what ruff can fix
 
 mpy: venv ## the device's modules, compiled into build/mpy
 	@$(BIN)/python tools/build_mpy.py $(if $(LINES),--lines)
+
+deb: venv ## the Debian package for Pis and PCs: SUITE=trixie or bookworm, ARCH=arm64 or amd64
+	@$(BIN)/python tools/build_deb.py $(if $(SUITE),--suite $(SUITE)) $(if $(ARCH),--arch $(ARCH))
 
 bench: mpy ## measure speed, bytes and memory; CHECK=1 fails if a goal is missed
 	@$(BIN)/python tools/bench.py $(if $(CHECK),--check) $(ARGS)

@@ -135,4 +135,3 @@ def _date(folder: Path, seconds: int) -> None:
         os.utime(path, (seconds, seconds))
     os.utime(folder, (seconds, seconds))
     folder.chmod(0o755)
-
