@@ -30,7 +30,10 @@ _SECTIONS = {
     },
     "Boards": {
         "board": ("board:group", "List the boards, and show pins, flash and firmware of one."),
-        "device": ("device:group", "Deploy the agent to a board at a serial port, and reset it."),
+        "device": (
+            "device:group",
+            "Deploy to a board at a serial port, read its log and files, reset it.",
+        ),
     },
     "Help": {
         "demo": (

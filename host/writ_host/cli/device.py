@@ -1,32 +1,32 @@
 """`writ device`: a board with MicroPython at a serial port."""
 
+from itertools import chain
 from pathlib import Path
 
 import click
 
 from .. import files
-from ..device import boardjson, ports, repl
+from ..device import boardfiles, boardjson, ports, repl
 from ..device import deploy as deploying
 from ..device.board import load_board
 from ..device.build.agentfiles import module_files, startup_files
 from ..device.ports import Port
 from ..errors import HostError
+from . import devicefiles
 from .complete import known_boards
+from .devicefiles import port_option
 from .output import Output, command
 
 # An app of this size would fill the heap of any chip: it is another file.
 APP_BYTES_MAX = 256 * 1024
 
-port_option = click.option(
-    "--port",
-    metavar="PATH",
-    help="The board's serial port, such as /dev/ttyACM0. Default: the only one with a board.",
-)
-
 
 @click.group()
 def group() -> None:
-    """Work with a board that runs MicroPython, at a serial port: deploy the agent, reset it."""
+    """Work with a board that runs MicroPython, at a serial port."""
+
+
+group.add_command(devicefiles.group, "files")
 
 
 @command(group, "list")
@@ -53,6 +53,26 @@ def reset(out: Output, port: str | None) -> None:
         board.reset()
     out.ok(f"the board at {board.path} starts")
     out.json({"port": board.path})
+
+
+@command(group)
+@port_option
+@click.option("--follow", is_flag=True, help="Then print what the board prints, until Ctrl-C.")
+def logs(out: Output, port: str | None, follow: bool) -> None:
+    """Print the board's log, oldest line first. Its program starts again after that."""
+    with repl.connect(port, starts=False) as board:
+        try:
+            lines = boardfiles.log_lines(board)
+        finally:
+            board.start_program()
+        if follow:
+            for line in chain(lines, board.lines()):
+                out.event({"line": line}, line)
+    for line in lines:
+        out.line(line)
+    if not lines:
+        out.note("the board has no log")
+    out.json({"lines": lines})
 
 
 @command(group)

@@ -169,8 +169,7 @@ def plan(board: Repl, wanted: Mapping[str, bytes], platform: str | None = None) 
         if path.endswith(".mpy"):
             check_version(path, content, version)
     _check_way(board)
-    is_completed = bool(board.ask("_complete()"))
-    board.run("_abandon()")
+    is_completed = _settle(board)
     hashes = _hashes(board, list(wanted))
     changed = {path: wanted[path] for path in wanted if hashes[path] != _hash(wanted[path])}
     removed = sorted(set(_walk(board, MODULES_FOLDER)) - set(wanted))
@@ -203,6 +202,27 @@ def carry_out(
 
 def _json(value: object) -> bytes:
     return json.dumps(value).encode()
+
+
+def put(
+    board: Repl, path: str, content: bytes, advance: Callable[[int], None] = lambda count: None
+) -> None:
+    """Replace one file of the board: there is the old one or the new one at any time.
+
+    Raises as `carry_out`.
+    """
+    board.run(_SCRIPT)
+    _settle(board)
+    # raises for a folder in its place, which no file can replace
+    _hashes(board, [path])
+    carry_out(board, Plan({path: content}, [], 0, False), advance)
+
+
+def _settle(board: Repl) -> bool:
+    """Complete what a power cut has stopped, and remove what a cut cable has left."""
+    is_completed = bool(board.ask("_complete()"))
+    board.run("_abandon()")
+    return is_completed
 
 
 def _check_way(board: Repl) -> None:

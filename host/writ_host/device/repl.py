@@ -38,6 +38,7 @@ SILENCE_S = 10.0
 WRITE_S = 10.0
 # What a command may print. A file comes in pieces.
 ANSWER_BYTES_MAX = 256 * 1024
+LINE_BYTES_MAX = 2000
 # What is kept of a board's output, to explain why it does not listen.
 SEEN_BYTES_MAX = 4096
 # without the ">" of the prompt, which `SerialTransport.exec_raw_no_follow` reads
@@ -73,7 +74,7 @@ class BoardFailed(HostError):
 class BoardFull(BoardFailed):
     """The board's file system is full."""
 
-    advice = "Remove files from the board, for example with mpremote."
+    advice = "Remove files from the board: writ device files list, then writ device files rm."
 
 
 class _Line(SerialTransport):  # type: ignore[misc]
@@ -204,6 +205,22 @@ class Repl:
             found = self.line.skip(_SOFT_RESET, ENTER_S)
         if not found.endswith(_SOFT_RESET):
             raise LostBoard("the board's program was not started again", "Reset the board.")
+
+    def lines(self) -> Iterator[str]:
+        """The lines that the board prints from now on, without end. Raises LostBoard."""
+        pending = b""
+        while True:
+            with talking():
+                if not self.line.serial.in_waiting:
+                    time.sleep(0.05)
+                    continue
+                pending += self.line.serial.read(self.line.serial.in_waiting)
+            *whole, pending = pending.split(b"\n")
+            # a line without end comes in pieces
+            if len(pending) > LINE_BYTES_MAX:
+                whole, pending = [*whole, pending], b""
+            for line in whole:
+                yield line.rstrip(b"\r").decode("utf-8", "replace")
 
     def reset(self) -> None:
         """Reset the board as its button does. It may leave USB for a moment. Raises LostBoard."""

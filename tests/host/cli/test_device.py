@@ -1,5 +1,7 @@
 """`writ device`: the commands for a board at a serial port, with real MicroPython behind it."""
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,3 +84,123 @@ def test_deploy_refuses_a_program_that_is_none(rig: Rig, tmp_path: Path) -> None
         (tmp_path / "app.py").write_bytes(content)
         ran = rig.run("device", "deploy", "--app", tmp_path / "app.py", "--json")
         assert ran.code == 1 and "app.py" in ran.error["message"]
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Board]:
+    found = Board(
+        tmp_path,
+        {
+            "main.py": WORKING,
+            "log.0": b"log 3\n12:00 newer\n12:01 \xff\n",
+            "log.1": b"log 2\n11:00 older\n",
+            "node/key.0": b"the key",
+            "wifi.json": b"the password",
+            "lib/a.py": b"1",
+            "empty/": b"",
+        },
+    )
+    yield found
+    found.close()
+
+
+@needs_micropython
+def test_logs_are_printed_oldest_line_first(rig: Rig, full: Board) -> None:
+    assert rig.ok("device", "logs", "--port", full.path)["lines"] == [
+        *("11:00 older", "12:00 newer", "12:01 \ufffd"),
+    ]
+    count = full.output.count(b"working")
+    assert rig.run("device", "logs", "--port", full.path).out.startswith("11:00 older\n")
+    full.wait_until(lambda: full.output.count(b"working") > count)
+
+
+@needs_micropython
+def test_logs_of_a_board_without_a_log_are_empty(rig: Rig, board: Board) -> None:
+    assert rig.ok("device", "logs", "--port", board.path) == {"lines": []}
+    assert "no log" in rig.run("device", "logs", "--port", board.path).out
+
+
+@needs_micropython
+def test_logs_follow_what_the_board_prints(rig: Rig, full: Board) -> None:
+    full.wait_for(b"working")
+
+    def pull() -> None:
+        # the program that has started again
+        full.wait_until(lambda: full.output.count(b"working") == 2)
+        full.wait_until(lambda: not full.pending)
+        time.sleep(0.5)
+        full.unplug()
+
+    thread = threading.Thread(target=pull)
+    thread.start()
+    ran = rig.run("device", "logs", "--follow", "--port", full.path)
+    thread.join()
+    assert ran.code == 3 and "broke off" in ran.err
+    assert ran.out.startswith("11:00 older\n12:00 newer\n") and "working\n" in ran.out
+
+
+@needs_micropython
+def test_files_are_listed_copied_and_removed(rig: Rig, full: Board, tmp_path: Path) -> None:
+    port = ("--port", full.path)
+    listed = {one["path"]: one["size"] for one in rig.ok("device", "files", "list", *port)["files"]}
+    assert listed["/lib/a.py"] == 1 and listed["/empty/"] == 0 and listed["/node/key.0"] == 7
+    found = rig.ok("device", "files", "list", "lib", *port)["files"]
+    assert found == [{"path": "/lib/a.py", "size": 1}]
+    (tmp_path / "driver.py").write_bytes(bytes(range(256)) * 20)
+    rig.ok("device", "files", "put", tmp_path / "driver.py", "/lib/new/driver.py", *port)
+    assert full.files()["/lib/new/driver.py"] == bytes(range(256)) * 20
+    copy = tmp_path / "copy.py"
+    rig.ok("device", "files", "get", "lib/new/driver.py", copy, *port)
+    assert copy.read_bytes() == bytes(range(256)) * 20
+    again = rig.run("device", "files", "get", "/lib/a.py", copy, *port, "--json")
+    assert again.code == 4 and copy.stat().st_size == 5120
+    rig.ok("device", "files", "rm", "/lib/new/driver.py", *port, "--yes")
+    rig.ok("device", "files", "rm", "/lib/new", *port, "--yes")
+    assert not [path for path in full.files() if path.startswith("/lib/new")]
+
+
+@needs_micropython
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("get", "/absent"), "no such file"),
+        (("get", "/lib"), "folder"),
+        (("rm", "/absent", "--yes"), "no such file"),
+        (("rm", "/lib", "--yes"), "not empty"),
+        (("list", "/absent"), "no such file"),
+    ],
+)
+def test_a_path_that_cannot_be_used_is_named(
+    rig: Rig, full: Board, words: tuple[str, ...], text: str
+) -> None:
+    ran = rig.run("device", "files", *words, "--port", full.path, "--json")
+    assert ran.code == 1 and text in ran.error["message"] and words[1] in ran.error["message"]
+
+
+@needs_micropython
+def test_a_file_replaces_no_folder(rig: Rig, full: Board, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"x")
+    before = full.files()
+    assert rig.run("device", "files", "put", tmp_path / "x", "/lib", "--port", full.path).code == 1
+    assert full.files() == before
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/node/key.0", "node", "/lib/../node/key.0", "//node//key.0", "/NODE/key.0"),
+        *("/wifi.json", "wifi.json.new", "/./wifi.json"),
+    ],
+)
+def test_secrets_are_refused(rig: Rig, tmp_path: Path, path: str) -> None:
+    (tmp_path / "x").touch()
+    for words in (("get", path), ("put", tmp_path / "x", path), ("rm", path, "--yes")):
+        ran = rig.run("device", "files", *words, "--port", tmp_path / "none", "--json")
+        assert ran.code == 1 and "secrets" in ran.error["message"], words
+
+
+@needs_micropython
+def test_a_secret_that_is_asked_for_is_private(rig: Rig, full: Board, tmp_path: Path) -> None:
+    copy = tmp_path / "key"
+    rig.ok("device", "files", "get", "/node/key.0", copy, "--secret", "--port", full.path)
+    assert copy.read_bytes() == b"the key" and copy.stat().st_mode & 0o777 == 0o600

@@ -166,6 +166,11 @@ class Board:
             os.close(handle)
         assert self._error is None
 
+    @property
+    def pending(self) -> int:
+        """The number of bytes that the host's port does not take yet."""
+        return len(self._to_host)
+
     # --- its thread -------------------------------------------------------------------------------
 
     def _order(self, work: Callable[[], None]) -> None:
