@@ -13,10 +13,11 @@ from writ.limits import NAME_BYTES_MAX
 # Commands, the program itself, and words that arguments and policies use in place of a name.
 RESERVED = frozenset(
     """act add admit all any approve backup beacon board book bridge capsule ceremony certify
-    change check clean completion create deliver demo deny deploy device diff discover files
-    found get governor help here identity init inspect link list local log logs member node
-    none observe pending ping policy post put rebase refresh remove rename request reset
-    restore revoke rm roster run scope show sign status succeed use version writ""".split()  # noqa: SIM905
+    change check clean completion config create deliver demo deny deploy device diff discover
+    files found get governor help here identity init inspect link list local log logs member
+    node none observe pending ping policy post put rebase refresh remove rename request reset
+    restore revoke rm roster run scope set shell show sign status succeed unset use version
+    writ""".split()  # noqa: SIM905
 )
 # Names that resolvers of the system answer by themselves, without a question to the network, and
 # endings of such names (RFC 6761 and 6762, nss-myhostname, /etc/hosts of Debian and macOS).

@@ -1,18 +1,19 @@
 """`writ device`: a board with MicroPython at a serial port."""
 
+import sys
 from itertools import chain
 from pathlib import Path
 
 import click
 
 from .. import files
-from ..device import boardfiles, boardjson, ports, repl
+from ..device import boardfiles, boardjson, ports, repl, terminal
 from ..device import deploy as deploying
 from ..device.board import load_board
 from ..device.build.agentfiles import module_files, startup_files
 from ..device.ports import Port
-from ..errors import HostError
-from . import devicefiles
+from ..errors import HostError, NeedsPerson
+from . import deviceconfig, devicefiles
 from .complete import known_boards
 from .devicefiles import port_option
 from .output import Output, command
@@ -26,6 +27,7 @@ def group() -> None:
     """Work with a board that runs MicroPython, at a serial port."""
 
 
+group.add_command(deviceconfig.group, "config")
 group.add_command(devicefiles.group, "files")
 
 
@@ -53,6 +55,22 @@ def reset(out: Output, port: str | None) -> None:
         board.reset()
     out.ok(f"the board at {board.path} starts")
     out.json({"port": board.path})
+
+
+@command(group)
+@port_option
+def shell(out: Output, port: str | None) -> None:
+    """Open a terminal at the board: Ctrl-C stops its program, Ctrl-D starts it, Ctrl-] leaves."""
+    if out.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise NeedsPerson("a shell needs a terminal")
+    path = ports.choose(port)
+    line = repl.open_line(path)
+    try:
+        out.note(f"{path}: Ctrl-C stops the program, Ctrl-D starts it, Ctrl-] leaves")
+        terminal.attach(line, sys.stdin.fileno(), sys.stdout.fileno())
+    finally:
+        repl.close_line(line)
+    out.line()
 
 
 @command(group)

@@ -43,10 +43,16 @@ def read(folder: Path, *, of_chip: bool = False) -> dict[str, Any]:
     if config.get("oscore"):
         # refuses a file with secrets that other users can read
         files.open_secret(file).close()
+    check_values(config, str(file), of_chip=of_chip)
+    return config
+
+
+def check_values(config: dict[str, Any], where: str, *, of_chip: bool = False) -> None:
+    """Raise `BadConfig`, which names `where`, for a value that no agent can use, or a typo."""
     try:
         nearkeys.check(config, CHECKS)
     except UsageError as error:
-        raise BadConfig(f"{file}: {error}") from None
+        raise BadConfig(f"{where}: {error}") from None
     for key, (check, expected) in CHECKS.items():
         if key == "links":
             check = partial(links.check, of_chip=of_chip)
@@ -56,11 +62,10 @@ def read(folder: Path, *, of_chip: bool = False) -> dict[str, Any]:
                 _STRICTER.get(key, lambda _: None)(config[key])
                 check(config[key])
         except links.BadEntry as error:
-            raise BadConfig(f"{file}: {error}") from None
+            raise BadConfig(f"{where}: {error}") from None
         except (AttributeError, Rejection, TypeError, UsageError, ValueError) as error:
             detail = "" if isinstance(error, Rejection) or not str(error) else f": {error}"
-            raise BadConfig(f'{file}: "{key}" is not {expected}{detail}') from None
-    return config
+            raise BadConfig(f'{where}: "{key}" is not {expected}{detail}') from None
 
 
 def check_listen(value: str) -> None:

@@ -1,5 +1,8 @@
 """`writ device`: the commands for a board at a serial port, with real MicroPython behind it."""
 
+import json
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -9,6 +12,7 @@ import build_mpy
 import pytest
 from board_rig import Board
 from cli_rig import Rig
+from terminal_rig import Terminal
 
 needs_micropython = pytest.mark.skipif(
     build_mpy.find_micropython() is None, reason="no micropython here"
@@ -204,3 +208,105 @@ def test_a_secret_that_is_asked_for_is_private(rig: Rig, full: Board, tmp_path: 
     copy = tmp_path / "key"
     rig.ok("device", "files", "get", "/node/key.0", copy, "--secret", "--port", full.path)
     assert copy.read_bytes() == b"the key" and copy.stat().st_mode & 0o777 == 0o600
+
+
+CONFIG = {
+    "name": "soil",
+    "listen": "0.0.0.0:5683",
+    "oscore": [{"peer": "laptop", "secret": "5ec4e7"}],
+    "api_token": "t0ken",
+}
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Board]:
+    found = Board(tmp_path, {"main.py": WORKING, "node/config.json": json.dumps(CONFIG).encode()})
+    yield found
+    found.close()
+
+
+@needs_micropython
+def test_config_shows_no_secrets(rig: Rig, node: Board) -> None:
+    found = rig.ok("device", "config", "show", "--port", node.path)["config"]
+    assert found["name"] == "soil" and set(found) == set(CONFIG)
+    for words in ((), ("--json",)):
+        ran = rig.run("device", "config", "show", "--port", node.path, *words)
+        assert "5ec4e7" not in ran.out and "t0ken" not in ran.out and "oscore" in ran.out
+
+
+@needs_micropython
+def test_config_sets_and_removes_a_value(rig: Rig, tmp_path: Path, board: Board) -> None:
+    port = ("--port", board.path)
+    assert rig.ok("device", "config", "show", *port)["config"] == {}
+    rig.ok("device", "config", "set", "name", "soil", *port)
+    rig.ok("device", "config", "set", "gateways", '["192.0.2.1:5683"]', *port)
+    rig.ok("device", "config", "set", "renew_days", "30", *port)
+    wanted = {"name": "soil", "gateways": ["192.0.2.1:5683"], "renew_days": 30}
+    assert json.loads(board.files()["/node/config.json"]) == wanted
+    rig.ok("device", "config", "unset", "renew_days", *port)
+    del wanted["renew_days"]
+    assert json.loads(board.files()["/node/config.json"]) == wanted
+    ran = rig.run("device", "config", "unset", "renew_days", *port)
+    assert ran.code == 1 and "config show" in ran.err
+
+
+@needs_micropython
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("renew_days", '"30"'),
+        ("gateways", "nowhere"),
+        ("name", "12"),
+        ("link", "[]"),
+        ("oscore", "[]"),
+    ],
+)
+def test_config_refuses_what_no_agent_can_use(rig: Rig, board: Board, key: str, value: str) -> None:
+    before = board.files()
+    ran = rig.run("device", "config", "set", key, value, "--port", board.path, "--json")
+    assert ran.code == 1 and key in ran.error["message"], ran.out
+    assert board.files() == before
+
+
+@needs_micropython
+def test_a_damaged_config_is_named(rig: Rig, board: Board, tmp_path: Path) -> None:
+    for content in (b"{", b"[]", b"[" * 5000):
+        (tmp_path / "c").write_bytes(content)
+        words = ("put", tmp_path / "c", "/node/config.json", "--secret")
+        rig.ok("device", "files", *words, "--port", board.path)
+        ran = rig.run("device", "config", "show", "--port", board.path, "--json")
+        assert ran.code == 1 and ran.error["name"] == "BadBoardConfig"
+
+
+@needs_micropython
+def test_a_shell_is_a_terminal_at_the_board(rig: Rig, board: Board, tmp_path: Path) -> None:
+    board.wait_for(b"working")
+    words = [
+        str(Path(sys.executable).with_name("writ")),
+        "device",
+        "shell",
+        "--port",
+        str(board.path),
+    ]
+    terminal = Terminal(words, 100, dict(os.environ), tmp_path)
+    try:
+        terminal.wait_for(lambda text: "leaves" in text)
+
+        def prompt(text: str) -> bool:
+            # again: before the terminal is raw, it takes no Ctrl-C
+            terminal.type(b"\x03")
+            return ">>> " in text
+
+        terminal.wait_for(prompt)
+        terminal.type(b"print(6 * 7)\r")
+        terminal.wait_for(lambda text: "42" in text)
+        terminal.type(b"\x1d")
+        terminal.finish()
+        assert terminal.process.returncode == 0
+    finally:
+        terminal.close()
+
+
+def test_a_shell_needs_a_terminal(rig: Rig, tmp_path: Path) -> None:
+    ran = rig.run("device", "shell", "--port", tmp_path / "none", "--json")
+    assert ran.code == 4 and "terminal" in ran.error["message"]

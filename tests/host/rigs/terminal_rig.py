@@ -46,6 +46,10 @@ class Terminal:
             pass  # nothing more now, or the command has ended
         return _ESCAPE.sub("", self.raw)
 
+    def type(self, data: bytes) -> None:
+        """Type at the terminal."""
+        os.write(self._master, data)
+
     def wait_for(self, check: Callable[[str], object], timeout_s: float = 30) -> str:
         """Wait until `check(text)` is true; the text then."""
         end = time.monotonic() + timeout_s
