@@ -8,7 +8,7 @@ import build_mpy
 import pytest
 from board_rig import Board
 
-from writ_host.device import deploy
+from writ_host.device import boardfiles, deploy
 from writ_host.device.build.agentfiles import WrongVersion, module_files, startup_files
 from writ_host.device.deploy import InTheWay, Plan, WrongBoard, board_files
 from writ_host.device.repl import BoardFailed, BoardFull, LostBoard, NoRepl, connect
@@ -65,6 +65,22 @@ def test_the_agent_is_sent_once_and_only_what_changed_again(make: Make) -> None:
     assert list(second.changed) == ["/app.py"] and second.kept == len(wanted) - 1
     assert not run(board, wanted).changed
     assert board.files() == {**wanted, **others}
+
+
+def test_the_agent_runs_after_a_deploy_and_is_interrupted_for_its_log(make: Make) -> None:
+    board = make({"node/config.json": b'{"name": "soil", "listen": "127.0.0.1:0"}'})
+    app = b"def setup(node):\n    print('app runs')\n"
+    wanted = board_files(module_files(), startup_files(), {"app.py": app})
+    with connect(str(board.path), starts=False) as found:
+        deploy.carry_out(found, deploy.plan(found, wanted))
+        since = len(board.output)
+        found.reset()
+    board.wait_for(b"writ-request: ", since)
+    since = len(board.output)
+    with connect(str(board.path)) as found:
+        lines = boardfiles.log_lines(found)
+    assert any(line.endswith("app runs") for line in lines)
+    board.wait_for(b"app runs", since)
 
 
 def test_main_and_boot_are_replaced_last_and_old_modules_removed(make: Make) -> None:
