@@ -265,6 +265,8 @@ LOG_LINE_BYTES_MAX = 200
 LOG_PENDING_BYTES_MAX = 1024
 # Starts in a row that fail before app.py is left out: a power cut or two at start are no fault.
 STARTS_MAX = 3
+# Networks in wifi.json: a round of tries takes 20 s for each that does not answer.
+WIFI_NETWORKS_MAX = 8
 # The longest step of a node, after which the watchdog bites: 16 datagrams, of which the burst of
 # strangers costs eight handshakes and signature checks, each some seconds on a slow chip.
 STEP_S_MAX = 60

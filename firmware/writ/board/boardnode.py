@@ -15,7 +15,10 @@ class BoardNode(Node):
     def step(self, wait_ms=1000):
         """As the agent does, after what the board has to do."""
         if self.board:
-            wait_ms = min(wait_ms, self.board.tick(self.clock.now_ms()))
+            try:
+                wait_ms = min(wait_ms, self.board.tick(self.clock.now_ms()))
+            except MemoryError as error:
+                self.make_room(error)
         Node.step(self, wait_ms)
 
     def sleep(self, seconds=None, deep=False):

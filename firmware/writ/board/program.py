@@ -16,7 +16,7 @@ import sys
 import time
 
 from ..compat import Clock, const, unload
-from ..errors import Rejection
+from ..errors import Rejection, UsageError
 from ..limits import STARTS_MAX
 from . import watchdog
 from .bootstate import BootState
@@ -52,7 +52,8 @@ def reset_cause(machine):
 
 def read_json(path):
     """The object in a JSON file, {} if there is no such file. Raises `ValueError` or `OSError`."""
-    if path[1:] not in os.listdir("/"):
+    folder, _, name = path.rpartition("/")
+    if name not in os.listdir(folder or "/"):
         return {}
     with open(path) as handle:
         found = json.load(handle)
@@ -75,6 +76,7 @@ class Program:
         self.machine = machine
         self.node = None
         self.led = None
+        self._station = None
         self.is_safe = False
         self._print = builtins.print
         self._clock = Clock()
@@ -133,6 +135,7 @@ class Program:
             state.begin()
         button = self._find_parts()
         is_held = self._is_held(button)
+        self._start_wifi()
         from .boardnode import BoardNode
 
         self._alive()
@@ -175,6 +178,42 @@ class Program:
             print("board.json: " + repr(error))
         return None
 
+    def _start_wifi(self):
+        # before the node is loaded: see `wlan.switch_on`
+        document = None
+        try:
+            document = read_json("/wifi.json")
+            if document:
+                from .wifijson import check_wifi
+
+                check_wifi(document)
+                unload("board.wifijson")
+        except UsageError as error:
+            print(str(error))
+            document = None
+        except (OSError, ValueError) as error:
+            print("wifi.json: " + repr(error))
+        if document:
+            import network
+
+            from .wlan import Station
+
+            self._station = Station(network, document, self._name())
+        elif sys.platform == "esp32":
+            import network
+
+            from .wlan import switch_on
+
+            switch_on(network)
+
+    def _name(self):
+        try:
+            name = read_json("/node/config.json").get("name")
+        except (OSError, ValueError):
+            # the node says what is wrong
+            name = None
+        return name if isinstance(name, str) else "writ"
+
     def _is_held(self, button):
         return button is not None and button[0].value() == (0 if button[1] else 1)
 
@@ -191,6 +230,8 @@ class Program:
     def tick(self, now_ms):
         """Do what is due; the ms until more is."""
         self._alive()
+        if self._station:
+            self._station.tick(now_ms)
         if now_ms >= self._look_ms:
             self._look_ms = now_ms + _LOOK_MS
             self._look(now_ms)
@@ -266,9 +307,10 @@ class Program:
 
     def _has_link(self):
         frames = getattr(self.node, "frames", None)
-        if not frames:
-            return True
-        return [link for link in frames.links if not link.error] != []
+        works = [link for link in frames.links if not link.error] if frames else []
+        if self._station:
+            return self._station.wifi.is_up or works != []
+        return works != [] or not frames
 
     def rest(self):
         """Before a sleep: nothing waits in memory, and the LED is off."""

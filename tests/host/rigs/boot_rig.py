@@ -1,6 +1,7 @@
 """A board on MicroPython's unix port: its file system, its search order, boot.py and main.py.
 
-The unix port has no `machine.WDT`, `Pin` or `Timer`. A recording module stands in for the chip, and
+The unix port has no `machine.WDT`, `Pin`, `Timer`, and no `network`, and here is no radio. A
+recording module stands in for the chip, and
 for nothing else: it prints each call as a line `chip: ...`.
 """
 
@@ -28,6 +29,7 @@ os.chdir("/")
 sys.path[:] = ["", ".frozen", "/lib"]
 import chip
 sys.modules["machine"] = chip
+sys.modules["network"] = chip
 try:
     for name in ("boot.py", "main.py"):
         with open("/" + name) as handle:
@@ -74,6 +76,50 @@ class Timer:
 
     def init(self, *, mode=1, period=-1, callback=None):
         self.callback = callback
+
+STAT_IDLE, STAT_CONNECTING, STAT_GOT_IP = 0, 1, 3
+STAT_CONNECT_FAIL, STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD = -1, -2, -3
+AIR = {}
+
+class WLAN:
+    IF_STA = 0
+
+    def __init__(self, interface_id):
+        self.state = STAT_IDLE
+
+    def active(self, is_active):
+        say("radio", is_active)
+
+    def scan(self):
+        return [(ssid.encode(), b"", 1, -50, 3, 0) for ssid in AIR]
+
+    def connect(self, ssid=None, key=None):
+        say("connect", ssid)
+        if ssid not in AIR:
+            self.state = STAT_NO_AP_FOUND
+        else:
+            self.state = STAT_GOT_IP if AIR[ssid] == key else STAT_WRONG_PASSWORD
+
+    def disconnect(self):
+        self.state = STAT_IDLE
+
+    def status(self):
+        return self.state
+
+    def isconnected(self):
+        return self.state == STAT_GOT_IP
+
+    def ipconfig(self, param=None, *, addr4=None, gw4=None, dhcp4=None):
+        return ("192.0.2.7", "255.255.255.0") if param == "addr4" else None
+
+def country(code):
+    say("country", code)
+
+def hostname(name):
+    say("hostname", name)
+
+def ipconfig(*, dns=None):
+    say("dns", dns)
 
 def reset_cause():
     return CAUSE

@@ -102,10 +102,10 @@ wait_for_ms wait_io_event wrap_socket write zip
 # Names of `machine`, `network` and an app that no host's module has, as far as the package uses
 # them.
 _HARDWARE = """
-ADC I2C IN OUT PERIODIC PULL_DOWN PULL_UP Pin SPI Timer UART WDT WLAN active config connect country
-deinit disconnect feed hostname init ipconfig isconnected osdebug pin readfrom readfrom_into
-readfrom_mem readfrom_mem_into read_u16 read_uv reset reset_cause scan setup status value writeto
-writeto_mem
+active ADC addr4 config connect country deinit dhcp4 disconnect dns feed gw4 hostname I2C IF_STA IN
+init ipconfig isconnected osdebug OUT PERIODIC Pin pin PULL_DOWN PULL_UP read_u16 read_uv readfrom
+readfrom_into readfrom_mem readfrom_mem_into reconnects reset reset_cause scan setup SPI status
+Timer UART value WDT WLAN writeto writeto_mem
 """
 # Attribute names of objects that do not belong to the package.
 _FOREIGN: frozenset[str] = frozenset(_HARDWARE.split()).union(

@@ -201,3 +201,50 @@ def test_a_folder_without_config_is_a_fault_in_words(board: Board) -> None:
     board.start()
     output = board.wait()
     assert "UsageError: /node/config.json: " in output and "chip: reset" in output
+
+
+SECRET = "correct horse"
+
+
+def test_wifi_is_joined_in_order_and_no_password_is_printed(board: Board) -> None:
+    networks = [
+        {"ssid": "barn", "password": "another " + SECRET},
+        {"ssid": "field", "password": SECRET},
+        {"ssid": "cellar", "password": SECRET},
+    ]
+    board.write("wifi.json", json.dumps({"networks": networks, "country": "DE"}))
+    board.chip(AIR={"field": SECRET, "barn": SECRET})
+    board.start()
+    board.wait_for("Wi-Fi field: connected, 192.0.2.7")
+    board.wait_for("writ-request: ")
+    board.interrupt()
+    output = board.wait()
+    assert "Wi-Fi cellar: not found\n" in output
+    assert "chip: country DE\n" in output and "chip: hostname soil\n" in output
+    # the radio is on before the node makes its key
+    assert output.index("chip: radio True") < output.index("app of soil")
+    found = logged(board)
+    assert "Wi-Fi field: connected" in found
+    assert SECRET not in output and SECRET not in found
+    assert board.read("wifi.last") == "field"
+
+
+def test_a_wrong_password_is_named_and_the_agent_runs(board: Board) -> None:
+    board.write("wifi.json", json.dumps({"networks": [{"ssid": "field", "password": SECRET}]}))
+    board.chip(AIR={"field": "another one"})
+    board.start()
+    board.wait_for("writ-request: ")
+    board.wait_for("Wi-Fi field: wrong password")
+    assert SECRET not in board.output
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{", "ValueError"), ('{"networks": [{"ssid": "field", "password": "short"}]}', '"password"')],
+)
+def test_a_wrong_wifi_json_is_named_without_its_secret(board: Board, text: str, said: str) -> None:
+    board.write("wifi.json", text)
+    board.start()
+    assert said in board.wait_for("wifi.json: ")
+    board.wait_for("writ-request: ")
+    assert "short" not in board.output
