@@ -5,7 +5,8 @@ from harness import raises
 from writ.board.bootstate import BootState
 from writ.limits import STARTS_MAX
 
-PATH = "boot.state.test"
+# tests run in several processes in one folder
+PATH = "boot_state_" + os.urandom(4).hex()
 
 
 def fresh():

@@ -6,7 +6,8 @@ from harness import raises
 from writ.board.log import FILES, Log
 from writ.limits import LOG_FILE_BYTES_MAX, LOG_LINE_BYTES_MAX, LOG_PENDING_BYTES_MAX
 
-FOLDER = "log_test_"  # the beginning of both paths
+# the beginning of both paths; tests run in several processes in one folder
+FOLDER = "log_test_" + os.urandom(4).hex()
 
 
 def fresh():
