@@ -11,7 +11,7 @@ rules, with the numbers of limits.py:
 4. An acknowledgement is the message number (1 byte) and a bitmap of the missing tiles, bit 0 of
    its first byte for tile 0, without the zero bytes at its end: none for a complete message.
 5. The next round has the missing tiles. After a silence the sender repeats the last tile of the
-   round.
+   round; it waits longer for the answer each time, by a random part.
 6. The sender gives up after FRAGMENT_TRIES_MAX silences without progress, after FRAGMENT_SENDS_MAX
    frames for each tile and each try, or after its time.
 7. The receiver has one message under way of each source. A new number replaces it. A tile that
@@ -23,6 +23,7 @@ Frames are authentic before they come here; those of nodes without a link key ha
 own. Sans-IO: times are milliseconds that only grow.
 """
 
+from ..compat import random_bytes
 from ..errors import BadMessage, TableFull, UsageError
 from ..limits import (
     FRAGMENT_COUNT_MAX,
@@ -102,7 +103,10 @@ class Sender:
     def left(self, now_ms):
         """Begin the time for the acknowledgement, if the last frame of a round has left."""
         if not self._round:
-            self._due_ms = now_ms + self._ack_ms
+            # longer with each silence, by chance: two nodes that send each other fragments at one
+            # time hear neither
+            more_ms = self._ack_ms * self._tries
+            self._due_ms = now_ms + self._ack_ms + (more_ms * random_bytes(1)[0] >> 8)
 
     def acknowledged(self, payload, now_ms):
         """Take an acknowledgement (bytes); one of another message or round changes nothing.

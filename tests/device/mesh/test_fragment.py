@@ -46,6 +46,20 @@ def test_an_ack_names_what_is_missing_and_only_that_is_sent_again():
     assert give(reassembly, again[:2]) == [(None, None), (body(30), b"\x3f")]
 
 
+def test_two_nodes_that_send_each_other_fragments_part():
+    # a fragment takes 400 ms on air, and who sends hears nothing
+    senders = [Sender(1, body(9), 5, ACK_MS, TIMEOUT_MS) for _ in range(2)]
+    sent = [[], []]
+    for now_ms in range(0, 60000, 10):
+        for sender, times in zip(senders, sent):
+            if sender.next_ms(now_ms) == 0 and (not times or now_ms - times[-1] >= 400):
+                sender.next_frame(now_ms)
+                times.append(now_ms)
+    both = [one for one in sent[0] if not [other for other in sent[1] if abs(one - other) < 400]]
+    # three tiles each, then repetitions
+    assert sent[0][:3] == sent[1][:3] and both
+
+
 def test_silence_repeats_the_last_tile_which_asks_for_the_ack():
     sender = Sender(1, body(9), 5, ACK_MS, TIMEOUT_MS)
     frames = [sender.next_frame(0) for _ in range(3)]
