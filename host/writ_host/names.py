@@ -14,10 +14,10 @@ from writ.limits import NAME_BYTES_MAX
 RESERVED = frozenset(
     """act add admit all any approve backup beacon board book bridge capsule ceremony certify
     change check clean completion config create deliver demo deny deploy device diff discover
-    files found get governor help here identity init inspect link list local log logs member
-    node none observe pending ping policy post put rebase refresh remove rename request reset
-    restore revoke rm roster run scope set shell show sign status succeed unset use version
-    writ""".split()  # noqa: SIM905
+    files flash found get governor help here identity init inspect link list local log logs
+    member node none observe pending ping policy post put rebase refresh remove rename
+    request reset restore revoke rm roster run scope set shell show sign status succeed unset
+    use version writ""".split()  # noqa: SIM905
 )
 # Names that resolvers of the system answer by themselves, without a question to the network, and
 # endings of such names (RFC 6761 and 6762, nss-myhostname, /etc/hosts of Debian and macOS).

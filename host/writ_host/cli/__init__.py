@@ -30,6 +30,10 @@ _SECTIONS = {
     },
     "Boards": {
         "board": ("board:group", "List the boards, and show pins, flash and firmware of one."),
+        "flash": (
+            "flash:flash",
+            "Write MicroPython, the agent and a node's settings on a new board.",
+        ),
         "device": (
             "device:group",
             "Deploy to a board at a serial port, read its log and files, reset it.",

@@ -6,20 +6,17 @@ from pathlib import Path
 
 import click
 
-from .. import files
 from ..device import boardfiles, boardjson, ports, repl, terminal
 from ..device import deploy as deploying
+from ..device.appfile import read_app
 from ..device.board import load_board
 from ..device.build.agentfiles import module_files, startup_files
 from ..device.ports import Port
-from ..errors import HostError, NeedsPerson
+from ..errors import NeedsPerson
 from . import deviceconfig, devicefiles
 from .complete import known_boards
 from .devicefiles import port_option
 from .output import Output, command
-
-# An app of this size would fill the heap of any chip: it is another file.
-APP_BYTES_MAX = 256 * 1024
 
 
 @click.group()
@@ -118,7 +115,7 @@ def deploy(
     """
     more, platform = {}, None
     if app is not None:
-        more["app.py"] = _program(app)
+        more["app.py"] = read_app(app)
     if board is not None:
         kind = load_board(board)
         more[boardjson.FILE] = boardjson.device_board(kind)
@@ -148,15 +145,3 @@ def deploy(
             "reset": not no_reset,
         }
     )
-
-
-def _program(file: Path) -> bytes:
-    """The content of an app. Raises HostError for one that no interpreter can read."""
-    content = files.read_bounded(file, APP_BYTES_MAX)
-    try:
-        compile(content, str(file), "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-        text = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise HostError(f"{file}{line}: {text}", "Correct the program.") from None
-    return content

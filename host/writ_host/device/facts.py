@@ -23,7 +23,7 @@ class Firmware:
     version_min: str
     has_romfs: bool = False
 
-    def is_file(self, name: str) -> bool:
+    def has_name(self, name: str) -> bool:
         """Whether a file of this name is such a download."""
         return fnmatchcase(name, self.file)
 

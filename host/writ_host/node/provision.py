@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +41,36 @@ def make_node(
     """
     has_config = files.exists(directory / nodeconfig.NAME)
     config = nodeconfig.read(directory, of_chip=True) if has_config else {}
+    config = settings(config, str(directory), name, scope, listen, gateways, governors)
+    files.make_folder(directory, 0o700)
+    write_config(directory, config)
+    private = load_key(Store(FileFlash(str(directory))))
+    request: bytes = member_request(private, config["name"])
+    return request
+
+
+def settings(
+    config: Mapping[str, Any],
+    where: str,
+    name: str | None,
+    scope: bytes | None = None,
+    listen: str | None = None,
+    gateways: Sequence[str] = (),
+    governors: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A node's config.json, made from `config` (empty for a new node) and what is given.
+
+    where: its folder or file, in errors. Raises `HostError` for another name or scope than that of
+    `config`, and for a bad address.
+    """
+    config = dict(config)
     known = config.get("name")
     if name is None and known is None:
         raise HostError("a new node needs a name", "Give --name NAME.")
     if name is not None and known not in (None, name):
-        raise HostError(
-            f"{directory} belongs to the node {known}", "Omit --name, or use another DIR."
-        )
+        raise HostError(f"{where} belongs to the node {known}", "Omit --name, or use another one.")
     if scope is not None:
-        _check_scope(directory, config, scope)
+        _check_scope(where, config, scope)
     config["name"] = capsules.check_name(name or known)
     if scope is not None:
         config["scope"] = scope.hex()
@@ -64,17 +85,13 @@ def make_node(
                 else nodeconfig.check_numeric(address)
                 for address in addresses
             ]
-    files.make_folder(directory, 0o700)
-    write_config(directory, config)
-    private = load_key(Store(FileFlash(str(directory))))
-    request: bytes = member_request(private, config["name"])
-    return request
+    return config
 
 
-def _check_scope(directory: Path, config: dict[str, Any], scope: bytes) -> None:
+def _check_scope(where: object, config: Mapping[str, Any], scope: bytes) -> None:
     if config.get("scope") not in (None, scope.hex()):
         raise HostError(
-            f"{directory} trusts scope {config['scope']}, not {scope.hex()}",
+            f"{where} trusts scope {config['scope']}, not {scope.hex()}",
             "A node cannot change its scope: use another folder.",
         )
 
