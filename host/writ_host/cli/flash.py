@@ -48,6 +48,9 @@ _file = click.Path(dir_okay=False, path_type=Path)
     help="A gateway where the node looks up names and newer policies; may be repeated.",
 )
 @click.option("--app", type=_file, metavar="FILE", help="Your program, which becomes /app.py.")
+@click.option(
+    "--wifi", type=_file, metavar="FILE", help="A wifi.json, with networks and their passwords."
+)
 @scope_option
 @click.option("--erase", is_flag=True, help="Erase the whole flash first.")
 @click.option("--dry-run", is_flag=True, help="Print what would be written, and write nothing.")
@@ -68,6 +71,7 @@ def flash(
     config: Path | None,
     gateways: tuple[str, ...],
     app: Path | None,
+    wifi: Path | None,
     scope: Path,
     erase: bool,
     dry_run: bool,
@@ -84,7 +88,7 @@ def flash(
     settings = node_settings(config, name, folder.charter.scope if folder else None, gateways)
     content = files.read_bounded(firmware, FIRMWARE_BYTES_MAX)
     check_pin(content, sha256)
-    plan = _plan(kind, content, new_files(kind, settings, app))
+    plan = _plan(kind, content, new_files(kind, settings, app, wifi))
     digest = hashlib.sha256(content).hexdigest()
     _show(out, plan, firmware, digest, settings["name"])
     found = _document(plan, firmware, digest, settings["name"])

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import textfile
+from ..errors import HostError
 from ..node import config as nodeconfig
 from ..node import provision
 from ..textfile import BadText
-from . import boardjson
+from . import boardjson, wifijson
 from .appfile import read_app
 from .facts import Board
 from .images import NODE_FOLDER
@@ -20,10 +21,13 @@ from .images import NODE_FOLDER
 CONFIG = f"{NODE_FOLDER}/{nodeconfig.NAME}"
 
 
-def new_files(board: Board, config: dict[str, Any], app: Path | None) -> dict[str, bytes]:
+def new_files(
+    board: Board, config: dict[str, Any], app: Path | None, wifi: Path | None = None
+) -> dict[str, bytes]:
     """The files for `board_images`. config: of `node_settings`; app: the user's program.
 
-    Raises what `read_app` raises.
+    wifi: a wifi.json. Raises what `read_app` and `read_wifi` raise, and HostError for a board
+    without Wi-Fi.
     """
     found = {
         boardjson.FILE: boardjson.device_board(board),
@@ -31,6 +35,10 @@ def new_files(board: Board, config: dict[str, Any], app: Path | None) -> dict[st
     }
     if app is not None:
         found["app.py"] = read_app(app)
+    if wifi is not None:
+        if not board.wifi:
+            raise HostError(f"{board.name} has no Wi-Fi", "Leave --wifi out.")
+        found[wifijson.FILE] = wifijson.read_wifi(wifi)
     return found
 
 

@@ -174,6 +174,25 @@ def test_a_file_of_another_build_is_a_warning(rig: Rig, firmware: Path) -> None:
     assert ran.code == 0 and "not named like ESP32_GENERIC_S3-*.bin" in ran.err
 
 
+def test_wifi_is_checked_private_and_in_the_image(rig: Rig, firmware: Path) -> None:
+    wifi, image = rig.path / "wifi.json", rig.path / "out.bin"
+    wifi.write_text(json.dumps({"networks": [{"ssid": "barn", "password": "correct horse"}]}))
+    wifi.chmod(0o600)
+    words = ("flash", "esp32s3", "--firmware", firmware, "--name", "soil", "--wifi", wifi)
+    ran = rig.run(*words, "--image", image)
+    assert ran.code == 0 and "correct horse" not in ran.out + ran.err
+    assert board_files(image.read_bytes())["/wifi.json"] == wifi.read_bytes()
+    assert image.stat().st_mode & 0o777 == 0o600
+    wifi.chmod(0o644)
+    ran = rig.run(*words, "--image", image, "--json")
+    assert ran.code == 1 and "other users can read" in ran.error["message"]
+    wifi.chmod(0o600)
+    wifi.write_text(json.dumps({"networks": [{"ssid": "barn", "password": "short"}]}))
+    ran = rig.run(*words, "--image", image, "--json")
+    assert ran.code == 1 and ran.error["name"] == "BadWifi"
+    assert "short" not in ran.out + ran.err
+
+
 def test_preshared_keys_are_warned_of(rig: Rig, firmware: Path) -> None:
     config = rig.path / "config.json"
     entry = {"member": "a0", "secret": "5a" * 16, "salt": "", "id": "01", "peer_id": "02"}
