@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from .. import files
-from ..device import ports
+from ..device import ports, rp2plan
 from ..device.board import load_board
 from ..device.facts import Board
 from ..device.flashplan import FIRMWARE_BYTES_MAX, FlashPlan, check_pin
@@ -80,6 +80,8 @@ def flash(
 ) -> None:
     """Write MicroPython, the agent and a node's settings on a board at a serial port.
 
+    A board with an RP2040 or RP2350 takes the UF2 file that --image makes.
+
     All that the board had is replaced: its programs, and the key and records of its node. The new
     node makes its key at the first start, and asks for membership then.
     """
@@ -98,23 +100,33 @@ def flash(
             " twice. Give each flash new ones."
         )
     if image is not None:
-        files.write_atomically(image, plan.image())
-        out.ok(f"wrote {image}, for offset 0 of the flash")
+        _write_image(out, plan, content, image)
     elif not dry_run:
         found |= _write(out, plan, port, erase, yes)
     out.json({**found, "image": image, "written": image is None and not dry_run})
 
 
 def _plan(board: Board, firmware: bytes, content: dict[str, bytes]) -> FlashPlan:
+    if board.chip.family == "rp2":
+        return rp2plan.plan_rp2(board, firmware, content)
     if board.chip.family != "esp32":
         raise HostError(
-            f"{board.name} has no ESP32 chip",
-            "Copy MicroPython's file to the board by hand, then run: writ device deploy.",
+            f"{board.name} has no flash that Writ writes", "See the boards: writ board list."
         )
     # esptool takes a while to import
     from ..device.esp32plan import plan_esp32
 
     return plan_esp32(board, firmware, content)
+
+
+def _write_image(out: Output, plan: FlashPlan, firmware: bytes, image: Path) -> None:
+    if plan.board.chip.family == "rp2":
+        files.write_atomically(image, rp2plan.plan_uf2(plan, firmware))
+        out.ok(f"wrote {image}")
+        out.note("hold BOOTSEL while you plug the board in, and copy the file to its drive")
+    else:
+        files.write_atomically(image, plan.image())
+        out.ok(f"wrote {image}, for offset 0 of the flash")
 
 
 def _show(out: Output, plan: FlashPlan, firmware: Path, digest: str, name: str) -> None:
@@ -160,6 +172,12 @@ def _document(plan: FlashPlan, firmware: Path, digest: str, name: str) -> dict[s
 def _write(
     out: Output, plan: FlashPlan, port: str | None, erase: bool, yes: bool
 ) -> dict[str, object]:
+    if plan.board.chip.family == "rp2":
+        raise HostError(
+            f"{plan.board.name} is written by a UF2 file",
+            "Make it with --image OUT.uf2, hold BOOTSEL while you plug the board in, and copy the"
+            " file to the board's drive.",
+        )
     from ..device.flash_esp32 import write_plan
 
     path = ports.choose(port)

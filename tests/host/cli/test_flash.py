@@ -12,7 +12,9 @@ from cli_rig import Rig
 from esp_rom import Chip
 from littlefs import LittleFS, UserContext
 
+from writ_host.device.flashplan import Part
 from writ_host.device.littlefs import BLOCK_BYTES, PROGRAM_BYTES
+from writ_host.device.uf2 import FAMILIES, read_uf2, write_uf2
 
 needs_compiler = pytest.mark.skipif(build_mpy.find_compiler() is None, reason="no mpy-cross here")
 pytestmark = needs_compiler
@@ -191,6 +193,20 @@ def test_wifi_is_checked_private_and_in_the_image(rig: Rig, firmware: Path) -> N
     ran = rig.run(*words, "--image", image, "--json")
     assert ran.code == 1 and ran.error["name"] == "BadWifi"
     assert "short" not in ran.out + ran.err
+
+
+def test_an_rp2_board_gets_a_uf2_file(rig: Rig) -> None:
+    firmware, image = rig.path / "RPI_PICO_W-20260406-v1.28.0.uf2", rig.path / "out.uf2"
+    content = b"\0" * 5000 + b"MicroPython v1.28.0 on 2026-04-06\0"
+    firmware.write_bytes(write_uf2([Part(0, content, "firmware")], FAMILIES["rp2040"]))
+    words = ("flash", "pico-w", "--firmware", firmware, "--name", "soil")
+    ran = rig.run(*words, "--image", image)
+    assert ran.code == 0 and "BOOTSEL" in ran.out and image.stat().st_mode & 0o777 == 0o600
+    found = read_uf2(image.read_bytes(), FAMILIES["rp2040"]).content
+    assert found.startswith(content)
+    assert "/node/config.json" in board_files(found, 0x12C000, 256)
+    ran = rig.run(*words, "--yes", "--json")
+    assert ran.code == 1 and "--image OUT.uf2" in ran.error["advice"]
 
 
 def test_preshared_keys_are_warned_of(rig: Rig, firmware: Path) -> None:
