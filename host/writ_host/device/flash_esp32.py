@@ -61,7 +61,7 @@ class FlashTooSmall(HostError):
 class LockedChip(HostError):
     """A chip with flash encryption, secure boot or secure download mode."""
 
-    advice = "Writ does not write such chips. Use the tools that locked it (docs/hardening.md)."
+    advice = "Writ does not write such chips. Use the tools that locked it, or another chip."
 
 
 class LostChip(NotReachable):
