@@ -1,7 +1,7 @@
 """A deploy leaves old files or new ones, wherever it is cut, and the next one completes it."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import build_mpy
@@ -22,19 +22,6 @@ needs_micropython = pytest.mark.skipif(
 pytestmark = needs_micropython
 MPY = b"M\x06\x00\x1f"
 Make = Callable[..., Board]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    boards: list[Board] = []
-
-    def start(*words: object, **more: object) -> Board:
-        boards.append(Board(tmp_path, *words, **more))
-        return boards[-1]
-
-    yield start
-    for board in boards:
-        board.close()
 
 
 def some_files(seed: int) -> dict[str, bytes]:

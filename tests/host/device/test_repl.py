@@ -3,7 +3,7 @@
 import os
 import pty
 import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import build_mpy
@@ -25,19 +25,6 @@ STUBBORN = (
 )
 WORKING = b"import time\nprint('working')\nwhile True:\n    time.sleep(1)\n"
 Make = Callable[..., Board]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    boards: list[Board] = []
-
-    def start(*words: object, **more: object) -> Board:
-        boards.append(Board(tmp_path, *words, **more))
-        return boards[-1]
-
-    yield start
-    for board in boards:
-        board.close()
 
 
 @needs_micropython
